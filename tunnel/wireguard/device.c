@@ -1,0 +1,169 @@
+/* The device itself: the library's start and stop, keys, and the passing of time. */
+#include "tunnel/wireguard/device.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tunnel/wireguard/aead.h"
+#include "tunnel/wireguard/device_private.h"
+
+/* What interfaces have when nobody says otherwise: 1,500 less the largest outer headers. */
+#define MTU_DEFAULT 1420
+
+int wireguard_start(size_t slots, bool require_lock)
+{
+	if (sodium_init() < 0)
+		return WIREGUARD_CRYPTO;
+	int result = wireguard_aead_start();
+	if (result != 0)
+		return result;
+	/* A peer has three sessions and a handshake at most; its own keys and its device's come on top. */
+	result = wireguard_arena_start(slots + slots / 2 + WIREGUARD_DEVICE_SLOTS + WIREGUARD_PEER_SLOTS, require_lock);
+	if (result != 0)
+		wireguard_aead_stop();
+	return result;
+}
+
+void wireguard_stop(void)
+{
+	wireguard_arena_stop();
+	wireguard_aead_stop();
+}
+
+int wireguard_key_generate(struct wireguard_key *private_key)
+{
+	if (sodium_init() < 0)
+		return WIREGUARD_CRYPTO;
+	randombytes_buf(private_key->bytes, sizeof private_key->bytes);
+	private_key->bytes[0] &= 248;
+	private_key->bytes[31] = (private_key->bytes[31] & 127) | 64;
+	return 0;
+}
+
+int wireguard_key_public(struct wireguard_key *public_key, const struct wireguard_key *private_key)
+{
+	return crypto_scalarmult_curve25519_base(public_key->bytes, private_key->bytes) == 0 ? 0 : WIREGUARD_CRYPTO;
+}
+
+/* Everything of the key that can fail comes before anything is changed. */
+static int set_keys(struct wireguard_device *device, const struct wireguard_key *private_key)
+{
+	union wireguard_secrets *keys = device->slots[WIREGUARD_DEVICE_KEYS];
+	struct wireguard_cookie_checker checker;
+	struct wireguard_key public_key;
+
+	if (wireguard_key_public(&public_key, private_key) != 0)
+		return WIREGUARD_CRYPTO;
+	if (wireguard_peer_find(device, &public_key) != NULL)
+		return WIREGUARD_OWN_KEY;
+	if (wireguard_cookie_checker_init(&checker, public_key.bytes, keys->device.cookie_secret) != 0)
+		return WIREGUARD_CRYPTO;
+	memcpy(keys->device.private_key, private_key->bytes, sizeof keys->device.private_key);
+	device->public_key = public_key;
+	device->checker = checker;
+	device->local = (struct wireguard_noise_local){ WIREGUARD_NOISE_PROLOGUE, keys->device.private_key, device->public_key.bytes };
+	return 0;
+}
+
+int wireguard_device_create(struct wireguard_device **device, const struct wireguard_key *private_key, const uint8_t timestamp_floor[12],
+                            const struct wireguard_env *env)
+{
+	struct wireguard_device *created = calloc(1, sizeof *created);
+
+	if (created == NULL)
+		return WIREGUARD_OUT_OF_MEMORY;
+	int result = wireguard_arena_acquire(created->slots, WIREGUARD_DEVICE_SLOTS);
+	if (result == 0)
+		result = set_keys(created, private_key);
+	if (result != 0) {
+		wireguard_arena_release(created->slots, WIREGUARD_DEVICE_SLOTS);
+		free(created);
+		return result;
+	}
+	created->env = *env;
+	created->mtu = MTU_DEFAULT;
+	memcpy(created->last_timestamp.bytes, timestamp_floor, sizeof created->last_timestamp.bytes);
+	env->random(env->owner, created->chain_key, sizeof created->chain_key);
+	wireguard_load_init(&created->load, env);
+	*device = created;
+	return 0;
+}
+
+void wireguard_device_free(struct wireguard_device *device)
+{
+	if (device == NULL)
+		return;
+	wireguard_peer_free_all(device);
+	wireguard_schedule_clear(&device->schedule);
+	wireguard_allowed_ips_clear(&device->allowed_ips);
+	wireguard_indices_clear(&device->indices);
+	wireguard_load_clear(&device->load);
+	wireguard_arena_release(device->slots, WIREGUARD_DEVICE_SLOTS);
+	sodium_memzero(device, sizeof *device);
+	free(device);
+}
+
+void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env)
+{
+	device->env = *env;
+}
+
+static bool is_active(const struct wireguard_peer *peer)
+{
+	return peer->sessions.current != NULL || peer->handshake_index.is_listed || peer->staged.count > 0;
+}
+
+int wireguard_device_set_private_key(struct wireguard_device *device, const struct wireguard_key *private_key, uint64_t now)
+{
+	if (sodium_memcmp(device->local.private_key, private_key->bytes, sizeof private_key->bytes) == 0)
+		return 0;
+	int result = set_keys(device, private_key);
+	if (result != 0)
+		return result;
+	for (struct wireguard_peer *peer = device->first; peer != NULL; peer = peer->next) {
+		bool was_active = is_active(peer);
+		wireguard_peer_share(peer);
+		wireguard_peer_forget(peer);
+		if (was_active)
+			wireguard_peer_initiate(peer, now);
+	}
+	return 0;
+}
+
+const struct wireguard_key *wireguard_device_public_key(const struct wireguard_device *device)
+{
+	return &device->public_key;
+}
+
+void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu)
+{
+	device->mtu = mtu;
+}
+
+void wireguard_device_last_timestamp(const struct wireguard_device *device, uint8_t tai64n[12])
+{
+	memcpy(tai64n, device->last_timestamp.bytes, sizeof device->last_timestamp.bytes);
+}
+
+const uint64_t *wireguard_device_drops(const struct wireguard_device *device)
+{
+	return device->dropped;
+}
+
+uint64_t wireguard_device_deadline(const struct wireguard_device *device)
+{
+	uint64_t deadline = wireguard_timers_deadline(&device->schedule);
+
+	return device->load.sweep_at < deadline ? device->load.sweep_at : deadline;
+}
+
+void wireguard_device_tick(struct wireguard_device *device, uint64_t now)
+{
+	struct wireguard_timers *timers;
+
+	while ((timers = wireguard_timers_next(&device->schedule, now)) != NULL)
+		wireguard_peer_tick(wireguard_peer_of_timers(timers), now);
+	if (device->load.sweep_at <= now)
+		wireguard_load_sweep(&device->load, now);
+}

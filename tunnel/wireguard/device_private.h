@@ -1,0 +1,143 @@
+/* What a device and a peer hold, for the files that make up the device: device.c, peer.c, handshake.c, send.c and receive.c.
+ * The functions declared here are what these files ask of each other. */
+#ifndef WARREN_TUNNEL_WIREGUARD_DEVICE_PRIVATE_H
+#define WARREN_TUNNEL_WIREGUARD_DEVICE_PRIVATE_H
+
+#include "tunnel/wireguard/allowed_ips.h"
+#include "tunnel/wireguard/arena.h"
+#include "tunnel/wireguard/cookie.h"
+#include "tunnel/wireguard/device.h"
+#include "tunnel/wireguard/indices.h"
+#include "tunnel/wireguard/load.h"
+#include "tunnel/wireguard/noise.h"
+#include "tunnel/wireguard/session.h"
+#include "tunnel/wireguard/staged.h"
+#include "tunnel/wireguard/tai64n.h"
+#include "tunnel/wireguard/timers.h"
+
+/* A device's slots of the arena. */
+enum {
+	WIREGUARD_DEVICE_KEYS,
+	WIREGUARD_DEVICE_SCRATCH, /* a handshake that is being read and not yet believed */
+	WIREGUARD_DEVICE_SLOTS,
+};
+
+/* A peer's. */
+enum {
+	WIREGUARD_PEER_KEYS,
+	WIREGUARD_PEER_HANDSHAKE,
+	WIREGUARD_PEER_SESSIONS, /* three of them */
+	WIREGUARD_PEER_SLOTS = WIREGUARD_PEER_SESSIONS + 3,
+};
+
+struct wireguard_device {
+	struct wireguard_env env;
+	union wireguard_secrets *slots[WIREGUARD_DEVICE_SLOTS];
+	struct wireguard_key public_key;
+	struct wireguard_noise_local local; /* points into the two above */
+	struct wireguard_cookie_checker checker;
+	struct wireguard_load load;
+	struct wireguard_indices indices;
+	struct wireguard_allowed_ips allowed_ips;
+	struct wireguard_schedule schedule;
+	struct wireguard_peer *first; /* all peers, in the order they came */
+	struct wireguard_peer *last;
+	struct wireguard_peer **chains; /* and by public key */
+	size_t peer_count;
+	size_t chain_count; /* a power of two, at least peer_count */
+	uint8_t chain_key[16];
+	struct wireguard_tai64n last_timestamp; /* of the last initiation sent to anyone */
+	uint16_t mtu;
+	uint64_t dropped[WIREGUARD_DROP_COUNT];
+};
+
+struct wireguard_peer {
+	struct wireguard_device *device;
+	void *tag;
+	struct wireguard_peer *next, *before, *chained;
+	struct wireguard_key public_key;
+	union wireguard_endpoint endpoint;
+	struct wireguard_allowed_owner allowed;
+	union wireguard_secrets *slots[WIREGUARD_PEER_SLOTS];
+	bool has_static_shared; /* false: a low-order public key, with which no handshake is possible */
+	struct wireguard_timers timers;
+	struct wireguard_sessions sessions;
+	struct wireguard_staged staged;
+	struct wireguard_cookie_maker cookies;
+	/* Our own initiation. Its index is listed as long as it waits for a response. What the other side initiates is answered at once
+	 * and never waits, so that two handshakes that cross each other both succeed (W21). */
+	struct wireguard_noise handshake;
+	struct wireguard_index handshake_index;
+	bool wants_initiation; /* the env had no room for it */
+	uint64_t last_sent_handshake; /* initiation or response, WIREGUARD_NEVER: none */
+	bool is_urgent;                /* the next initiation does not wait for REKEY_TIMEOUT */
+	/* Of the other side's initiations that were accepted. */
+	struct wireguard_tai64n latest_timestamp;
+	uint64_t latest_initiation; /* WIREGUARD_NEVER: none */
+	struct wireguard_peer_stats stats; /* but for can_send */
+};
+
+static inline struct wireguard_peer *wireguard_peer_of_owner(struct wireguard_allowed_owner *owner)
+{
+	return (struct wireguard_peer *)((char *)owner - offsetof(struct wireguard_peer, allowed));
+}
+
+static inline struct wireguard_peer *wireguard_peer_of_timers(struct wireguard_timers *timers)
+{
+	return (struct wireguard_peer *)((char *)timers - offsetof(struct wireguard_peer, timers));
+}
+
+static inline void wireguard_device_drop(struct wireguard_device *device, enum wireguard_drop reason)
+{
+	device->dropped[reason]++;
+}
+
+static inline uint8_t *wireguard_device_reserve(const struct wireguard_device *device, const union wireguard_endpoint *to, size_t length)
+{
+	return device->env.reserve(device->env.owner, to, length);
+}
+
+static inline void wireguard_device_commit(const struct wireguard_device *device, size_t length)
+{
+	device->env.commit(device->env.owner, length);
+}
+
+/* peer.c */
+
+void wireguard_peer_notify(struct wireguard_peer *peer, enum wireguard_event event);
+struct wireguard_noise_remote wireguard_peer_remote(const struct wireguard_peer *peer);
+bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer);
+/* Computes the secret that the two static keys share, after either was set. */
+void wireguard_peer_share(struct wireguard_peer *peer);
+void wireguard_peer_free_all(struct wireguard_device *device);
+/* What every authenticated message that came in or went out does; a changed source is the peer's new endpoint (paper, 6.5). */
+void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now);
+void wireguard_peer_sent(struct wireguard_peer *peer, size_t length, uint64_t now);
+/* A handshake came to its end: there is a session to send with. */
+void wireguard_peer_completed(struct wireguard_peer *peer, uint64_t now);
+/* The session to send with, or NULL. One that has just become useless is ended. */
+struct wireguard_session *wireguard_peer_session(struct wireguard_peer *peer, uint64_t now);
+void wireguard_peer_expire(struct wireguard_peer *peer, uint64_t now);
+void wireguard_peer_forget(struct wireguard_peer *peer);
+void wireguard_peer_drop_staged(struct wireguard_peer *peer);
+void wireguard_peer_tick(struct wireguard_peer *peer, uint64_t now);
+
+/* handshake.c */
+
+/* Sends an initiation unless one, or a response, was sent in the last REKEY_TIMEOUT. */
+void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, uint64_t now);
+/* Gives up the initiation that waits for a response, if there is one. */
+void wireguard_handshake_abandon(struct wireguard_peer *peer);
+/* Messages of the right length and type. */
+void wireguard_handshake_receive_initiation(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from, uint64_t now);
+void wireguard_handshake_receive_response(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from, uint64_t now);
+void wireguard_handshake_receive_cookie(struct wireguard_device *device, const uint8_t *datagram, uint64_t now);
+
+/* send.c */
+
+/* Sends what is staged, if there is a session; else a handshake is begun. */
+void wireguard_send_staged(struct wireguard_peer *peer, uint64_t now);
+/* Sends what is staged or, when nothing is, an empty packet. */
+void wireguard_send_keepalive(struct wireguard_peer *peer, uint64_t now);
+
+#endif

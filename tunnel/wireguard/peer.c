@@ -1,0 +1,368 @@
+/* Peers: their making and ending, what the caller may ask of them, and what their timers do. */
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tunnel/wireguard/device_private.h"
+
+/* REKEY_ATTEMPT_TIME / REKEY_TIMEOUT: an initiation is repeated this often and once more before it is given up, as in the kernel. */
+#define ATTEMPTS_MAX (WIREGUARD_REKEY_ATTEMPT_TIME / WIREGUARD_REKEY_TIMEOUT)
+
+static struct wireguard_peer **chain_of(const struct wireguard_device *device, const uint8_t *public_key)
+{
+	uint64_t hash;
+
+	crypto_shorthash((uint8_t *)&hash, public_key, WIREGUARD_KEY_LENGTH, device->chain_key);
+	return &device->chains[hash & (device->chain_count - 1)];
+}
+
+struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, const struct wireguard_key *public_key)
+{
+	if (device->chains == NULL)
+		return NULL;
+	for (struct wireguard_peer *peer = *chain_of(device, public_key->bytes); peer != NULL; peer = peer->chained)
+		if (memcmp(&peer->public_key, public_key, sizeof *public_key) == 0)
+			return peer;
+	return NULL;
+}
+
+static int grow_chains(struct wireguard_device *device)
+{
+	if (device->peer_count < device->chain_count)
+		return 0;
+	size_t count = device->chain_count == 0 ? 1 : device->chain_count * 2;
+	struct wireguard_peer **chains = calloc(count, sizeof(*chains));
+	if (chains == NULL)
+		return WIREGUARD_OUT_OF_MEMORY;
+	free(device->chains);
+	device->chains = chains;
+	device->chain_count = count;
+	for (struct wireguard_peer *peer = device->first; peer != NULL; peer = peer->next) {
+		struct wireguard_peer **chain = chain_of(device, peer->public_key.bytes);
+		peer->chained = *chain;
+		*chain = peer;
+	}
+	return 0;
+}
+
+static void link_peer(struct wireguard_device *device, struct wireguard_peer *peer)
+{
+	struct wireguard_peer **chain = chain_of(device, peer->public_key.bytes);
+
+	peer->chained = *chain;
+	*chain = peer;
+	peer->before = device->last;
+	*(device->last == NULL ? &device->first : &device->last->next) = peer;
+	device->last = peer;
+	device->peer_count++;
+}
+
+static void unlink_peer(struct wireguard_device *device, struct wireguard_peer *peer)
+{
+	struct wireguard_peer **link = chain_of(device, peer->public_key.bytes);
+
+	while (*link != peer)
+		link = &(*link)->chained;
+	*link = peer->chained;
+	*(peer->before == NULL ? &device->first : &peer->before->next) = peer->next;
+	*(peer->next == NULL ? &device->last : &peer->next->before) = peer->before;
+	device->peer_count--;
+}
+
+struct wireguard_noise_remote wireguard_peer_remote(const struct wireguard_peer *peer)
+{
+	return (struct wireguard_noise_remote){
+		.public_key = peer->public_key.bytes,
+		.static_shared = peer->slots[WIREGUARD_PEER_KEYS]->peer.static_shared,
+		.preshared = peer->slots[WIREGUARD_PEER_KEYS]->peer.preshared,
+	};
+}
+
+void wireguard_peer_share(struct wireguard_peer *peer)
+{
+	peer->has_static_shared = wireguard_noise_exchange(peer->slots[WIREGUARD_PEER_KEYS]->peer.static_shared, peer->device->local.private_key,
+	                                                   peer->public_key.bytes) == 0;
+}
+
+/* Memory, a place in the schedule and room in the tables; all of it or nothing. */
+static struct wireguard_peer *create(struct wireguard_device *device)
+{
+	struct wireguard_peer *peer = calloc(1, sizeof *peer);
+	uint64_t seed;
+
+	if (peer == NULL)
+		return NULL;
+	device->env.random(device->env.owner, &seed, sizeof seed);
+	if (grow_chains(device) != 0 || wireguard_indices_reserve(&device->indices, device->peer_count + 1) != 0
+	    || wireguard_arena_acquire(peer->slots, WIREGUARD_PEER_SLOTS) != 0)
+		goto free_peer;
+	if (wireguard_timers_init(&peer->timers, &device->schedule, seed) != 0)
+		goto release;
+	peer->device = device;
+	memcpy(peer->sessions.slots, &peer->slots[WIREGUARD_PEER_SESSIONS], sizeof peer->sessions.slots);
+	peer->handshake.secrets = peer->slots[WIREGUARD_PEER_HANDSHAKE];
+	peer->handshake_index.peer = peer;
+	peer->last_sent_handshake = WIREGUARD_NEVER;
+	peer->latest_initiation = WIREGUARD_NEVER;
+	wireguard_cookie_maker_init(&peer->cookies);
+	return peer;
+
+release:
+	wireguard_arena_release(peer->slots, WIREGUARD_PEER_SLOTS);
+free_peer:
+	free(peer);
+	return NULL;
+}
+
+int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer, uint64_t now)
+{
+	if (memcmp(&config->public_key, &device->public_key, sizeof config->public_key) == 0)
+		return WIREGUARD_OWN_KEY;
+	if (wireguard_peer_find(device, &config->public_key) != NULL)
+		return WIREGUARD_DUPLICATE;
+	struct wireguard_peer *added = create(device);
+	if (added == NULL)
+		return WIREGUARD_OUT_OF_MEMORY;
+	added->tag = tag;
+	added->public_key = config->public_key;
+	link_peer(device, added);
+	wireguard_peer_share(added);
+	if (wireguard_peer_change(added, config, now) != 0) {
+		wireguard_peer_remove(added);
+		return WIREGUARD_OUT_OF_MEMORY;
+	}
+	*peer = added;
+	return 0;
+}
+
+int wireguard_peer_change(struct wireguard_peer *peer, const struct wireguard_peer_config *config, uint64_t now)
+{
+	assert(memcmp(&peer->public_key, &config->public_key, sizeof peer->public_key) == 0);
+	if (wireguard_allowed_ips_replace(&peer->device->allowed_ips, &peer->allowed, config->allowed_ips, config->allowed_ip_count) != 0)
+		return WIREGUARD_OUT_OF_MEMORY;
+	memcpy(peer->slots[WIREGUARD_PEER_KEYS]->peer.preshared, config->preshared_key.bytes, WIREGUARD_KEY_LENGTH);
+	if (config->endpoint.any.sa_family != AF_UNSPEC)
+		peer->endpoint = config->endpoint;
+	wireguard_timers_set_persistent(&peer->timers, config->persistent_keepalive * WIREGUARD_SECOND, now);
+	return 0;
+}
+
+void wireguard_peer_remove(struct wireguard_peer *peer)
+{
+	struct wireguard_device *device = peer->device;
+
+	wireguard_handshake_abandon(peer);
+	wireguard_sessions_clear(&peer->sessions, &device->indices);
+	wireguard_peer_drop_staged(peer);
+	wireguard_timers_clear(&peer->timers, &device->schedule);
+	wireguard_allowed_ips_remove(&device->allowed_ips, &peer->allowed);
+	unlink_peer(device, peer);
+	wireguard_arena_release(peer->slots, WIREGUARD_PEER_SLOTS);
+	sodium_memzero(peer, sizeof *peer);
+	free(peer);
+}
+
+void wireguard_peer_free_all(struct wireguard_device *device)
+{
+	while (device->first != NULL)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
+		wireguard_peer_remove(device->first);
+	free(device->chains);
+}
+
+struct wireguard_peer *wireguard_peer_next(struct wireguard_device *device, struct wireguard_peer *after)
+{
+	return after == NULL ? device->first : after->next;
+}
+
+void *wireguard_peer_tag(const struct wireguard_peer *peer)
+{
+	return peer->tag;
+}
+
+const struct wireguard_key *wireguard_peer_public_key(const struct wireguard_peer *peer)
+{
+	return &peer->public_key;
+}
+
+const union wireguard_endpoint *wireguard_peer_endpoint(const struct wireguard_peer *peer)
+{
+	return &peer->endpoint;
+}
+
+bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer)
+{
+	return peer->endpoint.any.sa_family != AF_UNSPEC;
+}
+
+void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint)
+{
+	peer->endpoint = *endpoint;
+}
+
+void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now)
+{
+	*stats = peer->stats;
+	stats->can_send = wireguard_session_can_send(peer->sessions.current, now);
+}
+
+void wireguard_peer_notify(struct wireguard_peer *peer, enum wireguard_event event)
+{
+	peer->device->env.notify(peer->device->env.owner, peer, event);
+}
+
+static bool is_same_endpoint(const union wireguard_endpoint *a, const union wireguard_endpoint *b)
+{
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id
+		&& memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
+}
+
+void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now)
+{
+	peer->stats.bytes_received += length;
+	peer->stats.last_received = now;
+	peer->stats.unanswered = 0;
+	wireguard_timers_authenticated_received(&peer->timers, now);
+	if (is_same_endpoint(&peer->endpoint, from))
+		return;
+	peer->endpoint = *from;
+	wireguard_peer_notify(peer, WIREGUARD_ENDPOINT_MOVED);
+}
+
+void wireguard_peer_sent(struct wireguard_peer *peer, size_t length, uint64_t now)
+{
+	peer->stats.bytes_sent += length;
+	wireguard_timers_authenticated_sent(&peer->timers, now);
+}
+
+void wireguard_peer_completed(struct wireguard_peer *peer, uint64_t now)
+{
+	peer->stats.handshakes++;
+	peer->stats.last_handshake = now;
+	wireguard_timers_handshake_completed(&peer->timers);
+	wireguard_peer_notify(peer, WIREGUARD_HANDSHAKE_COMPLETED);
+}
+
+void wireguard_peer_expire(struct wireguard_peer *peer, uint64_t now)
+{
+	bool had_current = peer->sessions.current != NULL;
+
+	wireguard_sessions_expire(&peer->sessions, &peer->device->indices, now);
+	wireguard_timers_sessions_changed(&peer->timers, wireguard_sessions_oldest(&peer->sessions));
+	if (had_current && peer->sessions.current == NULL)
+		wireguard_peer_notify(peer, WIREGUARD_SESSION_EXPIRED);
+}
+
+struct wireguard_session *wireguard_peer_session(struct wireguard_peer *peer, uint64_t now)
+{
+	if (peer->sessions.current != NULL && !wireguard_session_can_send(peer->sessions.current, now))
+		wireguard_peer_expire(peer, now);
+	return peer->sessions.current;
+}
+
+void wireguard_peer_forget(struct wireguard_peer *peer)
+{
+	bool had_current = peer->sessions.current != NULL;
+
+	wireguard_handshake_abandon(peer);
+	wireguard_timers_initiation_abandoned(&peer->timers);
+	wireguard_sessions_clear(&peer->sessions, &peer->device->indices);
+	wireguard_timers_sessions_changed(&peer->timers, WIREGUARD_NEVER);
+	peer->is_urgent = true;
+	peer->stats.unanswered = 0;
+	if (had_current)
+		wireguard_peer_notify(peer, WIREGUARD_SESSION_EXPIRED);
+}
+
+void wireguard_peer_drop_staged(struct wireguard_peer *peer)
+{
+	peer->device->dropped[WIREGUARD_DROP_STAGED] += wireguard_staged_purge(&peer->staged);
+}
+
+void wireguard_peer_initiate(struct wireguard_peer *peer, uint64_t now)
+{
+	wireguard_handshake_initiate(peer, false, now);
+}
+
+void wireguard_peer_reconnect(struct wireguard_peer *peer, uint64_t now)
+{
+	wireguard_peer_forget(peer);
+	wireguard_handshake_initiate(peer, false, now);
+}
+
+void wireguard_peer_restart(struct wireguard_peer *peer, uint64_t now)
+{
+	peer->is_urgent = true;
+	peer->stats.unanswered = 0;
+	wireguard_handshake_initiate(peer, false, now);
+}
+
+void wireguard_peer_retry(struct wireguard_peer *peer, uint64_t now)
+{
+	wireguard_handshake_initiate(peer, true, now);
+}
+
+void wireguard_peer_stop(struct wireguard_peer *peer)
+{
+	wireguard_peer_forget(peer);
+	wireguard_peer_drop_staged(peer);
+	peer->stats.last_handshake = 0;
+}
+
+/* An initiation was not answered: repeat it or, after REKEY_ATTEMPT_TIME, give up (paper, 6.4). */
+static void retransmit(struct wireguard_peer *peer, uint64_t now)
+{
+	if (peer->timers.attempts++ <= ATTEMPTS_MAX) {
+		wireguard_handshake_initiate(peer, true, now);
+		return;
+	}
+	wireguard_handshake_abandon(peer);
+	wireguard_timers_initiation_abandoned(&peer->timers);
+	wireguard_peer_drop_staged(peer);
+	wireguard_peer_notify(peer, WIREGUARD_HANDSHAKE_GAVE_UP);
+}
+
+static void keepalive(struct wireguard_peer *peer, uint64_t now)
+{
+	wireguard_send_keepalive(peer, now);
+	wireguard_timers_keepalive_elapsed(&peer->timers, now);
+}
+
+static void persistent_keepalive(struct wireguard_peer *peer, uint64_t now)
+{
+	wireguard_timers_persistent_elapsed(&peer->timers, now);
+	wireguard_send_keepalive(peer, now);
+}
+
+static void room(struct wireguard_peer *peer, uint64_t now)
+{
+	if (peer->wants_initiation)
+		wireguard_handshake_initiate(peer, true, now);
+	if (peer->staged.count > 0)
+		wireguard_send_staged(peer, now);
+}
+
+void wireguard_peer_tick(struct wireguard_peer *peer, uint64_t now)
+{
+	struct wireguard_timers *timers = &peer->timers;
+
+	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_EXPIRY, now))
+		wireguard_peer_expire(peer, now);
+	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_RETRANSMIT, now))
+		retransmit(peer, now);
+	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_NEW_HANDSHAKE, now)) {
+		wireguard_peer_notify(peer, WIREGUARD_PEER_SILENT);
+		wireguard_handshake_initiate(peer, false, now);
+	}
+	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_KEEPALIVE, now))
+		keepalive(peer, now);
+	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_PERSISTENT, now))
+		persistent_keepalive(peer, now);
+	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_ROOM, now))
+		room(peer, now);
+}

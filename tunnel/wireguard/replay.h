@@ -1,0 +1,24 @@
+/* The window of received counters (RFC 6479): which of them came already. */
+#ifndef WARREN_TUNNEL_WIREGUARD_REPLAY_H
+#define WARREN_TUNNEL_WIREGUARD_REPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	WIREGUARD_REPLAY_BITS = 8192,
+	/* One word is always being cleared for the next counters, so this many of the bits can be used. */
+	WIREGUARD_REPLAY_WINDOW = WIREGUARD_REPLAY_BITS - 64,
+};
+
+/* Embedded in a session. All zero is a window that has seen nothing. `next` is one more than the highest counter seen. */
+struct wireguard_replay {
+	uint64_t next;
+	uint64_t words[WIREGUARD_REPLAY_BITS / 64];
+};
+
+/* Whether `counter`, which is below the limit of 2^64 - 2^13 - 1, is new; it is then remembered.
+ * To be asked about authenticated packets alone: a forged counter must not move the window (W10). */
+bool wireguard_replay_accept(struct wireguard_replay *replay, uint64_t counter) __attribute__((warn_unused_result));
+
+#endif

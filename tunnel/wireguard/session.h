@@ -1,0 +1,66 @@
+/* Sessions: a pair of keys with their counters, and the three of them that a peer may have at a time (paper, 6.3). */
+#ifndef WARREN_TUNNEL_WIREGUARD_SESSION_H
+#define WARREN_TUNNEL_WIREGUARD_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tunnel/wireguard/arena.h"
+#include "tunnel/wireguard/indices.h"
+#include "tunnel/wireguard/replay.h"
+
+#define WIREGUARD_REKEY_AFTER_MESSAGES (UINT64_C(1) << 60)
+#define WIREGUARD_REJECT_AFTER_MESSAGES (UINT64_MAX - (UINT64_C(1) << 13))
+
+struct wireguard_session {
+	struct wireguard_index index;
+	union wireguard_secrets *secrets; /* one of the peer's slots */
+	uint64_t created;
+	uint64_t counter; /* of the next message to send */
+	uint32_t remote_index;
+	bool is_initiator;
+	bool has_asked_to_replace; /* its last-minute initiation was sent (paper, 6.2) */
+	struct wireguard_replay replay;
+};
+
+/* Embedded in a peer.
+ * current:  the one that sends. Received with, too.
+ * previous: was current; never sends, but packets that were on their way are still received.
+ * next:     derived as a responder; does not send before something was received with it, since only then it is known that the
+ *           initiator has it (paper, 5.4.6). Then it becomes current. */
+struct wireguard_sessions {
+	struct wireguard_session *previous;
+	struct wireguard_session *current;
+	struct wireguard_session *next;
+	union wireguard_secrets *slots[3]; /* borrowed */
+};
+
+bool wireguard_session_is_expired(const struct wireguard_session *session, uint64_t now);
+/* A NULL session cannot send. */
+bool wireguard_session_can_send(const struct wireguard_session *session, uint64_t now);
+/* Whether it is time to begin its successor, after a send or after a receive (paper, 6.2). */
+bool wireguard_session_is_stale_for_sending(const struct wireguard_session *session, uint64_t now);
+bool wireguard_session_is_stale_for_receiving(const struct wireguard_session *session, uint64_t now);
+
+/* Fills in header, counter and tag around the `length` bytes that lie behind the header. The counter is used up whatever happens.
+ * 0 or WIREGUARD_CRYPTO. */
+int wireguard_session_seal(struct wireguard_session *session, uint8_t *message, size_t length) __attribute__((warn_unused_result));
+/* Opens a data message of `length` bytes in place. WIREGUARD_OK or WIREGUARD_CRYPTO. */
+int wireguard_session_open(const struct wireguard_session *session, uint8_t *message, size_t length) __attribute__((warn_unused_result));
+
+/* A session that is not yet one of the three; the previous one goes to make room. NULL when there is no memory. */
+struct wireguard_session *wireguard_sessions_create(struct wireguard_sessions *sessions, struct wireguard_indices *indices, uint64_t now);
+/* Ends a session that is none of the three. */
+void wireguard_sessions_discard(struct wireguard_indices *indices, struct wireguard_session *session);
+/* A session derived as initiator sends at once; one derived as responder waits to be confirmed. */
+void wireguard_sessions_install_current(struct wireguard_sessions *sessions, struct wireguard_indices *indices, struct wireguard_session *session);
+void wireguard_sessions_install_next(struct wireguard_sessions *sessions, struct wireguard_indices *indices, struct wireguard_session *session);
+void wireguard_sessions_confirm_next(struct wireguard_sessions *sessions, struct wireguard_indices *indices);
+/* Ends those that are too old or whose counter is used up. */
+void wireguard_sessions_expire(struct wireguard_sessions *sessions, struct wireguard_indices *indices, uint64_t now);
+void wireguard_sessions_clear(struct wireguard_sessions *sessions, struct wireguard_indices *indices);
+/* When the oldest one was derived, WIREGUARD_NEVER when there is none. */
+uint64_t wireguard_sessions_oldest(const struct wireguard_sessions *sessions);
+
+#endif
