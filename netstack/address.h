@@ -1,0 +1,12 @@
+/* Between our endpoints and lwIP's addresses. For the files that speak to lwIP. */
+#ifndef WARREN_NETSTACK_ADDRESS_H
+#define WARREN_NETSTACK_ADDRESS_H
+
+#include "lwip/ip_addr.h"
+
+#include "netstack/netstack.h"
+
+void address_to_lwip(ip_addr_t *to, const struct netstack_endpoint *from);
+void address_from_lwip(struct netstack_endpoint *to, const ip_addr_t *from, uint16_t port);
+
+#endif

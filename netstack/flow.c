@@ -1,0 +1,147 @@
+#include "netstack/flow.h"
+
+#include <stdlib.h>
+
+#include "netstack/checksum.h"
+#include "netstack/datagram.h"
+#include "netstack/random.h"
+
+#define PORT_TRIES 64
+#define DATAGRAM_MAX 65507       /* of IPv4; nobody sends longer ones over IPv6 */
+
+struct netstack_flow {
+	struct netstack *stack;
+	struct netstack_flow *next;
+	struct netstack_endpoint at;    /* family 0: any address */
+	void (*received)(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length);
+	void (*unreachable)(void *owner, const struct netstack_endpoint *to);
+	void *owner;
+};
+
+static bool covers(const struct netstack_flow *flow, const struct netstack_endpoint *local)
+{
+	if (flow->at.port != local->port)
+		return false;
+	return flow->at.family == 0 ||
+	       (flow->at.family == local->family && memcmp(flow->at.bytes, local->bytes, stack_address_size(local->family)) == 0);
+}
+
+static struct netstack_flow *find(struct netstack *stack, const struct netstack_endpoint *local)
+{
+	struct netstack_flow *flow = stack->flows;
+
+	while (flow != NULL && !covers(flow, local))
+		flow = flow->next;
+	return flow;
+}
+
+bool flow_input(struct netstack *stack, const struct packet *packet)
+{
+	const uint8_t *header = packet->payload;
+	struct netstack_endpoint local = { .family = packet->family, .port = packet_read16(header + 2) };
+	struct netstack_endpoint from = { .family = packet->family, .port = packet_read16(header) };
+	size_t size = stack_address_size(packet->family);
+
+	memcpy(local.bytes, packet->target, size);
+	memcpy(from.bytes, packet->source, size);
+	struct netstack_flow *flow = find(stack, &local);
+	if (flow == NULL)
+		return false;
+	flow->received(flow->owner, &from, header + PACKET_UDP_HEADER, packet->payload_length - PACKET_UDP_HEADER);
+	return true;
+}
+
+void flow_unreachable(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *to)
+{
+	struct netstack_flow *flow = find(stack, local);
+
+	if (flow != NULL && flow->unreachable != NULL)
+		flow->unreachable(flow->owner, to);
+}
+
+static bool is_taken(const struct netstack *stack, const struct netstack_endpoint *at)
+{
+	for (const struct netstack_flow *flow = stack->flows; flow != NULL; flow = flow->next) {
+		if (flow->at.port == at->port && (at->family == 0 || covers(flow, at)))
+			return true;
+	}
+	return false;
+}
+
+static bool choose_port(const struct netstack *stack, struct netstack_endpoint *at)
+{
+	for (int i = 0; i < PORT_TRIES; i++) {
+		at->port = random_port();
+		if (!is_taken(stack, at))
+			return true;
+	}
+	return false;
+}
+
+int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *at,
+                       void (*received)(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length), void *owner,
+                       struct netstack_flow **flow)
+{
+	struct netstack_endpoint place = { 0 };
+
+	if (at != NULL)
+		place = *at;
+	if (place.family != 0 && !stack_owns(stack, place.family, place.bytes))
+		return NETSTACK_NO_ADDRESS;
+	if (place.port == 0 ? !choose_port(stack, &place) : is_taken(stack, &place))
+		return NETSTACK_IN_USE;
+	struct netstack_flow *fresh = calloc(1, sizeof(*fresh));
+	if (fresh == NULL)
+		return NETSTACK_OUT_OF_MEMORY;
+	*fresh = (struct netstack_flow){ .stack = stack, .next = stack->flows, .at = place, .received = received, .owner = owner };
+	stack->flows = fresh;
+	*flow = fresh;
+	return 0;
+}
+
+void netstack_flow_on_unreachable(struct netstack_flow *flow, void (*unreachable)(void *owner, const struct netstack_endpoint *to))
+{
+	flow->unreachable = unreachable;
+}
+
+int netstack_flow_send(struct netstack_flow *flow, const struct netstack_endpoint *to, const void *bytes, size_t length, uint64_t now)
+{
+	const struct netstack_endpoint *from = &flow->at;
+	uint8_t header[PACKET_UDP_HEADER] = { 0 };
+
+	(void)now;
+	if (length > DATAGRAM_MAX)
+		return NETSTACK_TOO_BIG;
+	if (from->family == 0)
+		from = stack_source_for(flow->stack, to);
+	if (from == NULL || from->family != to->family)
+		return NETSTACK_NO_ADDRESS;
+	packet_write16(header, flow->at.port);
+	packet_write16(header + 2, to->port);
+	packet_write16(header + 4, (uint16_t)(sizeof(header) + length));
+	struct iovec parts[2] = { { header, sizeof(header) }, { (void *)(uintptr_t)bytes, length } };
+	uint64_t sum = checksum_pseudo(from->family, from->bytes, to->bytes, PACKET_UDP, sizeof(header) + length);
+	uint16_t folded = (uint16_t)~checksum_fold(checksum_add_parts(sum, parts, 2));
+	if (folded == 0)
+		folded = 0xffff;
+	memcpy(header + 6, &folded, sizeof(folded));
+	return datagram_send(flow->stack, from, to, PACKET_UDP, parts, 2, sizeof(header) + length) ? 0 : NETSTACK_BUSY;
+}
+
+void netstack_flow_close(struct netstack_flow *flow)
+{
+	if (flow == NULL)
+		return;
+	struct netstack_flow **at = &flow->stack->flows;
+	while (*at != flow)
+		at = &(*at)->next;
+	*at = flow->next;
+	free(flow);
+}
+
+void flow_free_all(struct netstack *stack)
+{
+	while (stack->flows != NULL)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
+		netstack_flow_close(stack->flows);
+}

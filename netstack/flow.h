@@ -1,0 +1,13 @@
+/* Inside netstack/: UDP. */
+#ifndef WARREN_NETSTACK_FLOW_H
+#define WARREN_NETSTACK_FLOW_H
+
+#include "netstack/stack.h"
+
+/* A sound UDP packet. false: nobody waits for it. */
+bool flow_input(struct netstack *stack, const struct packet *packet);
+/* An ICMP error says that what was sent from `local` did not reach `to`. */
+void flow_unreachable(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *to);
+void flow_free_all(struct netstack *stack);
+
+#endif

@@ -1,0 +1,18 @@
+/* Puts fragments together: a few datagrams at a time, each for a while. A stack has one only after the first fragment. */
+#ifndef WARREN_NETSTACK_FRAGMENTS_H
+#define WARREN_NETSTACK_FRAGMENTS_H
+
+#include <stdint.h>
+
+#include "netstack/packet.h"
+
+struct fragments;
+
+struct fragments *fragments_create(void); /* NULL: out of memory */
+void fragments_free(struct fragments *fragments);
+/* Takes a copy of a fragment. true: `whole` is the datagram that is complete now, which stays until the next call. */
+bool fragments_add(struct fragments *fragments, const struct packet *fragment, struct packet *whole, uint64_t now);
+uint64_t fragments_deadline(const struct fragments *fragments);
+void fragments_expire(struct fragments *fragments, uint64_t now);
+
+#endif

@@ -1,0 +1,437 @@
+#include "netstack/handshake.h"
+
+#include "netstack/lwip/hooks.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/tcp.h"
+
+#include "netstack/address.h"
+#include "netstack/budget.h"
+#include "netstack/listener.h"
+#include "netstack/random.h"
+#include "netstack/segment.h"
+
+/* --- lwIP's callbacks --- */
+
+/* Bytes of the segment that completed the handshake: all that lwIP ever sees. */
+static struct stack_early *copy_early(const struct pbuf *data)
+{
+	struct stack_early *early = malloc(sizeof(*early) + data->tot_len);
+
+	if (early != NULL)
+		early->length = pbuf_copy_partial(data, early->bytes, data->tot_len, 0);
+	return early;
+}
+
+static err_t on_received(void *argument, struct tcp_pcb *pcb, struct pbuf *data, err_t error)
+{
+	struct netstack_stream *stream = argument;
+
+	(void)pcb;
+	(void)error;
+	if (stream == NULL) {
+		if (data != NULL)
+			pbuf_free(data);
+		return ERR_OK;
+	}
+	if (data == NULL) {
+		stream->note.is_finished = true;
+	} else {
+		stream->note.early = copy_early(data);
+		stream->note.is_broken = stream->note.early == NULL;
+		pbuf_free(data);
+	}
+	stream_note(stream);
+	return ERR_OK;
+}
+
+static void on_error(void *argument, err_t error)
+{
+	struct netstack_stream *stream = argument;
+
+	if (stream == NULL)
+		return;
+	stream->pcb = NULL;
+	stream->note.is_gone = true;
+	if (error == ERR_CLSD)
+		stream->note.why = NETSTACK_OK;
+	else if (error == ERR_RST)
+		stream->note.why = stream->state == STREAM_CONNECTING ? NETSTACK_REFUSED : NETSTACK_RESET;
+	else
+		stream->note.why = NETSTACK_TIMED_OUT;
+	stream_note(stream);
+}
+
+/* The first acknowledgement is to offer our window, not the largest one. */
+static void begin(struct netstack_stream *stream, struct tcp_pcb *pcb)
+{
+	uint32_t window = BUDGET_FLOOR;
+
+	if (window > (uint32_t)UINT16_MAX << pcb->rcv_scale)
+		window = (uint32_t)UINT16_MAX << pcb->rcv_scale;
+	pcb->rcv_wnd = pcb->rcv_ann_wnd = window;
+	pcb->rcv_ann_right_edge = pcb->rcv_nxt + window;
+	stream->receiver.first = pcb->rcv_nxt;
+	stream->note.is_connected = true;
+	stream_note(stream);
+}
+
+static err_t on_connected(void *argument, struct tcp_pcb *pcb, err_t error)
+{
+	(void)error;
+	begin(argument, pcb);
+	return ERR_OK;
+}
+
+static void attach(struct netstack_stream *stream, struct tcp_pcb *pcb)
+{
+	stream->pcb = pcb;
+	tcp_arg(pcb, stream);
+	tcp_recv(pcb, on_received);
+	tcp_err(pcb, on_error);
+}
+
+static err_t on_accepted(void *argument, struct tcp_pcb *pcb, err_t error)
+{
+	struct netstack_listener *listener = argument;
+	struct netstack_endpoint local, remote;
+
+	if (error != ERR_OK || pcb == NULL || listener == NULL)
+		return ERR_MEM;
+	address_from_lwip(&local, &pcb->local_ip, pcb->local_port);
+	address_from_lwip(&remote, &pcb->remote_ip, pcb->remote_port);
+	struct netstack_stream *stream = stream_create(listener->stack, &local, &remote);
+	if (stream == NULL)
+		return ERR_MEM; /* lwIP resets it */
+	stream->listener = listener;
+	attach(stream, pcb);
+	begin(stream, pcb);
+	return ERR_OK;
+}
+
+/* --- opening --- */
+
+/* lwIP's tcp_bind would look for the port in all its lists; the table has done so already. */
+int handshake_connect(struct netstack_stream *stream)
+{
+	ip_addr_t remote;
+	int result = NETSTACK_OUT_OF_MEMORY;
+
+	stack_enter(stream->stack);
+	struct tcp_pcb *pcb = tcp_new();
+	if (pcb != NULL) {
+		address_to_lwip(&pcb->local_ip, &stream->local);
+		pcb->local_port = stream->local.port;
+		address_to_lwip(&remote, &stream->remote);
+		attach(stream, pcb);
+		if (tcp_connect(pcb, &remote, stream->remote.port, on_connected) == ERR_OK) {
+			result = 0;
+		} else {
+			tcp_arg(pcb, NULL);
+			tcp_abort(pcb);
+			stream->pcb = NULL;
+		}
+	}
+	stack_leave(stream->stack);
+	return result;
+}
+
+/* lwIP looks for connections in one list, so an open one is in it only while lwIP is shown something; then it is the first. What is
+ * left there are handshakes, and what they cost does not grow with the open connections (21 us each with 10,000 before). */
+static void take_out(struct tcp_pcb *pcb)
+{
+	TCP_RMV(&tcp_active_pcbs, pcb);
+}
+
+static void put_back(struct tcp_pcb *pcb)
+{
+	pcb->next = tcp_active_pcbs;
+	tcp_active_pcbs = pcb;
+}
+
+void handshake_complete(struct netstack_stream *stream, uint64_t now)
+{
+	struct tcp_pcb *pcb = stream->pcb;
+	bool has_sack = (pcb->flags & TF_SACK) != 0;
+	uint8_t scale = pcb->flags & TF_WND_SCALE ? pcb->rcv_scale : 0;
+	uint64_t round_trip = stream->listener == NULL && pcb->nrtx == 0 ? now - stream->born_at : 0;
+	struct sender_env env = { .owner = stream, .emit = segment_emit };
+	uint32_t first = stream->receiver.first;
+
+	sender_init(&stream->sender, &env, pcb->snd_nxt, pcb->mss, has_sack, round_trip, now);
+	stream->sender.window_end = stream->sender.window_max = pcb->snd_wnd;
+	stream->sender.window_sequence = pcb->snd_wl1;
+	receiver_init(&stream->receiver, first, scale, has_sack, BUDGET_FLOOR, round_trip, &stream->stack->retired);
+	stream->window_shift = pcb->snd_scale;
+	if (stream->note.early != NULL) {
+		stream->receiver.next = stream->note.early->length;
+		budget_charge(stream->note.early->length);
+	}
+	if (stream->note.is_finished) {
+		stream->receiver.has_end = true;
+		stream->receiver.end = stream->receiver.next;
+		stream->has_shown_end = true;
+	}
+	segment_prepare(stream);
+	stack_enter(stream->stack);
+	take_out(pcb);
+	stack_leave(stream->stack);
+}
+
+int handshake_listen(struct netstack_listener *listener, struct tcp_pcb **pcb, const struct netstack_endpoint *at)
+{
+	ip_addr_t address;
+	int result = NETSTACK_OUT_OF_MEMORY;
+
+	stack_enter(listener->stack);
+	struct tcp_pcb *fresh = tcp_new();
+	if (fresh != NULL) {
+		address_to_lwip(&address, at);
+		if (tcp_bind(fresh, &address, at->port) != ERR_OK) {
+			tcp_close(fresh);
+			result = NETSTACK_IN_USE;
+		} else if ((*pcb = tcp_listen(fresh)) == NULL) {
+			tcp_close(fresh);
+		} else {
+			tcp_arg(*pcb, listener);
+			tcp_accept(*pcb, on_accepted);
+			result = 0;
+		}
+	}
+	stack_leave(listener->stack);
+	return result;
+}
+
+void handshake_listen_end(struct netstack *stack, struct tcp_pcb *pcb)
+{
+	stack_enter(stack);
+	tcp_close(pcb);
+	stack_leave(stack);
+}
+
+/* --- what lwIP is shown --- */
+
+/* The pcb as it would be, had lwIP seen everything. Its own queues stay empty. */
+static void bring_up_to_date(struct netstack_stream *stream)
+{
+	struct tcp_pcb *pcb = stream->pcb;
+	struct receiver *receiver = &stream->receiver;
+
+	pcb->snd_nxt = pcb->snd_lbb = stream->sender.first + (uint32_t)stream->sender.next;
+	pcb->lastack = pcb->snd_wl2 = stream->sender.first + (uint32_t)stream->sender.acknowledged;
+	pcb->rcv_nxt = segment_acknowledgement(stream);
+	uint64_t window = receiver->edge > receiver->next ? receiver->edge - receiver->next : 0;
+	pcb->rcv_wnd = pcb->rcv_ann_wnd = window > 2 ? (tcpwnd_size_t)window : 2; /* the FIN has to fit */
+	pcb->rcv_ann_right_edge = pcb->rcv_nxt + pcb->rcv_ann_wnd;
+	pcb->snd_wl1 = pcb->rcv_nxt;
+}
+
+static void show(struct netstack_stream *stream, const uint8_t *packet, size_t length)
+{
+	stack_enter(stream->stack);
+	put_back(stream->pcb);
+	stack_feed(stream->stack, packet, length);
+	if (stream->pcb != NULL && stream->pcb->state != TIME_WAIT)
+		take_out(stream->pcb);
+	stack_leave(stream->stack);
+}
+
+/* An empty segment, as if from the far end. lwIP checks no sums. */
+static void show_made_up(struct netstack_stream *stream, uint8_t flags, uint32_t acknowledgement)
+{
+	uint8_t packet[sizeof(stream->header)];
+	size_t size = stack_address_size(stream->local.family);
+	uint8_t *source = packet + (stream->local.family == AF_INET ? 12 : 8);
+	uint8_t *header = packet + stream->header_length;
+	size_t length = (size_t)stream->header_length + PACKET_TCP_HEADER;
+
+	memcpy(packet, stream->header, sizeof(packet));
+	memcpy(source, stream->remote.bytes, size);
+	memcpy(source + size, stream->local.bytes, size);
+	if (stream->local.family == AF_INET)
+		packet_write16(packet + 2, (uint16_t)length);
+	else
+		packet_write16(packet + 4, PACKET_TCP_HEADER);
+	memset(header, 0, PACKET_TCP_HEADER);
+	packet_write16(header, stream->remote.port);
+	packet_write16(header + 2, stream->local.port);
+	packet_write32(header + 4, stream->pcb->rcv_nxt);
+	packet_write32(header + 8, acknowledgement);
+	header[12] = 5 << 4;
+	header[13] = (uint8_t)(flags | SEGMENT_ACK);
+	packet_write16(header + 14, UINT16_MAX);
+	show(stream, packet, length);
+}
+
+void handshake_show(struct netstack_stream *stream, const struct packet *packet)
+{
+	bring_up_to_date(stream);
+	show(stream, packet->bytes, packet->length);
+}
+
+/* lwIP takes the step of having sent its FIN; the segment itself is the sender's business. */
+static void shut_down(struct netstack_stream *stream)
+{
+	struct tcp_pcb *pcb = stream->pcb;
+
+	if (stream->has_shut_down)
+		return;
+	stream->has_shut_down = true;
+	bring_up_to_date(stream);
+	pcb->snd_nxt = pcb->snd_lbb = stream->sender.first + (uint32_t)stream->sender.queue.end;
+	pcb->lastack = pcb->snd_nxt;
+	stack_enter(stream->stack);
+	stream->stack->is_muted = true;
+	tcp_shutdown(pcb, 0, 1);
+	stream->stack->is_muted = false;
+	tcp_segs_free(pcb->unsent);
+	tcp_segs_free(pcb->unacked);
+	pcb->unsent = pcb->unacked = NULL;
+	pcb->snd_queuelen = 0;
+	pcb->rtime = -1;
+	pcb->persist_backoff = 0;
+	stack_leave(stream->stack);
+	pcb->snd_nxt = pcb->snd_lbb;
+}
+
+/* When our FIN is on its way already, both ends close at once (RFC 9293, figure 13): lwIP has to know the order. */
+void handshake_show_end(struct netstack_stream *stream)
+{
+	if (stream->sender.has_finished && stream->sender.next > stream->sender.queue.end)
+		shut_down(stream);
+	bring_up_to_date(stream);
+	uint32_t acknowledgement = stream->pcb->lastack;
+	if (sender_is_done(&stream->sender))
+		acknowledgement = stream->pcb->snd_nxt;
+	stream->has_shown_end = true;
+	show_made_up(stream, SEGMENT_FIN, acknowledgement);
+	receiver_acknowledged(&stream->receiver); /* lwIP did */
+}
+
+void handshake_show_done(struct netstack_stream *stream)
+{
+	stream->has_shown_done = true;
+	shut_down(stream);
+	bring_up_to_date(stream);
+	stream->pcb->lastack--;
+	show_made_up(stream, 0, stream->pcb->snd_nxt);
+}
+
+bool handshake_is_over(const struct netstack_stream *stream)
+{
+	return stream->pcb != NULL && stream->pcb->state == TIME_WAIT;
+}
+
+/* --- the end --- */
+
+void handshake_detach(struct netstack_stream *stream)
+{
+	struct tcp_pcb *pcb = stream->pcb;
+
+	if (pcb == NULL)
+		return;
+	tcp_arg(pcb, NULL);
+	tcp_recv(pcb, NULL);
+	tcp_err(pcb, NULL);
+	stream->pcb = NULL;
+}
+
+static void drop(struct netstack_stream *stream, bool with_reset)
+{
+	struct tcp_pcb *pcb = stream->pcb;
+
+	if (pcb == NULL)
+		return;
+	if (stream->state == STREAM_OPEN)
+		bring_up_to_date(stream);
+	handshake_detach(stream);
+	stack_enter(stream->stack);
+	tcp_abandon(pcb, with_reset);
+	stack_leave(stream->stack);
+}
+
+void handshake_abort(struct netstack_stream *stream)
+{
+	drop(stream, true);
+}
+
+void handshake_abandon(struct netstack_stream *stream)
+{
+	drop(stream, false);
+}
+
+bool handshake_is_its_syn(const struct netstack_stream *stream, uint32_t sequence)
+{
+	return stream->pcb != NULL && sequence == stream->pcb->snd_nxt - 1;
+}
+
+/* --- all of a stack's --- */
+
+/* lwIP repeats a SYN at a constant pace; doubled, four times go out in 15 s and the last after 23. */
+static void slow_down_syns(void)
+{
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+		if (pcb->state == SYN_SENT)
+			pcb->rto = (int16_t)(2 << (pcb->nrtx < 3 ? pcb->nrtx : 3));
+	}
+}
+
+bool handshake_tick(void)
+{
+	slow_down_syns();
+	tcp_tmr();
+	if (tcp_tw_pcbs != NULL)
+		return true;
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+		if (pcb->state == SYN_SENT || pcb->state == SYN_RCVD)
+			return true;
+	}
+	return false;
+}
+
+void handshake_kick(void)
+{
+	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+		if (pcb->state == SYN_SENT && pcb->nrtx > 0) {
+			pcb->rtime = 0;
+			tcp_rexmit_rto(pcb);
+		}
+	}
+}
+
+static bool is_from(const struct tcp_pcb *pcb, const struct packet *packet)
+{
+	struct netstack_endpoint local, remote;
+	size_t size = stack_address_size(packet->family);
+
+	address_from_lwip(&local, &pcb->local_ip, pcb->local_port);
+	address_from_lwip(&remote, &pcb->remote_ip, pcb->remote_port);
+	return remote.family == packet->family && memcmp(remote.bytes, packet->source, size) == 0 && memcmp(local.bytes, packet->target, size) == 0;
+}
+
+void handshake_make_way(const struct packet *packet, const struct segment *syn)
+{
+	for (struct tcp_pcb *pcb = tcp_tw_pcbs, *next; pcb != NULL; pcb = next) {
+		next = pcb->next;
+		if (pcb->local_port == syn->target && pcb->remote_port == syn->source && is_from(pcb, packet) && (int32_t)(syn->sequence - pcb->rcv_nxt) > 0)
+			tcp_abort(pcb);
+	}
+}
+
+void handshake_forget_all(void)
+{
+	while (tcp_active_pcbs != NULL)
+		tcp_abort(tcp_active_pcbs);
+	while (tcp_tw_pcbs != NULL)
+		tcp_abort(tcp_tw_pcbs);
+	while (tcp_listen_pcbs.pcbs != NULL)
+		tcp_close(tcp_listen_pcbs.pcbs);
+}
+
+u32_t random_lwip_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t *remote, u16_t remote_port)
+{
+	struct netstack_endpoint from, to;
+
+	address_from_lwip(&from, local, local_port);
+	address_from_lwip(&to, remote, remote_port);
+	return random_sequence(&from, &to, stack_current()->now);
+}

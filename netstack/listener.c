@@ -1,0 +1,50 @@
+#include "netstack/listener.h"
+
+#include <stdlib.h>
+
+#include "netstack/handshake.h"
+
+int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream), void *owner,
+                    struct netstack_listener **listener)
+{
+	if (!stack_owns(stack, at->family, at->bytes))
+		return NETSTACK_NO_ADDRESS;
+	struct netstack_listener *fresh = calloc(1, sizeof(*fresh));
+	if (fresh == NULL)
+		return NETSTACK_OUT_OF_MEMORY;
+	*fresh = (struct netstack_listener){ .stack = stack, .accept = accept, .owner = owner };
+	int result = handshake_listen(fresh, &fresh->pcb, at);
+	if (result != 0) {
+		free(fresh);
+		return result;
+	}
+	fresh->next = stack->listeners;
+	stack->listeners = fresh;
+	*listener = fresh;
+	return 0;
+}
+
+/* Handshakes that are not complete end with it; lwIP resets them when they come. */
+void netstack_listener_free(struct netstack_listener *listener)
+{
+	if (listener == NULL)
+		return;
+	struct netstack *stack = listener->stack;
+	struct netstack_listener **at = &stack->listeners;
+	while (*at != listener)
+		at = &(*at)->next;
+	*at = listener->next;
+	for (struct netstack_stream *stream = stack->all_streams; stream != NULL; stream = stream->next) {
+		if (stream->listener == listener)
+			stream->listener = NULL;
+	}
+	handshake_listen_end(stack, listener->pcb);
+	free(listener);
+}
+
+void listener_free_all(struct netstack *stack)
+{
+	while (stack->listeners != NULL)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
+		netstack_listener_free(stack->listeners);
+}

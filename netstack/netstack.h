@@ -1,0 +1,155 @@
+/* One TCP/IP stack of its own for each tunnel, made out of lwIP: streams, datagram flows, ping and names.
+ * Nobody outside netstack/ includes an lwIP header. A stack does no I/O and reads no clock: packets come in by netstack_input,
+ * leave by the env's output, and the caller asks for the next deadline. `now` is nanoseconds of a clock that never steps back.
+ * All stacks of a process belong to one thread.
+ *
+ * The rhythm of a batch: netstack_input for each packet (its bytes are borrowed), then netstack_settle once. Bytes that `received`
+ * showed stay valid until netstack_settle returns, and so can be written out without a copy before it is called. netstack_tick,
+ * netstack_writable and netstack_kick settle the stack too. */
+#ifndef WARREN_NETSTACK_NETSTACK_H
+#define WARREN_NETSTACK_NETSTACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define NETSTACK_NEVER UINT64_MAX
+#define NETSTACK_ADDRESS_MAX 4   /* one IPv4 and three IPv6 addresses */
+
+struct netstack;
+struct netstack_stream;
+struct netstack_listener;
+struct netstack_flow;
+
+enum netstack_error {
+	NETSTACK_OK = 0,
+	NETSTACK_OUT_OF_MEMORY = -1,
+	NETSTACK_IN_USE = -2,       /* the local address and port are taken */
+	NETSTACK_NO_ADDRESS = -3,   /* no inner address of the target's family */
+	NETSTACK_REFUSED = -4,      /* RST in reply to a SYN */
+	NETSTACK_RESET = -5,        /* RST on an open connection */
+	NETSTACK_TIMED_OUT = -6,
+	NETSTACK_UNREACHABLE = -7,  /* an ICMP error said so */
+	NETSTACK_TOO_BIG = -8,      /* a datagram over the limit */
+	NETSTACK_BUSY = -9,         /* no room now */
+	NETSTACK_ABORTED = -10,     /* by ourselves: the stack goes away */
+};
+
+/* An inner address with a port. `bytes` holds 4 or 16 significant bytes. */
+struct netstack_endpoint {
+	uint8_t family;   /* AF_INET or AF_INET6 */
+	uint8_t bytes[16];
+	uint16_t port;    /* host order */
+};
+
+struct netstack_config {
+	struct netstack_endpoint addresses[NETSTACK_ADDRESS_MAX]; /* ports unused */
+	size_t address_count;
+	uint16_t mtu;     /* 576 to 9000; IPv6 wants 1280 */
+};
+
+struct netstack_env {
+	void *owner;
+	/* One IP packet for the tunnel, gathered from `parts`; consumed before it returns. false: no room, the packet was not taken, and
+	 * netstack_writable will be called. Never calls back into the stack. */
+	bool (*output)(void *owner, const struct iovec *parts, size_t count, size_t length);
+};
+
+/* The process's share: seeds for sequence numbers, ports and ids; the budget in bytes for all receive and send buffers. */
+struct netstack_limits {
+	uint8_t seed[32];
+	size_t memory_budget;
+};
+void netstack_start(const struct netstack_limits *limits);
+void netstack_stop(void);
+size_t netstack_memory_used(void);
+size_t netstack_state_size(void);   /* bytes of lwIP state that a stack copies: a build check and a figure */
+
+int netstack_create(struct netstack **stack, const struct netstack_config *config, const struct netstack_env *env, uint64_t now)
+	__attribute__((warn_unused_result));
+/* Quiet: closes every stream (its `closed` gets NETSTACK_ABORTED, nothing is sent), then frees. NULL is allowed. */
+void netstack_free(struct netstack *stack);
+/* Streams may be reset towards the far end first, for a tunnel that is retired while its session still works. */
+void netstack_reset_all(struct netstack *stack, uint64_t now);
+void netstack_input(struct netstack *stack, uint8_t *bytes, size_t length, uint64_t now);
+void netstack_settle(struct netstack *stack, uint64_t now);
+void netstack_writable(struct netstack *stack, uint64_t now);
+/* The tunnel hears its peer after silence: connections that wait for a timer try at once. */
+void netstack_kick(struct netstack *stack, uint64_t now);
+uint64_t netstack_deadline(const struct netstack *stack);
+void netstack_tick(struct netstack *stack, uint64_t now);
+size_t netstack_stream_count(const struct netstack *stack);
+bool netstack_has_family(const struct netstack *stack, uint8_t family);
+
+/* TCP. Callbacks may call any function of their own stream, and netstack_stream_connect; after `closed` the handle is gone. */
+struct netstack_stream_events {
+	void (*connected)(void *owner);
+	/* In-order bytes, valid until netstack_settle returns (a copy is the owner's business). They count against the receive
+	 * window until netstack_stream_consumed. Empty parts do not occur. */
+	void (*received)(void *owner, const struct iovec *parts, size_t count, size_t length);
+	void (*finished)(void *owner);                  /* the far end sends no more */
+	void (*acknowledged)(void *owner, size_t bytes); /* so many of the oldest written bytes are no longer needed */
+	void (*closed)(void *owner, enum netstack_error why); /* NETSTACK_OK: both ways ended in order */
+};
+int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoint *to, const struct netstack_stream_events *events, void *owner,
+                            uint64_t now, struct netstack_stream **stream) __attribute__((warn_unused_result));
+/* Takes what it can of `bytes` without copying: they must stay as they are until `acknowledged` has counted them, or `closed`.
+ * Returns the number taken, 0 when there is no room (`acknowledged` tells when there is). Leaves with the next netstack_settle. */
+size_t netstack_stream_write(struct netstack_stream *stream, const void *bytes, size_t length, uint64_t now);
+size_t netstack_stream_room(const struct netstack_stream *stream);
+void netstack_stream_finish(struct netstack_stream *stream, uint64_t now);  /* FIN after what was written */
+void netstack_stream_consumed(struct netstack_stream *stream, size_t bytes, uint64_t now); /* opens the receive window */
+/* RST and gone at once; `closed` is not called, borrowed bytes are released before it returns. */
+void netstack_stream_abort(struct netstack_stream *stream, uint64_t now);
+/* The owner loses interest: what was written is still delivered, then the connection ends by itself. Unlike write, the bytes not yet
+ * acknowledged are copied. No callback follows. */
+void netstack_stream_release(struct netstack_stream *stream, uint64_t now);
+void netstack_stream_local(const struct netstack_stream *stream, struct netstack_endpoint *local);
+void netstack_stream_remote(const struct netstack_stream *stream, struct netstack_endpoint *remote);
+void netstack_stream_set_owner(struct netstack_stream *stream, const struct netstack_stream_events *events, void *owner);
+
+/* A port on an inner address. `accept` gets a connected stream and takes it by netstack_stream_set_owner, or aborts it. */
+int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream), void *owner,
+                    struct netstack_listener **listener) __attribute__((warn_unused_result));
+void netstack_listener_free(struct netstack_listener *listener);
+
+/* UDP. `at` with port 0 takes a random port; `at` NULL any address of the stack. */
+int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *at,
+                       void (*received)(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length), void *owner,
+                       struct netstack_flow **flow) __attribute__((warn_unused_result));
+/* An ICMP error for what the flow sent is told by `unreachable` when set. */
+void netstack_flow_on_unreachable(struct netstack_flow *flow, void (*unreachable)(void *owner, const struct netstack_endpoint *to));
+int netstack_flow_send(struct netstack_flow *flow, const struct netstack_endpoint *to, const void *bytes, size_t length, uint64_t now)
+	__attribute__((warn_unused_result));
+void netstack_flow_close(struct netstack_flow *flow);
+
+/* ICMP echo. One reply or timeout a call; `answered` gets the round trip in ns, or NETSTACK_NEVER when none came in `timeout` ns. */
+int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip), void *owner,
+                  uint64_t now) __attribute__((warn_unused_result));
+
+/* Names, asked of `servers` through the stack, nowhere else. Answers are cached by their TTLs, negative ones too. */
+struct netstack_resolver;
+struct netstack_query;
+
+enum netstack_name_error {
+	NETSTACK_NAME_OK = 0,
+	NETSTACK_NAME_NOT_FOUND = -1,  /* NXDOMAIN, or no address of a family that the stack has */
+	NETSTACK_NAME_FAILED = -2,     /* SERVFAIL, REFUSED, a malformed answer */
+	NETSTACK_NAME_TIMED_OUT = -3,
+	NETSTACK_NAME_NO_SERVER = -4,
+	NETSTACK_NAME_BAD = -5,        /* not a name */
+};
+
+int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)
+	__attribute__((warn_unused_result));
+void netstack_resolver_free(struct netstack_resolver *resolver); /* queries in flight end without a call */
+void netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count);
+/* `answered` comes once, possibly before this returns (then *query is NULL); addresses in the order in which to try them (RFC 6724
+ * in short: families taken in turn, IPv6 first where the stack has it). It may come twice when `more` is true: the second family. */
+void netstack_resolve(struct netstack_resolver *resolver, const char *name,
+                      void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more),
+                      void *owner, uint64_t now, struct netstack_query **query);
+void netstack_query_cancel(struct netstack_query *query);
+
+#endif

@@ -1,0 +1,66 @@
+/* The receiving half of a TCP connection, without lwIP, I/O or clock: puts segments in order, says what to acknowledge and when.
+ *
+ * Places in the stream are 64-bit counts; `first` is the sequence number of place 0.
+ *   consumed <= next <= every held range <= edge,  the FIN being the byte at `end`.
+ * What was selectively acknowledged is never thrown away (RFC 2018, 8 would allow it; it halves the speed of the far end). */
+#ifndef WARREN_NETSTACK_RECEIVER_RECEIVER_H
+#define WARREN_NETSTACK_RECEIVER_RECEIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "netstack/packet.h"
+#include "netstack/receiver/pages.h"
+#include "netstack/receiver/ranges.h"
+#include "netstack/receiver/window.h"
+
+#define RECEIVER_SACK_MAX 4
+
+struct receiver {
+	uint32_t first;
+	uint8_t scale;
+	bool has_sack;
+	bool has_end;              /* a FIN came, maybe out of order */
+	uint64_t end;              /* its place */
+	uint64_t next;
+	uint64_t consumed;
+	uint64_t edge;             /* the window that was offered ends here; it never moves back */
+	uint32_t segment;          /* the largest payload seen */
+	struct ranges held;
+	struct pages pages;
+	struct pages_retired *retired;
+	struct range recent[RECEIVER_SACK_MAX]; /* held ranges, the one that changed last first (RFC 2018, 4) */
+	uint8_t recent_count;
+	struct range doubled;      /* for DSACK (RFC 2883), empty: none */
+	struct window window;
+	/* acknowledging */
+	bool must_acknowledge;     /* with the next settle */
+	uint8_t quick;             /* so many more are not delayed: the far end is in its slow start */
+	uint8_t repeats;           /* a peer without SACK counts acknowledgements: one for each segment */
+	uint32_t pending;          /* bytes not acknowledged */
+	uint64_t deadline;         /* of a delayed acknowledgement */
+	uint64_t answered_at;      /* the last segment outside the window that was answered */
+};
+
+void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, bool has_sack, uint64_t window, uint64_t round_trip,
+                   struct pages_retired *retired);
+void receiver_clear(struct receiver *receiver);
+/* Takes a segment's payload and FIN. Returns how many parts are in order now: the segment's own bytes, then held ones. */
+size_t receiver_take(struct receiver *receiver, const struct segment *segment, struct iovec *parts, size_t max, size_t *length, uint64_t now);
+/* The same for held bytes that did not fit. */
+size_t receiver_take_held(struct receiver *receiver, struct iovec *parts, size_t max, size_t *length);
+/* Everything and the FIN behind it has come; the FIN is not counted in `next`. */
+bool receiver_is_at_end(const struct receiver *receiver);
+void receiver_consume(struct receiver *receiver, size_t bytes);
+/* At the end of a batch: right-sizes the window; says whether an acknowledgement is to be sent now. */
+bool receiver_settle(struct receiver *receiver, uint64_t now);
+/* One was sent, alone or with data. */
+void receiver_acknowledged(struct receiver *receiver);
+/* The window to offer, and the edge moves to its end. */
+uint16_t receiver_offer(struct receiver *receiver);
+/* SACK blocks for the next acknowledgement; returns their count. */
+size_t receiver_sack(struct receiver *receiver, struct range blocks[RECEIVER_SACK_MAX]);
+
+#endif

@@ -1,0 +1,34 @@
+/* The bytes of a stream that are written and not yet acknowledged, by their place in the stream. They are borrowed, not copied. */
+#ifndef WARREN_NETSTACK_SENDER_QUEUE_H
+#define WARREN_NETSTACK_SENDER_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct queue_chunk;
+
+struct queue {
+	struct queue_chunk *ring;  /* NULL while empty */
+	uint32_t mask;
+	uint32_t head;
+	uint32_t tail;
+	uint32_t hint;             /* the chunk that was looked at last */
+	uint64_t start;            /* place of the first byte that is kept */
+	uint64_t end;
+	uint8_t *owned;            /* after queue_own: the one chunk's bytes */
+};
+
+/* false: out of memory, nothing was taken. */
+bool queue_append(struct queue *queue, const void *bytes, size_t length);
+/* Forgets what lies before `place`. */
+void queue_release(struct queue *queue, uint64_t place);
+/* Parts of `length` bytes from `place` on, all of which are there; returns how many parts, at most `max`, and in `*gathered` how
+ * many bytes they hold. */
+size_t queue_gather(struct queue *queue, uint64_t place, size_t length, struct iovec *parts, size_t max, size_t *gathered);
+/* Copies what is kept, so that nothing is borrowed any more. */
+bool queue_own(struct queue *queue);
+void queue_clear(struct queue *queue);
+
+#endif

@@ -1,0 +1,192 @@
+#include "netstack/sender/scoreboard.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define FIRST_SIZE 16
+
+static const struct sent_list empty = { SCOREBOARD_NONE, SCOREBOARD_NONE };
+
+void scoreboard_init(struct scoreboard *board)
+{
+	*board = (struct scoreboard){ .flying = empty, .missing = empty };
+}
+
+void scoreboard_clear(struct scoreboard *board)
+{
+	free(board->ring);
+	scoreboard_init(board);
+}
+
+static void list_remove(struct scoreboard *board, struct sent_list *list, const struct sent *sent)
+{
+	if (sent->older != SCOREBOARD_NONE)
+		scoreboard_at(board, sent->older)->newer = sent->newer;
+	else
+		list->oldest = sent->newer;
+	if (sent->newer != SCOREBOARD_NONE)
+		scoreboard_at(board, sent->newer)->older = sent->older;
+	else
+		list->newest = sent->older;
+}
+
+static void list_append(struct scoreboard *board, struct sent_list *list, uint32_t index)
+{
+	struct sent *sent = scoreboard_at(board, index);
+
+	sent->newer = SCOREBOARD_NONE;
+	sent->older = list->newest;
+	if (list->newest != SCOREBOARD_NONE)
+		scoreboard_at(board, list->newest)->newer = index;
+	else
+		list->oldest = index;
+	list->newest = index;
+}
+
+static void lower(uint32_t *index, uint32_t by)
+{
+	if (*index != SCOREBOARD_NONE)
+		*index -= by;
+}
+
+/* Numbers that grew for terabytes start low again, by whole turns of the ring, so that none becomes SCOREBOARD_NONE. */
+static void renumber(struct scoreboard *board)
+{
+	uint32_t by = board->head & ~board->mask;
+
+	for (uint32_t i = board->head; i != board->tail; i++) {
+		struct sent *sent = scoreboard_at(board, i);
+		lower(&sent->older, by);
+		lower(&sent->newer, by);
+		sent->skip -= by;
+	}
+	lower(&board->flying.oldest, by);
+	lower(&board->flying.newest, by);
+	lower(&board->missing.oldest, by);
+	lower(&board->missing.newest, by);
+	board->head -= by;
+	board->tail -= by;
+}
+
+bool scoreboard_reserve(struct scoreboard *board)
+{
+	if (board->tail >= 1u << 31)
+		renumber(board);
+	if (board->ring != NULL && board->tail - board->head <= board->mask)
+		return true;
+	uint32_t size = board->ring == NULL ? FIRST_SIZE : 2 * (board->mask + 1);
+	struct sent *ring = malloc(size * sizeof(*ring));
+	if (ring == NULL)
+		return false;
+	for (uint32_t i = board->head; i != board->tail; i++)
+		ring[i & (size - 1)] = *scoreboard_at(board, i);
+	free(board->ring);
+	board->ring = ring;
+	board->mask = size - 1;
+	return true;
+}
+
+uint32_t scoreboard_append(struct scoreboard *board, uint64_t start, uint32_t length)
+{
+	uint32_t index = board->tail++;
+
+	*scoreboard_at(board, index) = (struct sent){ .start = start, .length = length };
+	list_append(board, &board->flying, index);
+	board->in_flight += length;
+	return index;
+}
+
+void scoreboard_fly(struct scoreboard *board, uint32_t index)
+{
+	struct sent *sent = scoreboard_at(board, index);
+
+	scoreboard_land(board, index);
+	list_append(board, &board->flying, index);
+	board->in_flight += sent->length;
+}
+
+void scoreboard_lose(struct scoreboard *board, uint32_t index)
+{
+	struct sent *sent = scoreboard_at(board, index);
+
+	scoreboard_land(board, index);
+	sent->flags |= SENT_LOST;
+	list_append(board, &board->missing, index);
+	board->lost += sent->length;
+}
+
+void scoreboard_land(struct scoreboard *board, uint32_t index)
+{
+	struct sent *sent = scoreboard_at(board, index);
+
+	if (sent->flags & SENT_LOST) {
+		list_remove(board, &board->missing, sent);
+		board->lost -= sent->length;
+		sent->flags &= (uint8_t)~SENT_LOST;
+	} else {
+		list_remove(board, &board->flying, sent);
+		board->in_flight -= sent->length;
+	}
+}
+
+void scoreboard_pop(struct scoreboard *board)
+{
+	struct sent *sent = scoreboard_at(board, board->head);
+
+	if (sent->flags & SENT_SACKED)
+		board->sacked -= sent->length;
+	board->head++;
+	if (scoreboard_is_empty(board))
+		scoreboard_clear(board);
+}
+
+void scoreboard_mark_sacked(struct scoreboard *board, uint32_t index)
+{
+	struct sent *sent = scoreboard_at(board, index);
+
+	sent->flags |= SENT_SACKED;
+	sent->skip = index + 1;
+	board->sacked += sent->length;
+	if (scoreboard_end(sent) > board->top_sacked)
+		board->top_sacked = scoreboard_end(sent);
+}
+
+uint32_t scoreboard_find(const struct scoreboard *board, uint64_t place)
+{
+	uint32_t low = board->head, high = board->tail;
+
+	while (low != high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (scoreboard_at(board, middle)->start < place)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint32_t scoreboard_skip(struct scoreboard *board, uint32_t index)
+{
+	while (index != board->tail && (scoreboard_at(board, index)->flags & SENT_SACKED)) {
+		struct sent *sent = scoreboard_at(board, index);
+		if (sent->skip != board->tail && (scoreboard_at(board, sent->skip)->flags & SENT_SACKED))
+			sent->skip = scoreboard_at(board, sent->skip)->skip;
+		index = sent->skip;
+	}
+	return index;
+}
+
+void scoreboard_renege(struct scoreboard *board)
+{
+	for (uint32_t i = board->head; i != board->tail; i++) {
+		struct sent *sent = scoreboard_at(board, i);
+		if (!(sent->flags & SENT_SACKED))
+			continue;
+		sent->flags = (uint8_t)((sent->flags & ~SENT_SACKED) | SENT_LOST);
+		board->sacked -= sent->length;
+		board->lost += sent->length;
+		list_append(board, &board->missing, i);
+	}
+	board->top_sacked = 0;
+	assert(board->sacked == 0);
+}

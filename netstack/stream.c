@@ -1,0 +1,552 @@
+#include "netstack/stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "netstack/handshake.h"
+#include "netstack/listener.h"
+#include "netstack/random.h"
+#include "netstack/segment.h"
+#include "netstack/table.h"
+
+#define PARTS_MAX 64
+#define PORT_TRIES 64
+#define LEAST_SEGMENT 88                    /* Linux' floor is about the same; RFC 1191 allows an MTU of 68 */
+#define LINGER (60 * 1000000000ull)         /* a released stream's time to deliver */
+#define CHALLENGES_MAX 100                  /* in a second (RFC 5961, 7) */
+
+/* --- birth --- */
+
+static void run_timer(struct timer *timer, uint64_t now);
+
+struct netstack_stream *stream_create(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *remote)
+{
+	struct netstack_stream *stream = calloc(1, sizeof(*stream));
+
+	if (stream == NULL)
+		return NULL;
+	stream->stack = stack;
+	stream->local = *local;
+	stream->remote = *remote;
+	stream->born_at = stack->now;
+	if (!table_insert(&stack->streams, stream)) {
+		free(stream);
+		return NULL;
+	}
+	if (timers_add(&stack->timers, &stream->timer, run_timer) != 0) {
+		table_remove(&stack->streams, stream);
+		free(stream);
+		return NULL;
+	}
+	stream->next = stack->all_streams;
+	stream->back = &stack->all_streams;
+	if (stream->next != NULL)
+		stream->next->back = &stream->next;
+	stack->all_streams = stream;
+	return stream;
+}
+
+struct netstack_stream *stream_find(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *remote)
+{
+	return table_find(&stack->streams, local, remote);
+}
+
+struct netstack_stream *stream_find_by_packet(struct netstack *stack, const struct packet *packet, const struct segment *segment)
+{
+	struct netstack_endpoint local = { .family = packet->family, .port = segment->target };
+	struct netstack_endpoint remote = { .family = packet->family, .port = segment->source };
+	size_t size = stack_address_size(packet->family);
+
+	memcpy(local.bytes, packet->target, size);
+	memcpy(remote.bytes, packet->source, size);
+	return table_find(&stack->streams, &local, &remote);
+}
+
+/* --- queues --- */
+
+static void enqueue(struct stack_queue *queue, struct netstack_stream *stream)
+{
+	stream->is_queued = true;
+	stream->next_in_queue = NULL;
+	if (queue->last != NULL)
+		queue->last->next_in_queue = stream;
+	else
+		queue->first = stream;
+	queue->last = stream;
+}
+
+static struct netstack_stream *dequeue(struct stack_queue *queue)
+{
+	struct netstack_stream *stream = queue->first;
+
+	if (stream == NULL)
+		return NULL;
+	queue->first = stream->next_in_queue;
+	if (queue->first == NULL)
+		queue->last = NULL;
+	stream->is_queued = false;
+	return stream;
+}
+
+static void unqueue(struct stack_queue *queue, const struct netstack_stream *stream)
+{
+	struct netstack_stream *last = NULL;
+
+	for (struct netstack_stream *at = queue->first; at != NULL; last = at, at = at->next_in_queue) {
+		if (at != stream)
+			continue;
+		if (last != NULL)
+			last->next_in_queue = at->next_in_queue;
+		else
+			queue->first = at->next_in_queue;
+		if (queue->last == at)
+			queue->last = last;
+		return;
+	}
+}
+
+void stream_touch(struct netstack_stream *stream)
+{
+	if (!stream->is_queued && stream->state == STREAM_OPEN)
+		enqueue(&stream->stack->dirty, stream);
+}
+
+void stream_note(struct netstack_stream *stream)
+{
+	struct stack_queue *noted = &stream->stack->noted;
+
+	if (stream->note.is_queued)
+		return;
+	stream->note.is_queued = true;
+	stream->next_noted = NULL;
+	if (noted->last != NULL)
+		noted->last->next_noted = stream;
+	else
+		noted->first = stream;
+	noted->last = stream;
+}
+
+/* --- death --- */
+
+/* Nothing of it is left but the memory, since a caller further up may still hold the pointer. */
+static void lay_out(struct netstack_stream *stream)
+{
+	struct netstack *stack = stream->stack;
+
+	assert(stream->pcb == NULL || handshake_is_over(stream));
+	handshake_detach(stream);
+	table_remove(&stack->streams, stream);
+	timers_remove(&stack->timers, &stream->timer);
+	if (stream->is_queued) {
+		unqueue(&stack->dirty, stream);
+		unqueue(&stack->waiting, stream);
+	}
+	if (stream->state == STREAM_OPEN) {
+		sender_clear(&stream->sender);
+		receiver_clear(&stream->receiver);
+	}
+	stream->state = STREAM_CLOSED;
+	*stream->back = stream->next;
+	if (stream->next != NULL)
+		stream->next->back = stream->back;
+	stream->next = stack->graveyard;
+	stack->graveyard = stream;
+}
+
+void stream_close(struct netstack_stream *stream, enum netstack_error why)
+{
+	const struct netstack_stream_events *events = stream->events;
+
+	if (stream->state == STREAM_CLOSED)
+		return;
+	lay_out(stream);
+	if (events != NULL)
+		events->closed(stream->owner, why);
+}
+
+void stream_bury(struct netstack *stack)
+{
+	struct netstack_stream **at = &stack->graveyard;
+
+	while (*at != NULL) {
+		struct netstack_stream *stream = *at;
+		if (stream->note.is_queued) { /* still in a list that is being walked */
+			at = &stream->next;
+			continue;
+		}
+		*at = stream->next;
+		free(stream->note.early);
+		free(stream);
+	}
+}
+
+void stream_close_all(struct netstack *stack, bool with_reset)
+{
+	while (stack->all_streams != NULL) {
+		struct netstack_stream *stream = stack->all_streams;
+		if (with_reset)
+			handshake_abort(stream);
+		else
+			handshake_abandon(stream);
+		stream_close(stream, NETSTACK_ABORTED);
+	}
+}
+
+/* --- the end of a connection in order --- */
+
+/* Shows lwIP what has come to its end, and closes when lwIP has nothing left to do. */
+static void proceed_to_end(struct netstack_stream *stream)
+{
+	if (stream->state == STREAM_OPEN && stream->pcb != NULL && !stream->has_shown_done && sender_is_done(&stream->sender))
+		handshake_show_done(stream);
+	if (stream->state == STREAM_OPEN && stream->pcb != NULL && !stream->has_shown_end && receiver_is_at_end(&stream->receiver)) {
+		handshake_show_end(stream);
+		stream->note.is_finished = false;
+		if (stream->events != NULL)
+			stream->events->finished(stream->owner);
+	}
+	if (stream->state == STREAM_OPEN && handshake_is_over(stream))
+		stream_close(stream, NETSTACK_OK);
+}
+
+/* --- a segment --- */
+
+/* Both ends' limits on answers to segments that prove nothing. */
+static void challenge(struct netstack_stream *stream, uint64_t now)
+{
+	struct netstack *stack = stream->stack;
+
+	if (now - stack->challenge_from >= 1000000000ull) {
+		stack->challenge_from = now;
+		stack->challenges = 0;
+	}
+	if (stack->challenges++ < CHALLENGES_MAX)
+		stream->receiver.must_acknowledge = true;
+}
+
+static void hand_over(struct netstack_stream *stream, const struct iovec *parts, size_t count, size_t length)
+{
+	if (stream->events != NULL)
+		stream->events->received(stream->owner, parts, count, length);
+	else
+		receiver_consume(&stream->receiver, length);
+}
+
+/* Nobody reads any more. What we wrote is still to be delivered; then the far end learns that its bytes are lost (RFC 2525, 2.17). */
+static bool is_unwanted(const struct netstack_stream *stream, const struct segment *segment)
+{
+	return stream->is_released && segment->length > 0 && sender_is_done(&stream->sender);
+}
+
+void stream_input(struct netstack_stream *stream, const struct segment *segment, uint64_t now)
+{
+	struct iovec parts[PARTS_MAX];
+	size_t length;
+
+	if (!sender_heard(&stream->sender, segment, stream->window_shift, now)) {
+		challenge(stream, now);
+		stream_touch(stream);
+		return;
+	}
+	stream_touch(stream);
+	if (is_unwanted(stream, segment)) {
+		netstack_stream_abort(stream, now);
+		return;
+	}
+	size_t count = receiver_take(&stream->receiver, segment, parts, PARTS_MAX, &length, now);
+	while (count > 0 && stream->state == STREAM_OPEN) {
+		hand_over(stream, parts, count, length);
+		if (stream->state != STREAM_OPEN)
+			return;
+		count = receiver_take_held(&stream->receiver, parts, PARTS_MAX, &length);
+	}
+	proceed_to_end(stream);
+}
+
+/* --- what lwIP told --- */
+
+static void hand_over_early(struct netstack_stream *stream)
+{
+	struct stack_early *early = stream->note.early;
+	struct iovec part = { early->bytes, early->length };
+
+	stream->note.early = NULL;
+	early->next = stream->stack->early;
+	stream->stack->early = early;
+	if (stream->state == STREAM_OPEN)
+		hand_over(stream, &part, 1, early->length);
+}
+
+static void open_stream(struct netstack_stream *stream, uint64_t now)
+{
+	struct netstack_listener *listener = stream->listener;
+	bool is_finished = stream->note.is_finished;
+
+	handshake_complete(stream, now);
+	stream->state = STREAM_OPEN;
+	stream->note.is_finished = false;
+	stream->listener = NULL;
+	if (listener != NULL)
+		listener->accept(listener->owner, stream);
+	else if (stream->events != NULL)
+		stream->events->connected(stream->owner);
+	if (stream->note.early != NULL)
+		hand_over_early(stream);
+	if (stream->state == STREAM_OPEN && is_finished && stream->events != NULL)
+		stream->events->finished(stream->owner);
+	stream_touch(stream);
+}
+
+static void act_on_note(struct netstack_stream *stream, uint64_t now)
+{
+	if (stream->note.is_gone) {
+		stream_close(stream, stream->note.why);
+		return;
+	}
+	if (stream->note.is_broken) {
+		handshake_abort(stream);
+		stream_close(stream, NETSTACK_OUT_OF_MEMORY);
+		return;
+	}
+	if (!stream->note.is_connected || stream->state != STREAM_CONNECTING)
+		return;
+	open_stream(stream, now);
+}
+
+void stream_act_on_notes(struct netstack *stack, uint64_t now)
+{
+	struct netstack_stream *stream;
+
+	while ((stream = stack->noted.first) != NULL) {
+		stack->noted.first = stream->next_noted;
+		if (stack->noted.first == NULL)
+			stack->noted.last = NULL;
+		stream->note.is_queued = false;
+		if (stream->state != STREAM_CLOSED)
+			act_on_note(stream, now);
+	}
+}
+
+/* --- the end of a batch --- */
+
+static void tell_acknowledged(struct netstack_stream *stream)
+{
+	uint64_t released = stream->sender.queue.start;
+	size_t bytes = (size_t)(released - stream->told);
+
+	if (bytes == 0)
+		return;
+	stream->told = released;
+	if (stream->events != NULL)
+		stream->events->acknowledged(stream->owner, bytes);
+}
+
+static void set_timer(struct netstack_stream *stream)
+{
+	uint64_t at = sender_deadline(&stream->sender);
+
+	if (stream->receiver.deadline < at)
+		at = stream->receiver.deadline;
+	if (stream->is_released && stream->born_at + LINGER < at)
+		at = stream->born_at + LINGER;
+	timers_set(&stream->stack->timers, &stream->timer, at);
+}
+
+/* Sends what is due. An acknowledgement that found no room stays due, since must_acknowledge stays. */
+static void settle(struct netstack_stream *stream, uint64_t now)
+{
+	bool is_waiting;
+
+	stream->is_queued = true; /* what the owner writes now is sent just below */
+	tell_acknowledged(stream);
+	stream->is_queued = false;
+	if (stream->state != STREAM_OPEN)
+		return;
+	sender_update(&stream->sender, now);
+	is_waiting = stream->sender.is_blocked;
+	if (receiver_settle(&stream->receiver, now) && !segment_acknowledge(stream))
+		is_waiting = true;
+	set_timer(stream);
+	if (is_waiting)
+		enqueue(&stream->stack->waiting, stream);
+}
+
+void stream_settle_all(struct netstack *stack, uint64_t now)
+{
+	struct netstack_stream *stream;
+
+	while ((stream = dequeue(&stack->dirty)) != NULL)
+		settle(stream, now);
+}
+
+void stream_resume_all(struct netstack *stack)
+{
+	struct netstack_stream *stream;
+
+	while ((stream = dequeue(&stack->waiting)) != NULL)
+		enqueue(&stack->dirty, stream);
+}
+
+static void run_timer(struct timer *timer, uint64_t now)
+{
+	struct netstack_stream *stream = (struct netstack_stream *)((char *)timer - offsetof(struct netstack_stream, timer));
+
+	if (stream->state != STREAM_OPEN)
+		return;
+	sender_expire(&stream->sender, now);
+	if (stream->sender.has_given_up) {
+		handshake_abort(stream);
+		stream_close(stream, NETSTACK_TIMED_OUT);
+	} else if (stream->is_released && stream->born_at + LINGER <= now) {
+		netstack_stream_abort(stream, now);
+	} else {
+		set_timer(stream);
+		stream_touch(stream);
+	}
+}
+
+void stream_kick_all(struct netstack *stack, uint64_t now)
+{
+	for (struct netstack_stream *stream = stack->all_streams; stream != NULL; stream = stream->next) {
+		if (stream->state != STREAM_OPEN)
+			continue;
+		sender_kick(&stream->sender, now);
+		stream_touch(stream);
+	}
+}
+
+void stream_shrink(struct netstack_stream *stream, size_t packet_size)
+{
+	size_t headers = (size_t)stream->header_length + PACKET_TCP_HEADER;
+
+	if (stream->state == STREAM_OPEN && packet_size >= headers + LEAST_SEGMENT)
+		sender_shrink(&stream->sender, (uint32_t)(packet_size - headers));
+	stream_touch(stream);
+}
+
+/* --- for the owner --- */
+
+/* A port that no connection to the same place has (RFC 6056, 3.3.1). */
+static bool choose_port(struct netstack *stack, struct netstack_endpoint *local, const struct netstack_endpoint *remote)
+{
+	for (int i = 0; i < PORT_TRIES; i++) {
+		local->port = random_port();
+		if (table_find(&stack->streams, local, remote) == NULL)
+			return true;
+	}
+	return false;
+}
+
+int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoint *to, const struct netstack_stream_events *events, void *owner,
+                            uint64_t now, struct netstack_stream **stream)
+{
+	const struct netstack_endpoint *source = stack_source_for(stack, to);
+
+	if (source == NULL)
+		return NETSTACK_NO_ADDRESS;
+	if (to->port == 0 || stack_owns(stack, to->family, to->bytes))
+		return NETSTACK_UNREACHABLE;
+	stack_begin(stack, now);
+	struct netstack_endpoint local = *source;
+	int result = choose_port(stack, &local, to) ? NETSTACK_OUT_OF_MEMORY : NETSTACK_IN_USE;
+	struct netstack_stream *fresh = result == NETSTACK_IN_USE ? NULL : stream_create(stack, &local, to);
+	if (fresh != NULL) {
+		result = handshake_connect(fresh);
+		if (result != 0) {
+			lay_out(fresh);
+		} else {
+			fresh->events = events;
+			fresh->owner = owner;
+			*stream = fresh;
+		}
+	}
+	stack_end(stack);
+	return result;
+}
+
+size_t netstack_stream_write(struct netstack_stream *stream, const void *bytes, size_t length, uint64_t now)
+{
+	if (stream->state != STREAM_OPEN)
+		return 0;
+	stack_begin(stream->stack, now);
+	size_t taken = sender_write(&stream->sender, bytes, length);
+	if (taken > 0)
+		stream_touch(stream);
+	stack_end(stream->stack);
+	return taken;
+}
+
+size_t netstack_stream_room(const struct netstack_stream *stream)
+{
+	return stream->state == STREAM_OPEN && !stream->sender.has_finished ? sender_room(&stream->sender) : 0;
+}
+
+void netstack_stream_finish(struct netstack_stream *stream, uint64_t now)
+{
+	if (stream->state != STREAM_OPEN)
+		return;
+	stack_begin(stream->stack, now);
+	sender_finish(&stream->sender);
+	stream_touch(stream);
+	stack_end(stream->stack);
+}
+
+void netstack_stream_consumed(struct netstack_stream *stream, size_t bytes, uint64_t now)
+{
+	if (stream->state != STREAM_OPEN)
+		return;
+	stack_begin(stream->stack, now);
+	receiver_consume(&stream->receiver, bytes);
+	stream_touch(stream);
+	stack_end(stream->stack);
+}
+
+void netstack_stream_abort(struct netstack_stream *stream, uint64_t now)
+{
+	struct netstack *stack = stream->stack;
+
+	if (stream->state == STREAM_CLOSED)
+		return;
+	stack_begin(stack, now);
+	handshake_abort(stream);
+	lay_out(stream);
+	stack_end(stack);
+}
+
+/* Unread bytes are dropped, as the owner drops them. Out of memory there is nothing to deliver from. */
+void netstack_stream_release(struct netstack_stream *stream, uint64_t now)
+{
+	struct netstack *stack = stream->stack;
+
+	stream->events = NULL;
+	stream->owner = NULL;
+	if (stream->state == STREAM_CONNECTING || (stream->state == STREAM_OPEN && !queue_own(&stream->sender.queue))) {
+		netstack_stream_abort(stream, now);
+		return;
+	}
+	if (stream->state != STREAM_OPEN)
+		return;
+	stack_begin(stack, now);
+	stream->is_released = true;
+	stream->born_at = now;
+	sender_finish(&stream->sender);
+	receiver_consume(&stream->receiver, (size_t)(stream->receiver.next - stream->receiver.consumed));
+	stream_touch(stream);
+	stack_end(stack);
+}
+
+void netstack_stream_local(const struct netstack_stream *stream, struct netstack_endpoint *local)
+{
+	*local = stream->local;
+}
+
+void netstack_stream_remote(const struct netstack_stream *stream, struct netstack_endpoint *remote)
+{
+	*remote = stream->remote;
+}
+
+void netstack_stream_set_owner(struct netstack_stream *stream, const struct netstack_stream_events *events, void *owner)
+{
+	stream->events = events;
+	stream->owner = owner;
+}
