@@ -1,0 +1,50 @@
+#include "tunnel/address.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+bool address_from_host(struct netstack_endpoint *address, const union wireguard_endpoint *host)
+{
+	*address = (struct netstack_endpoint){ 0 };
+	if (host->any.sa_family == AF_INET) {
+		address->family = AF_INET;
+		address->port = ntohs(host->v4.sin_port);
+		memcpy(address->bytes, &host->v4.sin_addr, 4);
+		return true;
+	}
+	if (host->any.sa_family != AF_INET6)
+		return false;
+	address->port = ntohs(host->v6.sin6_port);
+	if (IN6_IS_ADDR_V4MAPPED(&host->v6.sin6_addr)) {
+		address->family = AF_INET;
+		memcpy(address->bytes, host->v6.sin6_addr.s6_addr + 12, 4);
+		return true;
+	}
+	address->family = AF_INET6;
+	memcpy(address->bytes, &host->v6.sin6_addr, 16);
+	return true;
+}
+
+void address_to_host(union wireguard_endpoint *host, const struct netstack_endpoint *address)
+{
+	memset(host, 0, sizeof *host);
+	if (address->family == AF_INET) {
+		host->v4.sin_family = AF_INET;
+		host->v4.sin_port = htons(address->port);
+		memcpy(&host->v4.sin_addr, address->bytes, 4);
+	} else {
+		host->v6.sin6_family = AF_INET6;
+		host->v6.sin6_port = htons(address->port);
+		memcpy(&host->v6.sin6_addr, address->bytes, 16);
+	}
+}
+
+bool address_is_same_host(const struct netstack_endpoint *a, const struct netstack_endpoint *b)
+{
+	return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == AF_INET ? 4 : 16) == 0;
+}
+
+bool address_equal(const struct netstack_endpoint *a, const struct netstack_endpoint *b)
+{
+	return a->port == b->port && address_is_same_host(a, b);
+}

@@ -1,0 +1,17 @@
+/* The host's form of an address and the stack's, from one to the other. */
+#ifndef WARREN_TUNNEL_ADDRESS_H
+#define WARREN_TUNNEL_ADDRESS_H
+
+#include <sys/socket.h>
+
+#include "netstack/netstack.h"
+#include "tunnel/wireguard/device.h"
+
+/* An IPv4-mapped address becomes the IPv4 address that it is. False for another family than IPv4 and IPv6. */
+bool address_from_host(struct netstack_endpoint *address, const union wireguard_endpoint *host);
+void address_to_host(union wireguard_endpoint *host, const struct netstack_endpoint *address);
+bool address_is_same_host(const struct netstack_endpoint *a, const struct netstack_endpoint *b);
+/* The port too. */
+bool address_equal(const struct netstack_endpoint *a, const struct netstack_endpoint *b);
+
+#endif

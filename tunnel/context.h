@@ -1,0 +1,24 @@
+/* What all tunnels of a worker share. */
+#ifndef WARREN_TUNNEL_CONTEXT_H
+#define WARREN_TUNNEL_CONTEXT_H
+
+#include "tunnel/counters.h"
+#include "tunnel/loop.h"
+#include "tunnel/message.h"
+#include "tunnel/pool.h"
+#include "tunnel/udp.h"
+
+struct want;
+
+struct context {
+	struct loop *loop;
+	struct udp_batch *batch;
+	struct pool *pool;
+	struct counters *counters;
+	/* Set by the worker; `writer` is cleared. */
+	void (*send)(struct context *context, enum message_type type, struct message_writer *writer);
+	struct want *wants;
+	uint64_t next_want;
+};
+
+#endif

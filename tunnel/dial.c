@@ -1,0 +1,366 @@
+#include "tunnel/dial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tunnel/tunnel.h"
+
+#define ADDRESSES_MOST 16
+#define STAGGER (250 * LOOP_MILLISECOND)   /* Connection Attempt Delay (RFC 8305, 5) */
+
+struct attempt {
+	struct dial *dial;
+	struct netstack_stream *stream;
+};
+
+struct dial {
+	struct tunnel *tunnel;
+	struct dial *next, **before;
+	struct target target;
+	bool exempt, begun, over;
+	dial_done *done;
+	void *owner;
+	struct netstack_query *query;
+	bool more_names;                      /* the second family's answer is to come */
+	struct netstack_endpoint addresses[ADDRESSES_MOST];
+	size_t address_count, tried;
+	struct attempt attempts[ADDRESSES_MOST];
+	struct http_fault fault;              /* of the last attempt that failed */
+	uint64_t started_at;
+	struct turn turn;
+	struct deadline timeout, stagger;
+};
+
+enum counters_failure dial_failure(enum http_error error)
+{
+	static const uint8_t failures[HTTP_ERRORS] = {
+		[HTTP_ERROR_NONE] = COUNTERS_FAILED_MEMORY,
+		[HTTP_ERROR_DNS_TIMEOUT] = COUNTERS_FAILED_NAME,
+		[HTTP_ERROR_DNS_ERROR] = COUNTERS_FAILED_NAME,
+		[HTTP_ERROR_DESTINATION_UNAVAILABLE] = COUNTERS_FAILED_TUNNEL_DOWN,
+		[HTTP_ERROR_DESTINATION_IP_PROHIBITED] = COUNTERS_FAILED_POLICY,
+		[HTTP_ERROR_DESTINATION_IP_UNROUTABLE] = COUNTERS_FAILED_UNREACHABLE,
+		[HTTP_ERROR_CONNECTION_REFUSED] = COUNTERS_FAILED_REFUSED,
+		[HTTP_ERROR_CONNECTION_TERMINATED] = COUNTERS_FAILED_RESET,
+		[HTTP_ERROR_CONNECTION_TIMEOUT] = COUNTERS_FAILED_TIMEOUT,
+		[HTTP_ERROR_CONNECTION_READ_TIMEOUT] = COUNTERS_FAILED_TIMEOUT,
+		[HTTP_ERROR_CONNECTION_WRITE_TIMEOUT] = COUNTERS_FAILED_TIMEOUT,
+		[HTTP_ERROR_CONNECTION_LIMIT_REACHED] = COUNTERS_FAILED_LIMIT,
+		[HTTP_ERROR_HTTP_REQUEST_ERROR] = COUNTERS_FAILED_BAD_REQUEST,
+		[HTTP_ERROR_HTTP_REQUEST_DENIED] = COUNTERS_FAILED_AUTHENTICATION,
+		[HTTP_ERROR_HTTP_RESPONSE_INCOMPLETE] = COUNTERS_FAILED_RESET,
+		[HTTP_ERROR_HTTP_RESPONSE_HEADER_SECTION_SIZE] = COUNTERS_FAILED_RESET,
+		[HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING] = COUNTERS_FAILED_RESET,
+		[HTTP_ERROR_HTTP_UPGRADE_FAILED] = COUNTERS_FAILED_RESET,
+		[HTTP_ERROR_HTTP_PROTOCOL_ERROR] = COUNTERS_FAILED_RESET,
+		[HTTP_ERROR_PROXY_INTERNAL_RESPONSE] = COUNTERS_FAILED_MEMORY,
+		[HTTP_ERROR_PROXY_INTERNAL_ERROR] = COUNTERS_FAILED_MEMORY,
+		[HTTP_ERROR_PROXY_LOOP_DETECTED] = COUNTERS_FAILED_LOOP,
+	};
+	return (enum counters_failure)failures[error];
+}
+
+static struct http_fault fault_of_stream(enum netstack_error why)
+{
+	switch (why) {
+	case NETSTACK_REFUSED:
+		return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_REFUSED, .detail = "the target refused the connection" };
+	case NETSTACK_TIMED_OUT:
+		return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_TIMEOUT, .detail = "the target did not answer" };
+	case NETSTACK_UNREACHABLE:
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE, .detail = "the target is unreachable" };
+	case NETSTACK_NO_ADDRESS:
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE, .detail = "the tunnel has no address of the target's family" };
+	case NETSTACK_OK:
+	case NETSTACK_RESET:
+	case NETSTACK_ABORTED:
+		return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_TERMINATED, .detail = "the connection was reset" };
+	case NETSTACK_OUT_OF_MEMORY:
+	case NETSTACK_IN_USE:
+	case NETSTACK_TOO_BIG:
+	case NETSTACK_BUSY:
+		break;
+	}
+	return (struct http_fault){ .error = HTTP_ERROR_PROXY_INTERNAL_RESPONSE, .detail = "out of memory or ports" };
+}
+
+static struct http_fault fault_of_name(enum netstack_name_error why)
+{
+	switch (why) {
+	case NETSTACK_NAME_TIMED_OUT:
+		return (struct http_fault){ .error = HTTP_ERROR_DNS_TIMEOUT, .detail = "the tunnel's name servers did not answer" };
+	case NETSTACK_NAME_NO_SERVER:
+		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the tunnel has no name server: set interface.dns" };
+	case NETSTACK_NAME_OK:
+	case NETSTACK_NAME_NOT_FOUND:
+	case NETSTACK_NAME_BAD:
+		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the name was not found" };
+	case NETSTACK_NAME_FAILED:
+		break;
+	}
+	return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the tunnel's name server failed" };
+}
+
+/* The end. */
+
+static void sweep(void *owner)
+{
+	struct dial *dial = owner;
+	uint64_t now = loop_now(dial->tunnel->context->loop);
+	for (size_t i = 0; i < dial->tried; i++)
+		if (dial->attempts[i].stream != NULL)
+			netstack_stream_abort(dial->attempts[i].stream, now);
+	if (dial->query != NULL)
+		netstack_query_cancel(dial->query);
+	deadline_set(dial->tunnel->context->loop, &dial->timeout, LOOP_NEVER);
+	deadline_set(dial->tunnel->context->loop, &dial->stagger, LOOP_NEVER);
+	turn_cancel(dial->tunnel->context->loop, &dial->turn);
+	*dial->before = dial->next;
+	if (dial->next != NULL)
+		dial->next->before = dial->before;
+	tunnel_wake(dial->tunnel);
+	free(dial);
+}
+
+void dial_cancel(struct dial *dial)
+{
+	if (dial != NULL)
+		sweep(dial);
+}
+
+/* The rest of the dial goes at the end of the turn: a stack's callback may touch no stream but its own. */
+static void finish(struct dial *dial, struct netstack_stream *stream, const struct http_fault *fault)
+{
+	struct http_fault copy = fault == NULL ? (struct http_fault){ 0 } : *fault;
+	dial->over = true;
+	dial->turn.end = sweep;
+	turn_queue(dial->tunnel->context->loop, &dial->turn);
+	dial->done(dial->owner, stream, &copy);
+}
+
+static void count_duration(const struct dial *dial)
+{
+	struct counters_worker *worker = &dial->tunnel->context->counters->worker;
+	uint64_t took = loop_now(dial->tunnel->context->loop) - dial->started_at;
+	unsigned bucket = 0;
+	while (bucket < COUNTERS_BUCKETS - 1 && (double)took / 1e9 > counters_bucket_bounds[bucket])
+		bucket++;
+	counter_add(&worker->connect_buckets[bucket], 1);
+	counter_add(&worker->connect_count, 1);
+	counter_add(&worker->connect_sum_us, took / 1000);
+}
+
+/* Attempts. */
+
+static void try_next(struct dial *dial);
+
+static bool is_trying(const struct dial *dial)
+{
+	for (size_t i = 0; i < dial->tried; i++)
+		if (dial->attempts[i].stream != NULL)
+			return true;
+	return false;
+}
+
+static void on_connected(void *owner)
+{
+	struct attempt *attempt = owner;
+	struct dial *dial = attempt->dial;
+	if (dial->over)
+		return;
+	struct netstack_stream *stream = attempt->stream;
+	attempt->stream = NULL;
+	count_duration(dial);
+	finish(dial, stream, NULL);
+}
+
+static void on_closed(void *owner, enum netstack_error why)
+{
+	struct attempt *attempt = owner;
+	struct dial *dial = attempt->dial;
+	attempt->stream = NULL;
+	dial->fault = fault_of_stream(why);
+	if (!dial->over)
+		try_next(dial);
+}
+
+static const struct netstack_stream_events events = { .connected = on_connected, .closed = on_closed };
+
+static bool is_own_address(const struct tunnel *tunnel, const struct netstack_endpoint *address)
+{
+	size_t length = address->family == AF_INET ? 4 : 16;
+	for (size_t i = 0; i < tunnel->spec.address_count; i++)
+		if (tunnel->spec.addresses[i].family == address->family && memcmp(tunnel->spec.addresses[i].bytes, address->bytes, length) == 0)
+			return true;
+	return false;
+}
+
+static struct http_fault judge_address(const struct tunnel *tunnel, const struct netstack_endpoint *address)
+{
+	switch (target_judge(&tunnel->spec, address)) {
+	case TARGET_FORBIDDEN:
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED, .detail = "loopback, link-local, unspecified and multicast targets are refused" };
+	case TARGET_FORBIDDEN_PRIVATE:
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED, .detail = "private targets are refused by allow_private_targets" };
+	case TARGET_ALLOWED:
+		break;
+	}
+	if (is_own_address(tunnel, address))
+		return (struct http_fault){ .error = HTTP_ERROR_PROXY_LOOP_DETECTED, .detail = "the target is the tunnel's own address" };
+	return (struct http_fault){ 0 };
+}
+
+struct http_fault dial_judge(const struct tunnel *tunnel, const struct target *target)
+{
+	if (!target_is_name(target))
+		return judge_address(tunnel, &target->address);
+	if (target_judge_asked(&tunnel->spec, target) != TARGET_ALLOWED)
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED, .detail = "names under localhost are refused" };
+	return (struct http_fault){ 0 };
+}
+
+/* Starts the next attempt whose address may be tried; the dial fails when none is left and none is under way. */
+static void try_next(struct dial *dial)
+{
+	struct tunnel *tunnel = dial->tunnel;
+	uint64_t now = loop_now(tunnel->context->loop);
+	while (dial->tried < dial->address_count) {
+		struct attempt *attempt = &dial->attempts[dial->tried];
+		struct netstack_endpoint *address = &dial->addresses[dial->tried++];
+		struct http_fault fault = dial->exempt ? (struct http_fault){ 0 } : judge_address(tunnel, address);
+		if (fault.error != HTTP_ERROR_NONE) {
+			dial->fault = fault;
+			continue;
+		}
+		attempt->dial = dial;
+		int error = netstack_stream_connect(tunnel->stack, address, &events, attempt, now, &attempt->stream);
+		tunnel_wake(tunnel);
+		if (error == NETSTACK_OK) {
+			deadline_set(tunnel->context->loop, &dial->stagger, dial->tried < dial->address_count || dial->more_names ? now + STAGGER : LOOP_NEVER);
+			return;
+		}
+		attempt->stream = NULL;
+		dial->fault = fault_of_stream((enum netstack_error)error);
+	}
+	deadline_set(tunnel->context->loop, &dial->stagger, LOOP_NEVER);
+	if (!is_trying(dial) && !dial->more_names)
+		finish(dial, NULL, &dial->fault);
+}
+
+static void on_stagger(void *owner)
+{
+	struct dial *dial = owner;
+	if (!dial->over && dial->tried < dial->address_count)
+		try_next(dial);
+}
+
+static void on_named(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
+{
+	struct dial *dial = owner;
+	dial->more_names = more;
+	if (!more)
+		dial->query = NULL;
+	if (dial->over)
+		return;
+	if (error != NETSTACK_NAME_OK && dial->address_count == 0)
+		dial->fault = fault_of_name(error);
+	for (size_t i = 0; i < count && dial->address_count < ADDRESSES_MOST; i++) {
+		dial->addresses[dial->address_count] = addresses[i];
+		dial->addresses[dial->address_count++].port = dial->target.port;
+	}
+	if (!is_trying(dial))
+		try_next(dial);
+	else if (dial->stagger.at == LOOP_NEVER && dial->tried < dial->address_count)
+		deadline_set(dial->tunnel->context->loop, &dial->stagger, loop_now(dial->tunnel->context->loop) + STAGGER);
+}
+
+static void on_timeout(void *owner)
+{
+	struct dial *dial = owner;
+	struct http_fault fault = { .error = HTTP_ERROR_CONNECTION_TIMEOUT, .detail = "no connection within connect_timeout" };
+	if (!dial->over)
+		finish(dial, NULL, &fault);
+}
+
+static void fail_down(struct dial *dial)
+{
+	struct tunnel *tunnel = dial->tunnel;
+	struct http_fault fault = { .error = HTTP_ERROR_DESTINATION_UNAVAILABLE, .detail = tunnel->health.reason };
+	if (tunnel->health.state == TUNNEL_DISABLED)
+		fault.detail = "the tunnel is disabled";
+	else
+		health_wanted(tunnel);
+	finish(dial, NULL, &fault);
+}
+
+static void begin(void *owner)
+{
+	struct dial *dial = owner;
+	struct tunnel *tunnel = dial->tunnel;
+	if (dial->over || dial->begun)
+		return;
+	struct http_fault fault = dial->exempt ? (struct http_fault){ 0 } : dial_judge(tunnel, &dial->target);
+	if (tunnel_is_used_up(tunnel))
+		fault = (struct http_fault){ .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.total_bytes is used up" };
+	if (fault.error != HTTP_ERROR_NONE) {
+		finish(dial, NULL, &fault);
+		return;
+	}
+	if (health_is_down(tunnel)) {
+		fail_down(dial);
+		return;
+	}
+	if (tunnel->health.state != TUNNEL_UP)
+		return;   /* dial_go_all or dial_fail_all goes on */
+	dial->begun = true;
+	if (!target_is_name(&dial->target)) {
+		dial->addresses[dial->address_count++] = dial->target.address;
+		dial->addresses[0].port = dial->target.port;
+		try_next(dial);
+		return;
+	}
+	dial->more_names = true;
+	netstack_resolve(tunnel->resolver, dial->target.host, on_named, dial, loop_now(tunnel->context->loop), &dial->query);
+	tunnel_wake(tunnel);
+}
+
+void dial_go_all(struct tunnel *tunnel)
+{
+	for (struct dial *dial = tunnel->dials; dial != NULL; dial = dial->next)
+		if (!dial->begun && !dial->over)
+			turn_queue(tunnel->context->loop, &dial->turn);
+}
+
+void dial_fail_all(struct tunnel *tunnel)
+{
+	for (struct dial *dial = tunnel->dials, *next; dial != NULL; dial = next) {
+		next = dial->next;
+		if (!dial->over)
+			fail_down(dial);
+	}
+}
+
+struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool exempt, dial_done *done, void *owner)
+{
+	struct loop *loop = tunnel->context->loop;
+	struct dial *dial = calloc(1, sizeof *dial);
+	if (dial == NULL)
+		return NULL;
+	dial->tunnel = tunnel;
+	dial->target = *target;
+	dial->exempt = exempt;
+	dial->done = done;
+	dial->owner = owner;
+	dial->started_at = loop_now(loop);
+	dial->next = tunnel->dials;
+	dial->before = &tunnel->dials;
+	if (dial->next != NULL)
+		dial->next->before = &dial->next;
+	tunnel->dials = dial;
+	deadline_init(&dial->timeout, on_timeout, dial);
+	deadline_init(&dial->stagger, on_stagger, dial);
+	turn_init(&dial->turn, begin, dial);
+	deadline_set(loop, &dial->timeout, dial->started_at + tunnel->spec.connect_timeout * LOOP_SECOND);
+	turn_queue(loop, &dial->turn);
+	return dial;
+}

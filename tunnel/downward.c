@@ -1,0 +1,288 @@
+#include "tunnel/downward.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tunnel/tunnel.h"
+
+#define BLOCKS_A_CALL 8
+
+static struct loop *loop_of(const struct downward *downward)
+{
+	return downward->tunnel->context->loop;
+}
+
+static void watch(struct downward *downward)
+{
+	downward->waiting = true;
+	poller_set(downward->client, poller_events(downward->client) | LOOP_WRITABLE);
+}
+
+static void unwatch(struct downward *downward)
+{
+	poller_set(downward->client, poller_events(downward->client) & ~LOOP_WRITABLE);
+}
+
+static void on_throttle(void *owner)
+{
+	watch(owner);
+}
+
+static struct pool *pool_of(const struct downward *downward)
+{
+	return downward->tunnel->context->pool;
+}
+
+static void drop_parts(struct downward *downward)
+{
+	pool_give(pool_of(downward), downward->parts);
+	downward->parts = NULL;
+	downward->part_count = 0;
+}
+
+void downward_init(struct downward *downward, struct tunnel *tunnel, struct poller *client)
+{
+	*downward = (struct downward){ .tunnel = tunnel, .client = client };
+	deadline_init(&downward->throttle, on_throttle, downward);
+}
+
+void downward_clear(struct downward *downward)
+{
+	deadline_set(loop_of(downward), &downward->throttle, LOOP_NEVER);
+	pool_give_all(pool_of(downward), downward->first);
+	downward->first = downward->last = NULL;
+	downward->own = 0;
+	drop_parts(downward);
+}
+
+void downward_move(struct downward *to, struct downward *from)
+{
+	downward_init(to, from->tunnel, from->client);
+	to->first = from->first;
+	to->last = from->last;
+	to->own = from->own;
+	to->broken = from->broken;
+	to->part_count = from->part_count;
+	to->parts = from->parts;
+	from->first = from->parts = NULL;
+	downward_clear(from);
+}
+
+bool downward_is_empty(const struct downward *downward)
+{
+	return downward->first == NULL && downward->part_count == 0;
+}
+
+static bool keep(struct downward *downward, const uint8_t *bytes, size_t length)
+{
+	while (length > 0) {
+		struct block *block = downward->last;
+		if (block == NULL || block->end == block->capacity) {
+			block = pool_take(pool_of(downward), length > 2048 || block != NULL);
+			if (block == NULL)
+				return false;
+			if (downward->last == NULL)
+				downward->first = block;
+			else
+				downward->last->next = block;
+			downward->last = block;
+		}
+		size_t room = block->capacity - block->end;
+		size_t step = length < room ? length : room;
+		memcpy(block->bytes + block->end, bytes, step);
+		block->end += (uint32_t)step;
+		bytes += step;
+		length -= step;
+	}
+	return true;
+}
+
+/* Copies what is left of `parts` behind the first `done` bytes. */
+static void keep_rest(struct downward *downward, const struct iovec *parts, size_t count, size_t done)
+{
+	for (size_t i = 0; i < count && !downward->broken; i++) {
+		size_t skip = done < parts[i].iov_len ? done : parts[i].iov_len;
+		done -= skip;
+		if (!keep(downward, (const uint8_t *)parts[i].iov_base + skip, parts[i].iov_len - skip))
+			downward->broken = true;
+	}
+}
+
+void downward_put_own(struct downward *downward, const void *bytes, size_t length)
+{
+	downward->own += length;
+	downward_put(downward, bytes, length);
+}
+
+void downward_put(struct downward *downward, const void *bytes, size_t length)
+{
+	if (!keep(downward, bytes, length))
+		downward->broken = true;
+}
+
+/* Bytes the client took, 0 when it takes none now, -1 when it is gone. */
+static ssize_t write_client(const struct downward *downward, struct iovec *parts, size_t count)
+{
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
+	ssize_t sent;
+	do
+		sent = sendmsg(poller_descriptor(downward->client), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent >= 0)
+		return sent;
+	return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
+}
+
+/* Of what the client took, the stream's share. */
+static size_t of_stream(struct downward *downward, size_t bytes)
+{
+	size_t own = bytes < downward->own ? bytes : downward->own;
+	downward->own -= own;
+	return bytes - own;
+}
+
+/* Takes what was written away from the blocks; returns what of it was not theirs. */
+static size_t drop_written(struct downward *downward, size_t written)
+{
+	while (downward->first != NULL) {
+		struct block *block = downward->first;
+		uint32_t step = written < block->end - block->start ? (uint32_t)written : block->end - block->start;
+		block->start += step;
+		written -= step;
+		if (block->start < block->end)
+			return 0;
+		downward->first = block->next;
+		pool_give(pool_of(downward), block);
+	}
+	downward->last = NULL;
+	return written;
+}
+
+/* One call: blocks first, then parts, at most `most` bytes. Sets *wanted to the bytes it tried. */
+static ssize_t write_once(struct downward *downward, const struct iovec *parts, size_t count, size_t most, size_t *wanted)
+{
+	struct iovec all[BLOCKS_A_CALL + DOWNWARD_PARTS];
+	size_t used = 0;
+	struct block *block = downward->first;
+	for (; block != NULL && used < BLOCKS_A_CALL; block = block->next)
+		all[used++] = (struct iovec){ .iov_base = block->bytes + block->start, .iov_len = block->end - block->start };
+	for (size_t i = 0; i < count && i < DOWNWARD_PARTS && block == NULL; i++)
+		all[used++] = parts[i];
+	*wanted = 0;
+	for (size_t i = 0; i < used; i++) {
+		if (all[i].iov_len > most - *wanted)
+			all[i].iov_len = most - *wanted;
+		*wanted += all[i].iov_len;
+	}
+	return write_client(downward, all, used);
+}
+
+static size_t count_bytes(const struct iovec *parts, size_t count)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < count; i++)
+		bytes += parts[i].iov_len;
+	return bytes;
+}
+
+/* True when a limit stops writing for now. A reply of our own may say so, even so. */
+static bool is_throttled(struct downward *downward, size_t *allowed)
+{
+	uint64_t again = loop_now(loop_of(downward)) + LOOP_SECOND;
+	*allowed = tunnel_allowance(downward->tunnel, &downward->tunnel->downward, SIZE_MAX, &again);
+	if (*allowed > 0 && (downward->own > 0 || !tunnel_is_used_up(downward->tunnel)))
+		return false;
+	downward->waiting = true;
+	unwatch(downward);
+	deadline_set(loop_of(downward), &downward->throttle, again);
+	return true;
+}
+
+/* Writes until all is written or the client takes no more; what is left of the parts is kept. Returns the stream's bytes written. The
+ * connection ends later when it broke: the stack may be in the middle of a call. */
+static size_t write_all(struct downward *downward, const struct iovec *parts, size_t count)
+{
+	size_t total = 0, done = 0, left = count_bytes(parts, count), allowed, wanted;
+	while ((downward->first != NULL || left > 0) && !downward->waiting && !downward->broken && !is_throttled(downward, &allowed)) {
+		/* Parts begun are copied rather than cut: it happens to a client that is slow or throttled. */
+		ssize_t sent = write_once(downward, parts, done == 0 ? count : 0, allowed, &wanted);
+		if (sent < 0) {
+			downward->broken = true;
+			break;
+		}
+		tunnel_spend(&downward->tunnel->downward, (size_t)sent);
+		total += of_stream(downward, (size_t)sent);
+		size_t of_parts = drop_written(downward, (size_t)sent);
+		done += of_parts;
+		left -= of_parts;
+		if (of_parts > 0 && left > 0) {
+			keep_rest(downward, parts, count, done);
+			left = 0;
+		}
+		if ((size_t)sent < wanted)
+			watch(downward);
+	}
+	if (left > 0 && !downward->broken)
+		keep_rest(downward, parts, count, done);
+	return total;
+}
+
+static size_t write_or_keep(struct downward *downward, const struct iovec *parts, size_t count)
+{
+	if (downward->broken)
+		return 0;
+	if (downward->client == NULL) {
+		keep_rest(downward, parts, count, 0);
+		return 0;
+	}
+	return write_all(downward, parts, count);
+}
+
+static struct iovec *parts_of(const struct downward *downward)
+{
+	return (struct iovec *)downward->parts->bytes;
+}
+
+size_t downward_flush(struct downward *downward)
+{
+	struct iovec none;
+	size_t taken = write_or_keep(downward, downward->parts == NULL ? &none : parts_of(downward), downward->part_count);
+	drop_parts(downward);
+	return taken;
+}
+
+/* Room for `count` more parts. */
+static bool can_gather(struct downward *downward, size_t count)
+{
+	if (downward->tunnel->settling || downward->client == NULL || downward->part_count + count > DOWNWARD_PARTS)
+		return false;
+	if (downward->parts == NULL)
+		downward->parts = pool_take(pool_of(downward), false);
+	return downward->parts != NULL;
+}
+
+size_t downward_show(struct downward *downward, const struct iovec *parts, size_t count)
+{
+	size_t taken = 0;
+	if (!can_gather(downward, count)) {
+		taken = downward_flush(downward);
+		if (!can_gather(downward, count)) {
+			for (size_t at = 0; at < count; at += DOWNWARD_PARTS)
+				taken += write_or_keep(downward, parts + at, count - at < DOWNWARD_PARTS ? count - at : DOWNWARD_PARTS);
+			return taken;
+		}
+	}
+	memcpy(parts_of(downward) + downward->part_count, parts, count * sizeof *parts);
+	downward->part_count += count;
+	return taken;
+}
+
+size_t downward_go_on(struct downward *downward)
+{
+	downward->waiting = false;
+	size_t taken = downward_flush(downward);
+	if (!downward->waiting)
+		unwatch(downward);
+	return taken;
+}

@@ -1,0 +1,382 @@
+#include "tunnel/health.h"
+
+#include <arpa/inet.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "tunnel/dial.h"
+#include "tunnel/log.h"
+#include "tunnel/tunnel.h"
+#include "tunnel/want.h"
+
+#define DOWN_AFTER 2                          /* unanswered initiations */
+#define STALE_AFTER (180 * LOOP_SECOND)       /* REJECT_AFTER_TIME (paper, 6.1) */
+/* With the 5 s that an answer is waited for: one initiation a minute. */
+#define RETRY_PAUSE (55 * LOOP_SECOND)
+#define RETRY_JITTER (6 * LOOP_SECOND)
+
+/* After so many unanswered initiations, and again every HEAL_ROUND, the next remedy is tried. Names are looked up every 10 s: a peer that
+ * has moved is found within 20 s. */
+#define HEAL_HANDSHAKE 1
+#define HEAL_RESOLVE 2
+#define HEAL_FAMILY 4
+#define HEAL_SOCKET 6
+#define HEAL_ROUND 6
+
+static uint64_t wall_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void tell_state(struct tunnel *tunnel, enum message_healing healing)
+{
+	const struct health *health = &tunnel->health;
+	struct message_state message = { .slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)health->state, .healing = (uint8_t)healing };
+	snprintf(message.reason, sizeof message.reason, "%s", health->reason);
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	tunnel->context->send(tunnel->context, MESSAGE_STATE, &writer);
+}
+
+static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char *reason)
+{
+	struct health *health = &tunnel->health;
+	if (health->state == state && strcmp(health->reason, reason) == 0)
+		return;
+	bool changed = health->state != state;
+	health->state = state;
+	health->reason = reason;
+	if (changed) {
+		counter_set(&tunnel->counters->state, (uint64_t)state);
+		counter_set(&tunnel->counters->state_since, wall_ms());
+		log_line(LOG_INFO, tunnel->id, "state %s%s%s", tunnel_state_name(state), *reason ? ": " : "", reason);
+	}
+	tell_state(tunnel, MESSAGE_HEALING_NONE);
+}
+
+static bool has_endpoint(const struct tunnel_peer *peer)
+{
+	return wireguard_peer_endpoint(peer->peer)->any.sa_family != AF_UNSPEC;
+}
+
+static struct wireguard_peer_stats stats_of(const struct tunnel_peer *peer)
+{
+	struct wireguard_peer_stats stats;
+	wireguard_peer_stats(peer->peer, &stats, loop_now(peer->tunnel->context->loop));
+	return stats;
+}
+
+/* Initiations since the peer was last heard, but for the last one, which may yet be answered. */
+static unsigned unanswered(const struct wireguard_peer_stats *stats)
+{
+	return stats->unanswered > 0 ? stats->unanswered - 1 : 0;
+}
+
+/* How one peer is, as a tunnel's state. */
+static enum tunnel_state state_of(struct tunnel_peer *peer, const char **reason)
+{
+	struct wireguard_peer_stats stats = stats_of(peer);
+	bool old = stats.last_handshake != 0 && loop_now(peer->tunnel->context->loop) - stats.last_handshake > STALE_AFTER;
+	if (stats.can_send || (stats.last_handshake != 0 && unanswered(&stats) < DOWN_AFTER && !(old && unanswered(&stats) > 0))) {
+		*reason = unanswered(&stats) >= DOWN_AFTER ? "the peer does not answer handshakes" : "";
+		return TUNNEL_UP;
+	}
+	if (stats.last_handshake != 0 && (old || peer->health.retry_at != LOOP_NEVER)) {
+		*reason = "no handshake for 180 s: the peer does not answer";
+		return TUNNEL_STALE;
+	}
+	if (!has_endpoint(peer)) {
+		bool named = peer->tunnel->spec.peer_count > 0 && peer->addresses.count == 0;
+		*reason = named ? "waiting for the peer: its endpoint is not known" : "waiting for the peer";
+		return TUNNEL_HANDSHAKING;
+	}
+	*reason = unanswered(&stats) >= DOWN_AFTER ? "the peer does not answer handshakes" : "";
+	return TUNNEL_HANDSHAKING;
+}
+
+/* The tunnel is as its best peer is. */
+void health_review(struct tunnel *tunnel)
+{
+	if (tunnel->udp == NULL) {
+		set_state(tunnel, TUNNEL_DISABLED, tunnel->spec.enabled ? "no UDP socket" : "");
+		return;
+	}
+	static const int rank[TUNNEL_STATE_COUNT] = { [TUNNEL_UP] = 3, [TUNNEL_HANDSHAKING] = 2, [TUNNEL_STALE] = 1 };
+	enum tunnel_state best = TUNNEL_STALE;
+	const char *reason = "";
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		const char *why = "";
+		enum tunnel_state state = state_of(tunnel->peers[i], &why);
+		if (i == 0 || rank[state] > rank[best]) {
+			best = state;
+			reason = why;
+		}
+	}
+	if (tunnel->peer_count == 0)
+		set_state(tunnel, TUNNEL_HANDSHAKING, "no peer is configured");
+	else
+		set_state(tunnel, best, reason);
+}
+
+bool health_is_down(const struct tunnel *tunnel)
+{
+	if (tunnel->health.state == TUNNEL_DISABLED || tunnel->health.state == TUNNEL_STALE || tunnel->health.state == TUNNEL_FAILED)
+		return true;
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		struct wireguard_peer_stats stats = stats_of(tunnel->peers[i]);
+		if (unanswered(&stats) < DOWN_AFTER && (has_endpoint(tunnel->peers[i]) || tunnel->health.state == TUNNEL_UP))
+			return false;
+	}
+	return true;
+}
+
+bool health_is_heard(const struct tunnel_peer *peer)
+{
+	struct wireguard_peer_stats stats = stats_of(peer);
+	return stats.can_send && stats.unanswered == 0;
+}
+
+static void ask_resolve(struct tunnel_peer *peer);
+
+/* `how` is one of the device's ways to begin a handshake. After a pause the name may lead elsewhere by now. */
+static void initiate(struct tunnel_peer *peer, void (*how)(struct wireguard_peer *peer, uint64_t now))
+{
+	if (peer->tunnel->udp == NULL || !has_endpoint(peer))
+		return;
+	if (peer->health.retry_at != LOOP_NEVER)
+		ask_resolve(peer);
+	peer->health.retry_at = LOOP_NEVER;
+	how(peer->peer, loop_now(peer->tunnel->context->loop));
+	tunnel_wake(peer->tunnel);
+}
+
+static void stop(struct tunnel_peer *peer)
+{
+	peer->health.retry_at = LOOP_NEVER;
+	peer->health.kept_waiting = true;
+	wireguard_peer_stop(peer->peer);
+}
+
+void health_start(struct tunnel *tunnel)
+{
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		struct tunnel_peer *peer = tunnel->peers[i];
+		if (tunnel->udp == NULL)
+			stop(peer);
+		else if (!stats_of(peer).can_send)
+			initiate(peer, wireguard_peer_initiate);
+	}
+	health_review(tunnel);
+}
+
+void health_stop(struct tunnel *tunnel)
+{
+	want_cancel(tunnel->context, tunnel->health.want_udp);
+	tunnel->health.want_udp = NULL;
+}
+
+void health_renew(struct tunnel_peer *peer)
+{
+	peer->health.retry_at = LOOP_NEVER;
+	initiate(peer, wireguard_peer_restart);
+	health_review(peer->tunnel);
+}
+
+static void tell_handshake(struct tunnel_peer *peer, bool completed)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	struct message_handshake message = { .slot = tunnel->slot, .generation = tunnel->generation, .completed = completed };
+	message.peer = *wireguard_peer_public_key(peer->peer);
+	wireguard_device_last_timestamp(tunnel->device, message.last_timestamp);
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_handshake(&writer, &message);
+	tunnel->context->send(tunnel->context, MESSAGE_HANDSHAKE, &writer);
+}
+
+static void tell_endpoint(struct tunnel_peer *peer)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	struct message_endpoint message = { .slot = tunnel->slot, .generation = tunnel->generation, .peer = *wireguard_peer_public_key(peer->peer),
+		                                .endpoint = *wireguard_peer_endpoint(peer->peer) };
+	counters_set_endpoint(peer->counters, &message.endpoint);
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_endpoint(&writer, &message);
+	tunnel->context->send(tunnel->context, MESSAGE_ENDPOINT, &writer);
+}
+
+/* What is done to heal a tunnel is a counter, a line of the log and an event each time. */
+static void note_remedy(struct tunnel *tunnel, enum message_healing healing, const char *what)
+{
+	counter_add(&tunnel->counters->healed[healing], 1);
+	log_line(LOG_INFO, tunnel->id, "healing: %s", what);
+	tell_state(tunnel, healing);
+}
+
+static bool is_named(const struct tunnel_peer *peer)
+{
+	const struct spec *spec = &peer->tunnel->spec;
+	for (size_t i = 0; i < spec->peer_count; i++) {
+		const struct spec_peer *named = &spec->peers[i];
+		uint8_t bytes[16];
+		if (memcmp(&named->public_key, wireguard_peer_public_key(peer->peer), sizeof named->public_key) == 0)
+			return named->endpoint.kind == SPEC_PLACE_INET && inet_pton(AF_INET, named->endpoint.host, bytes) != 1 &&
+			       inet_pton(AF_INET6, named->endpoint.host, bytes) != 1;
+	}
+	return false;
+}
+
+static void ask_resolve(struct tunnel_peer *peer)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	if (!is_named(peer))
+		return;
+	struct message_want_resolve message = { .slot = tunnel->slot, .generation = tunnel->generation, .peer = *wireguard_peer_public_key(peer->peer) };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_want_resolve(&writer, &message);
+	tunnel->context->send(tunnel->context, MESSAGE_WANT_RESOLVE, &writer);
+	note_remedy(tunnel, MESSAGE_HEALING_RESOLVE, "the endpoint's name is resolved again");
+}
+
+static void on_udp_granted(void *owner, enum message_status status, int descriptor)
+{
+	struct tunnel *tunnel = owner;
+	tunnel->health.want_udp = NULL;
+	if (status != MESSAGE_STATUS_OK) {
+		log_line(LOG_WARN, tunnel->id, "healing: no new UDP socket could be had");
+		return;
+	}
+	tunnel_replace_udp(tunnel, descriptor);
+}
+
+static void ask_socket(struct tunnel *tunnel)
+{
+	if (tunnel->health.want_udp != NULL)
+		return;
+	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation };
+	tunnel->health.want_udp = want_ask(tunnel->context, MESSAGE_WANT_UDP, &want, on_udp_granted, tunnel);
+	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "a new UDP socket is asked for");
+}
+
+static void heal(struct tunnel_peer *peer, unsigned missed)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	unsigned step = (missed - 1) % HEAL_ROUND + 1;
+	if (step == HEAL_HANDSHAKE)
+		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE, "another handshake");
+	if (step % HEAL_RESOLVE == 0)
+		ask_resolve(peer);
+	if (step == HEAL_FAMILY && tunnel_peer_next_address(peer)) {
+		note_remedy(tunnel, MESSAGE_HEALING_FAMILY, "another address of the endpoint is tried");
+		tell_endpoint(peer);
+	}
+	if (step == HEAL_SOCKET)
+		ask_socket(tunnel);
+}
+
+static void on_initiation(struct tunnel_peer *peer)
+{
+	struct wireguard_peer_stats stats = stats_of(peer);
+	if (peer->health.retry_at != LOOP_NEVER) {
+		/* The device began by itself, because there is something to send. */
+		peer->health.retry_at = LOOP_NEVER;
+		ask_resolve(peer);
+	}
+	if (unanswered(&stats) == 0)
+		return;
+	peer->health.kept_waiting = true;
+	heal(peer, unanswered(&stats));
+	health_review(peer->tunnel);
+	if (health_is_down(peer->tunnel))
+		dial_fail_all(peer->tunnel);
+}
+
+static void on_completed(struct tunnel_peer *peer)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	bool kept_waiting = peer->health.kept_waiting;
+	peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .events = peer->health.events };
+	counter_add(&tunnel->counters->handshakes, 1);
+	counter_set(&peer->counters->last_handshake_at, wall_ms());
+	tell_handshake(peer, true);
+	tell_endpoint(peer);
+	health_review(tunnel);
+	if (kept_waiting) {
+		tunnel_run_stack(tunnel, netstack_kick);
+		dial_go_all(tunnel);
+	}
+}
+
+static void on_gave_up(struct tunnel_peer *peer)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	counter_add(&tunnel->counters->handshake_failures, 1);
+	peer->health.retry_at = loop_now(tunnel->context->loop) + RETRY_PAUSE + randombytes_uniform((uint32_t)(RETRY_JITTER / 1000)) * 1000ull;
+	tell_handshake(peer, false);
+	health_review(tunnel);
+}
+
+void health_note(struct tunnel_peer *peer, enum wireguard_event event)
+{
+	peer->health.events |= 1u << event;
+	peer->tunnel->health.has_events = true;
+	tunnel_wake(peer->tunnel);
+}
+
+static void act(struct tunnel_peer *peer)
+{
+	unsigned events = peer->health.events;
+	peer->health.events = 0;
+	if ((events & 1u << WIREGUARD_HANDSHAKE_COMPLETED) != 0)
+		on_completed(peer);
+	else if ((events & 1u << WIREGUARD_ENDPOINT_MOVED) != 0)
+		tell_endpoint(peer);
+	/* It may have moved: with a session two initiations more would be too long to wait. */
+	if ((events & 1u << WIREGUARD_PEER_SILENT) != 0)
+		ask_resolve(peer);
+	if ((events & 1u << WIREGUARD_INITIATION_SENT) != 0)
+		on_initiation(peer);
+	if ((events & 1u << WIREGUARD_HANDSHAKE_GAVE_UP) != 0)
+		on_gave_up(peer);
+	if ((events & 1u << WIREGUARD_SESSION_EXPIRED) != 0)
+		health_review(peer->tunnel);
+}
+
+void health_act(struct tunnel *tunnel)
+{
+	if (!tunnel->health.has_events)
+		return;
+	tunnel->health.has_events = false;
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		if (tunnel->peers[i]->health.events != 0)
+			act(tunnel->peers[i]);
+}
+
+void health_wanted(struct tunnel *tunnel)
+{
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		initiate(tunnel->peers[i], wireguard_peer_initiate);
+}
+
+uint64_t health_deadline(const struct tunnel *tunnel)
+{
+	uint64_t at = LOOP_NEVER;
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		if (tunnel->peers[i]->health.retry_at < at)
+			at = tunnel->peers[i]->health.retry_at;
+	return at;
+}
+
+void health_tick(struct tunnel *tunnel, uint64_t now)
+{
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		if (tunnel->peers[i]->health.retry_at <= now)
+			initiate(tunnel->peers[i], wireguard_peer_retry);
+}

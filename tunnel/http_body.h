@@ -1,0 +1,61 @@
+/* Where a message's body ends. The bytes are checked and passed on as they are, chunk framing included: no raw relay before every
+ * byte of framing has been found well-formed. */
+#ifndef WARREN_TUNNEL_HTTP_BODY_H
+#define WARREN_TUNNEL_HTTP_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tunnel/http_head.h"
+
+#define HTTP_BODY_EXTENSION_MAX 4096   /* bytes of one chunk's extensions */
+#define HTTP_BODY_TRAILER_MAX 16384    /* bytes of the trailer section */
+
+enum http_body_state {
+	HTTP_BODY_LENGTH,          /* `left` bytes to come */
+	HTTP_BODY_CLOSE,           /* until the connection ends: only http_body_finish ends it */
+	HTTP_BODY_SIZE,            /* chunked from here on: the digits of a size */
+	HTTP_BODY_EXTENSION,
+	HTTP_BODY_SIZE_LF,
+	HTTP_BODY_DATA,            /* `left` bytes of a chunk to come */
+	HTTP_BODY_DATA_CR,
+	HTTP_BODY_DATA_LF,
+	HTTP_BODY_TRAILER,         /* the start of a line of the trailer section */
+	HTTP_BODY_TRAILER_NAME,
+	HTTP_BODY_TRAILER_VALUE,
+	HTTP_BODY_TRAILER_LF,
+	HTTP_BODY_LAST_LF,
+	HTTP_BODY_ENDED,
+	HTTP_BODY_FAILED,          /* malformed: close both connections */
+};
+
+/* Embedded by value; read it by the functions below. */
+struct http_body {
+	enum http_body_state state;
+	uint64_t left;
+	uint32_t digits;           /* of the size so far */
+	uint32_t spent;            /* of the extension's or the trailer's allowance */
+	uint8_t name_length;       /* of the trailer's field name so far, at most sizeof name */
+	char name[20];             /* its start: enough to know those that are forbidden there */
+};
+
+void http_body_init(struct http_body *body, enum http_framing framing, uint64_t length);
+/* Returns how many of `bytes` belong to the body; these can go on as they are. Fewer than `length` when it has ended: the rest is the
+ * next message. 0 and http_body_failed when it is malformed: nothing of this call may go on. (Feed what came together with a head
+ * before that head is sent on, so that a bad first chunk forwards nothing.) */
+size_t http_body_feed(struct http_body *body, const char *bytes, size_t length);
+/* The same, and moves the payload, without chunk framing and trailers, to the front of `bytes`; its size goes to *payload. */
+size_t http_body_decode(struct http_body *body, char *bytes, size_t length, size_t *payload);
+/* The connection has ended. True when that is where the body ends too; else it is incomplete. */
+bool http_body_finish(struct http_body *body);
+static inline bool http_body_ended(const struct http_body *body)
+{
+	return body->state == HTTP_BODY_ENDED;
+}
+static inline bool http_body_failed(const struct http_body *body)
+{
+	return body->state == HTTP_BODY_FAILED;
+}
+
+#endif

@@ -1,0 +1,26 @@
+/* The host sockets that a tunnel holds for its proxy and its outbound forwards. */
+#ifndef WARREN_TUNNEL_LISTENER_H
+#define WARREN_TUNNEL_LISTENER_H
+
+#include "tunnel/loop.h"
+#include "tunnel/message.h"
+
+struct forward_udp;
+struct tunnel;
+
+struct listener {
+	struct listener *next;
+	struct tunnel *tunnel;
+	uint32_t id;
+	enum message_socket_kind kind;   /* PROXY or FORWARD */
+	uint16_t index;                  /* in spec.listen or spec.forwards */
+	struct poller *poller;           /* a listening stream socket; NULL with a UDP forward, whose socket is forward.c's */
+	struct forward_udp *udp;         /* of a UDP forward */
+	struct deadline pause;           /* after an accept that failed for want of descriptors */
+};
+
+/* Takes the descriptor, also on failure. NULL when out of memory. Linked into tunnel->listeners; it accepts at once. */
+struct listener *listener_create(struct tunnel *tunnel, const struct message_socket *socket, int descriptor);
+void listener_free(struct listener *listener);
+
+#endif

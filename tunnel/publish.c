@@ -1,0 +1,78 @@
+#include "tunnel/publish.h"
+
+/* While a tunnel is busy its figures are brought up to date so often; after a rest, at once. */
+#define EVERY (50 * LOOP_MILLISECOND)
+
+void publish_soon(struct tunnel *tunnel, uint64_t now)
+{
+	uint64_t at = tunnel->published_at + EVERY;
+	if (at < tunnel->publish_at)
+		tunnel->publish_at = at;
+	publish_tick(tunnel, now);
+}
+
+/* Adds what is new since the last look: the counters go on where a worker before this one left them. */
+static void add_new(counter *to, uint64_t figure, uint64_t *counted)
+{
+	if (figure != *counted)
+		counter_add(to, figure - *counted);
+	*counted = figure;
+}
+
+void publish_socket(struct tunnel *tunnel)
+{
+	if (tunnel->udp == NULL)
+		return;
+	const struct udp_counts *counts = udp_socket_counts(tunnel->udp);
+	struct counters_tunnel *counters = tunnel->counters;
+	add_new(&counters->wire_bytes_sent, counts->bytes_sent, &tunnel->counted.bytes_sent);
+	add_new(&counters->wire_bytes_received, counts->bytes_received, &tunnel->counted.bytes_received);
+	add_new(&counters->packets_sent, counts->datagrams_sent, &tunnel->counted.datagrams_sent);
+	add_new(&counters->packets_received, counts->datagrams_received, &tunnel->counted.datagrams_received);
+	add_new(&counters->dropped[COUNTERS_DROP_SEND], counts->refused, &tunnel->counted.refused);
+}
+
+void publish_peer(struct tunnel_peer *peer, uint64_t now)
+{
+	struct wireguard_peer_stats stats;
+	wireguard_peer_stats(peer->peer, &stats, now);
+	add_new(&peer->counters->bytes_sent, stats.bytes_sent, &peer->counted_sent);
+	add_new(&peer->counters->bytes_received, stats.bytes_received, &peer->counted_received);
+}
+
+static uint64_t rate(uint64_t bytes, uint64_t *before, uint64_t elapsed)
+{
+	uint64_t bits = (bytes - *before) * 8;
+	*before = bytes;
+	return (uint64_t)((double)bits * (double)LOOP_SECOND / (double)elapsed);
+}
+
+static void publish_rates(struct tunnel *tunnel, uint64_t now)
+{
+	struct counters_tunnel *counters = tunnel->counters;
+	uint64_t elapsed = now - tunnel->rate_at;
+	if (elapsed < LOOP_SECOND)
+		return;
+	tunnel->rate_at = now;
+	counter_set(&counters->throughput_sent, rate(counter_read(&counters->bytes_sent), &tunnel->rate_sent, elapsed));
+	counter_set(&counters->throughput_received, rate(counter_read(&counters->bytes_received), &tunnel->rate_received, elapsed));
+}
+
+void publish_tick(struct tunnel *tunnel, uint64_t now)
+{
+	if (tunnel->publish_at > now)
+		return;
+	tunnel->publish_at = LOOP_NEVER;
+	tunnel->published_at = now;
+	publish_socket(tunnel);
+	const uint64_t *drops = wireguard_device_drops(tunnel->device);
+	for (unsigned i = 0; i < WIREGUARD_DROP_COUNT; i++)
+		add_new(&tunnel->counters->dropped[i], drops[i], &tunnel->counted_drops[i]);
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		publish_peer(tunnel->peers[i], now);
+	publish_rates(tunnel, now);
+	bool flowing = counter_read(&tunnel->counters->throughput_sent) != 0 || counter_read(&tunnel->counters->throughput_received) != 0 ||
+	               counter_read(&tunnel->counters->bytes_sent) != tunnel->rate_sent || counter_read(&tunnel->counters->bytes_received) != tunnel->rate_received;
+	if (flowing)
+		tunnel->publish_at = tunnel->rate_at + LOOP_SECOND > now ? tunnel->rate_at + LOOP_SECOND : now + EVERY;
+}

@@ -1,0 +1,321 @@
+#include "tunnel/relay.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "tunnel/tunnel.h"
+
+#define READ_ROUNDS 8        /* reads a connection and turn, so that none starves another */
+
+struct relay {
+	struct tunnel *tunnel;
+	struct poller *client;
+	struct netstack_stream *stream;
+	struct relay *next_flush;
+	bool queued;
+	struct upward up;
+	struct downward down;
+	bool client_finished, stream_finished, shut, broken;
+	uint64_t active_at;
+	uint64_t idle_timeout;
+	struct deadline idle;
+	relay_ended *ended;
+	void *owner;
+};
+
+static uint64_t now_of(const struct relay *relay)
+{
+	return loop_now(relay->tunnel->context->loop);
+}
+
+static void unqueue(struct relay *relay)
+{
+	if (!relay->queued)
+		return;
+	struct relay **at = &relay->tunnel->flushing;
+	while (*at != relay)
+		at = &(*at)->next_flush;
+	*at = relay->next_flush;
+	relay->queued = false;
+}
+
+static void destroy(struct relay *relay)
+{
+	unqueue(relay);
+	deadline_set(relay->tunnel->context->loop, &relay->idle, LOOP_NEVER);
+	poller_free(relay->client);
+	upward_clear(&relay->up);
+	downward_clear(&relay->down);
+	free(relay);
+}
+
+/* Closing with lingering off sends RST: the client learns that the connection broke. */
+static void reset_client(struct relay *relay)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	setsockopt(poller_descriptor(relay->client), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void relay_abort(struct relay *relay)
+{
+	reset_client(relay);
+	if (relay->stream != NULL)
+		netstack_stream_abort(relay->stream, now_of(relay));
+	tunnel_wake(relay->tunnel);
+	destroy(relay);
+}
+
+static void end(struct relay *relay)
+{
+	relay_ended *ended = relay->ended;
+	void *owner = relay->owner;
+	destroy(relay);
+	ended(owner);
+}
+
+static void end_broken(struct relay *relay)
+{
+	relay_ended *ended = relay->ended;
+	void *owner = relay->owner;
+	relay_abort(relay);
+	ended(owner);
+}
+
+static void touch(struct relay *relay)
+{
+	relay->active_at = now_of(relay);
+}
+
+static void on_idle(void *owner)
+{
+	struct relay *relay = owner;
+	uint64_t at = relay->active_at + relay->idle_timeout;
+	if (at > now_of(relay))
+		deadline_set(relay->tunnel->context->loop, &relay->idle, at);
+	else
+		end_broken(relay);
+}
+
+/* Both ways are over. The stream may still have bytes to deliver: the stack does that alone. */
+static bool end_if_over(struct relay *relay)
+{
+	bool down_over = relay->stream_finished && downward_is_empty(&relay->down);
+	bool up_over = relay->stream == NULL || (relay->client_finished && !upward_is_waiting(&relay->up));
+	if (down_over && !up_over && !relay->shut) {
+		shutdown(poller_descriptor(relay->client), SHUT_WR);
+		relay->shut = true;
+	}
+	if (!down_over || !up_over)
+		return false;
+	if (relay->stream != NULL)
+		netstack_stream_release(relay->stream, now_of(relay));
+	relay->stream = NULL;
+	tunnel_wake(relay->tunnel);
+	end(relay);
+	return true;
+}
+
+/* Upward. */
+
+static void finish_client(struct relay *relay)
+{
+	relay->client_finished = true;
+	poller_set(relay->client, poller_events(relay->client) & ~LOOP_READABLE);
+	netstack_stream_finish(relay->stream, now_of(relay));
+	tunnel_wake(relay->tunnel);
+}
+
+/* One read. 1: more may come; 0: stop for this turn; -1: the connection broke. */
+static int read_once(struct relay *relay)
+{
+	ssize_t got = upward_read(&relay->up, relay->stream);
+	if (got == UPWARD_LATER)
+		return 0;
+	if (got == UPWARD_BROKEN)
+		return -1;
+	touch(relay);
+	if (got == UPWARD_END) {
+		finish_client(relay);
+		return 0;
+	}
+	if (upward_offer(&relay->up, relay->stream))
+		return relay->up.read_full;
+	poller_set(relay->client, poller_events(relay->client) & ~LOOP_READABLE);
+	return 0;
+}
+
+static void read_client(struct relay *relay)
+{
+	int more = 1;
+	for (int i = 0; i < READ_ROUNDS && more > 0 && relay->stream != NULL; i++)
+		more = read_once(relay);
+	if (more < 0)
+		end_broken(relay);
+	else
+		end_if_over(relay);
+}
+
+static void on_acknowledged(void *owner, size_t bytes)
+{
+	struct relay *relay = owner;
+	touch(relay);
+	upward_acknowledged(&relay->up, relay->stream, bytes);
+	if (!relay->client_finished)
+		upward_go_on(&relay->up, relay->stream);
+}
+
+/* Downward. */
+
+static void count_down(struct relay *relay, size_t bytes)
+{
+	if (bytes == 0)
+		return;
+	touch(relay);
+	tunnel_count_received(relay->tunnel, bytes);
+	if (relay->stream != NULL)
+		netstack_stream_consumed(relay->stream, bytes, now_of(relay));
+	tunnel_wake(relay->tunnel);
+}
+
+static void flush(struct relay *relay)
+{
+	count_down(relay, downward_flush(&relay->down));
+	if (relay->broken || relay->down.broken)
+		end_broken(relay);
+	else
+		end_if_over(relay);
+}
+
+static void queue(struct relay *relay)
+{
+	if (relay->queued)
+		return;
+	relay->queued = true;
+	relay->next_flush = relay->tunnel->flushing;
+	relay->tunnel->flushing = relay;
+	tunnel_wake(relay->tunnel);
+}
+
+void relay_flush_all(struct tunnel *tunnel)
+{
+	while (tunnel->flushing != NULL) {
+		struct relay *relay = tunnel->flushing;
+		tunnel->flushing = relay->next_flush;
+		relay->queued = false;
+		flush(relay);
+	}
+}
+
+static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)
+{
+	struct relay *relay = owner;
+	(void)length;
+	queue(relay);
+	count_down(relay, downward_show(&relay->down, parts, count));
+}
+
+static void on_finished(void *owner)
+{
+	struct relay *relay = owner;
+	relay->stream_finished = true;
+	queue(relay);
+}
+
+static void on_closed(void *owner, enum netstack_error why)
+{
+	struct relay *relay = owner;
+	relay->stream = NULL;
+	upward_clear(&relay->up);
+	if (why == NETSTACK_OK)
+		relay->stream_finished = true;
+	else
+		relay->broken = true;
+	queue(relay);
+}
+
+static const struct netstack_stream_events stream_events = {
+	.received = on_received,
+	.finished = on_finished,
+	.acknowledged = on_acknowledged,
+	.closed = on_closed,
+};
+
+static void on_client(void *owner, int events)
+{
+	struct relay *relay = owner;
+	if ((events & LOOP_WRITABLE) != 0) {
+		count_down(relay, downward_go_on(&relay->down));
+		if (relay->down.broken) {
+			end_broken(relay);
+			return;
+		}
+		if (end_if_over(relay))
+			return;
+	}
+	if ((events & LOOP_READABLE) != 0 && !relay->client_finished && relay->stream != NULL)
+		read_client(relay);
+}
+
+static void start(struct relay *relay)
+{
+	poller_set_owner(relay->client, on_client, relay);
+	poller_set(relay->client, LOOP_READABLE);
+	netstack_stream_set_owner(relay->stream, &stream_events, relay);
+	touch(relay);
+	if (relay->idle_timeout > 0)
+		deadline_set(relay->tunnel->context->loop, &relay->idle, relay->active_at + relay->idle_timeout);
+	if (!upward_offer(&relay->up, relay->stream))
+		poller_set(relay->client, 0);
+	queue(relay);
+}
+
+static void discard(struct relay_begun *begun, struct netstack_stream *stream, struct poller *client)
+{
+	struct tunnel *tunnel = begun->up.tunnel;
+	netstack_stream_abort(stream, loop_now(tunnel->context->loop));
+	upward_clear(&begun->up);
+	downward_clear(&begun->down);
+	poller_free(client);
+	tunnel_wake(tunnel);
+}
+
+struct relay *relay_continue(struct relay_begun *begun, struct poller *client, struct netstack_stream *stream, uint32_t idle_timeout, relay_ended *ended,
+                             void *owner)
+{
+	struct relay *relay = calloc(1, sizeof *relay);
+	if (relay == NULL) {
+		discard(begun, stream, client);
+		return NULL;
+	}
+	relay->tunnel = begun->up.tunnel;
+	relay->client = client;
+	relay->stream = stream;
+	relay->stream_finished = begun->stream_finished;
+	relay->ended = ended;
+	relay->owner = owner;
+	relay->idle_timeout = idle_timeout * LOOP_SECOND;
+	deadline_init(&relay->idle, on_idle, relay);
+	upward_move(&relay->up, &begun->up);
+	downward_move(&relay->down, &begun->down);
+	relay->up.client = relay->down.client = client;
+	start(relay);
+	return relay;
+}
+
+void relay_begin(struct relay_begun *begun, struct tunnel *tunnel, struct poller *client)
+{
+	upward_init(&begun->up, tunnel, client);
+	downward_init(&begun->down, tunnel, client);
+	begun->stream_finished = false;
+}
+
+struct relay *relay_create(struct tunnel *tunnel, struct poller *client, struct netstack_stream *stream, struct block *early, const void *first,
+                           size_t first_length, uint32_t idle_timeout, relay_ended *ended, void *owner)
+{
+	struct relay_begun begun;
+	relay_begin(&begun, tunnel, client);
+	if (early != NULL)
+		upward_put_block(&begun.up, early);
+	downward_put_own(&begun.down, first, first_length);
+	return relay_continue(&begun, client, stream, idle_timeout, ended, owner);
+}

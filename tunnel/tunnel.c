@@ -1,0 +1,377 @@
+#include "tunnel/tunnel.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tunnel/change.h"
+#include "tunnel/connection.h"
+#include "tunnel/dial.h"
+#include "tunnel/exchange.h"
+#include "tunnel/forward.h"
+#include "tunnel/listener.h"
+#include "tunnel/log.h"
+#include "tunnel/probe.h"
+#include "tunnel/publish.h"
+#include "tunnel/relay.h"
+
+static uint64_t now_of(const struct tunnel *tunnel)
+{
+	return loop_now(tunnel->context->loop);
+}
+
+void tunnel_wake(struct tunnel *tunnel)
+{
+	turn_queue(tunnel->context->loop, &tunnel->settle);
+}
+
+/* The device's surroundings. */
+
+static void env_random(void *owner, void *bytes, size_t length)
+{
+	(void)owner;
+	randombytes_buf(bytes, length);
+}
+
+static void env_wall_clock(void *owner, struct timespec *now)
+{
+	(void)owner;
+	clock_gettime(CLOCK_REALTIME, now);
+}
+
+static uint8_t *env_reserve(void *owner, const union wireguard_endpoint *to, size_t length)
+{
+	struct tunnel *tunnel = owner;
+	return tunnel->udp == NULL ? NULL : udp_reserve(tunnel->udp, to, length);
+}
+
+static void env_commit(void *owner, size_t length)
+{
+	struct tunnel *tunnel = owner;
+	udp_commit(tunnel->udp, length);
+	tunnel_wake(tunnel);
+}
+
+static void env_deliver(void *owner, struct wireguard_peer *peer, uint8_t *packet, size_t length)
+{
+	struct tunnel *tunnel = owner;
+	(void)peer;
+	netstack_input(tunnel->stack, packet, length, now_of(tunnel));
+}
+
+static void env_notify(void *owner, struct wireguard_peer *peer, enum wireguard_event event)
+{
+	(void)owner;
+	struct tunnel_peer *mine = wireguard_peer_tag(peer);
+	health_note(mine, event);
+}
+
+const struct wireguard_env tunnel_device_env = {
+	.random = env_random,
+	.wall_clock = env_wall_clock,
+	.reserve = env_reserve,
+	.commit = env_commit,
+	.deliver = env_deliver,
+	.notify = env_notify,
+};
+
+/* The stack's surroundings: a packet that no peer takes is gone, as on any wire; only want of room holds the stack back. */
+static bool env_output(void *owner, const struct iovec *parts, size_t count, size_t length)
+{
+	struct tunnel *tunnel = owner;
+	if (tunnel->udp == NULL)
+		return true;
+	switch (wireguard_device_send(tunnel->device, parts, count, length, now_of(tunnel))) {
+	case WIREGUARD_BUSY:
+		return false;
+	case WIREGUARD_NO_PEER:
+		counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_PEER], 1);
+		break;
+	case WIREGUARD_NO_ENDPOINT:
+		counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_ENDPOINT], 1);
+		break;
+	}
+	return true;
+}
+
+struct netstack_env tunnel_stack_env(struct tunnel *tunnel)
+{
+	return (struct netstack_env){ .owner = tunnel, .output = env_output };
+}
+
+/* The UDP socket. */
+
+static void on_datagram(void *owner, uint8_t *datagram, size_t length, const union wireguard_endpoint *from)
+{
+	struct tunnel *tunnel = owner;
+	wireguard_device_receive(tunnel->device, datagram, length, from, now_of(tunnel));
+	tunnel_wake(tunnel);
+}
+
+static void flush_all(struct tunnel *tunnel)
+{
+	relay_flush_all(tunnel);
+	exchange_flush_all(tunnel);
+}
+
+void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now))
+{
+	flush_all(tunnel);
+	tunnel->settling = true;
+	run(tunnel->stack, now_of(tunnel));
+	tunnel->settling = false;
+	tunnel_wake(tunnel);
+}
+
+static void on_udp_writable(void *owner)
+{
+	tunnel_run_stack(owner, netstack_writable);
+}
+
+/* The last gate before the host's network: peers' endpoints, and cookie replies, which go back to whoever asked (paper, 5.4.7). */
+static bool may_send(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length)
+{
+	struct tunnel *tunnel = owner;
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		if (endpoint_equal(wireguard_peer_endpoint(tunnel->peers[i]->peer), to))
+			return true;
+	if (length == 64 && datagram[0] == 3)
+		return true;
+	counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NOT_PEER], 1);
+	return false;
+}
+
+static const struct udp_events udp_events = { .received = on_datagram, .writable = on_udp_writable, .may_send = may_send };
+
+void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
+{
+	publish_socket(tunnel);
+	udp_socket_free(tunnel->udp);
+	tunnel->counted = (struct udp_counts){ 0 };
+	tunnel->udp = descriptor < 0 ? NULL : udp_socket_create(tunnel->context->batch, descriptor, &udp_events, tunnel);
+	for (size_t i = 0; i < tunnel->peer_count && tunnel->udp != NULL; i++)
+		wireguard_peer_initiate(tunnel->peers[i]->peer, now_of(tunnel));
+	tunnel_wake(tunnel);
+}
+
+/* The end of a turn. */
+
+static void set_deadline(struct tunnel *tunnel)
+{
+	uint64_t at = netstack_deadline(tunnel->stack), other = health_deadline(tunnel);
+	if (other < at)
+		at = other;
+	if (tunnel->publish_at < at)
+		at = tunnel->publish_at;
+	if (tunnel->udp != NULL && (other = wireguard_device_deadline(tunnel->device)) < at)
+		at = other;
+	deadline_set(tunnel->context->loop, &tunnel->deadline, at);
+}
+
+void tunnel_settle(void *owner)
+{
+	struct tunnel *tunnel = owner;
+	uint64_t now = now_of(tunnel);
+	health_act(tunnel);
+	flush_all(tunnel);
+	tunnel->settling = true;
+	netstack_settle(tunnel->stack, now);
+	tunnel->settling = false;
+	flush_all(tunnel);
+	udp_batch_flush(tunnel->context->batch);
+	publish_soon(tunnel, now);
+	set_deadline(tunnel);
+}
+
+void tunnel_due(void *owner)
+{
+	struct tunnel *tunnel = owner;
+	uint64_t now = now_of(tunnel);
+	bool published = tunnel->publish_at <= now;
+	publish_tick(tunnel, now);
+	bool more = netstack_deadline(tunnel->stack) <= now || health_deadline(tunnel) <= now || wireguard_device_deadline(tunnel->device) <= now;
+	if (published && !more) {
+		set_deadline(tunnel);
+		return;
+	}
+	if (tunnel->udp != NULL)
+		wireguard_device_tick(tunnel->device, now);
+	tunnel_run_stack(tunnel, netstack_tick);
+	health_tick(tunnel, now);
+}
+
+/* Peers. */
+
+struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wireguard_key *public_key)
+{
+	struct wireguard_peer *peer = wireguard_peer_find(tunnel->device, public_key);
+	return peer == NULL ? NULL : wireguard_peer_tag(peer);
+}
+
+bool tunnel_peer_next_address(struct tunnel_peer *peer)
+{
+	if (peer->addresses.count < 2)
+		return false;
+	/* Another family first: one of the two is often broken on its way. */
+	int family = peer->addresses.list[peer->address].any.sa_family;
+	size_t next = (peer->address + 1) % peer->addresses.count;
+	for (size_t i = 1; i < peer->addresses.count; i++) {
+		size_t other = (peer->address + i) % peer->addresses.count;
+		if (peer->addresses.list[other].any.sa_family != family) {
+			next = other;
+			break;
+		}
+	}
+	peer->address = next;
+	wireguard_peer_set_endpoint(peer->peer, &peer->addresses.list[next]);
+	return true;
+}
+
+void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *message)
+{
+	struct tunnel_peer *peer = tunnel_peer_find(tunnel, &message->peer);
+	if (peer == NULL || message->addresses.count == 0)
+		return;
+	bool was_unknown = peer->addresses.count == 0;
+	peer->addresses = message->addresses;
+	peer->address = 0;
+	/* The peer may be where it is said to be although its name has several addresses. */
+	for (size_t i = 0; i < message->addresses.count; i++)
+		if (endpoint_equal(&message->addresses.list[i], wireguard_peer_endpoint(peer->peer))) {
+			peer->address = i;
+			return;
+		}
+	/* Or it was heard from elsewhere while its name was looked up. */
+	if (!was_unknown && health_is_heard(peer))
+		return;
+	wireguard_peer_set_endpoint(peer->peer, &message->addresses.list[0]);
+	health_renew(peer);
+}
+
+void tunnel_reconnect(struct tunnel *tunnel)
+{
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		tunnel->peers[i]->health.retry_at = LOOP_NEVER;
+		wireguard_peer_reconnect(tunnel->peers[i]->peer, now_of(tunnel));
+	}
+	health_review(tunnel);
+	tunnel_wake(tunnel);
+}
+
+/* Limits. */
+
+void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
+{
+	counter_add(&tunnel->counters->bytes_sent, bytes);
+	counter_add(&tunnel->counters->total_bytes_used, bytes);
+}
+
+void tunnel_count_received(struct tunnel *tunnel, size_t bytes)
+{
+	counter_add(&tunnel->counters->bytes_received, bytes);
+	counter_add(&tunnel->counters->total_bytes_used, bytes);
+}
+
+static void tell_limit(struct tunnel *tunnel)
+{
+	struct message_state message = { .slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)tunnel->health.state };
+	snprintf(message.reason, sizeof message.reason, "limits.total_bytes is used up");
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	tunnel->context->send(tunnel->context, MESSAGE_LIMIT, &writer);
+	log_line(LOG_WARN, tunnel->id, "limits.total_bytes is used up: no more traffic");
+}
+
+bool tunnel_is_used_up(const struct tunnel *tunnel)
+{
+	uint64_t most = tunnel->spec.limits.total_bytes;
+	if (most == 0 || counter_read(&tunnel->counters->total_bytes_used) < most)
+		return false;
+	struct tunnel *mine = (struct tunnel *)(uintptr_t)tunnel;
+	if (!mine->told_limit) {
+		mine->told_limit = true;
+		tell_limit(mine);
+	}
+	return true;
+}
+
+/* A bucket holds a tenth of a second's worth, and at least one large read. */
+static uint64_t bucket_depth(const struct bucket *bucket)
+{
+	uint64_t tenth = bucket->bits_per_second / 80;
+	return tenth < 65536 ? 65536 : tenth;
+}
+
+size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again)
+{
+	if (bucket->bits_per_second == 0)
+		return wanted;
+	uint64_t now = now_of(tunnel), elapsed = now - bucket->filled_at;
+	double fresh = (double)elapsed / 8e9 * (double)bucket->bits_per_second;
+	if (fresh >= 1) {
+		double sum = (double)bucket->tokens + fresh;
+		bucket->tokens = sum > (double)bucket_depth(bucket) ? bucket_depth(bucket) : (uint64_t)sum;
+		bucket->filled_at = now;
+	}
+	/* Small pieces in between would cost a wake-up each. */
+	uint64_t least = bucket_depth(bucket) / 16;
+	if (bucket->tokens < least) {
+		*again = now + (uint64_t)((double)(least - bucket->tokens) * 8e9 / (double)bucket->bits_per_second) + LOOP_MILLISECOND;
+		return 0;
+	}
+	return wanted < bucket->tokens ? wanted : (size_t)bucket->tokens;
+}
+
+void tunnel_spend(struct bucket *bucket, size_t bytes)
+{
+	if (bucket->bits_per_second != 0)
+		bucket->tokens -= bytes < bucket->tokens ? bytes : bucket->tokens;
+}
+
+/* The end. */
+
+void tunnel_end_connections(struct tunnel *tunnel)
+{
+	while (tunnel->connections != NULL)
+		tunnel->connections->end(tunnel->connections);
+	while (tunnel->dials != NULL)
+		dial_cancel(tunnel->dials);
+}
+
+void tunnel_free_peer(struct tunnel_peer *peer)
+{
+	publish_peer(peer, now_of(peer->tunnel));
+	wireguard_peer_remove(peer->peer);
+	free(peer);
+}
+
+void tunnel_free(struct tunnel *tunnel)
+{
+	if (tunnel == NULL)
+		return;
+	change_forget(tunnel);
+	while (tunnel->listeners != NULL)
+		listener_free(tunnel->listeners);
+	probe_stop(tunnel);
+	tunnel_end_connections(tunnel);
+	forward_close_all(tunnel);
+	health_stop(tunnel);
+	/* Resets of the connections just ended may still go: the socket takes them with it. */
+	publish_socket(tunnel);
+	udp_socket_free(tunnel->udp);
+	tunnel->udp = NULL;
+	turn_cancel(tunnel->context->loop, &tunnel->settle);
+	deadline_set(tunnel->context->loop, &tunnel->deadline, LOOP_NEVER);
+	netstack_resolver_free(tunnel->resolver);
+	netstack_free(tunnel->stack);
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		tunnel_free_peer(tunnel->peers[i]);
+	free(tunnel->peers);
+	wireguard_device_free(tunnel->device);
+	spec_clear(&tunnel->spec);
+	free(tunnel);
+}

@@ -1,0 +1,101 @@
+/* One tunnel in a worker: a WireGuard device, a stack of its own, its sockets and the connections through it. */
+#ifndef WARREN_TUNNEL_TUNNEL_H
+#define WARREN_TUNNEL_TUNNEL_H
+
+#include "netstack/netstack.h"
+#include "tunnel/context.h"
+#include "tunnel/health.h"
+
+struct candidate;
+struct connection;
+struct dial;
+struct exchange;
+struct forward;
+struct listener;
+struct probe;
+struct relay;
+
+struct tunnel_peer {
+	struct tunnel *tunnel;
+	struct wireguard_peer *peer;
+	struct counters_peer *counters;
+	uint32_t counters_slot;
+	struct message_addresses addresses;   /* of the endpoint's name */
+	size_t address;                       /* the one in use */
+	uint64_t counted_sent, counted_received;   /* what of the device's figures is in the counters */
+	struct health_peer health;
+};
+
+struct bucket {
+	uint64_t bits_per_second;   /* 0: no limit */
+	uint64_t tokens;            /* bytes */
+	uint64_t filled_at;
+};
+
+struct tunnel {
+	struct context *context;
+	uint32_t slot;
+	uint64_t generation;
+	char id[64];
+	struct spec spec;
+	struct counters_tunnel *counters;
+	struct wireguard_device *device;
+	struct netstack *stack;
+	struct netstack_resolver *resolver;
+	struct udp_socket *udp;               /* NULL while disabled */
+	uint32_t udp_id;
+	struct tunnel_peer **peers;           /* in the order of spec.peers */
+	size_t peer_count;
+	struct listener *listeners;
+	struct connection *connections;       /* everything that ends with the tunnel */
+	struct dial *dials;
+	size_t connection_count;
+	struct relay *flushing;               /* relays with borrowed bytes to write before the stack is settled */
+	struct exchange *exchanging;          /* exchanges, likewise */
+	struct forward *forwards;
+	struct probe *probe, *probes_asked;
+	unsigned refused_logins;              /* in a row, for the back-off of logins */
+	bool settling;
+	struct turn settle;
+	struct deadline deadline;
+	struct health health;
+	struct bucket upward, downward;
+	struct candidate *candidate;          /* prepared, not committed */
+	/* What of the socket's and the device's figures is in the counters already, and when the next look is due. */
+	struct udp_counts counted;
+	uint64_t counted_drops[WIREGUARD_DROP_COUNT];
+	uint64_t publish_at, published_at, rate_at, rate_sent, rate_received;
+	bool told_limit;
+};
+
+/* Builds what `message` asks for, inactive: a new tunnel when `*tunnel` is NULL, else a candidate of a change. Takes the message's contents
+ * and the descriptors of its fresh sockets, also on failure. `detail` gets a sentence when the status is not OK. */
+enum message_status tunnel_prepare(struct context *context, struct tunnel **tunnel, struct message_prepare *message, int *descriptors, size_t count,
+                                   enum message_applied *applied, char detail[160]);
+enum message_status tunnel_commit(struct tunnel *tunnel, uint64_t generation);
+/* Forgets the candidate. True when the tunnel was never active and is gone with it. */
+bool tunnel_abort(struct tunnel *tunnel, uint64_t generation);
+/* Closes everything, wipes the keys and frees. Nothing is sent to any peer afterwards. */
+void tunnel_free(struct tunnel *tunnel);
+
+void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *message);
+void tunnel_reconnect(struct tunnel *tunnel);
+/* At the end of this turn the stack is settled, the datagrams leave and the deadline is set anew. */
+void tunnel_wake(struct tunnel *tunnel);
+/* Calls one of the stack's functions that settle it (netstack_tick, _writable, _kick): what was shown of this turn is written before its
+ * bytes go, and what is shown meanwhile is written at once. */
+void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now));
+struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wireguard_key *public_key);
+/* The next of a peer's addresses, another family first. False when there is no other. */
+bool tunnel_peer_next_address(struct tunnel_peer *peer);
+void tunnel_replace_udp(struct tunnel *tunnel, int descriptor);
+
+/* Payload through the proxy and forwards, for the counters and limits. */
+void tunnel_count_sent(struct tunnel *tunnel, size_t bytes);
+void tunnel_count_received(struct tunnel *tunnel, size_t bytes);
+bool tunnel_is_used_up(const struct tunnel *tunnel);   /* limits.total_bytes */
+/* How many bytes the rate limit lets pass now, at most `wanted`; with 0, `*again` is when to ask again. */
+size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again);
+void tunnel_spend(struct bucket *bucket, size_t bytes);
+
+#endif
