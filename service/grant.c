@@ -1,0 +1,128 @@
+/* Host sockets that a worker asks for. It gets what the tunnel's spec allows and nothing else: it is not trusted to know. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "service/grant_dial.h"
+#include "service/service_private.h"
+#include "service/snapshot_make.h"
+#include "service/spec_text.h"
+#include "tunnel/log.h"
+
+static enum message_status status_of(int error)
+{
+	if (error == EMFILE || error == ENFILE)
+		return MESSAGE_STATUS_DESCRIPTORS;
+	if (error == ENOMEM || error == ENOBUFS)
+		return MESSAGE_STATUS_NO_MEMORY;
+	if (error == ETIMEDOUT)
+		return MESSAGE_STATUS_TIMED_OUT;
+	return error == ECONNREFUSED || error == EACCES || error == ENOENT ? MESSAGE_STATUS_REFUSED : MESSAGE_STATUS_UNREACHABLE;
+}
+
+void grant_answer(struct worker *worker, const struct message_want *want, int descriptor, int error)
+{
+	struct message_ack message = { .request = want->request, .slot = want->slot, .generation = want->generation,
+		                       .status = (uint8_t)(descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error)) };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_ack(&writer, &message);
+	worker_send(worker, MESSAGE_GRANTED, &writer, &descriptor, descriptor >= 0 ? 1 : 0);
+}
+
+static void refuse(struct worker *worker, const struct message_want *want, enum message_status status)
+{
+	struct message_ack message = { .request = want->request, .slot = want->slot, .generation = want->generation, .status = (uint8_t)status };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_ack(&writer, &message);
+	worker_send(worker, MESSAGE_GRANTED, &writer, NULL, 0);
+}
+
+static void show_port(struct service *service, struct entry *entry)
+{
+	uint16_t port = socket_list_udp_port(&entry->sockets);
+	if (port == entry->snapshot->udp_port)
+		return;
+	struct snapshot *changed = snapshot_copy(entry->snapshot);
+	if (changed == NULL)
+		return;
+	changed->udp_port = port;
+	snapshot_release(registry_swap(service->registry, entry, changed));
+}
+
+static void grant_udp(struct service *service, struct worker *worker, struct entry *entry, const struct message_want *want)
+{
+	struct socket_entry *udp = socket_list_udp(&entry->sockets);
+	int error = 0;
+	if (udp == NULL) {
+		refuse(worker, want, MESSAGE_STATUS_REFUSED);
+		return;
+	}
+	struct host_socket *fresh = entry->snapshot->spec.listen_port != 0 ? host_socket_open_beside(udp->socket, &error)
+	                                                                   : host_socket_open_wireguard(0, 0, false, &error);
+	int descriptor = fresh == NULL ? -1 : host_socket_duplicate(fresh);
+	if (fresh != NULL && descriptor < 0)
+		error = errno;
+	grant_answer(worker, want, descriptor, error);
+	if (descriptor < 0) {
+		host_socket_release(fresh);
+		return;
+	}
+	/* Under the same id: to the worker it is the tunnel's UDP socket as before. */
+	host_socket_release(udp->socket);
+	udp->socket = fresh;
+	show_port(service, entry);
+}
+
+static const struct host_socket *proxy_listener(const struct entry *entry, uint16_t index)
+{
+	for (size_t i = 0; i < entry->sockets.count; i++)
+		if (entry->sockets.list[i].kind == MESSAGE_SOCKET_PROXY && entry->sockets.list[i].index == index)
+			return entry->sockets.list[i].socket;
+	return NULL;
+}
+
+static bool may_relay(const struct entry *entry, const struct message_want *want)
+{
+	const struct host_socket *listener = proxy_listener(entry, want->index);
+	if (listener == NULL || listener->kind != HOST_SOCKET_TCP || (want->local.any.sa_family != AF_INET && want->local.any.sa_family != AF_INET6))
+		return false;
+	if (endpoint_is_any(&want->local))
+		return false;
+	return endpoint_is_loopback(&want->local) || endpoint_same_host(&want->local, &listener->bound) ||
+	       (endpoint_is_any(&listener->bound) && host_socket_is_local(&want->local));
+}
+
+static void grant_relay(struct worker *worker, const struct entry *entry, const struct message_want *want)
+{
+	if (!may_relay(entry, want)) {
+		refuse(worker, want, MESSAGE_STATUS_REFUSED);
+		return;
+	}
+	int descriptor = host_socket_relay(&want->local);
+	grant_answer(worker, want, descriptor, errno);
+}
+
+static void grant_connection(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
+{
+	const struct spec *spec = &entry->snapshot->spec;
+	if (want->index >= spec->forward_count || spec->forwards[want->index].direction != SPEC_INBOUND)
+		refuse(worker, want, MESSAGE_STATUS_UNKNOWN);
+	else
+		outside_grant_dial_start(service, worker, &spec->forwards[want->index], want);
+}
+
+void grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+{
+	struct entry *entry = service_seated(service, worker, want->slot);
+	if (entry == NULL || entry->snapshot->generation != want->generation)
+		refuse(worker, want, MESSAGE_STATUS_UNKNOWN);
+	else if (type == MESSAGE_WANT_UDP)
+		grant_udp(service, worker, entry, want);
+	else if (type == MESSAGE_WANT_RELAY)
+		grant_relay(worker, entry, want);
+	else
+		grant_connection(service, worker, entry, want);
+}

@@ -1,0 +1,340 @@
+#include "service/host_socket.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <fcntl.h>
+
+#include "service/spec_text.h"
+
+#define BACKLOG 1024
+#define UNSENT_MOST (128 * 1024)
+#define BUFFER_SIZE (7 << 20)   /* measured: takes a fast sender from thousands of lost packets to none */
+
+static void set_option(int descriptor, int level, int option, int value)
+{
+	(void)setsockopt(descriptor, level, option, &value, sizeof(value));
+}
+
+/* What a listener accepts inherits both. Without the second the kernel takes 4 MB for a client that reads nothing, and the receive window
+ * grows after a client that seems so quick; what is on its way to the client does not count, so that a long path to it stays full. */
+static void tune_stream(int descriptor)
+{
+	set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MOST);
+}
+
+static struct host_socket *adopt(enum host_socket_kind kind, int descriptor, int *error)
+{
+	struct host_socket *socket = calloc(1, sizeof(*socket));
+	if (socket == NULL) {
+		*error = ENOMEM;
+		close(descriptor);
+		return NULL;
+	}
+	socket->references = 1;
+	socket->kind = kind;
+	socket->descriptor = descriptor;
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	if (kind != HOST_SOCKET_UNIX && getsockname(descriptor, (struct sockaddr *)&address, &length) == 0)
+		endpoint_from((struct sockaddr *)&address, &socket->bound);
+	return socket;
+}
+
+static int open_inet(const union wireguard_endpoint *address, enum spec_transport transport, int *error)
+{
+	int type = transport == SPEC_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	int descriptor = socket(address->any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (descriptor < 0) {
+		*error = errno;
+		return -1;
+	}
+	/* So that connections in TIME-WAIT, and a listener that is paused, do not hold the port. For UDP it would share the port. The system's
+	 * choice of a port comes first: with the option set the kernel searches half of the range alone, 2 ms a port once that is full. */
+	bool chosen = endpoint_port(address) != 0;
+	if (transport == SPEC_TCP && chosen)
+		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (address->any.sa_family == AF_INET6)
+		set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (transport == SPEC_TCP)
+		tune_stream(descriptor);
+	bool bound = bind(descriptor, &address->any, endpoint_length(address)) == 0;
+	if (bound && transport == SPEC_TCP && !chosen)
+		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (bound && (transport == SPEC_UDP || listen(descriptor, BACKLOG) == 0))
+		return descriptor;
+	*error = errno;
+	close(descriptor);
+	return -1;
+}
+
+static bool is_listened_on(const struct sockaddr_un *address)
+{
+	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return true;
+	bool refused = connect(descriptor, (const struct sockaddr *)address, sizeof(*address)) != 0 && errno == ECONNREFUSED;
+	close(descriptor);
+	return !refused;
+}
+
+static struct host_socket *open_unix(const char *path, int *error)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (descriptor < 0) {
+		*error = errno;
+		return NULL;
+	}
+	struct stat info;
+	/* What a process left behind that is gone is taken away; a file that is no socket is not ours to take. */
+	if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && !is_listened_on(&address))
+		unlink(path);
+	if (bind(descriptor, (struct sockaddr *)&address, sizeof(address)) != 0 || chmod(path, 0600) != 0 || listen(descriptor, BACKLOG) != 0) {
+		*error = errno;
+		close(descriptor);
+		return NULL;
+	}
+	struct host_socket *socket = adopt(HOST_SOCKET_UNIX, descriptor, error);
+	if (socket != NULL)
+		memcpy(socket->path, address.sun_path, sizeof(socket->path));
+	return socket;
+}
+
+struct host_socket *host_socket_open(const struct spec_place *place, enum spec_transport transport, uint16_t preferred, bool insists, int *error)
+{
+	if (place->kind == SPEC_PLACE_UNIX)
+		return open_unix(place->host, error);
+	union wireguard_endpoint address;
+	if (!place_address(place, &address)) {
+		*error = EINVAL;
+		return NULL;
+	}
+	int descriptor = -1;
+	bool prefers = place->port == 0 && preferred != 0;
+	if (prefers) {
+		endpoint_set_port(&address, preferred);
+		descriptor = open_inet(&address, transport, error);
+		endpoint_set_port(&address, 0);
+	}
+	if (descriptor < 0 && !(prefers && insists && *error == EADDRINUSE))
+		descriptor = open_inet(&address, transport, error);
+	if (descriptor < 0)
+		return NULL;
+	return adopt(transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP, descriptor, error);
+}
+
+static int open_dual(uint16_t port, bool shares, int *error)
+{
+	union wireguard_endpoint address = { .v6 = { .sin6_family = AF_INET6 } };
+	int descriptor = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (descriptor >= 0)
+		set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	endpoint_set_port(&address, port);
+	if (descriptor >= 0 && shares)
+		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (descriptor >= 0 && bind(descriptor, &address.any, sizeof(address.v6)) == 0)
+		return descriptor;
+	*error = errno;
+	if (descriptor >= 0)
+		close(descriptor);
+	/* A kernel without IPv6, or one where it is switched off. */
+	if (*error != EAFNOSUPPORT && *error != EADDRNOTAVAIL)
+		return -1;
+	address = (union wireguard_endpoint){ .v4 = { .sin_family = AF_INET, .sin_port = htons(port) } };
+	descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (descriptor >= 0 && shares)
+		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (descriptor >= 0 && bind(descriptor, &address.any, sizeof(address.v4)) == 0)
+		return descriptor;
+	*error = errno;
+	if (descriptor >= 0)
+		close(descriptor);
+	return -1;
+}
+
+static void set_buffer(int descriptor, int forced, int plain)
+{
+	int size = BUFFER_SIZE;
+	if (setsockopt(descriptor, SOL_SOCKET, forced, &size, sizeof(size)) != 0)
+		set_option(descriptor, SOL_SOCKET, plain, size);
+}
+
+static struct host_socket *adopt_wireguard(int descriptor, int *error)
+{
+	if (descriptor < 0)
+		return NULL;
+	set_buffer(descriptor, SO_RCVBUFFORCE, SO_RCVBUF);
+	set_buffer(descriptor, SO_SNDBUFFORCE, SO_SNDBUF);
+	return adopt(HOST_SOCKET_WIREGUARD, descriptor, error);
+}
+
+struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, int *error)
+{
+	int descriptor = -1;
+	bool prefers = port == 0 && preferred != 0;
+	if (prefers)
+		descriptor = open_dual(preferred, false, error);
+	if (descriptor < 0 && !(prefers && insists && *error == EADDRINUSE))
+		descriptor = open_dual(port, false, error);
+	return adopt_wireguard(descriptor, error);
+}
+
+struct host_socket *host_socket_open_beside(struct host_socket *old, int *error)
+{
+	set_option(old->descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	int descriptor = open_dual(host_socket_port(old), true, error);
+	set_option(old->descriptor, SOL_SOCKET, SO_REUSEADDR, 0);
+	/* From here on nobody else may share the port. */
+	if (descriptor >= 0)
+		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 0);
+	return adopt_wireguard(descriptor, error);
+}
+
+struct host_socket *host_socket_reference(struct host_socket *socket)
+{
+	socket->references++;
+	return socket;
+}
+
+void host_socket_release(struct host_socket *socket)
+{
+	if (socket == NULL || --socket->references > 0)
+		return;
+	if (socket->kind == HOST_SOCKET_UNIX)
+		unlink(socket->path);
+	close(socket->descriptor);
+	free(socket);
+}
+
+int host_socket_duplicate(const struct host_socket *socket)
+{
+	return fcntl(socket->descriptor, F_DUPFD_CLOEXEC, 3);
+}
+
+uint16_t host_socket_port(const struct host_socket *socket)
+{
+	return socket->kind == HOST_SOCKET_UNIX ? 0 : endpoint_port(&socket->bound);
+}
+
+char *host_socket_format(const struct host_socket *socket)
+{
+	char *text = NULL;
+	char address[64];
+	if (socket->kind == HOST_SOCKET_UNIX)
+		return asprintf(&text, "unix:%s", socket->path) < 0 ? NULL : text;
+	endpoint_format(&socket->bound, address);
+	return strdup(address);
+}
+
+static bool kind_matches(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport)
+{
+	if (place->kind == SPEC_PLACE_UNIX)
+		return socket->kind == HOST_SOCKET_UNIX;
+	return socket->kind == (transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP);
+}
+
+bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport)
+{
+	union wireguard_endpoint address;
+	if (!kind_matches(socket, place, transport))
+		return false;
+	if (place->kind == SPEC_PLACE_UNIX)
+		return strcmp(socket->path, place->host) == 0;
+	return place_address(place, &address) && endpoint_same_host(&socket->bound, &address) &&
+	       (place->port == 0 || place->port == endpoint_port(&socket->bound));
+}
+
+bool host_socket_overlaps(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport)
+{
+	union wireguard_endpoint address;
+	if (!kind_matches(socket, place, transport) || place->kind == SPEC_PLACE_UNIX || !place_address(place, &address))
+		return false;
+	return place->port != 0 && place->port == endpoint_port(&socket->bound) && address.any.sa_family == socket->bound.any.sa_family &&
+	       (endpoint_is_any(&address) || endpoint_is_any(&socket->bound) || endpoint_same_host(&address, &socket->bound));
+}
+
+/* Shutting a listener down unhashes it for every process that holds it, while it keeps its place (it stays bound), and listen()
+ * brings it back; SO_REUSEADDR lets another bind meanwhile. UDP sockets can share a port for the moment of the change. */
+void host_socket_pause(struct host_socket *socket)
+{
+	if (socket->kind == HOST_SOCKET_TCP)
+		(void)shutdown(socket->descriptor, SHUT_RDWR);
+	else
+		set_option(socket->descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	socket->is_paused = true;
+}
+
+bool host_socket_resume(struct host_socket *socket)
+{
+	socket->is_paused = false;
+	if (socket->kind == HOST_SOCKET_TCP)
+		return listen(socket->descriptor, BACKLOG) == 0;
+	set_option(socket->descriptor, SOL_SOCKET, SO_REUSEADDR, 0);
+	return true;
+}
+
+int host_socket_relay(const union wireguard_endpoint *local)
+{
+	int error = 0;
+	union wireguard_endpoint address = *local;
+	endpoint_set_port(&address, 0);
+	int descriptor = open_inet(&address, SPEC_UDP, &error);
+	errno = error;
+	return descriptor;
+}
+
+int host_socket_dial(const union wireguard_endpoint *target, enum spec_transport transport)
+{
+	int type = transport == SPEC_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	int descriptor = socket(target->any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return -1;
+	if (transport == SPEC_TCP)
+		tune_stream(descriptor);
+	if (connect(descriptor, &target->any, endpoint_length(target)) == 0 || errno == EINPROGRESS)
+		return descriptor;
+	int error = errno;
+	close(descriptor);
+	errno = error;
+	return -1;
+}
+
+int host_socket_dial_unix(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return -1;
+	if (connect(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return descriptor;
+	int error = errno;
+	close(descriptor);
+	errno = error;
+	return -1;
+}
+
+bool host_socket_is_local(const union wireguard_endpoint *address)
+{
+	union wireguard_endpoint own = *address;
+	if (endpoint_is_loopback(address) || endpoint_is_any(address))
+		return true;
+	/* One can bind to the host's own addresses alone. */
+	endpoint_set_port(&own, 0);
+	int descriptor = socket(own.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return true;
+	bool is_local = bind(descriptor, &own.any, endpoint_length(&own)) == 0;
+	close(descriptor);
+	return is_local;
+}

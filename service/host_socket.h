@@ -1,0 +1,49 @@
+/* Sockets of this host that are opened for tunnels: listeners and UDP sockets. The control process keeps each as long as a tunnel has
+ * it, so that a worker that is replaced gets the same one. Main thread only. */
+#ifndef WARREN_SERVICE_HOST_SOCKET_H
+#define WARREN_SERVICE_HOST_SOCKET_H
+
+#include "tunnel/spec.h"
+
+enum host_socket_kind { HOST_SOCKET_WIREGUARD, HOST_SOCKET_TCP, HOST_SOCKET_UDP, HOST_SOCKET_UNIX };
+
+struct host_socket {
+	unsigned references;
+	enum host_socket_kind kind;
+	int descriptor;
+	union wireguard_endpoint bound;   /* TCP, UDP and WIREGUARD (the port alone counts there) */
+	char path[108];                   /* UNIX */
+	bool is_paused;
+};
+
+/* Each gives NULL and an errno when it cannot be opened. A port of 0 takes `preferred` when that is free (0: none); with `insists`,
+ * a preferred port that is taken is EADDRINUSE. */
+struct host_socket *host_socket_open(const struct spec_place *place, enum spec_transport transport, uint16_t preferred, bool insists, int *error);
+/* For IPv6 and IPv4 at once, or for IPv4 where the host has no IPv6. */
+struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, int *error);
+/* A second one on the port of the first, which is about to be closed. */
+struct host_socket *host_socket_open_beside(struct host_socket *old, int *error);
+struct host_socket *host_socket_reference(struct host_socket *socket);
+void host_socket_release(struct host_socket *socket);   /* NULL is allowed */
+int host_socket_duplicate(const struct host_socket *socket);   /* a descriptor to give away, or -1 */
+uint16_t host_socket_port(const struct host_socket *socket);
+/* "127.0.0.1:40123" or "unix:/path", malloc'ed. */
+char *host_socket_format(const struct host_socket *socket);
+
+/* Serves the place already (a place with port 0 is served by any port). */
+bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
+/* Is in the way of the place: the same port on an address that covers it or is covered. */
+bool host_socket_overlaps(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
+/* Makes way, for all who hold the socket, without giving it up; and takes the way back. False when that has failed. */
+void host_socket_pause(struct host_socket *socket);
+bool host_socket_resume(struct host_socket *socket);
+
+/* A UDP socket with a port of its own on a local address, or -1 with errno. */
+int host_socket_relay(const union wireguard_endpoint *local);
+/* A connection that is under way (or done), or -1 with errno. */
+int host_socket_dial(const union wireguard_endpoint *target, enum spec_transport transport);
+int host_socket_dial_unix(const char *path);
+/* Whether packets to it would come back to this host. */
+bool host_socket_is_local(const union wireguard_endpoint *address);
+
+#endif

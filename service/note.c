@@ -1,0 +1,53 @@
+/* What changes without being asked for and must outlive the daemon: the timestamp of the last handshake (W8) and the use of total_bytes.
+ * Kept in memory and written now and then, all tunnels in one transaction. */
+#include <string.h>
+
+#include "service/service_private.h"
+
+static bool is_due(struct entry *entry)
+{
+	if (entry->seat != NULL && entry->snapshot->spec.limits.total_bytes != 0) {
+		uint64_t used = counter_read(&seat_tunnel(entry->seat)->total_bytes_used);
+		entry->is_noted |= used > entry->total_bytes;
+		if (used > entry->total_bytes)
+			entry->total_bytes = used;
+	}
+	return entry->is_noted;
+}
+
+static void on_stored(struct store_batch *batch, void *owner)
+{
+	struct service *service = owner;
+	service->is_noting = false;
+	/* What could not be written is written again with the next change of it. */
+	store_batch_free(batch);
+}
+
+void note_all(struct service *service)
+{
+	size_t count = 0;
+	if (service->is_noting)
+		return;
+	service->notes_soon = false;
+	for (size_t i = 0; i < registry_count(service->registry); i++)
+		count += is_due(registry_at(service->registry, i));
+	struct store_batch *batch = count == 0 ? NULL : store_batch_create(count);
+	if (batch == NULL)
+		return;
+	count = 0;
+	for (size_t i = 0; i < registry_count(service->registry); i++) {
+		struct entry *entry = registry_at(service->registry, i);
+		if (!entry->is_noted)
+			continue;
+		struct store_write *write = &batch->writes[count++];
+		write->kind = STORE_NOTE;
+		memcpy(write->tunnel.id, entry->id, sizeof(write->tunnel.id));
+		memcpy(write->tunnel.timestamp_floor, entry->timestamp_floor, sizeof(write->tunnel.timestamp_floor));
+		write->tunnel.total_bytes = entry->total_bytes;
+		entry->is_noted = false;
+	}
+	service->is_noting = true;
+	batch->done = on_stored;
+	batch->owner = service;
+	store_submit(service->store, batch);
+}

@@ -1,0 +1,61 @@
+/* Whether an address or a path is one of the daemon's own: a tunnel pointed at it would be a way to the control API, or a loop. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "service/service_private.h"
+#include "service/spec_text.h"
+
+static bool meets(const union wireguard_endpoint *own, const union wireguard_endpoint *address, bool is_local)
+{
+	if (endpoint_port(own) != endpoint_port(address))
+		return false;
+	if (endpoint_is_any(own))
+		return is_local;
+	return endpoint_same_host(own, address) || (endpoint_is_any(address) && endpoint_is_loopback(own));
+}
+
+bool own_socket_is_address(const struct service *service, const union wireguard_endpoint *address)
+{
+	bool is_local = host_socket_is_local(address);
+	if (!is_local)
+		return false;
+	for (size_t i = 0; i < service->protection.address_count; i++)
+		if (meets(&service->protection.addresses[i], address, is_local))
+			return true;
+	for (size_t i = 0; i < registry_count(service->registry); i++) {
+		const struct socket_list *sockets = &registry_at(service->registry, i)->sockets;
+		for (size_t k = 0; k < sockets->count; k++) {
+			const struct host_socket *socket = sockets->list[k].socket;
+			if (socket != NULL && socket->kind == HOST_SOCKET_TCP && meets(&socket->bound, address, is_local))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat first, second;
+	return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+bool own_socket_is_path(const struct service *service, const char *path)
+{
+	for (size_t i = 0; i < service->protection.path_count; i++)
+		if (strcmp(service->protection.paths[i], path) == 0 || is_same_file(service->protection.paths[i], path))
+			return true;
+	return false;
+}
+
+bool own_socket_is_listener_path(const struct service *service, const char *path)
+{
+	for (size_t i = 0; i < registry_count(service->registry); i++) {
+		const struct socket_list *sockets = &registry_at(service->registry, i)->sockets;
+		for (size_t k = 0; k < sockets->count; k++) {
+			const struct host_socket *socket = sockets->list[k].socket;
+			if (socket != NULL && socket->kind == HOST_SOCKET_UNIX && (strcmp(socket->path, path) == 0 || is_same_file(socket->path, path)))
+				return true;
+		}
+	}
+	return false;
+}

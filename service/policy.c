@@ -1,0 +1,154 @@
+#include "service/policy.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "service/service_private.h"
+#include "service/spec_text.h"
+
+struct checking {
+	const struct service *service;
+	const struct spec *previous;
+	bool is_admin;
+	bool lacks_scope;
+	char pointer[160];
+	struct problem *problem;
+};
+
+static bool is_within(const char *directory, const char *path)
+{
+	char resolved[PATH_MAX];
+	if (realpath(directory, resolved) == NULL)
+		return false;
+	size_t length = strlen(resolved);
+	return strncmp(path, resolved, length) == 0 && (path[length] == '/' || path[length] == '\0');
+}
+
+bool policy_allows_path(const struct service *service, const char *path)
+{
+	char copy[128], parent[PATH_MAX], sockets[4200];
+	snprintf(copy, sizeof(copy), "%s", path);
+	if (realpath(dirname(copy), parent) == NULL)
+		return false;
+	snprintf(sockets, sizeof(sockets), "%s/sockets", service->state_dir.path);
+	if (is_within(sockets, parent))
+		return true;
+	for (size_t i = 0; i < service->options.allow_socket_count; i++)
+		if (is_within(service->options.allow_socket[i], parent))
+			return true;
+	return false;
+}
+
+static void check_path(struct checking *checking, const struct spec_place *place, bool is_unchanged)
+{
+	if (place->kind != SPEC_PLACE_UNIX)
+		return;
+	const char *name = strrchr(place->host, '/') + 1;
+	if (strcmp(name, "..") == 0 || strcmp(name, ".") == 0 || !policy_allows_path(checking->service, place->host))
+		problem_add(checking->problem, checking->pointer, "path_not_allowed",
+		            "A unix socket lies in the state directory's «sockets», or in a directory that --allow-socket names.");
+	else if (own_socket_is_path(checking->service, place->host))
+		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
+	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
+}
+
+static bool is_open_to_others(const struct spec_place *place)
+{
+	return place->kind == SPEC_PLACE_INET && place_is_literal(place) && !place_is_loopback(place);
+}
+
+static bool had_listener(const struct spec *previous, const struct spec_place *place)
+{
+	for (size_t i = 0; previous != NULL && i < previous->listen_count; i++)
+		if (spec_place_equal(&previous->listen[i], place))
+			return true;
+	return false;
+}
+
+static void check_proxy_listener(struct checking *checking, const struct spec *spec, const struct spec_place *place)
+{
+	check_path(checking, place, had_listener(checking->previous, place));
+	if (!is_open_to_others(place))
+		return;
+	if (!checking->service->options.allow_remote)
+		problem_add(checking->problem, checking->pointer, "remote_not_allowed",
+		            "A listener that other hosts can reach needs warrend --allow-remote.");
+	else if (spec->user_count == 0)
+		problem_add(checking->problem, checking->pointer, "users_required", "A listener that other hosts can reach needs proxy.users.");
+}
+
+static bool had_forward(const struct spec *previous, const struct spec_forward *forward)
+{
+	for (size_t i = 0; previous != NULL && i < previous->forward_count; i++) {
+		const struct spec_forward *known = &previous->forwards[i];
+		if (known->direction == forward->direction && known->transport == forward->transport && spec_place_equal(&known->listen, &forward->listen) &&
+		    spec_place_equal(&known->target, &forward->target))
+			return true;
+	}
+	return false;
+}
+
+static void check_outbound(struct checking *checking, const struct spec_forward *forward)
+{
+	bool is_unchanged = had_forward(checking->previous, forward);
+	check_path(checking, &forward->listen, is_unchanged);
+	if (!is_open_to_others(&forward->listen))
+		return;
+	if (!checking->service->options.allow_remote)
+		problem_add(checking->problem, checking->pointer, "remote_not_allowed",
+		            "A forward that other hosts can reach needs warrend --allow-remote.");
+	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
+}
+
+/* Other names are looked at when they are dialled: only localhost is known to stay what it is (RFC 6761, 6.3). */
+static bool is_own_socket(const struct service *service, const struct spec_place *target)
+{
+	char loopbacks[][16] = { "127.0.0.1", "::1" };
+	union wireguard_endpoint address;
+	if (place_address(target, &address))
+		return own_socket_is_address(service, &address);
+	if (target->kind != SPEC_PLACE_INET || strcasecmp(target->host, "localhost") != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(loopbacks) / sizeof(loopbacks[0]); i++) {
+		const struct spec_place loopback = { .kind = SPEC_PLACE_INET, .host = loopbacks[i], .port = target->port };
+		if (place_address(&loopback, &address) && own_socket_is_address(service, &address))
+			return true;
+	}
+	return false;
+}
+
+static void check_inbound(struct checking *checking, const struct spec_forward *forward)
+{
+	bool is_unchanged = had_forward(checking->previous, forward);
+	check_path(checking, &forward->target, is_unchanged);
+	if (forward->target.kind == SPEC_PLACE_UNIX && own_socket_is_listener_path(checking->service, forward->target.host))
+		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
+	if (forward->transport == SPEC_TCP && is_own_socket(checking->service, &forward->target))
+		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
+	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
+}
+
+void policy_check(const struct service *service, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
+                  struct problem *problem)
+{
+	struct checking checking = { .service = service, .previous = previous, .is_admin = (scope & SCOPE_ADMIN) != 0, .problem = problem };
+	for (size_t i = 0; i < spec->listen_count; i++) {
+		snprintf(checking.pointer, sizeof(checking.pointer), "%s/spec/proxy/listen/%zu", pointer, i);
+		check_proxy_listener(&checking, spec, &spec->listen[i]);
+	}
+	for (size_t i = 0; i < spec->forward_count; i++) {
+		bool is_inbound = spec->forwards[i].direction == SPEC_INBOUND;
+		snprintf(checking.pointer, sizeof(checking.pointer), "%s/spec/forwards/%zu/%s", pointer, i, is_inbound ? "target" : "listen");
+		if (is_inbound)
+			check_inbound(&checking, &spec->forwards[i]);
+		else
+			check_outbound(&checking, &spec->forwards[i]);
+	}
+	if (checking.lacks_scope && problem->code == PROBLEM_NONE)
+		problem_set(problem, PROBLEM_FORBIDDEN,
+		            "Inbound targets, unix sockets and forwards that other hosts can reach need a token with the scope admin.");
+}

@@ -1,0 +1,17 @@
+/* What the operator allows: listeners that others can reach, unix sockets, targets on this host. */
+#ifndef WARREN_SERVICE_POLICY_H
+#define WARREN_SERVICE_POLICY_H
+
+#include "service/problem.h"
+#include "tunnel/spec.h"
+
+struct service;
+
+/* Adds what is refused to `problem` (validation_failed). `scope` is the caller's: what needs admin and is not as in `previous` (or NULL)
+ * makes it forbidden, when nothing else is wrong. */
+void policy_check(const struct service *service, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
+                  struct problem *problem);
+/* Lies in one of the directories that are allowed, links of directories followed. */
+bool policy_allows_path(const struct service *service, const char *path);
+
+#endif

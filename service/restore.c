@@ -1,0 +1,190 @@
+/* The tunnels that were found in the store: read, bound, and given to workers. One that cannot be run gets the state failed, and never
+ * keeps the daemon or another tunnel from starting. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/peer_lookup.h"
+#include "service/policy.h"
+#include "service/service_private.h"
+#include "service/snapshot_make.h"
+#include "service/status.h"
+#include "tunnel/log.h"
+
+#define INSIST_MS 5000        /* the sockets of a daemon that was killed may be there for a moment yet */
+#define RETRY_TICKS 100       /* of a tunnel whose address is taken: every 10 s */
+
+static struct snapshot *read_snapshot(const struct service *service, const struct database_tunnel *row, char reason[200])
+{
+	struct draft draft;
+	json_error_t error;
+	json_t *document = json_loads(row->document, JSON_REJECT_DUPLICATES, &error);
+	draft_init(&draft);
+	draft_read(&draft, document, "");
+	draft_complete(&draft, NULL);
+	policy_check(service, &draft.spec, NULL, SCOPE_ADMIN, "", &draft.problem);
+	reason[0] = '\0';
+	if (draft.problem.code != PROBLEM_NONE)
+		snprintf(reason, 200, "the stored tunnel cannot be run: %.40s %.120s", draft.problem.fault_count > 0 ? draft.problem.faults[0].pointer : "",
+		         draft.problem.fault_count > 0 ? draft.problem.faults[0].detail : draft.problem.detail);
+	bool is_broken = document == NULL || (draft.problem.code != PROBLEM_NONE && !draft.spec.has_private_key);
+	if (is_broken) {
+		/* What is half read is not shown as if it were the tunnel. */
+		spec_clear(&draft.spec);
+		spec_init(&draft.spec);
+	}
+	size_t label_count = draft.label_count;
+	draft.label_count = 0;
+	struct snapshot *snapshot = snapshot_make(row->id, &draft.labels, label_count, &draft.spec, NULL, row->updated_at);
+	draft_clear(&draft);
+	json_decref(document);
+	return snapshot;
+}
+
+void restore_take(void *owner, struct database_tunnel *row)
+{
+	struct service *service = owner;
+	char reason[200] = "";
+	struct entry *entry = entry_create(row->id);
+	struct snapshot *snapshot = read_snapshot(service, row, reason);
+	bool is_made = entry != NULL && snapshot != NULL && registry_reserve(service->registry, 1);
+	if (!is_made) {
+		log_line(LOG_ERROR, row->id, "the tunnel could not be read: memory ran out");
+		entry_free(entry);
+		snapshot_release(snapshot);
+		database_tunnel_clear(row);
+		return;
+	}
+	snapshot->revision = row->revision;
+	snapshot->generation = row->generation;
+	snapshot->created_at = row->created_at;
+	snapshot->failure = reason[0] == '\0' ? NULL : strdup(reason);
+	snapshot->status = status_reference(entry->status);
+	memcpy(entry->timestamp_floor, row->timestamp_floor, sizeof(entry->timestamp_floor));
+	entry->total_bytes = row->total_bytes;
+	entry->snapshot = snapshot;
+	entry->is_unbound = snapshot->failure == NULL;
+	service->unbound += entry->is_unbound;
+	entry->ports = row->ports;
+	row->ports = NULL;
+	registry_add(service->registry, entry);
+	registry_unreserve(service->registry, 1);
+	if (reason[0] != '\0')
+		log_line(LOG_ERROR, row->id, "%s", reason);
+	database_tunnel_clear(row);
+}
+
+static void publish_state(struct service *service, const struct entry *entry, enum tunnel_state state, const char *reason)
+{
+	json_t *text = json_string(reason);
+	char *quoted = text == NULL ? NULL : json_dumps(text, JSON_ENCODE_ANY);
+	char members[512];
+	snprintf(members, sizeof(members), "\"state\":\"%s\",\"reason\":%s", tunnel_state_name(state), quoted == NULL ? "\"\"" : quoted);
+	free(quoted);
+	json_decref(text);
+	events_publish(service->events, EVENT_TUNNEL_STATE, entry->id, members);
+}
+
+void restore_fail(struct service *service, struct entry *entry, const char *reason)
+{
+	if (entry->snapshot->failure != NULL && strcmp(entry->snapshot->failure, reason) == 0)
+		return;
+	struct snapshot *failed = snapshot_copy(entry->snapshot);
+	log_line(LOG_ERROR, entry->id, "the tunnel has failed: %s", reason);
+	if (failed == NULL)
+		return;
+	free(failed->failure);
+	failed->failure = strdup(reason);
+	if (entry->worker != NULL && worker_is_ready(entry->worker))
+		establish_send_ack(entry->worker, MESSAGE_REMOVE, 0, seat_index(entry->seat), entry->snapshot->generation);
+	/* Nobody would answer on them. */
+	socket_list_clear(&entry->sockets);
+	(void)snapshot_take_sockets(failed, &entry->sockets);
+	snapshot_release(registry_swap(service->registry, entry, failed));
+	publish_state(service, entry, TUNNEL_FAILED, reason);
+}
+
+static bool take_place(struct service *service, struct entry *entry, struct snapshot *snapshot)
+{
+	if (entry->worker == NULL && !establish_choose_worker(service, entry))
+		return false;
+	free(entry->addresses);
+	entry->addresses = peer_lookup_addresses(&snapshot->spec, NULL, NULL);
+	bool has_seats = snapshot->seats != NULL || snapshot_take_seats(snapshot, entry, NULL);
+	return entry->addresses != NULL && has_seats && snapshot_take_sockets(snapshot, &entry->sockets);
+}
+
+static void give_to_worker(struct service *service, struct entry *entry)
+{
+	struct snapshot *snapshot = snapshot_copy(entry->snapshot);
+	if (snapshot == NULL)
+		return;
+	free(snapshot->failure);
+	snapshot->failure = NULL;
+	/* The copy has the status already; taking seats would count it twice. */
+	status_release(snapshot->status);
+	snapshot->status = NULL;
+	if (!take_place(service, entry, snapshot)) {
+		snapshot_release(snapshot);
+		restore_fail(service, entry, "there is no room for more tunnels or peers");
+		return;
+	}
+	if (snapshot->status == NULL)
+		snapshot->status = status_reference(entry->status);
+	snapshot_release(registry_swap(service->registry, entry, snapshot));
+	service_seat(service, entry);
+	establish(service, entry);
+	peer_lookup_start(service, entry);
+}
+
+static void bind_entry(struct service *service, struct entry *entry, bool insists)
+{
+	const struct spec *spec = &entry->snapshot->spec;
+	struct problem problem;
+	struct socket_pool none = { .count = 0 };
+	json_t *ports = entry->ports == NULL ? NULL : json_loads(entry->ports, 0, NULL);
+	struct socket_request request = { .spec = spec, .ports = ports, .insists = insists, .next_id = &entry->next_socket_id, .pointer = "" };
+	problem_init(&problem);
+	bool is_open = socket_list_want(&entry->sockets, spec) && socket_list_open(&entry->sockets, &request, &none, &problem);
+	json_decref(ports);
+	if (is_open) {
+		entry->is_unbound = false;
+		service->unbound--;
+		give_to_worker(service, entry);
+	} else {
+		socket_list_clear(&entry->sockets);
+		char reason[200];
+		snprintf(reason, sizeof(reason), "%.60s: %.120s", problem.fault_count > 0 ? problem.faults[0].pointer : "sockets",
+		         problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);
+		if (!insists)
+			restore_fail(service, entry, reason);
+	}
+	problem_clear(&problem);
+}
+
+static void bind_unbound(struct service *service, bool insists)
+{
+	for (size_t i = 0; i < registry_count(service->registry); i++) {
+		struct entry *entry = registry_at(service->registry, i);
+		if (entry->is_unbound)
+			bind_entry(service, entry, insists);
+	}
+}
+
+void restore_bind_all(struct service *service)
+{
+	bind_unbound(service, true);
+	service->is_restored = service->unbound == 0;
+}
+
+void restore_tick(struct service *service)
+{
+	if (service->unbound == 0) {
+		service->is_restored = true;
+		return;
+	}
+	bool insists = uv_now(&service->loop) - service->started_at < INSIST_MS;
+	if (insists || !service->is_restored || service->ticks % RETRY_TICKS == 0)
+		bind_unbound(service, insists);
+	service->is_restored = service->is_restored || !insists;
+}

@@ -1,0 +1,28 @@
+/* Places in the memory that a worker shares: one for a tunnel, one for each of its peers. A seat is given back when nobody refers to
+ * it any more, so that the numbers of a snapshot that is still being read never become those of another tunnel. Any thread. */
+#ifndef WARREN_SERVICE_SEAT_H
+#define WARREN_SERVICE_SEAT_H
+
+#include "tunnel/counters.h"
+
+struct seats;   /* of one worker */
+struct seat;
+
+/* Takes the mapping and its descriptor. */
+struct seats *seats_create(struct counters *counters, int descriptor);
+/* Once all seats are given back. */
+void seats_free(struct seats *seats);
+struct counters *seats_counters(struct seats *seats);
+int seats_descriptor(const struct seats *seats);
+size_t seats_tunnels_taken(struct seats *seats);
+
+/* With cleared counters and one reference; NULL when none is left, or no memory. */
+struct seat *seat_take_tunnel(struct seats *seats);
+struct seat *seat_take_peer(struct seats *seats);
+struct seat *seat_reference(struct seat *seat);
+void seat_release(struct seat *seat);   /* NULL is allowed */
+uint32_t seat_index(const struct seat *seat);
+struct counters_tunnel *seat_tunnel(const struct seat *seat);
+struct counters_peer *seat_peer(const struct seat *seat);
+
+#endif

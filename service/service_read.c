@@ -1,0 +1,100 @@
+/* Reads of any thread: snapshots and counters. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "service/service_private.h"
+
+#define CHUNK 256
+
+struct snapshot *service_find(struct service *service, const char *id)
+{
+	return registry_find(service->registry, id);
+}
+
+static bool passes(const struct service_filter *filter, const struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < filter->label_count; i++)
+		if (!snapshot_has_label(snapshot, filter->labels[i].key, filter->labels[i].value))
+			return false;
+	if (filter->state < 0)
+		return true;
+	struct snapshot_status status;
+	snapshot_status(snapshot, &status);
+	return (int)status.state == filter->state;
+}
+
+struct listing {
+	struct snapshot **list;
+	size_t count, capacity;
+};
+
+static bool add(struct listing *listing, struct snapshot *snapshot)
+{
+	if (listing->count == listing->capacity) {
+		size_t capacity = listing->capacity == 0 ? CHUNK : listing->capacity * 2;
+		struct snapshot **grown = realloc(listing->list, capacity * sizeof(struct snapshot *));
+		if (grown == NULL)
+			return false;
+		listing->list = grown;
+		listing->capacity = capacity;
+	}
+	listing->list[listing->count++] = snapshot;
+	return true;
+}
+
+/* Takes the references of the chunk; true while there may be more to come. */
+static bool take_chunk(struct listing *listing, const struct service_filter *filter, struct snapshot **chunk, size_t count, bool *more)
+{
+	bool goes_on = true;
+	for (size_t i = 0; i < count; i++) {
+		bool fits = goes_on && passes(filter, chunk[i]);
+		if (fits && filter->limit != 0 && listing->count == filter->limit) {
+			*more = true;
+			goes_on = fits = false;
+		}
+		if (!fits || !add(listing, chunk[i]))
+			snapshot_release(chunk[i]);
+	}
+	return goes_on;
+}
+
+/* In chunks, so that the registry's lock is held for a moment at a time however many tunnels there are, and the filters run outside. */
+size_t service_list(struct service *service, const struct service_filter *filter, struct snapshot ***snapshots, bool *more)
+{
+	struct listing listing = { .count = 0 };
+	struct snapshot *chunk[CHUNK];
+	char after[64] = "";
+	bool goes_on = true;
+	*more = false;
+	if (filter->after != NULL)
+		snprintf(after, sizeof(after), "%s", filter->after);
+	while (goes_on) {
+		size_t count = registry_read(service->registry, after, chunk, CHUNK);
+		if (count == 0)
+			break;
+		snprintf(after, sizeof(after), "%s", chunk[count - 1]->id);
+		goes_on = take_chunk(&listing, filter, chunk, count, more);
+	}
+	*snapshots = listing.list;
+	return listing.count;
+}
+
+void service_worker_stats(struct service *service, struct service_worker_stats *stats)
+{
+	struct supervisor *supervisor = service->supervisor;
+	*stats = (struct service_worker_stats){ .restarts = supervisor_restarts(supervisor),
+		                                .workers = supervisor_count(supervisor),
+		                                .workers_ready = supervisor_ready_count(supervisor) };
+	for (unsigned i = 0; i < stats->workers; i++) {
+		const struct counters_worker *counters = &seats_counters(worker_seats(supervisor_worker(supervisor, i)))->worker;
+		for (size_t k = 0; k < COUNTERS_BUCKETS; k++)
+			stats->connect_buckets[k] += counter_read(&counters->connect_buckets[k]);
+		stats->connect_count += counter_read(&counters->connect_count);
+		stats->connect_sum += (double)counter_read(&counters->connect_sum_us) / 1e6;
+	}
+}
+
+struct events *service_events(struct service *service)
+{
+	return service->events;
+}

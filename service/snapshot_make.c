@@ -1,0 +1,168 @@
+#include "service/snapshot_make.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/keys.h"
+#include "service/labels.h"
+#include "service/service.h"
+#include "service/status.h"
+#include "service/supervisor.h"
+
+static char *dump(json_t *json)
+{
+	char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+	json_decref(json);
+	return text;
+}
+
+struct snapshot *snapshot_make(const char *id, struct label **labels, size_t label_count, struct spec *spec, const struct snapshot *previous,
+                               int64_t now_ms)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	if (snapshot == NULL) {
+		labels_free(*labels, label_count);
+		*labels = NULL;
+		spec_clear(spec);
+		return NULL;
+	}
+	snapshot->references = 1;
+	snprintf(snapshot->id, sizeof(snapshot->id), "%s", id);
+	snapshot->labels = *labels;
+	snapshot->label_count = label_count;
+	snapshot->spec = *spec;
+	*labels = NULL;
+	memset(spec, 0, sizeof(*spec));
+	snapshot->labels_json = dump(labels_to_json(snapshot->labels, label_count));
+	snapshot->spec_json = dump(spec_to_json(&snapshot->spec, false));
+	snapshot->generation = previous == NULL ? 1 : previous->generation + 1;
+	snapshot->created_at = previous == NULL ? now_ms : previous->created_at;
+	snapshot->updated_at = now_ms;
+	snapshot->worker = -1;
+	if (snapshot->spec.has_private_key)
+		keys_public(&snapshot->public_key, &snapshot->spec.private_key);
+	if (snapshot->labels_json != NULL && snapshot->spec_json != NULL)
+		return snapshot;
+	snapshot_release(snapshot);
+	return NULL;
+}
+
+static bool copy_listen(struct snapshot *to, const struct snapshot *from)
+{
+	to->listen = calloc(from->listen_count + 1, sizeof(char *));
+	for (size_t i = 0; to->listen != NULL && i < from->listen_count; i++) {
+		to->listen[i] = strdup(from->listen[i]);
+		to->listen_count = i + 1;
+		if (to->listen[i] == NULL)
+			return false;
+	}
+	return to->listen != NULL;
+}
+
+static bool copy_seats(struct snapshot *to, const struct snapshot *from)
+{
+	size_t peers = from->spec.peer_count;
+	to->counters = from->counters;
+	to->status = from->status == NULL ? NULL : status_reference(from->status);
+	if (from->seats == NULL)
+		return true;
+	struct seat **seats = calloc(peers + 1, sizeof(struct seat *));
+	to->peer_counters = calloc(peers + 1, sizeof(const struct counters_peer *));
+	if (seats == NULL || to->peer_counters == NULL) {
+		free(seats);
+		return false;
+	}
+	memcpy(to->peer_counters, from->peer_counters, peers * sizeof(const struct counters_peer *));
+	for (size_t i = 0; i < peers + 1; i++)
+		seats[i] = seat_reference(from->seats[i]);
+	to->seats = seats;
+	return true;
+}
+
+struct snapshot *snapshot_copy(const struct snapshot *from)
+{
+	struct label *labels = NULL;
+	struct spec spec;
+	if (!labels_copy(&labels, from->labels, from->label_count))
+		return NULL;
+	if (!spec_copy(&spec, &from->spec)) {
+		labels_free(labels, from->label_count);
+		return NULL;
+	}
+	struct snapshot *copy = snapshot_make(from->id, &labels, from->label_count, &spec, NULL, from->updated_at);
+	if (copy == NULL)
+		return NULL;
+	copy->revision = from->revision;
+	copy->generation = from->generation;
+	copy->created_at = from->created_at;
+	copy->udp_port = from->udp_port;
+	copy->worker = from->worker;
+	copy->failure = from->failure == NULL ? NULL : strdup(from->failure);
+	if (copy_listen(copy, from) && copy_seats(copy, from))
+		return copy;
+	snapshot_release(copy);
+	return NULL;
+}
+
+static struct seat *peer_seat(const struct snapshot *snapshot, size_t index, const struct snapshot *previous, struct seats *seats)
+{
+	const struct wireguard_key *key = &snapshot->spec.peers[index].public_key;
+	size_t count = previous == NULL || previous->seats == NULL ? 0 : previous->spec.peer_count;
+	/* Where it was is where it mostly is still. */
+	for (size_t n = 0; n < count; n++) {
+		size_t at = (index + n) % count;
+		if (memcmp(&previous->spec.peers[at].public_key, key, sizeof(*key)) == 0)
+			return seat_reference(previous->seats[at + 1]);
+	}
+	return seat_take_peer(seats);
+}
+
+bool snapshot_take_seats(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous)
+{
+	size_t count = snapshot->spec.peer_count;
+	snapshot->seats = calloc(count + 1, sizeof(struct seat *));
+	snapshot->peer_counters = calloc(count + 1, sizeof(const struct counters_peer *));
+	if (snapshot->seats == NULL || snapshot->peer_counters == NULL)
+		return false;
+	snapshot->seats[0] = seat_reference(entry->seat);
+	for (size_t i = 0; i < count; i++) {
+		snapshot->seats[i + 1] = peer_seat(snapshot, i, previous, worker_seats(entry->worker));
+		if (snapshot->seats[i + 1] == NULL)
+			return false;
+		snapshot->peer_counters[i] = seat_peer(snapshot->seats[i + 1]);
+	}
+	snapshot->counters = seat_tunnel(entry->seat);
+	snapshot->status = status_reference(entry->status);
+	snapshot->worker = (int)worker_index(entry->worker);
+	return true;
+}
+
+bool snapshot_move_seats(struct snapshot *snapshot, const struct entry *entry)
+{
+	for (size_t i = 0; i < snapshot->spec.peer_count; i++) {
+		struct seat *seat = seat_take_peer(worker_seats(entry->worker));
+		if (seat == NULL)
+			return false;
+		counters_copy_peer(seat_peer(seat), seat_peer(snapshot->seats[i + 1]));
+		seat_release(snapshot->seats[i + 1]);
+		snapshot->seats[i + 1] = seat;
+		snapshot->peer_counters[i] = seat_peer(seat);
+	}
+	counters_copy_tunnel(seat_tunnel(entry->seat), seat_tunnel(snapshot->seats[0]));
+	seat_release(snapshot->seats[0]);
+	snapshot->seats[0] = seat_reference(entry->seat);
+	snapshot->counters = seat_tunnel(entry->seat);
+	snapshot->worker = (int)worker_index(entry->worker);
+	return true;
+}
+
+bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets)
+{
+	for (size_t i = 0; i < snapshot->listen_count; i++)
+		free(snapshot->listen[i]);
+	free(snapshot->listen);
+	snapshot->udp_port = socket_list_udp_port(sockets);
+	return socket_list_format(sockets, &snapshot->listen, &snapshot->listen_count);
+}

@@ -1,0 +1,289 @@
+#include "service/store.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tunnel/log.h"
+
+struct queue {
+	struct store_batch *first, **last;
+};
+
+struct store {
+	struct database *database;
+	pthread_t thread;
+	pthread_mutex_t lock;         /* of all below */
+	pthread_cond_t changed;
+	struct queue waiting, finished;
+	bool ends, is_busy;
+	uint64_t next_revision;
+	void (*wake)(void *owner);
+	void *owner;
+};
+
+static void queue_add(struct queue *queue, struct store_batch *batch)
+{
+	batch->next = NULL;
+	*queue->last = batch;
+	queue->last = &batch->next;
+}
+
+static void queue_init(struct queue *queue)
+{
+	queue->first = NULL;
+	queue->last = &queue->first;
+}
+
+static struct store_batch *queue_take_all(struct queue *queue)
+{
+	struct store_batch *first = queue->first;
+	queue_init(queue);
+	return first;
+}
+
+struct store_batch *store_batch_create(size_t count)
+{
+	struct store_batch *batch = calloc(1, sizeof(*batch));
+	if (batch == NULL)
+		return NULL;
+	batch->writes = calloc(count + 1, sizeof(*batch->writes));
+	batch->count = count;
+	if (batch->writes != NULL)
+		return batch;
+	free(batch);
+	return NULL;
+}
+
+void store_batch_free(struct store_batch *batch)
+{
+	if (batch == NULL)
+		return;
+	for (size_t i = 0; i < batch->count; i++) {
+		database_tunnel_clear(&batch->writes[i].tunnel);
+		free(batch->writes[i].token.name);
+	}
+	free(batch->writes);
+	free(batch);
+}
+
+const char *store_error(int result)
+{
+	return database_error(result);
+}
+
+static int apply_write(struct database *database, const struct store_write *write)
+{
+	int result = SQLITE_OK;
+	switch (write->kind) {
+	case STORE_PUT:
+		result = database_put_tunnel(database, &write->tunnel);
+		break;
+	case STORE_NOTE:
+		result = database_note_tunnel(database, &write->tunnel);
+		break;
+	case STORE_DELETE:
+		result = database_delete_tunnel(database, write->tunnel.id);
+		break;
+	case STORE_TOKEN_PUT:
+		result = database_put_token(database, &write->token);
+		break;
+	case STORE_TOKEN_DELETE:
+		result = database_delete_token(database, write->token.id);
+		break;
+	}
+	return result;
+}
+
+static int apply_batch(struct database *database, const struct store_batch *batch)
+{
+	int result = SQLITE_OK;
+	for (size_t i = 0; i < batch->count && result == SQLITE_OK; i++)
+		result = apply_write(database, &batch->writes[i]);
+	if (result == SQLITE_OK && batch->next_revision != 0)
+		result = database_put_next_revision(database, batch->next_revision);
+	return result;
+}
+
+/* One transaction for the batches from `first` up to (not with) `end`. */
+static int commit_group(struct database *database, struct store_batch *first, const struct store_batch *end)
+{
+	int result = database_begin(database);
+	for (struct store_batch *batch = first; batch != end && result == SQLITE_OK; batch = batch->next)
+		result = apply_batch(database, batch);
+	if (result == SQLITE_OK)
+		result = database_commit(database);
+	if (result != SQLITE_OK)
+		database_rollback(database);
+	return result;
+}
+
+/* A flush that failed may have thrown the pages away: what it was to save counts as failed, and is never tried until it «works» (D4). */
+static bool is_flush_failure(int result)
+{
+	return result == SQLITE_IOERR_FSYNC || result == SQLITE_IOERR_DIR_FSYNC;
+}
+
+static bool holds_delete(const struct store_batch *batch)
+{
+	for (; batch != NULL; batch = batch->next)
+		for (size_t i = 0; i < batch->count; i++)
+			if (batch->writes[i].kind == STORE_DELETE && batch->result == SQLITE_OK)
+				return true;
+	return false;
+}
+
+static void work_off(struct database *database, struct store_batch *first)
+{
+	int result = commit_group(database, first, NULL);
+	bool is_group = first->next != NULL;
+	for (struct store_batch *batch = first; batch != NULL; batch = batch->next) {
+		/* Alone, so that one that fails does not poison those it happened to travel with. */
+		bool alone = result != SQLITE_OK && is_group && !is_flush_failure(result);
+		batch->result = alone ? commit_group(database, batch, batch->next) : result;
+		if (batch->result != SQLITE_OK)
+			log_line(LOG_ERROR, NULL, "a write to state.db failed: %s", database_error(batch->result));
+	}
+	if (!holds_delete(first))
+		return;
+	result = database_truncate_log(database);
+	if (result != SQLITE_OK)
+		log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s", database_error(result));
+}
+
+static void hand_back(struct store *store, struct store_batch *first)
+{
+	bool wakes = false;
+	pthread_mutex_lock(&store->lock);
+	while (first != NULL) {
+		struct store_batch *next = first->next;
+		if (first->done != NULL) {
+			queue_add(&store->finished, first);
+			wakes = true;
+		} else {
+			/* store_write waits for this mark. */
+			first->next = first;
+		}
+		first = next;
+	}
+	pthread_cond_broadcast(&store->changed);
+	pthread_mutex_unlock(&store->lock);
+	if (wakes)
+		store->wake(store->owner);
+}
+
+static void *run(void *argument)
+{
+	struct store *store = argument;
+	pthread_mutex_lock(&store->lock);
+	for (;;) {
+		while (store->waiting.first == NULL && !store->ends)
+			pthread_cond_wait(&store->changed, &store->lock);
+		struct store_batch *first = queue_take_all(&store->waiting);
+		if (first == NULL)
+			break;
+		store->is_busy = true;
+		pthread_mutex_unlock(&store->lock);
+		work_off(store->database, first);
+		hand_back(store, first);
+		pthread_mutex_lock(&store->lock);
+		store->is_busy = false;
+		pthread_cond_broadcast(&store->changed);
+	}
+	pthread_mutex_unlock(&store->lock);
+	return NULL;
+}
+
+static bool load(struct store *store, const struct store_loader *loader, char failure[512])
+{
+	store->next_revision = database_next_revision(store->database);
+	return database_load_tunnels(store->database, loader->take_tunnel, loader->owner, failure) &&
+	       database_load_tokens(store->database, loader->take_token, loader->owner, failure);
+}
+
+struct store *store_open(const char *directory, const char *vfs, const struct store_loader *loader, void (*wake)(void *owner), void *owner,
+                         char failure[512])
+{
+	struct store *store = calloc(1, sizeof(*store));
+	if (store == NULL) {
+		snprintf(failure, 512, "memory ran out");
+		return NULL;
+	}
+	store->wake = wake;
+	store->owner = owner;
+	queue_init(&store->waiting);
+	queue_init(&store->finished);
+	pthread_mutex_init(&store->lock, NULL);
+	pthread_cond_init(&store->changed, NULL);
+	store->database = database_open(directory, vfs, failure);
+	if (store->database != NULL && load(store, loader, failure)) {
+		if (pthread_create(&store->thread, NULL, run, store) == 0)
+			return store;
+		snprintf(failure, 512, "cannot start a thread");
+	}
+	database_close(store->database);
+	free(store);
+	return NULL;
+}
+
+void store_close(struct store *store)
+{
+	if (store == NULL)
+		return;
+	pthread_mutex_lock(&store->lock);
+	store->ends = true;
+	pthread_cond_broadcast(&store->changed);
+	pthread_mutex_unlock(&store->lock);
+	pthread_join(store->thread, NULL);
+	store_collect(store);
+	database_close(store->database);
+	pthread_cond_destroy(&store->changed);
+	pthread_mutex_destroy(&store->lock);
+	free(store);
+}
+
+uint64_t store_next_revision(const struct store *store)
+{
+	return store->next_revision;
+}
+
+void store_submit(struct store *store, struct store_batch *batch)
+{
+	pthread_mutex_lock(&store->lock);
+	queue_add(&store->waiting, batch);
+	pthread_cond_broadcast(&store->changed);
+	pthread_mutex_unlock(&store->lock);
+}
+
+void store_collect(struct store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	struct store_batch *first = queue_take_all(&store->finished);
+	pthread_mutex_unlock(&store->lock);
+	while (first != NULL) {
+		struct store_batch *next = first->next;
+		first->done(first, first->owner);
+		first = next;
+	}
+}
+
+void store_drain(struct store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	while (store->waiting.first != NULL || store->is_busy)
+		pthread_cond_wait(&store->changed, &store->lock);
+	pthread_mutex_unlock(&store->lock);
+	store_collect(store);
+}
+
+int store_write(struct store *store, struct store_batch *batch)
+{
+	batch->done = NULL;
+	store_submit(store, batch);
+	pthread_mutex_lock(&store->lock);
+	while (batch->next != batch)
+		pthread_cond_wait(&store->changed, &store->lock);
+	pthread_mutex_unlock(&store->lock);
+	return batch->result;
+}
