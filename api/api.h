@@ -1,0 +1,35 @@
+/* The API as its own files see it: one struct that all requests share. server.h is what the daemon sees. */
+#ifndef WARREN_API_API_H
+#define WARREN_API_API_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "api/auth.h"
+#include "api/connection.h"
+#include "api/host.h"
+#include "api/measure.h"
+#include "api/process.h"
+#include "service/service.h"
+
+struct api_listeners;
+struct api_streams;
+struct api_submissions;
+
+struct api {
+	struct service *service;             /* borrowed */
+	bool no_auth, tls;
+	struct api_host_rules hosts;
+	struct api_auth *auth;
+	struct api_connections *connections;
+	struct api_measure *measure;
+	struct api_process *process;
+	struct api_submissions *submissions; /* changes that the service works on */
+	struct api_streams *streams;         /* readers of /v1/events */
+	struct api_listeners *listeners;
+	atomic_size_t body_bytes;            /* of all bodies in memory */
+	atomic_size_t active;                /* requests that are not completed */
+	atomic_bool quiescing;
+};
+
+#endif

@@ -1,0 +1,170 @@
+/* /v1/batch: many edits in one change, atomic or one by one. The operations are written as requests and go through the route table. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/document.h"
+#include "api/edit.h"
+#include "api/handlers.h"
+#include "api/problem_json.h"
+#include "api/reply.h"
+#include "api/submission.h"
+
+static const char *const batch_members[] = { "atomic", "operations", NULL };
+static const char *const operation_members[] = { "method", "path", "body", "if_match", NULL };
+
+/* A string member, or NULL with a fault when it is something else, or missing and needed. */
+static const char *string_member(json_t *object, const char *name, bool is_needed, const char *pointer, struct problem *problem)
+{
+	char place[64];
+	snprintf(place, sizeof(place), "%s/%s", pointer, name);
+	json_t *value = json_object_get(object, name);
+	if (!value && is_needed)
+		problem_add(problem, place, "required", "This member is needed.");
+	else if (value && !json_is_string(value) && !(json_is_null(value) && !is_needed))
+		problem_add(problem, place, "wrong_type", "This is a string.");
+	return json_string_value(value);
+}
+
+/* The route of an operation, with its parameters still in `target`. */
+static const struct api_route *find_route(const char *method, const char *path, struct api_target *target,
+                                          const char *parameters[API_ROUTE_PARAMETERS_MAX], const char *pointer, struct problem *problem)
+{
+	char place[64];
+	bool is_known = false;
+	const struct api_route *route = NULL;
+	if (api_target_parse(target, path) == TARGET_OK) {
+		route = api_route_find(method, target, parameters, &is_known);
+		if (route && route->edit != API_ROUTE_NO_EDIT && target->parameter_count == 0)
+			return route;
+		api_target_clear(target);
+	}
+	snprintf(place, sizeof(place), "%s/%s", pointer, is_known && !route ? "method" : "path");
+	problem_add(problem, place, "unsupported",
+	            "An operation is a POST of /v1/tunnels, a PUT, PATCH or DELETE of a tunnel or peer, or actions/reconnect, without a query.");
+	return NULL;
+}
+
+static json_t *take_body(json_t *operation, const struct api_route *route, const char *pointer, struct problem *problem)
+{
+	char place[64];
+	snprintf(place, sizeof(place), "%s/body", pointer);
+	json_t *body = json_object_get(operation, "body");
+	bool is_needed = route->body & API_BODY_JSON && !(route->body & API_BODY_OPTIONAL);
+	if (json_is_object(body))
+		return is_needed ? json_incref(body) : NULL;
+	if (is_needed)
+		problem_add(problem, place, body ? "wrong_type" : "required", "This operation needs a JSON object as its body.");
+	return NULL;
+}
+
+static void read_operation(struct edit *edit, json_t *operation, size_t index, struct problem *problem)
+{
+	char pointer[48];
+	snprintf(pointer, sizeof(pointer), "/operations/%zu", index);
+	if (!json_is_object(operation)) {
+		problem_add(problem, pointer, "wrong_type", "An operation is an object.");
+		return;
+	}
+	api_document_check_members(operation, pointer, operation_members, problem);
+	const char *method = string_member(operation, "method", true, pointer, problem);
+	const char *path = string_member(operation, "path", true, pointer, problem);
+	const char *if_match = string_member(operation, "if_match", false, pointer, problem);
+	struct api_target target;
+	const char *parameters[API_ROUTE_PARAMETERS_MAX];
+	const struct api_route *route = method && path ? find_route(method, path, &target, parameters, pointer, problem) : NULL;
+	if (!route)
+		return;
+	json_t *body = take_body(operation, route, pointer, problem);
+	api_edit_fill(edit, route, parameters, body, pointer, problem);
+	if (!api_edit_conditions(edit, if_match, NULL))
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the batch.");
+	api_target_clear(&target);
+}
+
+static void write_result(struct text *body, const struct edit *edit, const char *request_id)
+{
+	bool is_done = edit->problem.code == PROBLEM_NONE;
+	unsigned status = is_done ? api_edit_status(edit) : (unsigned)problem_code_status(edit->problem.code);
+	text_printf(body, "{\"status\":%u,\"body\":", status);
+	if (!is_done)
+		api_problem_write(body, &edit->problem, status, request_id, NULL);
+	else if (status == MHD_HTTP_NO_CONTENT)
+		text_put(body, "null");
+	else
+		api_edit_write(body, edit, NULL);
+	text_put_char(body, '}');
+}
+
+/* Of an atomic batch, the problem of the operation that failed, with its faults. */
+static void reply_problem(struct api_request *request, const struct change *change)
+{
+	const struct problem *problem = &change->problem;
+	char members[48] = "";
+	if (change->atomic && change->failed_edit < change->edit_count) {
+		snprintf(members, sizeof(members), ",\"operation\":%zu", change->failed_edit);
+		if (change->edits[change->failed_edit].problem.code != PROBLEM_NONE)
+			problem = &change->edits[change->failed_edit].problem;
+	}
+	api_reply_problem(request, problem, members);
+}
+
+static void finish_batch(struct api_request *request, struct change *change)
+{
+	if (change->problem.code != PROBLEM_NONE) {
+		reply_problem(request, change);
+		return;
+	}
+	struct text body;
+	text_init(&body);
+	text_put(&body, "{\"results\":[");
+	for (size_t i = 0; i < change->edit_count; i++) {
+		if (i > 0)
+			text_put_char(&body, ',');
+		write_result(&body, &change->edits[i], request->id);
+	}
+	text_put(&body, "]}");
+	api_reply_json(request, MHD_HTTP_OK, &body);
+}
+
+static struct change *read_batch(json_t *document, struct problem *problem)
+{
+	json_t *operations = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
+	api_document_check_members(document, "", batch_members, problem);
+	if (atomic && !json_is_boolean(atomic))
+		problem_add(problem, "/atomic", "wrong_type", "This is true or false.");
+	if (!json_is_array(operations)) {
+		problem_add(problem, "/operations", operations ? "wrong_type" : "required", "This is an array of operations.");
+		return NULL;
+	}
+	struct change *change = change_create(CHANGE_EDITS, json_array_size(operations));
+	if (!change) {
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the batch.");
+		return NULL;
+	}
+	change->atomic = json_is_true(atomic);
+	for (size_t i = 0; i < change->edit_count; i++)
+		read_operation(&change->edits[i], json_array_get(operations, i), i, problem);
+	return change;
+}
+
+void api_batch_run(struct api_request *request)
+{
+	bool dry_run = false;
+	json_t *document = api_request_flag(request, "dry_run", &dry_run) ? api_request_document(request) : NULL;
+	if (!document)
+		return;
+	struct problem problem;
+	problem_init(&problem);
+	struct change *change = read_batch(document, &problem);
+	json_decref(document);
+	if (!change || problem.code != PROBLEM_NONE) {
+		if (change)
+			change_free(change);
+		api_reply_problem(request, &problem, NULL);
+		problem_clear(&problem);
+		return;
+	}
+	change->dry_run = dry_run;
+	api_submission_send(request, change, finish_batch);
+}

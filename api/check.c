@@ -1,0 +1,219 @@
+/* The checks of a request's head. libmicrohttpd 0.9.75 accepts two lengths, a length with chunks, and two hosts, so the framing headers
+ * are counted here. What it accepts unseen (bare LF, folded lines, blanks before a colon) reaches nobody: each answer is made from this
+ * one reading and the connection is never shared with another parser. */
+#include "api/check.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char *const header_names[] = {
+	[API_HEADER_HOST] = "Host", [API_HEADER_CONTENT_LENGTH] = "Content-Length", [API_HEADER_TRANSFER_ENCODING] = "Transfer-Encoding",
+	[API_HEADER_CONTENT_TYPE] = "Content-Type", [API_HEADER_AUTHORIZATION] = "Authorization", [API_HEADER_ORIGIN] = "Origin",
+	[API_HEADER_EXPECT] = "Expect", [API_HEADER_ACCEPT] = "Accept", [API_HEADER_IF_MATCH] = "If-Match",
+	[API_HEADER_IF_NONE_MATCH] = "If-None-Match", [API_HEADER_LAST_EVENT_ID] = "Last-Event-ID",
+};
+_Static_assert(sizeof(header_names) / sizeof(header_names[0]) == API_HEADER_COUNT, "a name for each header");
+
+struct reading {
+	struct api_request *request;
+	const char *twice;
+};
+
+static enum MHD_Result read_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	(void)kind;
+	struct reading *reading = context;
+	for (size_t i = 0; i < API_HEADER_COUNT; i++) {
+		if (strcasecmp(header_names[i], name) != 0)
+			continue;
+		const char **at = &reading->request->headers[i];
+		/* Accept is a list that may come in lines (RFC 9110, 5.3); the first one is enough here. */
+		if (*at && i != API_HEADER_ACCEPT)
+			reading->twice = header_names[i];
+		if (!*at)
+			*at = value ? value : "";
+	}
+	return MHD_YES;
+}
+
+static bool check_framing(struct api_request *request)
+{
+	struct reading reading = { .request = request };
+	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_header, &reading);
+	const char *length = request->headers[API_HEADER_CONTENT_LENGTH], *encoding = request->headers[API_HEADER_TRANSFER_ENCODING];
+	const char *fault = NULL;
+	if (reading.twice)
+		fault = "A header that may come once came twice.";
+	else if (!request->headers[API_HEADER_HOST])
+		fault = "The Host header is missing.";
+	else if (length && encoding)
+		fault = "Content-Length and Transfer-Encoding came together.";
+	else if (length && (*length == '\0' || strlen(length) > 18 || strspn(length, "0123456789") != strlen(length)))
+		fault = "Content-Length is no number.";
+	else if (encoding && strcasecmp(encoding, "chunked") != 0)
+		fault = "The only Transfer-Encoding is chunked.";
+	if (!fault) {
+		for (const char *c = length ? length : ""; *c; c++)
+			request->body_expected = request->body_expected * 10 + (uint64_t)(*c - '0');
+		return true;
+	}
+	problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "%s", fault);
+	request->must_close = true;
+	return false;
+}
+
+static bool check_size(struct api_request *request)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	if (!info || info->header_size <= CHECK_HEAD_MAX)
+		return true;
+	problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The header is larger than %u bytes.", CHECK_HEAD_MAX);
+	request->status_override = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+	request->must_close = true;
+	return false;
+}
+
+static bool check_target(struct api_request *request)
+{
+	switch ((enum target_error)api_target_parse(&request->target, request->raw)) {
+	case TARGET_OK: return true;
+	case TARGET_MALFORMED: problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The request target is malformed."); return false;
+	case TARGET_TOO_DEEP: problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is nothing at this path."); return false;
+	case TARGET_OUT_OF_MEMORY: break;
+	}
+	problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the request.");
+	return false;
+}
+
+static bool check_origin(struct api_request *request)
+{
+	const struct api *api = request->api;
+	const char *host = request->headers[API_HEADER_HOST];
+	const struct sockaddr *local = api_connection_local(request->client);
+	bool is_ours = api_host_is_ours(&api->hosts, host, local);
+	if (is_ours && request->target.authority)
+		is_ours = api_host_is_ours(&api->hosts, request->target.authority, local);
+	if (!is_ours) {
+		problem_set(&request->problem, PROBLEM_MISDIRECTED, "The Host header names no address of this API; names are allowed by --allowed-host.");
+		return false;
+	}
+	if (api_host_origin_is_ours(request->headers[API_HEADER_ORIGIN], host, api->tls && !api_connection_is_unix(request->client)))
+		return true;
+	problem_set(&request->problem, PROBLEM_FORBIDDEN, "Pages of other origins may not use this API.");
+	return false;
+}
+
+static bool check_route(struct api_request *request)
+{
+	bool is_known;
+	request->route = api_route_find(request->method, &request->target, request->parameters, &is_known);
+	if (!request->route && !is_known) {
+		problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is nothing at this path.");
+		return false;
+	}
+	if (!request->route) {
+		problem_set(&request->problem, PROBLEM_METHOD_NOT_ALLOWED, "This path does not know the method; see the Allow header.");
+		return false;
+	}
+	/* A reserve connection is there for health checks, which are the routes outside /v1 that take no token. */
+	bool is_health = strcmp(request->route->path, "/livez") == 0 || strcmp(request->route->path, "/readyz") == 0;
+	if (api_connection_is_reserve(request->client) && !is_health) {
+		problem_set(&request->problem, PROBLEM_TOO_MANY_REQUESTS, "There are too many connections.");
+		return false;
+	}
+	return true;
+}
+
+static bool check_scope(struct api_request *request)
+{
+	const struct api *api = request->api;
+	bool is_operator = api_connection_is_operator(request->client) || api->no_auth;
+	const unsigned all = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	request->scope = is_operator ? all : api_auth_scope(api->auth, request->headers[API_HEADER_AUTHORIZATION]);
+	if (request->route->scope == SCOPE_NONE || (request->scope & request->route->scope))
+		return true;
+	if (request->scope == SCOPE_NONE)
+		problem_set(&request->problem, PROBLEM_UNAUTHORIZED, "A valid token is needed: Authorization: Bearer TOKEN.");
+	else
+		problem_set(&request->problem, PROBLEM_FORBIDDEN, "The token's scopes do not allow this.");
+	return false;
+}
+
+static bool check_query(struct api_request *request)
+{
+	const struct api_target *target = &request->target;
+	for (size_t i = 0; i < target->parameter_count; i++) {
+		const char *name = target->parameters[i].name;
+		if (!api_route_knows_query(request->route, name)) {
+			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "There is no query parameter \"%.64s\" here.", name);
+			return false;
+		}
+		bool may_repeat = strcmp(name, "label") == 0 || strcmp(name, "listen") == 0;
+		if (!may_repeat && api_target_parameter(target, name) != target->parameters[i].value) {
+			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The query parameter \"%.64s\" came twice.", name);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A tunnel's conditions are compared where it is changed. What else is written has no ETag, so that no tag can match: the write is
+ * refused and not done as if nobody had asked (RFC 9110, 13.1.1). */
+static bool check_conditions(struct api_request *request)
+{
+	const char *match = request->headers[API_HEADER_IF_MATCH], *none_match = request->headers[API_HEADER_IF_NONE_MATCH];
+	if (request->route->edit != API_ROUTE_NO_EDIT || strcmp(request->route->method, "GET") == 0)
+		return true;
+	if ((!match || strcmp(match, "*") == 0) && (!none_match || strcmp(none_match, "*") != 0))
+		return true;
+	problem_set(&request->problem, PROBLEM_PRECONDITION_FAILED, "There is no ETag here for If-Match or If-None-Match to be compared with.");
+	return false;
+}
+
+static enum api_body_kind kind_of(const char *content_type)
+{
+	static const struct {
+		const char *name;
+		enum api_body_kind kind;
+	} types[] = { { "application/json", API_BODY_JSON }, { "application/merge-patch+json", API_BODY_MERGE }, { "text/plain", API_BODY_WGQUICK } };
+	size_t length = content_type ? strcspn(content_type, "; \t") : 0;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strlen(types[i].name) == length && strncasecmp(types[i].name, content_type, length) == 0)
+			return types[i].kind;
+	return API_BODY_NONE;
+}
+
+static bool check_body(struct api_request *request)
+{
+	unsigned accepted = request->route->body;
+	bool has_body = request->body_expected > 0 || request->headers[API_HEADER_TRANSFER_ENCODING];
+	request->body_cap = accepted & API_BODY_LARGE ? BODY_CAP_LARGE : BODY_CAP;
+	if ((accepted & (API_BODY_JSON | API_BODY_MERGE | API_BODY_WGQUICK)) == 0 || (!has_body && accepted & API_BODY_OPTIONAL))
+		return true;
+	request->kind = kind_of(request->headers[API_HEADER_CONTENT_TYPE]);
+	if ((accepted & request->kind) == 0) {
+		problem_set(&request->problem, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "The Content-Type must be application/json%s%s here.",
+		            accepted & API_BODY_MERGE ? " or application/merge-patch+json" : "",
+		            accepted & API_BODY_WGQUICK ? " or text/plain (a wg-quick file)" : "");
+		return false;
+	}
+	if (request->body_expected <= request->body_cap)
+		return true;
+	problem_set(&request->problem, PROBLEM_BODY_TOO_LARGE, "The body is larger than %llu bytes.", (unsigned long long)request->body_cap);
+	return false;
+}
+
+void api_check(struct api_request *request)
+{
+	request->body_cap = BODY_CAP;
+	if (!check_framing(request) || !check_size(request) || !check_target(request))
+		return;
+	if (atomic_load(&request->api->quiescing)) {
+		problem_set(&request->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+		request->must_close = true;
+		return;
+	}
+	if (!check_origin(request) || !check_route(request) || !check_scope(request) || !check_query(request) || !check_conditions(request))
+		return;
+	check_body(request);
+}

@@ -1,0 +1,210 @@
+/* A list under one lock. It is walked at each accept and once a tick, which for a thousand entries costs microseconds. */
+#include "api/connection.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct api_connection {
+	struct api_connection *next, *previous;
+	int descriptor;
+	bool is_taken_up, is_unix, is_operator, is_reserve;
+	struct sockaddr_storage from, local;
+	enum connection_phase phase;
+	uint64_t deadline;
+};
+
+struct api_connections {
+	pthread_mutex_t lock;
+	struct api_connection *first;
+	size_t tcp_count, unix_count;
+};
+
+static const uint64_t phase_ms[] = {
+	[CONNECTION_HEAD] = 10000, [CONNECTION_BODY] = 10000, [CONNECTION_WAITING] = 0, [CONNECTION_REPLYING] = 300000, [CONNECTION_IDLE] = 60000,
+};
+#define RESERVE_HEAD_MS 2000
+
+struct api_connections *api_connections_create(void)
+{
+	struct api_connections *connections = calloc(1, sizeof(*connections));
+	if (connections)
+		pthread_mutex_init(&connections->lock, NULL);
+	return connections;
+}
+
+void api_connections_free(struct api_connections *connections)
+{
+	if (!connections)
+		return;
+	while (connections->first)
+		api_connection_close(connections, connections->first);
+	pthread_mutex_destroy(&connections->lock);
+	free(connections);
+}
+
+static bool is_same_host(const struct sockaddr *a, const struct sockaddr *b)
+{
+	if (a->sa_family != b->sa_family)
+		return false;
+	if (a->sa_family == AF_INET)
+		return ((const struct sockaddr_in *)a)->sin_addr.s_addr == ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+	return a->sa_family == AF_INET6 &&
+	       memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
+}
+
+static size_t count_from(const struct api_connections *connections, const struct sockaddr *from)
+{
+	size_t count = 0;
+	for (const struct api_connection *c = connections->first; c; c = c->next)
+		if (!c->is_unix && is_same_host((const struct sockaddr *)&c->from, from))
+			count++;
+	return count;
+}
+
+static bool is_over_limit(const struct api_connections *connections, const struct sockaddr *from)
+{
+	return connections->tcp_count >= CONNECTIONS_MAX || count_from(connections, from) >= CONNECTIONS_ADDRESS_MAX;
+}
+
+bool api_connections_admit(struct api_connections *connections, const struct sockaddr *from)
+{
+	pthread_mutex_lock(&connections->lock);
+	bool admitted;
+	if (from->sa_family == AF_UNIX) {
+		admitted = connections->unix_count < CONNECTIONS_UNIX_MAX;
+	} else {
+		size_t reserve = 0;
+		for (const struct api_connection *c = connections->first; c; c = c->next)
+			reserve += c->is_reserve;
+		admitted = !is_over_limit(connections, from) || reserve < CONNECTIONS_RESERVE;
+	}
+	pthread_mutex_unlock(&connections->lock);
+	return admitted;
+}
+
+/* SO_PEERCRED succeeds on TCP with a uid of -1, so the family decides first. */
+static bool is_operator_at(int descriptor)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || length != sizeof(peer))
+		return false;
+	return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static void read_addresses(struct api_connection *connection)
+{
+	socklen_t length = sizeof(connection->local);
+	if (getsockname(connection->descriptor, (struct sockaddr *)&connection->local, &length) != 0)
+		connection->local.ss_family = AF_UNSPEC;
+	connection->is_unix = connection->local.ss_family == AF_UNIX;
+	connection->is_operator = connection->is_unix && is_operator_at(connection->descriptor);
+	length = sizeof(connection->from);
+	if (getpeername(connection->descriptor, (struct sockaddr *)&connection->from, &length) != 0)
+		connection->from.ss_family = AF_UNSPEC;
+}
+
+struct api_connection *api_connection_open(struct api_connections *connections, int descriptor, uint64_t now_ms)
+{
+	struct api_connection *connection = calloc(1, sizeof(*connection));
+	if (!connection)
+		return NULL;
+	connection->descriptor = descriptor;
+	read_addresses(connection);
+	pthread_mutex_lock(&connections->lock);
+	connection->is_reserve = !connection->is_unix && is_over_limit(connections, (const struct sockaddr *)&connection->from);
+	connection->deadline = now_ms + (connection->is_reserve ? RESERVE_HEAD_MS : phase_ms[CONNECTION_HEAD]);
+	connection->next = connections->first;
+	if (connections->first)
+		connections->first->previous = connection;
+	connections->first = connection;
+	*(connection->is_unix ? &connections->unix_count : &connections->tcp_count) += 1;
+	pthread_mutex_unlock(&connections->lock);
+	return connection;
+}
+
+struct api_connection *api_connection_take_up(struct api_connections *connections, int descriptor)
+{
+	pthread_mutex_lock(&connections->lock);
+	struct api_connection *connection = connections->first;
+	while (connection && (connection->is_taken_up || connection->descriptor != descriptor))
+		connection = connection->next;
+	if (connection)
+		connection->is_taken_up = true;
+	pthread_mutex_unlock(&connections->lock);
+	return connection;
+}
+
+static void forget(struct api_connections *connections, struct api_connection *connection)
+{
+	if (connection->previous)
+		connection->previous->next = connection->next;
+	else
+		connections->first = connection->next;
+	if (connection->next)
+		connection->next->previous = connection->previous;
+	*(connection->is_unix ? &connections->unix_count : &connections->tcp_count) -= 1;
+	free(connection);
+}
+
+void api_connection_close(struct api_connections *connections, struct api_connection *connection)
+{
+	pthread_mutex_lock(&connections->lock);
+	forget(connections, connection);
+	pthread_mutex_unlock(&connections->lock);
+}
+
+void api_connection_enter(struct api_connections *connections, struct api_connection *connection, enum connection_phase phase, uint64_t now_ms)
+{
+	pthread_mutex_lock(&connections->lock);
+	/* A first request's head counts from accept on: its request line gives no more time. */
+	bool goes_on = phase == CONNECTION_HEAD && connection->phase == CONNECTION_HEAD;
+	if (!goes_on && phase == CONNECTION_WAITING)
+		connection->deadline = UINT64_MAX;
+	else if (!goes_on)
+		connection->deadline = now_ms + (connection->is_reserve ? RESERVE_HEAD_MS : phase_ms[phase]);
+	connection->phase = phase;
+	pthread_mutex_unlock(&connections->lock);
+}
+
+void api_connections_expire(struct api_connections *connections, uint64_t now_ms)
+{
+	pthread_mutex_lock(&connections->lock);
+	for (struct api_connection *c = connections->first, *next; c; c = next) {
+		next = c->next;
+		if (c->deadline > now_ms)
+			continue;
+		/* The library had no memory for it, closed its descriptor and told nobody. */
+		if (!c->is_taken_up) {
+			forget(connections, c);
+			continue;
+		}
+		/* Not closed: the library owns the descriptor and closes it after api_connection_close, so it cannot be another's here. */
+		shutdown(c->descriptor, SHUT_RDWR);
+		c->deadline = UINT64_MAX;
+	}
+	pthread_mutex_unlock(&connections->lock);
+}
+
+bool api_connection_is_reserve(const struct api_connection *connection)
+{
+	return connection->is_reserve;
+}
+
+bool api_connection_is_unix(const struct api_connection *connection)
+{
+	return connection->is_unix;
+}
+
+bool api_connection_is_operator(const struct api_connection *connection)
+{
+	return connection->is_operator;
+}
+
+const struct sockaddr *api_connection_local(const struct api_connection *connection)
+{
+	return connection->is_unix ? NULL : (const struct sockaddr *)&connection->local;
+}

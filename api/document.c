@@ -1,0 +1,125 @@
+/* jansson accepts 2,048 levels and keeps the last of two equal keys, so the depth is counted before it sees the text and duplicates
+ * are refused. Its own error text quotes the input and is never used. */
+#include "api/document.h"
+
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+static void wipe_and_free(void *memory)
+{
+	if (memory)
+		sodium_memzero(memory, malloc_usable_size(memory));
+	free(memory);
+}
+
+void api_document_wipe_freed(void)
+{
+	json_set_alloc_funcs(malloc, wipe_and_free);
+}
+
+static bool is_too_deep(const char *bytes, size_t length)
+{
+	unsigned depth = 0;
+	bool in_string = false;
+	for (size_t i = 0; i < length; i++) {
+		char c = bytes[i];
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '[' || c == '{') {
+			if (++depth > DOCUMENT_DEPTH_MAX)
+				return true;
+		} else if ((c == ']' || c == '}') && depth > 0) {
+			depth--;
+		}
+	}
+	return false;
+}
+
+static const char *mistake_name(enum json_error_code code)
+{
+	switch (code) {
+	case json_error_out_of_memory: return "there is no memory for it";
+	case json_error_stack_overflow: return "it is nested too deeply";
+	case json_error_invalid_utf8: return "it is not UTF-8";
+	case json_error_premature_end_of_input: return "it ends too early";
+	case json_error_end_of_input_expected: return "something follows after its end";
+	case json_error_null_character:
+	case json_error_null_byte_in_key: return "a string holds the character NUL";
+	case json_error_duplicate_key: return "an object has the same member twice";
+	case json_error_numeric_overflow: return "a number is too large";
+	case json_error_invalid_syntax:
+	case json_error_unknown:
+	case json_error_cannot_open_file:
+	case json_error_invalid_argument:
+	case json_error_invalid_format:
+	case json_error_wrong_type:
+	case json_error_null_value:
+	case json_error_item_not_found:
+	case json_error_index_out_of_range: return "its syntax is wrong";
+	}
+	return "its syntax is wrong";
+}
+
+json_t *api_document_parse(const char *bytes, size_t length, struct problem *problem)
+{
+	if (length == 0) {
+		problem_set(problem, PROBLEM_INVALID_JSON, "The body is empty; a JSON document is needed.");
+		return NULL;
+	}
+	if (is_too_deep(bytes, length)) {
+		problem_set(problem, PROBLEM_INVALID_JSON, "The body is nested deeper than %d levels.", DOCUMENT_DEPTH_MAX);
+		return NULL;
+	}
+	json_error_t error;
+	json_t *document = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error);
+	if (document)
+		return document;
+	enum json_error_code code = json_error_code(&error);
+	if (code == json_error_out_of_memory)
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the body.");
+	else
+		problem_set(problem, PROBLEM_INVALID_JSON, "The body is no valid JSON: %s (line %d, column %d).", mistake_name(code), error.line,
+		            error.column);
+	return NULL;
+}
+
+void api_document_escape_token(char *out, size_t size, const char *name)
+{
+	size_t at = 0;
+	for (const char *c = name; *c && at + 3 < size; c++) {
+		if (*c == '~' || *c == '/') {
+			out[at++] = '~';
+			out[at++] = *c == '~' ? '0' : '1';
+		} else {
+			out[at++] = *c;
+		}
+	}
+	out[at] = '\0';
+}
+
+void api_document_check_members(json_t *object, const char *pointer, const char *const *known, struct problem *problem)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach(object, name, value) {
+		const char *const *at = known;
+		while (*at && strcmp(*at, name) != 0)
+			at++;
+		if (*at)
+			continue;
+		char token[96], place[256];
+		api_document_escape_token(token, sizeof(token), name);
+		snprintf(place, sizeof(place), "%s/%s", pointer, token);
+		problem_add(problem, place, "unknown_member", "There is no such member here.");
+	}
+}

@@ -1,0 +1,21 @@
+/* A body to JSON, with the checks that the parser does not make. */
+#ifndef WARREN_API_DOCUMENT_H
+#define WARREN_API_DOCUMENT_H
+
+#include <jansson.h>
+
+#include "service/problem.h"
+
+#define DOCUMENT_DEPTH_MAX 32   /* the deepest document of the API has 8 levels */
+
+/* Makes jansson wipe what it frees: documents hold keys. Once, before the first thread. */
+void api_document_wipe_freed(void);
+/* A new reference, or NULL with the problem invalid_json. The detail tells the place and the kind of the mistake and quotes nothing,
+ * because the body may hold a key. */
+json_t *api_document_parse(const char *bytes, size_t length, struct problem *problem);
+/* Adds a fault for each member of `object` that is not in the NULL-terminated list; `pointer` is the object's own. */
+void api_document_check_members(json_t *object, const char *pointer, const char *const *known, struct problem *problem);
+/* A JSON pointer's reference token from a member's name (RFC 6901, 3), cut when it is long. */
+void api_document_escape_token(char *out, size_t size, const char *name);
+
+#endif

@@ -1,0 +1,293 @@
+/* Event streams: server-sent events (the HTML standard, 9.2) or JSON lines, by Accept.
+ *
+ * A stream's `woken` is set by whoever has news for it, and cleared before it looks. When it finds nothing, it sleeps only if `woken`
+ * is still clear under the lock; so an event that comes between the look and the sleep is never missed. The event log is asked outside
+ * of the lock, because a publisher wakes streams while it holds a lock of its own. */
+#include "api/event_stream.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/clock.h"
+#include "api/handlers.h"
+#include "api/problem_json.h"
+#include "api/reply.h"
+
+#define BLOCK 16384
+#define BATCH ((size_t)65536)    /* so much is written at a time, before the client's socket is asked again */
+
+struct stream {
+	struct stream *next, *previous;
+	struct api_streams *all;
+	struct MHD_Connection *connection;
+	bool is_sse;
+	bool is_last;                  /* the goodbye is in `pending`: nothing follows */
+	uint64_t after;                /* the latest event that was written */
+	struct text pending;
+	size_t sent;                   /* of pending */
+	/* under the lock */
+	bool woken, asleep, beat;
+};
+
+struct api_streams {
+	pthread_mutex_t lock;
+	struct events *events;
+	struct events_subscription *subscription;
+	struct stream *first;
+	bool is_ending;
+};
+
+static void wake(struct stream *stream)
+{
+	stream->woken = true;
+	if (!stream->asleep)
+		return;
+	stream->asleep = false;
+	MHD_resume_connection(stream->connection);
+}
+
+static void wake_all(void *owner)
+{
+	struct api_streams *all = owner;
+	pthread_mutex_lock(&all->lock);
+	for (struct stream *stream = all->first; stream; stream = stream->next)
+		wake(stream);
+	pthread_mutex_unlock(&all->lock);
+}
+
+struct api_streams *api_streams_create(struct events *events)
+{
+	struct api_streams *all = calloc(1, sizeof(*all));
+	if (!all)
+		return NULL;
+	pthread_mutex_init(&all->lock, NULL);
+	all->events = events;
+	all->subscription = events_subscribe(events, wake_all, all);
+	if (all->subscription)
+		return all;
+	pthread_mutex_destroy(&all->lock);
+	free(all);
+	return NULL;
+}
+
+/* Waits for wakes that are on their way, so not under the lock. */
+static void unsubscribe(struct api_streams *streams)
+{
+	if (streams->subscription)
+		events_unsubscribe(streams->events, streams->subscription);
+	streams->subscription = NULL;
+}
+
+void api_streams_free(struct api_streams *streams)
+{
+	if (!streams)
+		return;
+	unsubscribe(streams);
+	pthread_mutex_destroy(&streams->lock);
+	free(streams);
+}
+
+void api_streams_beat(struct api_streams *streams)
+{
+	pthread_mutex_lock(&streams->lock);
+	for (struct stream *stream = streams->first; stream; stream = stream->next) {
+		stream->beat = true;
+		wake(stream);
+	}
+	pthread_mutex_unlock(&streams->lock);
+}
+
+void api_streams_end(struct api_streams *streams)
+{
+	pthread_mutex_lock(&streams->lock);
+	streams->is_ending = true;
+	for (struct stream *stream = streams->first; stream; stream = stream->next)
+		wake(stream);
+	pthread_mutex_unlock(&streams->lock);
+	unsubscribe(streams);
+}
+
+static void put_event(struct stream *stream, uint64_t id, enum event_type type, const char *json)
+{
+	struct text *text = &stream->pending;
+	if (stream->is_sse)
+		text_printf(text, "id: %llu\nevent: %s\ndata: ", (unsigned long long)id, event_type_name(type));
+	text_put(text, json);
+	text_put(text, stream->is_sse ? "\n\n" : "\n");
+}
+
+/* A heartbeat is no event of the log: it carries the id of the latest one, so that ids stay without a gap for who counts them. */
+static void put_beat(struct stream *stream)
+{
+	struct text *text = &stream->pending;
+	text_put(text, stream->is_sse ? "event: heartbeat\ndata: " : "");
+	text_printf(text, "{\"id\":%llu,\"at\":", (unsigned long long)stream->after);
+	text_put_json_time(text, api_clock_wall_ms());
+	text_put(text, ",\"type\":\"heartbeat\",\"tunnel\":null}\n");
+	text_put(text, stream->is_sse ? "\n" : "");
+}
+
+static void put_goodbye(struct stream *stream, enum problem_code code, const char *why)
+{
+	struct problem problem;
+	problem_init(&problem);
+	problem_set(&problem, code, "%s", why);
+	text_put(&stream->pending, stream->is_sse ? "event: problem\ndata: " : "");
+	api_problem_write(&stream->pending, &problem, (unsigned)problem_code_status(code), NULL, NULL);
+	text_put(&stream->pending, stream->is_sse ? "\n\n" : "\n");
+	problem_clear(&problem);
+	stream->is_last = true;
+}
+
+/* Moves what the log has into `pending`. */
+static void fill(struct stream *stream)
+{
+	while (stream->pending.length < BATCH && !stream->is_last) {
+		uint64_t id;
+		enum event_type type;
+		char *json;
+		switch (events_next(stream->all->events, stream->after, &id, &type, &json)) {
+		case EVENTS_NONE: return;
+		case EVENTS_EXPIRED: put_goodbye(stream, PROBLEM_EVENTS_EXPIRED, "This reader was too slow; events were lost."); return;
+		case EVENTS_GOT:
+			put_event(stream, id, type, json);
+			stream->after = id;
+			free(json);
+			break;
+		}
+	}
+}
+
+/* False when there is nothing to write and the stream went to sleep. */
+static bool look(struct stream *stream)
+{
+	struct api_streams *all = stream->all;
+	for (;;) {
+		pthread_mutex_lock(&all->lock);
+		bool is_ending = all->is_ending, is_beat = stream->beat;
+		stream->woken = stream->beat = false;
+		pthread_mutex_unlock(&all->lock);
+		fill(stream);
+		if (is_beat && !stream->is_last)
+			put_beat(stream);
+		if (is_ending && !stream->is_last)
+			put_goodbye(stream, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+		if (stream->pending.length > 0 || stream->is_last || stream->pending.failed)
+			return true;
+		pthread_mutex_lock(&all->lock);
+		if (!stream->woken) {
+			MHD_suspend_connection(stream->connection);
+			stream->asleep = true;
+			pthread_mutex_unlock(&all->lock);
+			return false;
+		}
+		pthread_mutex_unlock(&all->lock);
+	}
+}
+
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t room)
+{
+	(void)position;
+	struct stream *stream = context;
+	if (stream->sent == stream->pending.length) {
+		if (stream->is_last)
+			return MHD_CONTENT_READER_END_OF_STREAM;
+		stream->pending.length = stream->sent = 0;
+		if (!look(stream))
+			return 0;
+	}
+	if (stream->pending.failed)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	size_t count = stream->pending.length - stream->sent;
+	count = count < room ? count : room;
+	memcpy(out, stream->pending.bytes + stream->sent, count);
+	stream->sent += count;
+	return (ssize_t)count;
+}
+
+static void free_stream(void *context)
+{
+	struct stream *stream = context;
+	struct api_streams *all = stream->all;
+	pthread_mutex_lock(&all->lock);
+	if (stream->previous)
+		stream->previous->next = stream->next;
+	else
+		all->first = stream->next;
+	if (stream->next)
+		stream->next->previous = stream->previous;
+	pthread_mutex_unlock(&all->lock);
+	text_clear(&stream->pending);
+	free(stream);
+}
+
+static struct stream *create_stream(struct api_request *request, bool is_sse, uint64_t after)
+{
+	struct api_streams *all = request->api->streams;
+	struct stream *stream = calloc(1, sizeof(*stream));
+	if (!stream)
+		return NULL;
+	*stream = (struct stream) { .all = all, .connection = request->connection, .is_sse = is_sse, .after = after };
+	/* The first bytes go out at once, so that the client knows that it listens. */
+	if (is_sse)
+		text_put(&stream->pending, "retry: 2000\n\n");
+	else
+		put_beat(stream);
+	pthread_mutex_lock(&all->lock);
+	stream->next = all->first;
+	if (all->first)
+		all->first->previous = stream;
+	all->first = stream;
+	pthread_mutex_unlock(&all->lock);
+	return stream;
+}
+
+/* Where to go on: since= before Last-Event-ID, else from now on. False when a problem was replied. */
+static bool read_start(struct api_request *request, uint64_t *after)
+{
+	struct events *events = request->api->streams->events;
+	const char *header = request->headers[API_HEADER_LAST_EVENT_ID];
+	*after = events_last_id(events);
+	if (!api_request_number(request, "since", 0, INT64_MAX, after))
+		return false;
+	if (header && !api_target_parameter(&request->target, "since")) {
+		if (*header == '\0' || strlen(header) > 18 || strspn(header, "0123456789") != strlen(header)) {
+			api_reply_failure(request, PROBLEM_INVALID_REQUEST, "Last-Event-ID is a number.");
+			return false;
+		}
+		*after = strtoull(header, NULL, 10);
+	}
+	uint64_t id;
+	enum event_type type;
+	char *json = NULL;
+	enum events_read found = events_next(events, *after, &id, &type, &json);
+	if (found == EVENTS_GOT)
+		free(json);
+	if (found != EVENTS_EXPIRED)
+		return true;
+	api_reply_failure(request, PROBLEM_EVENTS_EXPIRED, "These events are no longer known; read the tunnels and go on from now.");
+	return false;
+}
+
+void api_event_stream_get(struct api_request *request)
+{
+	uint64_t after;
+	if (!read_start(request, &after))
+		return;
+	const char *accept = request->headers[API_HEADER_ACCEPT];
+	bool is_lines = accept && (strcasestr(accept, "application/x-ndjson") || strcasestr(accept, "application/ndjson") ||
+	                           strcasestr(accept, "application/jsonl"));
+	bool is_sse = !is_lines || strcasestr(accept, "text/event-stream");
+	struct stream *stream = create_stream(request, is_sse, after);
+	struct MHD_Response *response = stream ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, stream, free_stream) : NULL;
+	if (!response && stream)
+		free_stream(stream);
+	api_reply_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, is_sse ? "text/event-stream" : "application/x-ndjson");
+	api_reply_header(response, "X-Accel-Buffering", "no");
+	/* A stream that ends has nothing to follow it, and a reader that sees only bytes is told so. */
+	api_reply_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+	api_reply_send(request, MHD_HTTP_OK, response);
+	api_connection_enter(request->api->connections, request->client, CONNECTION_WAITING, api_clock_ms());
+}

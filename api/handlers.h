@@ -1,0 +1,40 @@
+/* What the route table points at. Each handler replies, or submits a change and replies when that is done. */
+#ifndef WARREN_API_HANDLERS_H
+#define WARREN_API_HANDLERS_H
+
+struct api_request;
+
+/* tunnels.c */
+void api_tunnels_list(struct api_request *request);
+void api_tunnels_delete_where(struct api_request *request);
+void api_tunnels_get(struct api_request *request);
+void api_tunnels_edit(struct api_request *request);     /* POST, PUT, PATCH, DELETE */
+void api_tunnels_status(struct api_request *request);
+void api_tunnels_config(struct api_request *request);
+/* peers.c */
+void api_peers_list(struct api_request *request);
+void api_peers_get(struct api_request *request);
+void api_peers_edit(struct api_request *request);       /* PUT, PATCH, DELETE */
+/* actions.c */
+void api_actions_reconnect(struct api_request *request);
+void api_actions_probe(struct api_request *request);
+/* batch.c, state.c */
+void api_batch_run(struct api_request *request);
+void api_state_get(struct api_request *request);
+void api_state_put(struct api_request *request);
+/* stats.c, metrics.c, event_stream.c */
+void api_stats_one(struct api_request *request);
+void api_stats_all(struct api_request *request);
+void api_metrics_get(struct api_request *request);
+void api_event_stream_get(struct api_request *request);
+/* keys.c, tokens.c, health.c, page.c */
+void api_keys_create(struct api_request *request);
+void api_tokens_list(struct api_request *request);
+void api_tokens_create(struct api_request *request);
+void api_tokens_delete(struct api_request *request);
+void api_health_live(struct api_request *request);
+void api_health_ready(struct api_request *request);
+void api_health_version(struct api_request *request);
+void api_page_get(struct api_request *request);
+
+#endif

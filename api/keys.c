@@ -1,0 +1,57 @@
+/* /v1/keys: fresh keys, so that no client needs WireGuard's tools. Nothing is kept. */
+#include <sodium.h>
+
+#include "api/document.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+
+static void put_key(struct text *body, const char *name, const uint8_t key[32])
+{
+	text_put(body, name);
+	text_put_base64(body, key, 32);
+	text_put_char(body, '"');
+}
+
+static void reply_keys(struct api_request *request, bool with_preshared)
+{
+	uint8_t private_key[crypto_scalarmult_SCALARBYTES], public_key[crypto_scalarmult_BYTES], preshared_key[32];
+	randombytes_buf(private_key, sizeof(private_key));
+	randombytes_buf(preshared_key, sizeof(preshared_key));
+	/* Clamped (RFC 7748, 5), as wg genkey does. */
+	private_key[0] &= 248;
+	private_key[31] = (uint8_t)((private_key[31] & 127) | 64);
+	struct text body;
+	text_init(&body);
+	if (crypto_scalarmult_base(public_key, private_key) != 0)
+		body.failed = true;
+	put_key(&body, "{\"private_key\":\"", private_key);
+	put_key(&body, ",\"public_key\":\"", public_key);
+	if (with_preshared)
+		put_key(&body, ",\"preshared_key\":\"", preshared_key);
+	text_put_char(&body, '}');
+	sodium_memzero(private_key, sizeof(private_key));
+	sodium_memzero(preshared_key, sizeof(preshared_key));
+	request->is_secret = true;
+	api_reply_json(request, MHD_HTTP_OK, &body);
+}
+
+void api_keys_create(struct api_request *request)
+{
+	static const char *const known[] = { "preshared", NULL };
+	json_t *document = api_request_document(request);
+	if (request->stage == API_REQUEST_REPLIED)
+		return;
+	struct problem problem;
+	problem_init(&problem);
+	json_t *preshared = json_object_get(document, "preshared");
+	if (document)
+		api_document_check_members(document, "", known, &problem);
+	if (preshared && !json_is_boolean(preshared))
+		problem_add(&problem, "/preshared", "wrong_type", "This is true or false.");
+	if (problem.code != PROBLEM_NONE)
+		api_reply_problem(request, &problem, NULL);
+	else
+		reply_keys(request, json_is_true(preshared));
+	problem_clear(&problem);
+	json_decref(document);
+}

@@ -1,0 +1,58 @@
+/* Peers, merged from the spec's JSON and the counters. */
+#include "api/peer_json.h"
+
+#include <stdlib.h>
+
+#include "api/clock.h"
+#include "api/tunnel_json.h"
+#include "service/service.h"
+
+const char *const api_peer_live_members[] = {
+	"last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "preshared_key_set", "applied", NULL,
+};
+
+bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *key, size_t *index)
+{
+	/* Public keys are no secret. */
+	for (*index = 0; *index < snapshot->spec.peer_count; (*index)++)
+		if (memcmp(&snapshot->spec.peers[*index].public_key, key, sizeof(*key)) == 0)
+			return true;
+	return false;
+}
+
+static void write_one(struct text *text, const struct snapshot *snapshot, json_t *peers, size_t index, const char *members)
+{
+	char *written = json_dumps(json_array_get(peers, index), JSON_COMPACT);
+	if (!written) {
+		text->failed = true;
+		return;
+	}
+	/* An object always: its closing brace gives way to the live members. */
+	text_put_n(text, written, strlen(written) - 1);
+	free(written);
+	api_tunnel_write_peer_live(text, api_tunnel_peer_counters(snapshot, index), api_clock_wall_ms());
+	if (members)
+		text_put(text, members);
+	text_put_char(text, '}');
+}
+
+void api_peer_write(struct text *text, const struct snapshot *snapshot, size_t index, const char *members)
+{
+	json_t *spec = spec_to_json(&snapshot->spec, false);
+	write_one(text, snapshot, json_object_get(spec, "peers"), index, members);
+	json_decref(spec);
+}
+
+void api_peer_write_all(struct text *text, const struct snapshot *snapshot)
+{
+	json_t *spec = spec_to_json(&snapshot->spec, false), *peers = json_object_get(spec, "peers");
+	text->failed |= !peers;
+	text_put_char(text, '[');
+	for (size_t i = 0; i < json_array_size(peers); i++) {
+		if (i > 0)
+			text_put_char(text, ',');
+		write_one(text, snapshot, peers, i, NULL);
+	}
+	text_put_char(text, ']');
+	json_decref(spec);
+}

@@ -1,0 +1,17 @@
+/* One peer of a tunnel as a resource: its part of the spec, without the preshared key, and its live numbers. */
+#ifndef WARREN_API_PEER_JSON_H
+#define WARREN_API_PEER_JSON_H
+
+#include "api/text.h"
+#include "service/snapshot.h"
+
+/* Members that only the server writes; NULL-terminated. */
+extern const char *const api_peer_live_members[];
+
+bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *key, size_t *index);
+/* `members` as in api_tunnel_write. */
+void api_peer_write(struct text *text, const struct snapshot *snapshot, size_t index, const char *members);
+/* All of them, with brackets. */
+void api_peer_write_all(struct text *text, const struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,51 @@
+/* /v1/tunnels/{id}/peers: peers as resources of their own. */
+#include "api/edit.h"
+#include "api/edit_request.h"
+#include "api/handlers.h"
+#include "api/peer_json.h"
+#include "api/reply.h"
+
+void api_peers_list(struct api_request *request)
+{
+	struct snapshot *snapshot = api_request_tunnel(request);
+	if (!snapshot)
+		return;
+	struct text body;
+	text_init(&body);
+	text_put(&body, "{\"peers\":");
+	api_peer_write_all(&body, snapshot);
+	text_put_char(&body, '}');
+	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
+	api_reply_etag(response, snapshot->revision);
+	snapshot_release(snapshot);
+	api_reply_send(request, MHD_HTTP_OK, response);
+}
+
+void api_peers_get(struct api_request *request)
+{
+	struct snapshot *snapshot = api_request_tunnel(request);
+	if (!snapshot)
+		return;
+	struct wireguard_key key;
+	size_t index;
+	if (!api_edit_key(request->parameters[1], &key) || !api_peer_find(snapshot, &key, &index)) {
+		snapshot_release(snapshot);
+		api_reply_failure(request, PROBLEM_NOT_FOUND, "The tunnel has no peer with this key (base64url without padding).");
+		return;
+	}
+	struct text body;
+	text_init(&body);
+	api_peer_write(&body, snapshot, index, NULL);
+	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
+	api_reply_etag(response, snapshot->revision);
+	snapshot_release(snapshot);
+	api_reply_send(request, MHD_HTTP_OK, response);
+}
+
+void api_peers_edit(struct api_request *request)
+{
+	bool has_document = request->route->edit != EDIT_PEER_DELETE;
+	json_t *document = has_document ? api_request_document(request) : NULL;
+	if (document || !has_document)
+		api_edit_request_send(request, document);
+}

@@ -1,0 +1,21 @@
+/* Replies: a body, the headers that every reply carries, and the queueing. One reply a request. */
+#ifndef WARREN_API_REPLY_H
+#define WARREN_API_REPLY_H
+
+#include "api/request.h"
+#include "api/text.h"
+
+/* A response with the text as its body, which is taken. NULL when out of memory; the functions below accept that. */
+struct MHD_Response *api_reply_create(struct api_request *request, const char *type, struct text *body);
+void api_reply_header(struct MHD_Response *response, const char *name, const char *value);
+void api_reply_etag(struct MHD_Response *response, uint64_t revision);
+/* Adds the common headers, queues and forgets the response. With NULL the connection is closed. */
+void api_reply_send(struct api_request *request, unsigned status, struct MHD_Response *response);
+
+void api_reply_json(struct api_request *request, unsigned status, struct text *body);   /* takes the text */
+void api_reply_empty(struct api_request *request, unsigned status);
+/* `members` as in api_problem_write. */
+void api_reply_problem(struct api_request *request, const struct problem *problem, const char *members);
+void api_reply_failure(struct api_request *request, enum problem_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,241 @@
+/* The life of a request under libmicrohttpd: it calls the handler once with the head, once for each piece of the body, once at the
+ * body's end, and once more after a suspended connection was resumed. */
+#include "api/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "api/check.h"
+#include "api/clock.h"
+#include "api/document.h"
+#include "api/reply.h"
+
+static struct api_connection *client_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	return info ? info->socket_context : NULL;
+}
+
+void *api_request_begin(void *context, const char *uri, struct MHD_Connection *connection)
+{
+	struct api *api = context;
+	struct api_request *request = calloc(1, sizeof(*request));
+	char *raw = strdup(uri);
+	if (!request || !raw) {
+		free(request);
+		free(raw);
+		return NULL;
+	}
+	request->api = api;
+	request->connection = connection;
+	request->client = client_of(connection);
+	request->raw = raw;
+	request->started_us = api_clock_us();
+	problem_init(&request->problem);
+	uint8_t random[8];
+	randombytes_buf(random, sizeof(random));
+	sodium_bin2hex(request->id, sizeof(request->id), random, sizeof(random));
+	atomic_fetch_add(&api->active, 1);
+	if (request->client)
+		api_connection_enter(api->connections, request->client, CONNECTION_HEAD, api_clock_ms());
+	return request;
+}
+
+void api_request_completed(void *context, struct MHD_Connection *connection, void **handle, enum MHD_RequestTerminationCode code)
+{
+	(void)connection;
+	(void)code;
+	struct api *api = context;
+	struct api_request *request = *handle;
+	if (!request)
+		return;
+	*handle = NULL;
+	if (request->client)
+		api_connection_enter(api->connections, request->client, CONNECTION_IDLE, api_clock_ms());
+	api_body_clear(&request->body, &api->body_bytes);
+	api_target_clear(&request->target);
+	problem_clear(&request->problem);
+	json_decref(request->warnings);
+	if (request->change)
+		change_free(request->change);
+	free(request->raw);
+	free(request);
+	atomic_fetch_sub(&api->active, 1);
+}
+
+/* The head is here. What is wrong with it is told after the body, so that the client is not cut off while it writes, unless the
+ * framing is in doubt, the client waits for our word (Expect), or there is too much to read. */
+static enum MHD_Result take_head(struct api_request *request, const char *method)
+{
+	request->method = method;
+	request->stage = API_REQUEST_BODY;
+	api_check(request);
+	bool is_large = request->body_expected > request->body_cap * BODY_DISCARD;
+	if (request->problem.code != PROBLEM_NONE && (request->must_close || is_large || request->headers[API_HEADER_EXPECT])) {
+		request->must_close = true;
+		api_reply_problem(request, &request->problem, NULL);
+		return request->result;
+	}
+	api_connection_enter(request->api->connections, request->client, CONNECTION_BODY, api_clock_ms());
+	return MHD_YES;
+}
+
+static enum MHD_Result take_body(struct api_request *request, const char *bytes, size_t *length)
+{
+	size_t count = *length;
+	*length = 0;
+	request->body_seen += count;
+	if (request->stage != API_REQUEST_BODY || request->body_seen > request->body_cap * BODY_DISCARD)
+		return MHD_NO;
+	bool is_wanted = request->problem.code == PROBLEM_NONE && request->kind != API_BODY_NONE;
+	if (!is_wanted)
+		return MHD_YES;
+	if (request->body_seen > request->body_cap) {
+		problem_set(&request->problem, PROBLEM_BODY_TOO_LARGE, "The body is larger than %llu bytes.", (unsigned long long)request->body_cap);
+		return MHD_YES;
+	}
+	switch ((enum body_error)api_body_append(&request->body, bytes, count, (size_t)request->body_expected, &request->api->body_bytes)) {
+	case BODY_OK: break;
+	case BODY_OUT_OF_MEMORY: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the body."); break;
+	case BODY_OVER_BUDGET: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Too many large bodies are on their way."); break;
+	}
+	return MHD_YES;
+}
+
+static void dispatch(struct api_request *request)
+{
+	if (request->problem.code != PROBLEM_NONE)
+		api_reply_problem(request, &request->problem, NULL);
+	else
+		request->route->handle(request);
+}
+
+static void resume(struct api_request *request)
+{
+	struct change *change = request->change;
+	request->change = NULL;
+	if (!change) {
+		api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping; whether the change was made is not known.");
+		return;
+	}
+	request->finish(request, change);
+	change_free(change);
+}
+
+enum MHD_Result api_request_handle(void *context, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
+                                   const char *upload, size_t *upload_size, void **handle)
+{
+	(void)context;
+	(void)connection;
+	(void)url;
+	(void)version;
+	struct api_request *request = *handle;
+	if (!request || !request->client)
+		return MHD_NO;
+	if (request->stage == API_REQUEST_HEAD)
+		return take_head(request, method);
+	if (*upload_size > 0)
+		return take_body(request, upload, upload_size);
+	switch (request->stage) {
+	case API_REQUEST_BODY: dispatch(request); break;
+	case API_REQUEST_WAITING: resume(request); break;
+	case API_REQUEST_HEAD:
+	case API_REQUEST_REPLIED: return MHD_NO;
+	}
+	return request->stage == API_REQUEST_REPLIED ? request->result : MHD_YES;
+}
+
+json_t *api_request_document(struct api_request *request)
+{
+	if (request->kind == API_BODY_NONE || (request->body.length == 0 && request->route->body & API_BODY_OPTIONAL))
+		return NULL;
+	struct problem problem;
+	problem_init(&problem);
+	json_t *document = api_document_parse(request->body.bytes, request->body.length, &problem);
+	api_body_clear(&request->body, &request->api->body_bytes);
+	if (document && !json_is_object(document)) {
+		json_decref(document);
+		document = NULL;
+		problem_add(&problem, "", "wrong_type", "The body must be a JSON object.");
+	}
+	if (!document)
+		api_reply_problem(request, &problem, NULL);
+	problem_clear(&problem);
+	return document;
+}
+
+bool api_request_flag(struct api_request *request, const char *name, bool *value)
+{
+	const char *written = api_target_parameter(&request->target, name);
+	if (!written)
+		return true;
+	*value = strcmp(written, "true") == 0;
+	if (*value || strcmp(written, "false") == 0)
+		return true;
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" is true or false.", name);
+	return false;
+}
+
+bool api_request_number(struct api_request *request, const char *name, uint64_t low, uint64_t high, uint64_t *value)
+{
+	const char *written = api_target_parameter(&request->target, name);
+	if (!written)
+		return true;
+	size_t length = strlen(written);
+	if (length > 0 && length <= 19 && strspn(written, "0123456789") == length) {
+		*value = strtoull(written, NULL, 10);
+		if (*value >= low && *value <= high)
+			return true;
+	}
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" is a number from %llu to %llu.", name, (unsigned long long)low,
+	                  (unsigned long long)high);
+	return false;
+}
+
+static bool split_label(const char *written, struct label *label)
+{
+	const char *equals = strchr(written, '=');
+	if (!equals || equals == written)
+		return false;
+	label->key = strndup(written, (size_t)(equals - written));
+	label->value = strdup(equals + 1);
+	return label->key && label->value;
+}
+
+void api_request_free_labels(struct label *labels, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(labels[i].key);
+		free(labels[i].value);
+	}
+	free(labels);
+}
+
+bool api_request_labels(struct api_request *request, struct label **labels, size_t *count)
+{
+	const struct api_target *target = &request->target;
+	*count = 0;
+	*labels = calloc(target->parameter_count + 1, sizeof(**labels));
+	bool good = *labels;
+	for (size_t i = 0; good && i < target->parameter_count; i++)
+		if (strcmp(target->parameters[i].name, "label") == 0)
+			good = split_label(target->parameters[i].value, &(*labels)[(*count)++]);
+	if (good)
+		return true;
+	api_request_free_labels(*labels, *count);
+	*labels = NULL;
+	*count = 0;
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"label\" is written label=KEY=VALUE.");
+	return false;
+}
+
+struct snapshot *api_request_tunnel(struct api_request *request)
+{
+	struct snapshot *snapshot = service_find(request->api->service, request->parameters[0]);
+	if (!snapshot)
+		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no tunnel \"%.63s\".", request->parameters[0]);
+	return snapshot;
+}

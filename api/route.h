@@ -1,0 +1,47 @@
+/* The table of what the API serves: the only place that says which method and path needs which scope, takes which body and query. */
+#ifndef WARREN_API_ROUTE_H
+#define WARREN_API_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "api/target.h"
+#include "api/text.h"
+
+struct api_request;
+
+/* What a route takes as its body; bits. */
+enum api_body_kind {
+	API_BODY_NONE = 0,
+	API_BODY_JSON = 1,
+	API_BODY_MERGE = 2,      /* application/merge-patch+json */
+	API_BODY_WGQUICK = 4,    /* text/plain */
+	API_BODY_OPTIONAL = 8,   /* no body is fine too */
+	API_BODY_LARGE = 16,     /* 64 MiB instead of 4 */
+};
+
+#define API_ROUTE_PARAMETERS_MAX 2
+#define API_ROUTE_NO_EDIT (-1)
+
+struct api_route {
+	const char *method;
+	const char *path;        /* "{…}" segments are parameters */
+	unsigned scope;          /* enum scope; none: no token is asked for */
+	unsigned body;
+	const char *query;       /* names of the parameters it knows, each between blanks: " dry_run wait " */
+	int edit;                /* enum edit_kind that a batch may do by this route, or API_ROUTE_NO_EDIT */
+	void (*handle)(struct api_request *request);
+};
+
+size_t api_route_count(void);
+const struct api_route *api_route_at(size_t index);
+size_t api_route_index(const struct api_route *route);
+
+/* The route of a method and target; HEAD finds GET. NULL with `is_known` set when the path has other methods. */
+const struct api_route *api_route_find(const char *method, const struct api_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX],
+                                       bool *is_known);
+/* The value of Allow for a target: "GET, HEAD, POST". */
+void api_route_allow(const struct api_target *target, struct text *text);
+bool api_route_knows_query(const struct api_route *route, const char *name);
+
+#endif

@@ -1,0 +1,467 @@
+/* The life of the API: sockets, one library daemon for each address and one for the unix socket, and the doorkeeper: a thread that
+ * accepts for all of them and watches over connections. The operator's socket has threads and limits of its own, so that no crowd on
+ * TCP locks the operator out.
+ * The library does not accept by itself: without descriptors, a thread of it that has no connection yet asks again at once for ever,
+ * and one that has some waits until one of its own ends, though descriptors may have come from elsewhere. */
+#include "api/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "api/api.h"
+#include "api/clock.h"
+#include "api/document.h"
+#include "api/event_stream.h"
+#include "api/listener.h"
+#include "api/request.h"
+#include "api/submission.h"
+#include "tunnel/log.h"
+
+#define LISTEN_DEFAULT "127.0.0.1:8470"
+#define BIND_PATIENCE_MS 5000
+#define THREADS 2u                       /* of each address */
+#define CONNECTION_MEMORY (32u << 10)    /* a header of 16 KiB with the library's own records */
+#define INACTIVITY_S 60u
+#define TICK_MS 500u
+#define PAUSE_MS 100u                    /* when there is no room for one more client */
+#define BEAT_MS 15000u
+#define DRAIN_MS 1500u
+#define FLUSH_MS 500u
+
+struct listener {
+	int descriptor;
+	struct api_address address;          /* of TCP */
+	struct MHD_Daemon *daemon;
+};
+
+struct api_listeners {
+	struct listener *list;               /* the TCP addresses, then the unix socket */
+	size_t count, bound;
+	char unix_path[108];
+	char addr_path[4200];
+	char *tls_cert, *tls_key;            /* contents */
+	pthread_t doorkeeper;
+	bool has_doorkeeper;
+	struct pollfd *polled;               /* the doorkeeper's: an eventfd that stops it, then the list's sockets */
+};
+
+static char *read_file(const char *path, char failure[512])
+{
+	FILE *file = fopen(path, "re");
+	char *content = calloc(1, 1 << 20);
+	size_t length = file && content ? fread(content, 1, (1 << 20) - 1, file) : 0;
+	if (file)
+		fclose(file);
+	if (length > 0)
+		return content;
+	snprintf(failure, 512, "%.400s cannot be read", path);
+	free(content);
+	return NULL;
+}
+
+static bool read_tls(struct api *api, const struct api_options *options, char failure[512])
+{
+	if (!options->tls_cert && !options->tls_key)
+		return true;
+	if (!options->tls_cert || !options->tls_key) {
+		snprintf(failure, 512, "--tls-cert and --tls-key go together");
+		return false;
+	}
+	if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+		snprintf(failure, 512, "this libmicrohttpd was built without TLS");
+		return false;
+	}
+	api->tls = true;
+	api->listeners->tls_cert = read_file(options->tls_cert, failure);
+	api->listeners->tls_key = api->listeners->tls_cert ? read_file(options->tls_key, failure) : NULL;
+	return api->listeners->tls_key != NULL;
+}
+
+static bool add_name(struct api *api, const char *name)
+{
+	char **names = realloc(api->hosts.names, (api->hosts.name_count + 1) * sizeof(*names));
+	if (!names)
+		return false;
+	api->hosts.names = names;
+	names[api->hosts.name_count] = strdup(name);
+	return names[api->hosts.name_count++] != NULL;
+}
+
+/* What may be opened to whom (CONTRACT.md, "The program"). */
+static bool is_allowed(const struct api_options *options, const struct api_address *address, const char *written, char failure[512])
+{
+	if (api_listener_is_loopback(address))
+		return true;
+	if (options->no_auth)
+		snprintf(failure, 512, "--no-auth works on loopback addresses alone, and %.100s is none", written);
+	else if (!options->allow_remote)
+		snprintf(failure, 512, "%.100s can be reached from outside: give --allow-remote, --tls-cert and --tls-key", written);
+	else if (!options->tls_cert)
+		snprintf(failure, 512, "%.100s can be reached from outside: give --tls-cert and --tls-key", written);
+	else
+		return true;
+	return false;
+}
+
+static bool check_address(const struct api_options *options, const char *written, char failure[512])
+{
+	struct api_address address;
+	char host[256];
+	if (api_listener_parse(written, &address, host))
+		return is_allowed(options, &address, written, failure);
+	snprintf(failure, 512, "--listen %.200s is no HOST:PORT", written);
+	return false;
+}
+
+static bool unix_path(const struct api_options *options, char path[108], char failure[512])
+{
+	int length = options->unix_socket[0] ? snprintf(path, 108, "%s", options->unix_socket) : snprintf(path, 108, "%.4000s/api.sock", options->state_dir);
+	if (length >= 0 && length < 108)
+		return true;
+	path[0] = '\0';
+	snprintf(failure, 512, "the path of the unix socket is too long; give a shorter one by --unix-socket");
+	return false;
+}
+
+bool api_check_options(const struct api_options *options, char failure[512])
+{
+	char path[108];
+	for (size_t i = 0; i < options->listen_count; i++)
+		if (!check_address(options, options->listen[i], failure))
+			return false;
+	return unix_path(options, path, failure);
+}
+
+static bool bind_tcp(struct api *api, const char *written, char failure[512])
+{
+	struct api_listeners *all = api->listeners;
+	struct listener *listener = &all->list[all->bound];
+	char host[256];
+	if (!api_listener_parse(written, &listener->address, host))
+		return false;
+	listener->descriptor = api_listener_open(&listener->address, BIND_PATIENCE_MS);
+	if (listener->descriptor < 0) {
+		snprintf(failure, 512, "%.200s: %s%s", written, strerror(errno),
+		         errno == EADDRINUSE ? "; end what listens there, or give another --listen HOST:PORT (port 0: the system's choice)" : "");
+		return false;
+	}
+	all->bound++;
+	service_protect(api->service, (const struct sockaddr *)&listener->address.any);
+	/* A literal needs no entry: Host is compared with the address that was reached. */
+	struct in6_addr literal;
+	bool is_name = inet_pton(AF_INET, host, &literal) != 1 && inet_pton(AF_INET6, host, &literal) != 1;
+	return !is_name || add_name(api, host);
+}
+
+static bool bind_unix(struct api *api, const struct api_options *options, char failure[512])
+{
+	struct api_listeners *all = api->listeners;
+	struct listener *listener = &all->list[all->bound];
+	if (!unix_path(options, all->unix_path, failure))
+		return false;
+	listener->descriptor = api_listener_open_unix(all->unix_path);
+	if (listener->descriptor < 0) {
+		snprintf(failure, 512, "%s: %s", all->unix_path, strerror(errno));
+		all->unix_path[0] = '\0';
+		return false;
+	}
+	all->bound++;
+	service_protect_path(api->service, all->unix_path);
+	return true;
+}
+
+static bool bind_all(struct api *api, const struct api_options *options, char failure[512])
+{
+	struct api_listeners *all = api->listeners;
+	size_t count = options->listen_count > 0 ? options->listen_count : 1;
+	all->list = calloc(count + 1, sizeof(*all->list));
+	if (!all->list) {
+		snprintf(failure, 512, "out of memory");
+		return false;
+	}
+	all->count = count + 1;
+	for (size_t i = 0; i < count; i++)
+		if (!bind_tcp(api, options->listen_count > 0 ? options->listen[i] : LISTEN_DEFAULT, failure))
+			return false;
+	for (size_t i = 0; i < options->allowed_host_count; i++)
+		if (!add_name(api, options->allowed_host[i]))
+			return false;
+	return bind_unix(api, options, failure);
+}
+
+static struct api *create_parts(struct service *service)
+{
+	struct api *api = calloc(1, sizeof(*api));
+	if (!api)
+		return NULL;
+	api->service = service;
+	api->listeners = calloc(1, sizeof(*api->listeners));
+	api->connections = api_connections_create();
+	api->measure = api_measure_create();
+	api->process = api_process_create();
+	api->submissions = api_submissions_create();
+	api->streams = api_streams_create(service_events(service));
+	if (api->listeners && api->connections && api->measure && api->process && api->submissions && api->streams)
+		return api;
+	api_free(api);
+	return NULL;
+}
+
+struct api *api_create(const struct api_options *options, struct service *service, char failure[512])
+{
+	snprintf(failure, 512, "out of memory");
+	if (sodium_init() < 0)
+		return NULL;
+	api_document_wipe_freed();
+	struct api *api = create_parts(service);
+	if (!api)
+		return NULL;
+	api->no_auth = options->no_auth;
+	snprintf(api->listeners->addr_path, sizeof(api->listeners->addr_path), "%s/api.addr", options->state_dir);
+	bool good = read_tls(api, options, failure) && bind_all(api, options, failure);
+	if (good)
+		api->auth = api_auth_create(service, options->state_dir, failure);
+	if (good && api->auth)
+		return api;
+	api_free(api);
+	return NULL;
+}
+
+static void log_library(void *context, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+static void log_library(void *context, const char *format, va_list arguments)
+{
+	(void)context;
+	char line[256];
+	vsnprintf(line, sizeof(line), format, arguments);
+	line[strcspn(line, "\r\n")] = '\0';
+	log_line(LOG_DEBUG, NULL, "libmicrohttpd: %s", line);
+}
+
+static void notify(void *context, struct MHD_Connection *connection, void **client, enum MHD_ConnectionNotificationCode code)
+{
+	const struct api *api = context;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		*client = info ? api_connection_take_up(api->connections, info->connect_fd) : NULL;
+	} else if (*client) {
+		api_connection_close(api->connections, *client);
+		*client = NULL;
+	}
+}
+
+static struct MHD_Daemon *start_daemon(struct api *api, bool with_tls)
+{
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (with_tls ? (unsigned)MHD_USE_TLS : 0u);
+	/* The limits are counted in connection.c, so that some are left for health checks; the library's own must never be reached. */
+	intptr_t limit = (intptr_t)THREADS * 4 * (CONNECTIONS_MAX + CONNECTIONS_RESERVE);
+	struct MHD_OptionItem options[] = {
+		{ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_library, NULL },
+		{ MHD_OPTION_THREAD_POOL_SIZE, THREADS, NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, limit, NULL },
+		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, INACTIVITY_S, NULL },
+		{ MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)api_request_begin, api },
+		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)api_request_completed, api },
+		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)notify, api },
+		{ with_tls ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, api->listeners->tls_cert },
+		{ with_tls ? MHD_OPTION_HTTPS_MEM_KEY : MHD_OPTION_END, 0, api->listeners->tls_key },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+	return MHD_start_daemon(flags, 0, NULL, NULL, api_request_handle, api, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+}
+
+/* Takes one client in. False when the system has no room for it. */
+static bool accept_client(struct api *api, const struct listener *listener)
+{
+	struct api_address from = { .length = sizeof(from.any) };
+	struct sockaddr *address = (struct sockaddr *)&from.any;
+	int descriptor = accept4(listener->descriptor, address, &from.length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (descriptor < 0)
+		return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+	struct api_connection *connection =
+		api_connections_admit(api->connections, address) ? api_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
+	if (!connection)
+		close(descriptor);
+	else if (MHD_add_connection(listener->daemon, descriptor, address, from.length) != MHD_YES)
+		api_connection_close(api->connections, connection);   /* the library closed the descriptor */
+	return true;
+}
+
+static bool accept_clients(struct api *api)
+{
+	const struct api_listeners *all = api->listeners;
+	bool has_room = true;
+	for (size_t i = 0; i < all->bound; i++)
+		if (all->polled[1 + i].revents)
+			has_room = accept_client(api, &all->list[i]) && has_room;
+	return has_room;
+}
+
+static void *run_doorkeeper(void *context)
+{
+	struct api *api = context;
+	struct api_listeners *all = api->listeners;
+	uint64_t now = api_clock_ms(), next_tick = now + TICK_MS, next_beat = now + BEAT_MS;
+	bool has_room = true;
+	while (!all->polled[0].revents) {
+		/* Sockets that cannot be served are not looked at for a while: they would be ready all the time. */
+		if (poll(all->polled, has_room ? 1 + all->bound : 1, has_room ? (int)(next_tick - now) : (int)PAUSE_MS) > 0 && has_room)
+			has_room = accept_clients(api);
+		else
+			has_room = true;
+		now = api_clock_ms();
+		if (now >= next_tick) {
+			api_connections_expire(api->connections, now);
+			next_tick = now + TICK_MS;
+		}
+		if (now >= next_beat) {
+			api_streams_beat(api->streams);
+			next_beat = now + BEAT_MS;
+		}
+	}
+	return NULL;
+}
+
+static bool start_doorkeeper(struct api *api, char failure[512])
+{
+	struct api_listeners *all = api->listeners;
+	all->polled = calloc(1 + all->bound, sizeof(*all->polled));
+	int stop = all->polled ? eventfd(0, EFD_CLOEXEC) : -1;
+	if (stop >= 0) {
+		all->polled[0] = (struct pollfd) { .fd = stop, .events = POLLIN };
+		for (size_t i = 0; i < all->bound; i++)
+			all->polled[1 + i] = (struct pollfd) { .fd = all->list[i].descriptor, .events = POLLIN };
+		all->has_doorkeeper = pthread_create(&all->doorkeeper, NULL, run_doorkeeper, api) == 0;
+		if (!all->has_doorkeeper)
+			close(stop);
+	}
+	if (!all->has_doorkeeper)
+		snprintf(failure, 512, "the API's doorkeeper cannot be started");
+	return all->has_doorkeeper;
+}
+
+/* Written aside and renamed: whoever waits for the file never reads half of it. */
+static bool write_addr(const struct api_listeners *all)
+{
+	char aside[4208], address[64];
+	snprintf(aside, sizeof(aside), "%s.new", all->addr_path);
+	api_listener_format(&all->list[0].address, address);
+	int descriptor = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (descriptor < 0)
+		return false;
+	bool written = dprintf(descriptor, "%s\n", address) > 0;
+	close(descriptor);
+	return written && rename(aside, all->addr_path) == 0;
+}
+
+static bool start_all(struct api *api, char failure[512])
+{
+	struct api_listeners *all = api->listeners;
+	for (size_t i = 0; i < all->bound; i++) {
+		bool is_unix = i + 1 == all->count;
+		all->list[i].daemon = start_daemon(api, api->tls && !is_unix);
+		if (!all->list[i].daemon) {
+			snprintf(failure, 512, "the API cannot be started%s", api->tls ? "; are the certificate and the key good PEM files?" : "");
+			return false;
+		}
+	}
+	return start_doorkeeper(api, failure);
+}
+
+bool api_serve(struct api *api, char failure[512])
+{
+	/* Signals are the main thread's, but for the sandbox's. */
+	sigset_t all_signals, before;
+	sigfillset(&all_signals);
+	sigdelset(&all_signals, SIGSYS);
+	pthread_sigmask(SIG_SETMASK, &all_signals, &before);
+	bool started = start_all(api, failure);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!started)
+		return false;
+	if (!write_addr(api->listeners)) {
+		snprintf(failure, 512, "%.400s: %s", api->listeners->addr_path, strerror(errno));
+		return false;
+	}
+	char address[64];
+	api_listener_format(&api->listeners->list[0].address, address);
+	log_line(LOG_INFO, NULL, "the API answers on %s://%s and %s", api->tls ? "https" : "http", address, api->listeners->unix_path);
+	return true;
+}
+
+static void stop_doorkeeper(struct api_listeners *all)
+{
+	if (!all->has_doorkeeper)
+		return;
+	eventfd_write(all->polled[0].fd, 1);
+	pthread_join(all->doorkeeper, NULL);
+	close(all->polled[0].fd);
+	all->has_doorkeeper = false;
+}
+
+void api_quiesce(struct api *api)
+{
+	struct api_listeners *all = api->listeners;
+	if (!all || atomic_exchange(&api->quiescing, true))
+		return;
+	stop_doorkeeper(all);
+	api_streams_end(api->streams);
+	api_submissions_drain(api->submissions, DRAIN_MS);
+	/* What was answered goes out before the connections are cut. */
+	for (unsigned waited = 0; atomic_load(&api->active) > 0 && waited < FLUSH_MS; waited += 5)
+		nanosleep(&(struct timespec) { .tv_nsec = 5000000 }, NULL);
+	for (size_t i = 0; i < all->bound; i++) {
+		if (all->list[i].daemon)
+			MHD_stop_daemon(all->list[i].daemon);
+		all->list[i].daemon = NULL;
+		close(all->list[i].descriptor);
+	}
+	all->bound = 0;
+	if (all->unix_path[0])
+		unlink(all->unix_path);
+	unlink(all->addr_path);
+}
+
+static void free_listeners(struct api_listeners *all)
+{
+	if (!all)
+		return;
+	if (all->tls_key)
+		sodium_memzero(all->tls_key, strlen(all->tls_key));
+	free(all->tls_key);
+	free(all->tls_cert);
+	free(all->polled);
+	free(all->list);
+	free(all);
+}
+
+void api_free(struct api *api)
+{
+	if (!api)
+		return;
+	api_quiesce(api);
+	for (size_t i = 0; i < api->hosts.name_count; i++)
+		free(api->hosts.names[i]);
+	free(api->hosts.names);
+	api_auth_free(api->auth);
+	api_connections_free(api->connections);
+	api_measure_free(api->measure);
+	api_process_free(api->process);
+	api_submissions_free(api->submissions);
+	api_streams_free(api->streams);
+	free_listeners(api->listeners);
+	free(api);
+}

@@ -1,0 +1,223 @@
+/* The text writer. It is the hot part of lists, statistics and metrics: ten thousand tunnels are some ten megabytes of text. */
+#include "api/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#define TEXT_START 512
+
+void text_init(struct text *text)
+{
+	*text = (struct text) { 0 };
+}
+
+void text_clear(struct text *text)
+{
+	free(text->bytes);
+	text_init(text);
+}
+
+char *text_reserve(struct text *text, size_t more)
+{
+	if (text->failed)
+		return NULL;
+	if (more <= text->capacity - text->length && text->bytes)
+		return text->bytes + text->length;
+	size_t capacity = text->capacity ? text->capacity : TEXT_START;
+	while (capacity - text->length < more) {
+		if (capacity > SIZE_MAX / 2) {
+			text->failed = true;
+			return NULL;
+		}
+		capacity *= 2;
+	}
+	char *bytes = realloc(text->bytes, capacity);
+	if (!bytes) {
+		text->failed = true;
+		return NULL;
+	}
+	text->bytes = bytes;
+	text->capacity = capacity;
+	return bytes + text->length;
+}
+
+void text_put_n(struct text *text, const char *bytes, size_t length)
+{
+	char *room = text_reserve(text, length);
+	if (!room || length == 0)
+		return;
+	memcpy(room, bytes, length);
+	text->length += length;
+}
+
+void text_put_char(struct text *text, char c)
+{
+	text_put_n(text, &c, 1);
+}
+
+size_t text_format_u64(char out[TEXT_U64_MAX], uint64_t value)
+{
+	char digits[TEXT_U64_MAX];
+	size_t at = sizeof(digits);
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value > 0);
+	memcpy(out, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
+}
+
+void text_put_u64(struct text *text, uint64_t value)
+{
+	char *room = text_reserve(text, TEXT_U64_MAX);
+	if (room)
+		text->length += text_format_u64(room, value);
+}
+
+void text_put_milli(struct text *text, uint64_t thousandths)
+{
+	text_put_u64(text, thousandths / 1000);
+	unsigned rest = (unsigned)(thousandths % 1000);
+	if (rest == 0)
+		return;
+	char digits[4] = { '.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10) };
+	size_t length = digits[3] != '0' ? 4 : digits[2] != '0' ? 3 : 2;
+	text_put_n(text, digits, length);
+}
+
+void text_put_double(struct text *text, double value)
+{
+	text_printf(text, "%.9g", value);
+}
+
+void text_printf(struct text *text, const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	va_list again;
+	va_copy(again, arguments);
+	int length = vsnprintf(NULL, 0, format, arguments);
+	char *room = length < 0 ? NULL : text_reserve(text, (size_t)length + 1);
+	if (room) {
+		vsnprintf(room, (size_t)length + 1, format, again);
+		text->length += (size_t)length;
+	}
+	va_end(again);
+	va_end(arguments);
+}
+
+/* The length of the UTF-8 sequence at `s`, or 0 when it is none: overlong forms, surrogates and values over U+10FFFF are none
+ * (RFC 3629, 4). The terminating NUL is no continuation byte, so nothing is read past it. */
+static size_t utf8_length(const unsigned char *s)
+{
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		return (s[1] & 0xc0) == 0x80 ? 2 : 0;
+	if ((s[0] & 0xf0) == 0xe0) {
+		unsigned char low = s[0] == 0xe0 ? 0xa0 : 0x80, high = s[0] == 0xed ? 0x9f : 0xbf;
+		return s[1] >= low && s[1] <= high && (s[2] & 0xc0) == 0x80 ? 3 : 0;
+	}
+	if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+		unsigned char low = s[0] == 0xf0 ? 0x90 : 0x80, high = s[0] == 0xf4 ? 0x8f : 0xbf;
+		return s[1] >= low && s[1] <= high && (s[2] & 0xc0) == 0x80 && (s[3] & 0xc0) == 0x80 ? 4 : 0;
+	}
+	return 0;
+}
+
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void put_json_escape(struct text *text, unsigned char c)
+{
+	switch (c) {
+	case '"': text_put(text, "\\\""); return;
+	case '\\': text_put(text, "\\\\"); return;
+	case '\n': text_put(text, "\\n"); return;
+	case '\r': text_put(text, "\\r"); return;
+	case '\t': text_put(text, "\\t"); return;
+	default: text_printf(text, "\\u%04x", c); return;
+	}
+}
+
+void text_put_json(struct text *text, const char *string)
+{
+	if (!string) {
+		text_put(text, "null");
+		return;
+	}
+	text_put_char(text, '"');
+	const unsigned char *s = (const unsigned char *)string;
+	while (*s) {
+		const unsigned char *run = s;
+		while (is_plain(*s))
+			s++;
+		text_put_n(text, (const char *)run, (size_t)(s - run));
+		if (!*s)
+			break;
+		size_t length = utf8_length(s);
+		if (length > 0)
+			text_put_n(text, (const char *)s, length);
+		else if (*s < 0x80)
+			put_json_escape(text, *s);
+		else
+			text_put(text, "\xef\xbf\xbd");
+		s += length > 0 ? length : 1;
+	}
+	text_put_char(text, '"');
+}
+
+void text_put_json_time(struct text *text, int64_t milliseconds)
+{
+	if (milliseconds <= 0) {
+		text_put(text, "null");
+		return;
+	}
+	time_t seconds = (time_t)(milliseconds / 1000);
+	struct tm at;
+	char written[40];
+	gmtime_r(&seconds, &at);
+	size_t length = strftime(written, sizeof(written), "\"%Y-%m-%dT%H:%M:%S", &at);
+	text_put_n(text, written, length);
+	unsigned rest = (unsigned)(milliseconds % 1000);
+	char fraction[6] = { '.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10), 'Z', '"' };
+	text_put_n(text, fraction, sizeof(fraction));
+}
+
+void text_put_json_bool(struct text *text, bool value)
+{
+	text_put(text, value ? "true" : "false");
+}
+
+void text_put_label(struct text *text, const char *value)
+{
+	for (const char *c = value; *c; c++) {
+		if (*c == '\n')
+			text_put(text, "\\n");
+		else if (*c == '"' || *c == '\\')
+			text_put_n(text, (char[]) { '\\', *c }, 2);
+		else
+			text_put_char(text, *c);
+	}
+}
+
+void text_put_family(struct text *text, const char *name, const char *type, const char *help)
+{
+	const char *const parts[] = { "# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n" };
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		text_put(text, parts[i]);
+}
+
+void text_put_base64(struct text *text, const uint8_t *bytes, size_t length)
+{
+	size_t room = sodium_base64_encoded_len(length, sodium_base64_VARIANT_ORIGINAL);
+	char *out = text_reserve(text, room);
+	if (!out)
+		return;
+	sodium_bin2base64(out, room, bytes, length, sodium_base64_VARIANT_ORIGINAL);
+	text->length += room - 1;
+}

@@ -1,0 +1,77 @@
+/* /v1/tokens: bearer tokens with scopes. The service stores their hashes; a token itself is shown once. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/document.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+
+static void reply_document(struct api_request *request, unsigned status, json_t *document)
+{
+	char *written = document ? json_dumps(document, JSON_COMPACT) : NULL;
+	struct text body = { .bytes = written, .length = written ? strlen(written) : 0, .failed = !written };
+	json_decref(document);
+	api_reply_json(request, status, &body);
+}
+
+void api_tokens_list(struct api_request *request)
+{
+	json_t *list = service_token_list(request->api->service);
+	if (json_is_array(list))
+		list = json_pack("{s:o}", "tokens", list);
+	reply_document(request, MHD_HTTP_OK, list);
+}
+
+static unsigned read_scopes(json_t *scopes, struct problem *problem)
+{
+	unsigned mask = 0;
+	size_t index;
+	json_t *scope;
+	if (!json_is_array(scopes) || json_array_size(scopes) == 0)
+		problem_add(problem, "/scopes", scopes ? "wrong_type" : "required", "This is a list of metrics, read, write or admin.");
+	json_array_foreach(scopes, index, scope) {
+		unsigned one = json_is_string(scope) ? scope_parse(json_string_value(scope)) : 0;
+		mask |= one;
+		if (one == 0) {
+			char pointer[40];
+			snprintf(pointer, sizeof(pointer), "/scopes/%zu", index);
+			problem_add(problem, pointer, "unknown_scope", "A scope is metrics, read, write or admin.");
+		}
+	}
+	return mask;
+}
+
+void api_tokens_create(struct api_request *request)
+{
+	static const char *const known[] = { "name", "scopes", NULL };
+	json_t *document = api_request_document(request), *created = NULL;
+	if (!document)
+		return;
+	struct problem problem;
+	problem_init(&problem);
+	api_document_check_members(document, "", known, &problem);
+	json_t *name = json_object_get(document, "name");
+	if (name && (!json_is_string(name) || json_string_length(name) > 128))
+		problem_add(&problem, "/name", "wrong_type", "A name is a string of at most 128 bytes.");
+	unsigned scopes = read_scopes(json_object_get(document, "scopes"), &problem);
+	if (problem.code == PROBLEM_NONE)
+		created = service_token_create(request->api->service, json_is_string(name) ? json_string_value(name) : "", scopes, &problem);
+	json_decref(document);
+	request->is_secret = true;
+	if (problem.code != PROBLEM_NONE)
+		api_reply_problem(request, &problem, NULL);
+	else
+		reply_document(request, MHD_HTTP_CREATED, created);
+	problem_clear(&problem);
+}
+
+void api_tokens_delete(struct api_request *request)
+{
+	struct problem problem;
+	problem_init(&problem);
+	if (service_token_delete(request->api->service, request->parameters[0], &problem))
+		api_reply_empty(request, MHD_HTTP_NO_CONTENT);
+	else
+		api_reply_problem(request, &problem, NULL);
+	problem_clear(&problem);
+}
