@@ -1,0 +1,148 @@
+/* warrend: reads the options, starts the control process, and is a worker when its own control process started it as one. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/server.h"
+#include "daemon/confine.h"
+#include "daemon/notify.h"
+#include "daemon/options.h"
+#include "service/service.h"
+#include "tunnel/worker.h"
+
+#define EXIT_USAGE 2
+#define WORKER_CHANNEL 3
+#define WORKER_COUNTERS 4
+
+static struct service *running;   /* for the signal handler alone */
+
+static void on_signal(int number)
+{
+	(void)number;
+	service_stop(running);
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* `warrend worker …` is not for people: the supervisor writes these arguments (service/worker_process.c). */
+static int run_worker(int count, char **arguments)
+{
+	struct worker_options options = { 0 };
+	enum log_level level = LOG_INFO;
+	bool json = false;
+	for (int i = 2; i < count; i++) {
+		const char *value = i + 1 < count ? arguments[i + 1] : "";
+		if (strcmp(arguments[i], "--gso") == 0)
+			options.gso = true;
+		else if (strcmp(arguments[i], "--require-lock") == 0)
+			options.require_lock = true;
+		else if (strcmp(arguments[i], "--index") == 0)
+			options.index = (unsigned)strtoul(value, NULL, 10);
+		else if (strcmp(arguments[i], "--control-pid") == 0)
+			options.control_pid = (int)strtol(value, NULL, 10);
+		else if (strcmp(arguments[i], "--memory-budget") == 0)
+			options.memory_budget = strtoull(value, NULL, 10);
+		else if (strcmp(arguments[i], "--log-level") == 0)
+			log_level_parse(value, &level);
+		else if (strcmp(arguments[i], "--log-format") == 0)
+			json = strcmp(value, "json") == 0;
+	}
+	char who[32];
+	snprintf(who, sizeof who, "worker %u", options.index);
+	log_start(level, json, who);
+	return worker_main(WORKER_CHANNEL, WORKER_COUNTERS, &options);
+}
+
+static int fail(const char *failure, int code)
+{
+	fprintf(stderr, "warrend: %s\n", failure);
+	return code;
+}
+
+static void watch_signals(struct service *service)
+{
+	running = service;
+	struct sigaction action = { .sa_handler = on_signal };
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+static void confine(void *options)
+{
+	confine_control(options);
+}
+
+static int run(struct options *options)
+{
+	char failure[512] = "";
+	if (!api_check_options(&options->api, failure))
+		return fail(failure, EXIT_USAGE);
+	struct service_options service_options = options->service;
+	service_options.announce_ready = notify_ready;
+	service_options.announce_alive = notify_alive;
+	service_options.confine = confine;
+	service_options.confine_owner = options;
+	struct service *service = service_create(&service_options, failure);
+	if (service == NULL)
+		return fail(failure, EXIT_FAILURE);
+	watch_signals(service);
+	struct api *api = api_create(&options->api, service, failure);
+	int code = EXIT_SUCCESS;
+	if (api != NULL && api_serve(api, failure)) {
+		service_run(service);
+		notify_stopping();
+	} else {
+		code = fail(failure, EXIT_FAILURE);
+	}
+	if (api != NULL)
+		api_quiesce(api);
+	/* Before the service: it reads its events and snapshots. */
+	api_free(api);
+	/* From here on a second signal has nothing to stop. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	service_free(service);
+	return code;
+}
+
+int main(int count, char **arguments)
+{
+	if (count > 1 && strcmp(arguments[1], "worker") == 0)
+		return run_worker(count, arguments);
+	struct options options;
+	/* Whatever file is made, it is private. */
+	umask(077);
+	char failure[512] = "";
+	struct rlimit no_core = { 0, 0 };
+	setrlimit(RLIMIT_CORE, &no_core);
+	prctl(PR_SET_DUMPABLE, 0);
+	raise_descriptor_limit();
+	int code = EXIT_SUCCESS;
+	if (!options_read(&options, count, arguments, failure)) {
+		code = fail(failure, EXIT_USAGE);
+	} else if (options.help) {
+		fputs(options_help, stdout);
+	} else if (options.version) {
+		puts("warrend " WARREN_VERSION);
+	} else {
+		log_start(options.log_level, options.log_json, "control");
+		code = run(&options);
+	}
+	options_clear(&options);
+	return code;
+}

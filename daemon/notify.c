@@ -1,0 +1,68 @@
+#include "daemon/notify.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static void notify(const char *text, int flags)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t length = path == NULL ? 0 : strlen(path);
+	if (length < 2 || length >= sizeof(address.sun_path))
+		return;
+	memcpy(address.sun_path, path, length);
+	/* "@" stands for the abstract name space. */
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+	int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return;
+	/* A manager that does not listen is not ours to worry about. */
+	(void)sendto(descriptor, text, strlen(text), MSG_NOSIGNAL | flags, (struct sockaddr *)&address,
+	             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	close(descriptor);
+}
+
+void notify_ready(void)
+{
+	notify("READY=1", 0);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Microseconds; 0 when there is no watchdog, or it is another process's. */
+static uint64_t watchdog_time(void)
+{
+	const char *limit = getenv("WATCHDOG_USEC"), *owner = getenv("WATCHDOG_PID");
+	if (limit == NULL || (owner != NULL && strtol(owner, NULL, 10) != getpid()))
+		return 0;
+	return strtoull(limit, NULL, 10);
+}
+
+void notify_alive(void)
+{
+	static uint64_t told_at;
+	uint64_t limit = watchdog_time(), now = now_us();
+	/* sd_watchdog_enabled(3) recommends half of the time; a late turn of the loop is in it. */
+	if (limit == 0 || now - told_at < limit / 3)
+		return;
+	told_at = now;
+	/* The loop waits for nobody who does not read. */
+	notify("WATCHDOG=1", MSG_DONTWAIT);
+}
+
+void notify_stopping(void)
+{
+	notify("STOPPING=1", 0);
+}

@@ -1,0 +1,26 @@
+/* The options of `warrend`: command line beats environment beats configuration file (CONTRACT: the program). */
+#ifndef WARREN_DAEMON_OPTIONS_H
+#define WARREN_DAEMON_OPTIONS_H
+
+#include "api/server.h"
+#include "service/service.h"
+#include "tunnel/log.h"
+
+struct options {
+	struct service_options service;
+	struct api_options api;
+	enum log_level log_level;
+	bool log_json;
+	bool help, version;
+	/* What the pointers above point into. */
+	char **listen, **allowed_host, **allow_socket;
+	size_t listen_count, allowed_host_count, allow_socket_count;
+	char *tls_cert, *tls_key;
+};
+
+/* True, or false with one line for the user: what is wrong, where, and what to do. */
+bool options_read(struct options *options, int count, char **arguments, char failure[512]);
+void options_clear(struct options *options);
+extern const char options_help[];
+
+#endif
