@@ -1,0 +1,588 @@
+#include "fake_service.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#define TUNNELS_MAX 20000
+
+/* Freed with the last reference to the snapshot, as the real service's slots are. */
+struct numbers {
+	struct counters_tunnel tunnel;
+	struct counters_peer peers[];
+};
+
+struct fake_tunnel {
+	struct snapshot *snapshot;
+	struct numbers *numbers;
+};
+
+struct waiting {
+	struct waiting *next;
+	struct change *change;
+};
+
+struct service {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t thread;
+	struct events *events;
+	struct fake_tunnel *tunnels;
+	size_t count;
+	struct waiting *first;
+	size_t waiting;
+	uint64_t revision;
+	bool held, is_stopping, ready;
+};
+
+/* Snapshots. */
+
+struct snapshot *snapshot_reference(struct snapshot *snapshot)
+{
+	atomic_fetch_add(&snapshot->references, 1);
+	return snapshot;
+}
+
+void snapshot_release(struct snapshot *snapshot)
+{
+	if (atomic_fetch_sub(&snapshot->references, 1) != 1)
+		return;
+	for (size_t i = 0; i < snapshot->label_count; i++) {
+		free(snapshot->labels[i].key);
+		free(snapshot->labels[i].value);
+	}
+	free(snapshot->labels);
+	for (size_t i = 0; i < snapshot->listen_count; i++)
+		free(snapshot->listen[i]);
+	free(snapshot->listen);
+	free(snapshot->labels_json);
+	free(snapshot->spec_json);
+	free(snapshot->peer_counters);
+	free((void *)(uintptr_t)snapshot->counters);
+	spec_clear(&snapshot->spec);
+	free(snapshot);
+}
+
+void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status)
+{
+	*status = (struct snapshot_status) { .since = 1700000000123, .observed_generation = snapshot->generation };
+	if (snapshot->counters) {
+		status->state = (enum tunnel_state)counter_read(&snapshot->counters->state);
+		status->started_at = (int64_t)counter_read(&snapshot->counters->started_at);
+	}
+}
+
+bool snapshot_has_label(const struct snapshot *snapshot, const char *key, const char *value)
+{
+	for (size_t i = 0; i < snapshot->label_count; i++)
+		if (strcmp(snapshot->labels[i].key, key) == 0 && strcmp(snapshot->labels[i].value, value) == 0)
+			return true;
+	return false;
+}
+
+/* Documents. */
+
+static json_t *peer_json(const struct spec_peer *peer)
+{
+	char key[64];
+	sodium_bin2base64(key, sizeof(key), peer->public_key.bytes, 32, sodium_base64_VARIANT_ORIGINAL);
+	return json_pack("{s:s, s:[], s:i, s:b}", "public_key", key, "allowed_ips", "persistent_keepalive", peer->persistent_keepalive,
+	                 "preshared_key_set", peer->has_preshared_key);
+}
+
+json_t *spec_to_json(const struct spec *spec, bool secrets)
+{
+	json_t *peers = json_array(), *interface = json_pack("{s:[s]}", "addresses", "10.2.0.2/32");
+	for (size_t i = 0; i < spec->peer_count; i++)
+		json_array_append_new(peers, peer_json(&spec->peers[i]));
+	if (secrets)
+		json_object_set_new(interface, "private_key", json_string(FAKE_PRIVATE_KEY));
+	return json_pack("{s:b, s:o, s:o}", "enabled", spec->enabled, "interface", interface, "peers", peers);
+}
+
+char *spec_to_wgquick(const struct spec *spec, bool secrets)
+{
+	(void)spec;
+	return strdup(secrets ? "[Interface]\nPrivateKey = " FAKE_PRIVATE_KEY "\n" : "[Interface]\n");
+}
+
+json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem)
+{
+	*warnings = json_array();
+	if (!memmem(text, length, "PrivateKey", 10)) {
+		problem_add(problem, "/line/1", "required", "PrivateKey is needed.");
+		return NULL;
+	}
+	if (memmem(text, length, "PostUp", 6))
+		json_array_append_new(*warnings, json_pack("{s:i, s:s, s:s}", "line", 3, "code", "ignored", "detail", "PostUp means nothing here."));
+	return json_pack("{s:{s:{s:s}, s:[{s:s}]}}", "spec", "interface", "private_key", FAKE_PRIVATE_KEY, "peers", "public_key", FAKE_PEER_KEY);
+}
+
+static void read_labels(struct snapshot *snapshot, json_t *labels)
+{
+	const char *key;
+	json_t *value;
+	snapshot->labels = calloc(json_object_size(labels) + 1, sizeof(*snapshot->labels));
+	json_object_foreach(labels, key, value)
+		snapshot->labels[snapshot->label_count++] = (struct label) { .key = strdup(key), .value = strdup(json_string_value(value)) };
+	snapshot->labels_json = labels ? json_dumps(labels, JSON_COMPACT) : strdup("{}");
+}
+
+static struct snapshot *make_snapshot(const char *id, json_t *labels, size_t peers)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	snapshot->references = 1;
+	snprintf(snapshot->id, sizeof(snapshot->id), "%s", id);
+	read_labels(snapshot, labels);
+	spec_init(&snapshot->spec);
+	snapshot->spec.peer_count = peers;
+	snapshot->spec.peers = calloc(peers + 1, sizeof(*snapshot->spec.peers));
+	snapshot->listen = calloc(1, sizeof(*snapshot->listen));
+	snapshot->listen[snapshot->listen_count++] = strdup("127.0.0.1:40123");
+	snapshot->created_at = snapshot->updated_at = 1700000000000;
+	snapshot->generation = 1;
+	memset(&snapshot->public_key, 7, sizeof(snapshot->public_key));
+	return snapshot;
+}
+
+static void cache_spec(struct snapshot *snapshot)
+{
+	json_t *spec = spec_to_json(&snapshot->spec, false);
+	free(snapshot->spec_json);
+	snapshot->spec_json = json_dumps(spec, JSON_COMPACT);
+	json_decref(spec);
+}
+
+/* The array, under the lock. */
+
+static struct fake_tunnel *find(struct service *service, const char *id)
+{
+	for (size_t i = 0; i < service->count; i++)
+		if (strcmp(service->tunnels[i].snapshot->id, id) == 0)
+			return &service->tunnels[i];
+	return NULL;
+}
+
+static struct fake_tunnel *insert(struct service *service, struct snapshot *snapshot)
+{
+	size_t at = service->count;
+	while (at > 0 && strcmp(service->tunnels[at - 1].snapshot->id, snapshot->id) > 0)
+		at--;
+	memmove(&service->tunnels[at + 1], &service->tunnels[at], (service->count - at) * sizeof(*service->tunnels));
+	service->count++;
+	struct fake_tunnel *tunnel = &service->tunnels[at];
+	tunnel->snapshot = snapshot;
+	tunnel->numbers = calloc(1, sizeof(*tunnel->numbers) + snapshot->spec.peer_count * sizeof(tunnel->numbers->peers[0]));
+	snapshot->counters = &tunnel->numbers->tunnel;
+	snapshot->peer_counters = calloc(snapshot->spec.peer_count + 1, sizeof(*snapshot->peer_counters));
+	for (size_t i = 0; i < snapshot->spec.peer_count; i++)
+		snapshot->peer_counters[i] = &tunnel->numbers->peers[i];
+	snapshot->revision = ++service->revision;
+	counter_set(&tunnel->numbers->tunnel.state, TUNNEL_UP);
+	counter_set(&tunnel->numbers->tunnel.started_at, 1700000000000);
+	return tunnel;
+}
+
+static void drop(struct service *service, struct fake_tunnel *tunnel)
+{
+	snapshot_release(tunnel->snapshot);
+	size_t at = (size_t)(tunnel - service->tunnels);
+	service->count--;
+	memmove(tunnel, tunnel + 1, (service->count - at) * sizeof(*tunnel));
+}
+
+static void create(struct service *service, struct edit *edit)
+{
+	json_t *spec = json_object_get(edit->document, "spec"), *interface = json_object_get(spec, "interface");
+	const char *id = json_string_value(json_object_get(edit->document, "id")), *key = json_string_value(json_object_get(interface, "private_key"));
+	if (!id && edit->id[0] == '\0')
+		snprintf(edit->id, sizeof(edit->id), "made-%llu", (unsigned long long)service->revision);
+	else if (edit->id[0] == '\0')
+		snprintf(edit->id, sizeof(edit->id), "%s", id);
+	if (find(service, edit->id)) {
+		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "There is a tunnel of this id.");
+		return;
+	}
+	uint8_t bytes[32];
+	size_t length = 0;
+	if (!key)
+		problem_add(&edit->problem, "/spec/interface/private_key", "required", "A key is needed.");
+	else if (sodium_base642bin(bytes, 32, key, strlen(key), NULL, &length, NULL, sodium_base64_VARIANT_ORIGINAL) != 0 || length != 32)
+		problem_add(&edit->problem, "/spec/interface/private_key", "invalid_key", "A key is 32 bytes as base64.");
+	if (json_object_get(spec, "nonsense"))
+		problem_add(&edit->problem, "/spec/nonsense", "unknown_member", "There is no such member.");
+	if (edit->problem.code != PROBLEM_NONE)
+		return;
+	struct snapshot *snapshot = make_snapshot(edit->id, json_object_get(edit->document, "labels"), json_array_size(json_object_get(spec, "peers")));
+	insert(service, snapshot);
+	cache_spec(snapshot);
+	edit->snapshot = snapshot_reference(snapshot);
+	edit->applied = APPLIED_CREATED;
+	events_publish(service->events, EVENT_TUNNEL_CREATED, edit->id, "");
+}
+
+static void change_peer(struct service *service, struct edit *edit, struct fake_tunnel *tunnel)
+{
+	struct snapshot *old = tunnel->snapshot;
+	size_t at = 0;
+	while (at < old->spec.peer_count && memcmp(&old->spec.peers[at].public_key, &edit->peer, sizeof(edit->peer)) != 0)
+		at++;
+	if (at == old->spec.peer_count && edit->kind != EDIT_PEER_PUT) {
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no such peer.");
+		return;
+	}
+	bool is_new = at == old->spec.peer_count;
+	size_t count = old->spec.peer_count + is_new - (edit->kind == EDIT_PEER_DELETE);
+	struct snapshot *snapshot = make_snapshot(old->id, NULL, count);
+	for (size_t i = 0, to = 0; i < old->spec.peer_count; i++)
+		if (i != at || edit->kind != EDIT_PEER_DELETE)
+			snapshot->spec.peers[to++].public_key = old->spec.peers[i].public_key;
+	if (is_new)
+		snapshot->spec.peers[count - 1].public_key = edit->peer;
+	drop(service, tunnel);
+	insert(service, snapshot);
+	cache_spec(snapshot);
+	edit->snapshot = snapshot_reference(snapshot);
+	edit->applied = is_new ? APPLIED_CREATED : APPLIED_IN_PLACE;
+}
+
+static bool is_precondition_met(const struct service *service, const struct edit *edit, const struct fake_tunnel *tunnel)
+{
+	(void)service;
+	char etag[32] = "";
+	if (tunnel)
+		snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)tunnel->snapshot->revision);
+	return (!edit->if_match || strcmp(edit->if_match, etag) == 0) && (!edit->if_none_match || !tunnel);
+}
+
+static void run_edit(struct service *service, const struct change *change, struct edit *edit)
+{
+	struct fake_tunnel *tunnel = find(service, edit->id);
+	if (!is_precondition_met(service, edit, tunnel)) {
+		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel has another ETag.");
+		return;
+	}
+	if (edit->kind == EDIT_CREATE || (edit->kind == EDIT_PUT && !tunnel)) {
+		if (!change->dry_run)
+			create(service, edit);
+		if (change->wait_up && edit->snapshot && edit->snapshot->spec.peer_count == 0)
+			problem_set(&edit->problem, PROBLEM_HANDSHAKE_TIMEOUT, "No handshake came.");
+		return;
+	}
+	if (!tunnel) {
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no such tunnel.");
+		return;
+	}
+	if (edit->kind == EDIT_DELETE) {
+		drop(service, tunnel);
+		events_publish(service->events, EVENT_TUNNEL_DELETED, edit->id, "");
+		return;
+	}
+	if (edit->kind == EDIT_PEER_PUT || edit->kind == EDIT_PEER_PATCH || edit->kind == EDIT_PEER_DELETE) {
+		change_peer(service, edit, tunnel);
+		return;
+	}
+	edit->snapshot = snapshot_reference(tunnel->snapshot);
+	if (edit->kind == EDIT_PROBE)
+		edit->probe = (struct message_probed) { .ok = true, .sent = 3, .received = 3, .rtt_min_ms = 1.5, .rtt_avg_ms = 2.25, .rtt_max_ms = 3 };
+}
+
+static void run_change(struct service *service, struct change *change)
+{
+	if (change->kind == CHANGE_DELETE_WHERE) {
+		for (size_t i = service->count; i-- > 0;) {
+			bool all = true;
+			for (size_t l = 0; l < change->label_count; l++)
+				all = all && snapshot_has_label(service->tunnels[i].snapshot, change->labels[l].key, change->labels[l].value);
+			if (!all)
+				continue;
+			drop(service, &service->tunnels[i]);
+			change->deleted++;
+		}
+	} else if (change->kind == CHANGE_STATE) {
+		change->created = json_array_size(json_object_get(change->document, "tunnels"));
+	}
+	for (size_t i = 0; i < change->edit_count; i++) {
+		run_edit(service, change, &change->edits[i]);
+		if (change->edits[i].problem.code == PROBLEM_NONE || !change->atomic)
+			continue;
+		problem_set(&change->problem, change->edits[i].problem.code, "%s", change->edits[i].problem.detail);
+		change->failed_edit = i;
+		break;
+	}
+}
+
+static struct change *take(struct service *service)
+{
+	struct waiting *first = service->first;
+	struct change *change = first->change;
+	service->first = first->next;
+	free(first);
+	service->waiting--;
+	return change;
+}
+
+static void *run(void *context)
+{
+	struct service *service = context;
+	pthread_mutex_lock(&service->lock);
+	while (!service->is_stopping) {
+		if (!service->first || service->held) {
+			pthread_cond_wait(&service->changed, &service->lock);
+			continue;
+		}
+		struct change *change = take(service);
+		run_change(service, change);
+		pthread_mutex_unlock(&service->lock);
+		change->done(change, change->owner);
+		pthread_mutex_lock(&service->lock);
+	}
+	pthread_mutex_unlock(&service->lock);
+	return NULL;
+}
+
+/* The service's own functions. */
+
+struct service *fake_service_create(void)
+{
+	struct service *service = calloc(1, sizeof(*service));
+	pthread_mutex_init(&service->lock, NULL);
+	pthread_cond_init(&service->changed, NULL);
+	service->events = events_create(8, 0);
+	service->tunnels = calloc(TUNNELS_MAX, sizeof(*service->tunnels));
+	service->ready = true;
+	pthread_create(&service->thread, NULL, run, service);
+	return service;
+}
+
+void fake_service_free(struct service *service)
+{
+	pthread_mutex_lock(&service->lock);
+	service->is_stopping = true;
+	pthread_cond_broadcast(&service->changed);
+	pthread_mutex_unlock(&service->lock);
+	pthread_join(service->thread, NULL);
+	while (service->first) {
+		struct change *change = take(service);
+		problem_set(&change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+		change->done(change, change->owner);
+	}
+	while (service->count > 0)
+		drop(service, &service->tunnels[0]);
+	events_free(service->events);
+	pthread_cond_destroy(&service->changed);
+	pthread_mutex_destroy(&service->lock);
+	free(service->tunnels);
+	free(service);
+}
+
+void fake_service_add(struct service *service, const char *id, const char *pool, size_t peers, size_t allowed_ips)
+{
+	json_t *labels = json_pack("{s:s}", "pool", pool);
+	struct snapshot *snapshot = make_snapshot(id, labels, peers);
+	json_decref(labels);
+	for (size_t i = 0; i < peers; i++) {
+		struct spec_peer *peer = &snapshot->spec.peers[i];
+		memset(peer->public_key.bytes, 0, 32);
+		memcpy(peer->public_key.bytes, &i, sizeof(i));
+		peer->public_key.bytes[31] = 0x3f;
+		peer->allowed_ip_count = allowed_ips;
+		peer->allowed_ips = calloc(allowed_ips + 1, sizeof(*peer->allowed_ips));
+		for (size_t a = 0; a < allowed_ips; a++)
+			peer->allowed_ips[a] = (struct wireguard_network) {
+				.family = AF_INET, .prefix = 32, .bytes = { 10, (uint8_t)(a >> 16), (uint8_t)(a >> 8), (uint8_t)a } };
+	}
+	pthread_mutex_lock(&service->lock);
+	insert(service, snapshot);
+	cache_spec(snapshot);
+	pthread_mutex_unlock(&service->lock);
+}
+
+struct counters_tunnel *fake_service_counters(struct service *service, const char *id)
+{
+	return &find(service, id)->numbers->tunnel;
+}
+
+struct counters_peer *fake_service_peer_counters(struct service *service, const char *id, size_t peer)
+{
+	return &find(service, id)->numbers->peers[peer];
+}
+
+void fake_service_hold(struct service *service, bool held)
+{
+	pthread_mutex_lock(&service->lock);
+	service->held = held;
+	pthread_cond_broadcast(&service->changed);
+	pthread_mutex_unlock(&service->lock);
+}
+
+size_t fake_service_waiting(struct service *service)
+{
+	pthread_mutex_lock(&service->lock);
+	size_t waiting = service->waiting;
+	pthread_mutex_unlock(&service->lock);
+	return waiting;
+}
+
+void fake_service_set_ready(struct service *service, bool ready)
+{
+	service->ready = ready;
+}
+
+void service_protect(struct service *service, const struct sockaddr *address)
+{
+	(void)service;
+	(void)address;
+}
+
+void service_protect_path(struct service *service, const char *path)
+{
+	(void)service;
+	(void)path;
+}
+
+bool service_is_ready(const struct service *service)
+{
+	return service->ready;
+}
+
+struct snapshot *service_find(struct service *service, const char *id)
+{
+	pthread_mutex_lock(&service->lock);
+	const struct fake_tunnel *tunnel = find(service, id);
+	struct snapshot *snapshot = tunnel ? snapshot_reference(tunnel->snapshot) : NULL;
+	pthread_mutex_unlock(&service->lock);
+	return snapshot;
+}
+
+static bool is_wanted(const struct snapshot *snapshot, const struct service_filter *filter)
+{
+	if (filter->after && strcmp(snapshot->id, filter->after) <= 0)
+		return false;
+	if (filter->state >= 0 && counter_read(&snapshot->counters->state) != (uint64_t)filter->state)
+		return false;
+	for (size_t i = 0; i < filter->label_count; i++)
+		if (!snapshot_has_label(snapshot, filter->labels[i].key, filter->labels[i].value))
+			return false;
+	return true;
+}
+
+size_t service_list(struct service *service, const struct service_filter *filter, struct snapshot ***snapshots, bool *more)
+{
+	size_t count = 0;
+	*more = false;
+	pthread_mutex_lock(&service->lock);
+	*snapshots = calloc(service->count + 1, sizeof(**snapshots));
+	for (size_t i = 0; i < service->count && !*more; i++) {
+		if (!is_wanted(service->tunnels[i].snapshot, filter))
+			continue;
+		if (filter->limit > 0 && count == filter->limit)
+			*more = true;
+		else
+			(*snapshots)[count++] = snapshot_reference(service->tunnels[i].snapshot);
+	}
+	pthread_mutex_unlock(&service->lock);
+	return count;
+}
+
+void service_worker_stats(struct service *service, struct service_worker_stats *stats)
+{
+	(void)service;
+	*stats = (struct service_worker_stats) { .restarts = 2, .workers = 1, .workers_ready = 1, .connect_buckets = { 1, 2 }, .connect_count = 3,
+		                                 .connect_sum = 0.5 };
+}
+
+struct events *service_events(struct service *service)
+{
+	return service->events;
+}
+
+struct change *change_create(enum change_kind kind, size_t edit_count)
+{
+	struct change *change = calloc(1, sizeof(*change));
+	change->kind = kind;
+	change->edit_count = edit_count;
+	change->edits = calloc(edit_count + 1, sizeof(*change->edits));
+	return change;
+}
+
+void change_free(struct change *change)
+{
+	for (size_t i = 0; i < change->edit_count; i++) {
+		struct edit *edit = &change->edits[i];
+		json_decref(edit->document);
+		free(edit->if_match);
+		free(edit->if_none_match);
+		problem_clear(&edit->problem);
+		if (edit->snapshot)
+			snapshot_release(edit->snapshot);
+	}
+	for (size_t i = 0; i < change->label_count; i++) {
+		free(change->labels[i].key);
+		free(change->labels[i].value);
+	}
+	free(change->labels);
+	free(change->edits);
+	json_decref(change->document);
+	problem_clear(&change->problem);
+	free(change);
+}
+
+void service_submit(struct service *service, struct change *change)
+{
+	struct waiting *waiting = calloc(1, sizeof(*waiting));
+	waiting->change = change;
+	pthread_mutex_lock(&service->lock);
+	struct waiting **end = &service->first;
+	while (*end)
+		end = &(*end)->next;
+	*end = waiting;
+	service->waiting++;
+	pthread_cond_broadcast(&service->changed);
+	pthread_mutex_unlock(&service->lock);
+}
+
+unsigned service_token_scope(struct service *service, const char *token)
+{
+	(void)service;
+	if (strcmp(token, FAKE_READ_TOKEN) == 0)
+		return SCOPE_METRICS | SCOPE_READ;
+	if (strcmp(token, FAKE_WRITE_TOKEN) == 0)
+		return SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE;
+	return strcmp(token, FAKE_METRICS_TOKEN) == 0 ? SCOPE_METRICS : SCOPE_NONE;
+}
+
+json_t *service_token_create(struct service *service, const char *name, unsigned scopes, struct problem *problem)
+{
+	(void)service;
+	(void)scopes;
+	(void)problem;
+	return json_pack("{s:s, s:s, s:[s], s:s}", "id", "t1", "name", name, "scopes", "read", "token", "shown-once");
+}
+
+json_t *service_token_list(struct service *service)
+{
+	(void)service;
+	return json_pack("[{s:s, s:s}]", "id", "t1", "name", "one");
+}
+
+bool service_token_delete(struct service *service, const char *id, struct problem *problem)
+{
+	(void)service;
+	if (strcmp(id, "t1") == 0)
+		return true;
+	problem_set(problem, PROBLEM_NOT_FOUND, "There is no such token.");
+	return false;
+}
+
+unsigned scope_parse(const char *name)
+{
+	static const char *const names[] = { "metrics", "read", "write", "admin" };
+	for (unsigned i = 0; i < 4; i++)
+		if (strcmp(names[i], name) == 0)
+			return 1u << i;
+	return 0;
+}

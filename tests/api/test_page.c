@@ -1,0 +1,73 @@
+/* The web page takes nothing from outside and needs no exception from its own policy. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "api/page.h"
+#include "api_fixture.h"
+
+static bool contains(const struct api_file *file, const char *text)
+{
+	return memmem(file->bytes, file->length, text, strlen(text)) != NULL;
+}
+
+static void the_page_is_whole(void **state)
+{
+	(void)state;
+	static const char *const paths[] = { "/", "/style.css", "/script.js", "/openapi.json", "/openapi.yaml" };
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		const struct api_file *file = api_page_find(paths[i]);
+		assert_non_null(file);
+		assert_true(file->length > 100);
+	}
+	assert_null(api_page_find("/index.html"));
+	assert_true(contains(api_page_find("/openapi.yaml"), "openapi: 3.1.0"));
+}
+
+static void nothing_comes_from_outside(void **state)
+{
+	(void)state;
+	const struct api_file *html = api_page_find("/"), *css = api_page_find("/style.css"), *script = api_page_find("/script.js");
+	static const char *const outside[] = { "http://", "https://", "src=\"//", "@import", "url(" };
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		assert_false(contains(html, outside[i]));
+		assert_false(contains(css, outside[i]));
+	}
+	/* Inline code and styles would be blocked; markup made from data would be a hole. */
+	static const char *const inlined[] = { "<script>", "<style", " style=", " onclick=", "javascript:" };
+	for (size_t i = 0; i < sizeof(inlined) / sizeof(inlined[0]); i++)
+		assert_false(contains(html, inlined[i]));
+	static const char *const unsafe[] = { "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage" };
+	for (size_t i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++)
+		assert_false(contains(script, unsafe[i]));
+}
+
+static void it_is_served_with_a_strict_policy(void **state)
+{
+	(void)state;
+	struct fixture fixture;
+	fixture_start(&fixture, false);
+	struct reply reply = fixture_ask_as(&fixture, NULL, "GET", "/", "", "");
+	assert_int_equal(reply.status, 200);
+	assert_true(reply_has_header(&reply, "Content-Type: text/html; charset=utf-8"));
+	const char *policy = strcasestr(reply.head, "Content-Security-Policy: default-src 'none'; ");
+	assert_non_null(policy);
+	assert_null(strstr(policy, "unsafe-"));
+	assert_true(reply_has_header(&reply, "X-Frame-Options: DENY"));
+	reply_clear(&reply);
+	fixture_stop(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_page_is_whole),
+		cmocka_unit_test(nothing_comes_from_outside),
+		cmocka_unit_test(it_is_served_with_a_strict_policy),
+	};
+	return cmocka_run_group_tests_name("page", tests, NULL, NULL);
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""The arrows between the folders, as ARCHITECTURE.md draws them: fails on an include that goes another way, and on a library that is used
+outside its folder."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MAY_USE = {
+    "daemon": {"api", "service", "tunnel"},
+    "api": {"service", "tunnel", "tunnel/wireguard"},
+    "service": {"tunnel", "tunnel/wireguard"},
+    "tunnel": {"netstack", "tunnel/wireguard"},
+    "tunnel/wireguard": set(),
+    "netstack": set(),
+}
+LIBRARIES = {
+    r"microhttpd\.h": {"api"},
+    r"jansson\.h": {"api", "service", "daemon"},
+    r"sqlite3\.h": {"service"},
+    r"uv\.h": {"service", "daemon"},
+    r"seccomp\.h": {"tunnel"},
+    r"lwip/.*": {"netstack"},
+    r"ares.*\.h": {"netstack", "service"},
+    r"blake2\.h": {"tunnel/wireguard"},
+    r"intel-ipsec-mb\.h": {"tunnel/wireguard"},
+}
+
+
+def folder_of(path):
+    parts = path.split("/")
+    if parts[:2] == ["tunnel", "wireguard"]:
+        return "tunnel/wireguard"
+    return parts[0]
+
+
+def faults_of(file):
+    relative = file.relative_to(ROOT).as_posix()
+    here = folder_of(relative)
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        found = re.match(r'\s*#\s*include\s+[<"]([^>"]+)[>"]', line)
+        if not found:
+            continue
+        name = found.group(1)
+        there = folder_of(name) if "/" in name else None
+        if there in MAY_USE and there != here and there not in MAY_USE[here]:
+            yield f"{relative}:{number}: {here} may not use {there}"
+        for pattern, folders in LIBRARIES.items():
+            if re.fullmatch(pattern, name) and here not in folders:
+                yield f"{relative}:{number}: {name} is for {', '.join(sorted(folders))} alone"
+
+
+def main():
+    files = [f for folder in ("daemon", "api", "service", "tunnel", "netstack") for f in sorted((ROOT / folder).rglob("*.[ch]"))]
+    faults = [fault for file in files for fault in faults_of(file)]
+    print("\n".join(faults) or f"{len(files)} files, every arrow as drawn")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Chromium without a window, driven over the WebDriver protocol (W3C) by chromedriver."""
+
+import base64
+import http.client
+import json
+import os
+import shutil
+import socket
+
+import pytest
+
+from .process import Process, wait_until
+
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+          "--disable-component-update", "--disable-sync", "--no-proxy-server", "--disable-dev-shm-usage"]
+KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "escape": "\ue00c", "shift": "\ue008"}
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+class Browser:
+    def __init__(self, directory, width=1200, height=900):
+        chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+        if not chromium or not driver:
+            pytest.skip("no chromium or chromedriver")
+        os.makedirs(f"{directory}/browser")
+        self.port = _free_port()
+        self.process = Process([driver, f"--port={self.port}", "--allowed-ips=127.0.0.1"], f"{directory}/chromedriver.log",
+                               environment={"HOME": f"{directory}/browser", "no_proxy": "127.0.0.1"})
+        self.session = None
+        wait_until(self._is_ready, timeout=20, what="chromedriver answers")
+        options = {"binary": chromium, "args": [*_FLAGS, f"--user-data-dir={directory}/browser/data", f"--window-size={width},{height}"]}
+        made = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
+        self.session = f"/session/{made['sessionId']}"
+
+    def _is_ready(self):
+        try:
+            return self._ask("GET", "/status")["ready"]
+        except OSError:
+            return False
+
+    def _ask(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request(method, path, body=json.dumps(body) if body is not None else None, headers={"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        value = json.loads(reply.read())["value"]
+        connection.close()
+        assert reply.status == 200, f"{method} {path}: {value}"
+        return value
+
+    def ask(self, method, path, body=None):
+        return self._ask(method, self.session + path, body)
+
+    def close(self):
+        try:
+            if self.session:
+                self.ask("DELETE", "")
+        finally:
+            self.process.stop()
+
+    def open(self, url):
+        self.ask("POST", "/url", {"url": url})
+
+    def run(self, script, *arguments):
+        """The value of `script`, the body of a function."""
+        return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def find(self, css):
+        return self.ask("POST", "/element", {"using": "css selector", "value": css})[_ELEMENT]
+
+    def text(self, css):
+        return self.run("const node = document.querySelector(arguments[0]); return node && node.checkVisibility() ? node.innerText : null", css)
+
+    def wait_text(self, css, text, timeout=10):
+        wait_until(lambda: text in (self.text(css) or ""), timeout, 0.05, f"{css} shows {text!r}")
+
+    def is_visible(self, css):
+        return self.run("const node = document.querySelector(arguments[0]); return !!node && node.checkVisibility()", css)
+
+    def click(self, css):
+        """As a person does it: in view, not covered by another element."""
+        self.ask("POST", f"/element/{self.find(css)}/click", {})
+
+    def type(self, css, text):
+        self.ask("POST", f"/element/{self.find(css)}/value", {"text": text})
+
+    def press(self, *names):
+        """Keys to whatever has the focus; "shift" holds for the next one."""
+        actions, held = [], []
+        for name in names:
+            key = KEYS.get(name, name)
+            actions.append({"type": "keyDown", "value": key})
+            if name == "shift":
+                held.append(key)
+                continue
+            actions += [{"type": "keyUp", "value": value} for value in (key, *held)]
+            held = []
+        self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def focused(self):
+        """The name by which a screen reader calls what has the focus."""
+        return self.run("const node = document.activeElement; return node.getAttribute('aria-label') || node.id || node.innerText")
+
+    def tab_to(self, name, most=60):
+        """Presses Tab until that has the focus."""
+        for _ in range(most):
+            if self.focused() == name:
+                return
+            self.press("tab")
+        raise AssertionError(f"the keyboard never gets to {name!r}")
+
+    def resize(self, width, height, is_phone=False):
+        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if is_phone else 1, mobile=is_phone)
+
+    def colours(self, scheme):
+        self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def devtools(self, command, **parameters):
+        return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def screenshot(self, path):
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(self.ask("GET", "/screenshot")))
+
+    def complaints(self):
+        """What the browser's console has to say, a refused content policy included."""
+        return [entry["message"] for entry in self.ask("POST", "/se/log", {"type": "browser"}) if entry["level"] != "DEBUG"]

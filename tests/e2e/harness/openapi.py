@@ -1,0 +1,88 @@
+"""Checks real requests and real replies against the OpenAPI document that the daemon serves."""
+
+import json
+import re
+
+from .api import Api
+
+
+class Document:
+    def __init__(self, document):
+        import jsonschema
+        self.document = document
+        self.resolver = jsonschema.RefResolver.from_schema(document)
+        self.validator = jsonschema.Draft202012Validator
+        self.seen = set()   # (method, path template, status)
+        self.paths = [(template, re.compile(re.sub(r"\{[^}]+\}", "[^/]+", template) + "$"), item)
+                      for template, item in sorted(document["paths"].items(), key=lambda entry: "{" in entry[0])]
+
+    def resolve(self, node):
+        while "$ref" in node:
+            _, node = self.resolver.resolve(node["$ref"])
+        return node
+
+    def operations(self):
+        methods = ("get", "put", "post", "delete", "patch", "head")
+        return {(method.upper(), template) for template, _, item in self.paths for method in methods if method in item}
+
+    def find(self, method, path):
+        path = path.split("?")[0]
+        for template, pattern, item in self.paths:
+            if pattern.match(path):
+                return template, item.get(method.lower())
+        return None, None
+
+    def faults(self, schema, value):
+        validator = self.validator(schema, resolver=self.resolver)
+        return [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in validator.iter_errors(value)]
+
+    def check(self, method, path, body, content_type, reply):
+        """What in this exchange is not as the document says, one line each."""
+        template, operation = self.find(method, path)
+        if not operation:
+            return [] if reply.status in (404, 405) else [f"{method} {path} is {reply.status} and not in the document"]
+        self.seen.add((method, template, reply.status))
+        responses = operation["responses"]
+        found = responses.get(str(reply.status)) or responses.get(f"{reply.status // 100}XX") or responses.get("default")
+        if not found:
+            return [f"{method} {template}: status {reply.status} is not in the document"]
+        where = f"{method} {template} {reply.status}"
+        faults = self._check_reply(self.resolve(found), reply) if method != "HEAD" else []
+        if reply.status < 400 and body is not None:
+            faults += self._check_request(operation, body, content_type)
+        return [f"{where}: {fault}" for fault in faults]
+
+    def _check_reply(self, response, reply):
+        content = response.get("content")
+        if not content:
+            return [f"a body of {len(reply.body)} bytes where none is documented"] if reply.body else []
+        kind = reply.headers.get("Content-Type", "").split(";")[0]
+        if kind not in content:
+            return [f"content type {kind!r} is not in the document"]
+        if not kind.endswith("json") or "schema" not in content[kind]:
+            return []
+        return self.faults(content[kind]["schema"], reply.json)
+
+    def _check_request(self, operation, body, content_type):
+        if "requestBody" not in operation:
+            return ["a request body is accepted that is not documented"]
+        content = self.resolve(operation["requestBody"])["content"]
+        if content_type not in content:
+            return [f"request content type {content_type!r} is not in the document"]
+        if not content_type.endswith("json"):
+            return []
+        value = json.loads(body) if isinstance(body, (str, bytes)) else body
+        return ["request: " + fault for fault in self.faults(content[content_type]["schema"], value)]
+
+
+class CheckedApi(Api):
+    """A client that collects every exchange which does not fit the document in `faults`."""
+
+    def __init__(self, api, document):
+        super().__init__(api._connect, api._headers)
+        self.document, self.faults = document, []
+
+    def request(self, method, path, body=None, content_type="application/json", headers=None):
+        reply = super().request(method, path, body, content_type, headers)
+        self.faults += self.document.check(method, path, body, content_type, reply)
+        return reply

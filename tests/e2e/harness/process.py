@@ -1,0 +1,131 @@
+"""Programs that a test starts. Only these are ever ended, each by its own process id."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_running = []
+
+
+def die_with_parent():
+    """Between fork and exec: a killed test run leaves nothing behind."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """A long-running program whose output goes to a file."""
+
+    def __init__(self, argv, log, name=None, environment=None, cwd=None):
+        self.name = name or os.path.basename(argv[0])
+        self.log_path = log
+        with open(log, "ab") as output:
+            self.popen = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd,
+                env={**os.environ, **(environment or {})}, preexec_fn=die_with_parent)
+        self.pid = self.popen.pid
+        _running.append(self)
+
+    def is_running(self):
+        return self.popen.poll() is None
+
+    def send_signal(self, number):
+        if self.is_running():
+            self.popen.send_signal(number)
+
+    def wait(self, timeout):
+        """The exit code; None when it still runs after `timeout` seconds."""
+        try:
+            code = self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        if self in _running:
+            _running.remove(self)
+        return code
+
+    def stop(self, timeout=5, number=signal.SIGTERM):
+        """Ends it, by force when it does not listen, and returns the exit code."""
+        self.send_signal(number)
+        code = self.wait(timeout)
+        if code is None:
+            self.send_signal(signal.SIGKILL)
+            code = self.wait(5)
+        return code
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+
+def stop_all():
+    """The last resort when a test run is cut short."""
+    for process in list(_running):
+        process.stop(timeout=1)
+
+
+def wait_until(condition, timeout=10, interval=0.02, what="condition"):
+    """Polls until `condition()` is true and returns its value."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(interval)
+
+
+def run(argv, timeout=60, check=True, **options):
+    """A short program; its output as text."""
+    options.setdefault("text", True)
+    result = subprocess.run(argv, capture_output=True, timeout=timeout, **options)
+    if check and result.returncode != 0:
+        raise AssertionError(f"{argv}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
+    return result
+
+
+def cpu_seconds(pid):
+    """User and system time of one process so far."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def is_alive(pid):
+    """A process that is dead but not yet waited for is not alive."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children(pid):
+    """Process ids of the direct children."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+        except FileNotFoundError:
+            pass
+    return sorted(found)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def resident_kilobytes(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    return 0

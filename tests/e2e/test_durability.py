@@ -1,0 +1,163 @@
+"""P5: a write that was acknowledged is there after kill -9 at any instant; what was not acknowledged is there whole or not at all."""
+
+import base64
+import hashlib
+import http.client
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from harness import keys
+from harness.daemon import is_sanitized
+
+PEER = keys.new_key().public
+WRITERS = 4
+
+
+class Writer:
+    """Writes to its own ids and keeps, for each, the states that the daemon may rightly hold."""
+
+    def __init__(self, daemon, number, seed):
+        self.daemon, self.number = daemon, number
+        self.random = random.Random(seed * 1000 + number)
+        self.possible = {}   # id → list of marks (None: absent) that may be found
+        self.stop = threading.Event()
+        self.writes = 0
+        self.problems = []
+
+    def run(self):
+        try:
+            with self.daemon.api.session() as api:
+                while not self.stop.is_set():
+                    self._write(api)
+        except (OSError, http.client.HTTPException):
+            pass   # the daemon died in the middle
+        except AssertionError as error:
+            self.problems.append(str(error))
+
+    def _write(self, api):
+        id = f"w{self.number}-{self.random.randrange(12)}"
+        known = self.possible.setdefault(id, [None])
+        mark = None if self.random.random() < 0.3 else f"m{self.random.randrange(1 << 40):x}"
+        self.possible[id] = [*known, mark]
+        if mark is None:
+            reply = api.request("DELETE", f"/v1/tunnels/{id}")
+            assert reply.status in (204, 404), repr(reply)
+        else:
+            reply = api.request("PUT", f"/v1/tunnels/{id}", _document(mark))
+            assert reply.status in (200, 201), repr(reply)
+        self.possible[id] = [mark]
+        self.writes += 1
+
+
+def _document(mark):
+    """The mark is in two places, so that a mixture of two writes is seen."""
+    return {"labels": {"mark": mark}, "spec": {
+        "enabled": False, "interface": {"private_key": keys_for(mark), "addresses": ["10.0.0.2"]},
+        "peers": [{"public_key": PEER, "allowed_ips": ["0.0.0.0/0"]}], "proxy": {"users": [{"username": mark, "password": "p"}]}}}
+
+
+def keys_for(mark):
+    """Any 32 bytes are a key; these tell the mark."""
+    return base64.b64encode(hashlib.sha256(mark.encode()).digest()).decode()
+
+
+def _check(daemon, writers):
+    found = {tunnel["id"]: tunnel for tunnel in daemon.api.get("/v1/state?include_secrets=true")["tunnels"]}
+    for writer in writers:
+        for id, possible in writer.possible.items():
+            tunnel = found.get(id)
+            mark = tunnel["labels"]["mark"] if tunnel else None
+            assert mark in possible, f"{id} is {mark}, acknowledged was one of {possible}"
+            if tunnel:
+                assert tunnel["spec"]["proxy"]["users"][0]["username"] == mark, f"{id} is a mixture"
+                assert tunnel["spec"]["interface"]["private_key"] == keys_for(mark), f"{id} is a mixture"
+            writer.possible[id] = [mark]
+    return found
+
+
+def _kill_again_and_again(daemon, turns):
+    generator = random.Random(os.environ.get("WARREN_E2E_SEED", "17"))
+    writers = [Writer(daemon, number, turns) for number in range(WRITERS)]
+    tags = {}
+    for turn in range(turns):
+        daemon.start()
+        _check(daemon, writers)
+        for tunnel in daemon.api.get("/v1/tunnels?page_size=1000")["tunnels"]:
+            seen = tags.setdefault(tunnel["id"], {})
+            mark = tunnel["labels"]["mark"]
+            assert seen.setdefault(tunnel["etag"], mark) == mark, f"an ETag of {tunnel['id']} was used twice"
+        threads = [threading.Thread(target=writer.run) for writer in writers]
+        for writer in writers:
+            writer.stop.clear()
+        for thread in threads:
+            thread.start()
+        time.sleep(generator.uniform(0.0, 0.15))
+        daemon.kill()
+        for writer in writers:
+            writer.stop.set()
+        for thread in threads:
+            thread.join()
+        assert [problem for writer in writers for problem in writer.problems] == []
+    daemon.start()
+    _check(daemon, writers)
+    assert sum(writer.writes for writer in writers) > turns, "hardly a write was acknowledged"
+
+
+def test_d2_kill_at_random_instants(make_daemon):
+    _kill_again_and_again(make_daemon(), 15 if is_sanitized() else 40)
+
+
+@pytest.mark.long
+def test_d2_kill_at_five_hundred_random_instants(make_daemon):
+    _kill_again_and_again(make_daemon(), 500)
+
+
+def _fill(path):
+    """Fills the file system of `path` to the last byte."""
+    with open(path, "wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+
+
+@pytest.fixture
+def small_disk(directory):
+    """A file system of 8 MB."""
+    from harness.process import run
+    if os.geteuid() != 0:
+        pytest.skip("not root, so no small file system")
+    path = f"{directory}/state"
+    os.makedirs(path)
+    if run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", path], check=False).returncode != 0:
+        pytest.skip("no tmpfs can be mounted here")
+    yield path
+    run(["umount", "-l", path], check=False)
+
+
+def test_d5_full_disk(small_disk, make_daemon):
+    """A full disk fails the write with 503 and leaves nothing behind; tunnels run on, reads answer; with room again, writes work."""
+    daemon = make_daemon().start()
+    api = daemon.api
+    api.create({"id": "before", **_document("before"), "spec": {**_document("before")["spec"], "enabled": True}}, wait_up=False)
+    _fill(f"{small_disk}/ballast")
+    statuses = set()
+    for number in range(200):
+        statuses.add(api.request("PUT", f"/v1/tunnels/t{number}", _document(f"m{number}")).status)
+        if 503 in statuses:
+            break
+    assert statuses <= {201, 503} and 503 in statuses
+    assert api.request("GET", f"/v1/tunnels/t{number}").status == 404
+    assert api.get("/v1/tunnels/before")["status"]["state"] in ("starting", "handshaking")
+    os.unlink(f"{small_disk}/ballast")
+    api.put(f"t{number}", _document("after"), status=201)
+    daemon.kill()
+    daemon.start()
+    assert daemon.api.get(f"/v1/tunnels/t{number}")["labels"] == {"mark": "after"}
+    daemon.stop()

@@ -1,0 +1,164 @@
+"""F8: endpoints by name, in a namespace whose name server is the test: names that move, that are missing, that nobody answers for."""
+
+import select
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from harness import namespace
+from harness.clients import Connection
+from harness.loop import INNER, Ends
+from harness.namespace import Namespace
+from harness.process import wait_until
+from harness.servers import Server
+from harness.spec import proxy_address
+
+RECOVERY = 20
+
+
+class Names(threading.Thread):
+    """A name server: `addresses` has an IPv4 address for a name, None for one that nobody answers for; others do not exist."""
+
+    def __init__(self, place):
+        super().__init__(daemon=True)
+        self.addresses, self.asked = {}, []
+        self.sock = place.socket(kind=socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.53", 53))
+        self.stopping = False
+
+    def run(self):
+        while not self.stopping:
+            if not select.select([self.sock], [], [], 0.2)[0]:
+                continue
+            query, client = self.sock.recvfrom(1500)
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1:at + 1 + query[at]].decode())
+                at += 1 + query[at]
+            name, kind = ".".join(labels), struct.unpack(">H", query[at + 1:at + 3])[0]
+            self.asked.append(name)
+            address = self.addresses.get(name, "")
+            if address is None:
+                continue
+            is_there = kind == 1 and address
+            flags = 0x8180 if address else 0x8183
+            reply = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if is_there else 0, 0, 0) + query[12:at + 5]
+            if is_there:
+                reply += struct.pack(">HHHIH", 0xc00c, 1, 1, 0, 4) + socket.inet_aton(address)
+            self.sock.sendto(reply, client)
+
+    def close(self):
+        self.stopping = True
+        self.join()
+        self.sock.close()
+
+
+def _answer(sock):
+    while b"\r\n\r\n" not in sock.recv(65536):
+        pass
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n")
+
+
+@pytest.fixture
+def place():
+    why = namespace.unavailable()
+    if why:
+        pytest.skip(why)
+    place = Namespace("names", nameserver="127.0.0.53")
+    for address in ("10.250.0.8", "10.250.0.9"):   # not of 127/8: answers come from the address that was asked
+        place.ip("address", "add", f"{address}/32", "dev", "lo")
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def world(place, make_daemon):
+    """(daemon, names, far, make): `make(id, name)` makes a tunnel to the far one by a name."""
+    names = Names(place)
+    names.start()
+    daemon = make_daemon(namespace=place).start()
+    with Server(place, ("127.0.0.1", 0), _answer) as server:
+        ends = Ends()
+        far = daemon.api.create(ends.far(server.address), wait_up=False)
+        port = far["status"]["udp_port"]
+
+        def make(name, **options):
+            document = ends.near(port)
+            document["spec"]["peers"][0]["endpoint"] = f"{name}:{port}"
+            return daemon.api.create(document, **options)
+        yield daemon, names, make
+    names.close()
+
+
+def _drop(place, address):
+    place.run("nft", "delete", "table", "inet", "hole", check=False)
+    if address:
+        place.run("nft", "-f", "-", input=f"table inet hole {{ chain out {{ type filter hook output priority 0; ip daddr {address} meta l4proto udp drop; }}; }}")
+
+
+def _page(place, tunnel, timeout=2):
+    try:
+        with Connection(proxy_address(tunnel), place, timeout=timeout) as connection:
+            connection.send(f"GET http://{INNER}/ HTTP/1.1\r\nHost: {INNER}\r\nConnection: close\r\n\r\n".encode())
+            return connection.read_reply()[0] == 200
+    except (OSError, AssertionError):
+        return False
+
+
+def _recovers(place, tunnel, since):
+    wait_until(lambda: _page(place, tunnel), timeout=RECOVERY + 5, interval=0.3, what="traffic again")
+    assert time.monotonic() - since <= RECOVERY
+
+
+def test_f8_name_that_moves_under_traffic(place, world):
+    """The peer is at another address now, and its name says so: found without anyone's help."""
+    daemon, names, make = world
+    names.addresses["far.test"] = "10.250.0.8"
+    near = make("far.test")
+    assert _page(place, near)
+    _drop(place, "10.250.0.8")
+    wait_until(lambda: not _page(place, near), what="the old address is dead")
+    names.addresses["far.test"] = "10.250.0.9"
+    _recovers(place, near, time.monotonic())
+    assert daemon.api.get("/v1/tunnels/near/status")["peers"][0]["endpoint"].startswith("10.250.0.9:")
+
+
+def test_f8_name_that_is_wrong_at_first(place, world):
+    """Down since its creation; the first client after the name was mended finds it."""
+    daemon, names, make = world
+    names.addresses["far.test"] = "10.250.0.8"
+    _drop(place, "10.250.0.8")
+    near = make("far.test", wait_up=False)
+    wait_until(lambda: names.asked.count("far.test") >= 3, timeout=30, what="the name is looked up again")
+    assert daemon.api.state("near") == "handshaking"
+    names.addresses["far.test"] = "10.250.0.9"
+    _recovers(place, near, time.monotonic())
+
+
+@pytest.mark.parametrize("fault", ["", None], ids=["missing", "hanging"])
+def test_f8_name_without_an_answer(place, world, fault):
+    """The tunnel says why it waits; others are made and run meanwhile; when the name is there the tunnel comes up."""
+    daemon, names, make = world
+    names.addresses["gone.test"] = fault
+    names.addresses["far.test"] = "10.250.0.8"
+    spec = {"interface": {"generate_private_key": True, "addresses": ["10.0.0.9"]},
+            "peers": [{"public_key": Ends().far_key.public, "endpoint": "gone.test:9", "allowed_ips": ["0.0.0.0/0"]}]}
+    for number in range(8):
+        daemon.api.create({"id": f"lost-{number}", "spec": spec}, wait_up=False)
+    before = time.monotonic()
+    near = make("far.test")
+    assert _page(place, near)
+    assert time.monotonic() - before < 2
+    wait_until(lambda: "gone.test" in daemon.api.get("/v1/tunnels/lost-0/status")["reason"], timeout=15, what="the reason is told")
+    peer = near["spec"]["peers"][0]
+    daemon.api.patch("near", {"spec": {"peers": [{**peer, "endpoint": peer["endpoint"].replace("far", "gone")}]}})
+    assert _page(place, near), "a new name that has no answer yet ends nothing"
+    names.addresses["gone.test"] = "10.250.0.9"
+    wait_until(lambda: daemon.api.get("/v1/tunnels/near/status")["peers"][0]["endpoint"].startswith("10.250.0.9:"), timeout=RECOVERY, what="the new name is used")
+    assert _page(place, near)
+    daemon.api.delete("near")
+    for number in range(8):
+        daemon.api.delete(f"lost-{number}")

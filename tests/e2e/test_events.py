@@ -1,0 +1,134 @@
+"""The stream of events: heartbeats, resuming, readers that fall behind, and the daemon's end."""
+
+import http.client
+import json
+import socket
+import threading
+
+from harness.process import wait_until
+
+TUNNEL = {"spec": {"enabled": False, "interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}}
+
+
+EVENTS = 20000   # more than the log of events and a socket's buffer hold
+
+
+class Reader(threading.Thread):
+    """Reads JSON lines; `pause` holds it before its first read."""
+
+    def __init__(self, daemon, query="", pause=None):
+        super().__init__(daemon=True)
+        self.events, self.pause = [], pause
+        self.connection = http.client.HTTPConnection("localhost")
+        self.sock = self.connection.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(f"{daemon.state_dir}/api.sock")
+        self.connection.request("GET", f"/v1/events{query}", headers={"Accept": "application/x-ndjson"})
+        self.is_open = threading.Event()
+        self.start()
+
+    def run(self):
+        response = self.connection.getresponse()
+        self.is_open.set()
+        if self.pause:
+            self.pause.wait()
+        try:
+            for line in response:
+                self.events.append(json.loads(line))
+        except (OSError, http.client.HTTPException, ValueError):
+            pass   # closed by the test
+
+    def numbers(self):
+        return [event["id"] for event in self.events if "type" in event and event["type"] != "heartbeat" and "id" in event]
+
+    def close(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.join(5)
+
+
+def _change(session, count, start=0):
+    for number in range(start, start + count):
+        session.request("PUT", "/v1/tunnels/e", {**TUNNEL, "labels": {"n": str(number)}})
+
+
+def test_heartbeats_come(local_daemon):
+    """Within 15 s, on a stream where nothing happens, and they carry the id to resume from."""
+    with local_daemon.api.session() as session:
+        _change(session, 3)
+    reader = Reader(local_daemon)
+    heartbeat = wait_until(lambda: next((event for event in reader.events if event["type"] == "heartbeat"), None), 17, what="a heartbeat")
+    again = Reader(local_daemon, f"?since={heartbeat['id']}")
+    with local_daemon.api.session() as session:
+        _change(session, 1, 3)
+    wait_until(lambda: again.numbers(), what="what came after the heartbeat")
+    assert again.numbers()[0] == heartbeat["id"] + 1
+    reader.close()
+    again.close()
+
+
+def test_a_reader_that_sleeps_is_told_and_cut(local_daemon):
+    """More events than the log holds pass a reader by: its stream ends with a problem. The one that reads misses none."""
+    gate = threading.Event()
+    fast, slow = Reader(local_daemon), Reader(local_daemon, pause=gate)
+    wait_until(fast.is_open.is_set, what="the stream is open")
+    with local_daemon.api.session() as session:
+        for start in range(0, EVENTS, 1000):
+            operations = [{"method": "PUT", "path": "/v1/tunnels/e", "body": {**TUNNEL, "labels": {"n": str(start + n)}}} for n in range(1000)]
+            session.expect(200, "POST", "/v1/batch", {"operations": operations})
+    wait_until(lambda: len(fast.numbers()) >= EVENTS, 20, what="the fast reader has all")
+    numbers = fast.numbers()
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    gate.set()
+    slow.join(20)
+    assert not slow.is_alive(), "the stream of the slow reader has no end"
+    last = slow.events[-1]
+    assert last.get("code") == "events_expired" and last["status"] == 410
+    known = slow.numbers()
+    assert known == list(range(known[0], known[0] + len(known))) if known else True, "up to the end none is missing"
+    fast.close()
+
+
+def test_many_readers(local_daemon):
+    """100 streams at once see the same events in the same order."""
+    readers = [Reader(local_daemon) for _ in range(100)]
+    wait_until(lambda: all(reader.is_open.is_set() for reader in readers), what="all are open")
+    with local_daemon.api.session() as session:
+        _change(session, 50)
+        session.expect(204, "DELETE", "/v1/tunnels/e")
+    wait_until(lambda: all(reader.events and reader.events[-1]["type"] == "tunnel.deleted" for reader in readers), what="all have the last one")
+    told = [[event["id"] for event in reader.events if event["type"] != "heartbeat"] for reader in readers]
+    assert all(numbers == told[0] for numbers in told)
+    assert local_daemon.api.request("GET", "/livez").status == 200
+    for reader in readers:
+        reader.close()
+    wait_until(lambda: local_daemon.api.request("GET", "/livez").status == 200, what="it answers")
+
+
+def test_streams_end_with_the_daemon(local_daemon):
+    """SIGTERM with open streams: each gets its last word, and the daemon is gone in time."""
+    readers = [Reader(local_daemon) for _ in range(20)]
+    wait_until(lambda: all(reader.is_open.is_set() for reader in readers), what="all are open")
+    local_daemon.stop()
+    for reader in readers:
+        reader.join(5)
+        assert not reader.is_alive() and reader.events[-1].get("code") == "worker_unavailable", reader.events[-3:]
+
+
+def test_ids_go_on_after_a_restart(local_daemon):
+    """An id of an earlier life is never taken for a new one: either the stream goes on after it, or it is told as expired."""
+    reader = Reader(local_daemon)
+    wait_until(reader.is_open.is_set, what="open")
+    with local_daemon.api.session() as session:
+        _change(session, 20)
+    wait_until(lambda: len(reader.numbers()) >= 20, what="the events")
+    last = reader.numbers()[-1]
+    local_daemon.stop()
+    local_daemon.start()
+    reply = local_daemon.api.request("GET", f"/v1/events?since={last - 5}")
+    assert reply.status == 410 and reply.code == "events_expired"
+    fresh = Reader(local_daemon)
+    wait_until(fresh.is_open.is_set, what="open")
+    with local_daemon.api.session() as session:
+        _change(session, 1, 100)
+    wait_until(lambda: fresh.numbers(), what="an event")
+    assert fresh.numbers()[0] > last, "ids rise across a restart"
+    fresh.close()

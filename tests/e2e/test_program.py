@@ -1,0 +1,78 @@
+"""warrend as a command: what it says and with what it ends when it cannot start, and how it ends."""
+
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness.daemon import binary
+from harness.process import run
+
+
+def refused(directory, *words, environment=None):
+    """(exit code, stderr) of a start that fails."""
+    done = run([binary(), "--state-dir", f"{directory}/refused", *words], check=False, timeout=20, env={**os.environ, **(environment or {})})
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("words, remedy", [
+    (["--stat-dir", "x"], "--help"), (["-h"], "--help"), (["--workers", "many"], "a number"), (["--listen", "localhost"], "HOST:PORT"),
+    (["--listen", "127.0.0.1:99999"], "HOST:PORT"), (["--tls-cert", "x"], "both or none"), (["--listen", "0.0.0.0:0"], "--allow-remote"),
+    (["--listen", "0.0.0.0:0", "--allow-remote"], "--tls-cert"), (["--listen", "0.0.0.0:0", "--no-auth"], "loopback"),
+    (["--config", "/does/not/exist"], "cannot be read"), (["--log-level", "loud"], "error, warn, info or debug"),
+])
+def test_bad_usage_is_one_line_that_says_what_to_do(directory, words, remedy):
+    code, told = refused(directory, *words)
+    assert code == 2 and told.count("\n") == 1 and told.startswith("warrend: ") and remedy in told, (code, told)
+    assert not os.path.exists(f"{directory}/refused")
+
+
+def test_a_bad_configuration_is_told_with_its_place(directory):
+    for text, told_of in (('{"workers": 1,\n "lsten": "x"}', "lsten"), ("{}\n]", "line 2"), ('{"workers": true}', "workers")):
+        with open(f"{directory}/config.json", "w", encoding="ascii") as file:
+            file.write(text)
+        code, told = refused(directory, environment={"WARREN_CONFIG": f"{directory}/config.json"})
+        assert code == 2 and told.count("\n") == 1 and told_of in told, told
+
+
+def test_a_port_that_is_taken(directory):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code, told = refused(directory, "--listen", f"127.0.0.1:{other.getsockname()[1]}")
+    assert code == 1 and re.search(r"^warrend: 127\.0\.0\.1:\d+: Address already in use; .* --listen", told, re.M), told
+
+
+def test_a_state_directory_that_is_in_use(local_daemon):
+    done = run([binary(), "--state-dir", local_daemon.state_dir, "--listen", "127.0.0.1:0"], check=False, timeout=20)
+    assert done.returncode == 1 and f"another warrend (process {local_daemon.pid}) uses {local_daemon.state_dir}" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_good_order(make_daemon, number):
+    daemon = make_daemon().start()
+    daemon.process.send_signal(number)
+    assert daemon.process.wait(5) == 0, daemon.tail()
+    left = set(os.listdir(daemon.state_dir))
+    assert "api.addr" not in left and "api.sock" not in left and "admin.token" in left
+
+
+def test_the_limit_of_descriptors_is_raised(make_daemon):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        daemon = make_daemon().start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for pid in daemon.family():
+        with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+            assert re.search(rf"^Max open files +{hard} +{hard} ", file.read(), re.M)
+
+
+def test_help_and_version_need_nothing():
+    for word, pattern in (("--version", r"^warrend \d+\.\d+\.\d+\n$"), ("--help", r"--state-dir DIR")):
+        done = subprocess.run([binary(), word], capture_output=True, text=True, env={}, timeout=20)
+        assert done.returncode == 0 and re.search(pattern, done.stdout) and done.stderr == "", done

@@ -1,0 +1,108 @@
+"""The commands in README.md do what it says, as they stand there; only the addresses of the examples are put in place."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness.daemon import ROOT, binary
+from harness.loop import INNER, Ends, pages
+from harness.process import die_with_parent
+
+with open(f"{ROOT}/README.md", encoding="utf-8") as file:
+    README = file.read()
+
+
+def block(word):
+    """The lines of the code block that has this word."""
+    return next(lines for lines in re.findall(r"```sh\n(.*?)```", README, re.S) if word in lines)
+
+
+def _rows():
+    """What the table of daily tasks says: (task, command)."""
+    rows = re.findall(r"^\| ([^|]+) \| `(.*)` \|$", README, re.M)
+    return [(task, command.replace("\\|", "|")) for task, command in rows]
+
+
+class Shell:
+    """bash with a home of its own, in which the README's function `api` is known. `prefix` leads into the folder that holds the home."""
+
+    def __init__(self, home, address, prefix=(), environment=None):
+        self.home, self.address, self.prefix, self.environment = home, address, prefix, environment
+        self.function = next(line for line in block("api()").splitlines() if line.startswith("api()"))
+        self.replacements = {"127.0.0.1:8470": address, "10.2.0.1": INNER, "https://example.com/": f"http://{INNER}/"}
+
+    def run(self, command, timeout=30):
+        for old, new in self.replacements.items():
+            command = command.replace(old, new)
+        environment = {key: value for key, value in (self.environment or os.environ).items() if not key.lower().endswith("_proxy")}
+        result = subprocess.run([*self.prefix, "bash", "-c", f"set -e -o pipefail\ncd\n{self.function}\n{command}"], capture_output=True, text=True,
+                                timeout=timeout, env={**environment, "HOME": self.home, "no_proxy": ""}, preexec_fn=die_with_parent)
+        assert "urn:warren:problem" not in result.stdout, f"{command}: {result.stdout}"
+        assert result.returncode == 0, f"{command}: exit {result.returncode}: {result.stdout}{result.stderr}"
+        return result.stdout
+
+
+@pytest.fixture
+def shell(make_daemon, directory):
+    """The daemon of the README, whose state is in ~/warren."""
+    line = next(line for line in block("build/release/warrend").splitlines() if line.startswith("build/release/warrend"))
+    words = line.removesuffix("&").split()
+    assert words[:2] == ["build/release/warrend", "--state-dir"] and os.path.basename(binary()) == "warrend"
+    daemon = make_daemon()
+    daemon.state_dir = words[2].replace("~", directory)
+    daemon.start()
+    return Shell(directory, daemon.address)
+
+
+def test_the_commands_of_the_readme(shell, directory):
+    use_everything(shell, directory)
+
+
+def use_everything(shell, directory):
+    """Every command after the daemon's start; `directory` is the shell's home as this test sees it."""
+    ends, second = Ends(), Ends("-2")
+    with pages() as server:
+        far, far2 = (_create(shell, directory, pair.far(server.address)) for pair in (ends, second))
+        with open(f"{directory}/provider.conf", "w", encoding="ascii") as file:
+            file.write(ends.near_conf(far["status"]["udp_port"]))
+        with open(f"{directory}/tunnel.json", "w", encoding="ascii") as file:
+            file.write(json.dumps({**second.near(far2["status"]["udp_port"]), "id": "ams-2", "labels": {"pool": "eu"}}))
+        made = shell.run(next(line for line in block("provider.conf").splitlines() if "provider.conf" in line))
+        assert '"state": "up"' in made
+        shell.replacements["127.0.0.1:40123"] = re.search(r'"(127\.0\.0\.1:\d+)"', made).group(1)
+        for line in block("curl -x").splitlines():
+            assert shell.run(line) == "hello through the tunnel\n", line
+        _day_to_day(shell)
+        shell.run("curl -sS -f -H \"Authorization: Bearer $(cat ~/warren/admin.token)\" http://127.0.0.1:8470/v1/version")
+
+
+def _create(shell, directory, document):
+    with open(f"{directory}/far.json", "w", encoding="ascii") as file:
+        json.dump(document, file)
+    return json.loads(shell.run("api /v1/tunnels -H 'Content-Type: application/json' --data-binary @far.json"))
+
+
+# What each answer must hold; a task that is not here must only succeed.
+ANSWERS = {
+    "list tunnels": r"ams-1\tup\t127\.0\.0\.1:\d+\n", "make one from JSON": r"^127\.0\.0\.1:\d+\n$", "read statistics": r'"bytes_received": [1-9]',
+    "read all statistics": r'"connections_total": [1-9]', "change a tunnel in place": r"in_place", "label it": r'"pool": "eu"',
+    "switch it off, and on": r"up|handshaking", "ping through it": r'"avg": \d', "get it as a .conf": r"PrivateKey = \S{44}\n",
+    "watch what happens": r"event: tunnel\.", "make it so again": r'"unchanged": 4', "make a token for Prometheus": r"^\S{20,}\n$",
+    "scrape": r"wireguard_sent_bytes_total\{", "delete one": r"^$", "delete those with a label": r"^1\n$",
+}
+
+
+def _day_to_day(shell):
+    rows = _rows()
+    assert len(rows) >= 12 and ANSWERS.keys() <= {task for task, _ in rows}
+    for task, command in rows:
+        if task == "watch what happens":
+            # It watches for ever: two seconds will do, in which something happens.
+            command = ("( sleep 0.5; api /v1/tunnels/ams-1 -X PATCH -H 'Content-Type: application/merge-patch+json' "
+                       "-d '{\"labels\": {\"x\": \"y\"}}' >/dev/null ) &\n"
+                       f"{command} --max-time 2 || [ $? = 28 ]")
+        output = shell.run(command)
+        assert re.search(ANSWERS.get(task, ""), output), f"{task}: {command}: {output}"

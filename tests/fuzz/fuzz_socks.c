@@ -1,0 +1,77 @@
+/* SOCKS messages from strangers, each reader on the same bytes: the outcome must not depend on where the bytes end, once they are enough. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tunnel/socks.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+static void demand(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+typedef enum socks_progress request_reader(struct socks_request *request, const uint8_t *bytes, size_t length);
+
+static void try_request(request_reader *reader, const uint8_t *bytes, size_t length)
+{
+	struct socks_request whole, part;
+	enum socks_progress progress = reader(&whole, bytes, length), result = SOCKS_MORE;
+	demand(progress != SOCKS_MORE || length < SOCKS_MESSAGE_MAX);
+	size_t n = 0;
+	while (n <= length && (result = reader(&part, bytes, n)) == SOCKS_MORE)
+		n++;
+	demand(result == progress);
+	if (progress == SOCKS_WHOLE)
+		demand(n == whole.length && part.length == n && whole.target.host[0] != '\0' && (whole.target.port != 0 || whole.command == SOCKS_UDP_ASSOCIATE));
+	if (progress == SOCKS_REFUSED)
+		demand(part.refusal == whole.refusal && whole.refusal != SOCKS_SUCCEEDED);
+}
+
+static void try_greeting(const uint8_t *bytes, size_t length)
+{
+	struct socks_greeting greeting;
+	if (socks_greeting_read(&greeting, bytes, length) != SOCKS_WHOLE)
+		return;
+	demand(greeting.length <= length);
+	demand(socks_method_choose(&greeting, true) != SOCKS_METHOD_NONE);
+}
+
+static void try_password(const uint8_t *bytes, size_t length)
+{
+	struct credentials credentials;
+	size_t taken = 0;
+	if (socks_password_read(&credentials, bytes, length, &taken) == SOCKS_WHOLE)
+		demand(taken <= length && credentials.username_length > 0 && credentials.password_length > 0);
+	credentials_clear(&credentials);
+}
+
+static void try_datagram(const uint8_t *bytes, size_t length)
+{
+	struct target target;
+	uint8_t header[SOCKS_DATAGRAM_HEADER_MAX];
+	int taken = socks_datagram_read(&target, bytes, length);
+	if (taken < 0)
+		return;
+	demand((size_t)taken <= length && target.port != 0);
+	if (target_is_name(&target))
+		return;
+	demand(socks_datagram_header_write(header, &target.address) == (size_t)taken || bytes[3] == 3);
+	demand(bytes[3] == 3 || memcmp(header, bytes, (size_t)taken) == 0);
+	target_class(&target.address);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+	/* Longer inputs only repeat what a stranger may send after a message. */
+	length = length < 2 * SOCKS_MESSAGE_MAX ? length : 2 * SOCKS_MESSAGE_MAX;
+	try_greeting(bytes, length);
+	try_password(bytes, length);
+	try_request(socks_request_read, bytes, length);
+	try_request(socks4_request_read, bytes, length);
+	try_datagram(bytes, length);
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* What sits on a stream in the tests: sends a pattern that tells every byte's place, checks the pattern that comes. */
+#ifndef WARREN_TESTS_NETSTACK_PEER_H
+#define WARREN_TESTS_NETSTACK_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/netstack/link.h"
+
+struct peer {
+	struct link *link;
+	struct netstack_stream *stream;  /* NULL once closed */
+	uint64_t to_send;                /* bytes, then the end */
+	bool keeps_open;                 /* no end */
+	bool does_not_read;              /* consumes nothing */
+	uint64_t written, acknowledged;
+	uint64_t received, unread;
+	bool is_wrong;                   /* a byte that is not the pattern's */
+	bool is_connected, is_finished, is_closed;
+	enum netstack_error why;
+	uint64_t last_at;                /* of the last byte */
+};
+
+void peer_init(struct peer *peer, struct link *link, uint64_t to_send);
+int peer_connect(struct peer *peer, int side, uint8_t family, uint16_t port);
+/* An `accept` for netstack_listen: the owner is the peer that takes the stream. */
+void peer_accept(void *owner, struct netstack_stream *stream);
+struct netstack_listener *peer_listen(struct peer *peer, int side, uint8_t family, uint16_t port);
+void peer_pump(struct peer *peer);
+void peer_read(struct peer *peer);       /* consumes what is unread */
+
+#endif

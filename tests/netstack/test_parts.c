@@ -1,0 +1,351 @@
+/* The parts that are pure, against naive models. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "netstack/budget.h"
+#include "netstack/checksum.h"
+#include "netstack/packet.h"
+#include "netstack/random.h"
+#include "netstack/receiver/receiver.h"
+#include "netstack/sender/queue.h"
+#include "netstack/sender/scoreboard.h"
+#include "netstack/timers.h"
+
+static uint64_t seed = 1;
+
+static uint32_t dice(uint32_t below)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)((seed >> 33) % below);
+}
+
+/* --- checksum --- */
+
+static uint16_t slow_sum(const uint8_t *bytes, size_t length)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < length; i++)
+		sum += i % 2 == 0 ? (uint32_t)bytes[i] << 8 : bytes[i];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+static void sums_like_the_rfc(void **state)
+{
+	static uint8_t bytes[70000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)dice(256);
+	for (int i = 0; i < 3000; i++) {
+		size_t length = i < 300 ? (size_t)i : dice(65000), offset = dice(64);
+		uint16_t sum = checksum_fold(checksum_add(0, bytes + offset, length));
+		assert_int_equal(packet_read16((uint8_t *)&sum), slow_sum(bytes + offset, length));
+		size_t one = dice((uint32_t)length + 1), two = dice((uint32_t)(length - one) + 1);
+		struct iovec parts[3] = { { bytes + offset, one }, { bytes + offset + one, two }, { bytes + offset + one + two, length - one - two } };
+		assert_int_equal(checksum_fold(checksum_add_parts(0, parts, 3)), sum);
+	}
+	memset(bytes, 0xff, sizeof(bytes));
+	assert_int_equal(checksum_fold(checksum_add(0, bytes, 65534)), 0xffff);
+}
+
+/* --- timers --- */
+
+struct alarm {
+	struct timer timer;
+	struct timers *timers;
+	unsigned runs;
+	uint64_t again;
+};
+
+static void ring(struct timer *timer, uint64_t now)
+{
+	struct alarm *alarm = (struct alarm *)timer;
+
+	alarm->runs++;
+	if (alarm->again != 0)
+		timers_set(alarm->timers, timer, now - alarm->again);
+}
+
+static void timers_run_in_order(void **state)
+{
+	static struct alarm alarms[500];
+	uint64_t at[500];
+	struct timers timers = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < 500; i++) {
+		assert_int_equal(timers_add(&timers, &alarms[i].timer, ring), 0);
+		at[i] = NETSTACK_NEVER;
+	}
+	for (int round = 0; round < 20000; round++) {
+		size_t i = dice(500);
+		uint64_t now = (uint64_t)round * 10, least = NETSTACK_NEVER;
+		at[i] = dice(5) == 0 ? NETSTACK_NEVER : now + dice(3000);
+		timers_set(&timers, &alarms[i].timer, at[i]);
+		timers_run(&timers, now);
+		for (size_t k = 0; k < 500; k++) {
+			if (at[k] <= now)
+				at[k] = NETSTACK_NEVER;
+			assert_int_equal(alarms[k].timer.at, at[k]);
+			if (at[k] < least)
+				least = at[k];
+		}
+		assert_int_equal(timers_next(&timers), least);
+	}
+	alarms[7].timers = &timers; /* one that wants to run in the past runs once a call */
+	alarms[7].again = 1;
+	alarms[7].runs = 0;
+	timers_set(&timers, &alarms[7].timer, 1);
+	timers_run(&timers, 1000000);
+	assert_int_equal(alarms[7].runs, 1);
+	for (size_t i = 0; i < 500; i++)
+		timers_remove(&timers, &alarms[i].timer);
+	assert_int_equal(timers.count, 0);
+	timers_clear(&timers);
+}
+
+/* --- the sender's parts --- */
+
+static void a_queue_gives_back_its_bytes(void **state)
+{
+	static uint8_t bytes[100000], apart[200000];
+	struct queue queue = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)dice(256);
+	for (int round = 0; round < 20000; round++) {
+		if (queue.end + 3000 < sizeof(bytes) && dice(2)) {
+			size_t length = 1 + dice(dice(2) ? 10 : 2000);
+			assert_true(queue_append(&queue, bytes + queue.end, length));
+			if (dice(2)) { /* not beside the one before: no merging */
+				apart[2 * queue.end] = bytes[queue.end];
+				assert_true(queue_append(&queue, apart + 2 * queue.end, 1));
+			}
+		}
+		if (queue.end > queue.start) {
+			struct iovec parts[8];
+			size_t gathered, place = queue.start + dice((uint32_t)(queue.end - queue.start));
+			size_t length = 1 + dice((uint32_t)(queue.end - place));
+			size_t count = queue_gather(&queue, place, length, parts, 8, &gathered), at = place;
+			assert_true(gathered == length || count == 8);
+			for (size_t i = 0; i < count; at += parts[i++].iov_len)
+				assert_memory_equal(parts[i].iov_base, bytes + at, parts[i].iov_len);
+			assert_int_equal(at - place, gathered);
+		}
+		if (dice(3) == 0)
+			queue_release(&queue, queue.start + dice((uint32_t)(queue.end - queue.start) + 1));
+		if (queue.end + 3000 >= sizeof(bytes))
+			break;
+	}
+	size_t gathered;
+	struct iovec part;
+	uint64_t start = queue.start, end = queue.end;
+	assert_true(queue_own(&queue));
+	assert_int_equal(queue_gather(&queue, start, (size_t)(end - start), &part, 1, &gathered), end > start);
+	if (end > start)
+		assert_memory_equal(part.iov_base, bytes + start, end - start);
+	queue_clear(&queue);
+}
+
+/* Every segment is in one of the three sums and, unless SACKed, in one list. */
+static void check_board(const struct scoreboard *board)
+{
+	uint64_t flying = 0, missing = 0, sacked = 0, last = 0;
+	uint32_t count = 0;
+
+	for (uint32_t i = board->head; i != board->tail; i++) {
+		const struct sent *sent = scoreboard_at(board, i);
+		count += !(sent->flags & SENT_SACKED);
+		sacked += sent->flags & SENT_SACKED ? sent->length : 0;
+		assert_true(sent->start >= last);
+		last = scoreboard_end(sent);
+	}
+	for (uint32_t i = board->flying.oldest; i != SCOREBOARD_NONE; i = scoreboard_at(board, i)->newer, count--)
+		flying += scoreboard_at(board, i)->length;
+	for (uint32_t i = board->missing.oldest; i != SCOREBOARD_NONE; i = scoreboard_at(board, i)->newer, count--)
+		missing += scoreboard_at(board, i)->length;
+	assert_int_equal(count, 0);
+	assert_int_equal(flying, board->in_flight);
+	assert_int_equal(missing, board->lost);
+	assert_int_equal(sacked, board->sacked);
+}
+
+static void a_scoreboard_keeps_its_sums(void **state)
+{
+	struct scoreboard board;
+	uint64_t next = 0;
+
+	(void)state;
+	scoreboard_init(&board);
+	for (int round = 0; round < 20000; round++) {
+		if (scoreboard_is_empty(&board) || dice(3) == 0) {
+			uint32_t length = 1 + dice(1400);
+			if (round == 10000) { /* as after terabytes */
+				while (!scoreboard_is_empty(&board)) {
+					if (!(scoreboard_at(&board, board.head)->flags & SENT_SACKED))
+						scoreboard_land(&board, board.head);
+					scoreboard_pop(&board);
+				}
+				board.head = board.tail = 3u << 30;
+			}
+			assert_true(scoreboard_reserve(&board));
+			scoreboard_append(&board, next, length);
+			next += length;
+			continue;
+		}
+		uint32_t index = board.head + dice(board.tail - board.head);
+		struct sent *sent = scoreboard_at(&board, index);
+		if (sent->flags & SENT_SACKED) {
+			uint32_t after = scoreboard_skip(&board, index);
+			assert_true(after == board.tail || !(scoreboard_at(&board, after)->flags & SENT_SACKED));
+		} else if (dice(3) == 0) {
+			scoreboard_land(&board, index);
+			scoreboard_mark_sacked(&board, index);
+		} else if (sent->flags & SENT_LOST || dice(2)) {
+			scoreboard_fly(&board, index);
+		} else {
+			scoreboard_lose(&board, index);
+		}
+		if (dice(4) == 0) {
+			if (!(scoreboard_at(&board, board.head)->flags & SENT_SACKED))
+				scoreboard_land(&board, board.head);
+			scoreboard_pop(&board);
+		}
+		if (dice(500) == 0 && !scoreboard_is_empty(&board))
+			scoreboard_renege(&board);
+		check_board(&board);
+	}
+	assert_true(board.tail < 1u << 31);
+	scoreboard_clear(&board);
+}
+
+/* --- the receiver --- */
+
+static void ranges_are_like_a_bitmap(void **state)
+{
+	(void)state;
+	for (int run = 0; run < 50; run++) {
+		static uint8_t map[3000];
+		struct ranges ranges = { 0 };
+		uint64_t from = 0;
+		memset(map, 0, sizeof(map));
+		for (int round = 0; round < 300; round++) {
+			struct range added = { from + dice(2900), 0 }, merged;
+			added.right = added.left + 1 + dice(60);
+			if (added.right > sizeof(map))
+				break;
+			bool known = memchr(map + added.left, 0, added.right - added.left) == NULL;
+			assert_int_equal(ranges_add(&ranges, added, &merged), known ? RANGES_KNOWN : RANGES_ADDED);
+			assert_true(merged.left <= added.left && merged.right >= added.right);
+			memset(map + added.left, 1, added.right - added.left);
+			if (dice(20) == 0) {
+				from += dice(40);
+				ranges_trim(&ranges, from);
+				memset(map, 0, from);
+			}
+			size_t at = 0;
+			for (size_t i = 0; i < ranges.count; i++) {
+				assert_true(ranges.first[i].left >= at && ranges.first[i].left < ranges.first[i].right);
+				while (at < ranges.first[i].left)
+					assert_int_equal(map[at++], 0);
+				while (at < ranges.first[i].right)
+					assert_int_equal(map[at++], 1);
+				assert_int_equal(map[at], 0);
+			}
+			if (from + 2960 > sizeof(map))
+				break;
+		}
+		ranges_clear(&ranges);
+	}
+}
+
+/* Pieces of any size in any order come out as the stream, once. */
+static void a_receiver_puts_pieces_in_order(void **state)
+{
+	static uint8_t bytes[200000];
+	const uint32_t first = 0xffffff00u;
+
+	(void)state;
+	budget_start(64 << 20);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)dice(256);
+	for (int run = 0; run < 60; run++) {
+		struct pages_retired retired = { NULL };
+		struct receiver receiver;
+		size_t at = 0;
+		bool ended = false;
+		receiver_init(&receiver, first, 7, true, 60000 + dice(100000), 0, &retired);
+		for (unsigned round = 0; !ended; round++) {
+			struct iovec parts[4];
+			size_t length, start = at > 3000 ? at - dice(3000) : 0, size = dice(run % 2 ? 3000 : 30);
+			start += dice(run % 3 ? 60000 : 5000);
+			if (start > sizeof(bytes) || dice(50) == 0)
+				start = at;
+			if (start + size > sizeof(bytes))
+				size = sizeof(bytes) - start;
+			struct segment segment = { .sequence = first + (uint32_t)start, .payload = bytes + start, .length = size, .flags = SEGMENT_ACK };
+			if (start + size == sizeof(bytes))
+				segment.flags |= SEGMENT_FIN;
+			size_t count = receiver_take(&receiver, &segment, parts, 4, &length, round);
+			while (count > 0) {
+				for (size_t i = 0; i < count; at += parts[i++].iov_len)
+					assert_memory_equal(parts[i].iov_base, bytes + at, parts[i].iov_len);
+				assert_int_equal(at, receiver.next);
+				receiver_consume(&receiver, length);
+				count = receiver_take_held(&receiver, parts, 4, &length);
+			}
+			if (receiver_settle(&receiver, round * 1000)) {
+				struct range blocks[RECEIVER_SACK_MAX];
+				receiver_offer(&receiver);
+				size_t sacked = receiver_sack(&receiver, blocks);
+				bool doubled = receiver.doubled.right > 0;
+				for (size_t i = doubled; i < sacked; i++)
+					assert_true(blocks[i].left > receiver.next && blocks[i].right > blocks[i].left);
+				receiver_acknowledged(&receiver);
+			}
+			pages_free_retired(&retired);
+			ended = receiver_is_at_end(&receiver);
+		}
+		assert_int_equal(at, sizeof(bytes));
+		receiver_clear(&receiver);
+		pages_free_retired(&retired);
+		assert_int_equal(budget_used(), 0);
+	}
+}
+
+static void a_window_shrinks_with_the_budget(void **state)
+{
+	(void)state;
+	budget_start(10 << 20);
+	assert_int_equal(budget_share(), 5 << 20);
+	budget_charge(8 << 20);
+	assert_int_equal(budget_share(), 1 << 20);
+	budget_charge(3 << 20);
+	assert_true(budget_is_spent());
+	assert_int_equal(budget_share(), BUDGET_FLOOR);
+	budget_release(11 << 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sums_like_the_rfc),
+		cmocka_unit_test(timers_run_in_order),
+		cmocka_unit_test(a_queue_gives_back_its_bytes),
+		cmocka_unit_test(a_scoreboard_keeps_its_sums),
+		cmocka_unit_test(ranges_are_like_a_bitmap),
+		cmocka_unit_test(a_receiver_puts_pieces_in_order),
+		cmocka_unit_test(a_window_shrinks_with_the_budget),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

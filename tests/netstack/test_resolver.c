@@ -1,0 +1,480 @@
+/* Names, asked of a scripted server on the other stack. The first label tells the server what to do. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "netstack/packet.h"
+#include "tests/netstack/link.h"
+
+#define A 1
+#define CNAME 5
+#define SOA 6
+#define AAAA 28
+
+struct server {
+	struct link *link;
+	struct netstack_flow *flow;
+	struct netstack_listener *listener;
+	struct netstack_stream *stream;
+	uint8_t reply[2 + 4096];
+	size_t length;
+	unsigned queries, tcp_queries;
+	uint16_t ids[256], ports[256];
+};
+
+/* --- the server --- */
+
+static size_t put_record(uint8_t *at, uint16_t type, uint32_t ttl, const void *data, size_t length)
+{
+	packet_write16(at, 0xc00c); /* the question's name */
+	packet_write16(at + 2, type);
+	packet_write16(at + 4, 1);
+	packet_write32(at + 6, ttl);
+	packet_write16(at + 10, (uint16_t)length);
+	memcpy(at + 12, data, length);
+	return 12 + length;
+}
+
+static bool does(const uint8_t *query, const char *what)
+{
+	return query[12] == strlen(what) && memcmp(query + 13, what, strlen(what)) == 0;
+}
+
+/* Behind the question, which is copied with what follows cut off. */
+static size_t answer(struct server *server, const uint8_t *query, uint8_t *reply, bool by_tcp)
+{
+	size_t end = 12;
+	static const uint8_t four[] = { 192, 0, 2, 1 }, other[] = { 192, 0, 2, 2 }, six[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
+
+	(void)server;
+	while (query[end] != 0)
+		end += query[end] + 1u;
+	end += 5;
+	uint16_t type = packet_read16(query + end - 4), count = 0;
+	memcpy(reply, query, end);
+	reply[2] = 0x81;
+	reply[3] = 0x80;
+	memset(reply + 6, 0, 6);
+	if (does(query, "nx") || (type == AAAA && does(query, "four"))) {
+		uint8_t soa[22] = { 0 };
+		packet_write32(soa + 18, 60);
+		reply[3] = does(query, "nx") ? 0x83 : 0x80;
+		packet_write16(reply + 8, 1);
+		return end + put_record(reply + end, SOA, 300, soa, sizeof(soa));
+	}
+	if (does(query, "fail")) {
+		reply[3] = 0x82;
+		return end;
+	}
+	if (does(query, "long") && !by_tcp) {
+		reply[2] |= 0x02;
+		return end;
+	}
+	if (does(query, "alias")) {
+		static const uint8_t target[] = { 4, 'r', 'e', 'a', 'l', 0 };
+		end += put_record(reply + end, CNAME, 100, target, sizeof(target));
+		size_t name = end - sizeof(target);
+		size_t record = type == A ? put_record(reply + end, A, 200, four, 4) : put_record(reply + end, AAAA, 200, six, 16);
+		packet_write16(reply + end, (uint16_t)(0xc000 | name));
+		packet_write16(reply + 6, 2);
+		return end + record;
+	}
+	size_t at = end;
+	if (type == A) {
+		at += put_record(reply + at, A, 30, four, 4);
+		at += put_record(reply + at, A, 90, other, 4);
+		count = 2;
+	} else {
+		at += put_record(reply + at, AAAA, 30, six, 16);
+		count = 1;
+	}
+	packet_write16(reply + 6, count);
+	return at;
+}
+
+static void on_query(void *owner, const struct netstack_endpoint *from, const uint8_t *query, size_t length)
+{
+	struct server *server = owner;
+	uint8_t reply[512];
+
+	assert_in_range(length, 17, 512);
+	if (server->queries < 256) {
+		server->ids[server->queries] = packet_read16(query);
+		server->ports[server->queries] = from->port;
+	}
+	server->queries++;
+	if (does(query, "silent") || (does(query, "slow") && packet_read16(query + length - 15) == AAAA))
+		return;
+	size_t size = answer(server, query, reply, false);
+	if (does(query, "forged")) { /* three that must not be believed, then the true one */
+		uint8_t forged[512];
+		memcpy(forged, reply, size);
+		forged[1] ^= 1;
+		forged[size - 1] = 66;
+		assert_int_equal(netstack_flow_send(server->flow, from, forged, size, link_now(server->link)), 0);
+		forged[1] ^= 1;
+		forged[14] ^= 1;
+		assert_int_equal(netstack_flow_send(server->flow, from, forged, size, link_now(server->link)), 0);
+		forged[14] ^= 1;
+		forged[2] = 0x01;
+		assert_int_equal(netstack_flow_send(server->flow, from, forged, size, link_now(server->link)), 0);
+	}
+	assert_int_equal(netstack_flow_send(server->flow, from, reply, size, link_now(server->link)), 0);
+}
+
+static void ignore(void *owner)
+{
+	(void)owner;
+}
+
+static void ignore_bytes(void *owner, size_t bytes)
+{
+	(void)owner;
+	(void)bytes;
+}
+
+static void ignore_end(void *owner, enum netstack_error why)
+{
+	(void)why;
+	((struct server *)owner)->stream = NULL;
+}
+
+static void on_bytes(void *owner, const struct iovec *parts, size_t count, size_t length)
+{
+	struct server *server = owner;
+
+	assert_int_equal(count, 1);
+	netstack_stream_consumed(server->stream, length, link_now(server->link));
+	server->tcp_queries++;
+	size_t size = answer(server, (const uint8_t *)parts[0].iov_base + 2, server->reply + 2, true);
+	packet_write16(server->reply, (uint16_t)size);
+	assert_int_equal(netstack_stream_write(server->stream, server->reply, 2 + size, link_now(server->link)), 2 + size);
+}
+
+static void accept_query(void *owner, struct netstack_stream *stream)
+{
+	static const struct netstack_stream_events events = { ignore, on_bytes, ignore, ignore_bytes, ignore_end };
+	struct server *server = owner;
+
+	server->stream = stream;
+	netstack_stream_set_owner(stream, &events, server);
+}
+
+/* --- the client --- */
+
+struct asker {
+	unsigned count;
+	enum netstack_name_error error;
+	struct netstack_endpoint addresses[16];
+	size_t address_count;
+	bool more;
+	uint64_t at;
+	struct link *link;
+};
+
+static void on_answer(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
+{
+	struct asker *asker = owner;
+
+	asker->count++;
+	asker->error = error;
+	asker->address_count = count;
+	asker->more = more;
+	asker->at = link_now(asker->link);
+	for (size_t i = 0; i < count; i++)
+		asker->addresses[i] = addresses[i];
+}
+
+struct scene {
+	struct link *link;
+	struct server server;
+	struct netstack_resolver *resolver;
+	struct asker asker;
+	struct netstack_query *query;
+};
+
+static void open_scene(struct scene *scene)
+{
+	static const struct link_profile good = { .rate = 100e6, .delay = 5 * MS, .queue = 50 * MS };
+	struct netstack_endpoint at = link_address(1, AF_INET, 53);
+
+	*scene = (struct scene){ .link = link_create(1, 64 << 20) };
+	link_set(scene->link, &good);
+	scene->server.link = scene->asker.link = scene->link;
+	struct netstack *there = link_side(scene->link, 1)->stack;
+	assert_int_equal(netstack_flow_open(there, &at, on_query, &scene->server, &scene->server.flow), 0);
+	assert_int_equal(netstack_listen(there, &at, accept_query, &scene->server, &scene->server.listener), 0);
+	assert_int_equal(netstack_resolver_create(&scene->resolver, link_side(scene->link, 0)->stack, &at, 1), 0);
+}
+
+static void close_scene(struct scene *scene)
+{
+	netstack_resolver_free(scene->resolver);
+	link_free(scene->link);
+}
+
+static void ask(struct scene *scene, const char *name)
+{
+	scene->asker.count = 0;
+	netstack_resolve(scene->resolver, name, on_answer, &scene->asker, link_now(scene->link), &scene->query);
+}
+
+static void pass(struct scene *scene, uint64_t time)
+{
+	link_run(scene->link, link_now(scene->link) + time, NULL, NULL);
+}
+
+static void takes_the_families_in_turn(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	ask(&scene, "Both.Example.");
+	assert_int_equal(scene.asker.count, 0);
+	assert_non_null(scene.query);
+	pass(&scene, SECOND);
+	assert_in_range(scene.asker.count, 1, 2);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	assert_false(scene.asker.more);
+	ask(&scene, "both.example"); /* from the cache, all at once */
+	assert_int_equal(scene.asker.count, 1);
+	assert_null(scene.query);
+	assert_int_equal(scene.asker.address_count, 3);
+	assert_int_equal(scene.asker.addresses[0].family, AF_INET6);
+	assert_int_equal(scene.asker.addresses[1].family, AF_INET);
+	assert_int_equal(scene.asker.addresses[2].family, AF_INET);
+	assert_int_equal(scene.server.queries, 2);
+	pass(&scene, 31 * SECOND); /* the least TTL has passed */
+	ask(&scene, "both.example");
+	assert_int_equal(scene.asker.count, 0);
+	pass(&scene, SECOND);
+	assert_int_equal(scene.server.queries, 4);
+	assert_int_equal(netstack_deadline(link_side(scene.link, 0)->stack), NETSTACK_NEVER);
+	close_scene(&scene);
+}
+
+static void does_not_wait_long_for_the_second_family(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	uint64_t begin = link_now(scene.link);
+	ask(&scene, "slow.example");
+	pass(&scene, 100 * MS);
+	assert_int_equal(scene.asker.count, 1);
+	assert_true(scene.asker.more);
+	assert_int_equal(scene.asker.address_count, 2);
+	assert_in_range(scene.asker.at - begin, 60 * MS, 62 * MS);
+	pass(&scene, 11 * SECOND);
+	assert_int_equal(scene.asker.count, 2);
+	assert_false(scene.asker.more);
+	assert_int_equal(scene.asker.address_count, 0);
+	close_scene(&scene);
+}
+
+static void remembers_what_is_not_there(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	ask(&scene, "nx.example");
+	pass(&scene, SECOND);
+	assert_int_equal(scene.asker.count, 1);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_NOT_FOUND);
+	ask(&scene, "nx.example");
+	assert_int_equal(scene.asker.count, 1);
+	assert_int_equal(scene.server.queries, 2);
+	pass(&scene, 61 * SECOND); /* the SOA's minimum */
+	ask(&scene, "nx.example");
+	pass(&scene, SECOND);
+	assert_int_equal(scene.server.queries, 4);
+	ask(&scene, "four.example");
+	pass(&scene, SECOND);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	assert_int_equal(scene.asker.address_count, 2);
+	close_scene(&scene);
+}
+
+static void follows_an_alias(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	ask(&scene, "alias.example");
+	pass(&scene, SECOND);
+	ask(&scene, "alias.example");
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	assert_int_equal(scene.asker.address_count, 2);
+	assert_int_equal(scene.asker.addresses[1].bytes[3], 1);
+	close_scene(&scene);
+}
+
+static void asks_again_by_tcp(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	ask(&scene, "long.example");
+	pass(&scene, 2 * SECOND);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	assert_in_range(scene.server.tcp_queries, 2, 2);
+	assert_int_equal(netstack_stream_count(link_side(scene.link, 0)->stack), 0);
+	close_scene(&scene);
+}
+
+static void believes_no_stranger(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	ask(&scene, "forged.example");
+	pass(&scene, SECOND);
+	ask(&scene, "forged.example");
+	assert_int_equal(scene.asker.address_count, 3);
+	assert_int_equal(scene.asker.addresses[1].bytes[3], 1);
+	assert_int_equal(scene.asker.addresses[2].bytes[3], 2);
+	close_scene(&scene);
+}
+
+static void gives_up_in_time(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	uint64_t begin = link_now(scene.link);
+	ask(&scene, "silent.example");
+	pass(&scene, 20 * SECOND);
+	assert_int_equal(scene.asker.count, 1);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_TIMED_OUT);
+	assert_in_range(scene.asker.at - begin, 9 * SECOND, 11 * SECOND);
+	ask(&scene, "fail.example");
+	pass(&scene, 20 * SECOND);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_FAILED);
+	close_scene(&scene);
+}
+
+static void goes_to_the_next_server(void **state)
+{
+	struct scene scene;
+	struct netstack_endpoint servers[2];
+
+	(void)state;
+	open_scene(&scene);
+	servers[0] = link_address(1, AF_INET, 54); /* nobody: an ICMP error says so at once */
+	servers[1] = link_address(1, AF_INET, 0);  /* port 53 is understood */
+	netstack_resolver_set_servers(scene.resolver, servers, 2);
+	ask(&scene, "both.example");
+	pass(&scene, 100 * MS);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	netstack_resolver_set_servers(scene.resolver, NULL, 0);
+	ask(&scene, "both.example");
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_NO_SERVER);
+	close_scene(&scene);
+}
+
+static void refuses_what_is_no_name(void **state)
+{
+	static const char *const bad[] = { "", ".", "a..b", ".a", "a b", "a\\b", "b\303\274cher", "a/b", "a\nb",
+		"0123456789012345678901234567890123456789012345678901234567890123.example" };
+	struct scene scene;
+	char name[300];
+
+	(void)state;
+	open_scene(&scene);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		ask(&scene, bad[i]);
+		assert_int_equal(scene.asker.count, 1);
+		assert_int_equal(scene.asker.error, NETSTACK_NAME_BAD);
+	}
+	for (size_t length = 252; length < 257; length++) {
+		memset(name, 'a', length);
+		name[length] = '\0';
+		for (size_t i = 50; i < length - 1; i += 50)
+			name[i] = '.';
+		ask(&scene, name);
+		assert_int_equal(scene.asker.count, length > 253);
+		netstack_query_cancel(length > 253 ? NULL : scene.query);
+	}
+	ask(&scene, "192.0.2.77");
+	assert_int_equal(scene.asker.addresses[0].bytes[3], 77);
+	ask(&scene, "2001:db8::77");
+	assert_int_equal(scene.asker.addresses[0].family, AF_INET6);
+	close_scene(&scene);
+}
+
+/* I4 */
+static void ids_and_ports_cannot_be_guessed(void **state)
+{
+	struct scene scene;
+	char name[] = "n000.example";
+	unsigned near = 0;
+
+	(void)state;
+	open_scene(&scene);
+	for (unsigned i = 0; i < 100; i++) {
+		name[2] = (char)('0' + i / 10);
+		name[3] = (char)('0' + i % 10);
+		ask(&scene, name);
+		pass(&scene, 200 * MS);
+		assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	}
+	assert_int_equal(scene.server.queries, 200);
+	for (unsigned i = 1; i < 200; i++)
+		near += (uint16_t)(scene.server.ids[i] - scene.server.ids[i - 1]) < 16 || (uint16_t)(scene.server.ports[i] - scene.server.ports[i - 1]) < 16;
+	assert_in_range(near, 0, 3);
+	close_scene(&scene);
+}
+
+static void asks_once_for_many(void **state)
+{
+	struct asker askers[20] = { { 0 } };
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	for (int i = 0; i < 20; i++) {
+		struct netstack_query *query;
+		askers[i].link = scene.link;
+		netstack_resolve(scene.resolver, "both.example", on_answer, &askers[i], link_now(scene.link), &query);
+		if (i % 5 == 4)
+			netstack_query_cancel(query);
+	}
+	pass(&scene, SECOND);
+	assert_int_equal(scene.server.queries, 2);
+	for (int i = 0; i < 20; i++)
+		assert_in_range(askers[i].count, i % 5 == 4 ? 0 : 1, i % 5 == 4 ? 0 : 2);
+	ask(&scene, "silent.example"); /* and ends with its stack, whichever goes first */
+	link_remove(scene.link, 0);
+	assert_int_equal(scene.asker.count, 0);
+	netstack_query_cancel(scene.query);
+	close_scene(&scene);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takes_the_families_in_turn),
+		cmocka_unit_test(does_not_wait_long_for_the_second_family),
+		cmocka_unit_test(remembers_what_is_not_there),
+		cmocka_unit_test(follows_an_alias),
+		cmocka_unit_test(asks_again_by_tcp),
+		cmocka_unit_test(believes_no_stranger),
+		cmocka_unit_test(gives_up_in_time),
+		cmocka_unit_test(goes_to_the_next_server),
+		cmocka_unit_test(refuses_what_is_no_name),
+		cmocka_unit_test(ids_and_ports_cannot_be_guessed),
+		cmocka_unit_test(asks_once_for_many),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,47 @@
+/* A whole service in a directory of its own, with fake workers, driven from the test's thread as the API does it. */
+#ifndef WARREN_TESTS_SERVICE_BENCH_SERVICE_H
+#define WARREN_TESTS_SERVICE_BENCH_SERVICE_H
+
+#include <pthread.h>
+
+#include "service/service.h"
+
+struct bench {
+	struct service *service;
+	struct service_options options;
+	char directory[64];
+	char failure[512];
+	pthread_t thread;
+};
+
+/* A fresh directory; started. */
+void bench_open(struct bench *bench);
+/* Stops the service; the directory stays for bench_start. */
+void bench_stop(struct bench *bench);
+bool bench_start(struct bench *bench);   /* false with the failure */
+void bench_wait_ready(struct bench *bench);
+/* Stops when it runs, and removes the directory. */
+void bench_close(struct bench *bench);
+
+/* Submits and waits; the change is the caller's again. */
+void bench_do(struct bench *bench, struct change *change);
+/* One edit; the document is parsed from the text ('…' for "…"), or NULL. The change with its answer, to be freed. */
+struct change *bench_edit(struct bench *bench, enum edit_kind kind, const char *id, const char *json);
+/* The same, and only the code of its problem. */
+enum problem_code bench_code(struct bench *bench, enum edit_kind kind, const char *id, const char *json);
+/* The tunnel, referenced; it must be there. */
+struct snapshot *bench_find(struct bench *bench, const char *id);
+unsigned bench_port(struct bench *bench, const char *id);   /* of its first listener */
+int64_t bench_now_ms(void);
+json_t *bench_json(const char *text);
+/* A document with one IPv4 address, one peer and the proxy listener (NULL: any port), for bench_edit. A static buffer. */
+const char *bench_document(const char *listen);
+/* Open descriptors of this process. */
+size_t bench_descriptors(void);
+/* A port of 127.0.0.1 that was free a moment ago. */
+unsigned bench_free_port(void);
+/* Whether somebody listens there. */
+bool bench_answers(unsigned port);
+const char *bench_key(unsigned n);   /* a valid public key, always the same for n; a static buffer */
+
+#endif

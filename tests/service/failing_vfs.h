@@ -1,0 +1,18 @@
+/* A file layer for SQLite that fails when it is told to: the Nth call, or all writes of a full disk. */
+#ifndef WARREN_TESTS_SERVICE_FAILING_VFS_H
+#define WARREN_TESTS_SERVICE_FAILING_VFS_H
+
+#include <stdbool.h>
+
+enum failing_call { FAILING_WRITE, FAILING_SYNC, FAILING_TRUNCATE, FAILING_READ, FAILING_OPEN, FAILING_CALLS };
+
+/* Registers it; the name is for store_open. */
+const char *failing_vfs_register(void);
+/* The Nth call from now (1 is the next) of that kind fails with SQLite's code, once; 0 switches it off. */
+void failing_vfs_fail(enum failing_call call, int nth, int code);
+/* A write stores half of what it should before it fails. */
+void failing_vfs_short_writes(bool on);
+void failing_vfs_full(bool on);
+bool failing_vfs_has_failed(void);   /* since failing_vfs_fail */
+
+#endif

@@ -1,0 +1,305 @@
+#include "tests/service/fake_worker.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tunnel/channel.h"
+#include "tunnel/counters.h"
+
+#define SOCKETS_MAX 256
+
+struct held {
+	uint32_t id;
+	int descriptor;
+};
+
+struct fake_tunnel {
+	bool is_used, is_prepared;
+	char id[64];
+	uint64_t generation, prepared_generation;
+	bool enabled;
+	struct held held[SOCKETS_MAX];
+	size_t held_count;
+	uint32_t wanted[SOCKETS_MAX];
+	struct held fresh[SOCKETS_MAX];
+	size_t wanted_count, fresh_count;
+	uint32_t peer_slot;
+	bool has_peer;
+	struct wireguard_key peer;
+};
+
+static struct fake_tunnel *tunnels;
+static struct counters *counters;
+static struct channel *channel;
+static bool ends;
+
+static void send_message(enum message_type type, struct message_writer *writer)
+{
+	if (channel_send(channel, type, writer, NULL, 0) != CHANNEL_OK)
+		exit(1);
+}
+
+static void send_prepared(const struct message_prepare *message, enum message_status status, enum message_applied applied)
+{
+	struct message_prepared reply = { .ack = { message->request, message->slot, message->generation, (uint8_t)status }, .applied = (uint8_t)applied };
+	snprintf(reply.detail, sizeof(reply.detail), "as the test wishes");
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_prepared(&writer, &reply);
+	send_message(MESSAGE_PREPARED, &writer);
+}
+
+static void send_done(const struct message_ack *message, enum message_status status)
+{
+	struct message_ack reply = *message;
+	reply.status = (uint8_t)status;
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_ack(&writer, &reply);
+	send_message(MESSAGE_DONE, &writer);
+}
+
+static bool begins(const char *id, const char *prefix)
+{
+	return strncmp(id, prefix, strlen(prefix)) == 0;
+}
+
+static void drop_prepared(struct fake_tunnel *tunnel)
+{
+	for (size_t i = 0; i < tunnel->fresh_count; i++)
+		close(tunnel->fresh[i].descriptor);
+	tunnel->fresh_count = tunnel->wanted_count = 0;
+	tunnel->is_prepared = false;
+}
+
+static void take_prepare(struct message_reader *body, int *descriptors, size_t count)
+{
+	struct message_prepare message;
+	if (!message_decode_prepare(body, &message))
+		exit(2);
+	struct fake_tunnel *tunnel = &tunnels[message.slot];
+	if (begins(message.id, "crash-"))
+		raise(SIGKILL);
+	if (begins(message.id, "bad-") || begins(message.id, "full-")) {
+		send_prepared(&message, begins(message.id, "bad-") ? MESSAGE_STATUS_INVALID : MESSAGE_STATUS_NO_MEMORY, MESSAGE_APPLIED_CREATED);
+		message_prepare_clear(&message);
+		return;
+	}
+	drop_prepared(tunnel);
+	for (size_t i = 0, next = 0; i < message.socket_count; i++) {
+		tunnel->wanted[tunnel->wanted_count++] = message.sockets[i].id;
+		if (!message.sockets[i].fresh)
+			continue;
+		if (next >= count)
+			exit(3);
+		tunnel->fresh[tunnel->fresh_count++] = (struct held){ message.sockets[i].id, descriptors[next] };
+		descriptors[next++] = -1;
+	}
+	bool restarts = tunnel->is_used && message.spec.mtu == 1300;
+	memcpy(tunnel->id, message.id, sizeof(tunnel->id));
+	tunnel->is_prepared = true;
+	tunnel->prepared_generation = message.generation;
+	tunnel->enabled = message.spec.enabled;
+	tunnel->has_peer = message.spec.peer_count > 0;
+	if (tunnel->has_peer) {
+		tunnel->peer = message.spec.peers[0].public_key;
+		tunnel->peer_slot = message.peer_slots[0];
+	}
+	if (counter_read(&counters->tunnels[message.slot].total_bytes_used) < message.total_bytes_used)
+		counter_set(&counters->tunnels[message.slot].total_bytes_used, message.total_bytes_used);
+	send_prepared(&message, MESSAGE_STATUS_OK, restarts ? MESSAGE_APPLIED_RESTARTED : tunnel->is_used ? MESSAGE_APPLIED_IN_PLACE : MESSAGE_APPLIED_CREATED);
+	message_prepare_clear(&message);
+}
+
+static bool is_wanted(const struct fake_tunnel *tunnel, uint32_t id)
+{
+	for (size_t i = 0; i < tunnel->wanted_count; i++)
+		if (tunnel->wanted[i] == id)
+			return true;
+	return false;
+}
+
+static void settle_sockets(struct fake_tunnel *tunnel)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < tunnel->held_count; i++) {
+		bool replaced = false;
+		for (size_t k = 0; k < tunnel->fresh_count; k++)
+			replaced |= tunnel->fresh[k].id == tunnel->held[i].id;
+		if (is_wanted(tunnel, tunnel->held[i].id) && !replaced)
+			tunnel->held[kept++] = tunnel->held[i];
+		else
+			close(tunnel->held[i].descriptor);
+	}
+	for (size_t i = 0; i < tunnel->fresh_count; i++)
+		tunnel->held[kept++] = tunnel->fresh[i];
+	tunnel->held_count = kept;
+	tunnel->fresh_count = 0;
+}
+
+static void tell_state(uint32_t slot, enum tunnel_state state)
+{
+	struct fake_tunnel *tunnel = &tunnels[slot];
+	struct message_state message = { .slot = slot, .generation = tunnel->generation, .state = (uint8_t)state };
+	struct message_writer writer;
+	counter_set(&counters->tunnels[slot].state, state);
+	counter_set(&counters->tunnels[slot].generation, tunnel->generation);
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	send_message(MESSAGE_STATE, &writer);
+	if (state != TUNNEL_UP || !tunnel->has_peer)
+		return;
+	struct message_handshake handshake = { .slot = slot, .generation = tunnel->generation, .peer = tunnel->peer, .completed = true };
+	memset(handshake.last_timestamp, 0x40 + (int)(tunnel->generation & 0x3f), sizeof(handshake.last_timestamp));
+	message_writer_init(&writer);
+	message_encode_handshake(&writer, &handshake);
+	send_message(MESSAGE_HANDSHAKE, &writer);
+}
+
+static void ask(uint32_t slot, enum message_type type, const char *local)
+{
+	struct message_want want = { .request = 77, .slot = slot, .generation = tunnels[slot].generation };
+	struct message_writer writer;
+	want.local.v4.sin_family = AF_INET;
+	want.source.v4.sin_family = AF_INET;
+	inet_pton(AF_INET, local, &want.local.v4.sin_addr);
+	message_writer_init(&writer);
+	message_encode_want(&writer, &want);
+	send_message(type, &writer);
+}
+
+static void ask_as_named(uint32_t slot)
+{
+	const char *id = tunnels[slot].id;
+	if (begins(id, "dial-"))
+		ask(slot, MESSAGE_WANT_DIAL, "127.0.0.1");
+	else if (begins(id, "relay-"))
+		ask(slot, MESSAGE_WANT_RELAY, "127.0.0.1");
+	else if (begins(id, "stray-"))
+		ask(slot, MESSAGE_WANT_RELAY, "192.0.2.1");
+	else if (begins(id, "udp-"))
+		ask(slot, MESSAGE_WANT_UDP, "127.0.0.1");
+	if (begins(id, "lie-"))
+		ask(slot, (enum message_type)99, "127.0.0.1");
+}
+
+static void take_granted(const struct message_ack *message, const int *descriptors, size_t count)
+{
+	struct counters_tunnel *own = &counters->tunnels[message->slot];
+	counter_add(message->status == MESSAGE_STATUS_OK && count == 1 ? &own->probes_ok : &own->probes_failed, 1);
+	if (count == 1 && begins(tunnels[message->slot].id, "dial-") && write(descriptors[0], "hello", 5) != 5)
+		exit(4);
+}
+
+static void take_commit(const struct message_ack *message)
+{
+	struct fake_tunnel *tunnel = &tunnels[message->slot];
+	if (!tunnel->is_prepared || tunnel->prepared_generation != message->generation) {
+		send_done(message, MESSAGE_STATUS_UNKNOWN);
+		return;
+	}
+	settle_sockets(tunnel);
+	tunnel->is_used = true;
+	tunnel->is_prepared = false;
+	tunnel->generation = message->generation;
+	tell_state(message->slot, !tunnel->enabled ? TUNNEL_DISABLED : begins(tunnel->id, "up-") ? TUNNEL_UP : TUNNEL_HANDSHAKING);
+	counter_add(&counters->tunnels[message->slot].total_bytes_used, 1000);
+	ask_as_named(message->slot);
+	send_done(message, MESSAGE_STATUS_OK);
+}
+
+static void take_remove(const struct message_ack *message)
+{
+	struct fake_tunnel *tunnel = &tunnels[message->slot];
+	if (begins(tunnel->id, "hang-"))
+		raise(SIGSTOP);
+	drop_prepared(tunnel);
+	for (size_t i = 0; i < tunnel->held_count; i++)
+		close(tunnel->held[i].descriptor);
+	bool was_used = tunnel->is_used;
+	memset(tunnel, 0, sizeof(*tunnel));
+	send_done(message, was_used ? MESSAGE_STATUS_OK : MESSAGE_STATUS_UNKNOWN);
+}
+
+static void take_probe(struct message_reader *body)
+{
+	struct message_probe message;
+	if (!message_decode_probe(body, &message))
+		exit(2);
+	struct message_probed reply = { .request = message.request, .slot = message.slot, .generation = message.generation, .ok = true,
+		                        .sent = message.count, .received = message.count, .rtt_min_ms = 1, .rtt_avg_ms = 2, .rtt_max_ms = 3 };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_probed(&writer, &reply);
+	send_message(MESSAGE_PROBED, &writer);
+}
+
+static void take_ack(enum message_type type, struct message_reader *body, const int *descriptors, size_t count)
+{
+	struct message_ack message;
+	if (!message_decode_ack(body, &message))
+		exit(2);
+	if (type == MESSAGE_COMMIT)
+		take_commit(&message);
+	else if (type == MESSAGE_REMOVE)
+		take_remove(&message);
+	else if (type == MESSAGE_GRANTED)
+		take_granted(&message, descriptors, count);
+	else if (type == MESSAGE_ABORT)
+		drop_prepared(&tunnels[message.slot]);
+	if (type == MESSAGE_ABORT || type == MESSAGE_RECONNECT)
+		send_done(&message, MESSAGE_STATUS_OK);
+}
+
+static void on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+{
+	(void)owner;
+	if (type == MESSAGE_PREPARE)
+		take_prepare(body, descriptors, count);
+	else if (type == MESSAGE_PROBE)
+		take_probe(body);
+	else if (type == MESSAGE_SHUTDOWN)
+		ends = true;
+	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT ||
+	         type == MESSAGE_GRANTED)
+		take_ack(type, body, descriptors, count);
+}
+
+static int run(void)
+{
+	struct message_writer writer;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	channel = channel_create(3, true);
+	counters = counters_map(4);
+	tunnels = calloc(COUNTERS_TUNNELS, sizeof(*tunnels));
+	if (channel == NULL || counters == NULL || tunnels == NULL)
+		return 1;
+	message_writer_init(&writer);
+	send_message(MESSAGE_READY, &writer);
+	while (!ends) {
+		struct pollfd poll_set = { .fd = 3, .events = POLLIN };
+		if (channel_wants_write(channel))
+			poll_set.events |= POLLOUT;
+		poll(&poll_set, 1, 50);
+		counter_add(&counters->worker.heartbeat, 1);
+		if (channel_flush(channel) != CHANNEL_OK || channel_read(channel, on_message, NULL) != CHANNEL_OK)
+			break;
+	}
+	return 0;
+}
+
+bool fake_worker_runs(int argc, char **argv, int *code)
+{
+	if (argc < 2 || strcmp(argv[1], "worker") != 0)
+		return false;
+	*code = run();
+	/* Without the checks at exit: the memory of the test is not this process's. */
+	_exit(*code);
+}

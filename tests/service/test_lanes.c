@@ -1,0 +1,135 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/lanes.h"
+
+struct runner {
+	struct lanes *lanes;
+	struct lane_claim *claim;
+	bool runs;
+	bool releases_at_once;
+	unsigned order;
+};
+
+static unsigned counter;
+
+static void run(void *owner)
+{
+	struct runner *runner = owner;
+	runner->runs = true;
+	runner->order = ++counter;
+	if (runner->releases_at_once) {
+		runner->runs = false;
+		lanes_release(runner->lanes, runner->claim);
+	}
+}
+
+static void claim(struct runner *runner, struct lanes *lanes, bool alone, const char *first, const char *second)
+{
+	const char *ids[2] = { first, second };
+	size_t count = second != NULL ? 2 : first != NULL ? 1 : 0;
+	runner->lanes = lanes;
+	assert_true(lanes_claim(lanes, &runner->claim, ids, count, alone, run, runner));
+}
+
+static void release(struct runner *runner)
+{
+	assert_true(runner->runs);
+	runner->runs = false;
+	lanes_release(runner->lanes, runner->claim);
+}
+
+static void one_id_is_served_in_order(void **state)
+{
+	struct lanes *lanes = lanes_create();
+	struct runner r[4] = { { .lanes = NULL } };
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		claim(&r[i], lanes, false, "a", NULL);
+	claim(&r[3], lanes, false, "b", NULL);
+	assert_true(r[0].runs && !r[1].runs && !r[2].runs && r[3].runs);
+	release(&r[0]);
+	assert_true(r[1].runs && !r[2].runs);
+	release(&r[1]);
+	assert_true(r[2].runs);
+	release(&r[2]);
+	release(&r[3]);
+	assert_int_equal(lanes_running(lanes), 0);
+	lanes_free(lanes);
+}
+
+static void several_ids_wait_for_all(void **state)
+{
+	struct lanes *lanes = lanes_create();
+	struct runner a = { .runs = false }, b = a, both = a, reverse = a, later = a;
+	(void)state;
+	claim(&a, lanes, false, "a", NULL);
+	claim(&b, lanes, false, "b", NULL);
+	claim(&both, lanes, false, "a", "b");
+	claim(&reverse, lanes, false, "b", "a");
+	claim(&later, lanes, false, "b", NULL);
+	release(&a);
+	assert_false(both.runs || reverse.runs || later.runs);
+	release(&b);
+	assert_true(both.runs && !reverse.runs && !later.runs);
+	release(&both);
+	assert_true(reverse.runs && !later.runs);
+	release(&reverse);
+	assert_true(later.runs);
+	release(&later);
+	lanes_free(lanes);
+}
+
+static void one_alone_is_alone(void **state)
+{
+	struct lanes *lanes = lanes_create();
+	struct runner a = { .runs = false }, alone = a, b = a, second = a;
+	(void)state;
+	claim(&a, lanes, false, "a", NULL);
+	claim(&alone, lanes, true, NULL, NULL);
+	claim(&b, lanes, false, "b", NULL);
+	claim(&second, lanes, true, NULL, NULL);
+	assert_true(a.runs && !alone.runs && !b.runs);
+	release(&a);
+	assert_true(alone.runs && !b.runs);
+	release(&alone);
+	assert_true(b.runs && !second.runs);
+	release(&b);
+	assert_true(second.runs);
+	release(&second);
+	lanes_free(lanes);
+}
+
+static void a_run_that_ends_at_once(void **state)
+{
+	struct lanes *lanes = lanes_create();
+	struct runner first = { .runs = false }, r[100];
+	(void)state;
+	counter = 0;
+	claim(&first, lanes, false, "a", NULL);
+	for (unsigned i = 0; i < 100; i++) {
+		r[i] = (struct runner){ .releases_at_once = true };
+		claim(&r[i], lanes, i % 7 == 3, i % 7 == 3 ? NULL : "a", NULL);
+	}
+	release(&first);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(r[i].order, i + 2);
+	assert_int_equal(lanes_running(lanes), 0);
+	lanes_free(lanes);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_id_is_served_in_order),
+		cmocka_unit_test(several_ids_wait_for_all),
+		cmocka_unit_test(one_alone_is_alone),
+		cmocka_unit_test(a_run_that_ends_at_once),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,464 @@
+/* The scenarios of a tunnel's life that the project was asked for, as far as the control process answers for them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/service/bench_service.h"
+#include "tests/service/fake_worker.h"
+
+static struct bench bench;
+
+static int set_up(void **state)
+{
+	(void)state;
+	bench_open(&bench);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	bench_close(&bench);
+	return 0;
+}
+
+/* Many threads do the same thing at the same time; each counts its answers. */
+struct crowd {
+	enum edit_kind kind;
+	const char *id;
+	int rounds;
+	int done[PROBLEM_CODE_COUNT];
+};
+
+static void *run_one(void *argument)
+{
+	struct crowd *crowd = argument;
+	for (int i = 0; i < crowd->rounds; i++) {
+		const char *document = crowd->kind == EDIT_CREATE
+		                           ? "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.2.0.2']},'proxy':{'listen':['127.0.0.1:0']}}}"
+		                           : NULL;
+		crowd->done[bench_code(&bench, crowd->kind, crowd->id, document)]++;
+	}
+	return NULL;
+}
+
+static void run_crowd(struct crowd *crowd, size_t count)
+{
+	pthread_t threads[16];
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, run_one, &crowd[i]), 0);
+	for (size_t i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void s2_delete_twice_and_at_once(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 20; round++) {
+		struct crowd crowd[8];
+		int deleted = 0, missing = 0;
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		for (size_t i = 0; i < 8; i++)
+			crowd[i] = (struct crowd){ .kind = EDIT_DELETE, .id = "a", .rounds = 1 };
+		run_crowd(crowd, 8);
+		for (size_t i = 0; i < 8; i++) {
+			deleted += crowd[i].done[PROBLEM_NONE];
+			missing += crowd[i].done[PROBLEM_NOT_FOUND];
+		}
+		assert_int_equal(deleted, 1);
+		assert_int_equal(missing, 7);
+	}
+}
+
+static void s3_reconfigure_a_thousand_times(void **state)
+{
+	(void)state;
+	unsigned port = bench_free_port();
+	char listen[32];
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
+	size_t descriptors = bench_descriptors();
+	struct snapshot *first = service_find(bench.service, "a");
+	for (int i = 0; i < 1000; i++) {
+		char patch[256];
+		/* In place, with a new stack, with another UDP port: in turns. */
+		snprintf(patch, sizeof(patch), "{'spec':{'interface':{'mtu':%d},'limits':{'connections':%d},'enabled':%s}}", i % 3 == 0 ? 1300 : 1420, i + 1,
+		         i % 10 == 9 ? "false" : "true");
+		assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", patch), PROBLEM_NONE);
+	}
+	assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
+	struct snapshot *last = service_find(bench.service, "a");
+	assert_int_equal(last->generation, 1002);
+	assert_int_equal(last->counters == first->counters, 1);
+	assert_int_equal(bench_port(&bench, "a"), port);
+	assert_true(bench_answers(port));
+	assert_int_equal(bench_descriptors(), descriptors);
+	snapshot_release(first);
+	snapshot_release(last);
+}
+
+static void s4_two_tunnels_two_generations(void **state)
+{
+	(void)state;
+	assert_int_equal(bench_code(&bench, EDIT_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
+	unsigned port = bench_port(&bench, "a");
+	struct change *change = bench_edit(&bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}");
+	assert_int_equal(change->edits[0].applied, APPLIED_RESTARTED);
+	assert_int_equal(change->edits[0].snapshot->generation, 2);
+	change_free(change);
+	assert_int_equal(bench_port(&bench, "a"), port);
+}
+
+static int take_port(unsigned port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
+	int one = 1, descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(bind(descriptor, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(descriptor, 1), 0);
+	return descriptor;
+}
+
+static void s5_a_taken_port_is_told_at_once(void **state)
+{
+	(void)state;
+	unsigned port = bench_free_port();
+	char listen[32];
+	int holder = take_port(port);
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
+	size_t descriptors = bench_descriptors();
+	struct change *change = bench_edit(&bench, EDIT_CREATE, "a", bench_document(listen));
+	assert_int_equal(change->edits[0].problem.code, PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(change->edits[0].problem.fault_count, 1);
+	assert_string_equal(change->edits[0].problem.faults[0].pointer, "/spec/proxy/listen/0");
+	change_free(change);
+	assert_null(service_find(bench.service, "a"));
+	assert_int_equal(bench_descriptors(), descriptors);
+	close(holder);
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
+	assert_true(bench_answers(port));
+	/* And of two tunnels of our own. */
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_false(bench_answers(port));
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_NONE);
+}
+
+static _Atomic bool reading;
+
+static void *read_everything(void *argument)
+{
+	size_t *seen = argument;
+	while (reading) {
+		struct service_filter filter = { .state = -1 };
+		struct snapshot **list;
+		bool more;
+		size_t count = service_list(bench.service, &filter, &list, &more);
+		for (size_t i = 0; i < count; i++) {
+			struct snapshot_status status;
+			snapshot_status(list[i], &status);
+			*seen += status.state + (list[i]->counters == NULL ? 0 : counter_read(&list[i]->counters->bytes_sent));
+			for (size_t k = 0; k < list[i]->spec.peer_count && list[i]->peer_counters != NULL; k++)
+				*seen += counter_read(&list[i]->peer_counters[k]->bytes_sent);
+			snapshot_release(list[i]);
+		}
+		free(list);
+		struct snapshot *one = service_find(bench.service, "up-a");
+		snapshot_release(one);
+	}
+	return NULL;
+}
+
+static void s6_statistics_at_any_time(void **state)
+{
+	(void)state;
+	pthread_t readers[4];
+	size_t seen[4] = { 0 };
+	reading = true;
+	for (size_t i = 0; i < 4; i++)
+		pthread_create(&readers[i], NULL, read_everything, &seen[i]);
+	for (int i = 0; i < 60; i++) {
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
+	}
+	reading = false;
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(readers[i], NULL);
+}
+
+/* S6: a snapshot that outlives its tunnel keeps its numbers, even when another tunnel has come. */
+static void s6_numbers_of_a_deleted_tunnel_stay(void **state)
+{
+	(void)state;
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *old = service_find(bench.service, "a");
+	uint64_t used = counter_read(&old->counters->total_bytes_used);
+	assert_int_equal(used, 1000);
+	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	for (int i = 0; i < 4; i++) {
+		char id[16];
+		snprintf(id, sizeof(id), "b%d", i);
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		struct snapshot *other = service_find(bench.service, id);
+		assert_ptr_not_equal(other->counters, old->counters);
+		assert_int_equal(counter_read(&other->counters->total_bytes_used), 1000);
+		snapshot_release(other);
+	}
+	assert_int_equal(counter_read(&old->counters->total_bytes_used), used);
+	snapshot_release(old);
+}
+
+static void s7_a_clean_stop_is_quiet(void **state)
+{
+	(void)state;
+	char path[128], text[4096] = "";
+	snprintf(path, sizeof(path), "%s/log", bench.directory);
+	int saved = dup(2), file = open(path, O_RDWR | O_CREAT, 0600);
+	dup2(file, 2);
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&bench, EDIT_DELETE, "b", NULL), PROBLEM_NONE);
+	bench_stop(&bench);
+	dup2(saved, 2);
+	close(saved);
+	assert_true(pread(file, text, sizeof(text) - 1, 0) >= 0);
+	close(file);
+	if (strstr(text, " warn ") != NULL || strstr(text, " error ") != NULL)
+		fail_msg("%s", text);
+}
+
+static void s8_one_tunnel_never_touches_another(void **state)
+{
+	(void)state;
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-quiet", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *before = service_find(bench.service, "up-quiet");
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, "bad-b", bench_document(NULL)), PROBLEM_VALIDATION_FAILED);
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, "full-c", bench_document(NULL)), PROBLEM_OUT_OF_RESOURCES);
+		assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	}
+	struct snapshot *after = service_find(bench.service, "up-quiet");
+	struct snapshot_status status;
+	snapshot_status(after, &status);
+	assert_ptr_equal(before, after);
+	assert_int_equal(status.state, TUNNEL_UP);
+	assert_true(bench_answers(bench_port(&bench, "up-quiet")));
+	snapshot_release(before);
+	snapshot_release(after);
+}
+
+static struct change *create_many(int count)
+{
+	struct change *change = change_create(CHANGE_EDITS, (size_t)count);
+	change->atomic = true;
+	change->scope = SCOPE_ADMIN;
+	for (int i = 0; i < count; i++) {
+		change->edits[i].kind = EDIT_CREATE;
+		snprintf(change->edits[i].id, 64, "t%04d", i);
+		change->edits[i].document = bench_json(bench_document(NULL));
+	}
+	bench_do(&bench, change);
+	return change;
+}
+
+static void s11_bulk_delete_is_quick(void **state)
+{
+	(void)state;
+	pthread_t reader;
+	size_t seen = 0;
+	size_t descriptors = bench_descriptors();
+	struct change *created = create_many(1000);
+	if (created->problem.code != PROBLEM_NONE)
+		fail_msg("%s", created->problem.detail);
+	change_free(created);
+	reading = true;
+	pthread_create(&reader, NULL, read_everything, &seen);
+	int64_t start = bench_now_ms();
+	struct change *change = change_create(CHANGE_DELETE_WHERE, 0);
+	bench_do(&bench, change);
+	int64_t took = bench_now_ms() - start;
+	reading = false;
+	pthread_join(reader, NULL);
+	assert_int_equal(change->problem.code, PROBLEM_NONE);
+	assert_int_equal(change->deleted, 1000);
+	change_free(change);
+	/* The promise is 2 s without sanitizers; these are several times slower. */
+	assert_in_range(took, 0, 2000);
+	print_message("1,000 deleted in %d ms\n", (int)took);
+	/* The directory that is being read, at most. */
+	assert_int_equal(bench_descriptors(), descriptors);
+}
+
+static void s11_deletes_one_by_one_are_pipelined(void **state)
+{
+	(void)state;
+	struct crowd crowd[8];
+	struct change *created = create_many(200);
+	assert_int_equal(created->problem.code, PROBLEM_NONE);
+	change_free(created);
+	char ids[8][16];
+	for (int round = 0; round < 25; round++) {
+		for (size_t i = 0; i < 8; i++) {
+			snprintf(ids[i], sizeof(ids[i]), "t%04d", round * 8 + (int)i);
+			crowd[i] = (struct crowd){ .kind = EDIT_DELETE, .id = ids[i], .rounds = 1 };
+		}
+		run_crowd(crowd, 8);
+		for (size_t i = 0; i < 8; i++)
+			assert_int_equal(crowd[i].done[PROBLEM_NONE], 1);
+	}
+}
+
+static void s11_stop_with_many_tunnels_is_quick(void **state)
+{
+	(void)state;
+	struct change *created = create_many(500);
+	assert_int_equal(created->problem.code, PROBLEM_NONE);
+	change_free(created);
+	int64_t start = bench_now_ms();
+	bench_stop(&bench);
+	assert_in_range(bench_now_ms() - start, 0, 5000);
+}
+
+static void s12_a_refused_change_leaves_the_old_one(void **state)
+{
+	(void)state;
+	unsigned taken = bench_free_port();
+	int holder = take_port(taken);
+	char patch[128];
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	unsigned port = bench_port(&bench, "up-a");
+	struct snapshot *before = service_find(bench.service, "up-a");
+	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", taken);
+	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", patch), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'addresses':['nonsense']}}}"), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'proxy':{'listen':['203.0.113.1:1']}}}"), PROBLEM_VALIDATION_FAILED);
+	struct snapshot *after = service_find(bench.service, "up-a");
+	assert_ptr_equal(before, after);
+	assert_int_equal(bench_port(&bench, "up-a"), port);
+	assert_true(bench_answers(port));
+	snapshot_release(before);
+	snapshot_release(after);
+	close(holder);
+}
+
+static void a7_create_and_delete_at_the_same_time(void **state)
+{
+	(void)state;
+	struct crowd crowd[8];
+	for (size_t i = 0; i < 8; i++)
+		crowd[i] = (struct crowd){ .kind = i % 2 ? EDIT_DELETE : EDIT_CREATE, .id = "a", .rounds = 125 };
+	run_crowd(crowd, 8);
+	int created = 0, deleted = 0;
+	for (size_t i = 0; i < 8; i++) {
+		const int *done = crowd[i].done;
+		if (i % 2) {
+			deleted += done[PROBLEM_NONE];
+			assert_int_equal(done[PROBLEM_NONE] + done[PROBLEM_NOT_FOUND], 125);
+		} else {
+			created += done[PROBLEM_NONE];
+			assert_int_equal(done[PROBLEM_NONE] + done[PROBLEM_TUNNEL_EXISTS], 125);
+		}
+	}
+	struct snapshot *left = service_find(bench.service, "a");
+	assert_int_equal(created - deleted, left != NULL);
+	snapshot_release(left);
+}
+
+static void a7_one_of_many_creates_wins(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		struct crowd crowd[8];
+		int created = 0;
+		for (size_t i = 0; i < 8; i++)
+			crowd[i] = (struct crowd){ .kind = EDIT_CREATE, .id = "a", .rounds = 1 };
+		run_crowd(crowd, 8);
+		for (size_t i = 0; i < 8; i++)
+			created += crowd[i].done[PROBLEM_NONE];
+		assert_int_equal(created, 1);
+		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	}
+}
+
+static void a7_a_revision_is_never_used_twice(void **state)
+{
+	(void)state;
+	uint64_t last = 0;
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		struct snapshot *snapshot = service_find(bench.service, "a");
+		assert_true(snapshot->revision > last);
+		last = snapshot->revision;
+		snapshot_release(snapshot);
+		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		if (i % 2 == 0)
+			continue;
+		bench_stop(&bench);
+		assert_true(bench_start(&bench));
+		bench_wait_ready(&bench);
+	}
+}
+
+static void l4_a_second_daemon_is_refused(void **state)
+{
+	(void)state;
+	char failure[512];
+	assert_null(service_create(&bench.options, failure));
+	assert_non_null(strstr(failure, "another warrend"));
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+}
+
+static void p9_create_then_delete_is_the_baseline(void **state)
+{
+	(void)state;
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	size_t descriptors = bench_descriptors();
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	}
+	assert_int_equal(bench_descriptors(), descriptors);
+}
+
+int main(int argc, char **argv)
+{
+	int code;
+	if (fake_worker_runs(argc, argv, &code))
+		return code;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(s2_delete_twice_and_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s3_reconfigure_a_thousand_times, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s4_two_tunnels_two_generations, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s5_a_taken_port_is_told_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s6_statistics_at_any_time, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s6_numbers_of_a_deleted_tunnel_stay, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s7_a_clean_stop_is_quiet, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s8_one_tunnel_never_touches_another, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s11_bulk_delete_is_quick, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s11_deletes_one_by_one_are_pipelined, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s11_stop_with_many_tunnels_is_quick, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s12_a_refused_change_leaves_the_old_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a7_create_and_delete_at_the_same_time, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a7_one_of_many_creates_wins, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a7_a_revision_is_never_used_twice, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(l4_a_second_daemon_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(p9_create_then_delete_is_the_baseline, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,156 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/draft.h"
+#include "service/service.h"
+
+#define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+#define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+
+static json_t *read_text(const char *text, size_t length, json_t **warnings, struct problem *problem)
+{
+	problem_init(problem);
+	return wgquick_to_document(text, length, warnings, problem);
+}
+
+static void read_spec(const char *text, struct draft *draft, size_t warning_count)
+{
+	json_t *warnings;
+	struct problem problem;
+	json_t *document = read_text(text, strlen(text), &warnings, &problem);
+	if (document == NULL)
+		fail_msg("%s %s", problem.faults[0].pointer, problem.faults[0].detail);
+	assert_int_equal(json_array_size(warnings), warning_count);
+	draft_init(draft);
+	draft_read(draft, document, "");
+	draft_complete(draft, NULL);
+	if (draft->problem.code != PROBLEM_NONE)
+		fail_msg("%s", draft->problem.faults[0].pointer);
+	json_decref(document);
+	json_decref(warnings);
+}
+
+static void a_file_as_providers_give_it(void **state)
+{
+	struct draft draft;
+	(void)state;
+	read_spec("\xef\xbb\xbf# from the provider\r\n[Interface]\r\nPrivateKey = " KEY "\r\nAddress = 10.2.0.2/32, fd00::2/128\r\n"
+	          "Address=fd00::3\r\nDNS = 10.2.0.1, example.org\r\nDNS = 10.2.0.3\r\nMTU=1380\r\nPostUp = iptables -A FORWARD; true # x\r\n"
+	          "Table = off\r\nFwMark = 0x1\r\nSaveConfig = true\r\n\r\n[peer]\r\npublickey=" PEER " # a comment\r\n"
+	          "AllowedIPs = 0.0.0.0/0\r\nAllowedIPs = ::/0, 10.0.0.0/8\r\nEndpoint = [2001:db8::1]:51820\r\nPersistentKeepalive = 25",
+	          &draft, 5);
+	const struct spec *spec = &draft.spec;
+	assert_int_equal(spec->address_count, 3);
+	assert_int_equal(spec->dns_count, 2);
+	assert_int_equal(spec->mtu, 1380);
+	assert_int_equal(spec->peer_count, 1);
+	assert_int_equal(spec->peers[0].allowed_ip_count, 3);
+	assert_string_equal(spec->peers[0].endpoint.host, "2001:db8::1");
+	assert_int_equal(spec->peers[0].persistent_keepalive, 25);
+	draft_clear(&draft);
+}
+
+static void warnings_have_lines(void **state)
+{
+	json_t *warnings;
+	struct problem problem;
+	(void)state;
+	static const char text[] = "[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2\nPostDown = x\n";
+	json_t *document = read_text(text, strlen(text), &warnings, &problem);
+	assert_non_null(document);
+	json_t *warning = json_array_get(warnings, 0);
+	assert_int_equal(json_integer_value(json_object_get(warning, "line")), 4);
+	assert_string_equal(json_string_value(json_object_get(warning, "code")), "ignored_key");
+	json_decref(document);
+	json_decref(warnings);
+}
+
+static void assert_fault(const char *text, size_t length, const char *pointer)
+{
+	json_t *warnings;
+	struct problem problem;
+	json_t *document = read_text(text, length, &warnings, &problem);
+	assert_null(document);
+	bool found = pointer == NULL;
+	for (size_t i = 0; i < problem.fault_count; i++)
+		found |= pointer != NULL && strcmp(problem.faults[i].pointer, pointer) == 0;
+	if (!found)
+		fail_msg("no fault at %s", pointer);
+	problem_clear(&problem);
+	json_decref(warnings);
+}
+
+static void faults_have_lines(void **state)
+{
+	static const struct {
+		const char *text, *pointer;
+	} cases[] = {
+		{ "", "/line/1" },
+		{ "[Interface]\nColour = blue\n", "/line/2" },
+		{ "[Interface]\nPrivateKey = x\n", "/line/2" },
+		{ "[Interface]\n[Peer]\nEndpoint = 1.2.3.4\nPublicKey = " PEER, "/line/3" },
+		{ "[Interface]\n\n[Peer]\n", "/line/3" },
+		{ "[Interface]\nnonsense\n", "/line/2" },
+		{ "[Wires]\n", "/line/1" },
+		{ "PrivateKey = " KEY "\n[Interface]\n", "/line/1" },
+		{ "[Interface]\nMTU = 99999\n", "/line/2" },
+		{ "[Interface]\nMTU = -1\n", "/line/2" },
+		{ "[Interface]\nAddress = 10.0.0.2/33\n", "/line/2" },
+		{ "[Interface]\nDNS = 1.2.3\n", "/line/2" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nAllowedIPs = 10.0.0.0/8,\n", "/line/4" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nPersistentKeepalive = on\n", "/line/4" },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_fault(cases[i].text, strlen(cases[i].text), cases[i].pointer);
+	assert_fault("[Interface]\nMTU = 14\0" "20\n", 24, "/line/2");
+	assert_fault("\xff\xfe", 2, NULL);
+}
+
+static void keepalive_may_be_off(void **state)
+{
+	struct draft draft;
+	(void)state;
+	read_spec("[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2\n[Peer]\nPublicKey=" PEER "\nAllowedIPs=\nPersistentKeepalive=off\n", &draft, 0);
+	assert_int_equal(draft.spec.peers[0].persistent_keepalive, 0);
+	assert_int_equal(draft.spec.peers[0].allowed_ip_count, 0);
+	draft_clear(&draft);
+}
+
+static void what_is_written_reads_back(void **state)
+{
+	struct draft first, second;
+	(void)state;
+	read_spec("[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2/24,fd00::1\nDNS=10.0.0.1\nListenPort=51820\n[Peer]\nPublicKey=" PEER
+	          "\nPresharedKey=" KEY "\nAllowedIPs=0.0.0.0/0\nEndpoint=vpn.example:51820\n",
+	          &first, 0);
+	char *text = spec_to_wgquick(&first.spec, true);
+	read_spec(text, &second, 0);
+	assert_true(spec_equal(&first.spec, &second.spec));
+	free(text);
+	text = spec_to_wgquick(&first.spec, false);
+	assert_null(strstr(text, KEY));
+	free(text);
+	draft_clear(&first);
+	draft_clear(&second);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_as_providers_give_it),
+		cmocka_unit_test(warnings_have_lines),
+		cmocka_unit_test(faults_have_lines),
+		cmocka_unit_test(keepalive_may_be_off),
+		cmocka_unit_test(what_is_written_reads_back),
+	};
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,230 @@
+/* What surrounds the connections of a tunnel: the tunnel itself, its health, the control process, and a client. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/tunnel/rig.h"
+#include "tunnel/exchange.h"
+#include "tunnel/relay.h"
+#include "tunnel/want.h"
+
+struct rig rig;
+static size_t last_length;
+
+/* tunnel.h and health.h */
+
+static void flush_all(void)
+{
+	relay_flush_all(&rig.tunnel);
+	exchange_flush_all(&rig.tunnel);
+}
+
+static void settle(void *owner)
+{
+	(void)owner;
+	flush_all();
+	rig.tunnel.settling = true;
+	netstack_settle(NULL, rig.now);
+	rig.tunnel.settling = false;
+	flush_all();
+}
+
+void tunnel_wake(struct tunnel *tunnel)
+{
+	turn_queue(tunnel->context->loop, &tunnel->settle);
+}
+
+void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
+{
+	counter_add(&tunnel->counters->bytes_sent, bytes);
+}
+
+void tunnel_count_received(struct tunnel *tunnel, size_t bytes)
+{
+	counter_add(&tunnel->counters->bytes_received, bytes);
+}
+
+bool tunnel_is_used_up(const struct tunnel *tunnel)
+{
+	uint64_t used = counter_read(&tunnel->counters->bytes_sent) + counter_read(&tunnel->counters->bytes_received);
+	return tunnel->spec.limits.total_bytes != 0 && used >= tunnel->spec.limits.total_bytes;
+}
+
+/* Coarser than the real one: `tokens` come back whole after a second. */
+size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again)
+{
+	(void)tunnel;
+	if (bucket->bits_per_second == 0)
+		return wanted;
+	if (rig.now >= bucket->filled_at + LOOP_SECOND) {
+		bucket->filled_at = rig.now;
+		bucket->tokens = bucket->bits_per_second / 8;
+	}
+	*again = bucket->filled_at + LOOP_SECOND;
+	return wanted < bucket->tokens ? wanted : (size_t)bucket->tokens;
+}
+
+void tunnel_spend(struct bucket *bucket, size_t bytes)
+{
+	if (bucket->bits_per_second != 0)
+		bucket->tokens -= bytes;
+}
+
+bool health_is_down(const struct tunnel *tunnel)
+{
+	(void)tunnel;
+	return rig.down;
+}
+
+void health_wanted(struct tunnel *tunnel)
+{
+	(void)tunnel;
+	rig.wanted++;
+}
+
+/* The control process. */
+
+static void send_message(struct context *context, enum message_type type, struct message_writer *writer)
+{
+	(void)context;
+	assert_false(writer->failed);
+	assert_true(rig.sent_count < RIG_SENT_MAX && writer->length <= sizeof rig.sent[0].bytes);
+	struct rig_message *message = &rig.sent[rig.sent_count++];
+	message->type = type;
+	message->length = writer->length;
+	memcpy(message->bytes, writer->bytes, writer->length);
+	message_writer_clear(writer);
+}
+
+const struct rig_message *rig_sent(enum message_type type)
+{
+	for (size_t i = rig.sent_count; i > 0; i--)
+		if (rig.sent[i - 1].type == type)
+			return &rig.sent[i - 1];
+	return NULL;
+}
+
+void rig_grant(enum message_status status, int descriptor)
+{
+	struct message_ack ack = { .request = rig.context.next_want, .status = (uint8_t)status };
+	want_answer(&rig.context, &ack, descriptor);
+	rig_turn();
+}
+
+/* A client. */
+
+struct poller *rig_client(int *client)
+{
+	int ends[2], small = 4096;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	*client = ends[0];
+	return poller_create(rig.context.loop, ends[1], NULL, NULL);
+}
+
+void rig_write_bytes(int descriptor, const void *bytes, size_t length)
+{
+	assert_int_equal(send(descriptor, bytes, length, MSG_NOSIGNAL), (ssize_t)length);
+	rig_turn();
+}
+
+void rig_write(int descriptor, const char *text)
+{
+	rig_write_bytes(descriptor, text, strlen(text));
+}
+
+const char *rig_read(int descriptor)
+{
+	static char text[1 << 20];
+	last_length = 0;
+	for (int idle = 0; idle < 2;) {
+		ssize_t got = recv(descriptor, text + last_length, sizeof text - 1 - last_length, MSG_DONTWAIT);
+		if (got > 0)
+			last_length += (size_t)got;
+		else
+			idle++;
+		rig_turn();
+	}
+	text[last_length] = '\0';
+	return text;
+}
+
+size_t rig_read_length(void)
+{
+	return last_length;
+}
+
+bool rig_is_at_end(int descriptor)
+{
+	char byte;
+	ssize_t got = recv(descriptor, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+	return got == 0 || (got < 0 && errno == ECONNRESET);
+}
+
+bool rig_is_reset(int descriptor)
+{
+	struct pollfd ask = { .fd = descriptor, .events = POLLOUT };
+	return poll(&ask, 1, 0) == 1 && (ask.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+/* Life. */
+
+int rig_start(void **state)
+{
+	(void)state;
+	rig = (struct rig){ .now = 1000 * LOOP_SECOND, .stream_room = 1 << 18 };
+	rig.context.loop = loop_create();
+	rig.context.pool = pool_create();
+	rig.context.counters = calloc(1, sizeof(struct counters));
+	rig.context.send = send_message;
+	rig.tunnel.context = &rig.context;
+	rig.tunnel.counters = &rig.context.counters->tunnels[3];
+	rig.tunnel.slot = 3;
+	rig.tunnel.generation = 7;
+	rig.tunnel.health.state = TUNNEL_UP;
+	rig.tunnel.health.reason = "the peer does not answer handshakes";
+	spec_init(&rig.tunnel.spec);
+	rig.tunnel.spec.enabled = true;
+	turn_init(&rig.tunnel.settle, settle, NULL);
+	return 0;
+}
+
+int rig_stop(void **state)
+{
+	(void)state;
+	while (rig.tunnel.connections != NULL)
+		rig.tunnel.connections->end(rig.tunnel.connections);
+	rig_pass(2 * LOOP_SECOND);   /* lingering closes */
+	assert_null(rig.tunnel.dials);
+	assert_null(rig.context.wants);
+	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	for (size_t i = 0; i < COUNTERS_PROTOCOLS; i++)
+		assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[i]), 0);
+	while (rig.streams != NULL) {
+		struct netstack_stream *stream = rig.streams;
+		rig.streams = stream->next;
+		assert_true(stream->gone);
+		free(stream->log);
+		free(stream);
+	}
+	while (rig.flows != NULL) {
+		struct netstack_flow *flow = rig.flows;
+		rig.flows = flow->next;
+		assert_true(flow->closed);
+		free(flow);
+	}
+	while (rig.listeners != NULL) {
+		struct netstack_listener *listener = rig.listeners;
+		rig.listeners = listener->next;
+		assert_true(listener->closed);
+		free(listener);
+	}
+	spec_clear(&rig.tunnel.spec);
+	loop_free(rig.context.loop);
+	pool_free(rig.context.pool);
+	free(rig.context.counters);
+	return 0;
+}

@@ -1,0 +1,406 @@
+#include "tests/tunnel/rig.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tunnel/forward.h"
+#include "tunnel/listener.h"
+
+static struct listener listener;
+
+static void add(const char *name, enum spec_direction direction, enum spec_transport transport, const char *listen_host, uint16_t listen_port,
+                const char *target_host, uint16_t target_port)
+{
+	struct spec *spec = &rig.tunnel.spec;
+	spec->forwards = realloc(spec->forwards, (spec->forward_count + 1) * sizeof *spec->forwards);
+	spec->forwards[spec->forward_count++] = (struct spec_forward){
+		.name = strdup(name), .direction = direction, .transport = transport,
+		.listen = { .kind = SPEC_PLACE_INET, .host = strdup(listen_host), .port = listen_port },
+		.target = { .kind = SPEC_PLACE_INET, .host = strdup(target_host), .port = target_port },
+	};
+}
+
+static void clear(void)
+{
+	struct spec *spec = &rig.tunnel.spec;
+	for (size_t i = 0; i < spec->forward_count; i++) {
+		free(spec->forwards[i].name);
+		free(spec->forwards[i].listen.host);
+		free(spec->forwards[i].target.host);
+	}
+	free(spec->forwards);
+	spec->forwards = NULL;
+	spec->forward_count = 0;
+}
+
+static int stop(void **state)
+{
+	while (rig.tunnel.connections != NULL)
+		rig.tunnel.connections->end(rig.tunnel.connections);
+	if (listener.udp != NULL)
+		forward_udp_free(listener.udp);
+	forward_close_all(&rig.tunnel);
+	return rig_stop(state);
+}
+
+static int start(void **state)
+{
+	rig_start(state);
+	listener = (struct listener){ .tunnel = &rig.tunnel, .id = 9, .kind = MESSAGE_SOCKET_FORWARD };
+	return 0;
+}
+
+static int pair(int *mine, int type)
+{
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	*mine = ends[0];
+	return ends[1];
+}
+
+/* Outbound TCP. */
+
+static void test_outbound(void **state)
+{
+	(void)state;
+	int client;
+	add("db", SPEC_OUTBOUND, SPEC_TCP, "127.0.0.1", 5432, "10.9.0.5", 5432);
+	rig.tunnel.spec.allow_private_targets = false;   /* forwards are exempt */
+	forward_accept(&listener, pair(&client, SOCK_STREAM));
+	rig_write(client, "early");
+	struct netstack_stream *stream = rig_stream();
+	assert_int_equal(stream->remote.port, 5432);
+	rig_connected(stream);
+	assert_string_equal(rig_stream_read(stream), "early");
+	rig_stream_write(stream, "down");
+	assert_string_equal(rig_read(client), "down");
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_ok[COUNTERS_FORWARD]), 1);
+	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_received), 4);
+	shutdown(client, SHUT_WR);
+	rig_turn();
+	assert_true(stream->finished);
+	rig_stream_write(stream, "last");
+	rig_stream_finish(stream);
+	assert_string_equal(rig_read(client), "last");
+	assert_true(rig_is_at_end(client));
+	assert_null(rig.tunnel.connections);
+	close(client);
+}
+
+static void test_outbound_to_a_name_that_fails(void **state)
+{
+	(void)state;
+	int client;
+	add("db", SPEC_OUTBOUND, SPEC_TCP, "127.0.0.1", 5432, "db.example", 5432);
+	forward_accept(&listener, pair(&client, SOCK_STREAM));
+	rig_turn();
+	rig_name("db.example", NULL);
+	assert_true(rig_is_at_end(client));
+	assert_null(rig.tunnel.connections);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_NAME]), 1);
+	close(client);
+	rig.tunnel.spec.limits.connections = 1;
+	struct connection other;
+	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, NULL);
+	forward_accept(&listener, pair(&client, SOCK_STREAM));
+	assert_true(rig_is_at_end(client));
+	connection_remove(&other);
+	close(client);
+}
+
+/* A unix target host or an index that is gone: the client is closed, and nothing else happens. */
+static void test_outbound_without_a_target(void **state)
+{
+	(void)state;
+	int client;
+	forward_accept(&listener, pair(&client, SOCK_STREAM));
+	assert_true(rig_is_at_end(client));
+	close(client);
+}
+
+static void test_outbound_ends_with_the_tunnel(void **state)
+{
+	(void)state;
+	int clients[2];
+	add("db", SPEC_OUTBOUND, SPEC_TCP, "127.0.0.1", 5432, "10.9.0.5", 5432);
+	forward_accept(&listener, pair(&clients[0], SOCK_STREAM));
+	rig_turn();
+	rig_connected(rig_stream());
+	forward_accept(&listener, pair(&clients[1], SOCK_STREAM));
+	rig_turn();
+	assert_int_equal(rig.tunnel.connections->socket_id, 9);
+	while (rig.tunnel.connections != NULL)
+		rig.tunnel.connections->end(rig.tunnel.connections);
+	for (int i = 0; i < 2; i++) {
+		assert_true(rig_is_at_end(clients[i]));
+		close(clients[i]);
+	}
+}
+
+/* Inbound TCP. */
+
+static void test_inbound(void **state)
+{
+	(void)state;
+	int server;
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	forward_apply(&rig.tunnel);
+	assert_int_equal(rig.listeners->at.port, 80);
+	struct netstack_stream *stream = rig_accept(rig.listeners, "10.2.0.9", 5555);
+	const struct rig_message *message = rig_sent(MESSAGE_WANT_DIAL);
+	assert_non_null(message);
+	struct message_reader reader = { .bytes = message->bytes, .left = message->length };
+	struct message_want want;
+	assert_true(message_decode_want(&reader, &want));
+	assert_int_equal(want.slot, 3);
+	assert_int_equal(want.generation, 7);
+	assert_int_equal(want.index, 0);
+	assert_int_equal(ntohs(want.source.v4.sin_port), 5555);
+	rig_stream_write(stream, "before ");
+	rig_stream_write(stream, "the host ");
+	assert_int_equal(stream->consumed, 0);   /* the window stays closed */
+	rig_grant(MESSAGE_STATUS_OK, pair(&server, SOCK_STREAM));
+	assert_string_equal(rig_read(server), "before the host ");
+	assert_int_equal(stream->consumed, stream->shown);
+	rig_write(server, "answer");
+	assert_string_equal(rig_stream_read(stream), "answer");
+	rig_stream_finish(stream);
+	assert_true(rig_is_at_end(server));
+	close(server);
+	rig_turn();
+	assert_null(rig.tunnel.connections);
+	assert_true(stream->released);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_ok[COUNTERS_FORWARD]), 1);
+}
+
+static void test_inbound_that_finishes_early(void **state)
+{
+	(void)state;
+	int server;
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	forward_apply(&rig.tunnel);
+	struct netstack_stream *stream = rig_accept(rig.listeners, "10.2.0.9", 5555);
+	rig_stream_write(stream, "all of it");
+	rig_stream_finish(stream);
+	rig_grant(MESSAGE_STATUS_OK, pair(&server, SOCK_STREAM));
+	assert_string_equal(rig_read(server), "all of it");
+	assert_true(rig_is_at_end(server));
+	close(server);
+	rig_turn();
+	assert_null(rig.tunnel.connections);
+}
+
+static void test_inbound_refusals(void **state)
+{
+	(void)state;
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	forward_apply(&rig.tunnel);
+	struct netstack_stream *stream = rig_accept(rig.listeners, "10.2.0.9", 5555);
+	rig_stream_write(stream, "kept");
+	rig_grant(MESSAGE_STATUS_REFUSED, -1);
+	assert_true(stream->aborted);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_REFUSED]), 1);
+	stream = rig_accept(rig.listeners, "10.2.0.9", 5556);
+	rig_stream_write(stream, "kept");
+	rig_stream_close(stream, NETSTACK_RESET);
+	assert_null(rig.context.wants);
+	assert_null(rig.tunnel.connections);
+	rig.tunnel.spec.limits.connections = 1;
+	struct connection other;
+	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, NULL);
+	assert_true(rig_accept(rig.listeners, "10.2.0.9", 5557)->aborted);
+	connection_remove(&other);
+}
+
+/* As many as a tunnel's connections by default may wait for the host's side; the others are refused and counted. */
+static void test_inbound_waits_are_bounded(void **state)
+{
+	(void)state;
+	rig.tunnel.spec.limits.connections = 0;
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	forward_apply(&rig.tunnel);
+	for (uint16_t i = 0; i < 1024; i++) {
+		assert_false(rig_accept(rig.listeners, "10.2.0.9", (uint16_t)(1000 + i))->aborted);
+		rig.sent_count = 0;
+	}
+	assert_true(rig_accept(rig.listeners, "10.2.0.9", 999)->aborted);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_LIMIT]), 1);
+}
+
+static void test_changes_leave_what_stays(void **state)
+{
+	(void)state;
+	int servers[2];
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	add("ssh", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 22, "127.0.0.1", 2222);
+	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
+	forward_apply(&rig.tunnel);
+	struct netstack_listener *ssh = rig.listeners, *web = ssh->next;
+	struct netstack_flow *dns = rig.flows;
+	struct netstack_stream *kept = rig_accept(ssh, "10.2.0.9", 1), *gone = rig_accept(web, "10.2.0.9", 2);
+	rig_grant(MESSAGE_STATUS_OK, pair(&servers[0], SOCK_STREAM));
+	clear();
+	add("ssh", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 22, "127.0.0.1", 2222);
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 9090);
+	forward_apply(&rig.tunnel);
+	assert_false(ssh->closed);
+	assert_true(web->closed);
+	assert_true(dns->closed);
+	assert_false(rig.listeners->closed);
+	assert_ptr_not_equal(rig.listeners, ssh);
+	assert_true(gone->gone);
+	assert_false(kept->gone);
+	assert_true(rig_is_at_end(servers[0]));
+	/* The index is the new one. */
+	rig_accept(ssh, "10.2.0.9", 3);
+	struct message_want want;
+	struct message_reader reader = { .bytes = rig_sent(MESSAGE_WANT_DIAL)->bytes, .left = rig_sent(MESSAGE_WANT_DIAL)->length };
+	assert_true(message_decode_want(&reader, &want));
+	assert_int_equal(want.index, 0);
+	close(servers[0]);
+}
+
+/* UDP. */
+
+static void test_outbound_udp(void **state)
+{
+	(void)state;
+	int client;
+	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, "10.9.0.53", 53);
+	listener.udp = forward_udp_create(&listener, pair(&client, SOCK_DGRAM));
+	rig.from = rig_host("127.0.0.1", 4000);
+	rig_write(client, "question");
+	struct netstack_flow *flow = rig.flows;
+	struct netstack_endpoint target = rig_endpoint("10.9.0.53", 53), stranger = rig_endpoint("10.9.0.54", 53);
+	assert_string_equal(flow->last, "question");
+	assert_memory_equal(&flow->last_to, &target, sizeof target);
+	rig_write(client, "another");
+	assert_int_equal(flow->sent, 2);
+	assert_null(flow->next);
+	flow->received(flow->owner, &stranger, (const uint8_t *)"spoofed", 7);
+	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_received), 0);
+	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), 15);
+	flow->received(flow->owner, &target, (const uint8_t *)"answer", 6);
+	assert_string_equal(rig_read(client), "answer");
+	assert_memory_equal(&rig.sent_to, &rig.from, sizeof rig.from);
+	rig.from = rig_host("127.0.0.1", 4001);
+	rig_write(client, "other");
+	assert_ptr_not_equal(rig.flows, flow);
+	assert_int_equal(flow->sent, 2);
+	rig_pass(59 * LOOP_SECOND);
+	assert_false(flow->closed);
+	rig_pass(6 * LOOP_SECOND);
+	assert_true(flow->closed);
+	assert_null(rig.tunnel.connections);
+	close(client);
+}
+
+static void test_outbound_udp_to_a_name(void **state)
+{
+	(void)state;
+	int client;
+	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, "dns.example", 53);
+	listener.udp = forward_udp_create(&listener, pair(&client, SOCK_DGRAM));
+	rig_write(client, "one");
+	rig_write(client, "two");
+	assert_int_equal(rig.flows->sent, 0);
+	rig_name("dns.example", "10.9.0.53");
+	assert_int_equal(rig.flows->sent, 2);
+	assert_string_equal(rig.flows->last, "two");
+	assert_int_equal(rig.flows->last_to.port, 53);
+	/* The spec changes: the talk with the old target ends. */
+	struct netstack_flow *old = rig.flows;
+	clear();
+	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, "other.example", 53);
+	rig.tunnel.listeners = &listener;
+	forward_apply(&rig.tunnel);
+	rig.tunnel.listeners = NULL;
+	assert_true(old->closed);
+	rig_write(client, "three");
+	assert_true(rig_is_asked("other.example"));
+	rig_name("other.example", NULL);
+	rig_write(client, "four");
+	assert_int_equal(rig.flows->sent, 0);
+	assert_false(rig_is_asked("other.example"));
+	rig_pass(10 * LOOP_SECOND);
+	rig_write(client, "five");
+	assert_true(rig_is_asked("other.example"));
+	close(client);
+}
+
+static void test_inbound_udp(void **state)
+{
+	(void)state;
+	int servers[2];
+	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
+	forward_apply(&rig.tunnel);
+	struct netstack_flow *flow = rig.flows;
+	struct netstack_endpoint sources[2] = { rig_endpoint("10.2.0.9", 1000), rig_endpoint("fd00::9", 1000) };
+	for (int i = 0; i < 2; i++) {
+		flow->received(flow->owner, &sources[i], (const uint8_t *)"ab", 2);
+		flow->received(flow->owner, &sources[i], (const uint8_t *)"cde", 3);
+		rig_grant(MESSAGE_STATUS_OK, pair(&servers[i], SOCK_DGRAM));
+		char datagram[16];
+		assert_int_equal(recv(servers[i], datagram, sizeof datagram, 0), 2);
+		assert_int_equal(recv(servers[i], datagram, sizeof datagram, 0), 3);
+	}
+	for (int i = 0; i < 2; i++) {
+		rig_write(servers[i], "answer");
+		assert_string_equal(flow->last, "answer");
+		assert_memory_equal(&flow->last_to, &sources[i], sizeof sources[i]);
+	}
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[COUNTERS_FORWARD]), 2);
+	rig_pass(66 * LOOP_SECOND);
+	assert_null(rig.tunnel.connections);
+	assert_false(flow->closed);
+	close(servers[0]);
+	close(servers[1]);
+}
+
+static void test_inbound_udp_is_bounded(void **state)
+{
+	(void)state;
+	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
+	forward_apply(&rig.tunnel);
+	struct netstack_flow *flow = rig.flows;
+	struct netstack_endpoint source = rig_endpoint("10.2.0.9", 1);
+	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
+	rig_grant(MESSAGE_STATUS_UNREACHABLE, -1);
+	uint64_t asked = rig.context.next_want;
+	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
+	assert_int_equal(rig.context.next_want, asked);   /* not again at once */
+	rig_pass(10 * LOOP_SECOND);
+	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
+	assert_int_equal(rig.context.next_want, asked + 1);
+	rig.sent_count = 0;
+	for (uint16_t i = 0; i < 500; i++) {
+		source.port = (uint16_t)(100 + i);
+		flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
+		rig.sent_count = 0;
+	}
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[COUNTERS_FORWARD]), 256);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+	const struct CMUnitTest tests[] = {
+		TEST(test_outbound),
+		TEST(test_outbound_to_a_name_that_fails),
+		TEST(test_outbound_without_a_target),
+		TEST(test_outbound_ends_with_the_tunnel),
+		TEST(test_inbound),
+		TEST(test_inbound_that_finishes_early),
+		TEST(test_inbound_refusals),
+		TEST(test_inbound_waits_are_bounded),
+		TEST(test_changes_leave_what_stays),
+		TEST(test_outbound_udp),
+		TEST(test_outbound_udp_to_a_name),
+		TEST(test_inbound_udp),
+		TEST(test_inbound_udp_is_bounded),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,538 @@
+/* The life of a tunnel on a clock that the test moves: two devices of the real protocol, of which one has the health of a tunnel. What
+ * lies around it (sockets, dials, the control process) is the test's. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tunnel/dial.h"
+#include "tunnel/log.h"
+#include "tunnel/tunnel.h"
+#include "tunnel/want.h"
+
+struct side {
+	struct wireguard_device *device;
+	struct wireguard_key private_key, public_key;
+	union wireguard_endpoint address;
+	uint8_t room[2048];
+	union wireguard_endpoint to;
+	uint8_t queue[8][2048];     /* on their way to the other side */
+	size_t lengths[8], queued;
+};
+
+struct world {
+	uint64_t now;
+	struct side near, far;
+	struct wireguard_peer *far_peer;
+	struct context context;
+	struct tunnel tunnel;
+	struct tunnel_peer peer;
+	struct tunnel_peer *peers[1];
+	struct spec_peer spec_peer;
+	char host[16];
+	bool is_cut;
+	uint64_t initiations[256];
+	size_t initiation_count;
+	/* What was done about it, each with the number of initiations sent by then. */
+	size_t resolves[64], moves[64], sockets[64];
+	size_t resolve_count, move_count, socket_count;
+	unsigned went, failed;
+	uint8_t last_state;
+	unsigned told[MESSAGE_HEALINGS];
+	char last_reason[160];
+};
+
+static struct world world;
+
+/* Around health.c. */
+
+uint64_t loop_now(struct loop *loop)
+{
+	(void)loop;
+	return world.now;
+}
+
+void tunnel_wake(struct tunnel *tunnel)
+{
+	(void)tunnel;
+}
+
+bool tunnel_peer_next_address(struct tunnel_peer *peer)
+{
+	(void)peer;
+	world.moves[world.move_count++ % 64] = world.initiation_count;
+	return true;
+}
+
+void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
+{
+	(void)tunnel;
+	assert_int_equal(descriptor, 99);
+}
+
+void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now))
+{
+	(void)tunnel;
+	(void)run;
+}
+
+void netstack_kick(struct netstack *stack, uint64_t now)
+{
+	(void)stack;
+	(void)now;
+}
+
+void dial_go_all(struct tunnel *tunnel)
+{
+	(void)tunnel;
+	world.went++;
+}
+
+void dial_fail_all(struct tunnel *tunnel)
+{
+	assert_true(health_is_down(tunnel));
+	world.failed++;
+}
+
+struct want *want_ask(struct context *context, enum message_type type, struct message_want *message, want_granted *granted, void *owner)
+{
+	(void)context;
+	(void)message;
+	assert_int_equal(type, MESSAGE_WANT_UDP);
+	world.sockets[world.socket_count++ % 64] = world.initiation_count;
+	granted(owner, MESSAGE_STATUS_OK, 99);
+	return NULL;
+}
+
+void want_cancel(struct context *context, struct want *want)
+{
+	(void)context;
+	assert_null(want);
+}
+
+static void hear(struct context *context, enum message_type type, struct message_writer *writer)
+{
+	struct message_reader reader = { writer->bytes, writer->length, false };
+	struct message_state state;
+	(void)context;
+	if (type == MESSAGE_WANT_RESOLVE)
+		world.resolves[world.resolve_count++ % 64] = world.initiation_count;
+	if (type == MESSAGE_STATE) {
+		assert_true(message_decode_state(&reader, &state));
+		world.last_state = state.state;
+		memcpy(world.last_reason, state.reason, sizeof world.last_reason);
+		world.told[state.healing]++;
+	}
+	message_writer_clear(writer);
+}
+
+/* Around the devices. */
+
+static void env_random(void *owner, void *bytes, size_t length)
+{
+	(void)owner;
+	for (size_t i = 0; i < length; i++)
+		((uint8_t *)bytes)[i] = (uint8_t)rand();
+}
+
+static void env_wall_clock(void *owner, struct timespec *now)
+{
+	(void)owner;
+	*now = (struct timespec){ .tv_sec = (time_t)(1700000000 + world.now / LOOP_SECOND), .tv_nsec = (long)(world.now % LOOP_SECOND) };
+}
+
+static uint8_t *env_reserve(void *owner, const union wireguard_endpoint *to, size_t length)
+{
+	struct side *side = owner;
+	assert_true(length <= sizeof side->room);
+	side->to = *to;
+	return side->room;
+}
+
+static void env_commit(void *owner, size_t length)
+{
+	struct side *side = owner, *other = side == &world.near ? &world.far : &world.near;
+	if (side == &world.near && side->room[0] == 1)
+		world.initiations[world.initiation_count++ % 256] = world.now;
+	if (world.is_cut || side->to.v4.sin_port != other->address.v4.sin_port)
+		return;
+	assert_true(side->queued < 8);
+	memcpy(side->queue[side->queued], side->room, length);
+	side->lengths[side->queued++] = length;
+}
+
+static bool carry(struct side *from, struct side *to)
+{
+	size_t count = from->queued;
+	uint8_t datagrams[8][2048];
+	memcpy(datagrams, from->queue, sizeof datagrams);
+	from->queued = 0;
+	for (size_t i = 0; i < count; i++)
+		wireguard_device_receive(to->device, datagrams[i], from->lengths[i], &from->address, world.now);
+	return count > 0;
+}
+
+static void settle(void)
+{
+	bool moved;
+	do {
+		health_act(&world.tunnel);
+		moved = carry(&world.near, &world.far);
+		moved = carry(&world.far, &world.near) || moved;
+	} while (moved);
+}
+
+static void env_deliver(void *owner, struct wireguard_peer *peer, uint8_t *packet, size_t length)
+{
+	(void)owner;
+	(void)peer;
+	(void)packet;
+	(void)length;
+}
+
+static void env_notify(void *owner, struct wireguard_peer *peer, enum wireguard_event event)
+{
+	if (owner == &world.near)
+		health_note(wireguard_peer_tag(peer), event);
+}
+
+static union wireguard_endpoint place(uint16_t port)
+{
+	return (union wireguard_endpoint){ .v4 = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } } };
+}
+
+static void make_side(struct side *side, uint16_t port)
+{
+	struct wireguard_env env = { side, env_random, env_wall_clock, env_reserve, env_commit, env_deliver, env_notify };
+	static const uint8_t floor[12];
+	assert_int_equal(wireguard_key_generate(&side->private_key), 0);
+	assert_int_equal(wireguard_key_public(&side->public_key, &side->private_key), 0);
+	assert_int_equal(wireguard_device_create(&side->device, &side->private_key, floor, &env), 0);
+	side->address = place(port);
+}
+
+static struct wireguard_peer *join(struct side *side, const struct side *other, void *tag, uint16_t keepalive, bool knows)
+{
+	static const struct wireguard_network all = { .family = AF_INET };
+	struct wireguard_peer_config config = { .public_key = other->public_key, .allowed_ips = &all, .allowed_ip_count = 1, .persistent_keepalive = keepalive };
+	struct wireguard_peer *peer = NULL;
+	if (knows)
+		config.endpoint = other->address;
+	assert_int_equal(wireguard_peer_add(side->device, &config, tag, &peer, world.now), 0);
+	return peer;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	log_start(LOG_WARN, false, "test");
+	world = (struct world){ .now = 1000 * LOOP_SECOND };
+	assert_int_equal(wireguard_start(16, false), 0);
+	make_side(&world.near, 1);
+	make_side(&world.far, 2);
+	world.context.counters = calloc(1, sizeof(struct counters));
+	world.context.send = hear;
+	world.peers[0] = &world.peer;
+	world.tunnel = (struct tunnel){ .context = &world.context, .id = "t", .counters = &world.context.counters->tunnels[0], .device = world.near.device,
+		                            .udp = (struct udp_socket *)&world, .peers = world.peers, .peer_count = 1 };
+	world.tunnel.spec.enabled = true;
+	world.tunnel.spec.peers = &world.spec_peer;
+	world.tunnel.spec.peer_count = 1;
+	strcpy(world.host, "far.test");
+	world.spec_peer = (struct spec_peer){ .public_key = world.far.public_key, .endpoint = { .kind = SPEC_PLACE_INET, .host = world.host, .port = 2 } };
+	world.tunnel.health.state = TUNNEL_STARTING;
+	world.peer = (struct tunnel_peer){ .tunnel = &world.tunnel, .counters = &world.context.counters->peers[0],
+		                               .health = { .retry_at = LOOP_NEVER, .kept_waiting = true } };
+	world.peer.peer = join(&world.near, &world.far, &world.peer, 0, true);
+	world.far_peer = join(&world.far, &world.near, NULL, 0, false);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	wireguard_device_free(world.near.device);
+	wireguard_device_free(world.far.device);
+	free(world.context.counters);
+	wireguard_stop();
+	return 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Does what a worker's loop does, for as long. */
+static void pass(uint64_t duration)
+{
+	uint64_t end = world.now + duration;
+	settle();
+	for (;;) {
+		uint64_t due = least(least(wireguard_device_deadline(world.near.device), wireguard_device_deadline(world.far.device)), health_deadline(&world.tunnel));
+		if (due > end)
+			break;
+		world.now = due > world.now ? due : world.now;
+		wireguard_device_tick(world.far.device, world.now);
+		if (world.tunnel.udp != NULL)
+			wireguard_device_tick(world.near.device, world.now);
+		health_tick(&world.tunnel, world.now);
+		settle();
+	}
+	world.now = end;
+}
+
+static int send_packet(struct side *side)
+{
+	uint8_t packet[40] = { 0x45, 0, 0, 40, [12] = 10, [15] = 1, [16] = 10, [19] = 2 };
+	struct iovec part = { packet, sizeof packet };
+	int result = wireguard_device_send(side->device, &part, 1, sizeof packet, world.now);
+	settle();
+	return result;
+}
+
+static uint64_t gap(size_t number)
+{
+	return world.initiations[number] - world.initiations[number - 1];
+}
+
+static struct wireguard_peer_stats stats(void)
+{
+	struct wireguard_peer_stats stats;
+	wireguard_peer_stats(world.peer.peer, &stats, world.now);
+	return stats;
+}
+
+/* Names again after two and every two, another address after four, another socket after six; and round again. */
+static void test_remedies_come_in_their_order(void **state)
+{
+	(void)state;
+	world.is_cut = true;
+	health_start(&world.tunnel);
+	pass(65 * LOOP_SECOND - 1);
+	/* The remedy for the second comes with the third that is sent, since each is given its time to be answered. */
+	assert_int_equal(world.initiation_count, 13);
+	assert_int_equal(world.resolve_count, 6);
+	assert_int_equal(world.move_count, 2);
+	assert_int_equal(world.socket_count, 2);
+	for (size_t round = 0; round < 2; round++) {
+		assert_int_equal(world.moves[round], 6 * round + 5);
+		assert_int_equal(world.sockets[round], 6 * round + 7);
+	}
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(world.resolves[i], 2 * i + 3);
+	for (int remedy = MESSAGE_HEALING_HANDSHAKE; remedy < MESSAGE_HEALINGS; remedy++) {
+		assert_int_equal(world.told[remedy], remedy == MESSAGE_HEALING_RESOLVE ? 6 : 2);
+		assert_int_equal(counter_read(&world.tunnel.counters->healed[remedy]), world.told[remedy]);
+	}
+	assert_int_equal(world.last_state, TUNNEL_HANDSHAKING);
+}
+
+/* There is nothing to look up, and it is not told so. */
+static void test_literal_endpoint_is_not_looked_up(void **state)
+{
+	(void)state;
+	char host[] = "127.0.0.1";
+	world.spec_peer.endpoint.host = host;
+	world.is_cut = true;
+	health_start(&world.tunnel);
+	pass(300 * LOOP_SECOND);
+	assert_int_equal(world.resolve_count, 0);
+	assert_int_equal(world.told[MESSAGE_HEALING_RESOLVE], 0);
+	assert_true(world.socket_count > 2);
+}
+
+static void test_down_after_two_initiations(void **state)
+{
+	(void)state;
+	world.is_cut = true;
+	health_start(&world.tunnel);
+	pass(10 * LOOP_SECOND - 1);
+	assert_false(health_is_down(&world.tunnel));
+	assert_int_equal(world.failed, 0);
+	pass(LOOP_SECOND);
+	assert_int_equal(world.initiation_count, 3);
+	assert_true(health_is_down(&world.tunnel));
+	assert_true(world.failed > 0);
+	assert_string_equal(world.last_reason, "the peer does not answer handshakes");
+}
+
+/* Nobody uses it: after the protocol's 90 s one initiation a minute, for a day; the name is looked up before each. */
+static void test_w16_one_initiation_a_minute_for_ever(void **state)
+{
+	(void)state;
+	world.is_cut = true;
+	health_start(&world.tunnel);
+	pass(110 * LOOP_SECOND);
+	assert_int_equal(world.initiation_count, 20);
+	size_t resolved = world.resolve_count;
+	bool is_jittered = false;
+	pass(3 * 3600 * LOOP_SECOND);
+	assert_in_range(world.initiation_count, 20 + 3 * 54, 20 + 3 * 60);
+	for (size_t i = 20; i < world.initiation_count; i++) {
+		assert_in_range(gap(i), 60 * LOOP_SECOND, 67 * LOOP_SECOND);
+		is_jittered = is_jittered || gap(i) / LOOP_SECOND != gap(20) / LOOP_SECOND;
+	}
+	assert_true(is_jittered);
+	assert_true(world.resolve_count - resolved >= world.initiation_count - 20);
+	pass(24 * 3600 * LOOP_SECOND);
+	size_t before = world.initiation_count;
+	world.is_cut = false;
+	pass(67 * LOOP_SECOND);
+	assert_int_equal(world.initiation_count, before + 1);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	assert_int_equal(world.went, 1);
+}
+
+/* What brings back the pace of 5 s: a packet, or a connection that was refused. */
+static void test_traffic_brings_back_the_pace(void **state)
+{
+	(void)state;
+	world.is_cut = true;
+	health_start(&world.tunnel);
+	for (unsigned refused = 0; refused < 2; refused++) {
+		pass(300 * LOOP_SECOND);
+		size_t before = world.initiation_count, resolved = world.resolve_count;
+		if (refused)
+			health_wanted(&world.tunnel);
+		else
+			assert_int_equal(send_packet(&world.near), WIREGUARD_STAGED);
+		pass(19 * LOOP_SECOND);
+		assert_int_equal(world.initiation_count, before + 4);
+		assert_in_range(gap(before + 1), 5 * LOOP_SECOND, 5334 * LOOP_MILLISECOND);
+		assert_true(world.resolve_count > resolved);
+	}
+	/* A wish that comes while the one of the minute waits for its answer is not lost. */
+	pass(200 * LOOP_SECOND);
+	size_t before = world.initiation_count;
+	while (world.initiation_count == before)
+		pass(LOOP_SECOND / 10);
+	health_wanted(&world.tunnel);
+	pass(19 * LOOP_SECOND);
+	assert_int_equal(world.initiation_count, before + 4);
+}
+
+/* A tunnel that was down is told another endpoint: tried at once, and it has its two initiations again before it is down. */
+static void test_another_endpoint_is_tried_at_once(void **state)
+{
+	(void)state;
+	union wireguard_endpoint wrong = place(3), right = world.far.address;
+	wireguard_peer_set_endpoint(world.peer.peer, &wrong);
+	health_start(&world.tunnel);
+	pass(31 * LOOP_SECOND);
+	assert_true(health_is_down(&world.tunnel));
+	wrong = place(4);
+	wireguard_peer_set_endpoint(world.peer.peer, &wrong);
+	size_t before = world.initiation_count;
+	health_renew(&world.peer);
+	pass(9 * LOOP_SECOND);
+	assert_int_equal(world.initiation_count, before + 2);
+	assert_false(health_is_down(&world.tunnel));
+	pass(2 * LOOP_SECOND);
+	assert_true(health_is_down(&world.tunnel));
+	wireguard_peer_set_endpoint(world.peer.peer, &right);
+	health_renew(&world.peer);
+	pass(0);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	assert_false(health_is_down(&world.tunnel));
+	assert_int_equal(world.went, 1);
+}
+
+/* Disabled: no key is kept, nothing leaves. Enabled again: as new, not up before there was a handshake. */
+static void test_disabled_and_enabled_is_as_new(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	struct udp_socket *udp = world.tunnel.udp;
+	world.tunnel.udp = NULL;
+	health_start(&world.tunnel);
+	assert_int_equal(world.last_state, TUNNEL_DISABLED);
+	assert_false(stats().can_send);
+	pass(3600 * LOOP_SECOND);
+	world.is_cut = true;
+	world.tunnel.udp = udp;
+	size_t before = world.initiation_count;
+	health_start(&world.tunnel);
+	pass(0);
+	assert_int_equal(world.initiation_count, before + 1);
+	assert_int_equal(world.last_state, TUNNEL_HANDSHAKING);
+	assert_false(health_is_down(&world.tunnel));
+	world.is_cut = false;
+	unsigned went = world.went;
+	pass(6 * LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	assert_int_equal(world.went, went + 1);
+}
+
+/* Two initiations for a new session are lost, but the old one carries data: it is not down any longer than nothing is heard. */
+static void test_data_shows_that_the_peer_is_there(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(121 * LOOP_SECOND);
+	world.is_cut = true;
+	assert_int_equal(send_packet(&world.near), WIREGUARD_OK);   /* asks for the next session, as the initiator */
+	pass(11 * LOOP_SECOND);
+	assert_true(health_is_down(&world.tunnel));
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	world.is_cut = false;
+	assert_int_equal(send_packet(&world.far), WIREGUARD_OK);
+	assert_false(health_is_down(&world.tunnel));
+}
+
+/* A peer with a session that answers no more is looked for as soon as that is known. */
+static void test_silent_peer_is_looked_up(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(20 * LOOP_SECOND);
+	world.is_cut = true;
+	assert_int_equal(send_packet(&world.near), WIREGUARD_OK);
+	pass(15 * LOOP_SECOND - 1);
+	assert_int_equal(world.resolve_count, 0);
+	pass(LOOP_SECOND / 2);
+	assert_int_equal(world.resolve_count, 1);
+	assert_int_equal(world.initiation_count, 2);
+}
+
+/* No handshake for 180 s while there is traffic; with none, a tunnel that has nothing to say stays up. */
+static void test_s10_stale_only_with_traffic(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(24 * 3600 * LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	assert_int_equal(world.initiation_count, 1);
+	world.is_cut = true;
+	assert_int_equal(send_packet(&world.near), WIREGUARD_STAGED);
+	pass(11 * LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_STALE);
+	assert_true(health_is_down(&world.tunnel));
+	world.is_cut = false;
+	pass(6 * LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_remedies_come_in_their_order, start, stop),
+		cmocka_unit_test_setup_teardown(test_literal_endpoint_is_not_looked_up, start, stop),
+		cmocka_unit_test_setup_teardown(test_down_after_two_initiations, start, stop),
+		cmocka_unit_test_setup_teardown(test_w16_one_initiation_a_minute_for_ever, start, stop),
+		cmocka_unit_test_setup_teardown(test_traffic_brings_back_the_pace, start, stop),
+		cmocka_unit_test_setup_teardown(test_another_endpoint_is_tried_at_once, start, stop),
+		cmocka_unit_test_setup_teardown(test_disabled_and_enabled_is_as_new, start, stop),
+		cmocka_unit_test_setup_teardown(test_data_shows_that_the_peer_is_there, start, stop),
+		cmocka_unit_test_setup_teardown(test_silent_peer_is_looked_up, start, stop),
+		cmocka_unit_test_setup_teardown(test_s10_stale_only_with_traffic, start, stop),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,35 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tunnel/pool.h"
+
+static void test_blocks_come_back_empty(void **state)
+{
+	(void)state;
+	struct pool *pool = pool_create();
+	struct block *small = pool_take(pool, false), *large = pool_take(pool, true);
+	assert_true(small->capacity < large->capacity);
+	assert_int_equal(pool_in_use(pool), 4096 + 65536);
+	small->start = 5;
+	small->end = 10;
+	pool_give(pool, small);
+	struct block *again = pool_take(pool, false);
+	assert_ptr_equal(again, small);
+	assert_int_equal(again->start, 0);
+	assert_int_equal(again->end, 0);
+	again->next = large;
+	pool_give_all(pool, again);
+	assert_int_equal(pool_in_use(pool), 0);
+	pool_give(pool, NULL);
+	pool_free(pool);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_blocks_come_back_empty) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

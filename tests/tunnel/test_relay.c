@@ -1,0 +1,153 @@
+#include "tests/tunnel/rig.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tunnel/relay.h"
+
+static struct netstack_stream *stream;
+static struct relay *relay;
+static int client;
+static unsigned ended;
+
+static void on_ended(void *owner)
+{
+	(void)owner;
+	ended++;
+	relay = NULL;
+}
+
+static void join(struct block *early, const char *first)
+{
+	struct netstack_endpoint there = rig_endpoint("198.51.100.7", 443);
+	struct poller *poller = rig_client(&client);
+	ended = 0;
+	assert_int_equal(netstack_stream_connect(NULL, &there, NULL, NULL, rig.now, &stream), NETSTACK_OK);
+	relay = relay_create(&rig.tunnel, poller, stream, early, first, strlen(first), 300, on_ended, NULL);
+	assert_non_null(relay);
+	assert_int_equal(ended, 0);
+	rig_turn();
+}
+
+static void test_bytes_go_both_ways(void **state)
+{
+	(void)state;
+	struct block *early = pool_take(rig.context.pool, false);
+	memcpy(early->bytes, "CONNECThello", 12);
+	early->start = 7;
+	early->end = 12;
+	join(early, "HTTP/1.1 200\r\n\r\n");
+	assert_string_equal(rig_read(client), "HTTP/1.1 200\r\n\r\n");
+	assert_string_equal(rig_stream_read(stream), "hello");
+	for (int late = 0; late < 2; late++) {
+		rig.settles_late = late == 1;
+		rig_write(client, "up");
+		assert_string_equal(rig_stream_read(stream), "up");
+		rig_stream_write(stream, "down");
+		assert_string_equal(rig_read(client), "down");
+	}
+	assert_int_equal(stream->consumed, 8);
+	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), 9);
+	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_received), 8);
+	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	relay_abort(relay);
+	assert_true(stream->aborted);
+	close(client);
+}
+
+/* X14: each end may finish first, and the other goes on. */
+static void test_half_closes_pass(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		join(NULL, "");
+		for (int turn = 0; turn < 2; turn++) {
+			assert_int_equal(ended, 0);
+			if (turn == first) {
+				rig_write(client, "last up");
+				shutdown(client, SHUT_WR);
+				assert_string_equal(rig_stream_read(stream), "last up");
+				assert_true(stream->finished || stream->gone);
+			} else {
+				rig_stream_write(stream, "last down");
+				rig_stream_finish(stream);
+				assert_string_equal(rig_read(client), "last down");
+				assert_true(rig_is_at_end(client));
+			}
+		}
+		assert_int_equal(ended, 1);
+		assert_true(stream->released);
+		close(client);
+	}
+}
+
+static void test_resets_pass(void **state)
+{
+	(void)state;
+	join(NULL, "");
+	rig_stream_write(stream, "some");
+	rig_stream_close(stream, NETSTACK_RESET);
+	assert_int_equal(ended, 1);
+	assert_true(rig_is_reset(client));
+	close(client);
+	join(NULL, "");
+	close(client);   /* with a FIN, and gone: the next write tells */
+	rig_turn();
+	assert_int_equal(ended, 0);
+	rig_stream_write(stream, "some");
+	assert_int_equal(ended, 1);
+	assert_true(stream->aborted);
+}
+
+static void test_silence_ends_it(void **state)
+{
+	(void)state;
+	join(NULL, "");
+	rig_pass(200 * LOOP_SECOND);
+	rig_write(client, "x");
+	rig_stream_read(stream);
+	rig_pass(299 * LOOP_SECOND);
+	assert_int_equal(ended, 0);
+	rig_pass(LOOP_SECOND);
+	assert_int_equal(ended, 1);
+	close(client);
+}
+
+/* A stream without room stops the reading, and what was read waits in one block. */
+static void test_back_pressure(void **state)
+{
+	(void)state;
+	char piece[1000];
+	memset(piece, 'p', sizeof piece);
+	rig.stream_room = 100;
+	join(NULL, "");
+	for (int i = 0; i < 50; i++)
+		rig_write_bytes(client, piece, sizeof piece);
+	assert_true(pool_in_use(rig.context.pool) <= 4096 + 65536);
+	assert_int_equal(strlen(rig_stream_read(stream)), 50 * sizeof piece);
+	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	rig.tunnel.upward.bits_per_second = 800;
+	stream->room = 10000;
+	rig_pass(2 * LOOP_SECOND);
+	rig_write_bytes(client, piece, sizeof piece);
+	assert_true(strlen(rig_stream_read(stream)) <= 200);
+	rig_pass(11 * LOOP_SECOND);
+	rig_stream_read(stream);
+	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), 51 * sizeof piece);
+	relay_abort(relay);
+	close(client);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
+	const struct CMUnitTest tests[] = {
+		TEST(test_bytes_go_both_ways),
+		TEST(test_half_closes_pass),
+		TEST(test_resets_pass),
+		TEST(test_silence_ends_it),
+		TEST(test_back_pressure),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

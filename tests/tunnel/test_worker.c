@@ -1,0 +1,419 @@
+/* A real worker process with two tunnels whose devices talk to each other over loopback; this test is its control process. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tunnel/channel.h"
+#include "tunnel/counters.h"
+#include "tunnel/log.h"
+#include "tunnel/worker.h"
+
+#define WAIT_MS 10000
+
+struct control {
+	pid_t worker;
+	struct channel *channel;
+	struct counters *counters;
+	uint64_t acknowledged;         /* request of the last DONE or PREPARED */
+	struct message_prepared prepared;
+	struct message_ack done;
+	bool ready, probed;
+	struct message_probed probe;
+	uint8_t states[8];             /* by slot */
+	uint16_t target_port;          /* where inbound forwards lead to */
+};
+
+static struct control control;
+static struct wireguard_key keys[2], publics[2];
+static uint16_t udp_ports[2], proxy_ports[2];
+static int udp_sockets[2], proxy_sockets[2];
+
+static void grant(const struct message_want *want, int descriptor)
+{
+	struct message_ack ack = { .request = want->request, .slot = want->slot, .generation = want->generation,
+		                       .status = descriptor < 0 ? MESSAGE_STATUS_REFUSED : MESSAGE_STATUS_OK };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_ack(&writer, &ack);
+	assert_int_equal(channel_send(control.channel, MESSAGE_GRANTED, &writer, &descriptor, descriptor < 0 ? 0 : 1), CHANNEL_OK);
+}
+
+static int dial(uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(descriptor, (struct sockaddr *)&to, sizeof to) == 0)
+		return descriptor;
+	close(descriptor);
+	return -1;
+}
+
+static void hear(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+{
+	(void)owner;
+	(void)descriptors;
+	assert_int_equal(count, 0);
+	struct message_state state;
+	struct message_want want;
+	if (type == MESSAGE_READY)
+		control.ready = true;
+	else if (type == MESSAGE_PREPARED && message_decode_prepared(body, &control.prepared))
+		control.acknowledged = control.prepared.ack.request;
+	else if (type == MESSAGE_DONE && message_decode_ack(body, &control.done))
+		control.acknowledged = control.done.request;
+	else if (type == MESSAGE_STATE && message_decode_state(body, &state))
+		control.states[state.slot] = state.state;
+	else if (type == MESSAGE_PROBED && message_decode_probed(body, &control.probe))
+		control.probed = true;
+	else if (type == MESSAGE_WANT_DIAL && message_decode_want(body, &want))
+		grant(&want, dial(control.target_port));
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Serves the channel, and waits for `descriptor` to be readable when it is not negative, until `until` holds. */
+static bool serve(bool (*until)(void), int descriptor)
+{
+	int64_t end = now_ms() + WAIT_MS;
+	while (now_ms() < end) {
+		struct pollfd polls[2] = { { .fd = channel_descriptor(control.channel), .events = POLLIN }, { .fd = descriptor, .events = POLLIN } };
+		if (until != NULL && until())
+			return true;
+		poll(polls, 2, 100);
+		if (polls[0].revents != 0)
+			assert_int_equal(channel_read(control.channel, hear, NULL), CHANNEL_OK);
+		if (until == NULL && polls[1].revents != 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_ready(void)
+{
+	return control.ready;
+}
+
+static uint64_t awaited;
+static bool is_acknowledged(void)
+{
+	return control.acknowledged == awaited;
+}
+
+static bool is_up(void)
+{
+	return control.states[0] == TUNNEL_UP && control.states[1] == TUNNEL_UP;
+}
+
+static bool is_probed(void)
+{
+	return control.probed;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	int memory = counters_create(&control.counters);
+	pid_t parent = getpid();
+	control.worker = fork();
+	if (control.worker == 0) {
+		close(ends[0]);
+		log_start(LOG_WARN, false, "worker 0");
+		struct worker_options options = { .control_pid = parent, .gso = true, .session_slots = 64 };
+		exit(worker_main(ends[1], memory, &options));
+	}
+	close(ends[1]);
+	close(memory);
+	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK);   /* the worker starts its own */
+	control.channel = channel_create(ends[0], false);
+	return serve(is_ready, -1) ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	struct message_writer writer;
+	message_writer_init(&writer);
+	assert_int_equal(channel_send(control.channel, MESSAGE_SHUTDOWN, &writer, NULL, 0), CHANNEL_OK);
+	int status;
+	assert_int_equal(waitpid(control.worker, &status, 0), control.worker);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	channel_free(control.channel);
+	counters_unmap(control.counters);
+	return 0;
+}
+
+static int bound(int type, uint16_t *port)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t length = sizeof at;
+	int small = 65536, descriptor = socket(AF_INET, type | SOCK_NONBLOCK, 0);
+	/* Datagrams are lost when a train finds no room, so that what comes out of order is part of every transfer. */
+	if (type == SOCK_DGRAM)
+		setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	assert_int_equal(bind(descriptor, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(getsockname(descriptor, (struct sockaddr *)&at, &length), 0);
+	if (type == SOCK_STREAM)
+		assert_int_equal(listen(descriptor, 128), 0);
+	*port = ntohs(at.sin_port);
+	return descriptor;
+}
+
+static void describe(struct spec *spec, unsigned i)
+{
+	spec_init(spec);
+	spec->private_key = keys[i];
+	spec->has_private_key = true;
+	spec->addresses[0] = (struct wireguard_network){ .family = AF_INET, .prefix = 32, .bytes = { 10, 0, 0, (uint8_t)(i + 1) } };
+	spec->address_count = 1;
+	spec->peers = calloc(1, sizeof *spec->peers);
+	spec->peer_count = 1;
+	spec->peers[0].public_key = publics[1 - i];
+	spec->peers[0].allowed_ips = calloc(1, sizeof(struct wireguard_network));
+	spec->peers[0].allowed_ips[0].family = AF_INET;
+	spec->peers[0].allowed_ip_count = 1;
+	spec->listen = calloc(1, sizeof *spec->listen);
+	spec->listen[0] = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("127.0.0.1") };
+	spec->listen_count = 1;
+	if (i != 0)
+		return;
+	spec->forwards = calloc(1, sizeof *spec->forwards);
+	spec->forward_count = 1;
+	spec->forwards[0].name = strdup("web");
+	spec->forwards[0].direction = SPEC_INBOUND;
+	spec->forwards[0].listen = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("10.0.0.1"), .port = 80 };
+	spec->forwards[0].target = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("127.0.0.1"), .port = control.target_port };
+}
+
+static enum message_status settle(enum message_type type, uint32_t slot, uint64_t generation)
+{
+	struct message_ack ack = { .request = ++awaited, .slot = slot, .generation = generation };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_ack(&writer, &ack);
+	assert_int_equal(channel_send(control.channel, type, &writer, NULL, 0), CHANNEL_OK);
+	assert_true(serve(is_acknowledged, -1));
+	return (enum message_status)control.done.status;
+}
+
+static void create(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
+{
+	struct message_addresses addresses = { .count = 1 };
+	addresses.list[0].v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(udp_ports[1 - i]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct message_socket sockets[2] = { { .id = 1, .kind = MESSAGE_SOCKET_UDP, .fresh = fresh }, { .id = 2, .kind = MESSAGE_SOCKET_PROXY, .fresh = fresh } };
+	uint32_t peer_slots[1] = { i };
+	struct message_prepare message = { .request = ++awaited, .slot = i, .generation = generation, .endpoints = &addresses, .sockets = sockets,
+		                               .socket_count = 2, .peer_slots = peer_slots };
+	snprintf(message.id, sizeof message.id, "tunnel-%u", i);
+	describe(&message.spec, i);
+	message.spec.mtu = mtu;
+	int descriptors[2] = { dup(udp_sockets[i]), dup(proxy_sockets[i]) };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_prepare(&writer, &message);
+	spec_clear(&message.spec);
+	if (!fresh) {
+		close(descriptors[0]);
+		close(descriptors[1]);
+	}
+	assert_int_equal(channel_send(control.channel, MESSAGE_PREPARE, &writer, descriptors, fresh ? 2 : 0), CHANNEL_OK);
+	assert_true(serve(is_acknowledged, -1));
+	assert_int_equal(control.prepared.ack.status, MESSAGE_STATUS_OK);
+	assert_int_equal(settle(MESSAGE_COMMIT, i, generation), MESSAGE_STATUS_OK);
+}
+
+/* Sends `request` to a proxy and reads until `wanted` bytes came or the connection ended. */
+static size_t ask(int descriptor, const char *request, size_t length, char *reply, size_t wanted)
+{
+	size_t got = 0;
+	assert_int_equal(send(descriptor, request, length, MSG_NOSIGNAL), (ssize_t)length);
+	while (got < wanted && serve(NULL, descriptor)) {
+		ssize_t n = recv(descriptor, reply + got, wanted - got, 0);
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+	}
+	return got;
+}
+
+static void test_two_tunnels_come_up(void **state)
+{
+	(void)state;
+	int listener = bound(SOCK_STREAM, &control.target_port);
+	close(listener);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(wireguard_key_generate(&keys[i]), WIREGUARD_OK);
+		assert_int_equal(wireguard_key_public(&publics[i], &keys[i]), WIREGUARD_OK);
+		udp_sockets[i] = bound(SOCK_DGRAM, &udp_ports[i]);
+		proxy_sockets[i] = bound(SOCK_STREAM, &proxy_ports[i]);
+	}
+	create(0, 1, true, 1420);
+	create(1, 1, true, 1420);
+	assert_true(serve(is_up, -1));
+	assert_true(counter_read(&control.counters->peers[0].last_handshake_at) > 0);
+}
+
+static void test_ping_answers(void **state)
+{
+	(void)state;
+	struct message_probe probe = { .request = 9, .slot = 1, .generation = 1, .type = SPEC_PROBE_PING, .target = "10.0.0.1", .count = 2, .timeout_ms = 2000 };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_probe(&writer, &probe);
+	assert_int_equal(channel_send(control.channel, MESSAGE_PROBE, &writer, NULL, 0), CHANNEL_OK);
+	assert_true(serve(is_probed, -1));
+	assert_true(control.probe.ok);
+	assert_int_equal(control.probe.received, 2);
+}
+
+static void test_refused_target_is_502(void **state)
+{
+	(void)state;
+	char reply[2048] = { 0 };
+	int client = dial(proxy_ports[1]);
+	static const char request[] = "CONNECT 10.0.0.1:81 HTTP/1.1\r\nHost: 10.0.0.1:81\r\n\r\n";
+	ask(client, request, sizeof request - 1, reply, sizeof reply - 1);
+	assert_non_null(strstr(reply, "HTTP/1.1 502"));
+	assert_non_null(strstr(reply, "connection_refused"));
+	close(client);
+}
+
+static void test_loopback_is_403(void **state)
+{
+	(void)state;
+	char reply[2048] = { 0 };
+	int client = dial(proxy_ports[1]);
+	static const char request[] = "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n";
+	ask(client, request, sizeof request - 1, reply, sizeof reply - 1);
+	assert_non_null(strstr(reply, "HTTP/1.1 403"));
+	close(client);
+}
+
+/* A server behind tunnel 0 that echoes; a client through tunnel 1. */
+static void echo_through(const char *opening, size_t opening_length, const char *wanted_reply, size_t reply_length, size_t bytes)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(control.target_port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(listen(listener, 8), 0);
+	pid_t server = fork();
+	if (server == 0) {
+		int peer = accept(listener, NULL, NULL);
+		char buffer[65536];
+		ssize_t n;
+		alarm(20);
+		while ((n = read(peer, buffer, sizeof buffer)) > 0)
+			for (ssize_t at_byte = 0; at_byte < n;)
+				at_byte += write(peer, buffer + at_byte, (size_t)(n - at_byte));
+		_exit(0);
+	}
+	close(listener);
+	int client = dial(proxy_ports[1]);
+	char reply[256] = { 0 };
+	assert_int_equal(ask(client, opening, opening_length, reply, reply_length), reply_length);
+	assert_memory_equal(reply, wanted_reply, strlen(wanted_reply));
+	pid_t writer = fork();
+	char *sent = malloc(bytes), *came = malloc(bytes);
+	uint64_t random = 88172645463325252u;
+	for (size_t i = 0; i < bytes; i++) {
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		sent[i] = (char)random;
+	}
+	if (writer == 0) {
+		alarm(20);
+		for (size_t done = 0; done < bytes;) {
+			ssize_t n = write(client, sent + done, bytes - done);
+			if (n <= 0)
+				_exit(1);
+			done += (size_t)n;
+		}
+		shutdown(client, SHUT_WR);
+		_exit(0);
+	}
+	size_t got = 0;
+	while (got < bytes && serve(NULL, client)) {
+		ssize_t n = recv(client, came + got, bytes - got, 0);
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+	}
+	assert_int_equal(got, bytes);
+	assert_memory_equal(sent, came, bytes);
+	/* The half-close went through and came back. */
+	assert_true(serve(NULL, client));
+	assert_int_equal(recv(client, reply, 1, 0), 0);
+	free(sent);
+	free(came);
+	close(client);
+	waitpid(writer, NULL, 0);
+	waitpid(server, NULL, 0);
+}
+
+static void test_connect_echoes(void **state)
+{
+	(void)state;
+	static const char request[] = "CONNECT 10.0.0.1:80 HTTP/1.1\r\nHost: 10.0.0.1:80\r\n\r\n";
+	echo_through(request, sizeof request - 1, "HTTP/1.1 200", 39, 8 << 20);
+}
+
+static void test_socks5_echoes(void **state)
+{
+	(void)state;
+	static const char request[] = { 5, 1, 0, 5, 1, 0, 1, 10, 0, 0, 1, 0, 80 };
+	static const char reply[] = { 5, 0, 5, 0, 0, 1, 0 };
+	echo_through(request, sizeof request, reply, 12, 1 << 20);
+}
+
+static void test_change_keeps_the_session_and_remove_ends_all(void **state)
+{
+	(void)state;
+	uint64_t handshake = counter_read(&control.counters->peers[1].last_handshake_at);
+	create(1, 2, false, 1420);
+	assert_int_equal(control.prepared.applied, MESSAGE_APPLIED_IN_PLACE);
+	create(1, 3, false, 1280);
+	assert_int_equal(control.prepared.applied, MESSAGE_APPLIED_RESTARTED);
+	assert_int_equal(counter_read(&control.counters->peers[1].last_handshake_at), handshake);
+	test_connect_echoes(state);
+	assert_int_equal(settle(MESSAGE_REMOVE, 1, 3), MESSAGE_STATUS_OK);
+	assert_int_equal(settle(MESSAGE_REMOVE, 1, 3), MESSAGE_STATUS_UNKNOWN);
+	close(proxy_sockets[1]);
+	assert_int_equal(dial(proxy_ports[1]), -1);
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_two_tunnels_come_up),
+		cmocka_unit_test(test_ping_answers),
+		cmocka_unit_test(test_refused_target_is_502),
+		cmocka_unit_test(test_loopback_is_403),
+		cmocka_unit_test(test_connect_echoes),
+		cmocka_unit_test(test_socks5_echoes),
+		cmocka_unit_test(test_change_keeps_the_session_and_remove_ends_all),
+	};
+	return cmocka_run_group_tests(tests, start, stop);
+}
