@@ -210,6 +210,6 @@ def test_a3_what_is_no_json(local_daemon, method, path):
             before = time.monotonic()
             reply = session.request(method, path, body)
             assert reply.status in (400, 422), f"{body[:60]!r}: {reply!r}"
-            assert b"xxxx" not in reply.body and time.monotonic() - before < 2
+            assert b"xxxx" not in reply.body and time.monotonic() - before < 10
             json.loads(reply.body)
         assert session.expect(200, "GET", "/v1/state").json == {"tunnels": []}

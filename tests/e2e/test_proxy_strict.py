@@ -543,10 +543,10 @@ def test_x15_slow_clients_are_cut(loop):
                     pass
         before = time.monotonic()
         assert loop.ask(_request(method="GET"))[0] == 200
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < 5
         time.sleep(1)
     wait_until(lambda: loop.daemon.api.stats("near")["connections_open"] == 0, timeout=10, what="slow clients are cut")
-    assert 9 < time.monotonic() - started < 16
+    assert 9 < time.monotonic() - started < 20
     for connection in slow:
         connection.close()
 

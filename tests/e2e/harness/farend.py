@@ -1,5 +1,6 @@
 """The other end of a tunnel: a namespace with a WireGuard program of others on a TUN device, nginx, and a DNS server behind it."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -100,6 +101,15 @@ class FarEnd:
         socket = f"/var/run/wireguard/{self.interface}.sock"
         if os.path.exists(socket):
             os.unlink(socket)
+
+    @contextlib.contextmanager
+    def away(self):
+        """The WireGuard program does not run meanwhile; its successor knows no session."""
+        self.stop_wireguard()
+        try:
+            yield
+        finally:
+            self.start_wireguard()
 
     def wg(self, *words, **options):
         return self.namespace.run("wg", *words, **options).stdout
