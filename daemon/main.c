@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -87,9 +88,22 @@ static void confine(void *options)
 	confine_control(options);
 }
 
+/* libsodium would fall back to /dev/urandom, which a worker cannot open, or abort without a word. */
+static bool has_random(char failure[512])
+{
+	unsigned char byte;
+	if (getrandom(&byte, 1, 0) == 1)
+		return true;
+	snprintf(failure, 512, "the kernel gives no random numbers: getrandom: %s; without them no key is safe. Does a seccomp filter refuse the call?",
+		strerror(errno));
+	return false;
+}
+
 static int run(struct options *options)
 {
 	char failure[512] = "";
+	if (!has_random(failure))
+		return fail(failure, EXIT_FAILURE);
 	if (!api_check_options(&options->api, failure))
 		return fail(failure, EXIT_USAGE);
 	struct service_options service_options = options->service;

@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -49,6 +50,26 @@ def test_a_port_that_is_taken(directory):
 def test_a_state_directory_that_is_in_use(local_daemon):
     done = run([binary(), "--state-dir", local_daemon.state_dir, "--listen", "127.0.0.1:0"], check=False, timeout=20)
     assert done.returncode == 1 and f"another warrend (process {local_daemon.pid}) uses {local_daemon.state_dir}" in done.stderr
+
+
+WITHOUT_GETRANDOM = """
+import ctypes, os, struct, sys
+def step(code, yes, no, value): return struct.pack("HBBI", code, yes, no, value)
+number = {"x86_64": 318, "aarch64": 278}[os.uname().machine]
+steps = ctypes.create_string_buffer(step(0x20, 0, 0, 0) + step(0x15, 0, 1, number) + step(0x06, 0, 0, 0x00050005) + step(0x06, 0, 0, 0x7fff0000))
+class Program(ctypes.Structure): _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(Program(4, ctypes.addressof(steps))), 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_f4_no_random_numbers(directory):
+    """getrandom fails: no start, and nothing is made. A worker could not open /dev/urandom in its place."""
+    done = run([sys.executable, "-c", WITHOUT_GETRANDOM, binary(), "--state-dir", f"{directory}/refused", "--listen", "127.0.0.1:0"], check=False, timeout=20)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "getrandom: Input/output error" in done.stderr, done
+    assert not os.path.exists(f"{directory}/refused")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
