@@ -4,16 +4,13 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from harness.daemon import ROOT, binary, is_sanitized
 
 
-@pytest.mark.long
 def test_l7_short_soak(directory):
     tunnels = "12" if is_sanitized() else "40"
     result = subprocess.run(
-        [sys.executable, "-B", f"{ROOT}/tests/soak/soak.py", "--seconds", "90", "--tunnels", tunnels, "--loss", "2", "--interval", "1",
+        [sys.executable, "-B", f"{ROOT}/tests/soak/soak.py", "--seconds", "120", "--tunnels", tunnels, "--loss", "2", "--interval", "1",
          "--kill-every", "20", "--noise", "5", "--output", directory],
         capture_output=True, text=True, timeout=300, env={**os.environ, "WARREND": os.path.abspath(binary())})
     sys.stderr.write(result.stdout)
