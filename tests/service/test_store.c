@@ -227,7 +227,7 @@ static void one_that_fails_does_not_poison_others(void **state)
 	store_close(store);
 }
 
-/* D1: whichever call fails, the state afterwards is the old one or the new one, and what was acknowledged is there. */
+/* D1, and D4 where it is the sync: whichever call fails, the state afterwards is the old one or the new one, and what was acknowledged is there. */
 static void d1_fail_each_call(enum failing_call call, int code)
 {
 	for (int nth = 1; nth < 60; nth++) {

@@ -410,7 +410,7 @@ static void test_w19_persistent_keepalive_changed_and_alone(void **state)
 	link_free(link);
 }
 
-/* The clock of a suspended machine jumps; every timer that is due then comes once. */
+/* F5: the clock of a suspended machine jumps; every timer that is due then comes once. */
 static void test_w33_suspend_and_resume(void **state)
 {
 	struct link *link = link_of_two();
