@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 
 from harness import process  # noqa: E402
 from harness.daemon import Daemon, is_sanitized  # noqa: E402
+from harness.loop import fill_event_log  # noqa: E402
 import churn  # noqa: E402
 import monitor  # noqa: E402
 import plot  # noqa: E402
@@ -22,7 +23,6 @@ from traffic import Traffic  # noqa: E402
 
 STALE_LIMIT = 20.0        # seconds that a tunnel may be down after what brought it down has ended
 GROWTH_LIMIT = 1024       # kilobytes an hour, in the part of a run without kills
-EVENTS_KEPT = 16384       # of the daemon's log
 GROWTH_NOISE = 0.03       # of what is there: the allocator's own breathing in a short run
 
 
@@ -52,15 +52,6 @@ def create_all(api, traffic, count):
         pair.disturb()
 
 
-def fill_event_log(api, pair):
-    """The log of events has a bound, far off in a short run: what grows once it is full is a leak."""
-    for batch in range(EVENTS_KEPT // 500 + 1):
-        operations = [{"method": "PATCH", "path": f"/v1/tunnels/{pair.ends.near_id}", "body": {"labels": {"fill": f"{batch}-{number}"}}}
-                      for number in range(500)]
-        results = api.expect(200, "POST", "/v1/batch", {"operations": operations}).json["results"]
-        assert all(result["status"] == 200 for result in results), results[0]
-
-
 class Soak:
     def __init__(self, options, daemon):
         self.options, self.daemon = options, daemon
@@ -75,7 +66,7 @@ class Soak:
         self.watch.longest.clear()
         self.traffic.end()
         if options.seconds >= 600:
-            fill_event_log(self.api, self.traffic.pairs[0])
+            fill_event_log(self.api, self.traffic.pairs[0].ends.near_id)
         self.full = monitor.settled_descriptors(daemon)
         self.changes = churn.Changes(self.api, self.traffic, options.seed)
         self.events = churn.Events(daemon)

@@ -33,6 +33,9 @@ class Ends:
                 f"[Peer]\nPublicKey = {self.far_key.public}\nAllowedIPs = 0.0.0.0/0\nEndpoint = 127.0.0.1:{port}\n")
 
 
+EVENTS_KEPT = 16384   # of the daemon's log
+
+
 def pages(size=0, text=b"hello through the tunnel\n"):
     """A server on a free port that answers any HTTP request with `text`, or with that many bytes, and closes."""
     def answer(sock):
@@ -56,3 +59,11 @@ def create_pair(api, ends, target=None):
     """Both tunnels, the near one up: (far, near)."""
     far = api.create(ends.far(target), wait_up=False)
     return far, api.create(ends.near(far["status"]["udp_port"]))
+
+
+def fill_event_log(api, id):
+    """By changes of a tunnel's label. The log has a bound; what grows once it is full is a leak."""
+    for batch in range(EVENTS_KEPT // 500 + 1):
+        operations = [{"method": "PATCH", "path": f"/v1/tunnels/{id}", "body": {"labels": {"fill": f"{batch}-{number}"}}} for number in range(500)]
+        results = api.expect(200, "POST", "/v1/batch", {"operations": operations}).json["results"]
+        assert all(result["status"] == 200 for result in results), results[0]
