@@ -59,13 +59,13 @@ def arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two minutes: fewer and shorter runs")
     parser.add_argument("--runs", type=int, help="runs of each measure (default 5, quick 3)")
-    parser.add_argument("--seconds", type=float, help="aim of one run (default 4, quick 1.5)")
+    parser.add_argument("--seconds", type=float, help="aim of one run (default 4, quick 0.6)")
     parser.add_argument("--part", action="append", default=[], choices=["peers", "parts", "scale"], help="this part alone")
     parser.add_argument("--only", action="append", default=[], choices=[kind.name for kind in subjects.ALL], help="this one alone")
     parser.add_argument("--output", default=f"{ROOT}/bench-results.json")
     options = parser.parse_args()
     options.runs = options.runs or (3 if options.quick else 5)
-    options.seconds = options.seconds or (1.5 if options.quick else 4)
+    options.seconds = options.seconds or (0.6 if options.quick else 4)
     options.part = options.part or ["peers", "parts", "scale"]
     return options
 
