@@ -521,6 +521,21 @@ static void test_f1_no_memory_for_the_limiter(void **state)
 	wireguard_load_clear(&load);
 }
 
+/* A counter that cannot be remembered is not accepted; the packet may come again. */
+static void test_f1_no_memory_for_the_replay_window(void **state)
+{
+	struct wireguard_replay replay = { 0 };
+	(void)state;
+
+	assert_true(wireguard_replay_accept(&replay, 7));
+	fail_from(1 << ALLOCATION, 0, 1);
+	assert_false(wireguard_replay_accept(&replay, 100));
+	fail_nothing();
+	assert_true(wireguard_replay_accept(&replay, 100));
+	assert_false(wireguard_replay_accept(&replay, 7));
+	wireguard_replay_clear(&replay);
+}
+
 static void test_start_that_fails(void **state)
 {
 	struct wireguard_key key;
@@ -578,6 +593,7 @@ int main(void)
 		link_test(test_f1_change_that_fails_changes_nothing),
 		link_test(test_f1_no_memory_to_stage),
 		link_test(test_f1_no_memory_for_the_limiter),
+		link_test(test_f1_no_memory_for_the_replay_window),
 		link_test(test_start_that_fails),
 	};
 

@@ -35,6 +35,7 @@ static void test_w9_the_kernels_list(void **state)
 
 	for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
 		assert_int_equal(accept_counter(&replay, list[i].counter), list[i].is_accepted);
+	wireguard_replay_clear(&replay);
 }
 
 /* first, first +- 1, ... last are all new. */
@@ -67,6 +68,8 @@ static void test_w9_the_kernels_six_runs(void **state)
 	run(&replays[5], WINDOW, 1);
 	assert_true(accept_counter(&replays[5], 0));
 	assert_true(accept_counter(&replays[5], WINDOW + 1));
+	for (size_t i = 0; i < sizeof replays / sizeof replays[0]; i++)
+		wireguard_replay_clear(&replays[i]);
 }
 
 /* The first packet of a session has the counter 0, and a jump may be of any size. */
@@ -86,7 +89,27 @@ static void test_w9_first_packets_and_jumps(void **state)
 		assert_int_equal(accept_counter(&replay, oldest), oldest < jumps[i] - 1);
 		if (oldest > 1)
 			assert_false(accept_counter(&replay, oldest - 1));
+		wireguard_replay_clear(&replay);
 	}
+}
+
+/* An idle tunnel's sessions take no ring, and nothing is forgotten when there is one. */
+static void test_the_ring_comes_with_the_65th_counter(void **state)
+{
+	struct wireguard_replay replay = { 0 };
+	(void)state;
+
+	for (uint64_t counter = 0; counter < 64; counter += 2)
+		assert_true(accept_counter(&replay, counter));
+	assert_true(accept_counter(&replay, 63));
+	assert_false(accept_counter(&replay, 62));
+	assert_null(replay.ring);
+	assert_true(accept_counter(&replay, 64));
+	assert_non_null(replay.ring);
+	for (uint64_t counter = 0; counter < 64; counter++)
+		assert_int_equal(accept_counter(&replay, counter), counter % 2 == 1 && counter != 63);
+	wireguard_replay_clear(&replay);
+	assert_null(replay.ring);
 }
 
 static void test_w9_ten_million_against_a_set(void **state)
@@ -116,6 +139,7 @@ static void test_w9_ten_million_against_a_set(void **state)
 	}
 	assert_int_equal(wrong, 0);
 	assert_true(highest > 1000000);
+	wireguard_replay_clear(&replay);
 	free(seen);
 }
 
@@ -125,6 +149,7 @@ int main(void)
 		cmocka_unit_test(test_w9_the_kernels_list),
 		cmocka_unit_test(test_w9_the_kernels_six_runs),
 		cmocka_unit_test(test_w9_first_packets_and_jumps),
+		cmocka_unit_test(test_the_ring_comes_with_the_65th_counter),
 		cmocka_unit_test(test_w9_ten_million_against_a_set),
 	};
 

@@ -94,6 +94,7 @@ void wireguard_sessions_discard(struct wireguard_indices *indices, struct wiregu
 {
 	wireguard_indices_remove(indices, &session->index);
 	sodium_memzero(session->secrets, sizeof *session->secrets);
+	wireguard_replay_clear(&session->replay);
 	free(session);
 }
 
