@@ -116,6 +116,8 @@ int handshake_connect(struct netstack_stream *stream)
 	ip_addr_t remote;
 	int result = NETSTACK_OUT_OF_MEMORY;
 
+	if (!stack_start(stream->stack))
+		return result;
 	stack_enter(stream->stack);
 	struct tcp_pcb *pcb = tcp_new();
 	if (pcb != NULL) {
@@ -182,6 +184,8 @@ int handshake_listen(struct netstack_listener *listener, struct tcp_pcb **pcb, c
 	ip_addr_t address;
 	int result = NETSTACK_OUT_OF_MEMORY;
 
+	if (!stack_start(listener->stack))
+		return result;
 	stack_enter(listener->stack);
 	struct tcp_pcb *fresh = tcp_new();
 	if (fresh != NULL) {

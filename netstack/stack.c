@@ -29,6 +29,12 @@
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker names them. */
 extern char __start_lwip_state[], __stop_lwip_state[];
 
+/* What lwIP keeps for one stack. */
+struct stack_lwip {
+	struct netif interface;
+	char state[];                /* while another stack's is in place */
+};
+
 /* A packet of lwIP's that waits for room. */
 struct stack_held {
 	struct stack_held *next;
@@ -91,8 +97,8 @@ void stack_enter(struct netstack *stack)
 	if (process.in_place == stack)
 		return;
 	if (process.in_place != NULL)
-		memcpy(process.in_place->state, __start_lwip_state, size);
-	memcpy(__start_lwip_state, stack->state, size);
+		memcpy(process.in_place->lwip->state, __start_lwip_state, size);
+	memcpy(__start_lwip_state, stack->lwip->state, size);
 	process.in_place = stack;
 }
 
@@ -191,11 +197,13 @@ static void send_held(struct netstack *stack)
 
 void stack_feed(struct netstack *stack, const uint8_t *packet, size_t length)
 {
+	if (!stack_start(stack))
+		return;
 	stack_enter(stack);
 	struct pbuf *copy = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
 	if (copy != NULL) {
 		memcpy(copy->payload, packet, length);
-		stack->interface->input(copy, stack->interface);
+		stack->lwip->interface.input(copy, &stack->lwip->interface);
 	}
 	stack_leave(stack);
 }
@@ -206,7 +214,7 @@ static void input_tcp(struct netstack *stack, const struct packet *packet, uint6
 
 	packet_segment(packet, &segment);
 	struct netstack_stream *stream = stream_find_by_packet(stack, packet, &segment);
-	if (stream == NULL && (segment.flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN) {
+	if (stream == NULL && stack->lwip != NULL && (segment.flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN) {
 		stack_enter(stack);
 		handshake_make_way(packet, &segment);
 		stack_leave(stack);
@@ -299,9 +307,11 @@ void netstack_writable(struct netstack *stack, uint64_t now)
 void netstack_kick(struct netstack *stack, uint64_t now)
 {
 	stack_begin(stack, now);
-	stack_enter(stack);
-	handshake_kick();
-	stack_leave(stack);
+	if (stack->lwip != NULL) {
+		stack_enter(stack);
+		handshake_kick();
+		stack_leave(stack);
+	}
 	stream_kick_all(stack, now);
 	netstack_settle(stack, now);
 	stack_end(stack);
@@ -438,37 +448,59 @@ static void set_addresses(struct netstack *stack)
 		if (IP_IS_V4_VAL(address)) {
 			ip4_addr_t mask;
 			IP4_ADDR(&mask, 255, 255, 255, 255);
-			netif_set_addr(stack->interface, ip_2_ip4(&address), &mask, NULL);
+			netif_set_addr(&stack->lwip->interface, ip_2_ip4(&address), &mask, NULL);
 		} else {
-			netif_ip6_addr_set(stack->interface, place, ip_2_ip6(&address));
-			netif_ip6_addr_set_state(stack->interface, place++, IP6_ADDR_PREFERRED);
+			netif_ip6_addr_set(&stack->lwip->interface, place, ip_2_ip6(&address));
+			netif_ip6_addr_set_state(&stack->lwip->interface, place++, IP6_ADDR_PREFERRED);
 		}
 	}
 }
 
-static bool start_lwip(struct netstack *stack)
+static bool add_interface(struct netstack *stack)
 {
+	struct netif *interface = &stack->lwip->interface;
+
 	stack_enter(stack);
 	lwip_init();
-	bool added = netif_add_noaddr(stack->interface, stack, set_up_interface, ip_input) != NULL;
+	bool added = netif_add_noaddr(interface, stack, set_up_interface, ip_input) != NULL;
 	if (added) {
-		netif_set_default(stack->interface);
+		netif_set_default(interface);
 		set_addresses(stack);
-		netif_set_up(stack->interface);
-		netif_set_link_up(stack->interface);
+		netif_set_up(interface);
+		netif_set_link_up(interface);
 	}
 	stack_leave(stack);
 	return added;
 }
 
-static void release(struct netstack *stack)
+static void free_lwip(struct netstack *stack)
 {
 	if (process.in_place == stack)
 		process.in_place = NULL;
+	free(stack->lwip);
+	stack->lwip = NULL;
+}
+
+bool stack_start(struct netstack *stack)
+{
+	if (stack->lwip != NULL)
+		return true;
+	stack->lwip = malloc(sizeof(*stack->lwip) + netstack_state_size());
+	if (stack->lwip == NULL)
+		return false;
+	memset(&stack->lwip->interface, 0, sizeof(stack->lwip->interface));
+	memcpy(stack->lwip->state, process.pristine, netstack_state_size());
+	if (add_interface(stack))
+		return true;
+	free_lwip(stack);
+	return false;
+}
+
+static void release(struct netstack *stack)
+{
+	free_lwip(stack);
 	fragments_free(stack->fragments);
 	timers_clear(&stack->timers);
-	free(stack->interface);
-	free(stack->state);
 	free(stack);
 }
 
@@ -482,15 +514,8 @@ int netstack_create(struct netstack **stack, const struct netstack_config *confi
 	fresh->config = *config;
 	fresh->env = *env;
 	fresh->now = now;
-	fresh->state = malloc(netstack_state_size());
-	fresh->interface = calloc(1, sizeof(struct netif));
-	if (fresh->state == NULL || fresh->interface == NULL || timers_add(&fresh->timers, &fresh->lwip_timer, run_lwip_timer) != 0 ||
+	if (timers_add(&fresh->timers, &fresh->lwip_timer, run_lwip_timer) != 0 ||
 	    timers_add(&fresh->timers, &fresh->fragment_timer, run_fragment_timer) != 0) {
-		release(fresh);
-		return NETSTACK_OUT_OF_MEMORY;
-	}
-	memcpy(fresh->state, process.pristine, netstack_state_size());
-	if (!start_lwip(fresh)) {
 		release(fresh);
 		return NETSTACK_OUT_OF_MEMORY;
 	}
@@ -511,9 +536,11 @@ void netstack_free(struct netstack *stack)
 	ping_free_all(stack);
 	flow_free_all(stack);
 	listener_free_all(stack);
-	stack_enter(stack);
-	handshake_forget_all();
-	stack_leave(stack);
+	if (stack->lwip != NULL) {
+		stack_enter(stack);
+		handshake_forget_all();
+		stack_leave(stack);
+	}
 	stack->noted = (struct stack_queue){ NULL, NULL };
 	for (struct netstack_stream *stream = stack->graveyard; stream != NULL; stream = stream->next)
 		stream->note.is_queued = false;

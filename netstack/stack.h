@@ -13,6 +13,7 @@
 
 struct ping;
 struct stack_held;
+struct stack_lwip;
 
 /* Data that lwIP gave us, until the batch is settled. */
 struct stack_early {
@@ -34,8 +35,7 @@ struct stack_queue {
 };
 
 struct netstack {
-	uint8_t *state;                  /* lwIP's, while another stack's is in place */
-	struct netif *interface;
+	struct stack_lwip *lwip;         /* NULL until lwIP is needed: an idle stack has none */
 	struct netstack_env env;
 	struct netstack_config config;
 	uint64_t now;                    /* of the last call */
@@ -68,6 +68,8 @@ struct netstack {
 void stack_begin(struct netstack *stack, uint64_t now);
 void stack_end(struct netstack *stack);
 
+/* Makes lwIP's part of the stack, before it is entered for the first time. False when out of memory. */
+bool stack_start(struct netstack *stack);
 /* Around every use of lwIP: puts the stack's state in place. Entering is cheap when it is there already. Not for a second stack
  * while the first is inside. */
 void stack_enter(struct netstack *stack);

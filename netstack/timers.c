@@ -43,7 +43,7 @@ static void sift_down(struct timers *timers, size_t index)
 int timers_add(struct timers *timers, struct timer *timer, void (*run)(struct timer *timer, uint64_t now))
 {
 	if (timers->members == timers->capacity) {
-		size_t capacity = timers->capacity == 0 ? 4 : 2 * timers->capacity;
+		size_t capacity = timers->capacity == 0 ? 2 : 2 * timers->capacity;
 		struct timer **heap = realloc(timers->heap, capacity * sizeof(struct timer *));
 		if (heap == NULL)
 			return NETSTACK_OUT_OF_MEMORY;

@@ -561,6 +561,28 @@ static void a_thousand_stacks_work(void **state)
 	link_free(link);
 }
 
+/* Thousands of idle stacks are why: what lwIP keeps for one is twice the rest of it. */
+static void lwip_is_made_when_it_is_needed(void **state)
+{
+	struct link *link = link_create(31, 64 << 20);
+	struct netstack *stack = link_side(link, 0)->stack;
+	struct netstack_endpoint at = link_address(0, AF_INET, 80), to = link_address(1, AF_INET, 53);
+	struct netstack_flow *flow;
+	struct netstack_listener *listener;
+	(void)state;
+
+	assert_int_equal(netstack_flow_open(stack, NULL, NULL, NULL, &flow), 0);
+	assert_int_equal(netstack_flow_send(flow, &to, "?", 1, link_now(link)), 0);
+	netstack_flow_close(flow);
+	netstack_kick(stack, link_now(link));
+	netstack_tick(stack, link_now(link));
+	netstack_settle(stack, link_now(link));
+	assert_null(stack->lwip);
+	assert_int_equal(netstack_listen(stack, &at, NULL, NULL, &listener), 0);
+	assert_non_null(stack->lwip);
+	link_free(link);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +599,7 @@ int main(void)
 		cmocka_unit_test(an_error_ends_a_connect),
 		cmocka_unit_test(large_packets_shrink),
 		cmocka_unit_test(a_thousand_stacks_work),
+		cmocka_unit_test(lwip_is_made_when_it_is_needed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
