@@ -214,7 +214,7 @@ static void try_next(struct lookup *lookup, uint64_t now)
 	}
 	while (lookup->attempt < ATTEMPTS) {
 		unsigned attempt = lookup->attempt++;
-		lookup->server = lookup->env.servers[attempt % count];
+		lookup->server = (*lookup->env.servers)[attempt % count];
 		if (ask(lookup, now)) {
 			timers_set(&lookup->env.stack->timers, &lookup->timer, now + patience[attempt]);
 			return;

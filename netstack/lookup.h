@@ -13,7 +13,7 @@ struct lookup;
 struct lookup_env {
 	void *owner;
 	struct netstack *stack;
-	const struct netstack_endpoint *servers; /* looked at with each attempt */
+	struct netstack_endpoint *const *servers; /* looked at with each attempt */
 	const size_t *server_count;
 	/* The end; the lookup is gone when it returns. NETSTACK_NAME_OK, _NOT_FOUND, _FAILED, _TIMED_OUT, _NO_SERVER. */
 	void (*ended)(void *owner, struct lookup *lookup, enum netstack_name_error error, const struct dns_answer *answer, uint64_t now);

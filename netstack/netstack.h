@@ -144,7 +144,8 @@ enum netstack_name_error {
 int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)
 	__attribute__((warn_unused_result));
 void netstack_resolver_free(struct netstack_resolver *resolver); /* queries in flight end without a call */
-void netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count);
+int netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count)
+	__attribute__((warn_unused_result));
 /* `answered` comes once, possibly before this returns (then *query is NULL); addresses in the order in which to try them (RFC 6724
  * in short: families taken in turn, IPv6 first where the stack has it). It may come twice when `more` is true: the second family. */
 void netstack_resolve(struct netstack_resolver *resolver, const char *name,

@@ -39,7 +39,7 @@ struct pending {
 struct netstack_resolver {
 	struct netstack *stack;      /* NULL: it is gone */
 	struct netstack_resolver *next;
-	struct netstack_endpoint servers[LOOKUP_SERVERS_MAX];
+	struct netstack_endpoint *servers;   /* NULL when there is none */
 	size_t server_count;
 	struct name_cache cache;
 	struct netstack_query *queries;
@@ -179,7 +179,7 @@ static struct lookup *find_lookup(struct netstack_resolver *resolver, const char
 		if (lookup_is_for(pending->lookup, name, family))
 			return pending->lookup;
 	}
-	struct lookup_env env = { resolver, resolver->stack, resolver->servers, &resolver->server_count, on_ended };
+	struct lookup_env env = { resolver, resolver->stack, &resolver->servers, &resolver->server_count, on_ended };
 	struct pending *pending = calloc(1, sizeof(*pending));
 	struct lookup *lookup = pending != NULL ? lookup_create(&env, name, family) : NULL;
 	if (lookup == NULL) {
@@ -317,27 +317,37 @@ void netstack_query_cancel(struct netstack_query *query)
 	free(query);
 }
 
-void netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count)
+int netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count)
 {
-	resolver->server_count = count < LOOKUP_SERVERS_MAX ? count : LOOKUP_SERVERS_MAX;
-	for (size_t i = 0; i < resolver->server_count; i++) {
-		resolver->servers[i] = servers[i];
-		if (resolver->servers[i].port == 0)
-			resolver->servers[i].port = DNS_PORT;
+	struct netstack_endpoint *copy = NULL;
+
+	if (count > LOOKUP_SERVERS_MAX)
+		count = LOOKUP_SERVERS_MAX;
+	if (count > 0 && (copy = malloc(count * sizeof(*copy))) == NULL)
+		return NETSTACK_OUT_OF_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = servers[i];
+		if (copy[i].port == 0)
+			copy[i].port = DNS_PORT;
 	}
+	free(resolver->servers);
+	resolver->servers = copy;
+	resolver->server_count = count;
 	name_cache_clear(&resolver->cache); /* another server may see other names */
+	return 0;
 }
 
 int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)
 {
 	struct netstack_resolver *fresh = calloc(1, sizeof(*fresh));
 
-	if (fresh == NULL)
+	if (fresh == NULL || netstack_resolver_set_servers(fresh, servers, count) != 0) {
+		free(fresh);
 		return NETSTACK_OUT_OF_MEMORY;
+	}
 	fresh->stack = stack;
 	fresh->next = stack->resolvers;
 	stack->resolvers = fresh;
-	netstack_resolver_set_servers(fresh, servers, count);
 	*resolver = fresh;
 	return 0;
 }
@@ -376,5 +386,6 @@ void netstack_resolver_free(struct netstack_resolver *resolver)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
 		netstack_query_cancel(resolver->queries);
 	name_cache_clear(&resolver->cache);
+	free(resolver->servers);
 	free(resolver);
 }

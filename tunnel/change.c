@@ -378,7 +378,8 @@ static int change_device(struct tunnel *tunnel, const struct message_prepare *me
 		error = wireguard_device_set_private_key(tunnel->device, &after->private_key, loop_now(tunnel->context->loop));
 	int peers = apply_peers(tunnel, &tunnel->spec, message);
 	struct netstack_endpoint servers[SPEC_DNS_MAX];
-	netstack_resolver_set_servers(tunnel->resolver, servers, servers_of(after, servers));
+	if (netstack_resolver_set_servers(tunnel->resolver, servers, servers_of(after, servers)) != NETSTACK_OK)
+		return WIREGUARD_OUT_OF_MEMORY;
 	return error != WIREGUARD_OK ? error : peers;
 }
 
