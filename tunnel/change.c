@@ -98,7 +98,7 @@ static struct tunnel_peer *add_peer(struct tunnel *tunnel, const struct spec_pee
 	*error = WIREGUARD_OUT_OF_MEMORY;
 	if (peer == NULL)
 		return NULL;
-	*peer = (struct tunnel_peer){ .tunnel = tunnel, .counters_slot = slot, .counters = &tunnel->context->counters->peers[slot], .addresses = *addresses };
+	*peer = (struct tunnel_peer){ .tunnel = tunnel, .counters_slot = slot, .counters = &tunnel->context->counters->peers[slot] };
 	peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .kept_waiting = true };
 	struct wireguard_peer_config config = config_of(spec);
 	if (addresses->count > 0)
@@ -109,6 +109,7 @@ static struct tunnel_peer *add_peer(struct tunnel *tunnel, const struct spec_pee
 		free(peer);
 		return NULL;
 	}
+	tunnel_peer_set_addresses(peer, addresses);
 	if (addresses->count > 0)
 		counters_set_endpoint(peer->counters, &addresses->list[0]);
 	return peer;
@@ -125,10 +126,8 @@ static int change_peer(struct tunnel_peer *peer, const struct spec_peer *before,
 	sodium_memzero(&config.preshared_key, sizeof config.preshared_key);
 	if (error != WIREGUARD_OK)
 		return error;
-	if (moved) {
-		peer->addresses = *addresses;
-		peer->address = 0;
-	}
+	if (moved)
+		tunnel_peer_set_addresses(peer, addresses);
 	if (moved && addresses->count > 0)
 		counters_set_endpoint(peer->counters, &addresses->list[0]);
 	/* A session outlives another preshared key: both ends may be told of it at different times (W33). */

@@ -91,7 +91,7 @@ static enum tunnel_state state_of(struct tunnel_peer *peer, const char **reason)
 		return TUNNEL_STALE;
 	}
 	if (!has_endpoint(peer)) {
-		bool named = peer->tunnel->spec.peer_count > 0 && peer->addresses.count == 0;
+		bool named = peer->tunnel->spec.peer_count > 0 && !peer->has_address;
 		*reason = named ? "waiting for the peer: its endpoint is not known" : "waiting for the peer";
 		return TUNNEL_HANDSHAKING;
 	}

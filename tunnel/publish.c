@@ -65,9 +65,10 @@ void publish_tick(struct tunnel *tunnel, uint64_t now)
 	tunnel->publish_at = LOOP_NEVER;
 	tunnel->published_at = now;
 	publish_socket(tunnel);
-	const uint64_t *drops = wireguard_device_drops(tunnel->device);
+	uint64_t drops[WIREGUARD_DROP_COUNT];
+	wireguard_device_take_drops(tunnel->device, drops);
 	for (unsigned i = 0; i < WIREGUARD_DROP_COUNT; i++)
-		add_new(&tunnel->counters->dropped[i], drops[i], &tunnel->counted_drops[i]);
+		counter_add(&tunnel->counters->dropped[i], drops[i]);
 	for (size_t i = 0; i < tunnel->peer_count; i++)
 		publish_peer(tunnel->peers[i], now);
 	publish_rates(tunnel, now);

@@ -211,22 +211,33 @@ struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wiregua
 	return peer == NULL ? NULL : wireguard_peer_tag(peer);
 }
 
+void tunnel_peer_set_addresses(struct tunnel_peer *peer, const struct message_addresses *addresses)
+{
+	free(peer->addresses);
+	peer->addresses = addresses->count < 2 ? NULL : malloc(sizeof *addresses);
+	if (peer->addresses != NULL)
+		*peer->addresses = *addresses;
+	peer->has_address = addresses->count > 0;
+	peer->address = 0;
+}
+
 bool tunnel_peer_next_address(struct tunnel_peer *peer)
 {
-	if (peer->addresses.count < 2)
+	const struct message_addresses *addresses = peer->addresses;
+	if (addresses == NULL)
 		return false;
 	/* Another family first: one of the two is often broken on its way. */
-	int family = peer->addresses.list[peer->address].any.sa_family;
-	size_t next = (peer->address + 1) % peer->addresses.count;
-	for (size_t i = 1; i < peer->addresses.count; i++) {
-		size_t other = (peer->address + i) % peer->addresses.count;
-		if (peer->addresses.list[other].any.sa_family != family) {
+	int family = addresses->list[peer->address].any.sa_family;
+	size_t next = (peer->address + 1) % addresses->count;
+	for (size_t i = 1; i < addresses->count; i++) {
+		size_t other = (peer->address + i) % addresses->count;
+		if (addresses->list[other].any.sa_family != family) {
 			next = other;
 			break;
 		}
 	}
 	peer->address = next;
-	wireguard_peer_set_endpoint(peer->peer, &peer->addresses.list[next]);
+	wireguard_peer_set_endpoint(peer->peer, &addresses->list[next]);
 	return true;
 }
 
@@ -235,9 +246,8 @@ void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *messa
 	struct tunnel_peer *peer = tunnel_peer_find(tunnel, &message->peer);
 	if (peer == NULL || message->addresses.count == 0)
 		return;
-	bool was_unknown = peer->addresses.count == 0;
-	peer->addresses = message->addresses;
-	peer->address = 0;
+	bool was_unknown = !peer->has_address;
+	tunnel_peer_set_addresses(peer, &message->addresses);
 	/* The peer may be where it is said to be although its name has several addresses. */
 	for (size_t i = 0; i < message->addresses.count; i++)
 		if (endpoint_equal(&message->addresses.list[i], wireguard_peer_endpoint(peer->peer))) {
@@ -346,6 +356,7 @@ void tunnel_free_peer(struct tunnel_peer *peer)
 {
 	publish_peer(peer, now_of(peer->tunnel));
 	wireguard_peer_remove(peer->peer);
+	free(peer->addresses);
 	free(peer);
 }
 

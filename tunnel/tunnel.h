@@ -20,7 +20,8 @@ struct tunnel_peer {
 	struct wireguard_peer *peer;
 	struct counters_peer *counters;
 	uint32_t counters_slot;
-	struct message_addresses addresses;   /* of the endpoint's name */
+	bool has_address;                     /* the endpoint was given, or its name resolved */
+	struct message_addresses *addresses;  /* of its name, when there are several; else NULL */
 	size_t address;                       /* the one in use */
 	uint64_t counted_sent, counted_received;   /* what of the device's figures is in the counters */
 	struct health_peer health;
@@ -61,9 +62,8 @@ struct tunnel {
 	struct health health;
 	struct bucket upward, downward;
 	struct candidate *candidate;          /* prepared, not committed */
-	/* What of the socket's and the device's figures is in the counters already, and when the next look is due. */
+	/* What of the socket's figures is in the counters already, and when the next look is due. */
 	struct udp_counts counted;
-	uint64_t counted_drops[WIREGUARD_DROP_COUNT];
 	uint64_t publish_at, published_at, rate_at, rate_sent, rate_received;
 	bool told_limit;
 };
@@ -86,6 +86,8 @@ void tunnel_wake(struct tunnel *tunnel);
  * bytes go, and what is shown meanwhile is written at once. */
 void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now));
 struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wireguard_key *public_key);
+/* Where the endpoint is said to be, with the first address in use. Without memory the others are forgotten. */
+void tunnel_peer_set_addresses(struct tunnel_peer *peer, const struct message_addresses *addresses);
 /* The next of a peer's addresses, another family first. False when there is no other. */
 bool tunnel_peer_next_address(struct tunnel_peer *peer);
 void tunnel_replace_udp(struct tunnel *tunnel, int descriptor);

@@ -151,6 +151,12 @@ const uint64_t *wireguard_device_drops(const struct wireguard_device *device)
 	return device->dropped;
 }
 
+void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT])
+{
+	memcpy(drops, device->dropped, sizeof device->dropped);
+	memset(device->dropped, 0, sizeof device->dropped);
+}
+
 uint64_t wireguard_device_deadline(const struct wireguard_device *device)
 {
 	uint64_t deadline = wireguard_timers_deadline(&device->schedule);

@@ -132,7 +132,9 @@ const struct wireguard_key *wireguard_device_public_key(const struct wireguard_d
 /* The largest datagram payload that a padded packet may have is `mtu` + WIREGUARD_OVERHEAD: padding stops at the inner MTU (paper, 5.4.6). */
 void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu);
 void wireguard_device_last_timestamp(const struct wireguard_device *device, uint8_t tai64n[12]);
-const uint64_t *wireguard_device_drops(const struct wireguard_device *device); /* [WIREGUARD_DROP_COUNT] */
+/* What was dropped since the last take, [WIREGUARD_DROP_COUNT]. */
+const uint64_t *wireguard_device_drops(const struct wireguard_device *device);
+void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT]);
 
 /* One datagram as it came in; it is opened in place. Never fails: what is wrong is dropped and counted. */
 void wireguard_device_receive(struct wireguard_device *device, uint8_t *datagram, size_t length, const union wireguard_endpoint *from, uint64_t now);
