@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "service/service_private.h"
+#include "service/spec_text.h"
 #include "tunnel/log.h"
 
 bool establish_choose_worker(struct service *service, struct entry *entry)
@@ -75,6 +76,16 @@ static void free_parts(struct parts *parts)
 	free(parts->descriptors);
 }
 
+static struct message_addresses *endpoints_of(const struct spec *spec, const struct message_addresses *addresses)
+{
+	struct message_addresses *endpoints = calloc(spec->peer_count + 1, sizeof(*endpoints));
+	if (endpoints != NULL && addresses != NULL)
+		memcpy(endpoints, addresses, spec->peer_count * sizeof(*endpoints));
+	for (size_t i = 0; endpoints != NULL && addresses == NULL && i < spec->peer_count; i++)
+		endpoints[i].count = place_address(&spec->peers[i].endpoint, &endpoints[i].list[0]);
+	return endpoints;
+}
+
 bool establish_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
                             const struct message_addresses *addresses, bool all_fresh, uint64_t request)
 {
@@ -88,10 +99,9 @@ bool establish_send_prepare(const struct entry *entry, const struct snapshot *sn
 			/* Borrowed for the writing. */
 			.spec = snapshot->spec, .sockets = parts.sockets, .socket_count = sockets->count, .peer_slots = parts.peer_slots,
 		};
-		message.endpoints = calloc(snapshot->spec.peer_count + 1, sizeof(*addresses));
+		message.endpoints = endpoints_of(&snapshot->spec, addresses);
 		is_collected = message.endpoints != NULL;
 		if (is_collected) {
-			memcpy(message.endpoints, addresses, snapshot->spec.peer_count * sizeof(*addresses));
 			snprintf(message.id, sizeof(message.id), "%s", entry->id);
 			memcpy(message.timestamp_floor, entry->timestamp_floor, sizeof(message.timestamp_floor));
 			message_encode_prepare(&writer, &message);

@@ -15,6 +15,7 @@
 #include "service/spec_text.h"
 
 #define BACKLOG 1024
+#define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
 #define UNSENT_MOST (128 * 1024)
 #define BUFFER_SIZE (7 << 20)   /* measured: takes a fast sender from thousands of lost packets to none */
 
@@ -33,7 +34,7 @@ static void tune_stream(int descriptor)
 
 static struct host_socket *adopt(enum host_socket_kind kind, int descriptor, int *error)
 {
-	struct host_socket *socket = calloc(1, sizeof(*socket));
+	struct host_socket *socket = calloc(1, sizeof(*socket) + (kind == HOST_SOCKET_UNIX ? PATH_SIZE : 0));
 	if (socket == NULL) {
 		*error = ENOMEM;
 		close(descriptor);
@@ -106,7 +107,7 @@ static struct host_socket *open_unix(const char *path, int *error)
 	}
 	struct host_socket *socket = adopt(HOST_SOCKET_UNIX, descriptor, error);
 	if (socket != NULL)
-		memcpy(socket->path, address.sun_path, sizeof(socket->path));
+		memcpy(socket->path, address.sun_path, PATH_SIZE);
 	return socket;
 }
 

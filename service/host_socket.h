@@ -11,9 +11,9 @@ struct host_socket {
 	unsigned references;
 	enum host_socket_kind kind;
 	int descriptor;
-	union wireguard_endpoint bound;   /* TCP, UDP and WIREGUARD (the port alone counts there) */
-	char path[108];                   /* UNIX */
 	bool is_paused;
+	union wireguard_endpoint bound;   /* TCP, UDP and WIREGUARD (the port alone counts there) */
+	char path[];                      /* UNIX */
 };
 
 /* Each gives NULL and an errno when it cannot be opened. A port of 0 takes `preferred` when that is free (0: none); with `insists`,

@@ -39,11 +39,28 @@ static const struct spec_peer *peer_of(const struct entry *entry, const struct p
 	return NULL;
 }
 
-struct message_addresses *peer_lookup_addresses(const struct spec *spec, const struct spec *old_spec, const struct message_addresses *old)
+static bool is_name(const struct spec_peer *peer)
 {
-	struct message_addresses *addresses = calloc(spec->peer_count + 1, sizeof(*addresses));
+	return peer->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&peer->endpoint);
+}
+
+static bool has_name(const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->peer_count; i++)
+		if (is_name(&spec->peers[i]))
+			return true;
+	return false;
+}
+
+bool peer_lookup_addresses(struct message_addresses **made, const struct spec *spec, const struct spec *old_spec, const struct message_addresses *old)
+{
+	*made = NULL;
+	if (!has_name(spec))
+		return true;
+	struct message_addresses *addresses = calloc(spec->peer_count, sizeof(*addresses));
 	if (addresses == NULL)
-		return NULL;
+		return false;
+	*made = addresses;
 	for (size_t i = 0; i < spec->peer_count; i++) {
 		const struct spec_peer *peer = &spec->peers[i];
 		if (place_address(&peer->endpoint, &addresses[i].list[0])) {
@@ -54,7 +71,7 @@ struct message_addresses *peer_lookup_addresses(const struct spec *spec, const s
 			if (spec_place_equal(&peer->endpoint, &old_spec->peers[k].endpoint))
 				addresses[i] = old[k];
 	}
-	return addresses;
+	return true;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -175,11 +192,6 @@ static void start(struct service *service, struct entry *entry, const struct spe
 	lookup->timer.data = lookup;
 	entry->lookups = lookup;
 	ask(lookup);
-}
-
-static bool is_name(const struct spec_peer *peer)
-{
-	return peer->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&peer->endpoint);
 }
 
 void peer_lookup_start(struct service *service, struct entry *entry)

@@ -20,7 +20,7 @@ struct entry {
 	struct runtime_status *status;
 	struct socket_list sockets;
 	uint32_t next_socket_id;
-	struct message_addresses *addresses;     /* of the snapshot's peers */
+	struct message_addresses *addresses;     /* of the snapshot's peers, when one of them has a name; else NULL */
 	struct peer_lookup *lookups;
 	uint8_t timestamp_floor[12];
 	uint64_t total_bytes;                    /* used, as stored */

@@ -109,9 +109,9 @@ static bool take_place(struct service *service, struct entry *entry, struct snap
 	if (entry->worker == NULL && !establish_choose_worker(service, entry))
 		return false;
 	free(entry->addresses);
-	entry->addresses = peer_lookup_addresses(&snapshot->spec, NULL, NULL);
+	bool has_addresses = peer_lookup_addresses(&entry->addresses, &snapshot->spec, NULL, NULL);
 	bool has_seats = snapshot->seats != NULL || snapshot_take_seats(snapshot, entry, NULL);
-	return entry->addresses != NULL && has_seats && snapshot_take_sockets(snapshot, &entry->sockets);
+	return has_addresses && has_seats && snapshot_take_sockets(snapshot, &entry->sockets);
 }
 
 static void give_to_worker(struct service *service, struct entry *entry)

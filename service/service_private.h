@@ -86,6 +86,7 @@ void establish(struct service *service, struct entry *entry);
 /* One that waits for its turn goes now, because something that builds on it follows. */
 void establish_hurry(struct service *service, struct entry *entry);
 bool establish_choose_worker(struct service *service, struct entry *entry);   /* the one with the fewest tunnels; false when none has room */
+/* `addresses` as in the entry. */
 bool establish_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
                             const struct message_addresses *addresses, bool all_fresh, uint64_t request);
 void establish_send_ack(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation);

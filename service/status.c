@@ -3,12 +3,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define LONGEST 159
 
 struct runtime_status {
 	_Atomic unsigned references;
 	pthread_mutex_t lock;
-	char reason[160];
-	char obstacle[160];
+	char *reason, *obstacle;   /* NULL: "". Most tunnels have neither */
 };
 
 struct runtime_status *status_create(void)
@@ -32,27 +34,35 @@ void status_release(struct runtime_status *status)
 	if (status == NULL || --status->references > 0)
 		return;
 	pthread_mutex_destroy(&status->lock);
+	free(status->reason);
+	free(status->obstacle);
 	free(status);
+}
+
+static void put(struct runtime_status *status, char **place, const char *text)
+{
+	char *copy = text[0] == '\0' ? NULL : strndup(text, LONGEST);
+	pthread_mutex_lock(&status->lock);
+	char *old = *place;
+	*place = copy;
+	pthread_mutex_unlock(&status->lock);
+	free(old);
 }
 
 void status_set_reason(struct runtime_status *status, const char *reason)
 {
-	pthread_mutex_lock(&status->lock);
-	snprintf(status->reason, sizeof(status->reason), "%s", reason);
-	pthread_mutex_unlock(&status->lock);
+	put(status, &status->reason, reason);
 }
 
 void status_set_obstacle(struct runtime_status *status, const char *obstacle)
 {
-	pthread_mutex_lock(&status->lock);
-	snprintf(status->obstacle, sizeof(status->obstacle), "%s", obstacle);
-	pthread_mutex_unlock(&status->lock);
+	put(status, &status->obstacle, obstacle);
 }
 
 void status_get(struct runtime_status *status, char reason[160], char obstacle[160])
 {
 	pthread_mutex_lock(&status->lock);
-	snprintf(reason, 160, "%s", status->reason);
-	snprintf(obstacle, 160, "%s", status->obstacle);
+	snprintf(reason, LONGEST + 1, "%s", status->reason == NULL ? "" : status->reason);
+	snprintf(obstacle, LONGEST + 1, "%s", status->obstacle == NULL ? "" : status->obstacle);
 	pthread_mutex_unlock(&status->lock);
 }

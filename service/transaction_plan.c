@@ -129,8 +129,7 @@ static bool furnish(struct transaction *transaction, struct plan *plan)
 	if (!snapshot_take_sockets(plan->after, &plan->sockets))
 		return false;
 	const struct spec *old_spec = plan->before == NULL ? NULL : &plan->before->spec;
-	plan->addresses = peer_lookup_addresses(&plan->after->spec, old_spec, plan->before == NULL ? NULL : entry->addresses);
-	if (plan->addresses == NULL)
+	if (!peer_lookup_addresses(&plan->addresses, &plan->after->spec, old_spec, plan->before == NULL ? NULL : entry->addresses))
 		return false;
 	if (entry->worker == NULL && !establish_choose_worker(transaction->service, entry))
 		return false;
