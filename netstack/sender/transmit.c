@@ -4,7 +4,8 @@
 
 #define MS 1000000ull
 #define OVERHEAD 60              /* headers and tunnel, so that pacing counts what the path carries */
-#define LEAD (MS / 2)            /* a train holds what half a millisecond carries */
+#define LEAD (MS / 2)
+#define TRAIN (64u * 1024)
 #define CREDIT (2 * MS)          /* a late timer may be made up for */
 #define MEMORY_DELAY (10 * MS)
 #define PERSIST_MAX (10000 * MS)
@@ -126,10 +127,20 @@ static void note_limited(struct sender *sender)
 	sender->rate.limited_until = until > 0 ? until : 1;
 }
 
-/* May the next one leave now? Sets the timer when not. A train goes on a little ahead of its time. */
+/* How far ahead of its time a train goes on: for half a millisecond, or until it holds TRAIN bytes, halved for each half millisecond of the
+ * round trip. Many streams that share a short path would else send a segment or two at a time, and each would be acknowledged by itself. */
+static uint64_t lead_of(const struct sender *sender)
+{
+	uint64_t halvings = sender->bbr.min_rtt / LEAD;
+	uint64_t train = halvings < 16 ? (uint64_t)((double)(TRAIN >> halvings) * 1e9 / sender->bbr.pacing_rate) : 0;
+
+	return train > LEAD ? train : LEAD;
+}
+
+/* May the next one leave now? Sets the timer when not. */
 static bool is_due(struct sender *sender, bool has_begun, uint64_t now)
 {
-	if (sender->next_send <= now || (has_begun && sender->next_send <= now + LEAD))
+	if (sender->next_send <= now || (has_begun && sender->next_send <= now + lead_of(sender)))
 		return true;
 	sender->deadlines[SENDER_PACE] = sender->next_send;
 	return false;

@@ -15,6 +15,7 @@
 #include "netstack/receiver/receiver.h"
 #include "netstack/sender/queue.h"
 #include "netstack/sender/scoreboard.h"
+#include "netstack/sender/sender.h"
 #include "netstack/timers.h"
 
 static uint64_t seed = 1;
@@ -23,6 +24,46 @@ static uint32_t dice(uint32_t below)
 {
 	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 	return (uint32_t)((seed >> 33) % below);
+}
+
+/* --- trains --- */
+
+static bool count_bytes(void *owner, uint64_t place, const struct iovec *parts, size_t count, size_t length, uint8_t flags)
+{
+	size_t *sent = owner;
+	(void)place;
+	(void)parts;
+	(void)count;
+	(void)flags;
+	*sent += length;
+	return true;
+}
+
+/* Bytes that leave at once at 1 MB/s with all windows open. */
+static size_t train_on(uint64_t round_trip)
+{
+	static uint8_t bytes[200000];
+	size_t sent = 0;
+	struct sender sender;
+	struct sender_env env = { .owner = &sent, .emit = count_bytes };
+
+	sender_init(&sender, &env, 0, 1000, true, round_trip, 1000000000);
+	sender.window_end = sender.window_max = sender.bbr.window = 1 << 20;
+	sender.bbr.pacing_rate = 1e6;
+	assert_int_equal(sender_write(&sender, bytes, sizeof(bytes)), sizeof(bytes));
+	sender_update(&sender, 1000000000);
+	sender_clear(&sender);
+	return sent;
+}
+
+static void trains_are_long_where_the_path_is_short(void **state)
+{
+	(void)state;
+	budget_start(64 << 20);
+	assert_in_range(train_on(100000), 60000, 66000);
+	assert_in_range(train_on(1100000), 15000, 17000);
+	assert_in_range(train_on(10000000), 1000, 2000);
+	assert_in_range(train_on(0), 1000, 2000);   /* not known yet */
 }
 
 /* --- checksum --- */
@@ -339,6 +380,7 @@ static void a_window_shrinks_with_the_budget(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(trains_are_long_where_the_path_is_short),
 		cmocka_unit_test(sums_like_the_rfc),
 		cmocka_unit_test(timers_run_in_order),
 		cmocka_unit_test(a_queue_gives_back_its_bytes),
