@@ -7,7 +7,8 @@
 
 #define MS 1000000ull
 #define GIVE_UP (300000 * MS)    /* without an answer; RFC 1122, 4.2.3.5 asks for 100 s at least */
-#define BUFFER_GAIN 4            /* times what the path holds: under loss, acknowledgements wait for rounds */
+#define BUFFER_GAIN 2            /* times what the path holds: what flies, and as much that waits for its turn */
+#define BUFFER_GAIN_LOSS 4       /* acknowledgements wait for rounds */
 #define OLD_MAX (1u << 30)       /* no window is larger */
 
 void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip, uint64_t now)
@@ -277,7 +278,8 @@ static void check_reneging(struct sender *sender)
 /* The buffer follows the path: large enough to keep it full while the oldest hole is waited for. */
 static void set_limit(struct sender *sender)
 {
-	uint64_t want = BUFFER_GAIN * (sender->bbr.window > bbr_inflight(&sender->bbr, 1) ? sender->bbr.window : bbr_inflight(&sender->bbr, 1));
+	unsigned gain = sender->phase == SENDER_OPEN ? BUFFER_GAIN : BUFFER_GAIN_LOSS;
+	uint64_t want = gain * (sender->bbr.window > bbr_inflight(&sender->bbr, 1) ? sender->bbr.window : bbr_inflight(&sender->bbr, 1));
 	size_t share = budget_share();
 
 	if (want < BUDGET_FLOOR)

@@ -36,6 +36,7 @@ struct run {
 	struct peer sender, receiver;
 	double megabits;         /* a second, after a quarter of the time */
 	double queue_mean, queue_max; /* ms */
+	size_t memory;           /* of all streams, at the end */
 };
 
 /* One bulk stream for so many seconds. */
@@ -70,9 +71,10 @@ static void measure(struct run *run, const struct link_profile *profile, double 
 	run->megabits = (double)(run->receiver.received - before) * 8 / (seconds * 0.75) / 1e6;
 	run->queue_mean = (double)(side->queue_sum - queued) / 1e6 / (double)(side->packets - packets + 1);
 	run->queue_max = (double)side->queue_max / 1e6;
+	run->memory = netstack_memory_used();
 	printf("    %.1f Mbit/s, queue mean %.1f max %.1f ms, %llu packets, %llu dropped, %llu lost, memory %zu\n", run->megabits, run->queue_mean,
 	       run->queue_max, (unsigned long long)side->data_packets, (unsigned long long)side->queue_drops, (unsigned long long)side->losses,
-	       netstack_memory_used());
+	       run->memory);
 	finish(run);
 }
 
@@ -86,6 +88,7 @@ static void is_full_over_100_ms(void **state)
 	for (int seed = 1; seed <= seeds; seed++) {
 		measure(&run, &profile, 8, seed);
 		assert_true(run.megabits > 800);
+		assert_true(run.memory < 50000000);   /* four times what the path holds */
 	}
 }
 
