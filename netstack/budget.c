@@ -36,6 +36,8 @@ bool budget_is_spent(void)
 
 size_t budget_share(void)
 {
-	size_t share = budget_is_spent() ? 0 : (budget.limit - budget.used) / 2;
+	if (budget_is_spent())
+		return BUDGET_LEAST;
+	size_t share = (budget.limit - budget.used) / 2;
 	return share < BUDGET_FLOOR ? BUDGET_FLOOR : share;
 }

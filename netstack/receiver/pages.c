@@ -35,10 +35,10 @@ static bool cover(struct pages *pages, uint64_t last)
 	return true;
 }
 
-/* When the budget is spent, a stream still has its floor. */
+/* When the budget is spent, a stream still has one for the first hole. */
 static struct page *create_page(struct pages *pages)
 {
-	if (budget_is_spent() && (pages->count + 1) * PAGES_SIZE > BUDGET_FLOOR)
+	if (budget_is_spent() && (pages->count + 1) * PAGES_SIZE > BUDGET_LEAST)
 		return NULL;
 	struct page *page = malloc(sizeof(*page));
 	if (page == NULL)

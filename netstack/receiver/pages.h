@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define PAGES_SIZE 16384
+#define PAGES_SIZE 16384   /* BUDGET_LEAST is one */
 
 struct page;
 

@@ -43,7 +43,8 @@ void sender_clear(struct sender *sender)
 size_t sender_room(const struct sender *sender)
 {
 	size_t held = (size_t)(sender->queue.end - sender->queue.start);
-	return held < sender->limit ? sender->limit - held : 0;
+	size_t limit = budget_is_spent() ? BUDGET_LEAST : sender->limit;
+	return held < limit ? limit - held : 0;
 }
 
 size_t sender_write(struct sender *sender, const void *bytes, size_t length)

@@ -373,7 +373,10 @@ static void a_window_shrinks_with_the_budget(void **state)
 	assert_int_equal(budget_share(), 1 << 20);
 	budget_charge(3 << 20);
 	assert_true(budget_is_spent());
+	assert_int_equal(budget_share(), BUDGET_LEAST);
+	budget_release((1 << 20) + 1);
 	assert_int_equal(budget_share(), BUDGET_FLOOR);
+	budget_charge((1 << 20) + 1);
 	budget_release(11 << 20);
 }
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <sys/socket.h>
 
+#include "netstack/budget.h"
 #include "tests/netstack/peer.h"
 
 static const struct link_profile good = { .rate = 100e6, .delay = 10 * MS, .queue = 50 * MS };
@@ -324,6 +325,41 @@ static void carries_64_streams(void **state)
 	link_free(link);
 }
 
+static void note_memory(void *owner)
+{
+	size_t *most = owner;
+	if (netstack_memory_used() > *most)
+		*most = netstack_memory_used();
+}
+
+/* All of them want to write half a megabyte at once. */
+static void a_budget_holds_for_64_streams(void **state)
+{
+	struct link *link = link_create(1, 2 << 20);
+	struct link_profile slow = { .rate = 20e6, .delay = 20 * MS, .queue = 100 * MS };
+	static struct peer clients[64], servers[64];
+	size_t most = 0;
+
+	(void)state;
+	link_set(link, &slow);
+	link_on_step(link, note_memory, &most);
+	for (int i = 0; i < 64; i++) {
+		peer_init(&clients[i], link, 500000);
+		peer_init(&servers[i], link, 0);
+		peer_listen(&servers[i], 1, AF_INET, (uint16_t)(1000 + i));
+		assert_int_equal(peer_connect(&clients[i], 0, AF_INET, (uint16_t)(1000 + i)), 0);
+	}
+	link_run(link, link_now(link) + 40 * SECOND, NULL, NULL);
+	for (int i = 0; i < 64; i++) {
+		assert_true(clients[i].is_closed && servers[i].is_closed);
+		assert_false(servers[i].is_wrong);
+		assert_int_equal(servers[i].received, 500000);
+	}
+	assert_in_range(most, 1 << 20, (2 << 20) + 128 * BUDGET_LEAST);
+	assert_int_equal(netstack_memory_used(), 0);
+	link_free(link);
+}
+
 /* The owner ends the stream in the middle of a call. */
 static void abort_in_received(void *owner, const struct iovec *parts, size_t count, size_t length)
 {
@@ -401,6 +437,7 @@ int main(void)
 		cmocka_unit_test(waits_for_room_in_the_tunnel),
 		cmocka_unit_test(delivers_what_was_written_before_a_release),
 		cmocka_unit_test(carries_64_streams),
+		cmocka_unit_test(a_budget_holds_for_64_streams),
 		cmocka_unit_test(may_be_aborted_inside_a_call),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
