@@ -264,6 +264,11 @@ static void test_w33_private_key_changes_mid_traffic(void **state)
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
 	link_run(link, SECOND);
 	assert_int_equal(wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_UNKNOWN_PEER], 1);
+	uint64_t drops[WIREGUARD_DROP_COUNT];
+	wireguard_device_take_drops(link->nodes[1].device, drops);
+	assert_int_equal(drops[WIREGUARD_DROP_UNKNOWN_PEER], 1);
+	wireguard_device_take_drops(link->nodes[1].device, drops);
+	assert_int_equal(drops[WIREGUARD_DROP_UNKNOWN_PEER], 0);
 
 	/* The other side learns the new key: the peer of the old one goes. */
 	wireguard_peer_remove(wireguard_peer_find(link->nodes[1].device, &old));
