@@ -13,6 +13,7 @@ struct relay {
 	struct netstack_stream *stream;
 	struct relay *next_flush;
 	bool queued;
+	bool reads_on;               /* the stream has room again */
 	struct upward up;
 	struct downward down;
 	bool client_finished, stream_finished, shut, broken;
@@ -155,15 +156,6 @@ static void read_client(struct relay *relay)
 		end_if_over(relay);
 }
 
-static void on_acknowledged(void *owner, size_t bytes)
-{
-	struct relay *relay = owner;
-	touch(relay);
-	upward_acknowledged(&relay->up, relay->stream, bytes);
-	if (!relay->client_finished)
-		upward_go_on(&relay->up, relay->stream);
-}
-
 /* Downward. */
 
 static void count_down(struct relay *relay, size_t bytes)
@@ -177,11 +169,26 @@ static void count_down(struct relay *relay, size_t bytes)
 	tunnel_wake(relay->tunnel);
 }
 
+/* A client that waited for room has mostly sent more by now, and is read in this turn: to take its socket out of epoll for every block, and
+ * to put it back, costs more than a read that brings nothing. */
+static void read_on(struct relay *relay)
+{
+	relay->reads_on = false;
+	if (relay->stream != NULL && !relay->client_finished)
+		upward_go_on(&relay->up, relay->stream);
+	if ((poller_events(relay->client) & LOOP_READABLE) != 0)
+		read_client(relay);
+	else
+		end_if_over(relay);
+}
+
 static void flush(struct relay *relay)
 {
 	count_down(relay, downward_flush(&relay->down));
 	if (relay->broken || relay->down.broken)
 		end_broken(relay);
+	else if (relay->reads_on)
+		read_on(relay);
 	else
 		end_if_over(relay);
 }
@@ -204,6 +211,17 @@ void relay_flush_all(struct tunnel *tunnel)
 		relay->queued = false;
 		flush(relay);
 	}
+}
+
+static void on_acknowledged(void *owner, size_t bytes)
+{
+	struct relay *relay = owner;
+	touch(relay);
+	upward_acknowledged(&relay->up, relay->stream, bytes);
+	if (relay->client_finished || (poller_events(relay->client) & LOOP_READABLE) != 0)
+		return;
+	relay->reads_on = true;
+	queue(relay);
 }
 
 static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)

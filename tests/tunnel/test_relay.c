@@ -139,6 +139,34 @@ static void test_back_pressure(void **state)
 	close(client);
 }
 
+static size_t count_borrowed(void)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < stream->borrowed_count; i++)
+		bytes += stream->borrowed[i].iov_len;
+	return bytes;
+}
+
+/* A client that waits is read when there is room, not when the loop comes round to its socket. */
+static void test_room_is_used_in_the_same_turn(void **state)
+{
+	(void)state;
+	char piece[1000];
+	memset(piece, 'p', sizeof piece);
+	rig.stream_room = 5000;
+	join(NULL, "");
+	for (int i = 0; i < 50; i++)
+		rig_write_bytes(client, piece, sizeof piece);
+	assert_int_equal(count_borrowed(), 5000);
+	stream->borrowed_count = 0;
+	stream->room = 100000;
+	stream->events->acknowledged(stream->owner, 5000);
+	relay_flush_all(&rig.tunnel);
+	assert_int_equal(count_borrowed(), 45000);
+	relay_abort(relay);
+	close(client);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
@@ -148,6 +176,7 @@ int main(void)
 		TEST(test_resets_pass),
 		TEST(test_silence_ends_it),
 		TEST(test_back_pressure),
+		TEST(test_room_is_used_in_the_same_turn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* A real worker process with two tunnels whose devices talk to each other over loopback; this test is its control process. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -62,6 +63,15 @@ static int dial(uint16_t port)
 	return -1;
 }
 
+/* A worker gets no socket that blocks. */
+static int dial_for_worker(uint16_t port)
+{
+	int descriptor = dial(port);
+	if (descriptor >= 0)
+		assert_int_equal(fcntl(descriptor, F_SETFL, O_NONBLOCK), 0);
+	return descriptor;
+}
+
 static void hear(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	(void)owner;
@@ -80,7 +90,7 @@ static void hear(void *owner, enum message_type type, struct message_reader *bod
 	else if (type == MESSAGE_PROBED && message_decode_probed(body, &control.probe))
 		control.probed = true;
 	else if (type == MESSAGE_WANT_DIAL && message_decode_want(body, &want))
-		grant(&want, dial(control.target_port));
+		grant(&want, dial_for_worker(control.target_port));
 }
 
 static int64_t now_ms(void)
