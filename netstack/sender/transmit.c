@@ -5,6 +5,7 @@
 #define MS 1000000ull
 #define OVERHEAD 60              /* headers and tunnel, so that pacing counts what the path carries */
 #define LEAD (MS / 2)
+#define LEAD_MOST (10 * MS)      /* a slow sender does not burst */
 #define TRAIN (64u * 1024)
 #define CREDIT (2 * MS)          /* a late timer may be made up for */
 #define MEMORY_DELAY (10 * MS)
@@ -134,6 +135,8 @@ static uint64_t lead_of(const struct sender *sender)
 	uint64_t halvings = sender->bbr.min_rtt / LEAD;
 	uint64_t train = halvings < 16 ? (uint64_t)((double)(TRAIN >> halvings) * 1e9 / sender->bbr.pacing_rate) : 0;
 
+	if (train > LEAD_MOST)
+		return LEAD_MOST;
 	return train > LEAD ? train : LEAD;
 }
 
