@@ -12,11 +12,6 @@ void rack_init(struct rack *rack)
 	*rack = (struct rack){ .multiplier = 1 };
 }
 
-static bool is_newer(uint64_t sent_at, uint64_t end, uint64_t than_sent_at, uint64_t than_end)
-{
-	return sent_at > than_sent_at || (sent_at == than_sent_at && end > than_end);
-}
-
 void rack_delivered(struct rack *rack, const struct rtt *rtt, const struct sent *sent, uint64_t now)
 {
 	uint64_t round_trip = now - sent->sent_at;
@@ -29,10 +24,9 @@ void rack_delivered(struct rack *rack, const struct rtt *rtt, const struct sent 
 		rack->saw_reordering = true;
 	if (again && round_trip < rtt->minimum) /* the acknowledgement is of the first sending */
 		return;
-	if (!rack->has_sample || is_newer(sent->sent_at, end, rack->sent_at, rack->end)) {
+	if (!rack->has_sample || scoreboard_is_after(sent->order, rack->order)) {
 		rack->has_sample = true;
-		rack->sent_at = sent->sent_at;
-		rack->end = end;
+		rack->order = sent->order;
 		rack->round_trip = round_trip;
 	}
 }
@@ -70,7 +64,7 @@ uint64_t rack_detect(const struct rack *rack, struct scoreboard *board, uint64_t
 	for (uint32_t i = board->flying.oldest; i != SCOREBOARD_NONE;) {
 		const struct sent *sent = scoreboard_at(board, i);
 		uint32_t newer = sent->newer;
-		if (!is_newer(rack->sent_at, rack->end, sent->sent_at, scoreboard_end(sent)))
+		if (!scoreboard_is_after(rack->order, sent->order))
 			break;
 		uint64_t due = sent->sent_at + rack->round_trip + window;
 		if (due > now)

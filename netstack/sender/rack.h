@@ -11,8 +11,7 @@
 struct rack {
 	bool has_sample;
 	bool saw_reordering;
-	uint64_t sent_at;        /* of the segment sent last among those that arrived */
-	uint64_t end;
+	uint32_t order;          /* of the segment sent last among those that arrived */
 	uint64_t round_trip;
 	uint64_t highest;        /* end of the highest segment that arrived */
 	uint64_t duplicate_round; /* DSACKs before this place was acknowledged count once */

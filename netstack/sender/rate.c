@@ -26,8 +26,7 @@ void rate_delivered(struct rate *rate, struct rate_sample *sample, const struct 
 	rate->delivered += sent->length;
 	rate->delivered_at = now;
 	sample->acknowledged += sent->length;
-	if (sample->has_delivery &&
-	    (sent->sent_at < sample->sent_at || (sent->sent_at == sample->sent_at && scoreboard_end(sent) <= sample->end)))
+	if (sample->has_delivery && !scoreboard_is_after(sent->order, sample->order))
 		return;
 	sample->has_delivery = true;
 	sample->prior_delivered = sent->delivered;
@@ -37,8 +36,7 @@ void rate_delivered(struct rate *rate, struct rate_sample *sample, const struct 
 	sample->is_limited = (sent->flags & SENT_LIMITED) != 0;
 	sample->was_sent_again = (sent->flags & SENT_AGAIN) != 0;
 	sample->send_elapsed = sent->sent_at - sent->first_sent_at;
-	sample->sent_at = sent->sent_at;
-	sample->end = scoreboard_end(sent);
+	sample->order = sent->order;
 	rate->first_sent_at = sent->sent_at;
 	if (!sample->was_sent_again)
 		sample->round_trip = now - sent->sent_at;

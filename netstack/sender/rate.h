@@ -25,8 +25,7 @@ struct rate_sample {
 	uint64_t prior_delivered;
 	uint64_t prior_delivered_at;
 	uint64_t send_elapsed;
-	uint64_t sent_at;        /* of the newest segment that arrived */
-	uint64_t end;
+	uint32_t order;          /* of the newest segment that arrived */
 	uint64_t prior_lost;
 	uint64_t in_flight_at_send;
 	uint64_t prior_in_flight;

@@ -15,7 +15,7 @@ void scoreboard_init(struct scoreboard *board)
 void scoreboard_clear(struct scoreboard *board)
 {
 	free(board->ring);
-	scoreboard_init(board);
+	*board = (struct scoreboard){ .flying = empty, .missing = empty, .sendings = board->sendings };
 }
 
 static void list_remove(struct scoreboard *board, struct sent_list *list, const struct sent *sent)
@@ -90,7 +90,7 @@ uint32_t scoreboard_append(struct scoreboard *board, uint64_t start, uint32_t le
 {
 	uint32_t index = board->tail++;
 
-	*scoreboard_at(board, index) = (struct sent){ .start = start, .length = length };
+	*scoreboard_at(board, index) = (struct sent){ .start = start, .length = length, .order = ++board->sendings };
 	list_append(board, &board->flying, index);
 	board->in_flight += length;
 	return index;
@@ -102,6 +102,7 @@ void scoreboard_fly(struct scoreboard *board, uint32_t index)
 
 	scoreboard_land(board, index);
 	list_append(board, &board->flying, index);
+	sent->order = ++board->sendings;
 	board->in_flight += sent->length;
 }
 

@@ -31,6 +31,7 @@ struct sent {
 	uint32_t older;          /* links of the list it is in */
 	uint32_t newer;
 	uint32_t skip;           /* of a SACKed one: the next that may not be */
+	uint32_t order;          /* of sending: a train leaves at one time, and what is sent again is in no order of place */
 	uint8_t flags;
 };
 
@@ -50,6 +51,7 @@ struct scoreboard {
 	uint64_t sacked;
 	uint64_t lost;
 	uint64_t top_sacked;     /* end of the highest SACKed segment */
+	uint32_t sendings;       /* so far; an empty board goes on counting */
 };
 
 void scoreboard_init(struct scoreboard *board);
@@ -61,6 +63,10 @@ static inline bool scoreboard_is_empty(const struct scoreboard *board)
 static inline struct sent *scoreboard_at(const struct scoreboard *board, uint32_t index)
 {
 	return &board->ring[index & board->mask];
+}
+static inline bool scoreboard_is_after(uint32_t order, uint32_t other)
+{
+	return (int32_t)(order - other) > 0;
 }
 static inline uint64_t scoreboard_end(const struct sent *sent)
 {
