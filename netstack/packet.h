@@ -47,6 +47,8 @@ enum segment_flag {
 	SEGMENT_ACK = 0x10,
 };
 
+#define SEGMENT_SACK_MAX 4      /* what 40 bytes of options hold */
+
 /* A TCP segment, read out of a packet. */
 struct segment {
 	uint16_t source;

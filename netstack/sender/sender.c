@@ -127,8 +127,25 @@ static bool is_duplicate(const struct sender *sender, const struct segment *segm
 	       (int64_t)(right - place_of(sender, packet_read32(segment->sack + 12))) <= 0;
 }
 
+struct block {
+	uint64_t left, right;
+};
+
+/* The newest block stands first, but what an earlier acknowledgement told and was lost must not look as if it came late. */
+static void insert(struct block *blocks, size_t count, struct block block)
+{
+	while (count > 0 && blocks[count - 1].left > block.left) {
+		blocks[count] = blocks[count - 1];
+		count--;
+	}
+	blocks[count] = block;
+}
+
 static void read_sack(struct sender *sender, const struct segment *segment, uint64_t now)
 {
+	struct block blocks[SEGMENT_SACK_MAX];
+	size_t count = 0;
+
 	for (size_t i = 0; i < segment->sack_count; i++) {
 		uint64_t left = place_of(sender, packet_read32(segment->sack + 8 * i));
 		uint64_t right = place_of(sender, packet_read32(segment->sack + 8 * i + 4));
@@ -137,8 +154,10 @@ static void read_sack(struct sender *sender, const struct segment *segment, uint
 		if (is_duplicate(sender, segment, i, left, right))
 			rack_duplicate(&sender->rack, sender->acknowledged, sender->next);
 		else if ((int64_t)(left - sender->acknowledged) > 0 && (int64_t)(right - sender->next) <= 0)
-			sack(sender, left, right, now);
+			insert(blocks, count++, (struct block){ left, right });
 	}
+	for (size_t i = 0; i < count; i++)
+		sack(sender, blocks[i].left, blocks[i].right, now);
 }
 
 static void pop_acknowledged(struct sender *sender, uint64_t place, uint64_t now)

@@ -181,6 +181,21 @@ static void survives_three_percent(void **state)
 	}
 }
 
+/* Acknowledgements get lost too, and what the next one tells of is older than what it begins with. */
+static void takes_no_loss_for_reordering(void **state)
+{
+	const struct link_profile profile = { .rate = 100e6, .delay = 100 * MS, .queue = 100 * MS, .loss = 0.03 };
+	struct run run;
+
+	(void)state;
+	for (int seed = 1; seed <= seeds; seed++) {
+		start(&run, &profile, seed);
+		link_run(run.link, 1006 * SECOND, NULL, NULL);
+		assert_false(run.sender.stream->sender.rack.saw_reordering);
+		finish(&run);
+	}
+}
+
 static void comes_back_after_an_outage(void **state)
 {
 	struct link_profile profile = { .rate = 100e6, .delay = 25 * MS, .queue = 50 * MS };
@@ -365,6 +380,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(shares_a_bottleneck),
 		cmocka_unit_test(keeps_the_queue_short),
 		cmocka_unit_test(survives_three_percent),
+		cmocka_unit_test(takes_no_loss_for_reordering),
 		cmocka_unit_test(comes_back_after_an_outage),
 		cmocka_unit_test(never_stalls),
 		cmocka_unit_test(the_first_hole_goes_first),
