@@ -7,7 +7,8 @@
 #define LEAD (MS / 2)
 #define LEAD_MOST (10 * MS)      /* a slow sender does not burst */
 #define TRAIN (64u * 1024)
-#define CREDIT (2 * MS)          /* a late timer may be made up for */
+#define PAUSE_CREDIT (2 * MS)    /* what may go at once after the window or the application held it */
+#define LATE_CREDIT (20 * MS)    /* and after a late timer, which on a busy machine each is */
 #define MEMORY_DELAY (10 * MS)
 #define PERSIST_MAX (10000 * MS)
 #define PARTS_MAX 32
@@ -128,6 +129,21 @@ static void note_limited(struct sender *sender)
 	sender->rate.limited_until = until > 0 ? until : 1;
 }
 
+/* What a late timer kept back is made up for, or else a worker that wakes rarely sends less than was measured, measures that, and so on
+ * down. Later than that, the samples tell of this machine and not of the path. */
+static void take_credit(struct sender *sender, uint64_t now)
+{
+	bool was_waiting = sender->deadlines[SENDER_PACE] != NETSTACK_NEVER;
+	uint64_t credit = was_waiting ? LATE_CREDIT : PAUSE_CREDIT;
+
+	sender->deadlines[SENDER_PACE] = NETSTACK_NEVER;
+	if (sender->next_send + credit >= now)
+		return;
+	sender->next_send = now - credit;
+	if (was_waiting)
+		note_limited(sender);
+}
+
 /* How far ahead of its time a train goes on: for half a millisecond, or until it holds TRAIN bytes, halved for each half millisecond of the
  * round trip. Many streams that share a short path would else send a segment or two at a time, and each would be acknowledged by itself. */
 static uint64_t lead_of(const struct sender *sender)
@@ -160,9 +176,7 @@ void transmit_pump(struct sender *sender, uint64_t now)
 {
 	bool has_begun = false;
 
-	sender->deadlines[SENDER_PACE] = NETSTACK_NEVER;
-	if (sender->next_send + CREDIT < now)
-		sender->next_send = now - CREDIT;
+	take_credit(sender, now);
 	if (sender->board.in_flight == 0 && sender->rate.limited_until != 0 && sender_has_unsent(sender))
 		bbr_restart(&sender->bbr, now);
 	while (!sender->is_blocked) {

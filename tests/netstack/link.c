@@ -82,6 +82,11 @@ static struct arrival pop(struct link *link)
 	return first;
 }
 
+static uint64_t round_up(uint64_t time, uint64_t grain)
+{
+	return grain > 0 && time != NETSTACK_NEVER ? (time + grain - 1) / grain * grain : time;
+}
+
 static void schedule(struct link *link, int to, const struct iovec *parts, size_t count, size_t length, uint64_t at)
 {
 	uint8_t *bytes = malloc(length), *end = bytes;
@@ -90,7 +95,7 @@ static void schedule(struct link *link, int to, const struct iovec *parts, size_
 		memcpy(end, parts[i].iov_base, parts[i].iov_len);
 		end += parts[i].iov_len;
 	}
-	push(link, (struct arrival){ at, link->order++, to, length, bytes });
+	push(link, (struct arrival){ round_up(at, link->sides[to].wake_grain), link->order++, to, length, bytes });
 }
 
 static bool is_lost(struct link *link, struct link_side *side)
@@ -265,9 +270,7 @@ static uint64_t deadline_of(const struct link *link, int side)
 {
 	uint64_t deadline = link->sides[side].stack != NULL ? netstack_deadline(link->sides[side].stack) : NETSTACK_NEVER;
 
-	if (link->grain > 0 && deadline != NETSTACK_NEVER)
-		deadline = (deadline + link->grain - 1) / link->grain * link->grain;
-	return deadline;
+	return round_up(round_up(deadline, link->grain), link->sides[side].wake_grain);
 }
 
 static uint64_t next_time(const struct link *link)

@@ -33,6 +33,7 @@ struct link_side {
 	bool is_refusing;       /* output says that it has no room */
 	size_t room;            /* packets until it does, when has_room_limit */
 	bool has_room_limit;
+	uint64_t wake_grain;    /* it hears and acts at multiples of this only, as on a machine with other work */
 	/* what was seen */
 	uint64_t packets, data_packets, bytes, queue_drops, losses;
 	uint64_t queue_sum, queue_max;

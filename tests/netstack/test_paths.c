@@ -78,6 +78,29 @@ static void measure(struct run *run, const struct link_profile *profile, double 
 	finish(run);
 }
 
+static bool has_arrived(void *owner)
+{
+	struct run *run = owner;
+	return run->receiver.received >= run->sender.to_send;
+}
+
+/* Mbit/s of so many bytes, from the SYN to the last byte's arrival. */
+static double transfer(const struct link_profile *profile, uint64_t wake_grain, uint64_t bytes, int seed)
+{
+	struct run run;
+
+	start(&run, profile, seed);
+	run.sender.to_send = bytes;
+	link_side(run.link, 0)->wake_grain = wake_grain;
+	uint64_t begin = link_now(run.link);
+	assert_true(link_run(run.link, begin + 600 * SECOND, has_arrived, &run));
+	double seconds = (double)(run.receiver.last_at - begin) / 1e9;
+	double megabits = (double)bytes * 8 / 1e6 / seconds;
+	printf("    %.2f s, %.1f Mbit/s\n", seconds, megabits);
+	finish(&run);
+	return megabits;
+}
+
 static void is_full_over_100_ms(void **state)
 {
 	const struct link_profile profile = { .rate = 1e9, .delay = 50 * MS, .queue = 50 * MS };
@@ -181,15 +204,28 @@ static void survives_three_percent(void **state)
 	}
 }
 
+static const struct link_profile satellite = { .rate = 100e6, .delay = 100 * MS, .queue = 100 * MS, .loss = 0.03 };
+
+/* A machine with other work lets the sender run each 10 ms only. */
+static void is_full_on_a_busy_machine(void **state)
+{
+	const struct link_profile narrow = { .rate = 50e6, .delay = 10 * MS, .queue = 40 * MS };
+
+	(void)state;
+	for (int seed = 1; seed <= seeds; seed++) {
+		assert_true(transfer(&narrow, 10 * MS, 20000000, seed) > 40);
+		assert_true(transfer(&satellite, 10 * MS, 40000000, seed) > 40);
+	}
+}
+
 /* Acknowledgements get lost too, and what the next one tells of is older than what it begins with. */
 static void takes_no_loss_for_reordering(void **state)
 {
-	const struct link_profile profile = { .rate = 100e6, .delay = 100 * MS, .queue = 100 * MS, .loss = 0.03 };
 	struct run run;
 
 	(void)state;
 	for (int seed = 1; seed <= seeds; seed++) {
-		start(&run, &profile, seed);
+		start(&run, &satellite, seed);
 		link_run(run.link, 1006 * SECOND, NULL, NULL);
 		assert_false(run.sender.stream->sender.rack.saw_reordering);
 		finish(&run);
@@ -380,6 +416,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(shares_a_bottleneck),
 		cmocka_unit_test(keeps_the_queue_short),
 		cmocka_unit_test(survives_three_percent),
+		cmocka_unit_test(is_full_on_a_busy_machine),
 		cmocka_unit_test(takes_no_loss_for_reordering),
 		cmocka_unit_test(comes_back_after_an_outage),
 		cmocka_unit_test(never_stalls),
