@@ -12,6 +12,7 @@
 #define MIN_RTT_WINDOW (10000 * MS)
 #define PROBE_RTT_INTERVAL (5000 * MS)
 #define PROBE_RTT_TIME (200 * MS)
+#define QUEUE_SHARE 4            /* of the round trip: a mean queue below this part is none that stands */
 #define FIRST_WINDOW 10          /* segments, RFC 6928 */
 #define LEAST_WINDOW 4
 #define PACING_MARGIN 0.99
@@ -475,9 +476,26 @@ static void run_probe_rtt(struct bbr *bbr, const struct bbr_context *context)
 		leave_probe_rtt(bbr, context);
 }
 
+/* Has the round trip of the last interval been looked for in vain? Where hardly anything queued on the mean, the least known is still the
+ * path's, and there is nobody to make room for. It is not raised then, so a queue cannot creep into it. */
+static bool has_expired(struct bbr *bbr, const struct rate_sample *sample, uint64_t now)
+{
+	if (sample->round_trip > 0) {
+		bbr->round_trip_sum += sample->round_trip;
+		bbr->round_trips++;
+	}
+	if (now <= bbr->probe_rtt_min_at + PROBE_RTT_INTERVAL)
+		return false;
+	bool has_queued = bbr->round_trip_sum >= bbr->round_trips * (bbr->probe_rtt_min + bbr->probe_rtt_min / QUEUE_SHARE);
+	bbr->round_trip_sum = bbr->round_trips = 0;
+	if (!has_queued)
+		bbr->probe_rtt_min_at = now;
+	return has_queued;
+}
+
 static void update_rtt(struct bbr *bbr, const struct rate_sample *sample, const struct bbr_context *context)
 {
-	bool expired = context->now > bbr->probe_rtt_min_at + PROBE_RTT_INTERVAL;
+	bool expired = has_expired(bbr, sample, context->now);
 
 	if (sample->round_trip > 0 && (sample->round_trip < bbr->probe_rtt_min || expired)) {
 		bbr->probe_rtt_min = sample->round_trip;

@@ -46,6 +46,8 @@ struct bbr {
 	uint64_t min_rtt_at;
 	uint64_t probe_rtt_min;     /* least of the last 5 s */
 	uint64_t probe_rtt_min_at;
+	uint64_t round_trip_sum;    /* of the samples since the last look at its age */
+	uint64_t round_trips;
 	double noise;               /* share of bytes that the path loses by itself */
 	/* rounds */
 	uint64_t next_round;

@@ -206,6 +206,14 @@ static void survives_three_percent(void **state)
 
 static const struct link_profile satellite = { .rate = 100e6, .delay = 100 * MS, .queue = 100 * MS, .loss = 0.03 };
 
+/* With the startup, and the last losses' round trips. */
+static void crosses_a_satellite(void **state)
+{
+	(void)state;
+	for (int seed = 1; seed <= seeds; seed++)
+		assert_true(transfer(&satellite, 0, 100000000, seed) > 68);
+}
+
 /* A machine with other work lets the sender run each 10 ms only. */
 static void is_full_on_a_busy_machine(void **state)
 {
@@ -215,6 +223,31 @@ static void is_full_on_a_busy_machine(void **state)
 	for (int seed = 1; seed <= seeds; seed++) {
 		assert_true(transfer(&narrow, 10 * MS, 20000000, seed) > 40);
 		assert_true(transfer(&satellite, 10 * MS, 40000000, seed) > 40);
+	}
+}
+
+static bool is_pausing(void *owner)
+{
+	const struct peer *sender = owner;
+	return sender->stream != NULL && sender->stream->sender.bbr.state == BBR_PROBE_RTT;
+}
+
+/* The pause that shows the round trip gives room to others: alone and without a queue it would be for nobody. */
+static void pauses_where_a_queue_stands(void **state)
+{
+	struct run run;
+	struct peer other_sender, other_receiver;
+
+	(void)state;
+	for (int seed = 1; seed <= seeds; seed++) {
+		start(&run, &satellite, seed);
+		assert_false(link_run(run.link, 1020 * SECOND, is_pausing, &run.sender));
+		peer_init(&other_sender, run.link, UINT64_MAX);
+		peer_init(&other_receiver, run.link, 0);
+		peer_listen(&other_receiver, 1, AF_INET, 81);
+		assert_int_equal(peer_connect(&other_sender, 0, AF_INET, 81), 0);
+		assert_true(link_run(run.link, 1060 * SECOND, is_pausing, &run.sender));
+		finish(&run);
 	}
 }
 
@@ -416,7 +449,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(shares_a_bottleneck),
 		cmocka_unit_test(keeps_the_queue_short),
 		cmocka_unit_test(survives_three_percent),
+		cmocka_unit_test(crosses_a_satellite),
 		cmocka_unit_test(is_full_on_a_busy_machine),
+		cmocka_unit_test(pauses_where_a_queue_stands),
 		cmocka_unit_test(takes_no_loss_for_reordering),
 		cmocka_unit_test(comes_back_after_an_outage),
 		cmocka_unit_test(never_stalls),
