@@ -1,8 +1,9 @@
 /* Congestion control after BBR version 3 (draft-ietf-ccwg-bbr): a model of the path (bandwidth, round trip without queue) paces the
  * sending, and bounds learnt from loss keep it off shallow buffers and fair to others.
  *
- * One departure. Version 3 takes more than 2 % of loss for congestion, and so starves on a path that loses 3 % at any rate. Here the
- * loss seen while sending at no more than the known bandwidth is the path's own (`noise`), and 2 % on top of it are congestion. */
+ * Two departures. Version 3 takes more than 2 % of loss for congestion, and so starves on a path that loses 3 % at any rate. Here the
+ * loss seen while sending at no more than the known bandwidth is the path's own (`noise`), and 2 % on top of it are congestion.
+ * And the pause for the round trip is made where a queue stands only. */
 #ifndef WARREN_NETSTACK_SENDER_BBR_H
 #define WARREN_NETSTACK_SENDER_BBR_H
 

@@ -8,7 +8,8 @@
 #define LEAD_MOST (10 * MS)      /* a slow sender does not burst */
 #define TRAIN (64u * 1024)
 #define PAUSE_CREDIT (2 * MS)    /* what may go at once after the window or the application held it */
-#define LATE_CREDIT (20 * MS)    /* and after a late timer, which on a busy machine each is */
+#define LATE_CREDIT (20 * MS)    /* and at least after a late timer, which on a busy machine each is */
+#define LATE_CREDIT_MAX (50 * MS)
 #define MEMORY_DELAY (10 * MS)
 #define PERSIST_MAX (10000 * MS)
 #define PARTS_MAX 32
@@ -129,12 +130,22 @@ static void note_limited(struct sender *sender)
 	sender->rate.limited_until = until > 0 ? until : 1;
 }
 
+/* Half a round trip at most: as a queue, less than the startup's. */
+static uint64_t late_credit(const struct sender *sender)
+{
+	uint64_t half = sender->bbr.min_rtt / 2;
+
+	if (half < LATE_CREDIT)
+		return LATE_CREDIT;
+	return half < LATE_CREDIT_MAX ? half : LATE_CREDIT_MAX;
+}
+
 /* What a late timer kept back is made up for, or else a worker that wakes rarely sends less than was measured, measures that, and so on
  * down. Later than that, the samples tell of this machine and not of the path. */
 static void take_credit(struct sender *sender, uint64_t now)
 {
 	bool was_waiting = sender->deadlines[SENDER_PACE] != NETSTACK_NEVER;
-	uint64_t credit = was_waiting ? LATE_CREDIT : PAUSE_CREDIT;
+	uint64_t credit = was_waiting ? late_credit(sender) : PAUSE_CREDIT;
 
 	sender->deadlines[SENDER_PACE] = NETSTACK_NEVER;
 	if (sender->next_send + credit >= now)
