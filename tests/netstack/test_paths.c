@@ -297,6 +297,7 @@ struct crowd {
 	struct peer clients[4], servers[4];
 	int count;
 	uint64_t refused_until;
+	uint64_t reads_at; /* a slow reader reads once a second at least, while something happens */
 };
 
 /* While something is outstanding or unsent, something will happen by itself (netstack/sender/sender.h). */
@@ -338,10 +339,13 @@ static void step(void *owner)
 			link_wake(crowd->link, crowd->refused_until);
 		}
 	}
-	for (int i = 0; i < crowd->count; i++) { /* slow readers read on */
-		if (crowd->clients[i].does_not_read && link_random(crowd->link) < 0.02)
+	bool read_all = now >= crowd->reads_at;
+	if (read_all)
+		crowd->reads_at = now + SECOND;
+	for (int i = 0; i < crowd->count; i++) {
+		if (crowd->clients[i].does_not_read && (read_all || link_random(crowd->link) < 0.02))
 			peer_read(&crowd->clients[i]);
-		if (crowd->servers[i].does_not_read && link_random(crowd->link) < 0.02)
+		if (crowd->servers[i].does_not_read && (read_all || link_random(crowd->link) < 0.02))
 			peer_read(&crowd->servers[i]);
 	}
 }
