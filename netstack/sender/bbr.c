@@ -25,6 +25,12 @@ static void enter_startup(struct bbr *bbr)
 	bbr->window_gain = 2;
 }
 
+/* What a first window carries; until there is a sample, over a millisecond (4.2.1). */
+static void set_first_pacing(struct bbr *bbr, uint64_t round_trip)
+{
+	bbr->pacing_rate = STARTUP_GAIN * (double)bbr->window * 1e9 / (double)(round_trip > 0 ? round_trip : MS);
+}
+
 void bbr_init(struct bbr *bbr, uint32_t segment, uint64_t round_trip, uint64_t now)
 {
 	*bbr = (struct bbr){
@@ -41,7 +47,7 @@ void bbr_init(struct bbr *bbr, uint32_t segment, uint64_t round_trip, uint64_t n
 		.excess_from = now,
 	};
 	enter_startup(bbr);
-	bbr->pacing_rate = STARTUP_GAIN * (double)bbr->window * 1e9 / (double)(round_trip > 0 ? round_trip : MS);
+	set_first_pacing(bbr, round_trip);
 }
 
 static double bandwidth_max(const struct bbr *bbr)
@@ -497,6 +503,9 @@ static void update_rtt(struct bbr *bbr, const struct rate_sample *sample, const 
 {
 	bool expired = has_expired(bbr, sample, context->now);
 
+	/* The handshake gave none, because its first packet was lost. */
+	if (sample->round_trip > 0 && bbr->min_rtt == UINT64_MAX)
+		set_first_pacing(bbr, sample->round_trip);
 	if (sample->round_trip > 0 && (sample->round_trip < bbr->probe_rtt_min || expired)) {
 		bbr->probe_rtt_min = sample->round_trip;
 		bbr->probe_rtt_min_at = context->now;

@@ -68,6 +68,22 @@ static void trains_are_long_where_the_path_is_short(void **state)
 	assert_in_range(train_on(100000, 1e5), 1000, 2500); /* ten milliseconds are enough */
 }
 
+/* --- the first rate --- */
+
+/* A SYN that was sent twice gives no sample: the first window leaves at once, and what follows at the pace of what is known then. */
+static void a_late_first_sample_slows_the_start(void **state)
+{
+	struct bbr bbr;
+	struct rate_sample sample = { .round_trip = 100000000, .acknowledged = 1000, .prior_in_flight = 1000 };
+	struct bbr_context context = { .now = 200000000, .delivered = 1000, .in_flight = 9000 };
+
+	(void)state;
+	bbr_init(&bbr, 1000, 0, 0);
+	assert_true(bbr.pacing_rate > 10e6);
+	bbr_update(&bbr, &sample, &context);
+	assert_true(bbr.pacing_rate < 1e6);
+}
+
 /* --- checksum --- */
 
 static uint16_t slow_sum(const uint8_t *bytes, size_t length)
@@ -427,6 +443,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trains_are_long_where_the_path_is_short),
+		cmocka_unit_test(a_late_first_sample_slows_the_start),
 		cmocka_unit_test(sums_like_the_rfc),
 		cmocka_unit_test(timers_run_in_order),
 		cmocka_unit_test(a_queue_gives_back_its_bytes),
