@@ -17,7 +17,7 @@ struct api_streams;
 struct api_submissions;
 
 struct api {
-	struct service *service;             /* borrowed */
+	struct service *service; /* borrowed */
 	bool no_auth, tls;
 	struct api_host_rules hosts;
 	struct api_auth *auth;
@@ -27,8 +27,8 @@ struct api {
 	struct api_submissions *submissions; /* changes that the service works on */
 	struct api_streams *streams;         /* readers of /v1/events */
 	struct api_listeners *listeners;
-	atomic_size_t body_bytes;            /* of all bodies in memory */
-	atomic_size_t active;                /* requests that are not completed */
+	atomic_size_t body_bytes; /* of all bodies in memory */
+	atomic_size_t active;     /* requests that are not completed */
 	atomic_bool quiescing;
 };
 

@@ -52,5 +52,5 @@ void api_body_clear(struct api_body *body, atomic_size_t *used)
 		free(body->bytes);
 	}
 	atomic_fetch_sub(used, body->capacity);
-	*body = (struct api_body) { 0 };
+	*body = (struct api_body){ 0 };
 }

@@ -7,10 +7,17 @@
 #include <strings.h>
 
 static const char *const header_names[] = {
-	[API_HEADER_HOST] = "Host", [API_HEADER_CONTENT_LENGTH] = "Content-Length", [API_HEADER_TRANSFER_ENCODING] = "Transfer-Encoding",
-	[API_HEADER_CONTENT_TYPE] = "Content-Type", [API_HEADER_AUTHORIZATION] = "Authorization", [API_HEADER_ORIGIN] = "Origin",
-	[API_HEADER_EXPECT] = "Expect", [API_HEADER_ACCEPT] = "Accept", [API_HEADER_IF_MATCH] = "If-Match",
-	[API_HEADER_IF_NONE_MATCH] = "If-None-Match", [API_HEADER_LAST_EVENT_ID] = "Last-Event-ID",
+	[API_HEADER_HOST] = "Host",
+	[API_HEADER_CONTENT_LENGTH] = "Content-Length",
+	[API_HEADER_TRANSFER_ENCODING] = "Transfer-Encoding",
+	[API_HEADER_CONTENT_TYPE] = "Content-Type",
+	[API_HEADER_AUTHORIZATION] = "Authorization",
+	[API_HEADER_ORIGIN] = "Origin",
+	[API_HEADER_EXPECT] = "Expect",
+	[API_HEADER_ACCEPT] = "Accept",
+	[API_HEADER_IF_MATCH] = "If-Match",
+	[API_HEADER_IF_NONE_MATCH] = "If-None-Match",
+	[API_HEADER_LAST_EVENT_ID] = "Last-Event-ID",
 };
 _Static_assert(sizeof(header_names) / sizeof(header_names[0]) == API_HEADER_COUNT, "a name for each header");
 
@@ -94,7 +101,8 @@ static bool check_origin(struct api_request *request)
 	if (is_ours && request->target.authority)
 		is_ours = api_host_is_ours(&api->hosts, request->target.authority, local);
 	if (!is_ours) {
-		problem_set(&request->problem, PROBLEM_MISDIRECTED, "The Host header names no address of this API; names are allowed by --allowed-host.");
+		problem_set(&request->problem, PROBLEM_MISDIRECTED,
+		            "The Host header names no address of this API; names are allowed by --allowed-host.");
 		return false;
 	}
 	if (api_host_origin_is_ours(request->headers[API_HEADER_ORIGIN], host, api->tls && !api_connection_is_unix(request->client)))

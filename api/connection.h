@@ -11,7 +11,7 @@
 
 #define CONNECTIONS_MAX 1024u
 #define CONNECTIONS_ADDRESS_MAX 256u
-#define CONNECTIONS_RESERVE 32u     /* over the limits, for health checks (A9) */
+#define CONNECTIONS_RESERVE 32u /* over the limits, for health checks (A9) */
 #define CONNECTIONS_UNIX_MAX 256u
 
 struct api_connections;
@@ -19,11 +19,11 @@ struct api_connection;
 
 /* Each phase but WAITING ends at its deadline: the socket is shut down, and the library closes it. */
 enum connection_phase {
-	CONNECTION_HEAD,      /* from accept, and from each further request line on: the header has 10 s (a reserve one 2 s) */
-	CONNECTION_BODY,      /* 10 s */
-	CONNECTION_WAITING,   /* a change or a stream: no deadline here */
-	CONNECTION_REPLYING,  /* five minutes for a reply of any size */
-	CONNECTION_IDLE,      /* kept alive: a minute for the next request line */
+	CONNECTION_HEAD,     /* from accept, and from each further request line on: the header has 10 s (a reserve one 2 s) */
+	CONNECTION_BODY,     /* 10 s */
+	CONNECTION_WAITING,  /* a change or a stream: no deadline here */
+	CONNECTION_REPLYING, /* five minutes for a reply of any size */
+	CONNECTION_IDLE,     /* kept alive: a minute for the next request line */
 };
 
 struct api_connections *api_connections_create(void);

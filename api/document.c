@@ -111,7 +111,7 @@ void api_document_check_members(json_t *object, const char *pointer, const char 
 {
 	const char *name;
 	json_t *value;
-	json_object_foreach(object, name, value) {
+	json_object_foreach (object, name, value) {
 		const char *const *at = known;
 		while (*at && strcmp(*at, name) != 0)
 			at++;

@@ -6,7 +6,7 @@
 
 #include "service/problem.h"
 
-#define DOCUMENT_DEPTH_MAX 32   /* the deepest document of the API has 8 levels */
+#define DOCUMENT_DEPTH_MAX 32 /* the deepest document of the API has 8 levels */
 
 /* Makes jansson wipe what it frees: documents hold keys. Once, before the first thread. */
 void api_document_wipe_freed(void);

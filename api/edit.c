@@ -17,8 +17,8 @@ bool api_edit_key(const char *written, struct wireguard_key *key)
 	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
 		size_t got;
 		const char *end;
-		if (sodium_base642bin(key->bytes, sizeof(key->bytes), written, length, NULL, &got, &end, variants[i]) == 0 && got == sizeof(key->bytes) &&
-		    *end == '\0')
+		if (sodium_base642bin(key->bytes, sizeof(key->bytes), written, length, NULL, &got, &end, variants[i]) == 0 &&
+		    got == sizeof(key->bytes) && *end == '\0')
 			return true;
 	}
 	return false;

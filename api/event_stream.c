@@ -16,17 +16,17 @@
 #include "api/reply.h"
 
 #define BLOCK 16384
-#define BATCH ((size_t)65536)    /* so much is written at a time, before the client's socket is asked again */
+#define BATCH ((size_t)65536) /* so much is written at a time, before the client's socket is asked again */
 
 struct stream {
 	struct stream *next, *previous;
 	struct api_streams *all;
 	struct MHD_Connection *connection;
 	bool is_sse;
-	bool is_last;                  /* the goodbye is in `pending`: nothing follows */
-	uint64_t after;                /* the latest event that was written */
+	bool is_last;   /* the goodbye is in `pending`: nothing follows */
+	uint64_t after; /* the latest event that was written */
 	struct text pending;
-	size_t sent;                   /* of pending */
+	size_t sent; /* of pending */
 	/* under the lock */
 	bool woken, asleep, beat;
 };
@@ -229,7 +229,7 @@ static struct stream *create_stream(struct api_request *request, bool is_sse, ui
 	struct stream *stream = calloc(1, sizeof(*stream));
 	if (!stream)
 		return NULL;
-	*stream = (struct stream) { .all = all, .connection = request->connection, .is_sse = is_sse, .after = after };
+	*stream = (struct stream){ .all = all, .connection = request->connection, .is_sse = is_sse, .after = after };
 	/* The first bytes go out at once, so that the client knows that it listens. */
 	if (is_sse)
 		text_put(&stream->pending, "retry: 2000\n\n");

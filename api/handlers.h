@@ -8,13 +8,13 @@ struct api_request;
 void api_tunnels_list(struct api_request *request);
 void api_tunnels_delete_where(struct api_request *request);
 void api_tunnels_get(struct api_request *request);
-void api_tunnels_edit(struct api_request *request);     /* POST, PUT, PATCH, DELETE */
+void api_tunnels_edit(struct api_request *request); /* POST, PUT, PATCH, DELETE */
 void api_tunnels_status(struct api_request *request);
 void api_tunnels_config(struct api_request *request);
 /* peers.c */
 void api_peers_list(struct api_request *request);
 void api_peers_get(struct api_request *request);
-void api_peers_edit(struct api_request *request);       /* PUT, PATCH, DELETE */
+void api_peers_edit(struct api_request *request); /* PUT, PATCH, DELETE */
 /* actions.c */
 void api_actions_reconnect(struct api_request *request);
 void api_actions_probe(struct api_request *request);

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 struct api_host_rules {
-	char **names;              /* of --allowed-host and the names in --listen; borrowed */
+	char **names; /* of --allowed-host and the names in --listen; borrowed */
 	size_t name_count;
 };
 

@@ -89,7 +89,7 @@ int api_listener_open(struct api_address *address, unsigned patience_ms)
 		int descriptor = listen_once(address);
 		if (descriptor >= 0 || errno != EADDRINUSE || waited >= patience_ms)
 			return descriptor;
-		nanosleep(&(struct timespec) { .tv_nsec = RETRY_MS * 1000000L }, NULL);
+		nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000L }, NULL);
 	}
 }
 

@@ -57,7 +57,7 @@ bool api_listing_get(struct api_request *request, bool is_paged, struct api_list
 	char after[64];
 	uint64_t size = is_paged ? PAGE_DEFAULT : 0;
 	bool has_token;
-	*listing = (struct api_listing) { 0 };
+	*listing = (struct api_listing){ 0 };
 	if (!api_request_number(request, "page_size", 1, PAGE_MAX, &size) || !read_state(request, &filter.state) ||
 	    !read_token(request, after, &has_token) || !api_request_labels(request, &labels, &filter.label_count))
 		return false;
@@ -74,5 +74,5 @@ void api_listing_clear(struct api_listing *listing)
 	for (size_t i = 0; i < listing->count; i++)
 		snapshot_release(listing->snapshots[i]);
 	free(listing->snapshots);
-	*listing = (struct api_listing) { 0 };
+	*listing = (struct api_listing){ 0 };
 }

@@ -13,9 +13,8 @@ static const struct {
 	uint64_t us;
 	const char *written;
 } bounds[] = {
-	{ 1000, "0.001" },   { 2500, "0.0025" }, { 5000, "0.005" },   { 10000, "0.01" },   { 25000, "0.025" }, { 50000, "0.05" },
-	{ 100000, "0.1" },   { 250000, "0.25" }, { 500000, "0.5" },   { 1000000, "1" },    { 2500000, "2.5" }, { 5000000, "5" },
-	{ 10000000, "10" }, { UINT64_MAX, "+Inf" },
+	{ 1000, "0.001" },  { 2500, "0.0025" }, { 5000, "0.005" }, { 10000, "0.01" },  { 25000, "0.025" }, { 50000, "0.05" },  { 100000, "0.1" },
+	{ 250000, "0.25" }, { 500000, "0.5" },  { 1000000, "1" },  { 2500000, "2.5" }, { 5000000, "5" },   { 10000000, "10" }, { UINT64_MAX, "+Inf" },
 };
 #define BUCKET_COUNT (sizeof(bounds) / sizeof(bounds[0]))
 
@@ -60,8 +59,8 @@ static void write_requests(const struct api_measure *measure, struct text *text)
 		for (size_t s = 0; s < STATUS_COUNT; s++) {
 			uint64_t n = atomic_load_explicit(&measure->requests[r][s], memory_order_relaxed);
 			if (n > 0)
-				text_printf(text, "warren_api_requests_total{method=\"%s\",route=\"%s\",code=\"%u\"} %llu\n", route ? route->method : "other",
-				            route ? route->path : "none", statuses[s], (unsigned long long)n);
+				text_printf(text, "warren_api_requests_total{method=\"%s\",route=\"%s\",code=\"%u\"} %llu\n",
+				            route ? route->method : "other", route ? route->path : "none", statuses[s], (unsigned long long)n);
 		}
 	}
 }

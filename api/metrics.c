@@ -9,8 +9,19 @@
 #include "api/tunnel_json.h"
 
 enum family {
-	FAMILY_WG_SENT, FAMILY_WG_RECEIVED, FAMILY_WG_HANDSHAKE, FAMILY_UP, FAMILY_INFO, FAMILY_OPEN, FAMILY_TOTAL, FAMILY_BYTES,
-	FAMILY_HANDSHAKES, FAMILY_HEALS, FAMILY_DROPPED, FAMILY_PROBES, FAMILY_COUNT
+	FAMILY_WG_SENT,
+	FAMILY_WG_RECEIVED,
+	FAMILY_WG_HANDSHAKE,
+	FAMILY_UP,
+	FAMILY_INFO,
+	FAMILY_OPEN,
+	FAMILY_TOTAL,
+	FAMILY_BYTES,
+	FAMILY_HANDSHAKES,
+	FAMILY_HEALS,
+	FAMILY_DROPPED,
+	FAMILY_PROBES,
+	FAMILY_COUNT
 };
 
 static const struct {
@@ -33,11 +44,11 @@ _Static_assert(sizeof(families) / sizeof(families[0]) == FAMILY_COUNT, "a name f
 
 struct page {
 	struct text texts[FAMILY_COUNT];
-	struct text labels;                    /* scratch: of the peer at hand */
+	struct text labels; /* scratch: of the peer at hand */
 	uint64_t states[TUNNEL_STATE_COUNT];
 };
 
-#define SAMPLE_MAX 256   /* a name, an id and the labels below are shorter */
+#define SAMPLE_MAX 256 /* a name, an id and the labels below are shorter */
 
 /* Hundreds of thousands of these are one page, so the room is asked for once. An id has letters, digits and ._- alone: no escapes. */
 static void put_sample(struct page *page, enum family family, const char *tunnel, const char *labels, uint64_t value)
@@ -125,8 +136,8 @@ static void write_info(struct page *page, const struct snapshot *snapshot)
 
 static void write_connections(struct page *page, const char *id, const struct counters_tunnel *c)
 {
-	static const char *const open[] = { "\",protocol=\"http\"", "\",protocol=\"connect\"", "\",protocol=\"socks5\"", "\",protocol=\"socks4\"",
-	                                    "\",protocol=\"forward\"", "\",protocol=\"unknown\"" };
+	static const char *const open[] = { "\",protocol=\"http\"",   "\",protocol=\"connect\"", "\",protocol=\"socks5\"",
+		                            "\",protocol=\"socks4\"", "\",protocol=\"forward\"", "\",protocol=\"unknown\"" };
 	_Static_assert(sizeof(open) / sizeof(open[0]) == COUNTERS_PROTOCOLS, "labels for each protocol");
 	for (size_t p = 0; p < COUNTERS_PROTOCOLS; p++) {
 		char labels[64];
@@ -197,7 +208,8 @@ static void write_connect_histogram(struct text *text, const struct service_work
 	for (size_t b = 0; b < COUNTERS_BUCKETS; b++) {
 		below += stats->connect_buckets[b];
 		if (b < COUNTERS_BUCKETS - 1)
-			text_printf(text, "warren_proxy_connect_duration_seconds_bucket{le=\"%g\"} %llu\n", counters_bucket_bounds[b], (unsigned long long)below);
+			text_printf(text, "warren_proxy_connect_duration_seconds_bucket{le=\"%g\"} %llu\n", counters_bucket_bounds[b],
+			            (unsigned long long)below);
 		else
 			text_printf(text, "warren_proxy_connect_duration_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long)below);
 	}
@@ -212,7 +224,8 @@ static void write_daemon(struct text *text, struct service *service, const struc
 	text_put(text, "warren_build_info{version=\"" WARREN_VERSION "\"} 1\n");
 	text_put_family(text, "warren_tunnels", "gauge", "Tunnels by state.");
 	for (unsigned s = 0; s < TUNNEL_STATE_COUNT; s++)
-		text_printf(text, "warren_tunnels{state=\"%s\"} %llu\n", tunnel_state_name((enum tunnel_state)s), (unsigned long long)page->states[s]);
+		text_printf(text, "warren_tunnels{state=\"%s\"} %llu\n", tunnel_state_name((enum tunnel_state)s),
+		            (unsigned long long)page->states[s]);
 	struct service_worker_stats stats = { 0 };
 	service_worker_stats(service, &stats);
 	text_put_family(text, "warren_workers", "gauge", "Worker processes.");

@@ -8,7 +8,7 @@
 #include "api/reply.h"
 
 static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-                             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+			     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const struct api_file *api_page_find(const char *path)
 {
@@ -25,8 +25,7 @@ void api_page_get(struct api_request *request)
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is nothing at this path.");
 		return;
 	}
-	struct MHD_Response *response =
-		MHD_create_response_from_buffer(file->length, (void *)(uintptr_t)file->bytes, MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *response = MHD_create_response_from_buffer(file->length, (void *)(uintptr_t)file->bytes, MHD_RESPMEM_PERSISTENT);
 	api_reply_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, file->type);
 	api_reply_header(response, "Content-Security-Policy", policy);
 	api_reply_header(response, "X-Frame-Options", "DENY");

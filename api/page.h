@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 struct api_file {
-	const char *path;              /* of the request */
+	const char *path; /* of the request */
 	const char *type;
 	const unsigned char *bytes;
 	size_t length;

@@ -13,9 +13,9 @@
 #include "api/clock.h"
 
 struct api_process {
-	pthread_mutex_t lock;   /* of the directory's position */
+	pthread_mutex_t lock; /* of the directory's position */
 	DIR *descriptors;
-	int memory;             /* /proc/self/statm */
+	int memory; /* /proc/self/statm */
 	int64_t started_ms;
 };
 
@@ -91,7 +91,8 @@ void api_process_write(struct api_process *process, struct text *text)
 {
 	struct rusage usage;
 	if (getrusage(RUSAGE_SELF, &usage) == 0) {
-		double seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+		double seconds =
+		    (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 		text_put_family(text, "process_cpu_seconds_total", "counter", "CPU time of the control process.");
 		text_printf(text, "process_cpu_seconds_total %.6f\n", seconds);
 	}

@@ -6,7 +6,7 @@
 
 struct api_process;
 
-struct api_process *api_process_create(void);   /* NULL when out of memory */
+struct api_process *api_process_create(void); /* NULL when out of memory */
 void api_process_free(struct api_process *process);
 void api_process_write(struct api_process *process, struct text *text);
 

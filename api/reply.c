@@ -13,7 +13,7 @@
 #include "tunnel/log.h"
 
 static const char no_memory[] = "{\"type\":\"urn:warren:problem:out_of_resources\",\"title\":\"Out of resources\",\"status\":503,"
-                                "\"detail\":\"There is no memory for the reply.\",\"code\":\"out_of_resources\"}";
+				"\"detail\":\"There is no memory for the reply.\",\"code\":\"out_of_resources\"}";
 
 /* A body that is wiped when the library is done with it. */
 struct secret {
@@ -34,7 +34,7 @@ static struct MHD_Response *create_secret(struct text *body)
 	struct secret *secret = malloc(sizeof(*secret));
 	if (!secret)
 		return NULL;
-	*secret = (struct secret) { .length = body->length, .bytes = body->bytes };
+	*secret = (struct secret){ .length = body->length, .bytes = body->bytes };
 	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(body->length, body->bytes, free_secret, secret);
 	if (!response)
 		free(secret);

@@ -12,7 +12,7 @@ void api_reply_etag(struct MHD_Response *response, uint64_t revision);
 /* Adds the common headers, queues and forgets the response. With NULL the connection is closed. */
 void api_reply_send(struct api_request *request, unsigned status, struct MHD_Response *response);
 
-void api_reply_json(struct api_request *request, unsigned status, struct text *body);   /* takes the text */
+void api_reply_json(struct api_request *request, unsigned status, struct text *body); /* takes the text */
 void api_reply_empty(struct api_request *request, unsigned status);
 /* `members` as in api_problem_write. */
 void api_reply_problem(struct api_request *request, const struct problem *problem, const char *members);

@@ -190,8 +190,8 @@ bool api_request_number(struct api_request *request, const char *name, uint64_t 
 		if (*value >= low && *value <= high)
 			return true;
 	}
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" is a number from %llu to %llu.", name, (unsigned long long)low,
-	                  (unsigned long long)high);
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" is a number from %llu to %llu.", name,
+	                  (unsigned long long)low, (unsigned long long)high);
 	return false;
 }
 

@@ -12,8 +12,17 @@
 
 /* Headers that are looked at. Each may come once: a second one is how requests are smuggled past whoever counts otherwise. */
 enum api_header {
-	API_HEADER_HOST, API_HEADER_CONTENT_LENGTH, API_HEADER_TRANSFER_ENCODING, API_HEADER_CONTENT_TYPE, API_HEADER_AUTHORIZATION,
-	API_HEADER_ORIGIN, API_HEADER_EXPECT, API_HEADER_ACCEPT, API_HEADER_IF_MATCH, API_HEADER_IF_NONE_MATCH, API_HEADER_LAST_EVENT_ID,
+	API_HEADER_HOST,
+	API_HEADER_CONTENT_LENGTH,
+	API_HEADER_TRANSFER_ENCODING,
+	API_HEADER_CONTENT_TYPE,
+	API_HEADER_AUTHORIZATION,
+	API_HEADER_ORIGIN,
+	API_HEADER_EXPECT,
+	API_HEADER_ACCEPT,
+	API_HEADER_IF_MATCH,
+	API_HEADER_IF_NONE_MATCH,
+	API_HEADER_LAST_EVENT_ID,
 	API_HEADER_COUNT
 };
 
@@ -26,26 +35,26 @@ struct api_request {
 	struct MHD_Connection *connection;
 	struct api_connection *client;
 	enum api_request_stage stage;
-	char id[17];                              /* X-Request-Id */
+	char id[17]; /* X-Request-Id */
 	uint64_t started_us;
-	char *raw;                                /* the request target as it came */
-	const char *method;                       /* the library's, valid as long as the request */
+	char *raw;          /* the request target as it came */
+	const char *method; /* the library's, valid as long as the request */
 	struct api_target target;
-	const char *headers[API_HEADER_COUNT];    /* as the method */
-	const struct api_route *route;            /* NULL when none fits */
+	const char *headers[API_HEADER_COUNT]; /* as the method */
+	const struct api_route *route;         /* NULL when none fits */
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
-	unsigned scope;                           /* enum scope mask of the caller */
-	enum api_body_kind kind;                  /* what the body is: JSON, MERGE, WGQUICK or NONE */
+	unsigned scope;          /* enum scope mask of the caller */
+	enum api_body_kind kind; /* what the body is: JSON, MERGE, WGQUICK or NONE */
 	struct api_body body;
 	uint64_t body_seen, body_cap, body_expected;
-	struct problem problem;                   /* what the checks found */
-	unsigned status_override;                 /* 431 with an invalid_request, else 0 */
-	bool must_close;                          /* framing is in doubt, or the body is not read to its end */
-	bool is_secret;                           /* the reply is wiped after it was sent */
-	json_t *warnings;                         /* of a wg-quick body, owned, or NULL */
-	struct change *change;                    /* answered, owned */
+	struct problem problem;   /* what the checks found */
+	unsigned status_override; /* 431 with an invalid_request, else 0 */
+	bool must_close;          /* framing is in doubt, or the body is not read to its end */
+	bool is_secret;           /* the reply is wiped after it was sent */
+	json_t *warnings;         /* of a wg-quick body, owned, or NULL */
+	struct change *change;    /* answered, owned */
 	void (*finish)(struct api_request *request, struct change *change);
-	enum MHD_Result result;                   /* of the queued reply */
+	enum MHD_Result result; /* of the queued reply */
 };
 
 /* The library's callbacks; `context` is struct api. */

@@ -14,10 +14,10 @@ struct api_request;
 enum api_body_kind {
 	API_BODY_NONE = 0,
 	API_BODY_JSON = 1,
-	API_BODY_MERGE = 2,      /* application/merge-patch+json */
-	API_BODY_WGQUICK = 4,    /* text/plain */
-	API_BODY_OPTIONAL = 8,   /* no body is fine too */
-	API_BODY_LARGE = 16,     /* 64 MiB instead of 4 */
+	API_BODY_MERGE = 2,    /* application/merge-patch+json */
+	API_BODY_WGQUICK = 4,  /* text/plain */
+	API_BODY_OPTIONAL = 8, /* no body is fine too */
+	API_BODY_LARGE = 16,   /* 64 MiB instead of 4 */
 };
 
 #define API_ROUTE_PARAMETERS_MAX 2
@@ -25,11 +25,11 @@ enum api_body_kind {
 
 struct api_route {
 	const char *method;
-	const char *path;        /* "{…}" segments are parameters */
-	unsigned scope;          /* enum scope; none: no token is asked for */
+	const char *path; /* "{…}" segments are parameters */
+	unsigned scope;   /* enum scope; none: no token is asked for */
 	unsigned body;
-	const char *query;       /* names of the parameters it knows, each between blanks: " dry_run wait " */
-	int edit;                /* enum edit_kind that a batch may do by this route, or API_ROUTE_NO_EDIT */
+	const char *query; /* names of the parameters it knows, each between blanks: " dry_run wait " */
+	int edit;          /* enum edit_kind that a batch may do by this route, or API_ROUTE_NO_EDIT */
 	void (*handle)(struct api_request *request);
 };
 

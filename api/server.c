@@ -32,30 +32,30 @@
 
 #define LISTEN_DEFAULT "127.0.0.1:8470"
 #define BIND_PATIENCE_MS 5000
-#define THREADS 2u                       /* of each address */
-#define CONNECTION_MEMORY (32u << 10)    /* a header of 16 KiB with the library's own records */
+#define THREADS 2u                    /* of each address */
+#define CONNECTION_MEMORY (32u << 10) /* a header of 16 KiB with the library's own records */
 #define INACTIVITY_S 60u
 #define TICK_MS 500u
-#define PAUSE_MS 100u                    /* when there is no room for one more client */
+#define PAUSE_MS 100u /* when there is no room for one more client */
 #define BEAT_MS 15000u
 #define DRAIN_MS 1500u
 #define FLUSH_MS 500u
 
 struct listener {
 	int descriptor;
-	struct api_address address;          /* of TCP */
+	struct api_address address; /* of TCP */
 	struct MHD_Daemon *daemon;
 };
 
 struct api_listeners {
-	struct listener *list;               /* the TCP addresses, then the unix socket */
+	struct listener *list; /* the TCP addresses, then the unix socket */
 	size_t count, bound;
 	char unix_path[108];
 	char addr_path[4200];
-	char *tls_cert, *tls_key;            /* contents */
+	char *tls_cert, *tls_key; /* contents */
 	pthread_t doorkeeper;
 	bool has_doorkeeper;
-	struct pollfd *polled;               /* the doorkeeper's: an eventfd that stops it, then the list's sockets */
+	struct pollfd *polled; /* the doorkeeper's: an eventfd that stops it, then the list's sockets */
 };
 
 static char *read_file(const char *path, char failure[512])
@@ -128,7 +128,8 @@ static bool check_address(const struct api_options *options, const char *written
 
 static bool unix_path(const struct api_options *options, char path[108], char failure[512])
 {
-	int length = options->unix_socket[0] ? snprintf(path, 108, "%s", options->unix_socket) : snprintf(path, 108, "%.4000s/api.sock", options->state_dir);
+	int length =
+	    options->unix_socket[0] ? snprintf(path, 108, "%s", options->unix_socket) : snprintf(path, 108, "%.4000s/api.sock", options->state_dir);
 	if (length >= 0 && length < 108)
 		return true;
 	path[0] = '\0';
@@ -264,7 +265,8 @@ static void notify(void *context, struct MHD_Connection *connection, void **clie
 
 static struct MHD_Daemon *start_daemon(struct api *api, bool with_tls)
 {
-	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (with_tls ? (unsigned)MHD_USE_TLS : 0u);
+	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+	                 (with_tls ? (unsigned)MHD_USE_TLS : 0u);
 	/* The limits are counted in connection.c, so that some are left for health checks; the library's own must never be reached. */
 	intptr_t limit = (intptr_t)THREADS * 4 * (CONNECTIONS_MAX + CONNECTIONS_RESERVE);
 	struct MHD_OptionItem options[] = {
@@ -292,11 +294,11 @@ static bool accept_client(struct api *api, const struct listener *listener)
 	if (descriptor < 0)
 		return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 	struct api_connection *connection =
-		api_connections_admit(api->connections, address) ? api_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
+	    api_connections_admit(api->connections, address) ? api_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
 	if (!connection)
 		close(descriptor);
 	else if (MHD_add_connection(listener->daemon, descriptor, address, from.length) != MHD_YES)
-		api_connection_close(api->connections, connection);   /* the library closed the descriptor */
+		api_connection_close(api->connections, connection); /* the library closed the descriptor */
 	return true;
 }
 
@@ -341,9 +343,9 @@ static bool start_doorkeeper(struct api *api, char failure[512])
 	all->polled = calloc(1 + all->bound, sizeof(*all->polled));
 	int stop = all->polled ? eventfd(0, EFD_CLOEXEC) : -1;
 	if (stop >= 0) {
-		all->polled[0] = (struct pollfd) { .fd = stop, .events = POLLIN };
+		all->polled[0] = (struct pollfd){ .fd = stop, .events = POLLIN };
 		for (size_t i = 0; i < all->bound; i++)
-			all->polled[1 + i] = (struct pollfd) { .fd = all->list[i].descriptor, .events = POLLIN };
+			all->polled[1 + i] = (struct pollfd){ .fd = all->list[i].descriptor, .events = POLLIN };
 		all->has_doorkeeper = pthread_create(&all->doorkeeper, NULL, run_doorkeeper, api) == 0;
 		if (!all->has_doorkeeper)
 			close(stop);
@@ -422,7 +424,7 @@ void api_quiesce(struct api *api)
 	api_submissions_drain(api->submissions, DRAIN_MS);
 	/* What was answered goes out before the connections are cut. */
 	for (unsigned waited = 0; atomic_load(&api->active) > 0 && waited < FLUSH_MS; waited += 5)
-		nanosleep(&(struct timespec) { .tv_nsec = 5000000 }, NULL);
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	for (size_t i = 0; i < all->bound; i++) {
 		if (all->list[i].daemon)
 			MHD_stop_daemon(all->list[i].daemon);

@@ -8,13 +8,13 @@ struct api;
 
 struct api_options {
 	char state_dir[4096];
-	char **listen;                 /* "HOST:PORT", port 0 allowed; none: "127.0.0.1:8470" */
+	char **listen; /* "HOST:PORT", port 0 allowed; none: "127.0.0.1:8470" */
 	size_t listen_count;
-	char unix_socket[108];         /* empty: STATE_DIR/api.sock */
+	char unix_socket[108]; /* empty: STATE_DIR/api.sock */
 	bool allow_remote;
 	char **allowed_host;
 	size_t allowed_host_count;
-	char *tls_cert, *tls_key;      /* files, or NULL */
+	char *tls_cert, *tls_key; /* files, or NULL */
 	bool no_auth;
 };
 

@@ -13,15 +13,15 @@
 struct submission {
 	struct submission *next, *previous;
 	struct api_submissions *all;
-	struct api_request *request;   /* NULL when it was cut */
+	struct api_request *request; /* NULL when it was cut */
 };
 
 struct api_submissions {
 	pthread_mutex_t lock;
 	pthread_cond_t emptied;
 	struct submission *first;
-	bool is_closed;                /* drained: nothing is suspended any more */
-	size_t references;             /* the API's own and one of each submission, those that were cut included */
+	bool is_closed;    /* drained: nothing is suspended any more */
+	size_t references; /* the API's own and one of each submission, those that were cut included */
 };
 
 struct api_submissions *api_submissions_create(void)
@@ -116,7 +116,7 @@ void api_submission_send(struct api_request *request, struct change *change, voi
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the change.");
 		return;
 	}
-	*submission = (struct submission) { .all = all, .request = request };
+	*submission = (struct submission){ .all = all, .request = request };
 	change->scope = request->scope;
 	change->done = answered;
 	change->owner = submission;

@@ -91,14 +91,14 @@ static int split_query(struct api_target *target, char *query)
 			*value++ = '\0';
 		if (!decode(name, true) || (value && !decode(value, true)))
 			return TARGET_MALFORMED;
-		target->parameters[target->parameter_count++] = (struct api_target_parameter) { .name = name, .value = value ? value : "" };
+		target->parameters[target->parameter_count++] = (struct api_target_parameter){ .name = name, .value = value ? value : "" };
 	}
 	return TARGET_OK;
 }
 
 int api_target_parse(struct api_target *target, const char *raw)
 {
-	*target = (struct api_target) { .storage = strdup(raw) };
+	*target = (struct api_target){ .storage = strdup(raw) };
 	if (!target->storage)
 		return TARGET_OUT_OF_MEMORY;
 	char *path = skip_authority(target, target->storage);
@@ -120,7 +120,7 @@ int api_target_parse(struct api_target *target, const char *raw)
 void api_target_clear(struct api_target *target)
 {
 	free(target->storage);
-	*target = (struct api_target) { 0 };
+	*target = (struct api_target){ 0 };
 }
 
 const char *api_target_parameter(const struct api_target *target, const char *name)

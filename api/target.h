@@ -15,19 +15,19 @@ struct api_target_parameter {
 };
 
 struct api_target {
-	char *storage;             /* what the pointers point into */
-	const char *authority;     /* of the absolute form (RFC 9112, 3.2.2), else NULL */
+	char *storage;         /* what the pointers point into */
+	const char *authority; /* of the absolute form (RFC 9112, 3.2.2), else NULL */
 	const char *segments[TARGET_SEGMENTS_MAX];
-	size_t segment_count;      /* "/" has one, empty */
+	size_t segment_count; /* "/" has one, empty */
 	struct api_target_parameter parameters[TARGET_PARAMETERS_MAX];
 	size_t parameter_count;
 };
 
 enum target_error {
 	TARGET_OK = 0,
-	TARGET_MALFORMED = -1,     /* no path, a bad escape, an escaped NUL, or too many parameters */
+	TARGET_MALFORMED = -1, /* no path, a bad escape, an escaped NUL, or too many parameters */
 	TARGET_OUT_OF_MEMORY = -2,
-	TARGET_TOO_DEEP = -3,      /* more segments than any route has */
+	TARGET_TOO_DEEP = -3, /* more segments than any route has */
 };
 
 /* Copies `raw`. On an error the target is cleared. */

@@ -12,7 +12,7 @@
 
 void text_init(struct text *text)
 {
-	*text = (struct text) { 0 };
+	*text = (struct text){ 0 };
 }
 
 void text_clear(struct text *text)
@@ -199,7 +199,7 @@ void text_put_label(struct text *text, const char *value)
 		if (*c == '\n')
 			text_put(text, "\\n");
 		else if (*c == '"' || *c == '\\')
-			text_put_n(text, (char[]) { '\\', *c }, 2);
+			text_put_n(text, (char[]){ '\\', *c }, 2);
 		else
 			text_put_char(text, *c);
 	}

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct text {
-	char *bytes;      /* not terminated */
+	char *bytes; /* not terminated */
 	size_t length, capacity;
 	bool failed;
 };

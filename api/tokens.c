@@ -29,7 +29,7 @@ static unsigned read_scopes(json_t *scopes, struct problem *problem)
 	json_t *scope;
 	if (!json_is_array(scopes) || json_array_size(scopes) == 0)
 		problem_add(problem, "/scopes", scopes ? "wrong_type" : "required", "This is a list of metrics, read, write or admin.");
-	json_array_foreach(scopes, index, scope) {
+	json_array_foreach (scopes, index, scope) {
 		unsigned one = json_is_string(scope) ? scope_parse(json_string_value(scope)) : 0;
 		mask |= one;
 		if (one == 0) {

@@ -19,7 +19,7 @@ void api_tunnel_put_age(struct text *text, int64_t at_ms, int64_t now_ms);
 
 /* Where the peer is on the outside: seen, else configured; false (and nothing written) when neither. No quotes. */
 bool api_tunnel_put_endpoint(struct text *text, const struct snapshot *snapshot, size_t peer);
-int64_t api_tunnel_last_handshake(const struct snapshot *snapshot);   /* the newest of all peers, 0: never */
-const struct counters_peer *api_tunnel_peer_counters(const struct snapshot *snapshot, size_t peer);   /* or NULL */
+int64_t api_tunnel_last_handshake(const struct snapshot *snapshot);                                 /* the newest of all peers, 0: never */
+const struct counters_peer *api_tunnel_peer_counters(const struct snapshot *snapshot, size_t peer); /* or NULL */
 
 #endif

@@ -105,8 +105,8 @@ static bool add_parameters(struct api_request *request, json_t *document)
 		else if (strcmp(name, "listen") == 0)
 			good = json_array_append_new(listen, json_string(value)) == 0;
 		else if (strcmp(name, "label") == 0)
-			good = equals && equals > value &&
-			       json_object_setn_new(labels, value, (size_t)(equals - value), json_string(equals + 1)) == 0;
+			good =
+			    equals && equals > value && json_object_setn_new(labels, value, (size_t)(equals - value), json_string(equals + 1)) == 0;
 	}
 	if (good && json_object_size(labels) > 0)
 		good = json_object_set(document, "labels", labels) == 0;
@@ -145,8 +145,8 @@ static json_t *read_document(struct api_request *request)
 	static const char *const wgquick_only[] = { "id", "listen", "label" };
 	for (size_t i = 0; i < sizeof(wgquick_only) / sizeof(wgquick_only[0]); i++)
 		if (api_target_parameter(&request->target, wgquick_only[i])) {
-			api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" goes with a wg-quick file; in JSON it is a member.",
-			                  wgquick_only[i]);
+			api_reply_failure(request, PROBLEM_INVALID_REQUEST,
+			                  "The query parameter \"%s\" goes with a wg-quick file; in JSON it is a member.", wgquick_only[i]);
 			return NULL;
 		}
 	return api_request_document(request);

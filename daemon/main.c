@@ -21,7 +21,7 @@
 #define WORKER_CHANNEL 3
 #define WORKER_COUNTERS 4
 
-static struct service *running;   /* for the signal handler alone */
+static struct service *running; /* for the signal handler alone */
 
 static void on_signal(int number)
 {
@@ -94,8 +94,9 @@ static bool has_random(char failure[512])
 	unsigned char byte;
 	if (getrandom(&byte, 1, 0) == 1)
 		return true;
-	snprintf(failure, 512, "the kernel gives no random numbers: getrandom: %s; without them no key is safe. Does a seccomp filter refuse the call?",
-		strerror(errno));
+	snprintf(failure, 512,
+	         "the kernel gives no random numbers: getrandom: %s; without them no key is safe. Does a seccomp filter refuse the call?",
+	         strerror(errno));
 	return false;
 }
 

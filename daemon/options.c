@@ -8,26 +8,25 @@
 #include <string.h>
 #include <unistd.h>
 
-const char options_help[] =
-	"warrend: many WireGuard tunnels in one daemon, each with a proxy on a local port\n"
-	"\n"
-	"  --config FILE            JSON object with these options as keys (state_dir, listen …)\n"
-	"  --state-dir DIR          where tunnels and tokens are kept ($STATE_DIRECTORY, /var/lib/warren for root,\n"
-	"                           else $XDG_STATE_HOME/warren)\n"
-	"  --listen HOST:PORT       address of the API, may be repeated (127.0.0.1:8470; port 0: the system's choice)\n"
-	"  --unix-socket PATH       the operator's socket (STATE_DIR/api.sock)\n"
-	"  --workers N              processes for the data path (one for each CPU)\n"
-	"  --allow-remote           permits addresses other than loopback\n"
-	"  --allowed-host NAME      a Host header that the API answers besides its addresses, may be repeated\n"
-	"  --allow-socket DIR       unix sockets of tunnels may lie below DIR, may be repeated\n"
-	"  --tls-cert FILE, --tls-key FILE\n"
-	"  --no-auth                no token on loopback addresses\n"
-	"  --no-gso                 datagrams one by one, for kernels and networks that break trains of them\n"
-	"  --log-level error|warn|info|debug\n"
-	"  --log-format text|json\n"
-	"  --version, --help\n"
-	"\n"
-	"Each option is also an environment variable: WARREN_STATE_DIR …; lists are separated by commas there.\n";
+const char options_help[] = "warrend: many WireGuard tunnels in one daemon, each with a proxy on a local port\n"
+			    "\n"
+			    "  --config FILE            JSON object with these options as keys (state_dir, listen …)\n"
+			    "  --state-dir DIR          where tunnels and tokens are kept ($STATE_DIRECTORY, /var/lib/warren for root,\n"
+			    "                           else $XDG_STATE_HOME/warren)\n"
+			    "  --listen HOST:PORT       address of the API, may be repeated (127.0.0.1:8470; port 0: the system's choice)\n"
+			    "  --unix-socket PATH       the operator's socket (STATE_DIR/api.sock)\n"
+			    "  --workers N              processes for the data path (one for each CPU)\n"
+			    "  --allow-remote           permits addresses other than loopback\n"
+			    "  --allowed-host NAME      a Host header that the API answers besides its addresses, may be repeated\n"
+			    "  --allow-socket DIR       unix sockets of tunnels may lie below DIR, may be repeated\n"
+			    "  --tls-cert FILE, --tls-key FILE\n"
+			    "  --no-auth                no token on loopback addresses\n"
+			    "  --no-gso                 datagrams one by one, for kernels and networks that break trains of them\n"
+			    "  --log-level error|warn|info|debug\n"
+			    "  --log-format text|json\n"
+			    "  --version, --help\n"
+			    "\n"
+			    "Each option is also an environment variable: WARREN_STATE_DIR …; lists are separated by commas there.\n";
 
 /* Where a value comes from: an option that is not a list is set by the strongest source alone. */
 enum source { SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE, SOURCE_COUNT };
@@ -291,8 +290,9 @@ static bool read_json(struct values *values, size_t i, const char *key, json_t *
 	json_t *element;
 	size_t index;
 	if (table[i].kind == KIND_LIST && json_is_array(json)) {
-		json_array_foreach(json, index, element) if (!json_is_string(element) || !append(&values->list[i], &values->count[i], json_string_value(element), failure))
-			return refuse(failure, "configuration file: member", key, "must be a list of strings");
+		json_array_foreach (json, index, element)
+			if (!json_is_string(element) || !append(&values->list[i], &values->count[i], json_string_value(element), failure))
+				return refuse(failure, "configuration file: member", key, "must be a list of strings");
 		return true;
 	}
 	if (table[i].kind == KIND_FLAG && json_is_boolean(json))
@@ -311,8 +311,8 @@ static bool read_file(struct values *values, const char *path, char failure[512]
 	json_error_t error;
 	json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
 	if (root == NULL || !json_is_object(root)) {
-		snprintf(failure, 512, "configuration file '%.200s': %s at line %d", path, root == NULL && error.line < 0 ? "cannot be read" : "is no JSON object",
-		         root == NULL && error.line > 0 ? error.line : 1);
+		snprintf(failure, 512, "configuration file '%.200s': %s at line %d", path,
+		         root == NULL && error.line < 0 ? "cannot be read" : "is no JSON object", root == NULL && error.line > 0 ? error.line : 1);
 		json_decref(root);
 		return false;
 	}
@@ -402,8 +402,9 @@ bool options_read(struct options *options, int count, char **arguments, char fai
 	const char *config = getenv("WARREN_CONFIG");
 	bool fine = read_command_line(options, &values[SOURCE_COMMAND_LINE], &config, count, arguments, failure);
 	if (fine && !options->help && !options->version)
-		fine = read_environment(&values[SOURCE_ENVIRONMENT], failure) && (config == NULL || read_file(&values[SOURCE_FILE], config, failure)) &&
-		       apply(options, values, failure) && finish(options, failure);
+		fine = read_environment(&values[SOURCE_ENVIRONMENT], failure) &&
+		       (config == NULL || read_file(&values[SOURCE_FILE], config, failure)) && apply(options, values, failure) &&
+		       finish(options, failure);
 	for (int i = 0; i < SOURCE_COUNT; i++)
 		values_clear(&values[i]);
 	return fine;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define BLOCK 32
-#define BLOCKS_MAX 32768         /* as many 16-bit words fit twice into a lane of 32 bits */
+#define BLOCKS_MAX 32768 /* as many 16-bit words fit twice into a lane of 32 bits */
 
 typedef uint32_t lanes __attribute__((vector_size(BLOCK)));
 

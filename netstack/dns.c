@@ -14,8 +14,8 @@
 #define TYPE_SOA 6
 #define TYPE_AAAA 28
 #define TTL_MAX 86400
-#define NEGATIVE_TTL_MAX 3600    /* RFC 2308, 5 allows three hours */
-#define UDP_SIZE 1232            /* passes every path unfragmented (DNS flag day 2020) */
+#define NEGATIVE_TTL_MAX 3600 /* RFC 2308, 5 allows three hours */
+#define UDP_SIZE 1232         /* passes every path unfragmented (DNS flag day 2020) */
 
 enum rcode {
 	RCODE_OK = 0,

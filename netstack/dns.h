@@ -9,21 +9,21 @@
 
 #include "netstack/netstack.h"
 
-#define DNS_NAME_SIZE 254        /* 253 characters and the end */
+#define DNS_NAME_SIZE 254 /* 253 characters and the end */
 #define DNS_QUERY_MAX 512
-#define DNS_ADDRESS_MAX 8        /* of one family */
+#define DNS_ADDRESS_MAX 8 /* of one family */
 
 enum dns_outcome {
 	DNS_ADDRESSES,
-	DNS_NOTHING,      /* NXDOMAIN, or no address of this family */
-	DNS_FAILED,       /* the server cannot, will not, or speaks nonsense */
-	DNS_TRUNCATED,    /* ask again by TCP */
-	DNS_FOREIGN,      /* not an answer to this query: ignore it */
+	DNS_NOTHING,   /* NXDOMAIN, or no address of this family */
+	DNS_FAILED,    /* the server cannot, will not, or speaks nonsense */
+	DNS_TRUNCATED, /* ask again by TCP */
+	DNS_FOREIGN,   /* not an answer to this query: ignore it */
 };
 
 struct dns_answer {
 	enum dns_outcome outcome;
-	uint32_t ttl;     /* seconds for which it may be kept, 0: not at all */
+	uint32_t ttl; /* seconds for which it may be kept, 0: not at all */
 	size_t count;
 	struct netstack_endpoint addresses[DNS_ADDRESS_MAX];
 };

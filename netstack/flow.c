@@ -7,12 +7,12 @@
 #include "netstack/random.h"
 
 #define PORT_TRIES 64
-#define DATAGRAM_MAX 65507       /* of IPv4; nobody sends longer ones over IPv6 */
+#define DATAGRAM_MAX 65507 /* of IPv4; nobody sends longer ones over IPv6 */
 
 struct netstack_flow {
 	struct netstack *stack;
 	struct netstack_flow *next;
-	struct netstack_endpoint at;    /* family 0: any address */
+	struct netstack_endpoint at; /* family 0: any address */
 	void (*received)(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length);
 	void (*unreachable)(void *owner, const struct netstack_endpoint *to);
 	void *owner;

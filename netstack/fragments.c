@@ -9,8 +9,8 @@
 
 #define DATAGRAM_COUNT 4
 #define DATAGRAM_MAX 65535
-#define PIECE_MAX 64                   /* of one datagram: 1,024 bytes each in the mean */
-#define LIFETIME (15 * 1000000000ull)  /* RFC 1122, 3.3.2 asks for 60 to 120 s; memory is dearer than such a datagram */
+#define PIECE_MAX 64                  /* of one datagram: 1,024 bytes each in the mean */
+#define LIFETIME (15 * 1000000000ull) /* RFC 1122, 3.3.2 asks for 60 to 120 s; memory is dearer than such a datagram */
 
 struct piece {
 	uint32_t start;
@@ -18,13 +18,13 @@ struct piece {
 };
 
 struct datagram {
-	uint8_t *bytes;         /* room for a header and the whole payload; NULL: free */
+	uint8_t *bytes; /* room for a header and the whole payload; NULL: free */
 	uint64_t expires;
 	uint8_t addresses[32];
 	uint32_t identification;
 	uint8_t family;
 	uint8_t protocol;
-	size_t total;           /* payload bytes, 0 while the last fragment is missing */
+	size_t total; /* payload bytes, 0 while the last fragment is missing */
 	size_t received;
 	size_t piece_count;
 	struct piece pieces[PIECE_MAX];
@@ -32,7 +32,7 @@ struct datagram {
 
 struct fragments {
 	struct datagram datagrams[DATAGRAM_COUNT];
-	uint8_t *whole;         /* the one given out last */
+	uint8_t *whole; /* the one given out last */
 };
 
 struct fragments *fragments_create(void)

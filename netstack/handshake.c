@@ -416,7 +416,8 @@ void handshake_make_way(const struct packet *packet, const struct segment *syn)
 {
 	for (struct tcp_pcb *pcb = tcp_tw_pcbs, *next; pcb != NULL; pcb = next) {
 		next = pcb->next;
-		if (pcb->local_port == syn->target && pcb->remote_port == syn->source && is_from(pcb, packet) && (int32_t)(syn->sequence - pcb->rcv_nxt) > 0)
+		if (pcb->local_port == syn->target && pcb->remote_port == syn->source && is_from(pcb, packet) &&
+		    (int32_t)(syn->sequence - pcb->rcv_nxt) > 0)
 			tcp_abort(pcb);
 	}
 }

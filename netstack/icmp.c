@@ -5,7 +5,7 @@
 #include "netstack/ping.h"
 #include "netstack/stream.h"
 
-#define MTU_MIN4 576             /* less is an attack more often than a path (RFC 1191, 3 allows 68) */
+#define MTU_MIN4 576 /* less is an attack more often than a path (RFC 1191, 3 allows 68) */
 #define MTU_MIN6 1280
 
 enum icmp4_type {
@@ -27,7 +27,7 @@ struct quote {
 	uint8_t protocol;
 	struct netstack_endpoint local;
 	struct netstack_endpoint remote;
-	uint32_t sequence;       /* of TCP */
+	uint32_t sequence; /* of TCP */
 };
 
 static bool read_quote(const struct packet *packet, struct quote *quote)
@@ -93,12 +93,8 @@ static void input4(struct netstack *stack, const struct packet *packet, uint64_t
 	struct quote quote;
 
 	switch (message[0]) {
-	case ICMP4_ECHO_REPLY:
-		ping_reply(stack, packet, now);
-		break;
-	case ICMP4_ECHO_REQUEST:
-		stack_feed(stack, packet->bytes, packet->length);
-		break;
+	case ICMP4_ECHO_REPLY: ping_reply(stack, packet, now); break;
+	case ICMP4_ECHO_REQUEST: stack_feed(stack, packet->bytes, packet->length); break;
 	case ICMP4_UNREACHABLE:
 		if (!read_quote(packet, &quote))
 			break;
@@ -116,12 +112,8 @@ static void input6(struct netstack *stack, const struct packet *packet, uint64_t
 	struct quote quote;
 
 	switch (message[0]) {
-	case ICMP6_ECHO_REPLY:
-		ping_reply(stack, packet, now);
-		break;
-	case ICMP6_ECHO_REQUEST:
-		stack_feed(stack, packet->bytes, packet->length);
-		break;
+	case ICMP6_ECHO_REPLY: ping_reply(stack, packet, now); break;
+	case ICMP6_ECHO_REQUEST: stack_feed(stack, packet->bytes, packet->length); break;
 	case ICMP6_UNREACHABLE:
 		if (read_quote(packet, &quote))
 			tell_unreachable(stack, &quote);

@@ -4,8 +4,8 @@
 
 #include "netstack/handshake.h"
 
-int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream), void *owner,
-                    struct netstack_listener **listener)
+int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream),
+                    void *owner, struct netstack_listener **listener)
 {
 	if (!stack_owns(stack, at->family, at->bytes))
 		return NETSTACK_NO_ADDRESS;

@@ -16,10 +16,10 @@ struct lookup {
 	struct netstack_stream *stream;
 	struct timer timer;
 	unsigned attempt;
-	bool has_failed;             /* a server said so; nothing better came */
+	bool has_failed; /* a server said so; nothing better came */
 	size_t query_length;
 	uint8_t query[2 + DNS_QUERY_MAX]; /* behind its length, as TCP wants it */
-	uint8_t *message;            /* over TCP */
+	uint8_t *message;                 /* over TCP */
 	size_t message_length;
 };
 
@@ -137,8 +137,7 @@ static void ask_by_tcp(struct lookup *lookup, uint64_t now)
 {
 	hang_up(lookup);
 	lookup->message = malloc(2 + MESSAGE_MAX);
-	if (lookup->message == NULL ||
-	    netstack_stream_connect(lookup->env.stack, &lookup->server, &stream_events, lookup, now, &lookup->stream) != 0)
+	if (lookup->message == NULL || netstack_stream_connect(lookup->env.stack, &lookup->server, &stream_events, lookup, now, &lookup->stream) != 0)
 		try_next(lookup, now);
 }
 
@@ -151,12 +150,8 @@ static void take_answer(struct lookup *lookup, const uint8_t *bytes, size_t leng
 
 	dns_read_answer(&lookup->question, bytes, length, &answer);
 	switch (answer.outcome) {
-	case DNS_ADDRESSES:
-		end(lookup, NETSTACK_NAME_OK, &answer, now);
-		break;
-	case DNS_NOTHING:
-		end(lookup, NETSTACK_NAME_NOT_FOUND, &answer, now);
-		break;
+	case DNS_ADDRESSES: end(lookup, NETSTACK_NAME_OK, &answer, now); break;
+	case DNS_NOTHING: end(lookup, NETSTACK_NAME_NOT_FOUND, &answer, now); break;
 	case DNS_TRUNCATED:
 		if (!is_whole) {
 			ask_by_tcp(lookup, now);

@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 
 #define NETSTACK_NEVER UINT64_MAX
-#define NETSTACK_ADDRESS_MAX 4   /* one IPv4 and three IPv6 addresses */
+#define NETSTACK_ADDRESS_MAX 4 /* one IPv4 and three IPv6 addresses */
 
 struct netstack;
 struct netstack_stream;
@@ -25,28 +25,28 @@ struct netstack_flow;
 enum netstack_error {
 	NETSTACK_OK = 0,
 	NETSTACK_OUT_OF_MEMORY = -1,
-	NETSTACK_IN_USE = -2,       /* the local address and port are taken */
-	NETSTACK_NO_ADDRESS = -3,   /* no inner address of the target's family */
-	NETSTACK_REFUSED = -4,      /* RST in reply to a SYN */
-	NETSTACK_RESET = -5,        /* RST on an open connection */
+	NETSTACK_IN_USE = -2,     /* the local address and port are taken */
+	NETSTACK_NO_ADDRESS = -3, /* no inner address of the target's family */
+	NETSTACK_REFUSED = -4,    /* RST in reply to a SYN */
+	NETSTACK_RESET = -5,      /* RST on an open connection */
 	NETSTACK_TIMED_OUT = -6,
-	NETSTACK_UNREACHABLE = -7,  /* an ICMP error said so */
-	NETSTACK_TOO_BIG = -8,      /* a datagram over the limit */
-	NETSTACK_BUSY = -9,         /* no room now */
-	NETSTACK_ABORTED = -10,     /* by ourselves: the stack goes away */
+	NETSTACK_UNREACHABLE = -7, /* an ICMP error said so */
+	NETSTACK_TOO_BIG = -8,     /* a datagram over the limit */
+	NETSTACK_BUSY = -9,        /* no room now */
+	NETSTACK_ABORTED = -10,    /* by ourselves: the stack goes away */
 };
 
 /* An inner address with a port. `bytes` holds 4 or 16 significant bytes. */
 struct netstack_endpoint {
-	uint8_t family;   /* AF_INET or AF_INET6 */
+	uint8_t family; /* AF_INET or AF_INET6 */
 	uint8_t bytes[16];
-	uint16_t port;    /* host order */
+	uint16_t port; /* host order */
 };
 
 struct netstack_config {
 	struct netstack_endpoint addresses[NETSTACK_ADDRESS_MAX]; /* ports unused */
 	size_t address_count;
-	uint16_t mtu;     /* 576 to 9000; IPv6 wants 1280 */
+	uint16_t mtu; /* 576 to 9000; IPv6 wants 1280 */
 };
 
 struct netstack_env {
@@ -64,10 +64,10 @@ struct netstack_limits {
 void netstack_start(const struct netstack_limits *limits);
 void netstack_stop(void);
 size_t netstack_memory_used(void);
-size_t netstack_state_size(void);   /* bytes of lwIP state that a stack copies: a build check and a figure */
+size_t netstack_state_size(void); /* bytes of lwIP state that a stack copies: a build check and a figure */
 
 int netstack_create(struct netstack **stack, const struct netstack_config *config, const struct netstack_env *env, uint64_t now)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 /* Quiet: closes every stream (its `closed` gets NETSTACK_ABORTED, nothing is sent), then frees. NULL is allowed. */
 void netstack_free(struct netstack *stack);
 /* Streams may be reset towards the far end first, for a tunnel that is retired while its session still works. */
@@ -88,8 +88,8 @@ struct netstack_stream_events {
 	/* In-order bytes, valid until netstack_settle returns (a copy is the owner's business). They count against the receive
 	 * window until netstack_stream_consumed. Empty parts do not occur. */
 	void (*received)(void *owner, const struct iovec *parts, size_t count, size_t length);
-	void (*finished)(void *owner);                  /* the far end sends no more */
-	void (*acknowledged)(void *owner, size_t bytes); /* so many of the oldest written bytes are no longer needed */
+	void (*finished)(void *owner);                        /* the far end sends no more */
+	void (*acknowledged)(void *owner, size_t bytes);      /* so many of the oldest written bytes are no longer needed */
 	void (*closed)(void *owner, enum netstack_error why); /* NETSTACK_OK: both ways ended in order */
 };
 int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoint *to, const struct netstack_stream_events *events, void *owner,
@@ -98,7 +98,7 @@ int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoi
  * Returns the number taken, 0 when there is no room (`acknowledged` tells when there is). Leaves with the next netstack_settle. */
 size_t netstack_stream_write(struct netstack_stream *stream, const void *bytes, size_t length, uint64_t now);
 size_t netstack_stream_room(const struct netstack_stream *stream);
-void netstack_stream_finish(struct netstack_stream *stream, uint64_t now);  /* FIN after what was written */
+void netstack_stream_finish(struct netstack_stream *stream, uint64_t now);                 /* FIN after what was written */
 void netstack_stream_consumed(struct netstack_stream *stream, size_t bytes, uint64_t now); /* opens the receive window */
 /* RST and gone at once; `closed` is not called, borrowed bytes are released before it returns. */
 void netstack_stream_abort(struct netstack_stream *stream, uint64_t now);
@@ -110,8 +110,8 @@ void netstack_stream_remote(const struct netstack_stream *stream, struct netstac
 void netstack_stream_set_owner(struct netstack_stream *stream, const struct netstack_stream_events *events, void *owner);
 
 /* A port on an inner address. `accept` gets a connected stream and takes it by netstack_stream_set_owner, or aborts it. */
-int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream), void *owner,
-                    struct netstack_listener **listener) __attribute__((warn_unused_result));
+int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream),
+                    void *owner, struct netstack_listener **listener) __attribute__((warn_unused_result));
 void netstack_listener_free(struct netstack_listener *listener);
 
 /* UDP. `at` with port 0 takes a random port; `at` NULL any address of the stack. */
@@ -121,12 +121,12 @@ int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *a
 /* An ICMP error for what the flow sent is told by `unreachable` when set. */
 void netstack_flow_on_unreachable(struct netstack_flow *flow, void (*unreachable)(void *owner, const struct netstack_endpoint *to));
 int netstack_flow_send(struct netstack_flow *flow, const struct netstack_endpoint *to, const void *bytes, size_t length, uint64_t now)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void netstack_flow_close(struct netstack_flow *flow);
 
 /* ICMP echo. One reply or timeout a call; `answered` gets the round trip in ns, or NETSTACK_NEVER when none came in `timeout` ns. */
-int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip), void *owner,
-                  uint64_t now) __attribute__((warn_unused_result));
+int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip),
+                  void *owner, uint64_t now) __attribute__((warn_unused_result));
 
 /* Names, asked of `servers` through the stack, nowhere else. Answers are cached by their TTLs, negative ones too. */
 struct netstack_resolver;
@@ -134,22 +134,23 @@ struct netstack_query;
 
 enum netstack_name_error {
 	NETSTACK_NAME_OK = 0,
-	NETSTACK_NAME_NOT_FOUND = -1,  /* NXDOMAIN, or no address of a family that the stack has */
-	NETSTACK_NAME_FAILED = -2,     /* SERVFAIL, REFUSED, a malformed answer */
+	NETSTACK_NAME_NOT_FOUND = -1, /* NXDOMAIN, or no address of a family that the stack has */
+	NETSTACK_NAME_FAILED = -2,    /* SERVFAIL, REFUSED, a malformed answer */
 	NETSTACK_NAME_TIMED_OUT = -3,
 	NETSTACK_NAME_NO_SERVER = -4,
-	NETSTACK_NAME_BAD = -5,        /* not a name */
+	NETSTACK_NAME_BAD = -5, /* not a name */
 };
 
 int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void netstack_resolver_free(struct netstack_resolver *resolver); /* queries in flight end without a call */
 int netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 /* `answered` comes once, possibly before this returns (then *query is NULL); addresses in the order in which to try them (RFC 6724
  * in short: families taken in turn, IPv6 first where the stack has it). It may come twice when `more` is true: the second family. */
 void netstack_resolve(struct netstack_resolver *resolver, const char *name,
-                      void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more),
+                      void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count,
+                                       bool more),
                       void *owner, uint64_t now, struct netstack_query **query);
 void netstack_query_cancel(struct netstack_query *query);
 

@@ -147,14 +147,10 @@ static bool is_sound_udp(const struct packet *packet)
 bool packet_is_sound(const struct packet *packet)
 {
 	switch (packet->protocol) {
-	case PACKET_TCP:
-		return is_sound_tcp(packet);
-	case PACKET_UDP:
-		return is_sound_udp(packet);
-	case PACKET_ICMP:
-		return packet->family == AF_INET && packet->payload_length >= PACKET_ICMP_HEADER && has_checksum(packet, false);
-	case PACKET_ICMP6:
-		return packet->family == AF_INET6 && packet->payload_length >= PACKET_ICMP_HEADER && has_checksum(packet, true);
+	case PACKET_TCP: return is_sound_tcp(packet);
+	case PACKET_UDP: return is_sound_udp(packet);
+	case PACKET_ICMP: return packet->family == AF_INET && packet->payload_length >= PACKET_ICMP_HEADER && has_checksum(packet, false);
+	case PACKET_ICMP6: return packet->family == AF_INET6 && packet->payload_length >= PACKET_ICMP_HEADER && has_checksum(packet, true);
 	}
 	return false;
 }

@@ -18,16 +18,16 @@ enum packet_protocol {
 	PACKET_ICMP = 1,
 	PACKET_TCP = 6,
 	PACKET_UDP = 17,
-	PACKET_FRAGMENT = 44,   /* of IPv6; an IPv4 fragment has is_fragment */
+	PACKET_FRAGMENT = 44, /* of IPv6; an IPv4 fragment has is_fragment */
 	PACKET_ICMP6 = 58,
 };
 
 struct packet {
-	uint8_t *bytes;         /* from the IP header on */
-	size_t length;          /* by the IP header; what lies behind it is WireGuard's padding */
-	const uint8_t *source;  /* 4 or 16 bytes */
+	uint8_t *bytes;        /* from the IP header on */
+	size_t length;         /* by the IP header; what lies behind it is WireGuard's padding */
+	const uint8_t *source; /* 4 or 16 bytes */
 	const uint8_t *target;
-	uint8_t *payload;       /* behind the IP header */
+	uint8_t *payload; /* behind the IP header */
 	size_t payload_length;
 	uint8_t family;
 	uint8_t protocol;
@@ -47,7 +47,7 @@ enum segment_flag {
 	SEGMENT_ACK = 0x10,
 };
 
-#define SEGMENT_SACK_MAX 4      /* what 40 bytes of options hold */
+#define SEGMENT_SACK_MAX 4 /* what 40 bytes of options hold */
 
 /* A TCP segment, read out of a packet. */
 struct segment {
@@ -58,7 +58,7 @@ struct segment {
 	uint16_t window;
 	uint8_t flags;
 	uint8_t sack_count;
-	const uint8_t *sack;    /* pairs of edges, network order (RFC 2018, 3) */
+	const uint8_t *sack; /* pairs of edges, network order (RFC 2018, 3) */
 	uint8_t *payload;
 	size_t length;
 };

@@ -7,7 +7,7 @@
 #include "netstack/random.h"
 
 #define COOKIE_SIZE 16
-#define PAYLOAD_SIZE 56          /* as ping(8) sends */
+#define PAYLOAD_SIZE 56 /* as ping(8) sends */
 #define PING_MAX 64
 #define ECHO_REQUEST 8
 #define ECHO_REQUEST6 128
@@ -87,8 +87,8 @@ static bool send_request(struct netstack *stack, const struct ping *ping, const 
 	return datagram_send(stack, from, &ping->to, protocol, &part, 1, sizeof(message));
 }
 
-int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip), void *owner,
-                  uint64_t now)
+int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip),
+                  void *owner, uint64_t now)
 {
 	const struct netstack_endpoint *from = stack_source_for(stack, to);
 	size_t count = 0;

@@ -7,7 +7,7 @@
 #include "netstack/name_cache.h"
 
 #define FAMILIES 2
-#define DELAY (50 * 1000000ull)  /* how long IPv4 waits for IPv6 (RFC 8305, 3) */
+#define DELAY (50 * 1000000ull) /* how long IPv4 waits for IPv6 (RFC 8305, 3) */
 #define DNS_PORT 53
 
 static const uint8_t families[FAMILIES] = { AF_INET6, AF_INET }; /* in order of preference */
@@ -16,7 +16,7 @@ struct part {
 	bool is_wanted;
 	bool is_done;
 	bool is_told;
-	struct lookup *lookup;       /* it waits for this */
+	struct lookup *lookup; /* it waits for this */
 	enum netstack_name_error error;
 	struct dns_answer answer;
 };
@@ -37,13 +37,13 @@ struct pending {
 };
 
 struct netstack_resolver {
-	struct netstack *stack;      /* NULL: it is gone */
+	struct netstack *stack; /* NULL: it is gone */
 	struct netstack_resolver *next;
-	struct netstack_endpoint *servers;   /* NULL when there is none */
+	struct netstack_endpoint *servers; /* NULL when there is none */
 	size_t server_count;
 	struct name_cache cache;
 	struct netstack_query *queries;
-	struct pending *pending;     /* lookups that run */
+	struct pending *pending; /* lookups that run */
 };
 
 /* --- queries --- */

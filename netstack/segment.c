@@ -4,8 +4,8 @@
 
 #include "netstack/checksum.h"
 
-#define PARTS_MAX 33             /* a header and what the sender gathers */
-#define OPTIONS_MAX 36           /* two NOPs and SACK with four blocks */
+#define PARTS_MAX 33   /* a header and what the sender gathers */
+#define OPTIONS_MAX 36 /* two NOPs and SACK with four blocks */
 #define DONT_FRAGMENT 0x4000
 
 static void prepare4(struct netstack_stream *stream)

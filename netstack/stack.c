@@ -21,7 +21,7 @@
 #include "netstack/stream.h"
 #include "netstack/table.h"
 
-#define TICK (250 * 1000000ull)  /* TCP_TMR_INTERVAL */
+#define TICK (250 * 1000000ull) /* TCP_TMR_INTERVAL */
 #define HELD_MAX 64
 #define PBUFS_MAX 8
 
@@ -32,7 +32,7 @@ extern char __start_lwip_state[], __stop_lwip_state[];
 /* What lwIP keeps for one stack. */
 struct stack_lwip {
 	struct netif interface;
-	char state[];                /* while another stack's is in place */
+	char state[]; /* while another stack's is in place */
 };
 
 /* A packet of lwIP's that waits for room. */
@@ -43,8 +43,8 @@ struct stack_held {
 };
 
 static struct {
-	char *pristine;              /* the state as it was linked */
-	struct netstack *in_place;   /* whose state lwIP has now */
+	char *pristine;            /* the state as it was linked */
+	struct netstack *in_place; /* whose state lwIP has now */
 	struct netstack *entered;
 	unsigned entered_depth;
 } process;
@@ -233,17 +233,13 @@ static void input_whole(struct netstack *stack, const struct packet *packet, uin
 	if (!packet_is_sound(packet))
 		return;
 	switch (packet->protocol) {
-	case PACKET_TCP:
-		input_tcp(stack, packet, now);
-		break;
+	case PACKET_TCP: input_tcp(stack, packet, now); break;
 	case PACKET_UDP:
 		if (!flow_input(stack, packet))
 			stack_feed(stack, packet->bytes, packet->length); /* which says that the port is unreachable */
 		break;
 	case PACKET_ICMP:
-	case PACKET_ICMP6:
-		icmp_hear(stack, packet, now);
-		break;
+	case PACKET_ICMP6: icmp_hear(stack, packet, now); break;
 	}
 }
 

@@ -26,7 +26,7 @@ struct stack_streams {
 	struct netstack_stream **buckets; /* by addresses and ports, NULL while there is none */
 	size_t mask;
 	size_t count;
-	struct netstack_stream *latest;   /* the one that was found last */
+	struct netstack_stream *latest; /* the one that was found last */
 };
 
 struct stack_queue {
@@ -35,32 +35,32 @@ struct stack_queue {
 };
 
 struct netstack {
-	struct stack_lwip *lwip;         /* NULL until lwIP is needed: an idle stack has none */
+	struct stack_lwip *lwip; /* NULL until lwIP is needed: an idle stack has none */
 	struct netstack_env env;
 	struct netstack_config config;
-	uint64_t now;                    /* of the last call */
-	unsigned depth;                  /* calls that run, callbacks included */
-	bool is_blocked;                 /* env.output refused, and netstack_writable has not come */
-	bool is_muted;                   /* what lwIP sends is thrown away */
+	uint64_t now;    /* of the last call */
+	unsigned depth;  /* calls that run, callbacks included */
+	bool is_blocked; /* env.output refused, and netstack_writable has not come */
+	bool is_muted;   /* what lwIP sends is thrown away */
 	struct timers timers;
 	struct timer lwip_timer;
 	struct timer fragment_timer;
 	struct fragments *fragments;
 	struct stack_streams streams;
 	struct netstack_stream *all_streams;
-	struct stack_queue dirty;        /* have something to do at the end of the batch */
-	struct stack_queue waiting;      /* for room in env.output */
-	struct stack_queue noted;        /* lwIP told something about them */
+	struct stack_queue dirty;   /* have something to do at the end of the batch */
+	struct stack_queue waiting; /* for room in env.output */
+	struct stack_queue noted;   /* lwIP told something about them */
 	struct netstack_stream *graveyard;
 	struct pages_retired retired;
 	struct stack_early *early;
-	struct stack_held *held;         /* packets of lwIP's that wait for room */
+	struct stack_held *held; /* packets of lwIP's that wait for room */
 	size_t held_count;
 	struct netstack_listener *listeners;
 	struct netstack_flow *flows;
 	struct ping *pings;
 	struct netstack_resolver *resolvers;
-	uint64_t challenge_from;         /* challenge acknowledgements in this second (RFC 5961, 7) */
+	uint64_t challenge_from; /* challenge acknowledgements in this second (RFC 5961, 7) */
 	unsigned challenges;
 };
 

@@ -11,9 +11,9 @@
 
 #define PARTS_MAX 64
 #define PORT_TRIES 64
-#define LEAST_SEGMENT 88                    /* Linux' floor is about the same; RFC 1191 allows an MTU of 68 */
-#define LINGER (60 * 1000000000ull)         /* a released stream's time to deliver */
-#define CHALLENGES_MAX 100                  /* in a second (RFC 5961, 7) */
+#define LEAST_SEGMENT 88            /* Linux' floor is about the same; RFC 1191 allows an MTU of 68 */
+#define LINGER (60 * 1000000000ull) /* a released stream's time to deliver */
+#define CHALLENGES_MAX 100          /* in a second (RFC 5961, 7) */
 
 /* --- birth --- */
 

@@ -29,16 +29,16 @@ struct stream_note {
 	bool is_queued;
 	bool is_connected;
 	bool is_finished;
-	bool is_gone;                  /* the pcb is freed */
+	bool is_gone; /* the pcb is freed */
 	enum netstack_error why;
-	bool is_broken;                /* out of memory */
-	struct stack_early *early;     /* bytes that came with the handshake, or NULL */
+	bool is_broken;            /* out of memory */
+	struct stack_early *early; /* bytes that came with the handshake, or NULL */
 };
 
 struct netstack_stream {
 	struct netstack *stack;
-	struct tcp_pcb *pcb;           /* NULL once lwIP freed it, or keeps it for TIME_WAIT alone */
-	struct netstack_stream *next;  /* in all_streams, then in the graveyard */
+	struct tcp_pcb *pcb;          /* NULL once lwIP freed it, or keeps it for TIME_WAIT alone */
+	struct netstack_stream *next; /* in all_streams, then in the graveyard */
 	struct netstack_stream **back;
 	struct netstack_stream *next_in_bucket;
 	struct netstack_stream *next_in_queue; /* dirty or waiting */
@@ -48,21 +48,21 @@ struct netstack_stream {
 	struct netstack_endpoint remote;
 	const struct netstack_stream_events *events; /* NULL: nobody is interested */
 	void *owner;
-	struct netstack_listener *listener;          /* it came in by this, until accept was called */
+	struct netstack_listener *listener; /* it came in by this, until accept was called */
 	struct timer timer;
-	uint64_t born_at;              /* of the SYN; when released, the time of that */
+	uint64_t born_at; /* of the SYN; when released, the time of that */
 	enum stream_state state;
 	struct stream_note note;
-	bool is_queued;                /* in dirty or waiting */
+	bool is_queued; /* in dirty or waiting */
 	bool is_released;
-	bool has_shown_end;            /* lwIP knows the far end's FIN */
-	bool has_shut_down;            /* lwIP knows our FIN */
-	bool has_shown_done;           /* and its acknowledgement */
-	uint8_t window_shift;          /* of the windows that the far end offers */
+	bool has_shown_end;   /* lwIP knows the far end's FIN */
+	bool has_shut_down;   /* lwIP knows our FIN */
+	bool has_shown_done;  /* and its acknowledgement */
+	uint8_t window_shift; /* of the windows that the far end offers */
 	uint8_t header_length;
 	uint8_t header[PACKET_IPV6_HEADER + PACKET_TCP_HEADER];
-	uint64_t header_sum;           /* of the pseudo header and the ports */
-	uint64_t told;                 /* acknowledged bytes that the owner was told of */
+	uint64_t header_sum; /* of the pseudo header and the ports */
+	uint64_t told;       /* acknowledged bytes that the owner was told of */
 	struct sender sender;
 	struct receiver receiver;
 };
@@ -76,7 +76,7 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 void stream_act_on_notes(struct netstack *stack, uint64_t now);
 /* The end of a batch, for each stream that has something to do. */
 void stream_settle_all(struct netstack *stack, uint64_t now);
-void stream_resume_all(struct netstack *stack);   /* those that waited for room */
+void stream_resume_all(struct netstack *stack); /* those that waited for room */
 void stream_kick_all(struct netstack *stack, uint64_t now);
 void stream_close_all(struct netstack *stack, bool with_reset);
 void stream_bury(struct netstack *stack);
@@ -84,7 +84,7 @@ void stream_bury(struct netstack *stack);
 /* For handshake.c and icmp.c. */
 struct netstack_stream *stream_create(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *remote);
 void stream_note(struct netstack_stream *stream);
-void stream_touch(struct netstack_stream *stream);  /* it has something to do at the end of the batch */
+void stream_touch(struct netstack_stream *stream); /* it has something to do at the end of the batch */
 void stream_close(struct netstack_stream *stream, enum netstack_error why);
 /* The path takes only packets of this size. */
 void stream_shrink(struct netstack_stream *stream, size_t packet_size);

@@ -6,15 +6,15 @@
 #include <stdint.h>
 
 struct timer {
-	uint64_t at;    /* NETSTACK_NEVER: not set */
-	size_t index;   /* place in the heap while set */
+	uint64_t at;  /* NETSTACK_NEVER: not set */
+	size_t index; /* place in the heap while set */
 	void (*run)(struct timer *timer, uint64_t now);
 };
 
 struct timers {
 	struct timer **heap;
-	size_t count;    /* timers that are set */
-	size_t members;  /* timers that were added */
+	size_t count;   /* timers that are set */
+	size_t members; /* timers that were added */
 	size_t capacity;
 	uint64_t earliest; /* while running: what a timer that sets itself gets at least */
 };

@@ -8,7 +8,7 @@
 #include "service/service_private.h"
 
 #define PROBE_COUNT_MAX 100
-#define PROBE_TIMEOUT_MAX 30   /* seconds */
+#define PROBE_TIMEOUT_MAX 30 /* seconds */
 
 struct action {
 	struct service *service;

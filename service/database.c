@@ -10,13 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-
-#define APPLICATION_ID 0x77617272   /* "warr" */
+#define APPLICATION_ID 0x77617272 /* "warr" */
 #define SCHEMA_VERSION 1
 #define CHECKSUM_SIZE 16
 
 enum statement {
-	STATEMENT_PUT_TUNNEL, STATEMENT_NOTE_TUNNEL, STATEMENT_DELETE_TUNNEL, STATEMENT_PUT_TOKEN, STATEMENT_DELETE_TOKEN, STATEMENT_PUT_REVISION,
+	STATEMENT_PUT_TUNNEL,
+	STATEMENT_NOTE_TUNNEL,
+	STATEMENT_DELETE_TUNNEL,
+	STATEMENT_PUT_TOKEN,
+	STATEMENT_DELETE_TOKEN,
+	STATEMENT_PUT_REVISION,
 	STATEMENT_COUNT
 };
 
@@ -137,8 +141,8 @@ static bool check_identity(sqlite3 *handle, const char *path, char failure[512])
 	else if (application != APPLICATION_ID)
 		snprintf(failure, 512, "refusing %.300s: it is a database of another program; move it away", path);
 	else if (version != SCHEMA_VERSION)
-		snprintf(failure, 512, "refusing %.300s: it is of version %lld and this warrend knows %d; start the newer warrend, or move it away", path,
-		         (long long)version, SCHEMA_VERSION);
+		snprintf(failure, 512, "refusing %.300s: it is of version %lld and this warrend knows %d; start the newer warrend, or move it away",
+		         path, (long long)version, SCHEMA_VERSION);
 	else
 		return true;
 	return false;
@@ -147,8 +151,8 @@ static bool check_identity(sqlite3 *handle, const char *path, char failure[512])
 static bool check_integrity(sqlite3 *handle, const char *path, char failure[512])
 {
 	sqlite3_stmt *statement = NULL;
-	bool sound = sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW &&
-	             strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
+	bool sound = sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL) == SQLITE_OK &&
+	             sqlite3_step(statement) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
 	sqlite3_finalize(statement);
 	if (!sound)
 		snprintf(failure, 512, "refusing %.300s: it is damaged; restore it from a backup, or move it away to start with none", path);
@@ -159,7 +163,7 @@ static bool prepare(struct database *database, const char *path, char failure[51
 {
 	/* FULL, because NORMAL may lose a commit that was reported when the power goes. */
 	static const char settings[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
-	                               " PRAGMA journal_size_limit = 4194304;";
+				       " PRAGMA journal_size_limit = 4194304;";
 	sqlite3 *handle = database->handle;
 	sqlite3_busy_timeout(handle, 5000);
 	sqlite3_extended_result_codes(handle, 1);
@@ -181,7 +185,8 @@ static bool find_or_make(const char *directory, const char *path, const char *vf
 		return check_file(path, &info, failure);
 	snprintf(log, sizeof(log), "%s-wal", path);
 	if (errno == ENOENT && stat(log, &info) == 0 && info.st_size > 0) {
-		snprintf(failure, 512, "refusing %.300s: it is missing, but its log %.100s is there; restore both, or move the log away", path, "state.db-wal");
+		snprintf(failure, 512, "refusing %.300s: it is missing, but its log %.100s is there; restore both, or move the log away", path,
+		         "state.db-wal");
 		return false;
 	}
 	return make_file(directory, path, vfs, failure);
@@ -270,7 +275,8 @@ static bool end_loading(sqlite3_stmt *statement, int result, bool sound, const c
 {
 	sqlite3_finalize(statement);
 	if (!sound)
-		snprintf(failure, 512, "refusing state.db: a row of its %s is damaged; restore it from a backup, or move it away to start with none", what);
+		snprintf(failure, 512, "refusing state.db: a row of its %s is damaged; restore it from a backup, or move it away to start with none",
+		         what);
 	else if (result != SQLITE_DONE)
 		snprintf(failure, 512, "cannot read the %s from state.db: %s", what, sqlite3_errstr(result));
 	return sound && result == SQLITE_DONE;
@@ -280,10 +286,11 @@ bool database_load_tunnels(struct database *database, void (*take)(void *owner, 
 {
 	sqlite3_stmt *statement = NULL;
 	bool sound = true;
-	int result = sqlite3_prepare_v2(database->handle,
-	                                "SELECT id, document, revision, generation, created_at, updated_at, ports, checksum, timestamp_floor, total_bytes"
-	                                " FROM tunnels ORDER BY id",
-	                                -1, &statement, NULL);
+	int result =
+	    sqlite3_prepare_v2(database->handle,
+	                       "SELECT id, document, revision, generation, created_at, updated_at, ports, checksum, timestamp_floor, total_bytes"
+	                       " FROM tunnels ORDER BY id",
+	                       -1, &statement, NULL);
 	while (result == SQLITE_OK && sound && (result = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct database_tunnel tunnel;
 		result = SQLITE_OK;

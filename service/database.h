@@ -11,18 +11,18 @@ struct database;
 /* A tunnel as it is kept. */
 struct database_tunnel {
 	char id[64];
-	char *document;               /* JSON {"labels", "spec"} with secrets, owned */
+	char *document; /* JSON {"labels", "spec"} with secrets, owned */
 	uint64_t revision, generation;
 	int64_t created_at, updated_at;
-	char *ports;                  /* JSON of the ports that the system chose, owned */
-	uint8_t timestamp_floor[12];  /* of the last handshake initiation (TAI64N) */
-	uint64_t total_bytes;         /* used of limits.total_bytes */
+	char *ports;                 /* JSON of the ports that the system chose, owned */
+	uint8_t timestamp_floor[12]; /* of the last handshake initiation (TAI64N) */
+	uint64_t total_bytes;        /* used of limits.total_bytes */
 };
-void database_tunnel_clear(struct database_tunnel *tunnel);   /* wipes */
+void database_tunnel_clear(struct database_tunnel *tunnel); /* wipes */
 
 struct database_token {
 	char id[32];
-	char *name;                   /* owned */
+	char *name; /* owned */
 	unsigned scopes;
 	uint8_t hash[32];
 	int64_t created_at;
@@ -42,11 +42,11 @@ int database_begin(struct database *database);
 int database_commit(struct database *database);
 void database_rollback(struct database *database);
 int database_put_tunnel(struct database *database, const struct database_tunnel *tunnel);
-int database_note_tunnel(struct database *database, const struct database_tunnel *tunnel);   /* timestamp_floor and total_bytes alone */
+int database_note_tunnel(struct database *database, const struct database_tunnel *tunnel); /* timestamp_floor and total_bytes alone */
 int database_delete_tunnel(struct database *database, const char *id);
 int database_put_token(struct database *database, const struct database_token *token);
 int database_delete_token(struct database *database, const char *id);
-int database_put_next_revision(struct database *database, uint64_t revision);   /* never lowers it */
+int database_put_next_revision(struct database *database, uint64_t revision); /* never lowers it */
 /* Empties the write-ahead log, in which deleted keys would stay. */
 int database_truncate_log(struct database *database);
 const char *database_error(int result);

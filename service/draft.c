@@ -219,8 +219,9 @@ static void read_peer_keys(struct json_reader *reader, const json_t *value, stru
 void draft_read_peer(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum draft_secret *preshared_key)
 {
 	static const char *const known[] = { "public_key", "preshared_key", "endpoint", "allowed_ips", "persistent_keepalive", NULL };
-	static const char *const ignored[] = { "preshared_key_set", "last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received",
-		                               "applied", "etag", "status", NULL };
+	static const char *const ignored[] = {
+		"preshared_key_set", "last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "applied", "etag", "status", NULL
+	};
 	if (!json_is_object(value)) {
 		json_reader_fault(reader, "wrong_type", "A peer must be an object.");
 		return;
@@ -262,7 +263,8 @@ static void find_duplicate_peers(struct json_reader *reader, const struct spec *
 		sorted[i] = &spec->peers[i];
 	qsort(sorted, spec->peer_count, sizeof(*sorted), compare_keys);
 	for (size_t i = 1; i < spec->peer_count; i++) {
-		if (memcmp(&sorted[i]->public_key, &sorted[i - 1]->public_key, sizeof(sorted[i]->public_key)) != 0 || key_is_zero(&sorted[i]->public_key))
+		if (memcmp(&sorted[i]->public_key, &sorted[i - 1]->public_key, sizeof(sorted[i]->public_key)) != 0 ||
+		    key_is_zero(&sorted[i]->public_key))
 			continue;
 		size_t mark = json_reader_enter_index(reader, (size_t)(sorted[i] - spec->peers));
 		json_reader_fault_at(reader, "public_key", "duplicate", "Another peer has this key.");
@@ -407,7 +409,8 @@ void draft_complete(struct draft *draft, const struct spec *previous)
 	struct spec *spec = &draft->spec;
 	complete_private_key(draft, previous);
 	for (size_t i = 0; i < spec->peer_count; i++) {
-		const struct spec_peer *known = draft->preshared_keys[i] == DRAFT_SECRET_ABSENT ? peer_with_key(previous, &spec->peers[i].public_key) : NULL;
+		const struct spec_peer *known =
+		    draft->preshared_keys[i] == DRAFT_SECRET_ABSENT ? peer_with_key(previous, &spec->peers[i].public_key) : NULL;
 		if (known == NULL)
 			continue;
 		spec->peers[i].has_preshared_key = known->has_preshared_key;

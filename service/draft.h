@@ -14,16 +14,16 @@
 enum draft_secret { DRAFT_SECRET_ABSENT, DRAFT_SECRET_REMOVED, DRAFT_SECRET_SET };
 
 struct draft {
-	char id[64];                     /* empty when the document has none */
-	struct label *labels;            /* sorted by key */
+	char id[64];          /* empty when the document has none */
+	struct label *labels; /* sorted by key */
 	size_t label_count;
-	struct spec spec;                /* not for use while there are faults */
+	struct spec spec; /* not for use while there are faults */
 	bool generate_private_key;
 	enum draft_secret private_key;
-	enum draft_secret *preshared_keys;   /* spec.peer_count entries */
-	enum draft_secret *passwords;        /* spec.user_count entries */
-	char pointer[64];                /* of the document within the request */
-	struct problem problem;          /* the faults found so far */
+	enum draft_secret *preshared_keys; /* spec.peer_count entries */
+	enum draft_secret *passwords;      /* spec.user_count entries */
+	char pointer[64];                  /* of the document within the request */
+	struct problem problem;            /* the faults found so far */
 };
 
 void draft_init(struct draft *draft);

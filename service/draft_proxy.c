@@ -53,7 +53,8 @@ static void read_listen(struct draft *draft, struct json_reader *reader, const j
 		if (text != NULL)
 			read_listener(reader, text, place);
 		for (size_t k = 0; k + 1 < spec->listen_count; k++)
-			if (place->kind != SPEC_PLACE_NONE && (place->kind == SPEC_PLACE_UNIX || place->port != 0) && spec_place_equal(place, &spec->listen[k]))
+			if (place->kind != SPEC_PLACE_NONE && (place->kind == SPEC_PLACE_UNIX || place->port != 0) &&
+			    spec_place_equal(place, &spec->listen[k]))
 				json_reader_fault(reader, "duplicate", "This listener is there already.");
 		json_reader_leave(reader, inner);
 	}
@@ -348,18 +349,13 @@ static bool probe_target_is_valid(enum spec_probe_type type, const char *target)
 	struct spec_place place;
 	bool valid = true;
 	switch (type) {
-	case SPEC_PROBE_NONE:
-		break;
-	case SPEC_PROBE_PING:
-		valid = network_parse_address(target, &address) && network_is_host(&address);
-		break;
+	case SPEC_PROBE_NONE: break;
+	case SPEC_PROBE_PING: valid = network_parse_address(target, &address) && network_is_host(&address); break;
 	case SPEC_PROBE_TCP:
 		valid = place_parse(target, &place) && place.kind == SPEC_PLACE_INET && place.port != 0;
 		place_clear(&place);
 		break;
-	case SPEC_PROBE_DNS:
-		valid = name_is_valid(target);
-		break;
+	case SPEC_PROBE_DNS: valid = name_is_valid(target); break;
 	}
 	return valid;
 }

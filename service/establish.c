@@ -56,7 +56,8 @@ static bool collect(struct parts *parts, const struct snapshot *snapshot, const 
 	for (size_t i = 0; i < sockets->count; i++) {
 		const struct socket_entry *entry = &sockets->list[i];
 		bool is_fresh = entry->is_fresh || all_fresh;
-		parts->sockets[i] = (struct message_socket){ .id = entry->id, .kind = (uint8_t)entry->kind, .fresh = is_fresh, .index = entry->index };
+		parts->sockets[i] =
+		    (struct message_socket){ .id = entry->id, .kind = (uint8_t)entry->kind, .fresh = is_fresh, .index = entry->index };
 		if (!is_fresh)
 			continue;
 		int descriptor = host_socket_duplicate(entry->socket);
@@ -95,9 +96,15 @@ bool establish_send_prepare(const struct entry *entry, const struct snapshot *sn
 	bool is_collected = collect(&parts, snapshot, sockets, all_fresh);
 	if (is_collected) {
 		struct message_prepare message = {
-			.request = request, .slot = seat_index(entry->seat), .generation = snapshot->generation, .total_bytes_used = bytes_used(entry),
+			.request = request,
+			.slot = seat_index(entry->seat),
+			.generation = snapshot->generation,
+			.total_bytes_used = bytes_used(entry),
 			/* Borrowed for the writing. */
-			.spec = snapshot->spec, .sockets = parts.sockets, .socket_count = sockets->count, .peer_slots = parts.peer_slots,
+			.spec = snapshot->spec,
+			.sockets = parts.sockets,
+			.socket_count = sockets->count,
+			.peer_slots = parts.peer_slots,
 		};
 		message.endpoints = endpoints_of(&snapshot->spec, addresses);
 		is_collected = message.endpoints != NULL;
@@ -128,7 +135,7 @@ void establish_send_ack(struct worker *worker, enum message_type type, uint64_t 
 	worker_send(worker, type, &writer, NULL, 0);
 }
 
-#define WINDOW 256   /* tunnels on their way to a worker */
+#define WINDOW 256 /* tunnels on their way to a worker */
 
 /* Who asked: the tunnel may be another one, or none, by the time of the answer. */
 struct asked {
@@ -167,7 +174,8 @@ static void on_established(void *owner, const struct reply *reply)
 	/* One whose worker died is built again when the next one is ready. */
 	if (is_same && !reply->gone && reply->prepared.ack.status != MESSAGE_STATUS_OK) {
 		char reason[200];
-		snprintf(reason, sizeof(reason), "the worker could not build it: %.*s", (int)strnlen(reply->prepared.detail, 160), reply->prepared.detail);
+		snprintf(reason, sizeof(reason), "the worker could not build it: %.*s", (int)strnlen(reply->prepared.detail, 160),
+		         reply->prepared.detail);
 		restore_fail(service, entry, reason);
 	}
 	free(asked);

@@ -10,10 +10,18 @@
 struct events;
 
 enum event_type {
-	EVENT_TUNNEL_CREATED, EVENT_TUNNEL_CHANGED, EVENT_TUNNEL_DELETED, EVENT_TUNNEL_STATE, EVENT_TUNNEL_HANDSHAKE, EVENT_TUNNEL_ENDPOINT,
-	EVENT_TUNNEL_PROBE, EVENT_WORKER_RESTARTED, EVENT_HEARTBEAT, EVENT_TYPE_COUNT
+	EVENT_TUNNEL_CREATED,
+	EVENT_TUNNEL_CHANGED,
+	EVENT_TUNNEL_DELETED,
+	EVENT_TUNNEL_STATE,
+	EVENT_TUNNEL_HANDSHAKE,
+	EVENT_TUNNEL_ENDPOINT,
+	EVENT_TUNNEL_PROBE,
+	EVENT_WORKER_RESTARTED,
+	EVENT_HEARTBEAT,
+	EVENT_TYPE_COUNT
 };
-const char *event_type_name(enum event_type type);   /* "tunnel.created" */
+const char *event_type_name(enum event_type type); /* "tunnel.created" */
 
 /* The first event's id is `base` + 1. */
 struct events *events_create(size_t capacity, uint64_t base);

@@ -23,7 +23,9 @@ static enum message_status status_of(int error)
 
 void grant_answer(struct worker *worker, const struct message_want *want, int descriptor, int error)
 {
-	struct message_ack message = { .request = want->request, .slot = want->slot, .generation = want->generation,
+	struct message_ack message = { .request = want->request,
+		                       .slot = want->slot,
+		                       .generation = want->generation,
 		                       .status = (uint8_t)(descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error)) };
 	struct message_writer writer;
 	message_writer_init(&writer);
@@ -60,8 +62,8 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 		refuse(worker, want, MESSAGE_STATUS_REFUSED);
 		return;
 	}
-	struct host_socket *fresh = entry->snapshot->spec.listen_port != 0 ? host_socket_open_beside(udp->socket, &error)
-	                                                                   : host_socket_open_wireguard(0, 0, false, &error);
+	struct host_socket *fresh =
+	    entry->snapshot->spec.listen_port != 0 ? host_socket_open_beside(udp->socket, &error) : host_socket_open_wireguard(0, 0, false, &error);
 	int descriptor = fresh == NULL ? -1 : host_socket_duplicate(fresh);
 	if (fresh != NULL && descriptor < 0)
 		error = errno;

@@ -23,12 +23,12 @@ struct dial {
 	enum spec_transport transport;
 	struct message_addresses addresses;
 	size_t tried;
-	int error;                   /* of the last address */
+	int error; /* of the last address */
 	struct resolver_query *query;
 	uv_timer_t timer;
 	uv_poll_t poll;
 	bool is_polling;
-	int descriptor;              /* being connected, or -1 */
+	int descriptor; /* being connected, or -1 */
 	unsigned open_handles;
 };
 
@@ -170,8 +170,14 @@ void outside_grant_dial_start(struct service *service, struct worker *worker, co
 		grant_answer(worker, want, -1, ENOBUFS);
 		return;
 	}
-	*dial = (struct dial){ .next = service->dials, .service = service, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want,
-		               .transport = forward->transport, .descriptor = -1, .open_handles = 1 };
+	*dial = (struct dial){ .next = service->dials,
+		               .service = service,
+		               .worker = worker,
+		               .incarnation = worker_incarnation(worker),
+		               .want = *want,
+		               .transport = forward->transport,
+		               .descriptor = -1,
+		               .open_handles = 1 };
 	service->dials = dial;
 	service->dial_count++;
 	uv_timer_init(&service->loop, &dial->timer);

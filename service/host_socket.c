@@ -17,7 +17,7 @@
 #define BACKLOG 1024
 #define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
 #define UNSENT_MOST (128 * 1024)
-#define BUFFER_SIZE (7 << 20)   /* measured: takes a fast sender from thousands of lost packets to none */
+#define BUFFER_SIZE (7 << 20) /* measured: takes a fast sender from thousands of lost packets to none */
 
 static void set_option(int descriptor, int level, int option, int value)
 {

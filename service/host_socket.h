@@ -12,8 +12,8 @@ struct host_socket {
 	enum host_socket_kind kind;
 	int descriptor;
 	bool is_paused;
-	union wireguard_endpoint bound;   /* TCP, UDP and WIREGUARD (the port alone counts there) */
-	char path[];                      /* UNIX */
+	union wireguard_endpoint bound; /* TCP, UDP and WIREGUARD (the port alone counts there) */
+	char path[];                    /* UNIX */
 };
 
 /* Each gives NULL and an errno when it cannot be opened. A port of 0 takes `preferred` when that is free (0: none); with `insists`,
@@ -24,8 +24,8 @@ struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred
 /* A second one on the port of the first, which is about to be closed. */
 struct host_socket *host_socket_open_beside(struct host_socket *old, int *error);
 struct host_socket *host_socket_reference(struct host_socket *socket);
-void host_socket_release(struct host_socket *socket);   /* NULL is allowed */
-int host_socket_duplicate(const struct host_socket *socket);   /* a descriptor to give away, or -1 */
+void host_socket_release(struct host_socket *socket);        /* NULL is allowed */
+int host_socket_duplicate(const struct host_socket *socket); /* a descriptor to give away, or -1 */
 uint16_t host_socket_port(const struct host_socket *socket);
 /* "127.0.0.1:40123" or "unix:/path", malloc'ed. */
 char *host_socket_format(const struct host_socket *socket);

@@ -138,14 +138,9 @@ struct job *job_create(struct service *service, struct change *change)
 	job->change = change;
 	bool is_read = true;
 	switch (change->kind) {
-	case CHANGE_EDITS:
-		is_read = read_edits(job);
-		break;
-	case CHANGE_STATE:
-		is_read = read_state(job);
-		break;
-	case CHANGE_DELETE_WHERE:
-		break;
+	case CHANGE_EDITS: is_read = read_edits(job); break;
+	case CHANGE_STATE: is_read = read_state(job); break;
+	case CHANGE_DELETE_WHERE: break;
 	}
 	if (!is_read)
 		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
@@ -214,8 +209,13 @@ static void on_edits_done(void *owner, const struct problem *problem, size_t fai
 
 static void start_transaction(struct job *job, size_t first, size_t count, void (*done)(void *, const struct problem *, size_t))
 {
-	struct transaction_request request = { .edits = &job->edits[first], .drafts = &job->drafts[first], .count = count,
-		                               .dry_run = job->change->dry_run, .scope = job->change->scope, .done = done, .owner = job };
+	struct transaction_request request = { .edits = &job->edits[first],
+		                               .drafts = &job->drafts[first],
+		                               .count = count,
+		                               .dry_run = job->change->dry_run,
+		                               .scope = job->change->scope,
+		                               .done = done,
+		                               .owner = job };
 	transaction_start(job->service, &request);
 }
 
@@ -311,8 +311,13 @@ static void delete_where(struct job *job)
 	/* Side by side: what they wait for (the disk, the workers) takes them together. */
 	job->pending = job->edit_count + 1;
 	for (size_t i = 0; i < job->edit_count; i++) {
-		struct transaction_request request = { .edits = &job->edits[i], .drafts = job->drafts, .count = 1, .dry_run = job->change->dry_run,
-			                               .scope = job->change->scope, .done = on_deleted, .owner = job };
+		struct transaction_request request = { .edits = &job->edits[i],
+			                               .drafts = job->drafts,
+			                               .count = 1,
+			                               .dry_run = job->change->dry_run,
+			                               .scope = job->change->scope,
+			                               .done = on_deleted,
+			                               .owner = job };
 		transaction_start(job->service, &request);
 	}
 	if (--job->pending == 0)
@@ -434,9 +439,15 @@ static void on_state_done(void *owner, const struct problem *problem, size_t fai
 
 static void run_state(struct job *job)
 {
-	struct transaction_request request = { .edits = job->edits, .drafts = job->drafts, .count = job->edit_count, .alone = true,
-		                               .dry_run = job->change->dry_run, .scope = job->change->scope, .begin = begin_state,
-		                               .done = on_state_done, .owner = job };
+	struct transaction_request request = { .edits = job->edits,
+		                               .drafts = job->drafts,
+		                               .count = job->edit_count,
+		                               .alone = true,
+		                               .dry_run = job->change->dry_run,
+		                               .scope = job->change->scope,
+		                               .begin = begin_state,
+		                               .done = on_state_done,
+		                               .owner = job };
 	transaction_start(job->service, &request);
 }
 
@@ -456,11 +467,7 @@ void job_run(struct job *job)
 		else
 			run_next(job);
 		break;
-	case CHANGE_DELETE_WHERE:
-		delete_where(job);
-		break;
-	case CHANGE_STATE:
-		run_state(job);
-		break;
+	case CHANGE_DELETE_WHERE: delete_where(job); break;
+	case CHANGE_STATE: run_state(job); break;
 	}
 }

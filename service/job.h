@@ -6,16 +6,16 @@
 #include "service/service.h"
 
 struct job {
-	struct job *next;            /* in the inbox, then among all that are under way */
+	struct job *next; /* in the inbox, then among all that are under way */
 	struct service *service;
 	struct change *change;
-	struct edit *edits;          /* the change's, or the job's own */
+	struct edit *edits; /* the change's, or the job's own */
 	struct draft *drafts;
 	size_t edit_count, draft_count;
 	bool owns_edits;
-	size_t cursor;               /* of edits that are done one after the other */
+	size_t cursor; /* of edits that are done one after the other */
 	bool is_running, goes_on;
-	size_t pending;              /* of transactions that run side by side */
+	size_t pending; /* of transactions that run side by side */
 };
 
 /* Reads what can be read without knowing what there is. Any thread. NULL when out of memory. */

@@ -9,7 +9,7 @@
 #include "service/problem.h"
 
 struct json_reader {
-	struct problem *problem;   /* borrowed */
+	struct problem *problem; /* borrowed */
 	char pointer[512];
 	size_t length;
 };
@@ -29,7 +29,7 @@ void json_reader_known(struct json_reader *reader, const json_t *object, const c
 const json_t *json_reader_object(struct json_reader *reader, const json_t *object, const char *member);
 const json_t *json_reader_array(struct json_reader *reader, const json_t *object, const char *member);
 const char *json_reader_string(struct json_reader *reader, const json_t *object, const char *member);
-const char *json_reader_text(struct json_reader *reader, const json_t *value);   /* of an element where the reader is */
+const char *json_reader_text(struct json_reader *reader, const json_t *value); /* of an element where the reader is */
 void json_reader_bool(struct json_reader *reader, const json_t *object, const char *member, bool *value);
 void json_reader_integer(struct json_reader *reader, const json_t *object, const char *member, uint64_t least, uint64_t most, uint64_t *value);
 bool json_reader_is_null(const json_t *object, const char *member);

@@ -47,8 +47,7 @@ static int compare_labels(const void *a, const void *b)
 static bool key_is_valid(const char *key)
 {
 	size_t length = strlen(key);
-	return length >= 1 && length <= 63 &&
-	       strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-") == length;
+	return length >= 1 && length <= 63 && strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-") == length;
 }
 
 static bool value_is_valid(const char *value)

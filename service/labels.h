@@ -13,6 +13,6 @@ bool labels_copy(struct label **to, const struct label *from, size_t count);
 bool labels_equal(const struct label *a, size_t a_count, const struct label *b, size_t b_count);
 /* The member "labels" of the document, sorted by key into a malloc'ed array; the count. */
 size_t labels_read(struct json_reader *reader, const json_t *document, struct label **labels);
-json_t *labels_to_json(const struct label *labels, size_t count);   /* a new reference, or NULL */
+json_t *labels_to_json(const struct label *labels, size_t count); /* a new reference, or NULL */
 
 #endif

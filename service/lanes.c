@@ -14,20 +14,20 @@ struct ticket {
 };
 
 struct lane_claim {
-	struct lane_claim *next;       /* at the gate, or among those that can run */
+	struct lane_claim *next; /* at the gate, or among those that can run */
 	void (*run)(void *owner);
 	void *owner;
 	bool alone;
-	size_t blocked;                /* tickets that are not the first of their lane */
+	size_t blocked; /* tickets that are not the first of their lane */
 	size_t count;
 	struct ticket *tickets;
 };
 
 struct lanes {
 	struct ticket *buckets[BUCKETS];
-	struct lane_claim *gate, **gate_end;   /* those that wait for one that is alone, or to be alone */
-	size_t inside;                         /* past the gate: running, or waiting in a lane */
-	bool is_closed;                        /* one runs alone */
+	struct lane_claim *gate, **gate_end; /* those that wait for one that is alone, or to be alone */
+	size_t inside;                       /* past the gate: running, or waiting in a lane */
+	bool is_closed;                      /* one runs alone */
 };
 
 struct lanes *lanes_create(void)

@@ -53,7 +53,8 @@ bool own_socket_is_listener_path(const struct service *service, const char *path
 		const struct socket_list *sockets = &registry_at(service->registry, i)->sockets;
 		for (size_t k = 0; k < sockets->count; k++) {
 			const struct host_socket *socket = sockets->list[k].socket;
-			if (socket != NULL && socket->kind == HOST_SOCKET_UNIX && (strcmp(socket->path, path) == 0 || is_same_file(socket->path, path)))
+			if (socket != NULL && socket->kind == HOST_SOCKET_UNIX &&
+			    (strcmp(socket->path, path) == 0 || is_same_file(socket->path, path)))
 				return true;
 		}
 	}

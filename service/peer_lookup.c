@@ -12,13 +12,13 @@
 #include "tunnel/log.h"
 
 #define PAUSE_FIRST_MS 1000
-#define PAUSE_LAST_MS 15000   /* a name that is there again is found within 20 s (F8) */
+#define PAUSE_LAST_MS 15000 /* a name that is there again is found within 20 s (F8) */
 
 /* One name of one peer. It is freed by the close of its timer. */
 struct peer_lookup {
 	struct peer_lookup *next;
 	struct service *service;
-	struct entry *entry;               /* NULL: nobody is interested any more */
+	struct entry *entry; /* NULL: nobody is interested any more */
 	struct wireguard_key peer;
 	char name[254];
 	uint16_t port;
@@ -109,8 +109,9 @@ static void tell_worker(const struct entry *entry, const struct peer_lookup *loo
 {
 	if (entry->worker == NULL)
 		return;
-	struct message_resolved message = { .slot = seat_index(entry->seat), .generation = entry->snapshot->generation, .peer = lookup->peer,
-		                            .addresses = *addresses };
+	struct message_resolved message = {
+		.slot = seat_index(entry->seat), .generation = entry->snapshot->generation, .peer = lookup->peer, .addresses = *addresses
+	};
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_resolved(&writer, &message);
@@ -185,8 +186,12 @@ static void start(struct service *service, struct entry *entry, const struct spe
 	lookup = calloc(1, sizeof(*lookup));
 	if (lookup == NULL)
 		return;
-	*lookup = (struct peer_lookup){ .next = entry->lookups, .service = service, .entry = entry, .peer = peer->public_key, .port = peer->endpoint.port,
-		                   .pause_ms = PAUSE_FIRST_MS };
+	*lookup = (struct peer_lookup){ .next = entry->lookups,
+		                        .service = service,
+		                        .entry = entry,
+		                        .peer = peer->public_key,
+		                        .port = peer->endpoint.port,
+		                        .pause_ms = PAUSE_FIRST_MS };
 	snprintf(lookup->name, sizeof(lookup->name), "%s", peer->endpoint.host);
 	uv_timer_init(&service->loop, &lookup->timer);
 	lookup->timer.data = lookup;

@@ -8,7 +8,8 @@ struct service;
 
 /* Addresses of all peers, malloc'ed: literals at once, names as `old` (or NULL) had them when they are the same. Without a name it is NULL:
  * then the spec says it all. False when out of memory. */
-bool peer_lookup_addresses(struct message_addresses **addresses, const struct spec *spec, const struct spec *old_spec, const struct message_addresses *old);
+bool peer_lookup_addresses(struct message_addresses **addresses, const struct spec *spec, const struct spec *old_spec,
+                           const struct message_addresses *old);
 /* Asks for all names that have no address, and forgets the questions of peers that are gone. */
 void peer_lookup_start(struct service *service, struct entry *entry);
 /* The worker wants to know it anew. */

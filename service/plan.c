@@ -173,26 +173,14 @@ void plan_edit(struct plan *plan, const struct service *service, struct edit *ed
 	}
 	edit->applied = APPLIED_UNCHANGED;
 	switch (edit->kind) {
-	case EDIT_CREATE:
-		create(plan, service, edit, draft, scope);
-		break;
-	case EDIT_PUT:
-		put(plan, service, edit, draft, scope);
-		break;
-	case EDIT_PATCH:
-		patch(plan, service, edit, scope);
-		break;
-	case EDIT_DELETE:
-		remove_tunnel(plan);
-		break;
+	case EDIT_CREATE: create(plan, service, edit, draft, scope); break;
+	case EDIT_PUT: put(plan, service, edit, draft, scope); break;
+	case EDIT_PATCH: patch(plan, service, edit, scope); break;
+	case EDIT_DELETE: remove_tunnel(plan); break;
 	case EDIT_PEER_PUT:
 	case EDIT_PEER_PATCH:
-	case EDIT_PEER_DELETE:
-		edit_peer(plan, service, edit, scope);
-		break;
+	case EDIT_PEER_DELETE: edit_peer(plan, service, edit, scope); break;
 	case EDIT_RECONNECT:
-	case EDIT_PROBE:
-		problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be a part of an atomic batch.");
-		break;
+	case EDIT_PROBE: problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be a part of an atomic batch."); break;
 	}
 }

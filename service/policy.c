@@ -85,8 +85,8 @@ static bool had_forward(const struct spec *previous, const struct spec_forward *
 {
 	for (size_t i = 0; previous != NULL && i < previous->forward_count; i++) {
 		const struct spec_forward *known = &previous->forwards[i];
-		if (known->direction == forward->direction && known->transport == forward->transport && spec_place_equal(&known->listen, &forward->listen) &&
-		    spec_place_equal(&known->target, &forward->target))
+		if (known->direction == forward->direction && known->transport == forward->transport &&
+		    spec_place_equal(&known->listen, &forward->listen) && spec_place_equal(&known->target, &forward->target))
 			return true;
 	}
 	return false;

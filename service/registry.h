@@ -14,38 +14,38 @@ struct peer_lookup;
 /* A tunnel as the service's thread has it. What others may see is in the snapshot. */
 struct entry {
 	char id[64];
-	struct snapshot *snapshot;               /* the current one, referenced; changed by registry_swap alone */
-	struct worker *worker;                   /* NULL: it is on none (it failed before) */
-	struct seat *seat;                       /* its place in the worker's counters */
+	struct snapshot *snapshot; /* the current one, referenced; changed by registry_swap alone */
+	struct worker *worker;     /* NULL: it is on none (it failed before) */
+	struct seat *seat;         /* its place in the worker's counters */
 	struct runtime_status *status;
 	struct socket_list sockets;
 	uint32_t next_socket_id;
-	struct message_addresses *addresses;     /* of the snapshot's peers, when one of them has a name; else NULL */
+	struct message_addresses *addresses; /* of the snapshot's peers, when one of them has a name; else NULL */
 	struct peer_lookup *lookups;
 	uint8_t timestamp_floor[12];
-	uint64_t total_bytes;                    /* used, as stored */
-	bool is_noted;                           /* the two above have changed since they were stored */
-	bool is_waiting;                         /* to be established when the worker has answered others: it does not hold it yet */
-	bool is_unbound;                         /* found at the start, and its sockets could not be opened yet */
-	char *ports;                             /* while it is unbound: those of the last run */
+	uint64_t total_bytes; /* used, as stored */
+	bool is_noted;        /* the two above have changed since they were stored */
+	bool is_waiting;      /* to be established when the worker has answered others: it does not hold it yet */
+	bool is_unbound;      /* found at the start, and its sockets could not be opened yet */
+	char *ports;          /* while it is unbound: those of the last run */
 };
 
 struct registry *registry_create(void);
 void registry_free(struct registry *registry);
 
-struct entry *entry_create(const char *id);   /* NULL when out of memory */
+struct entry *entry_create(const char *id); /* NULL when out of memory */
 /* Closes its sockets and gives back what it holds. */
 void entry_free(struct entry *entry);
 
 /* The service's thread alone. */
-struct entry *registry_entry(struct registry *registry, const char *id);   /* or NULL */
+struct entry *registry_entry(struct registry *registry, const char *id); /* or NULL */
 size_t registry_count(const struct registry *registry);
 struct entry *registry_at(struct registry *registry, size_t index);
 /* Room for that many adds, so that they cannot fail; given back when they are done or not wanted any more. */
 bool registry_reserve(struct registry *registry, size_t more);
 void registry_unreserve(struct registry *registry, size_t count);
 void registry_add(struct registry *registry, struct entry *entry);
-void registry_remove(struct registry *registry, struct entry *entry);      /* the entry stays the caller's */
+void registry_remove(struct registry *registry, struct entry *entry); /* the entry stays the caller's */
 /* Takes the reference and gives back the old one, to be released outside of any lock. */
 struct snapshot *registry_swap(struct registry *registry, struct entry *entry, struct snapshot *snapshot);
 

@@ -11,7 +11,7 @@
 #include "service/status.h"
 #include "tunnel/log.h"
 
-#define NOTE_LEAP_SECONDS 600   /* more than handshakes of a tunnel in use are apart */
+#define NOTE_LEAP_SECONDS 600 /* more than handshakes of a tunnel in use are apart */
 
 static struct entry *entry_of(struct service *service, struct worker *worker, uint32_t slot, uint64_t generation)
 {
@@ -29,7 +29,7 @@ static char *quote(const char *text, size_t size)
 }
 
 static void publish(struct service *service, enum event_type type, const struct entry *entry, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5)));
 static void publish(struct service *service, enum event_type type, const struct entry *entry, const char *format, ...)
 {
 	char *members = NULL;
@@ -131,8 +131,9 @@ static bool take_probed(struct service *service, struct worker *worker, struct m
 		return true;
 	char *detail = quote(message.detail, sizeof(message.detail));
 	bool is_number = message.rtt_avg_ms >= 0 && message.rtt_avg_ms < 1e9;
-	publish(service, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%.3f,\"detail\":%s", message.ok ? "true" : "false",
-	        message.sent, message.received, is_number ? message.rtt_avg_ms : 0.0, detail == NULL ? "\"\"" : detail);
+	publish(service, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%.3f,\"detail\":%s",
+	        message.ok ? "true" : "false", message.sent, message.received, is_number ? message.rtt_avg_ms : 0.0,
+	        detail == NULL ? "\"\"" : detail);
 	free(detail);
 	return true;
 }
@@ -176,29 +177,15 @@ bool report_take(void *owner, struct worker *worker, enum message_type type, str
 	bool is_sound = false;
 	/* A number that is none of ours comes here too, so the type is no enumerator for the compiler's check. */
 	switch ((int)type) {
-	case MESSAGE_STATE:
-		is_sound = take_state(service, worker, body);
-		break;
-	case MESSAGE_HANDSHAKE:
-		is_sound = take_handshake(service, worker, body);
-		break;
-	case MESSAGE_ENDPOINT:
-		is_sound = take_endpoint(service, worker, body);
-		break;
-	case MESSAGE_PROBED:
-		is_sound = take_probed(service, worker, body);
-		break;
-	case MESSAGE_LIMIT:
-		is_sound = take_limit(service, worker, body);
-		break;
-	case MESSAGE_WANT_RESOLVE:
-		is_sound = take_want_resolve(service, worker, body);
-		break;
+	case MESSAGE_STATE: is_sound = take_state(service, worker, body); break;
+	case MESSAGE_HANDSHAKE: is_sound = take_handshake(service, worker, body); break;
+	case MESSAGE_ENDPOINT: is_sound = take_endpoint(service, worker, body); break;
+	case MESSAGE_PROBED: is_sound = take_probed(service, worker, body); break;
+	case MESSAGE_LIMIT: is_sound = take_limit(service, worker, body); break;
+	case MESSAGE_WANT_RESOLVE: is_sound = take_want_resolve(service, worker, body); break;
 	case MESSAGE_WANT_UDP:
 	case MESSAGE_WANT_DIAL:
-	case MESSAGE_WANT_RELAY:
-		is_sound = take_want(service, worker, type, body);
-		break;
+	case MESSAGE_WANT_RELAY: is_sound = take_want(service, worker, type, body); break;
 	}
 	return is_sound;
 }

@@ -22,7 +22,7 @@ struct resolver_query {
 };
 
 struct socket_watch {
-	uv_poll_t poll;          /* first: the handle is the watch */
+	uv_poll_t poll; /* first: the handle is the watch */
 	struct resolver *resolver;
 	struct socket_watch *next;
 	ares_socket_t socket;
@@ -36,7 +36,7 @@ struct resolver {
 	unsigned open_handles;
 	struct resolver_query *queries;
 	struct socket_watch *watches;
-	struct timespec configured;   /* age of resolv.conf when the channel was made */
+	struct timespec configured; /* age of resolv.conf when the channel was made */
 };
 
 static void count_down(struct resolver *resolver)
@@ -141,7 +141,7 @@ static void on_socket_state(void *data, ares_socket_t socket, int readable, int 
 	struct resolver *resolver = data;
 	struct socket_watch *watch = watch_of(resolver, socket);
 	if (watch == NULL)
-		return;   /* the query ends by its deadline */
+		return; /* the query ends by its deadline */
 	if (!readable && !writable)
 		unwatch(resolver, watch);
 	else

@@ -11,8 +11,8 @@
 #include "service/status.h"
 #include "tunnel/log.h"
 
-#define INSIST_MS 5000        /* the sockets of a daemon that was killed may be there for a moment yet */
-#define RETRY_TICKS 100       /* of a tunnel whose address is taken: every 10 s */
+#define INSIST_MS 5000  /* the sockets of a daemon that was killed may be there for a moment yet */
+#define RETRY_TICKS 100 /* of a tunnel whose address is taken: every 10 s */
 
 static struct snapshot *read_snapshot(const struct service *service, const struct database_tunnel *row, char reason[200])
 {
@@ -25,7 +25,8 @@ static struct snapshot *read_snapshot(const struct service *service, const struc
 	policy_check(service, &draft.spec, NULL, SCOPE_ADMIN, "", &draft.problem);
 	reason[0] = '\0';
 	if (draft.problem.code != PROBLEM_NONE)
-		snprintf(reason, 200, "the stored tunnel cannot be run: %.40s %.120s", draft.problem.fault_count > 0 ? draft.problem.faults[0].pointer : "",
+		snprintf(reason, 200, "the stored tunnel cannot be run: %.40s %.120s",
+		         draft.problem.fault_count > 0 ? draft.problem.faults[0].pointer : "",
 		         draft.problem.fault_count > 0 ? draft.problem.faults[0].detail : draft.problem.detail);
 	bool is_broken = document == NULL || (draft.problem.code != PROBLEM_NONE && !draft.spec.has_private_key);
 	if (is_broken) {

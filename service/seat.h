@@ -5,7 +5,7 @@
 
 #include "tunnel/counters.h"
 
-struct seats;   /* of one worker */
+struct seats; /* of one worker */
 struct seat;
 
 /* Takes the mapping and its descriptor. */
@@ -20,7 +20,7 @@ size_t seats_tunnels_taken(struct seats *seats);
 struct seat *seat_take_tunnel(struct seats *seats);
 struct seat *seat_take_peer(struct seats *seats);
 struct seat *seat_reference(struct seat *seat);
-void seat_release(struct seat *seat);   /* NULL is allowed */
+void seat_release(struct seat *seat); /* NULL is allowed */
 uint32_t seat_index(const struct seat *seat);
 struct counters_tunnel *seat_tunnel(const struct seat *seat);
 struct counters_peer *seat_peer(const struct seat *seat);

@@ -14,9 +14,9 @@
 #include "tunnel/log.h"
 
 #define EVENTS_KEPT 16384
-#define NOTE_TICKS 100             /* every 10 s */
-#define STOP_TICKS 15              /* 1.5 s for what is under way */
-#define STOP_GRACE_MS 1500         /* for the workers */
+#define NOTE_TICKS 100     /* every 10 s */
+#define STOP_TICKS 15      /* 1.5 s for what is under way */
+#define STOP_GRACE_MS 1500 /* for the workers */
 
 int64_t service_wall_ms(void)
 {
@@ -194,8 +194,11 @@ static bool start_parts(struct service *service, char failure[512])
 	const struct store_loader loader = { .take_tunnel = restore_take, .take_token = take_token, .owner = service };
 	const struct supervisor_events events = { .ready = on_worker_ready, .died = on_worker_died, .message = report_take, .owner = service };
 	const struct service_options *options = &service->options;
-	const struct supervisor_options workers = { .workers = options->workers, .gso = options->gso, .require_lock = options->require_lock,
-		                                    .log_json = options->log_json, .memory_budget = options->memory_budget };
+	const struct supervisor_options workers = { .workers = options->workers,
+		                                    .gso = options->gso,
+		                                    .require_lock = options->require_lock,
+		                                    .log_json = options->log_json,
+		                                    .memory_budget = options->memory_budget };
 	service->resolver = resolver_create(&service->loop);
 	if (service->resolver == NULL) {
 		snprintf(failure, 512, "names cannot be resolved: memory ran out");

@@ -17,18 +17,18 @@ struct service;
 
 struct service_options {
 	char state_dir[4096];
-	unsigned workers;              /* 0: one for each CPU */
+	unsigned workers; /* 0: one for each CPU */
 	bool allow_remote;
-	char **allow_socket;           /* directories for unix sockets besides STATE_DIR/sockets */
+	char **allow_socket; /* directories for unix sockets besides STATE_DIR/sockets */
 	size_t allow_socket_count;
-	bool require_lock;             /* memory of keys must be lockable */
-	bool gso;                      /* batches of UDP; off for kernels and networks that cannot */
-	size_t memory_budget;          /* bytes of buffers a worker, 0: the default */
-	void (*announce_ready)(void);  /* called once, when service_is_ready first holds; or NULL */
-	void (*announce_alive)(void);  /* called at each tick of the main loop; or NULL */
-	void (*confine)(void *owner);  /* called when the state directory is there and before any thread is; or NULL */
+	bool require_lock;            /* memory of keys must be lockable */
+	bool gso;                     /* batches of UDP; off for kernels and networks that cannot */
+	size_t memory_budget;         /* bytes of buffers a worker, 0: the default */
+	void (*announce_ready)(void); /* called once, when service_is_ready first holds; or NULL */
+	void (*announce_alive)(void); /* called at each tick of the main loop; or NULL */
+	void (*confine)(void *owner); /* called when the state directory is there and before any thread is; or NULL */
 	void *confine_owner;
-	bool log_json;                 /* how the workers write their log lines */
+	bool log_json; /* how the workers write their log lines */
 };
 
 /* Scopes of a caller; each includes the ones before it. */
@@ -43,25 +43,25 @@ void service_free(struct service *service);
 /* The API's own addresses and sockets, which nothing may be pointed at (CONTRACT.md); told once before service_run. */
 void service_protect(struct service *service, const struct sockaddr *address);
 void service_protect_path(struct service *service, const char *path);
-bool service_is_ready(const struct service *service);   /* restored, and every worker answers */
+bool service_is_ready(const struct service *service); /* restored, and every worker answers */
 
 /* Reads. */
-struct snapshot *service_find(struct service *service, const char *id);   /* referenced, or NULL */
+struct snapshot *service_find(struct service *service, const char *id); /* referenced, or NULL */
 struct service_filter {
-	const struct label *labels;    /* all must match */
+	const struct label *labels; /* all must match */
 	size_t label_count;
-	int state;                     /* enum tunnel_state, or -1 */
-	const char *after;             /* ids greater than this, or NULL */
-	size_t limit;                  /* 0: all */
+	int state;         /* enum tunnel_state, or -1 */
+	const char *after; /* ids greater than this, or NULL */
+	size_t limit;      /* 0: all */
 };
 /* Snapshots in the order of their ids, each referenced; the array is malloc'ed. `more` tells whether there are further ones. */
 size_t service_list(struct service *service, const struct service_filter *filter, struct snapshot ***snapshots, bool *more);
 
 struct service_worker_stats {
-	uint64_t restarts;             /* of all workers */
+	uint64_t restarts; /* of all workers */
 	unsigned workers, workers_ready;
 	uint64_t connect_buckets[COUNTERS_BUCKETS], connect_count;
-	double connect_sum;            /* seconds */
+	double connect_sum; /* seconds */
 };
 void service_worker_stats(struct service *service, struct service_worker_stats *stats);
 struct events *service_events(struct service *service);
@@ -73,40 +73,40 @@ enum applied { APPLIED_UNCHANGED, APPLIED_CREATED, APPLIED_IN_PLACE, APPLIED_RES
 struct edit {
 	/* asked */
 	enum edit_kind kind;
-	char id[64];                   /* empty with EDIT_CREATE: the document's, else made by the server */
-	json_t *document;              /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
-	                                  PROBE: NULL, or {"type", "target", "count", "timeout"} */
-	struct wireguard_key peer;     /* PEER_* */
-	char *if_match;                /* owned; header values as they came, or NULL */
+	char id[64];               /* empty with EDIT_CREATE: the document's, else made by the server */
+	json_t *document;          /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
+	                              PROBE: NULL, or {"type", "target", "count", "timeout"} */
+	struct wireguard_key peer; /* PEER_* */
+	char *if_match;            /* owned; header values as they came, or NULL */
 	char *if_none_match;
 	/* answered */
-	struct problem problem;        /* code PROBLEM_NONE: done */
+	struct problem problem; /* code PROBLEM_NONE: done */
 	enum applied applied;
-	struct snapshot *snapshot;     /* after the edit (before it with DELETE), referenced, or NULL */
-	struct message_probed probe;   /* EDIT_PROBE */
+	struct snapshot *snapshot;   /* after the edit (before it with DELETE), referenced, or NULL */
+	struct message_probed probe; /* EDIT_PROBE */
 };
 
 enum change_kind {
-	CHANGE_EDITS,         /* the edits, in order */
-	CHANGE_DELETE_WHERE,  /* every tunnel that has all the labels (none given: all) */
-	CHANGE_STATE,         /* `document` {"tunnels": […]} replaces everything, atomically */
+	CHANGE_EDITS,        /* the edits, in order */
+	CHANGE_DELETE_WHERE, /* every tunnel that has all the labels (none given: all) */
+	CHANGE_STATE,        /* `document` {"tunnels": […]} replaces everything, atomically */
 };
 
 struct change {
 	enum change_kind kind;
 	struct edit *edits;
 	size_t edit_count;
-	bool atomic;                   /* one fails: nothing is done, `problem` is that one's */
-	size_t failed_edit;            /* of an atomic change */
+	bool atomic;        /* one fails: nothing is done, `problem` is that one's */
+	size_t failed_edit; /* of an atomic change */
 	bool dry_run;
-	bool wait_up;                  /* single edit: answer after the first handshake */
-	unsigned timeout;              /* seconds, of wait_up */
-	unsigned scope;                /* enum scope of the caller: admin for inbound targets and unix paths */
-	struct label *labels;          /* DELETE_WHERE, owned */
+	bool wait_up;         /* single edit: answer after the first handshake */
+	unsigned timeout;     /* seconds, of wait_up */
+	unsigned scope;       /* enum scope of the caller: admin for inbound targets and unix paths */
+	struct label *labels; /* DELETE_WHERE, owned */
 	size_t label_count;
-	json_t *document;              /* STATE, owned */
+	json_t *document; /* STATE, owned */
 	/* answered */
-	struct problem problem;        /* of the change as a whole */
+	struct problem problem; /* of the change as a whole */
 	size_t created, changed, unchanged, deleted;
 	/* Called once, on the service's thread; it takes the change back (change_free). */
 	void (*done)(struct change *change, void *owner);
@@ -127,11 +127,11 @@ char *spec_to_wgquick(const struct spec *spec, bool secrets);
 json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem);
 
 /* Tokens (stored hashed). Verification is in constant time and takes no disk. */
-unsigned service_token_scope(struct service *service, const char *token);   /* enum scope mask, 0 when unknown */
+unsigned service_token_scope(struct service *service, const char *token); /* enum scope mask, 0 when unknown */
 /* {"id", "name", "scopes", "token"}, a new reference, or NULL with the problem. */
 json_t *service_token_create(struct service *service, const char *name, unsigned scopes, struct problem *problem);
 json_t *service_token_list(struct service *service);
 bool service_token_delete(struct service *service, const char *id, struct problem *problem);
-unsigned scope_parse(const char *name);   /* its bit alone; 0 when unknown */
+unsigned scope_parse(const char *name); /* its bit alone; 0 when unknown */
 
 #endif

@@ -31,8 +31,8 @@ struct protection {
 /* A tunnel on its way to a worker holds duplicates of its sockets until it is sent, so that thousands at once would run out of
  * descriptors: they go in a window. */
 struct establishing {
-	unsigned under_way;      /* sent, not answered */
-	uint32_t next;           /* the slot from which to look for those that wait */
+	unsigned under_way; /* sent, not answered */
+	uint32_t next;      /* the slot from which to look for those that wait */
 };
 
 struct service {
@@ -40,36 +40,36 @@ struct service {
 	uv_loop_t loop;
 	struct state_dir state_dir;
 	struct registry *registry;
-	struct events *events;           /* any thread */
+	struct events *events; /* any thread */
 	struct store *store;
-	struct tokens *tokens;           /* any thread */
+	struct tokens *tokens; /* any thread */
 	struct supervisor *supervisor;
 	struct resolver *resolver;
 	struct lanes *lanes;
-	struct establishing *establishing;   /* [worker] */
-	struct entry ***seated;          /* [worker][slot of the tunnel]: whom a worker's message is about */
+	struct establishing *establishing; /* [worker] */
+	struct entry ***seated;            /* [worker][slot of the tunnel]: whom a worker's message is about */
 	struct protection protection;
 	uint64_t next_revision;
 
-	uv_async_t wake;                 /* there are changes, results of the store, or a wish to stop. Any thread */
+	uv_async_t wake; /* there are changes, results of the store, or a wish to stop. Any thread */
 	uv_timer_t tick;
 	unsigned ticks;
-	bool is_announced;                 /* announce_ready was called */
-	pthread_mutex_t inbox_lock;      /* of the two below */
+	bool is_announced;          /* announce_ready was called */
+	pthread_mutex_t inbox_lock; /* of the two below */
 	struct job *inbox, **inbox_end;
-	bool is_closed;                  /* nothing is taken any more */
+	bool is_closed; /* nothing is taken any more */
 	_Atomic bool wants_stop;
 	_Atomic bool is_restored;
 
-	struct transaction *waiting;     /* for a worker that is being replaced */
-	struct waiter *waiters;          /* for the first handshake of their tunnel */
-	struct job *jobs;                /* all that are under way */
-	struct dial *dials;              /* connections that are being made for inbound forwards */
+	struct transaction *waiting; /* for a worker that is being replaced */
+	struct waiter *waiters;      /* for the first handshake of their tunnel */
+	struct job *jobs;            /* all that are under way */
+	struct dial *dials;          /* connections that are being made for inbound forwards */
 	size_t dial_count;
-	size_t unbound;                  /* tunnels found at the start whose sockets could not be opened yet */
-	uint64_t started_at;             /* uv_now */
-	bool notes_soon;                 /* there is something that cannot wait for the next turn of notes */
-	bool is_noting;                  /* a batch of notes is on its way to the disk */
+	size_t unbound;      /* tunnels found at the start whose sockets could not be opened yet */
+	uint64_t started_at; /* uv_now */
+	bool notes_soon;     /* there is something that cannot wait for the next turn of notes */
+	bool is_noting;      /* a batch of notes is on its way to the disk */
 	bool is_stopping;
 	unsigned stop_ticks;
 };
@@ -77,7 +77,7 @@ struct service {
 #define SERVICE_TICK_MS 100
 
 int64_t service_wall_ms(void);
-struct entry *service_seated(struct service *service, struct worker *worker, uint32_t slot);   /* or NULL */
+struct entry *service_seated(struct service *service, struct worker *worker, uint32_t slot); /* or NULL */
 void service_seat(struct service *service, struct entry *entry);
 void service_unseat(struct service *service, struct entry *entry);
 
@@ -85,7 +85,7 @@ void service_unseat(struct service *service, struct entry *entry);
 void establish(struct service *service, struct entry *entry);
 /* One that waits for its turn goes now, because something that builds on it follows. */
 void establish_hurry(struct service *service, struct entry *entry);
-bool establish_choose_worker(struct service *service, struct entry *entry);   /* the one with the fewest tunnels; false when none has room */
+bool establish_choose_worker(struct service *service, struct entry *entry); /* the one with the fewest tunnels; false when none has room */
 /* `addresses` as in the entry. */
 bool establish_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
                             const struct message_addresses *addresses, bool all_fresh, uint64_t request);
@@ -106,8 +106,8 @@ void note_all(struct service *service);
 void action_start(struct service *service, struct edit *edit, void (*done)(void *owner), void *owner);
 /* own_socket.c */
 bool own_socket_is_address(const struct service *service, const union wireguard_endpoint *address);
-bool own_socket_is_path(const struct service *service, const char *path);            /* the API's */
-bool own_socket_is_listener_path(const struct service *service, const char *path);   /* a tunnel's */
+bool own_socket_is_path(const struct service *service, const char *path);          /* the API's */
+bool own_socket_is_listener_path(const struct service *service, const char *path); /* a tunnel's */
 /* grant.c */
 void grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
 

@@ -11,14 +11,9 @@ static const struct spec_place *place_of(const struct socket_entry *entry, const
 {
 	const struct spec_place *place = &any_place;
 	switch (entry->kind) {
-	case MESSAGE_SOCKET_UDP:
-		break;
-	case MESSAGE_SOCKET_PROXY:
-		place = &spec->listen[entry->index];
-		break;
-	case MESSAGE_SOCKET_FORWARD:
-		place = &spec->forwards[entry->index].listen;
-		break;
+	case MESSAGE_SOCKET_UDP: break;
+	case MESSAGE_SOCKET_PROXY: place = &spec->listen[entry->index]; break;
+	case MESSAGE_SOCKET_FORWARD: place = &spec->forwards[entry->index].listen; break;
 	}
 	return place;
 }
@@ -90,15 +85,9 @@ static uint16_t port_at(const json_t *ports, const struct socket_entry *entry)
 {
 	const json_t *value = NULL;
 	switch (entry->kind) {
-	case MESSAGE_SOCKET_UDP:
-		value = json_object_get(ports, "udp");
-		break;
-	case MESSAGE_SOCKET_PROXY:
-		value = json_array_get(json_object_get(ports, "listen"), entry->index);
-		break;
-	case MESSAGE_SOCKET_FORWARD:
-		value = json_array_get(json_object_get(ports, "forwards"), entry->index);
-		break;
+	case MESSAGE_SOCKET_UDP: value = json_object_get(ports, "udp"); break;
+	case MESSAGE_SOCKET_PROXY: value = json_array_get(json_object_get(ports, "listen"), entry->index); break;
+	case MESSAGE_SOCKET_FORWARD: value = json_array_get(json_object_get(ports, "forwards"), entry->index); break;
 	}
 	json_int_t port = json_integer_value(value);
 	return port > 0 && port < 65536 ? (uint16_t)port : 0;

@@ -9,11 +9,11 @@
 #include "tunnel/message.h"
 
 struct socket_entry {
-	uint32_t id;                       /* unique within the tunnel; the worker's name for it */
+	uint32_t id; /* unique within the tunnel; the worker's name for it */
 	enum message_socket_kind kind;
-	uint16_t index;                    /* in spec.listen or spec.forwards */
-	bool is_fresh;                     /* the worker does not hold it yet */
-	struct host_socket *socket;        /* referenced; NULL while it is only wanted */
+	uint16_t index;             /* in spec.listen or spec.forwards */
+	bool is_fresh;              /* the worker does not hold it yet */
+	struct host_socket *socket; /* referenced; NULL while it is only wanted */
 };
 
 struct socket_list {
@@ -23,18 +23,18 @@ struct socket_list {
 
 /* Sockets that others give up in the same change: they can be handed over, or asked to make way. */
 struct socket_pool {
-	struct host_socket **list;         /* borrowed */
+	struct host_socket **list; /* borrowed */
 	size_t count;
-	struct host_socket **paused;       /* referenced; made way in this change */
+	struct host_socket **paused; /* referenced; made way in this change */
 	size_t paused_count;
 };
 
 struct socket_request {
 	const struct spec *spec;
-	const json_t *ports;               /* chosen earlier ({"udp", "listen", "forwards"}), or NULL */
-	bool insists;                      /* a port that was chosen earlier and is taken is a fault */
+	const json_t *ports; /* chosen earlier ({"udp", "listen", "forwards"}), or NULL */
+	bool insists;        /* a port that was chosen earlier and is taken is a fault */
 	uint32_t *next_id;
-	const char *pointer;               /* of the tunnel within the request */
+	const char *pointer; /* of the tunnel within the request */
 };
 
 /* What the spec wants, without sockets; false when out of memory. */
@@ -46,7 +46,7 @@ bool socket_list_open(struct socket_list *list, const struct socket_request *req
 void socket_list_clear(struct socket_list *list);
 bool socket_list_has(const struct socket_list *list, const struct host_socket *socket);
 uint16_t socket_list_udp_port(const struct socket_list *list);
-struct socket_entry *socket_list_udp(const struct socket_list *list);   /* or NULL */
+struct socket_entry *socket_list_udp(const struct socket_list *list); /* or NULL */
 /* The bound addresses of the proxy's listeners, in order, malloc'ed with each string; false when out of memory. */
 bool socket_list_format(const struct socket_list *list, char ***listen, size_t *count);
 /* The ports, as `ports` of a later request wants them, malloc'ed. */

@@ -53,7 +53,7 @@ static bool parse_number(const char *text, unsigned long most, unsigned long *nu
 static void clear_host_bits(struct wireguard_network *network)
 {
 	for (unsigned bit = network->prefix; bit < family_bits(network); bit++)
-		network->bytes[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
+		network->bytes[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
 }
 
 bool network_parse(const char *text, bool keep_host_bits, struct wireguard_network *network)
@@ -186,14 +186,9 @@ char *place_format(const struct spec_place *place)
 	char *text = NULL;
 	int length = -1;
 	switch (place->kind) {
-	case SPEC_PLACE_NONE:
-		break;
-	case SPEC_PLACE_INET:
-		length = asprintf(&text, strchr(place->host, ':') ? "[%s]:%u" : "%s:%u", place->host, place->port);
-		break;
-	case SPEC_PLACE_UNIX:
-		length = asprintf(&text, "unix:%s", place->host);
-		break;
+	case SPEC_PLACE_NONE: break;
+	case SPEC_PLACE_INET: length = asprintf(&text, strchr(place->host, ':') ? "[%s]:%u" : "%s:%u", place->host, place->port); break;
+	case SPEC_PLACE_UNIX: length = asprintf(&text, "unix:%s", place->host); break;
 	}
 	return length < 0 ? NULL : text;
 }

@@ -6,8 +6,8 @@
 
 #include "tunnel/spec.h"
 
-#define KEY_TEXT_SIZE 45       /* base64 of 32 bytes and the end */
-#define NETWORK_TEXT_SIZE 52   /* an IPv6 address, slash, prefix and the end */
+#define KEY_TEXT_SIZE 45     /* base64 of 32 bytes and the end */
+#define NETWORK_TEXT_SIZE 52 /* an IPv6 address, slash, prefix and the end */
 
 /* Canonical base64 with padding, 44 characters and nothing else. */
 bool key_parse(const char *text, struct wireguard_key *key);
@@ -28,7 +28,7 @@ bool place_parse(const char *text, struct spec_place *place);
 /* malloc'ed, or NULL when out of memory (or the place is none). */
 char *place_format(const struct spec_place *place);
 void place_clear(struct spec_place *place);
-bool name_is_valid(const char *name);   /* a host name, no literal */
+bool name_is_valid(const char *name); /* a host name, no literal */
 /* The literal as a socket address; false when the host is a name. */
 bool place_address(const struct spec_place *place, union wireguard_endpoint *address);
 bool place_is_literal(const struct spec_place *place);

@@ -6,7 +6,7 @@
 
 struct state_dir {
 	char path[4096];
-	int lock;        /* descriptor, or -1 */
+	int lock; /* descriptor, or -1 */
 };
 
 /* Makes the directory (0700) and its `sockets` when they are missing, checks whose it is, and locks it; false with a line for the user. */

@@ -10,7 +10,7 @@
 struct runtime_status {
 	_Atomic unsigned references;
 	pthread_mutex_t lock;
-	char *reason, *obstacle;   /* NULL: "". Most tunnels have neither */
+	char *reason, *obstacle; /* NULL: "". Most tunnels have neither */
 };
 
 struct runtime_status *status_create(void)

@@ -8,7 +8,7 @@ struct runtime_status;
 
 struct runtime_status *status_create(void);
 struct runtime_status *status_reference(struct runtime_status *status);
-void status_release(struct runtime_status *status);   /* NULL is allowed */
+void status_release(struct runtime_status *status); /* NULL is allowed */
 /* Of the worker's latest report. Both keep 159 characters, and nothing when memory is out. */
 void status_set_reason(struct runtime_status *status, const char *reason);
 /* Of the control process (a name that does not resolve …), which is shown when the worker gave none; "" takes it back. */

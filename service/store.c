@@ -14,7 +14,7 @@ struct queue {
 struct store {
 	struct database *database;
 	pthread_t thread;
-	pthread_mutex_t lock;         /* of all below */
+	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t changed;
 	struct queue waiting, finished;
 	bool ends, is_busy;
@@ -77,21 +77,11 @@ static int apply_write(struct database *database, const struct store_write *writ
 {
 	int result = SQLITE_OK;
 	switch (write->kind) {
-	case STORE_PUT:
-		result = database_put_tunnel(database, &write->tunnel);
-		break;
-	case STORE_NOTE:
-		result = database_note_tunnel(database, &write->tunnel);
-		break;
-	case STORE_DELETE:
-		result = database_delete_tunnel(database, write->tunnel.id);
-		break;
-	case STORE_TOKEN_PUT:
-		result = database_put_token(database, &write->token);
-		break;
-	case STORE_TOKEN_DELETE:
-		result = database_delete_token(database, write->token.id);
-		break;
+	case STORE_PUT: result = database_put_tunnel(database, &write->tunnel); break;
+	case STORE_NOTE: result = database_note_tunnel(database, &write->tunnel); break;
+	case STORE_DELETE: result = database_delete_tunnel(database, write->tunnel.id); break;
+	case STORE_TOKEN_PUT: result = database_put_token(database, &write->token); break;
+	case STORE_TOKEN_DELETE: result = database_delete_token(database, write->token.id); break;
 	}
 	return result;
 }

@@ -11,22 +11,22 @@ enum store_write_kind { STORE_PUT, STORE_NOTE, STORE_DELETE, STORE_TOKEN_PUT, ST
 
 struct store_write {
 	enum store_write_kind kind;
-	struct database_tunnel tunnel;   /* PUT, NOTE, DELETE (id alone) */
-	struct database_token token;     /* TOKEN_PUT, TOKEN_DELETE (id alone) */
+	struct database_tunnel tunnel; /* PUT, NOTE, DELETE (id alone) */
+	struct database_token token;   /* TOKEN_PUT, TOKEN_DELETE (id alone) */
 };
 
 /* Writes that are done together or not at all. */
 struct store_batch {
 	struct store_write *writes;
 	size_t count;
-	uint64_t next_revision;          /* to be kept with them, or 0 */
-	int result;                      /* 0, or see store_error */
-	void (*done)(struct store_batch *batch, void *owner);   /* takes the batch back (store_batch_free) */
+	uint64_t next_revision;                               /* to be kept with them, or 0 */
+	int result;                                           /* 0, or see store_error */
+	void (*done)(struct store_batch *batch, void *owner); /* takes the batch back (store_batch_free) */
 	void *owner;
-	struct store_batch *next;        /* the store's */
+	struct store_batch *next; /* the store's */
 };
 
-struct store_batch *store_batch_create(size_t count);   /* NULL when out of memory */
+struct store_batch *store_batch_create(size_t count); /* NULL when out of memory */
 void store_batch_free(struct store_batch *batch);
 
 /* What was found at the start, for the callbacks; see database.h. */
@@ -41,7 +41,7 @@ struct store *store_open(const char *directory, const char *vfs, const struct st
                          char failure[512]);
 /* Finishes what waits; what was not collected is given to its `done` here. */
 void store_close(struct store *store);
-uint64_t store_next_revision(const struct store *store);   /* as found at the start */
+uint64_t store_next_revision(const struct store *store); /* as found at the start */
 /* Takes the batch; `done` is called by store_collect. Any thread. */
 void store_submit(struct store *store, struct store_batch *batch);
 /* Calls `done` of what is finished, in the caller's thread. */

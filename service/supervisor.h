@@ -18,8 +18,8 @@ struct supervisor_options {
 
 /* What the owner is told. */
 struct supervisor_events {
-	void (*ready)(void *owner, struct worker *worker);          /* sandboxed and empty: a first start, or a replacement */
-	void (*died)(void *owner, struct worker *worker);           /* its sockets are closed; the requests were answered as gone before */
+	void (*ready)(void *owner, struct worker *worker); /* sandboxed and empty: a first start, or a replacement */
+	void (*died)(void *owner, struct worker *worker);  /* its sockets are closed; the requests were answered as gone before */
 	/* Neither READY nor a reply. False when it is not what an honest worker sends: then the worker is replaced. */
 	bool (*message)(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
 	void *owner;
@@ -27,8 +27,8 @@ struct supervisor_events {
 
 /* The answer to a request. PREPARE has `prepared`, PROBE has `probed`, the others `ack`. */
 struct reply {
-	bool gone;               /* the worker died, or could not be asked */
-	enum message_type type;  /* PREPARED, DONE or PROBED */
+	bool gone;              /* the worker died, or could not be asked */
+	enum message_type type; /* PREPARED, DONE or PROBED */
 	struct message_prepared prepared;
 	struct message_ack ack;
 	struct message_probed probed;
@@ -44,12 +44,12 @@ void supervisor_free(struct supervisor *supervisor);
 
 unsigned supervisor_count(const struct supervisor *supervisor);
 struct worker *supervisor_worker(struct supervisor *supervisor, unsigned index);
-uint64_t supervisor_restarts(const struct supervisor *supervisor);   /* any thread */
-unsigned supervisor_ready_count(const struct supervisor *supervisor);   /* any thread */
+uint64_t supervisor_restarts(const struct supervisor *supervisor);    /* any thread */
+unsigned supervisor_ready_count(const struct supervisor *supervisor); /* any thread */
 
 unsigned worker_index(const struct worker *worker);
 bool worker_is_ready(const struct worker *worker);
-unsigned worker_incarnation(const struct worker *worker);   /* goes up with each process */
+unsigned worker_incarnation(const struct worker *worker); /* goes up with each process */
 struct seats *worker_seats(struct worker *worker);
 /* Sends one message; takes the descriptors, whatever happens, and clears the writer. */
 void worker_send(struct worker *worker, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count);

@@ -202,7 +202,8 @@ bool tokens_delete(struct tokens *tokens, struct store *store, const char *id, s
 	}
 	bool deleted = write_one(store, STORE_TOKEN_DELETE, &token) == 0;
 	if (!deleted)
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "The token is out of use, but could not be deleted from the disk: it would be back after a restart.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES,
+		            "The token is out of use, but could not be deleted from the disk: it would be back after a restart.");
 	free(token.name);
 	return deleted;
 }

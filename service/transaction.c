@@ -6,7 +6,6 @@
 #include "service/transaction_private.h"
 #include "tunnel/log.h"
 
-
 static void answer_and_free(struct transaction *transaction)
 {
 	struct lanes *lanes = transaction->service->lanes;

@@ -9,10 +9,10 @@
 struct transaction;
 
 struct transaction_request {
-	struct edit *edits;          /* borrowed until `done`; their answers are written there */
-	struct draft *drafts;        /* one for each edit, borrowed */
+	struct edit *edits;   /* borrowed until `done`; their answers are written there */
+	struct draft *drafts; /* one for each edit, borrowed */
 	size_t count;
-	bool alone;                  /* no other change runs meanwhile */
+	bool alone; /* no other change runs meanwhile */
 	bool dry_run;
 	unsigned scope;
 	/* Called when it is this one's turn, before anything is planned: may replace edits, drafts and count. May be NULL. */

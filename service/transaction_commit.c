@@ -37,16 +37,17 @@ static bool write_plan(struct store_write *write, const struct plan *plan)
 
 static void publish(struct service *service, const struct plan *plan)
 {
-	static const char *const applied[] = { [MESSAGE_APPLIED_CREATED] = "created", [MESSAGE_APPLIED_IN_PLACE] = "in_place",
-		                               [MESSAGE_APPLIED_RESTARTED] = "restarted" };
+	static const char *const applied[] = {
+		[MESSAGE_APPLIED_CREATED] = "created", [MESSAGE_APPLIED_IN_PLACE] = "in_place", [MESSAGE_APPLIED_RESTARTED] = "restarted"
+	};
 	char members[160] = "";
 	if (plan->after == NULL) {
 		events_publish(service->events, EVENT_TUNNEL_DELETED, plan->id, "");
 		return;
 	}
 	const char *how = plan->is_created ? applied[MESSAGE_APPLIED_CREATED] : applied[plan->applied == MESSAGE_APPLIED_RESTARTED ? 2 : 1];
-	snprintf(members, sizeof(members), "\"etag\":\"\\\"%llu\\\"\",\"generation\":%llu,\"applied\":\"%s\"", (unsigned long long)plan->after->revision,
-	         (unsigned long long)plan->after->generation, how);
+	snprintf(members, sizeof(members), "\"etag\":\"\\\"%llu\\\"\",\"generation\":%llu,\"applied\":\"%s\"",
+	         (unsigned long long)plan->after->revision, (unsigned long long)plan->after->generation, how);
 	events_publish(service->events, plan->before == NULL ? EVENT_TUNNEL_CREATED : EVENT_TUNNEL_CHANGED, plan->id, members);
 }
 

@@ -111,7 +111,8 @@ static void open_sockets(struct transaction *transaction, struct plan *plan)
 	/* A dry run may not ask a running tunnel to make way. */
 	struct socket_pool none = { .count = 0 };
 	bool was_sound = transaction->problem.code == PROBLEM_NONE;
-	if (!socket_list_open(&plan->sockets, &request, transaction->request.dry_run ? &none : &transaction->pool, &transaction->problem) && was_sound)
+	if (!socket_list_open(&plan->sockets, &request, transaction->request.dry_run ? &none : &transaction->pool, &transaction->problem) &&
+	    was_sound)
 		transaction_blame(transaction, plan);
 	socket_pool_clear(&none);
 }

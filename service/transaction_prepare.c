@@ -29,7 +29,8 @@ static void tell_refusal(struct transaction *transaction, const struct plan *pla
 		return;
 	transaction_blame(transaction, plan);
 	if (prepared->ack.status != MESSAGE_STATUS_INVALID) {
-		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The worker could not build the tunnel: %.*s.", length, prepared->detail);
+		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The worker could not build the tunnel: %.*s.", length,
+		            prepared->detail);
 		return;
 	}
 	snprintf(pointer, sizeof(pointer), "%s/spec", plan->pointer);
@@ -139,7 +140,8 @@ void transaction_check_waiting(struct service *service)
 		} else if (!service->is_stopping && uv_now(&service->loop) < transaction->deadline) {
 			wait_for_worker(transaction);
 		} else {
-			problem_set(&transaction->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker of this tunnel is being replaced; try again in a moment.");
+			problem_set(&transaction->problem, PROBLEM_WORKER_UNAVAILABLE,
+			            "The worker of this tunnel is being replaced; try again in a moment.");
 			transaction_fail(transaction);
 		}
 	}

@@ -6,7 +6,7 @@
 #include "service/service_private.h"
 
 #define TRANSACTION_WORKER_WAIT_MS 5000
-#define TRANSACTION_DEATHS_MAX 2   /* the first may be a coincidence; one that kills workers must not go on harming their other tunnels */
+#define TRANSACTION_DEATHS_MAX 2 /* the first may be a coincidence; one that kills workers must not go on harming their other tunnels */
 
 struct transaction {
 	struct service *service;
@@ -15,25 +15,25 @@ struct transaction {
 	struct transaction *next_waiting;
 	struct plan *plans;
 	size_t plan_count;
-	uint32_t *index;                 /* of plans by the hash of their ids; plan + 1, 0 is empty */
-	size_t index_size;               /* a power of two */
+	uint32_t *index;   /* of plans by the hash of their ids; plan + 1, 0 is empty */
+	size_t index_size; /* a power of two */
 	struct socket_pool pool;
-	size_t reserved;                 /* places in the registry */
-	size_t pending;                  /* answers of workers that are waited for */
-	bool worker_gone;                /* one died while it prepared */
-	unsigned deaths;                 /* of workers, while they prepared this */
-	uint64_t deadline;               /* for the worker to be there */
+	size_t reserved;   /* places in the registry */
+	size_t pending;    /* answers of workers that are waited for */
+	bool worker_gone;  /* one died while it prepared */
+	unsigned deaths;   /* of workers, while they prepared this */
+	uint64_t deadline; /* for the worker to be there */
 	struct problem problem;
 	size_t failed_edit;
 };
 
 /* transaction_plan.c */
-bool transaction_plan(struct transaction *transaction);   /* false with the problem */
-bool transaction_bind(struct transaction *transaction);   /* false with the problem */
+bool transaction_plan(struct transaction *transaction); /* false with the problem */
+bool transaction_bind(struct transaction *transaction); /* false with the problem */
 /* transaction.c */
-void transaction_fail(struct transaction *transaction);   /* undoes everything and answers */
+void transaction_fail(struct transaction *transaction); /* undoes everything and answers */
 void transaction_finish(struct transaction *transaction);
-void transaction_blame(struct transaction *transaction, const struct plan *plan);   /* the problem is of that tunnel's edit */
+void transaction_blame(struct transaction *transaction, const struct plan *plan); /* the problem is of that tunnel's edit */
 /* transaction_prepare.c */
 void transaction_prepare(struct transaction *transaction);
 void transaction_abort_prepared(struct transaction *transaction);

@@ -17,10 +17,10 @@ struct reading {
 	json_t *warnings;
 	json_t *interface;
 	json_t *peers;
-	json_t *peer;        /* the last of peers, or NULL */
+	json_t *peer; /* the last of peers, or NULL */
 	enum section section;
 	size_t line;
-	size_t peer_line;    /* where the last [Peer] began */
+	size_t peer_line; /* where the last [Peer] began */
 	bool has_interface;
 };
 
@@ -33,7 +33,8 @@ static void fault(struct reading *reading, const char *code, const char *detail)
 
 static void warn(struct reading *reading, const char *code, const char *detail)
 {
-	(void)json_array_append_new(reading->warnings, json_pack("{s:I, s:s, s:s}", "line", (json_int_t)reading->line, "code", code, "detail", detail));
+	(void)json_array_append_new(reading->warnings,
+	                            json_pack("{s:I, s:s, s:s}", "line", (json_int_t)reading->line, "code", code, "detail", detail));
 }
 
 /* Cuts the space around it off, in place. */
@@ -94,7 +95,8 @@ static void read_entry(struct reading *reading, json_t *list, const char *entry,
 		return;
 	}
 	if (kind != LIST_DNS && !network_parse(entry, kind == LIST_ADDRESS, &network)) {
-		fault(reading, kind == LIST_ADDRESS ? "invalid_address" : "invalid_network", "This must be an IP address with or without a prefix length.");
+		fault(reading, kind == LIST_ADDRESS ? "invalid_address" : "invalid_network",
+		      "This must be an IP address with or without a prefix length.");
 		return;
 	}
 	(void)json_array_append_new(list, json_string(entry));
@@ -218,15 +220,9 @@ static void read_line(struct reading *reading, char *line)
 	const char *key = trim(line);
 	char *value = trim(equals + 1);
 	switch (reading->section) {
-	case SECTION_NONE:
-		fault(reading, "unknown_member", "This key is in no section.");
-		break;
-	case SECTION_INTERFACE:
-		read_interface_key(reading, key, value);
-		break;
-	case SECTION_PEER:
-		read_peer_key(reading, key, value);
-		break;
+	case SECTION_NONE: fault(reading, "unknown_member", "This key is in no section."); break;
+	case SECTION_INTERFACE: read_interface_key(reading, key, value); break;
+	case SECTION_PEER: read_peer_key(reading, key, value); break;
 	}
 }
 

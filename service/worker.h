@@ -6,9 +6,9 @@
 #include "tunnel/channel.h"
 
 #define WORKER_TICK_MS 500
-#define WORKER_HUNG_TICKS 10        /* 5 s without a heartbeat */
-#define WORKER_IMPATIENT_TICKS 4    /* while a REMOVE waits */
-#define WORKER_BACKOFF_MS 1000      /* one that dies at once is started once a second */
+#define WORKER_HUNG_TICKS 10     /* 5 s without a heartbeat */
+#define WORKER_IMPATIENT_TICKS 4 /* while a REMOVE waits */
+#define WORKER_BACKOFF_MS 1000   /* one that dies at once is started once a second */
 
 struct request {
 	struct request *next;
@@ -21,11 +21,11 @@ struct request {
 };
 
 enum worker_state {
-	WORKER_ABSENT,     /* no process: a start is due */
-	WORKER_STARTING,   /* spawned, READY has not come */
+	WORKER_ABSENT,   /* no process: a start is due */
+	WORKER_STARTING, /* spawned, READY has not come */
 	WORKER_READY,
-	WORKER_DYING,      /* killed or closed; its exit has not been seen yet. Nothing is sent */
-	WORKER_ENDED,      /* stopped for good */
+	WORKER_DYING, /* killed or closed; its exit has not been seen yet. Nothing is sent */
+	WORKER_ENDED, /* stopped for good */
 };
 
 struct worker {
@@ -38,11 +38,11 @@ struct worker {
 	uv_process_t *process;
 	uv_timer_t backoff;
 	unsigned incarnation;
-	uint64_t spawned_at;               /* uv_now of the last start */
+	uint64_t spawned_at; /* uv_now of the last start */
 	uint64_t heartbeat;
 	unsigned silent_ticks;
-	bool is_distrusted;                /* it broke the rules: killed when the reading of its channel ends */
-	struct request *first, **last;     /* in the order of asking */
+	bool is_distrusted;            /* it broke the rules: killed when the reading of its channel ends */
+	struct request *first, **last; /* in the order of asking */
 	unsigned removals;
 	uint64_t next_number;
 };

@@ -112,7 +112,7 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 	if (worker->is_distrusted || result == CHANNEL_PROTOCOL)
 		worker_kill(worker, "it sent a message that no honest worker sends");
 	else if (result != CHANNEL_OK && worker->supervisor->stops)
-		close_channel(worker);   /* as it was told; its exit is still to come */
+		close_channel(worker); /* as it was told; its exit is still to come */
 	else if (result != CHANNEL_OK)
 		worker_kill(worker, "its channel is closed");
 	else
@@ -163,14 +163,19 @@ static void write_arguments(const struct worker *worker, struct arguments *argum
 	const struct supervisor_options *options = &worker->supervisor->options;
 	static const char *const levels[] = { [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug" };
 	static char program[] = "warrend", kind[] = "worker", index[] = "--index", parent[] = "--control-pid", level[] = "--log-level",
-	            format[] = "--log-format", budget[] = "--memory-budget", gso[] = "--gso", lock[] = "--require-lock", json[] = "json", text[] = "text";
+		    format[] = "--log-format", budget[] = "--memory-budget", gso[] = "--gso", lock[] = "--require-lock", json[] = "json",
+		    text[] = "text";
 	size_t n = 0;
 	snprintf(arguments->text[0], 32, "%u", worker->index);
 	snprintf(arguments->text[1], 32, "%d", (int)getpid());
 	snprintf(arguments->text[2], 32, "%s", levels[log_level_now()]);
 	snprintf(arguments->text[3], 32, "%zu", options->memory_budget);
-	char *const list[] = { program, kind, index, arguments->text[0], parent, arguments->text[1], level, arguments->text[2],
-		               format, options->log_json ? json : text, budget, arguments->text[3] };
+	char *const list[] = { program, kind,
+		               index,   arguments->text[0],
+		               parent,  arguments->text[1],
+		               level,   arguments->text[2],
+		               format,  options->log_json ? json : text,
+		               budget,  arguments->text[3] };
 	for (; n < sizeof(list) / sizeof(list[0]); n++)
 		arguments->list[n] = list[n];
 	if (options->gso)
@@ -193,8 +198,9 @@ static int spawn(struct worker *worker, int channel_end)
 		{ .flags = UV_INHERIT_FD, .data.fd = channel_end },
 		{ .flags = UV_INHERIT_FD, .data.fd = seats_descriptor(worker->seats) },
 	};
-	uv_process_options_t options = { .exit_cb = on_process_exit, .file = "/proc/self/exe", .args = arguments.list, .env = environment,
-		                         .stdio_count = 5, .stdio = stdio };
+	uv_process_options_t options = {
+		.exit_cb = on_process_exit, .file = "/proc/self/exe", .args = arguments.list, .env = environment, .stdio_count = 5, .stdio = stdio
+	};
 	worker->process->data = worker;
 	return uv_spawn(worker->supervisor->loop, worker->process, &options);
 }

@@ -9,8 +9,9 @@ static uint64_t expect(struct worker *worker, uint32_t slot, uint64_t generation
 	struct request *request = malloc(sizeof(*request));
 	if (request == NULL)
 		return 0;
-	*request = (struct request){ .number = ++worker->next_number, .slot = slot, .generation = generation, .is_removal = is_removal,
-		                     .handler = handler, .owner = owner };
+	*request = (struct request){
+		.number = ++worker->next_number, .slot = slot, .generation = generation, .is_removal = is_removal, .handler = handler, .owner = owner
+	};
 	*worker->last = request;
 	worker->last = &request->next;
 	worker->removals += is_removal;

@@ -96,13 +96,9 @@ static size_t feed_head(struct answer *answer, const char *bytes, size_t length,
 	memcpy(head->bytes + had, bytes, step);
 	head->end += (uint32_t)step;
 	switch (http_response_read(&response, &answer->asked, &answer->search, (const char *)head->bytes, head->end)) {
-	case HTTP_MORE:
-		return step;
-	case HTTP_REFUSED:
-		fail(answer, response.fault.error, response.fault.detail);
-		return 0;
-	case HTTP_WHOLE:
-		break;
+	case HTTP_MORE: return step;
+	case HTTP_REFUSED: fail(answer, response.fault.error, response.fault.detail); return 0;
+	case HTTP_WHOLE: break;
 	}
 	pass_head(answer, &response, may_keep);
 	answer->search = (struct http_head_search){ 0 };
@@ -117,7 +113,7 @@ static size_t feed_head(struct answer *answer, const char *bytes, size_t length,
 struct gathered {
 	struct iovec parts[DOWNWARD_PARTS];
 	size_t count;
-	size_t done;   /* bytes of the stream that are dealt with */
+	size_t done; /* bytes of the stream that are dealt with */
 };
 
 static void show(struct answer *answer, struct gathered *gathered)
@@ -173,19 +169,13 @@ static void feed_part(struct answer *answer, struct gathered *gathered, const ch
 			taken = feed_head(answer, bytes + at, length - at, may_keep);
 			gathered->done += taken;
 			continue;
-		case ANSWER_BODY:
-			taken = feed_body(answer, gathered, bytes + at, length - at);
-			continue;
-		case ANSWER_UPGRADED:
-			pass(answer, gathered, bytes + at, length - at);
-			return;
+		case ANSWER_BODY: taken = feed_body(answer, gathered, bytes + at, length - at); continue;
+		case ANSWER_UPGRADED: pass(answer, gathered, bytes + at, length - at); return;
 		case ANSWER_ENDED:
-			answer->keeps_server = false;   /* nobody asked for more */
+			answer->keeps_server = false; /* nobody asked for more */
 			gathered->done += length - at;
 			return;
-		case ANSWER_FAILED:
-			gathered->done += length - at;
-			return;
+		case ANSWER_FAILED: gathered->done += length - at; return;
 		}
 	}
 }

@@ -13,16 +13,16 @@ enum answer_state { ANSWER_HEAD, ANSWER_BODY, ANSWER_ENDED, ANSWER_UPGRADED, ANS
 
 /* Embedded by value; read by its owner. */
 struct answer {
-	struct downward *down;          /* borrowed */
+	struct downward *down; /* borrowed */
 	struct http_asked asked;
 	enum answer_state state;
 	struct http_fault fault;
 	struct http_head_search search;
-	struct block *head;             /* of one that is not whole yet */
+	struct block *head; /* of one that is not whole yet */
 	struct http_body body;
-	bool decodes;                   /* chunks to a client that knows none */
-	bool begun;                     /* some byte came */
-	bool sent;                      /* a final head is with the downward: no other reply can be given */
+	bool decodes; /* chunks to a client that knows none */
+	bool begun;   /* some byte came */
+	bool sent;    /* a final head is with the downward: no other reply can be given */
 	bool keeps_client, keeps_server;
 };
 

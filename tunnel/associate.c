@@ -13,17 +13,17 @@
 
 #define DATAGRAMS_A_TURN 64
 #define DATAGRAM_MAX 65535
-#define NAMES 16                             /* that an association remembers */
-#define NAME_REFUSED (5 * LOOP_SECOND)       /* before one that was not found is asked for again */
+#define NAMES 16                       /* that an association remembers */
+#define NAME_REFUSED (5 * LOOP_SECOND) /* before one that was not found is asked for again */
 
 /* A name keeps the address that it was first found at: a flow that wandered between a name's addresses would be none. */
 struct known_name {
 	struct associate *associate;
-	char host[TARGET_NAME_MAX + 2];          /* empty: this place is free */
-	struct netstack_endpoint address;        /* family 0: not known */
+	char host[TARGET_NAME_MAX + 2];   /* empty: this place is free */
+	struct netstack_endpoint address; /* family 0: not known */
 	uint64_t used_at, refused_until;
 	struct netstack_query *query;
-	struct block *waiting;                   /* datagrams, each behind its `struct held` */
+	struct block *waiting; /* datagrams, each behind its `struct held` */
 };
 
 struct held {
@@ -37,11 +37,11 @@ struct associate {
 	void *owner;
 	struct poller *control, *relay;
 	struct want *want;
-	enum socks_reply refusal;                /* to be said at the end of the turn */
+	enum socks_reply refusal; /* to be said at the end of the turn */
 	enum counters_failure failure;
 	struct netstack_flow *flow;
-	struct netstack_endpoint client;         /* the only one that is served; port 0: not known yet */
-	union wireguard_endpoint client_host;    /* the same, as its datagrams show it */
+	struct netstack_endpoint client;      /* the only one that is served; port 0: not known yet */
+	union wireguard_endpoint client_host; /* the same, as its datagrams show it */
 	struct known_name names[NAMES];
 	uint64_t active_at;
 	struct deadline idle;
@@ -93,7 +93,7 @@ static void say(struct associate *associate, enum socks_reply reply, const struc
 	uint8_t bytes[SOCKS_REPLY_MAX];
 	size_t length = socks_reply_write(bytes, reply, bound);
 	ssize_t sent = send(poller_descriptor(associate->control), bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	(void)sent;   /* the kernel has room for so little, or the client is gone */
+	(void)sent; /* the kernel has room for so little, or the client is gone */
 }
 
 static void refuse(struct associate *associate, enum socks_reply reply, enum counters_failure failure)
@@ -373,7 +373,10 @@ static void on_turn(void *owner)
 /* The control connection's two ends. False when it has none that UDP could have: a unix socket. */
 static bool read_ends(struct associate *associate, union wireguard_endpoint *local)
 {
-	union { struct sockaddr_storage any; union wireguard_endpoint inet; } ends[2] = { 0 };
+	union {
+		struct sockaddr_storage any;
+		union wireguard_endpoint inet;
+	} ends[2] = { 0 };
 	struct netstack_endpoint here;
 	socklen_t size = sizeof ends[0], far_size = sizeof ends[1];
 	int descriptor = poller_descriptor(associate->control);
@@ -381,7 +384,7 @@ static bool read_ends(struct associate *associate, union wireguard_endpoint *loc
 		return false;
 	if (!address_from_host(&here, &ends[0].inet) || !address_from_host(&associate->client, &ends[1].inet))
 		return false;
-	here.port = 0;   /* any */
+	here.port = 0; /* any */
 	address_to_host(local, &here);
 	return true;
 }

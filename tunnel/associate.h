@@ -11,6 +11,6 @@ struct associate;
  * `ended` is called once, never from within it. NULL when out of memory: the poller is gone. */
 struct associate *associate_create(struct connection *connection, struct poller *control, const struct socks_request *request, uint16_t listen_index,
                                    void (*ended)(void *owner), void *owner);
-void associate_abort(struct associate *associate);   /* no event follows */
+void associate_abort(struct associate *associate); /* no event follows */
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "tunnel/log.h"
 
-#define TOLD_MAX 16   /* lines a process: who is broken into must not fill the disk */
+#define TOLD_MAX 16 /* lines a process: who is broken into must not fill the disk */
 
 #if defined(WARREN_SANITIZED)
 #define REFUSAL SCMP_ACT_LOG

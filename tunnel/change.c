@@ -18,7 +18,7 @@ struct candidate {
 	enum message_applied applied;
 	struct netstack *stack;
 	struct netstack_resolver *resolver;
-	int descriptors[MESSAGE_DESCRIPTORS_MAX];   /* of the fresh sockets, in the message's order; -1 once used */
+	int descriptors[MESSAGE_DESCRIPTORS_MAX]; /* of the fresh sockets, in the message's order; -1 once used */
 	size_t descriptor_count;
 };
 
@@ -92,7 +92,8 @@ static struct wireguard_peer_config config_of(const struct spec_peer *spec)
 	return config;
 }
 
-static struct tunnel_peer *add_peer(struct tunnel *tunnel, const struct spec_peer *spec, const struct message_addresses *addresses, uint32_t slot, int *error)
+static struct tunnel_peer *add_peer(struct tunnel *tunnel, const struct spec_peer *spec, const struct message_addresses *addresses, uint32_t slot,
+                                    int *error)
 {
 	struct tunnel_peer *peer = calloc(1, sizeof *peer);
 	*error = WIREGUARD_OUT_OF_MEMORY;
@@ -116,7 +117,8 @@ static struct tunnel_peer *add_peer(struct tunnel *tunnel, const struct spec_pee
 }
 
 /* An endpoint that the spec did not change stays where the peer was last heard. */
-static int change_peer(struct tunnel_peer *peer, const struct spec_peer *before, const struct spec_peer *after, const struct message_addresses *addresses)
+static int change_peer(struct tunnel_peer *peer, const struct spec_peer *before, const struct spec_peer *after,
+                       const struct message_addresses *addresses)
 {
 	struct wireguard_peer_config config = config_of(after);
 	bool moved = before == NULL || !spec_place_equal(&before->endpoint, &after->endpoint);
@@ -171,7 +173,8 @@ static int apply_peers(struct tunnel *tunnel, const struct spec *before, const s
 		int error;
 		struct tunnel_peer *peer = tunnel_peer_find(tunnel, &after->peers[i].public_key);
 		if (peer != NULL)
-			error = change_peer(peer, before == NULL ? NULL : spec_peer_of(before, &after->peers[i].public_key), &after->peers[i], &message->endpoints[i]);
+			error = change_peer(peer, before == NULL ? NULL : spec_peer_of(before, &after->peers[i].public_key), &after->peers[i],
+			                    &message->endpoints[i]);
 		else
 			peer = add_peer(tunnel, &after->peers[i], &message->endpoints[i], message->peer_slots[i], &error);
 		if (peer != NULL)
@@ -428,7 +431,7 @@ enum message_status tunnel_commit(struct tunnel *tunnel, uint64_t generation)
 	bool first = tunnel->generation == 0;
 	int error = WIREGUARD_OK;
 	if (!candidate->message.spec.enabled)
-		tunnel_end_connections(tunnel);   /* while there is a socket: the far ends are told */
+		tunnel_end_connections(tunnel); /* while there is a socket: the far ends are told */
 	drop_unlisted(tunnel, &candidate->message);
 	if (candidate->stack != NULL)
 		swap_stack(tunnel, candidate);

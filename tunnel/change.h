@@ -8,7 +8,7 @@
 void change_forget(struct tunnel *tunnel);
 
 /* tunnel.c's, for change.c. */
-extern const struct wireguard_env tunnel_device_env;   /* its owner is to be set */
+extern const struct wireguard_env tunnel_device_env; /* its owner is to be set */
 struct netstack_env tunnel_stack_env(struct tunnel *tunnel);
 void tunnel_settle(void *owner);
 void tunnel_due(void *owner);

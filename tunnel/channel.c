@@ -32,7 +32,7 @@ struct channel {
 	struct outgoing *first, **last;
 	uint8_t *inbox;
 	size_t inbox_length, inbox_capacity;
-	int waiting[2 * MESSAGE_DESCRIPTORS_MAX];   /* received, their frame not yet whole */
+	int waiting[2 * MESSAGE_DESCRIPTORS_MAX]; /* received, their frame not yet whole */
 	size_t waiting_count;
 };
 
@@ -102,7 +102,8 @@ int channel_send(struct channel *channel, enum message_type type, struct message
 {
 	struct outgoing *out = calloc(1, sizeof *out);
 	size_t length = sizeof(struct frame) + writer->length;
-	uint8_t *bytes = out == NULL || writer->failed || writer->length > MESSAGE_SIZE_MAX || count > MESSAGE_DESCRIPTORS_MAX ? NULL : malloc(length);
+	uint8_t *bytes =
+	    out == NULL || writer->failed || writer->length > MESSAGE_SIZE_MAX || count > MESSAGE_DESCRIPTORS_MAX ? NULL : malloc(length);
 	if (bytes == NULL) {
 		for (size_t i = 0; i < count; i++)
 			close(descriptors[i]);
@@ -209,7 +210,8 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 	while (error == CHANNEL_OK && channel->inbox_length - at >= sizeof(struct frame)) {
 		struct frame frame;
 		memcpy(&frame, channel->inbox + at, sizeof frame);
-		if (frame.length > MESSAGE_SIZE_MAX || frame.descriptors > MESSAGE_DESCRIPTORS_MAX || (frame.descriptors > 0 && !channel->accept_descriptors))
+		if (frame.length > MESSAGE_SIZE_MAX || frame.descriptors > MESSAGE_DESCRIPTORS_MAX ||
+		    (frame.descriptors > 0 && !channel->accept_descriptors))
 			return CHANNEL_PROTOCOL;
 		size_t whole = sizeof frame + frame.length;
 		if (channel->inbox_length - at < whole) {
@@ -235,7 +237,8 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 int channel_read(struct channel *channel, channel_handler *handle, void *owner)
 {
 	for (;;) {
-		struct iovec part = { .iov_base = channel->inbox + channel->inbox_length, .iov_len = channel->inbox_capacity - channel->inbox_length };
+		struct iovec part = { .iov_base = channel->inbox + channel->inbox_length,
+			              .iov_len = channel->inbox_capacity - channel->inbox_length };
 		union {
 			struct cmsghdr align;
 			char bytes[CMSG_SPACE(sizeof(int) * MESSAGE_DESCRIPTORS_MAX)];

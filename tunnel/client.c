@@ -15,14 +15,24 @@
 #include "tunnel/socks.h"
 
 #define HEAD_TIME (10 * LOOP_SECOND)
-#define OVER_LIMIT_MOST 64               /* clients over limits.connections that still get a reply */
+#define OVER_LIMIT_MOST 64 /* clients over limits.connections that still get a reply */
 #define LOGIN_DELAY (100 * LOOP_MILLISECOND)
 #define LOGIN_DELAY_STEPS 4
 
 /* What each state waits for:
  * GREETING the first byte; HTTP the rest of a head; METHOD, PASSWORD, REQUEST the parts of SOCKS5; SOCKS4 its request; DIALING the dial;
  * DELAYED the time after a wrong password; JOINED the end of the relay, exchange or association that has the socket now. */
-enum client_state { CLIENT_GREETING, CLIENT_HTTP, CLIENT_METHOD, CLIENT_PASSWORD, CLIENT_REQUEST, CLIENT_SOCKS4, CLIENT_DIALING, CLIENT_DELAYED, CLIENT_JOINED };
+enum client_state {
+	CLIENT_GREETING,
+	CLIENT_HTTP,
+	CLIENT_METHOD,
+	CLIENT_PASSWORD,
+	CLIENT_REQUEST,
+	CLIENT_SOCKS4,
+	CLIENT_DIALING,
+	CLIENT_DELAYED,
+	CLIENT_JOINED
+};
 
 struct client {
 	struct connection connection;
@@ -35,7 +45,7 @@ struct client {
 	struct relay *relay;
 	struct exchange *exchange;
 	struct associate *associate;
-	uint8_t refusal[2];            /* of a login, sent after the delay; the length is 0 with HTTP */
+	uint8_t refusal[2]; /* of a login, sent after the delay; the length is 0 with HTTP */
 	size_t refusal_length;
 	struct deadline deadline;
 };
@@ -150,7 +160,8 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 	client->poller = NULL;
 	client->state = CLIENT_JOINED;
 	connection_count_ok(&client->connection);
-	client->relay = relay_create(tunnel_of(client), poller, stream, early, reply, length, tunnel_of(client)->spec.idle_timeout, on_joined_ended, client);
+	client->relay =
+	    relay_create(tunnel_of(client), poller, stream, early, reply, length, tunnel_of(client)->spec.idle_timeout, on_joined_ended, client);
 	if (client->relay == NULL)
 		client_free(client);
 }
@@ -164,7 +175,7 @@ static void dial_target(struct client *client, const struct target *target)
 		return;
 	}
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
-	poller_set(client->poller, 0);   /* early data waits in the socket */
+	poller_set(client->poller, 0); /* early data waits in the socket */
 	client->state = CLIENT_DIALING;
 	client->dial = dial_start(tunnel_of(client), target, false, on_dialed, client);
 	if (client->dial == NULL)
@@ -179,7 +190,7 @@ static void on_deadline(void *owner)
 	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
 	if (client->state != CLIENT_DELAYED) {
 		connection_count_failed(&client->connection, COUNTERS_FAILED_TIMEOUT);
-		client_free(client);   /* the head did not come in time */
+		client_free(client); /* the head did not come in time */
 	} else if (client->refusal_length > 0) {
 		connection_count_failed(&client->connection, COUNTERS_FAILED_AUTHENTICATION);
 		say_and_close(client, client->refusal, client->refusal_length);
@@ -235,7 +246,9 @@ static void join_exchange(struct client *client)
 
 static void begin_connect(struct client *client, const struct http_request *request)
 {
-	static const struct http_fault missing = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "a username and password are wanted" };
+	static const struct http_fault missing = { .status = 407,
+		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
+		                                   .detail = "a username and password are wanted" };
 	client->in->start += (uint32_t)request->length_of_head;
 	connection_set_protocol(&client->connection, COUNTERS_CONNECT);
 	if (tunnel_of(client)->spec.user_count > 0) {
@@ -253,7 +266,7 @@ static void begin_connect(struct client *client, const struct http_request *requ
 
 static bool parse_http(struct client *client)
 {
-	static struct http_request request;   /* 10 KB, used up at once */
+	static struct http_request request; /* 10 KB, used up at once */
 	static const struct http_fault full = { .status = 431, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the request's head is too long" };
 	struct block *in = client->in;
 	const char *bytes = (const char *)in->bytes + in->start;
@@ -263,9 +276,7 @@ static bool parse_http(struct client *client)
 			return false;
 		refuse_http(client, &full, false);
 		return true;
-	case HTTP_REFUSED:
-		refuse_http(client, &request.fault, request.asked.head);
-		break;
+	case HTTP_REFUSED: refuse_http(client, &request.fault, request.asked.head); break;
 	case HTTP_WHOLE:
 		if (request.asked.connect)
 			begin_connect(client, &request);
@@ -292,13 +303,9 @@ static bool parse_method(struct client *client)
 	struct socks_greeting greeting;
 	struct block *in = client->in;
 	switch (socks_greeting_read(&greeting, in->bytes + in->start, in->end - in->start)) {
-	case SOCKS_MORE:
-		return true;
-	case SOCKS_REFUSED:
-		refuse_method(client);
-		return true;
-	case SOCKS_WHOLE:
-		break;
+	case SOCKS_MORE: return true;
+	case SOCKS_REFUSED: refuse_method(client); return true;
+	case SOCKS_WHOLE: break;
 	}
 	in->start += (uint32_t)greeting.length;
 	enum socks_method method = socks_method_choose(&greeting, tunnel_of(client)->spec.user_count > 0);
@@ -353,13 +360,9 @@ static bool parse_request(struct client *client)
 	const uint8_t *bytes = in->bytes + in->start;
 	size_t length = in->end - in->start;
 	switch (four ? socks4_request_read(&request, bytes, length) : socks_request_read(&request, bytes, length)) {
-	case SOCKS_MORE:
-		return true;
-	case SOCKS_REFUSED:
-		refuse_socks(client, request.refusal, COUNTERS_FAILED_BAD_REQUEST);
-		return true;
-	case SOCKS_WHOLE:
-		break;
+	case SOCKS_MORE: return true;
+	case SOCKS_REFUSED: refuse_socks(client, request.refusal, COUNTERS_FAILED_BAD_REQUEST); return true;
+	case SOCKS_WHOLE: break;
 	}
 	in->start += (uint32_t)request.length;
 	if (request.command == SOCKS_UDP_ASSOCIATE)
@@ -401,27 +404,18 @@ static void parse(struct client *client)
 		if (client->in->start == client->in->end)
 			return;
 		switch (client->state) {
-		case CLIENT_GREETING:
-			done = parse_greeting(client);
-			break;
+		case CLIENT_GREETING: done = parse_greeting(client); break;
 		case CLIENT_HTTP:
 			parse_http(client);
 			done = true;
 			break;
-		case CLIENT_METHOD:
-			done = parse_method(client);
-			break;
-		case CLIENT_PASSWORD:
-			done = parse_password(client);
-			break;
+		case CLIENT_METHOD: done = parse_method(client); break;
+		case CLIENT_PASSWORD: done = parse_password(client); break;
 		case CLIENT_REQUEST:
-		case CLIENT_SOCKS4:
-			done = parse_request(client);
-			break;
+		case CLIENT_SOCKS4: done = parse_request(client); break;
 		case CLIENT_DIALING:
 		case CLIENT_DELAYED:
-		case CLIENT_JOINED:
-			return;
+		case CLIENT_JOINED: return;
 		}
 	}
 }

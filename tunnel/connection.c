@@ -8,7 +8,8 @@ static void count_open(struct connection *connection, int by)
 
 void connection_add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection))
 {
-	*connection = (struct connection){ .tunnel = tunnel, .next = tunnel->connections, .before = &tunnel->connections, .protocol = protocol, .end = end };
+	*connection =
+	    (struct connection){ .tunnel = tunnel, .next = tunnel->connections, .before = &tunnel->connections, .protocol = protocol, .end = end };
 	if (connection->next != NULL)
 		connection->next->before = &connection->next;
 	tunnel->connections = connection;

@@ -8,11 +8,12 @@ struct connection {
 	struct tunnel *tunnel;
 	struct connection *next, **before;
 	enum counters_protocol protocol;
-	void (*end)(struct connection *connection);  /* frees it: the tunnel goes, or its listener */
-	uint32_t socket_id;                          /* of the listener that it came by, 0: none */
+	void (*end)(struct connection *connection); /* frees it: the tunnel goes, or its listener */
+	uint32_t socket_id;                         /* of the listener that it came by, 0: none */
 };
 
-void connection_add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection));
+void connection_add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol,
+                    void (*end)(struct connection *connection));
 void connection_remove(struct connection *connection);
 /* The protocol is known only after the first byte. */
 void connection_set_protocol(struct connection *connection, enum counters_protocol protocol);

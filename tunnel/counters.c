@@ -9,13 +9,14 @@
 const double counters_bucket_bounds[COUNTERS_BUCKETS - 1] = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 };
 
 static const char *const failure_names[] = {
-	"bad_request", "authentication", "policy", "loop", "limit", "tunnel_down", "name", "refused", "unreachable", "timeout", "reset", "memory", "client_gone",
+	"bad_request", "authentication", "policy",  "loop",  "limit",  "tunnel_down", "name",
+	"refused",     "unreachable",    "timeout", "reset", "memory", "client_gone",
 };
 static_assert(sizeof failure_names / sizeof failure_names[0] == COUNTERS_FAILURES, "a name for each failure");
 
 static const char *const drop_names[] = {
-	"malformed", "mac1", "cookie", "rate", "unknown_peer", "unknown_index", "handshake", "authentication", "replay", "expired", "inner", "source", "staged",
-	"no_peer", "no_endpoint", "send", "not_peer",
+	"malformed", "mac1",  "cookie", "rate",   "unknown_peer", "unknown_index", "handshake", "authentication", "replay",
+	"expired",   "inner", "source", "staged", "no_peer",      "no_endpoint",   "send",      "not_peer",
 };
 static_assert(sizeof drop_names / sizeof drop_names[0] == COUNTERS_DROPS, "a name for each reason");
 

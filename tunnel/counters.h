@@ -14,7 +14,7 @@
 
 #define COUNTERS_TUNNELS 16384u
 #define COUNTERS_PEERS 65536u
-#define COUNTERS_BUCKETS 14      /* of the connect histogram, the last is +Inf */
+#define COUNTERS_BUCKETS 14 /* of the connect histogram, the last is +Inf */
 
 typedef _Atomic uint64_t counter;
 
@@ -22,22 +22,33 @@ enum counters_protocol { COUNTERS_HTTP, COUNTERS_CONNECT, COUNTERS_SOCKS5, COUNT
 
 /* Why a proxied connection failed; the names are in counters_failure_name. */
 enum counters_failure {
-	COUNTERS_FAILED_BAD_REQUEST, COUNTERS_FAILED_AUTHENTICATION, COUNTERS_FAILED_POLICY, COUNTERS_FAILED_LOOP, COUNTERS_FAILED_LIMIT,
-	COUNTERS_FAILED_TUNNEL_DOWN, COUNTERS_FAILED_NAME, COUNTERS_FAILED_REFUSED, COUNTERS_FAILED_UNREACHABLE, COUNTERS_FAILED_TIMEOUT,
-	COUNTERS_FAILED_RESET, COUNTERS_FAILED_MEMORY, COUNTERS_FAILED_CLIENT_GONE, COUNTERS_FAILURES
+	COUNTERS_FAILED_BAD_REQUEST,
+	COUNTERS_FAILED_AUTHENTICATION,
+	COUNTERS_FAILED_POLICY,
+	COUNTERS_FAILED_LOOP,
+	COUNTERS_FAILED_LIMIT,
+	COUNTERS_FAILED_TUNNEL_DOWN,
+	COUNTERS_FAILED_NAME,
+	COUNTERS_FAILED_REFUSED,
+	COUNTERS_FAILED_UNREACHABLE,
+	COUNTERS_FAILED_TIMEOUT,
+	COUNTERS_FAILED_RESET,
+	COUNTERS_FAILED_MEMORY,
+	COUNTERS_FAILED_CLIENT_GONE,
+	COUNTERS_FAILURES
 };
 
 /* Dropped packets: WireGuard's reasons first, then the netstack side's. */
 enum counters_drop {
 	COUNTERS_DROP_NO_PEER = WIREGUARD_DROP_COUNT, /* no allowed IP covers it */
 	COUNTERS_DROP_NO_ENDPOINT,
-	COUNTERS_DROP_SEND,        /* the kernel refused the datagram for good */
-	COUNTERS_DROP_NOT_PEER,    /* a destination that is no peer's endpoint: never sent */
+	COUNTERS_DROP_SEND,     /* the kernel refused the datagram for good */
+	COUNTERS_DROP_NOT_PEER, /* a destination that is no peer's endpoint: never sent */
 	COUNTERS_DROPS
 };
 
 struct counters_tunnel {
-	counter bytes_sent, bytes_received;             /* payload through the proxy and forwards */
+	counter bytes_sent, bytes_received; /* payload through the proxy and forwards */
 	counter wire_bytes_sent, wire_bytes_received;
 	counter packets_sent, packets_received;
 	counter handshakes, handshake_failures;
@@ -47,28 +58,28 @@ struct counters_tunnel {
 	counter connections_failed[COUNTERS_FAILURES];
 	counter healed[MESSAGE_HEALINGS];
 	counter probes_ok, probes_failed;
-	counter total_bytes_used;                       /* of limits.total_bytes */
+	counter total_bytes_used; /* of limits.total_bytes */
 	/* gauges */
 	counter connections_open[COUNTERS_PROTOCOLS];
-	counter throughput_sent, throughput_received;   /* bit/s of payload over the last seconds */
-	counter state;                                  /* enum tunnel_state */
-	counter state_since;                            /* UNIX time in ms */
-	counter generation;                             /* of the active runtime */
-	counter started_at;                             /* UNIX time in ms of the first activation, 0 when disabled */
+	counter throughput_sent, throughput_received; /* bit/s of payload over the last seconds */
+	counter state;                                /* enum tunnel_state */
+	counter state_since;                          /* UNIX time in ms */
+	counter generation;                           /* of the active runtime */
+	counter started_at;                           /* UNIX time in ms of the first activation, 0 when disabled */
 };
 
 struct counters_peer {
 	counter bytes_sent, bytes_received;
-	counter last_handshake_at;                      /* UNIX time in ms, 0: never */
-	counter endpoint_version;                       /* odd while being written: read counters_endpoint */
+	counter last_handshake_at; /* UNIX time in ms, 0: never */
+	counter endpoint_version;  /* odd while being written: read counters_endpoint */
 	counter endpoint[4];
 };
 
 struct counters_worker {
-	counter heartbeat;                              /* goes up at least once a second */
-	counter connect_buckets[COUNTERS_BUCKETS];      /* not cumulative; bounds in counters_bucket_bounds */
+	counter heartbeat;                         /* goes up at least once a second */
+	counter connect_buckets[COUNTERS_BUCKETS]; /* not cumulative; bounds in counters_bucket_bounds */
 	counter connect_count, connect_sum_us;
-	counter memory_used;                            /* bytes of the data path's budget in use */
+	counter memory_used; /* bytes of the data path's budget in use */
 };
 
 struct counters {
@@ -77,14 +88,14 @@ struct counters {
 	struct counters_peer peers[COUNTERS_PEERS];
 };
 
-extern const double counters_bucket_bounds[COUNTERS_BUCKETS - 1];   /* seconds */
+extern const double counters_bucket_bounds[COUNTERS_BUCKETS - 1]; /* seconds */
 const char *counters_failure_name(enum counters_failure failure);
-const char *counters_drop_name(unsigned drop);                      /* below COUNTERS_DROPS */
+const char *counters_drop_name(unsigned drop); /* below COUNTERS_DROPS */
 const char *tunnel_state_name(enum tunnel_state state);
 
 /* A sealed memfd with its mapping, or -1. The pages are untouched until used. */
 int counters_create(struct counters **counters);
-struct counters *counters_map(int descriptor);                       /* NULL on failure */
+struct counters *counters_map(int descriptor); /* NULL on failure */
 void counters_unmap(struct counters *counters);
 void counters_zero_gauges(struct counters_tunnel *tunnel);
 void counters_clear_tunnel(struct counters_tunnel *tunnel);
@@ -93,7 +104,8 @@ void counters_clear_peer(struct counters_peer *peer);
 void counters_copy_tunnel(struct counters_tunnel *to, const struct counters_tunnel *from);
 void counters_copy_peer(struct counters_peer *to, const struct counters_peer *from);
 void counters_set_endpoint(struct counters_peer *peer, const union wireguard_endpoint *endpoint);
-bool counters_endpoint(const struct counters_peer *peer, union wireguard_endpoint *endpoint);   /* false when none was ever set, or torn by a dead writer */
+bool counters_endpoint(const struct counters_peer *peer,
+                       union wireguard_endpoint *endpoint); /* false when none was ever set, or torn by a dead writer */
 
 static inline uint64_t counter_read(const counter *c)
 {

@@ -6,7 +6,7 @@
 #include "tunnel/tunnel.h"
 
 #define ADDRESSES_MOST 16
-#define STAGGER (250 * LOOP_MILLISECOND)   /* Connection Attempt Delay (RFC 8305, 5) */
+#define STAGGER (250 * LOOP_MILLISECOND) /* Connection Attempt Delay (RFC 8305, 5) */
 
 struct attempt {
 	struct dial *dial;
@@ -21,11 +21,11 @@ struct dial {
 	dial_done *done;
 	void *owner;
 	struct netstack_query *query;
-	bool more_names;                      /* the second family's answer is to come */
+	bool more_names; /* the second family's answer is to come */
 	struct netstack_endpoint addresses[ADDRESSES_MOST];
 	size_t address_count, tried;
 	struct attempt attempts[ADDRESSES_MOST];
-	struct http_fault fault;              /* of the last attempt that failed */
+	struct http_fault fault; /* of the last attempt that failed */
 	uint64_t started_at;
 	struct turn turn;
 	struct deadline timeout, stagger;
@@ -63,23 +63,19 @@ enum counters_failure dial_failure(enum http_error error)
 static struct http_fault fault_of_stream(enum netstack_error why)
 {
 	switch (why) {
-	case NETSTACK_REFUSED:
-		return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_REFUSED, .detail = "the target refused the connection" };
-	case NETSTACK_TIMED_OUT:
-		return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_TIMEOUT, .detail = "the target did not answer" };
-	case NETSTACK_UNREACHABLE:
-		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE, .detail = "the target is unreachable" };
+	case NETSTACK_REFUSED: return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_REFUSED, .detail = "the target refused the connection" };
+	case NETSTACK_TIMED_OUT: return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_TIMEOUT, .detail = "the target did not answer" };
+	case NETSTACK_UNREACHABLE: return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE, .detail = "the target is unreachable" };
 	case NETSTACK_NO_ADDRESS:
-		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE, .detail = "the tunnel has no address of the target's family" };
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE,
+			                    .detail = "the tunnel has no address of the target's family" };
 	case NETSTACK_OK:
 	case NETSTACK_RESET:
-	case NETSTACK_ABORTED:
-		return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_TERMINATED, .detail = "the connection was reset" };
+	case NETSTACK_ABORTED: return (struct http_fault){ .error = HTTP_ERROR_CONNECTION_TERMINATED, .detail = "the connection was reset" };
 	case NETSTACK_OUT_OF_MEMORY:
 	case NETSTACK_IN_USE:
 	case NETSTACK_TOO_BIG:
-	case NETSTACK_BUSY:
-		break;
+	case NETSTACK_BUSY: break;
 	}
 	return (struct http_fault){ .error = HTTP_ERROR_PROXY_INTERNAL_RESPONSE, .detail = "out of memory or ports" };
 }
@@ -93,10 +89,8 @@ static struct http_fault fault_of_name(enum netstack_name_error why)
 		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the tunnel has no name server: set interface.dns" };
 	case NETSTACK_NAME_OK:
 	case NETSTACK_NAME_NOT_FOUND:
-	case NETSTACK_NAME_BAD:
-		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the name was not found" };
-	case NETSTACK_NAME_FAILED:
-		break;
+	case NETSTACK_NAME_BAD: return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the name was not found" };
+	case NETSTACK_NAME_FAILED: break;
 	}
 	return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the tunnel's name server failed" };
 }
@@ -199,11 +193,12 @@ static struct http_fault judge_address(const struct tunnel *tunnel, const struct
 {
 	switch (target_judge(&tunnel->spec, address)) {
 	case TARGET_FORBIDDEN:
-		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED, .detail = "loopback, link-local, unspecified and multicast targets are refused" };
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED,
+			                    .detail = "loopback, link-local, unspecified and multicast targets are refused" };
 	case TARGET_FORBIDDEN_PRIVATE:
-		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED, .detail = "private targets are refused by allow_private_targets" };
-	case TARGET_ALLOWED:
-		break;
+		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED,
+			                    .detail = "private targets are refused by allow_private_targets" };
+	case TARGET_ALLOWED: break;
 	}
 	if (is_own_address(tunnel, address))
 		return (struct http_fault){ .error = HTTP_ERROR_PROXY_LOOP_DETECTED, .detail = "the target is the tunnel's own address" };
@@ -236,7 +231,8 @@ static void try_next(struct dial *dial)
 		int error = netstack_stream_connect(tunnel->stack, address, &events, attempt, now, &attempt->stream);
 		tunnel_wake(tunnel);
 		if (error == NETSTACK_OK) {
-			deadline_set(tunnel->context->loop, &dial->stagger, dial->tried < dial->address_count || dial->more_names ? now + STAGGER : LOOP_NEVER);
+			deadline_set(tunnel->context->loop, &dial->stagger,
+			             dial->tried < dial->address_count || dial->more_names ? now + STAGGER : LOOP_NEVER);
 			return;
 		}
 		attempt->stream = NULL;
@@ -311,7 +307,7 @@ static void begin(void *owner)
 		return;
 	}
 	if (tunnel->health.state != TUNNEL_UP)
-		return;   /* dial_go_all or dial_fail_all goes on */
+		return; /* dial_go_all or dial_fail_all goes on */
 	dial->begun = true;
 	if (!target_is_name(&dial->target)) {
 		dial->addresses[dial->address_count++] = dial->target.address;

@@ -17,7 +17,7 @@ typedef void dial_done(void *owner, struct netstack_stream *stream, const struct
 
 /* `exempt` skips the policy: a target that the spec itself names. NULL when out of memory. */
 struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool exempt, dial_done *done, void *owner);
-void dial_cancel(struct dial *dial);          /* NULL is allowed; `done` is not called */
+void dial_cancel(struct dial *dial); /* NULL is allowed; `done` is not called */
 /* From the tunnel's health: it came up, or is known to be down. */
 void dial_go_all(struct tunnel *tunnel);
 void dial_fail_all(struct tunnel *tunnel);

@@ -11,19 +11,19 @@
 
 struct tunnel;
 
-#define DOWNWARD_PARTS 250     /* borrowed pieces that are written by one call: a third of a megabyte costs a third less than 64 KB */
+#define DOWNWARD_PARTS 250 /* borrowed pieces that are written by one call: a third of a megabyte costs a third less than 64 KB */
 
 /* Embedded by value. Order of what is to be written: the blocks, then the parts. */
 struct downward {
 	struct tunnel *tunnel;
-	struct poller *client;         /* borrowed; NULL: there is none yet, everything is kept */
+	struct poller *client; /* borrowed; NULL: there is none yet, everything is kept */
 	struct block *first, *last;
-	size_t own;                    /* bytes at the front that are not the stream's */
-	bool waiting;                  /* the client takes no more now, or may not by the rate limit */
-	bool broken;                   /* the client is gone, or memory ran out: end both sides */
+	size_t own;   /* bytes at the front that are not the stream's */
+	bool waiting; /* the client takes no more now, or may not by the rate limit */
+	bool broken;  /* the client is gone, or memory ran out: end both sides */
 	struct deadline throttle;
 	size_t part_count;
-	struct block *parts;           /* holds them as iovecs, while there are some */
+	struct block *parts; /* holds them as iovecs, while there are some */
 };
 
 void downward_init(struct downward *downward, struct tunnel *tunnel, struct poller *client);

@@ -11,10 +11,10 @@
 #include "tunnel/relay.h"
 
 #define HEAD_TIME (10 * LOOP_SECOND)
-#define REPLY_TIME (10 * LOOP_SECOND)       /* for the client to take a reply of our own */
+#define REPLY_TIME (10 * LOOP_SECOND) /* for the client to take a reply of our own */
 #define LOGIN_DELAY (100 * LOOP_MILLISECOND)
 #define LOGIN_DELAY_STEPS 4
-#define READ_ROUNDS 8                        /* reads of a body a turn, so that no connection starves another */
+#define READ_ROUNDS 8 /* reads of a body a turn, so that no connection starves another */
 /* A body whose length was promised comes at this pace at least while the client alone is waited for (X15). */
 #define BODY_TIME (60 * LOOP_SECOND)
 #define BODY_BYTES 1024
@@ -36,23 +36,23 @@ struct exchange {
 	struct exchange *next_flush;
 	bool queued;
 	enum exchange_state state;
-	bool broken, closed;             /* end by reset, or quietly */
-	bool keeps;                      /* ENDING: another request may follow */
-	bool admitted, counted;          /* by limits.connections; this request, as one that succeeded or failed */
+	bool broken, closed;    /* end by reset, or quietly */
+	bool keeps;             /* ENDING: another request may follow */
+	bool admitted, counted; /* by limits.connections; this request, as one that succeeded or failed */
 	struct poller *client;
 	struct intake in;
 	struct http_head_search search;
 	struct http_asked asked;
-	struct target target;            /* of this request; in READING the one that `stream` leads to */
+	struct target target; /* of this request; in READING the one that `stream` leads to */
 	struct http_body body;
-	uint64_t body_bytes, body_from;  /* what came of it since then */
+	uint64_t body_bytes, body_from; /* what came of it since then */
 	struct netstack_stream *stream;
-	bool stream_finished, spoiled;   /* the server sends no more, or sent what nobody asked for */
+	bool stream_finished, spoiled; /* the server sends no more, or sent what nobody asked for */
 	bool reused;
 	uint64_t kept_at;
-	struct block *again;             /* the head, while it may have to be sent once more */
+	struct block *again; /* the head, while it may have to be sent once more */
 	struct dial *dial;
-	struct http_fault fault;         /* the dial's */
+	struct http_fault fault; /* the dial's */
 	struct upward up;
 	struct downward down;
 	struct answer answer;
@@ -420,8 +420,7 @@ static void look_at_answer(struct exchange *exchange)
 	}
 	switch (answer->state) {
 	case ANSWER_HEAD:
-	case ANSWER_BODY:
-		return;
+	case ANSWER_BODY: return;
 	case ANSWER_ENDED:
 		if (downward_is_empty(&exchange->down))
 			finish_answer(exchange);
@@ -445,7 +444,7 @@ static void look_at_answer(struct exchange *exchange)
 
 static bool is_repeatable(const struct http_request *request)
 {
-	static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };   /* RFC 9110, 9.2.2 */
+	static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" }; /* RFC 9110, 9.2.2 */
 	if (request->framing == HTTP_FRAMING_CHUNKED || request->length > 0)
 		return false;
 	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
@@ -474,7 +473,9 @@ static bool can_reuse(const struct exchange *exchange, const struct http_request
 /* True when the request may go on; else its refusal is on its way. */
 static bool admit(struct exchange *exchange, const struct http_request *request)
 {
-	static const struct http_fault missing = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "a username and password are wanted" };
+	static const struct http_fault missing = { .status = 407,
+		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
+		                                   .detail = "a username and password are wanted" };
 	struct tunnel *tunnel = exchange->tunnel;
 	if (tunnel->spec.user_count == 0)
 		return true;
@@ -506,7 +507,7 @@ static bool write_request(struct exchange *exchange, const struct http_request *
 		return true;
 	exchange->again = pool_take(pool_of(exchange), true);
 	if (exchange->again == NULL || length > exchange->again->capacity) {
-		pool_give(pool_of(exchange), exchange->again);   /* then it is not repeated */
+		pool_give(pool_of(exchange), exchange->again); /* then it is not repeated */
 		exchange->again = NULL;
 		return true;
 	}
@@ -646,9 +647,7 @@ static void advance(struct exchange *exchange)
 		if (exchange->dial == NULL)
 			refuse(exchange, &exchange->fault, true);
 		return;
-	case PASSING:
-		look_at_answer(exchange);
-		return;
+	case PASSING: look_at_answer(exchange); return;
 	case ENDING:
 		if (!downward_is_empty(&exchange->down))
 			return;
@@ -658,8 +657,7 @@ static void advance(struct exchange *exchange)
 			end_lingering(exchange);
 		return;
 	case DELAYED:
-	case JOINED:
-		return;
+	case JOINED: return;
 	}
 }
 
@@ -683,12 +681,15 @@ static void on_client(void *owner, int events)
 
 static bool is_body_slow(const struct exchange *exchange)
 {
-	return exchange->body.state == HTTP_BODY_LENGTH && (poller_events(exchange->client) & LOOP_READABLE) != 0 && exchange->body_bytes < BODY_BYTES;
+	return exchange->body.state == HTTP_BODY_LENGTH && (poller_events(exchange->client) & LOOP_READABLE) != 0 &&
+	       exchange->body_bytes < BODY_BYTES;
 }
 
 static void on_passing_due(struct exchange *exchange)
 {
-	static const struct http_fault slow_client = { .status = 408, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the body did not come in time" };
+	static const struct http_fault slow_client = { .status = 408,
+		                                       .error = HTTP_ERROR_HTTP_REQUEST_ERROR,
+		                                       .detail = "the body did not come in time" };
 	static const struct http_fault slow_server = { .error = HTTP_ERROR_CONNECTION_READ_TIMEOUT, .detail = "the server did not answer in time" };
 	uint64_t now = now_of(exchange), idle = exchange->tunnel->spec.idle_timeout * LOOP_SECOND;
 	bool is_idle = idle > 0 && exchange->active_at + idle <= now;
@@ -721,18 +722,11 @@ static void on_deadline(void *owner)
 		else
 			refuse(exchange, &slow, false);
 		break;
-	case DELAYED:
-		refuse(exchange, &wrong, true);
-		break;
-	case PASSING:
-		on_passing_due(exchange);
-		break;
-	case ENDING:
-		exchange->broken = true;
-		break;
+	case DELAYED: refuse(exchange, &wrong, true); break;
+	case PASSING: on_passing_due(exchange); break;
+	case ENDING: exchange->broken = true; break;
 	case DIALLING:
-	case JOINED:
-		break;
+	case JOINED: break;
 	}
 	advance(exchange);
 }
@@ -748,7 +742,8 @@ void exchange_flush_all(struct tunnel *tunnel)
 	}
 }
 
-struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events, void *owner)
+struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events,
+                                 void *owner)
 {
 	struct tunnel *tunnel = connection->tunnel;
 	struct exchange *exchange = calloc(1, sizeof *exchange);

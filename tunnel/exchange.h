@@ -17,8 +17,9 @@ struct exchange_events {
 
 /* Takes the poller and `in`, whose bytes from `start` on begin with a request's first byte. Credentials are checked for every request.
  * `connection` is the owner's, for counting. NULL when out of memory: everything taken is gone. Events never come from within it. */
-struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events, void *owner);
-void exchange_abort(struct exchange *exchange);   /* no event follows */
+struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events,
+                                 void *owner);
+void exchange_abort(struct exchange *exchange); /* no event follows */
 /* Writes what streams delivered in this turn; called by the tunnel before and after the stack is settled. */
 struct tunnel;
 void exchange_flush_all(struct tunnel *tunnel);

@@ -11,26 +11,26 @@
 #include "tunnel/relay.h"
 #include "tunnel/want.h"
 
-#define WAITING_MOST 1024   /* inner connections of one forward whose host side is not there yet: as many as a tunnel has by default */
+#define WAITING_MOST 1024 /* inner connections of one forward whose host side is not there yet: as many as a tunnel has by default */
 
 /* An inbound forward's inner side. */
 struct forward {
 	struct tunnel *tunnel;
 	struct forward *next;
-	struct spec_forward spec;            /* a copy of its own */
-	uint16_t index;                      /* in spec.forwards */
+	struct spec_forward spec; /* a copy of its own */
+	uint16_t index;           /* in spec.forwards */
 	size_t waiting;
-	struct netstack_listener *listener;  /* TCP */
+	struct netstack_listener *listener; /* TCP */
 	struct forward_inner *udp;
 };
 
 /* A TCP connection of a forward: first one side is there and the other is asked for (dial or want), then the relay has both. */
 struct passage {
 	struct connection connection;
-	struct forward *forward;             /* inbound; NULL: outbound */
+	struct forward *forward; /* inbound; NULL: outbound */
 	struct poller *client;
 	struct netstack_stream *stream;
-	struct relay_begun *begun;           /* inbound: what came before the host's side was there */
+	struct relay_begun *begun; /* inbound: what came before the host's side was there */
 	struct want *want;
 	struct dial *dial;
 	struct relay *relay;
@@ -178,7 +178,7 @@ static void on_early_received(void *owner, const struct iovec *parts, size_t cou
 	struct passage *passage = owner;
 	(void)length;
 	size_t taken = downward_show(&passage->begun->down, parts, count);
-	(void)taken;   /* none: there is no client */
+	(void)taken; /* none: there is no client */
 	if (passage->begun->down.broken)
 		fail(passage, COUNTERS_FAILED_MEMORY);
 }
@@ -206,19 +206,14 @@ static const struct netstack_stream_events early_events = {
 static enum counters_failure failure_of(enum message_status status)
 {
 	switch (status) {
-	case MESSAGE_STATUS_REFUSED:
-		return COUNTERS_FAILED_REFUSED;
-	case MESSAGE_STATUS_UNREACHABLE:
-		return COUNTERS_FAILED_UNREACHABLE;
-	case MESSAGE_STATUS_TIMED_OUT:
-		return COUNTERS_FAILED_TIMEOUT;
+	case MESSAGE_STATUS_REFUSED: return COUNTERS_FAILED_REFUSED;
+	case MESSAGE_STATUS_UNREACHABLE: return COUNTERS_FAILED_UNREACHABLE;
+	case MESSAGE_STATUS_TIMED_OUT: return COUNTERS_FAILED_TIMEOUT;
 	case MESSAGE_STATUS_UNKNOWN:
-	case MESSAGE_STATUS_INVALID:
-		return COUNTERS_FAILED_POLICY;
+	case MESSAGE_STATUS_INVALID: return COUNTERS_FAILED_POLICY;
 	case MESSAGE_STATUS_OK:
 	case MESSAGE_STATUS_NO_MEMORY:
-	case MESSAGE_STATUS_DESCRIPTORS:
-		break;
+	case MESSAGE_STATUS_DESCRIPTORS: break;
 	}
 	return COUNTERS_FAILED_MEMORY;
 }
@@ -307,8 +302,8 @@ static bool copy_spec(struct spec_forward *to, const struct spec_forward *from)
 
 static bool is_same(const struct spec_forward *a, const struct spec_forward *b)
 {
-	return strcmp(a->name, b->name) == 0 && a->direction == b->direction && a->transport == b->transport && spec_place_equal(&a->listen, &b->listen) &&
-	       spec_place_equal(&a->target, &b->target);
+	return strcmp(a->name, b->name) == 0 && a->direction == b->direction && a->transport == b->transport &&
+	       spec_place_equal(&a->listen, &b->listen) && spec_place_equal(&a->target, &b->target);
 }
 
 static void forward_close(struct forward *forward)

@@ -11,9 +11,9 @@
 #include "tunnel/target.h"
 #include "tunnel/want.h"
 
-#define TALKS_MOST 256                      /* of one forward */
+#define TALKS_MOST 256 /* of one forward */
 #define SILENCE (60 * LOOP_SECOND)
-#define REFUSAL (5 * LOOP_SECOND)           /* before the same source is tried again */
+#define REFUSAL (5 * LOOP_SECOND) /* before the same source is tried again */
 #define SWEEP_EVERY (5 * LOOP_SECOND)
 #define DATAGRAMS_A_TURN 64
 #define DATAGRAM_MAX 65535
@@ -37,13 +37,13 @@ struct talk {
 	uint64_t active_at;
 	bool inbound, open, refused;
 	struct netstack_endpoint inner;
-	struct netstack_flow *flow;          /* outbound: its own; inbound: the forward's */
-	union wireguard_endpoint client;     /* outbound */
-	int descriptor;                      /* outbound: the forward's; inbound: the poller's */
-	struct poller *poller;               /* inbound */
-	struct want *want;                   /* inbound */
-	struct netstack_query *query;        /* outbound */
-	struct turn turn;                    /* outbound: opens, when the stack is done with the call that named the target */
+	struct netstack_flow *flow;      /* outbound: its own; inbound: the forward's */
+	union wireguard_endpoint client; /* outbound */
+	int descriptor;                  /* outbound: the forward's; inbound: the poller's */
+	struct poller *poller;           /* inbound */
+	struct want *want;               /* inbound */
+	struct netstack_query *query;    /* outbound */
+	struct turn turn;                /* outbound: opens, when the stack is done with the call that named the target */
 	struct block *waiting;
 };
 
@@ -327,9 +327,10 @@ static void on_clients(void *owner, int events)
 static void take_target(struct forward_udp *udp)
 {
 	const struct tunnel *tunnel = udp->talks.tunnel;
-	const struct spec_place *place = udp->listener->index < tunnel->spec.forward_count ? &tunnel->spec.forwards[udp->listener->index].target : NULL;
-	udp->has_target = place != NULL && place->kind == SPEC_PLACE_INET &&
-	                  target_parse(&udp->target, place->host, strlen(place->host), place->port) == 0;
+	const struct spec_place *place =
+	    udp->listener->index < tunnel->spec.forward_count ? &tunnel->spec.forwards[udp->listener->index].target : NULL;
+	udp->has_target =
+	    place != NULL && place->kind == SPEC_PLACE_INET && target_parse(&udp->target, place->host, strlen(place->host), place->port) == 0;
 	if (!udp->has_target)
 		log_line(LOG_ERROR, tunnel->id, "a UDP forward has no target that could be read");
 }
@@ -378,7 +379,7 @@ static void on_host(void *owner, int events)
 		ssize_t got = recv(talk->descriptor, bytes, sizeof bytes, MSG_DONTWAIT);
 		if (got >= 0)
 			send_inner(talk, bytes, (size_t)got);
-		else if (errno != ECONNREFUSED && errno != EINTR)   /* nobody listens there yet: that may change */
+		else if (errno != ECONNREFUSED && errno != EINTR) /* nobody listens there yet: that may change */
 			return;
 	}
 }

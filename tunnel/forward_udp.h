@@ -9,8 +9,8 @@ struct forward_inner;
 
 /* The inner port of an inbound forward. Each source gets a connected host socket from the control process. 0 and the handle, or a netstack_error. */
 int forward_inner_open(struct tunnel *tunnel, const struct netstack_endpoint *at, uint16_t index, struct forward_inner **inner)
-	__attribute__((warn_unused_result));
-void forward_inner_set_index(struct forward_inner *inner, uint16_t index);   /* in spec.forwards */
+    __attribute__((warn_unused_result));
+void forward_inner_set_index(struct forward_inner *inner, uint16_t index); /* in spec.forwards */
 void forward_inner_close(struct forward_inner *inner);
 /* The spec may have changed: conversations with another target than the spec's end. */
 void forward_udp_apply(struct forward_udp *udp);

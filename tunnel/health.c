@@ -11,8 +11,8 @@
 #include "tunnel/tunnel.h"
 #include "tunnel/want.h"
 
-#define DOWN_AFTER 2                          /* unanswered initiations */
-#define STALE_AFTER (180 * LOOP_SECOND)       /* REJECT_AFTER_TIME (paper, 6.1) */
+#define DOWN_AFTER 2                    /* unanswered initiations */
+#define STALE_AFTER (180 * LOOP_SECOND) /* REJECT_AFTER_TIME (paper, 6.1) */
 /* With the 5 s that an answer is waited for: one initiation a minute. */
 #define RETRY_PAUSE (55 * LOOP_SECOND)
 #define RETRY_JITTER (6 * LOOP_SECOND)
@@ -35,7 +35,9 @@ static uint64_t wall_ms(void)
 static void tell_state(struct tunnel *tunnel, enum message_healing healing)
 {
 	const struct health *health = &tunnel->health;
-	struct message_state message = { .slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)health->state, .healing = (uint8_t)healing };
+	struct message_state message = {
+		.slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)health->state, .healing = (uint8_t)healing
+	};
 	snprintf(message.reason, sizeof message.reason, "%s", health->reason);
 	struct message_writer writer;
 	message_writer_init(&writer);
@@ -202,8 +204,10 @@ static void tell_handshake(struct tunnel_peer *peer, bool completed)
 static void tell_endpoint(struct tunnel_peer *peer)
 {
 	struct tunnel *tunnel = peer->tunnel;
-	struct message_endpoint message = { .slot = tunnel->slot, .generation = tunnel->generation, .peer = *wireguard_peer_public_key(peer->peer),
-		                                .endpoint = *wireguard_peer_endpoint(peer->peer) };
+	struct message_endpoint message = { .slot = tunnel->slot,
+		                            .generation = tunnel->generation,
+		                            .peer = *wireguard_peer_public_key(peer->peer),
+		                            .endpoint = *wireguard_peer_endpoint(peer->peer) };
 	counters_set_endpoint(peer->counters, &message.endpoint);
 	struct message_writer writer;
 	message_writer_init(&writer);
@@ -237,7 +241,9 @@ static void ask_resolve(struct tunnel_peer *peer)
 	struct tunnel *tunnel = peer->tunnel;
 	if (!is_named(peer))
 		return;
-	struct message_want_resolve message = { .slot = tunnel->slot, .generation = tunnel->generation, .peer = *wireguard_peer_public_key(peer->peer) };
+	struct message_want_resolve message = { .slot = tunnel->slot,
+		                                .generation = tunnel->generation,
+		                                .peer = *wireguard_peer_public_key(peer->peer) };
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_want_resolve(&writer, &message);

@@ -11,14 +11,14 @@ struct tunnel_peer;
 struct want;
 
 struct health_peer {
-	uint64_t retry_at;          /* the next attempt after the protocol gave up, or LOOP_NEVER */
-	bool kept_waiting;          /* an initiation went unanswered, or there never was a handshake: others may wait for one */
-	unsigned events;            /* enum wireguard_event, or'ed as bits, not yet looked at */
+	uint64_t retry_at; /* the next attempt after the protocol gave up, or LOOP_NEVER */
+	bool kept_waiting; /* an initiation went unanswered, or there never was a handshake: others may wait for one */
+	unsigned events;   /* enum wireguard_event, or'ed as bits, not yet looked at */
 };
 
 struct health {
 	enum tunnel_state state;
-	const char *reason;   /* a literal */
+	const char *reason; /* a literal */
 	struct want *want_udp;
 	bool has_events;
 };

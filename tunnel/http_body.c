@@ -8,18 +8,13 @@ void http_body_init(struct http_body *body, enum http_framing framing, uint64_t 
 {
 	*body = (struct http_body){ .state = HTTP_BODY_ENDED };
 	switch (framing) {
-	case HTTP_FRAMING_NONE:
-		return;
+	case HTTP_FRAMING_NONE: return;
 	case HTTP_FRAMING_LENGTH:
 		body->left = length;
 		body->state = length > 0 ? HTTP_BODY_LENGTH : HTTP_BODY_ENDED;
 		return;
-	case HTTP_FRAMING_CHUNKED:
-		body->state = HTTP_BODY_SIZE;
-		return;
-	case HTTP_FRAMING_CLOSE:
-		body->state = HTTP_BODY_CLOSE;
-		return;
+	case HTTP_FRAMING_CHUNKED: body->state = HTTP_BODY_SIZE; return;
+	case HTTP_FRAMING_CLOSE: body->state = HTTP_BODY_CLOSE; return;
 	}
 }
 
@@ -106,30 +101,21 @@ static enum http_body_state step_trailer(struct http_body *body, unsigned char c
 static enum http_body_state step(struct http_body *body, unsigned char c)
 {
 	switch (body->state) {
-	case HTTP_BODY_SIZE:
-		return step_size(body, c);
-	case HTTP_BODY_EXTENSION:
-		return step_extension(body, c);
-	case HTTP_BODY_SIZE_LF:
-		return step_size_end(body, c);
-	case HTTP_BODY_DATA_CR:
-		return c == '\r' ? HTTP_BODY_DATA_LF : HTTP_BODY_FAILED;
-	case HTTP_BODY_DATA_LF:
-		return step_data_end(body, c);
+	case HTTP_BODY_SIZE: return step_size(body, c);
+	case HTTP_BODY_EXTENSION: return step_extension(body, c);
+	case HTTP_BODY_SIZE_LF: return step_size_end(body, c);
+	case HTTP_BODY_DATA_CR: return c == '\r' ? HTTP_BODY_DATA_LF : HTTP_BODY_FAILED;
+	case HTTP_BODY_DATA_LF: return step_data_end(body, c);
 	case HTTP_BODY_TRAILER:
 	case HTTP_BODY_TRAILER_NAME:
-	case HTTP_BODY_TRAILER_VALUE:
-		return step_trailer(body, c);
-	case HTTP_BODY_TRAILER_LF:
-		return c == '\n' ? HTTP_BODY_TRAILER : HTTP_BODY_FAILED;
-	case HTTP_BODY_LAST_LF:
-		return c == '\n' ? HTTP_BODY_ENDED : HTTP_BODY_FAILED;
+	case HTTP_BODY_TRAILER_VALUE: return step_trailer(body, c);
+	case HTTP_BODY_TRAILER_LF: return c == '\n' ? HTTP_BODY_TRAILER : HTTP_BODY_FAILED;
+	case HTTP_BODY_LAST_LF: return c == '\n' ? HTTP_BODY_ENDED : HTTP_BODY_FAILED;
 	case HTTP_BODY_LENGTH:
 	case HTTP_BODY_CLOSE:
 	case HTTP_BODY_DATA:
 	case HTTP_BODY_ENDED:
-	case HTTP_BODY_FAILED:
-		break;
+	case HTTP_BODY_FAILED: break;
 	}
 	return body->state;
 }

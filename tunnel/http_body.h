@@ -9,35 +9,35 @@
 
 #include "tunnel/http_head.h"
 
-#define HTTP_BODY_EXTENSION_MAX 4096   /* bytes of one chunk's extensions */
-#define HTTP_BODY_TRAILER_MAX 16384    /* bytes of the trailer section */
+#define HTTP_BODY_EXTENSION_MAX 4096 /* bytes of one chunk's extensions */
+#define HTTP_BODY_TRAILER_MAX 16384  /* bytes of the trailer section */
 
 enum http_body_state {
-	HTTP_BODY_LENGTH,          /* `left` bytes to come */
-	HTTP_BODY_CLOSE,           /* until the connection ends: only http_body_finish ends it */
-	HTTP_BODY_SIZE,            /* chunked from here on: the digits of a size */
+	HTTP_BODY_LENGTH, /* `left` bytes to come */
+	HTTP_BODY_CLOSE,  /* until the connection ends: only http_body_finish ends it */
+	HTTP_BODY_SIZE,   /* chunked from here on: the digits of a size */
 	HTTP_BODY_EXTENSION,
 	HTTP_BODY_SIZE_LF,
-	HTTP_BODY_DATA,            /* `left` bytes of a chunk to come */
+	HTTP_BODY_DATA, /* `left` bytes of a chunk to come */
 	HTTP_BODY_DATA_CR,
 	HTTP_BODY_DATA_LF,
-	HTTP_BODY_TRAILER,         /* the start of a line of the trailer section */
+	HTTP_BODY_TRAILER, /* the start of a line of the trailer section */
 	HTTP_BODY_TRAILER_NAME,
 	HTTP_BODY_TRAILER_VALUE,
 	HTTP_BODY_TRAILER_LF,
 	HTTP_BODY_LAST_LF,
 	HTTP_BODY_ENDED,
-	HTTP_BODY_FAILED,          /* malformed: close both connections */
+	HTTP_BODY_FAILED, /* malformed: close both connections */
 };
 
 /* Embedded by value; read it by the functions below. */
 struct http_body {
 	enum http_body_state state;
 	uint64_t left;
-	uint32_t digits;           /* of the size so far */
-	uint32_t spent;            /* of the extension's or the trailer's allowance */
-	uint8_t name_length;       /* of the trailer's field name so far, at most sizeof name */
-	char name[20];             /* its start: enough to know those that are forbidden there */
+	uint32_t digits;     /* of the size so far */
+	uint32_t spent;      /* of the extension's or the trailer's allowance */
+	uint8_t name_length; /* of the trailer's field name so far, at most sizeof name */
+	char name[20];       /* its start: enough to know those that are forbidden there */
 };
 
 void http_body_init(struct http_body *body, enum http_framing framing, uint64_t length);

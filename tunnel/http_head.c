@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define CONNECTION_OPTIONS_MAX 64   /* each is compared with every field */
+#define CONNECTION_OPTIONS_MAX 64 /* each is compared with every field */
 #define LENGTH_DIGITS_MAX 19
 
 static const struct {
@@ -136,14 +136,12 @@ static bool is_hop_kind(enum http_field_kind kind)
 	case HTTP_FIELD_KEEP_ALIVE:
 	case HTTP_FIELD_TE:
 	case HTTP_FIELD_TRAILER:
-	case HTTP_FIELD_UPGRADE:
-		return true;
+	case HTTP_FIELD_UPGRADE: return true;
 	case HTTP_FIELD_OTHER:
 	case HTTP_FIELD_HOST:
 	case HTTP_FIELD_CONTENT_LENGTH:
 	case HTTP_FIELD_EXPECT:
-	case HTTP_FIELD_MAX_FORWARDS:
-		break;
+	case HTTP_FIELD_MAX_FORWARDS: break;
 	}
 	return false;
 }
@@ -334,12 +332,9 @@ void http_put_framing(struct http_writer *writer, enum http_framing framing, uin
 		http_put_number(writer, length);
 		http_put(writer, "\r\n");
 		return;
-	case HTTP_FRAMING_CHUNKED:
-		http_put(writer, "Transfer-Encoding: chunked\r\n");
-		return;
+	case HTTP_FRAMING_CHUNKED: http_put(writer, "Transfer-Encoding: chunked\r\n"); return;
 	case HTTP_FRAMING_NONE:
-	case HTTP_FRAMING_CLOSE:
-		return;
+	case HTTP_FRAMING_CLOSE: return;
 	}
 }
 

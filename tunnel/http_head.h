@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define HTTP_HEAD_MAX 65536
-#define HTTP_HEAD_ROOM (HTTP_HEAD_MAX + 1024)   /* always enough to write a head that was read */
+#define HTTP_HEAD_ROOM (HTTP_HEAD_MAX + 1024) /* always enough to write a head that was read */
 #define HTTP_FIELD_MAX 256
 
 struct http_text {
@@ -17,7 +17,7 @@ struct http_text {
 };
 
 enum http_progress {
-	HTTP_MORE,    /* well-formed so far, not at its end */
+	HTTP_MORE, /* well-formed so far, not at its end */
 	HTTP_WHOLE,
 	HTTP_REFUSED, /* see the fault; the connection cannot be used after it */
 };
@@ -42,9 +42,9 @@ enum http_field_kind {
 
 struct http_field {
 	struct http_text name;
-	struct http_text value;      /* without the white space around it */
+	struct http_text value; /* without the white space around it */
 	enum http_field_kind kind;
-	bool hop;                    /* is not forwarded: by its kind, or named in Connection */
+	bool hop; /* is not forwarded: by its kind, or named in Connection */
 };
 
 struct http_fields {
@@ -56,15 +56,15 @@ enum http_framing {
 	HTTP_FRAMING_NONE,
 	HTTP_FRAMING_LENGTH,
 	HTTP_FRAMING_CHUNKED,
-	HTTP_FRAMING_CLOSE,      /* a response that ends with the connection */
+	HTTP_FRAMING_CLOSE, /* a response that ends with the connection */
 };
 
 /* How far a head was looked at, kept by the connection between two reads so that no byte is scanned twice. Zero it for the next head. */
 struct http_head_search {
 	size_t scanned;
-	size_t line;    /* where the current line starts */
-	bool begun;     /* a line that is not empty was seen */
-	bool too_long;  /* why it was refused: over HTTP_HEAD_MAX */
+	size_t line;   /* where the current line starts */
+	bool begun;    /* a line that is not empty was seen */
+	bool too_long; /* why it was refused: over HTTP_HEAD_MAX */
 };
 
 /* Looks for the end of the head in `bytes` (always the same head from its first byte, `length` growing). HTTP_WHOLE sets *head to
@@ -72,8 +72,8 @@ struct http_head_search {
  * a bare LF, or too long. */
 enum http_progress http_head_find(struct http_head_search *search, const char *bytes, size_t length, size_t *head);
 
-bool http_text_is(struct http_text text, const char *word);   /* ASCII case is ignored */
-bool http_is_token(struct http_text text);                     /* RFC 9110, 5.6.2 */
+bool http_text_is(struct http_text text, const char *word); /* ASCII case is ignored */
+bool http_is_token(struct http_text text);                  /* RFC 9110, 5.6.2 */
 bool http_is_token_byte(unsigned char c);
 /* No control byte but HT, so neither CR, LF nor NUL (RFC 9110, 5.5). */
 bool http_is_value_byte(unsigned char c);
@@ -118,6 +118,6 @@ void http_put_number(struct http_writer *writer, uint64_t number);
 void http_put_field(struct http_writer *writer, const struct http_field *field);
 /* Content-Length or Transfer-Encoding as the framing wants it; nothing for the other two. */
 void http_put_framing(struct http_writer *writer, enum http_framing framing, uint64_t length);
-size_t http_writer_result(const struct http_writer *writer);   /* the length, or 0 after an overflow */
+size_t http_writer_result(const struct http_writer *writer); /* the length, or 0 after an overflow */
 
 #endif

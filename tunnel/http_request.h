@@ -23,16 +23,16 @@ struct http_asked {
 
 /* About 10 KB: one a worker is enough, since it is used up at once. Slices point into the bytes that were read. */
 struct http_request {
-	struct http_fault fault;          /* of HTTP_REFUSED */
-	size_t length_of_head;            /* the bytes behind it are the body, the next request, or early data of CONNECT: keep them */
+	struct http_fault fault; /* of HTTP_REFUSED */
+	size_t length_of_head;   /* the bytes behind it are the body, the next request, or early data of CONNECT: keep them */
 	struct http_asked asked;
 	struct http_text method;
-	struct target target;             /* of CONNECT, or of the absolute form (port 80 unless given) */
-	struct http_text path;            /* with the query; may be empty, or start with '?' */
-	enum http_framing framing;        /* never HTTP_FRAMING_CLOSE */
-	uint64_t length;                  /* of the body, for HTTP_FRAMING_LENGTH */
-	bool expect_continue;             /* and there is a body to wait for */
-	bool has_credentials;             /* well-formed Proxy-Authorization: Basic; anything else counts as none */
+	struct target target;      /* of CONNECT, or of the absolute form (port 80 unless given) */
+	struct http_text path;     /* with the query; may be empty, or start with '?' */
+	enum http_framing framing; /* never HTTP_FRAMING_CLOSE */
+	uint64_t length;           /* of the body, for HTTP_FRAMING_LENGTH */
+	bool expect_continue;      /* and there is a body to wait for */
+	bool has_credentials;      /* well-formed Proxy-Authorization: Basic; anything else counts as none */
 	struct credentials credentials;
 	struct http_fields fields;
 };
@@ -43,6 +43,6 @@ enum http_progress http_request_read(struct http_request *request, struct http_h
 /* The head in origin-form for the server: Host from the target, hop-by-hop fields left out, framing as it was. `keep_alive`: the
  * server's connection will be used again. Not for CONNECT. Returns its length, or 0 when `room` is too small. */
 size_t http_request_write(const struct http_request *request, bool keep_alive, char *out, size_t room);
-void http_request_clear(struct http_request *request);   /* wipes the credentials */
+void http_request_clear(struct http_request *request); /* wipes the credentials */
 
 #endif

@@ -73,8 +73,8 @@ static bool read_head(struct http_response *response, const struct http_asked *a
 	return true;
 }
 
-enum http_progress http_response_read(struct http_response *response, const struct http_asked *asked, struct http_head_search *search, const char *bytes,
-                                      size_t length)
+enum http_progress http_response_read(struct http_response *response, const struct http_asked *asked, struct http_head_search *search,
+                                      const char *bytes, size_t length)
 {
 	size_t head;
 	enum http_progress progress = http_head_find(search, bytes, length, &head);

@@ -12,21 +12,21 @@
 
 /* About 8 KB, used up at once. */
 struct http_response {
-	struct http_fault fault;       /* of HTTP_REFUSED: always a 502 */
+	struct http_fault fault; /* of HTTP_REFUSED: always a 502 */
 	size_t length_of_head;
 	unsigned status;
 	struct http_text reason;
 	enum http_framing framing;
-	uint64_t length;               /* of the body, for HTTP_FRAMING_LENGTH */
-	bool has_length;               /* `length` was declared: by a response to HEAD or a 304 too, where no body follows */
-	bool interim;                  /* 1xx but 101: another head follows; not for a client of HTTP/1.0 */
-	bool upgraded;                 /* 101: what follows both ways is no longer HTTP */
-	bool keep_alive;               /* the server's connection can be used again once the body has ended */
+	uint64_t length; /* of the body, for HTTP_FRAMING_LENGTH */
+	bool has_length; /* `length` was declared: by a response to HEAD or a 304 too, where no body follows */
+	bool interim;    /* 1xx but 101: another head follows; not for a client of HTTP/1.0 */
+	bool upgraded;   /* 101: what follows both ways is no longer HTTP */
+	bool keep_alive; /* the server's connection can be used again once the body has ended */
 	struct http_fields fields;
 };
 
-enum http_progress http_response_read(struct http_response *response, const struct http_asked *asked, struct http_head_search *search, const char *bytes,
-                                      size_t length);
+enum http_progress http_response_read(struct http_response *response, const struct http_asked *asked, struct http_head_search *search,
+                                      const char *bytes, size_t length);
 /* Whether the client's connection can be used again after this response: the client wants it and the framing allows it. */
 bool http_response_keeps_client(const struct http_response *response, const struct http_asked *asked);
 /* The head for the client. `keep_alive` as http_response_keeps_client says, or false. A chunked response to a client of HTTP/1.0 is

@@ -12,8 +12,8 @@
 /* Of later versions than the oldest header that this must build with (linux/landlock.h). */
 #define FS_TRUNCATE (1ULL << 14)
 #define FS_IOCTL_DEV (1ULL << 15)
-#define NET_ALL 3ULL     /* bind and connect TCP */
-#define SCOPE_ALL 3ULL   /* abstract unix sockets and signals of processes outside */
+#define NET_ALL 3ULL   /* bind and connect TCP */
+#define SCOPE_ALL 3ULL /* abstract unix sockets and signals of processes outside */
 
 struct rights {
 	uint64_t files, net, scope;
@@ -28,8 +28,8 @@ static const uint64_t rights_of[] = {
 	[LANDLOCK_EXECUTE] = FS_READ | LANDLOCK_ACCESS_FS_EXECUTE,
 	[LANDLOCK_DEVICE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
 	[LANDLOCK_SOCKETS] = FS_SOCKETS,
-	[LANDLOCK_STATE] = FS_READ | FS_SOCKETS | FS_TRUNCATE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
-		LANDLOCK_ACCESS_FS_REMOVE_DIR,
+	[LANDLOCK_STATE] = FS_READ | FS_SOCKETS | FS_TRUNCATE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+	                   LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR,
 };
 static_assert(sizeof rights_of / sizeof rights_of[0] == LANDLOCK_USE_COUNT, "each use has its rights");
 

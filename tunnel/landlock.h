@@ -6,11 +6,11 @@
 #include <stdbool.h>
 
 enum landlock_use {
-	LANDLOCK_READ,      /* files, and lists of folders */
-	LANDLOCK_EXECUTE,   /* read and execute */
-	LANDLOCK_DEVICE,    /* read and write what is there */
-	LANDLOCK_SOCKETS,   /* make and remove unix sockets */
-	LANDLOCK_STATE,     /* everything but execution */
+	LANDLOCK_READ,    /* files, and lists of folders */
+	LANDLOCK_EXECUTE, /* read and execute */
+	LANDLOCK_DEVICE,  /* read and write what is there */
+	LANDLOCK_SOCKETS, /* make and remove unix sockets */
+	LANDLOCK_STATE,   /* everything but execution */
 	LANDLOCK_USE_COUNT
 };
 

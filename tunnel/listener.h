@@ -12,11 +12,11 @@ struct listener {
 	struct listener *next;
 	struct tunnel *tunnel;
 	uint32_t id;
-	enum message_socket_kind kind;   /* PROXY or FORWARD */
-	uint16_t index;                  /* in spec.listen or spec.forwards */
-	struct poller *poller;           /* a listening stream socket; NULL with a UDP forward, whose socket is forward.c's */
-	struct forward_udp *udp;         /* of a UDP forward */
-	struct deadline pause;           /* after an accept that failed for want of descriptors */
+	enum message_socket_kind kind; /* PROXY or FORWARD */
+	uint16_t index;                /* in spec.listen or spec.forwards */
+	struct poller *poller;         /* a listening stream socket; NULL with a UDP forward, whose socket is forward.c's */
+	struct forward_udp *udp;       /* of a UDP forward */
+	struct deadline pause;         /* after an accept that failed for want of descriptors */
 };
 
 /* Takes the descriptor, also on failure. NULL when out of memory. Linked into tunnel->listeners; it accepts at once. */

@@ -83,8 +83,8 @@ void log_line(enum log_level level, const char *tunnel, const char *format, ...)
 	const char *name = tunnel == NULL ? "" : tunnel;
 	int n;
 	if (as_json)
-		n = snprintf(line, sizeof line, "{\"at\":\"%s\",\"level\":\"%s\",\"from\":\"%s\",\"tunnel\":\"%s\",\"message\":\"%s\"}\n", when, level_names[level],
-		             speaker, name, escaped);
+		n = snprintf(line, sizeof line, "{\"at\":\"%s\",\"level\":\"%s\",\"from\":\"%s\",\"tunnel\":\"%s\",\"message\":\"%s\"}\n", when,
+		             level_names[level], speaker, name, escaped);
 	else
 		n = snprintf(line, sizeof line, "%s %-5s %s%s%s: %s\n", when, level_names[level], speaker, *name ? " " : "", name, escaped);
 	if (n > 0) {

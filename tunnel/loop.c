@@ -9,7 +9,7 @@
 /* A wake-up that is this much late harms nobody and saves a system call. */
 #define TIMER_SLACK (200 * 1000ull)
 
-#define EVENTS_MAX 512   /* of one wait; what is more comes with the next */
+#define EVENTS_MAX 512 /* of one wait; what is more comes with the next */
 
 /* Theory of operation: epoll is level-triggered and holds for each poller what it was last told. What a poller wants less of is not taken
  * back before such an event really comes, and what it wants more of is told once, before the wait. So a connection whose reading stops
@@ -17,23 +17,23 @@
 struct loop {
 	int epoll;
 	struct poller *timer;
-	struct poller *changed;   /* what epoll holds of these may differ from what they want */
-	struct poller *dead;      /* freed once no event of this wait can mean them any more */
+	struct poller *changed; /* what epoll holds of these may differ from what they want */
+	struct poller *dead;    /* freed once no event of this wait can mean them any more */
 	uint64_t timer_at;
 	uint64_t now;
 	bool now_is_fresh;
 	bool stopped;
-	struct deadline **heap;   /* from index 1, the earliest first */
+	struct deadline **heap; /* from index 1, the earliest first */
 	size_t heap_count, heap_capacity;
 	struct turn *first_turn, **last_turn;
 };
 
 struct poller {
 	struct loop *loop;
-	struct poller *next;      /* in `changed`, or in `dead` */
-	int descriptor;           /* -1: dead */
-	uint8_t events;           /* wanted */
-	uint8_t held;             /* what epoll holds; 0: epoll does not know it */
+	struct poller *next; /* in `changed`, or in `dead` */
+	int descriptor;      /* -1: dead */
+	uint8_t events;      /* wanted */
+	uint8_t held;        /* what epoll holds; 0: epoll does not know it */
 	bool is_changed;
 	poller_ready *ready;
 	void *owner;
@@ -100,7 +100,7 @@ static void heap_insert(struct loop *loop, struct deadline *deadline)
 		size_t capacity = loop->heap_capacity * 2;
 		struct deadline **heap = realloc(loop->heap, capacity * sizeof *heap);
 		if (heap == NULL)
-			abort();   /* a lost deadline would be a tunnel that dies in silence; the worker is replaced instead */
+			abort(); /* a lost deadline would be a tunnel that dies in silence; the worker is replaced instead */
 		loop->heap = heap;
 		loop->heap_capacity = capacity;
 	}
@@ -152,7 +152,7 @@ static void on_timer(void *owner, int events)
 	struct loop *loop = owner;
 	uint64_t expirations;
 	ssize_t got = read(poller_descriptor(loop->timer), &expirations, sizeof expirations);
-	(void)got;   /* EAGAIN: it was armed anew meanwhile */
+	(void)got; /* EAGAIN: it was armed anew meanwhile */
 	loop->timer_at = LOOP_NEVER;
 }
 
@@ -224,10 +224,10 @@ static void forget_change(struct poller *poller)
 static void tell_epoll(struct poller *poller)
 {
 	struct epoll_event event = { .events = (poller->events & LOOP_READABLE ? EPOLLIN : 0) | (poller->events & LOOP_WRITABLE ? EPOLLOUT : 0),
-		                         .data.ptr = poller };
+		                     .data.ptr = poller };
 	int act = poller->events == 0 ? EPOLL_CTL_DEL : poller->held == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 	if (epoll_ctl(poller->loop->epoll, act, poller->descriptor, &event) < 0)
-		abort();   /* no memory: a descriptor that is never served would hang in silence; the worker is replaced instead */
+		abort(); /* no memory: a descriptor that is never served would hang in silence; the worker is replaced instead */
 	poller->held = poller->events;
 }
 

@@ -26,10 +26,10 @@ void loop_refresh(struct loop *loop);
 
 /* A watched descriptor, which does not block. The poller owns it and closes it. */
 struct poller;
-enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };   /* both, when the socket has an error */
+enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 }; /* both, when the socket has an error */
 typedef void poller_ready(void *owner, int events);
 struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *ready, void *owner);
-void poller_set(struct poller *poller, int events);   /* 0 stops */
+void poller_set(struct poller *poller, int events); /* 0 stops */
 int poller_events(const struct poller *poller);
 int poller_descriptor(const struct poller *poller);
 void poller_set_owner(struct poller *poller, poller_ready *ready, void *owner);
@@ -38,13 +38,13 @@ void poller_free(struct poller *poller);
 
 /* A deadline, embedded in what it belongs to. */
 struct deadline {
-	uint64_t at;            /* LOOP_NEVER: not set */
-	size_t place;           /* in the heap, from 1; 0: not in it */
+	uint64_t at;  /* LOOP_NEVER: not set */
+	size_t place; /* in the heap, from 1; 0: not in it */
 	void (*due)(void *owner);
 	void *owner;
 };
 void deadline_init(struct deadline *deadline, void (*due)(void *owner), void *owner);
-void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at);   /* LOOP_NEVER clears */
+void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at); /* LOOP_NEVER clears */
 
 /* Work at the end of the turn, once however often it was asked for. */
 struct turn {

@@ -297,7 +297,8 @@ static void decode_prepare_sockets(struct message_reader *reader, struct message
 
 bool message_decode_prepare(struct message_reader *reader, struct message_prepare *message)
 {
-	*message = (struct message_prepare){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message =
+	    (struct message_prepare){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
 	get_text(reader, message->id, sizeof message->id);
 	message_get_bytes(reader, message->timestamp_floor, sizeof message->timestamp_floor);
 	message->total_bytes_used = message_get_u64(reader);
@@ -390,7 +391,8 @@ void message_encode_probe(struct message_writer *writer, const struct message_pr
 
 bool message_decode_probe(struct message_reader *reader, struct message_probe *message)
 {
-	*message = (struct message_probe){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message =
+	    (struct message_probe){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
 	message->type = message_get_u8(reader);
 	if (message->type > SPEC_PROBE_DNS)
 		reader->failed = true;
@@ -414,7 +416,8 @@ void message_encode_probed(struct message_writer *writer, const struct message_p
 
 bool message_decode_probed(struct message_reader *reader, struct message_probed *message)
 {
-	*message = (struct message_probed){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message =
+	    (struct message_probed){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
 	message->ok = message_get_u8(reader) != 0;
 	message->sent = message_get_u32(reader);
 	message->received = message_get_u32(reader);
@@ -443,8 +446,10 @@ void message_encode_state(struct message_writer *writer, const struct message_st
 
 bool message_decode_state(struct message_reader *reader, struct message_state *message)
 {
-	*message = (struct message_state){ .slot = message_get_u32(reader), .generation = message_get_u64(reader), .state = message_get_u8(reader),
-		                              .healing = message_get_u8(reader) };
+	*message = (struct message_state){ .slot = message_get_u32(reader),
+		                           .generation = message_get_u64(reader),
+		                           .state = message_get_u8(reader),
+		                           .healing = message_get_u8(reader) };
 	if (message->state >= TUNNEL_STATE_COUNT || message->healing >= MESSAGE_HEALINGS)
 		reader->failed = true;
 	get_text(reader, message->reason, sizeof message->reason);
@@ -506,7 +511,8 @@ void message_encode_want(struct message_writer *writer, const struct message_wan
 
 bool message_decode_want(struct message_reader *reader, struct message_want *message)
 {
-	*message = (struct message_want){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message =
+	    (struct message_want){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
 	message->index = message_get_u16(reader);
 	get_endpoint(reader, &message->local);
 	get_endpoint(reader, &message->source);

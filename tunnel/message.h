@@ -11,21 +11,21 @@
 #include "tunnel/wireguard/device.h"
 
 #define MESSAGE_SIZE_MAX (16u << 20)
-#define MESSAGE_DESCRIPTORS_MAX 250   /* under SCM_MAX_FD */
+#define MESSAGE_DESCRIPTORS_MAX 250 /* under SCM_MAX_FD */
 
 /* `request` numbers are the asker's; a reply repeats it. `slot` is the tunnel's place in the shared counters and its name in every
  * message; `generation` tells late messages of an old runtime, which are dropped. */
 enum message_type {
 	/* control process to worker */
-	MESSAGE_PREPARE = 1,  /* message_prepare + descriptors: build a runtime (or a change), inactive */
-	MESSAGE_COMMIT,       /* message_ack: make the prepared one active, retire the old one */
-	MESSAGE_ABORT,        /* message_ack: forget the prepared one */
-	MESSAGE_REMOVE,       /* message_ack: end the tunnel; replied when its sockets are closed and its keys wiped */
-	MESSAGE_RESOLVED,     /* message_resolved: addresses of a peer's endpoint */
-	MESSAGE_RECONNECT,    /* message_ack */
-	MESSAGE_PROBE,        /* message_probe */
-	MESSAGE_GRANTED,      /* message_ack (+ 0 or 1 descriptor): the answer to a WANT_ */
-	MESSAGE_SHUTDOWN,     /* empty: end everything and exit 0 */
+	MESSAGE_PREPARE = 1, /* message_prepare + descriptors: build a runtime (or a change), inactive */
+	MESSAGE_COMMIT,      /* message_ack: make the prepared one active, retire the old one */
+	MESSAGE_ABORT,       /* message_ack: forget the prepared one */
+	MESSAGE_REMOVE,      /* message_ack: end the tunnel; replied when its sockets are closed and its keys wiped */
+	MESSAGE_RESOLVED,    /* message_resolved: addresses of a peer's endpoint */
+	MESSAGE_RECONNECT,   /* message_ack */
+	MESSAGE_PROBE,       /* message_probe */
+	MESSAGE_GRANTED,     /* message_ack (+ 0 or 1 descriptor): the answer to a WANT_ */
+	MESSAGE_SHUTDOWN,    /* empty: end everything and exit 0 */
 	/* worker to control process */
 	MESSAGE_READY = 64,   /* empty: the worker is sandboxed and listens */
 	MESSAGE_PREPARED,     /* message_prepared: reply to PREPARE */
@@ -42,18 +42,25 @@ enum message_type {
 };
 
 /* Remedies, in their order (DESIGN section 5). */
-enum message_healing { MESSAGE_HEALING_NONE, MESSAGE_HEALING_HANDSHAKE, MESSAGE_HEALING_RESOLVE, MESSAGE_HEALING_FAMILY, MESSAGE_HEALING_SOCKET, MESSAGE_HEALINGS };
+enum message_healing {
+	MESSAGE_HEALING_NONE,
+	MESSAGE_HEALING_HANDSHAKE,
+	MESSAGE_HEALING_RESOLVE,
+	MESSAGE_HEALING_FAMILY,
+	MESSAGE_HEALING_SOCKET,
+	MESSAGE_HEALINGS
+};
 const char *message_healing_name(enum message_healing healing);
 
 enum message_status {
 	MESSAGE_STATUS_OK = 0,
 	MESSAGE_STATUS_NO_MEMORY = 1,
-	MESSAGE_STATUS_UNKNOWN = 2,      /* no such slot, generation or forward */
-	MESSAGE_STATUS_REFUSED = 3,      /* policy, or the other side refused */
+	MESSAGE_STATUS_UNKNOWN = 2, /* no such slot, generation or forward */
+	MESSAGE_STATUS_REFUSED = 3, /* policy, or the other side refused */
 	MESSAGE_STATUS_UNREACHABLE = 4,
 	MESSAGE_STATUS_TIMED_OUT = 5,
-	MESSAGE_STATUS_DESCRIPTORS = 6,  /* none left */
-	MESSAGE_STATUS_INVALID = 7,      /* the spec cannot be run (own key as a peer …) */
+	MESSAGE_STATUS_DESCRIPTORS = 6, /* none left */
+	MESSAGE_STATUS_INVALID = 7,     /* the spec cannot be run (own key as a peer …) */
 };
 
 enum message_applied { MESSAGE_APPLIED_CREATED, MESSAGE_APPLIED_IN_PLACE, MESSAGE_APPLIED_RESTARTED };
@@ -66,7 +73,7 @@ struct message_socket {
 	uint32_t id;
 	uint8_t kind;
 	bool fresh;
-	uint16_t index;   /* in spec.listen or spec.forwards */
+	uint16_t index; /* in spec.listen or spec.forwards */
 };
 
 #define MESSAGE_ADDRESSES_MAX 8
@@ -81,42 +88,42 @@ struct message_prepare {
 	uint64_t generation;
 	char id[64];
 	uint8_t timestamp_floor[12];
-	uint64_t total_bytes_used;                /* of limits.total_bytes, by earlier daemons */
-	struct spec spec;                         /* owned */
-	struct message_addresses *endpoints;      /* spec.peer_count entries; count 0 when not resolved yet. Owned */
-	struct message_socket *sockets;           /* owned */
+	uint64_t total_bytes_used;           /* of limits.total_bytes, by earlier daemons */
+	struct spec spec;                    /* owned */
+	struct message_addresses *endpoints; /* spec.peer_count entries; count 0 when not resolved yet. Owned */
+	struct message_socket *sockets;      /* owned */
 	size_t socket_count;
-	uint32_t *peer_slots;                     /* spec.peer_count entries, owned */
+	uint32_t *peer_slots; /* spec.peer_count entries, owned */
 };
 
 struct message_ack {
 	uint64_t request;
 	uint32_t slot;
 	uint64_t generation;
-	uint8_t status;      /* enum message_status */
+	uint8_t status; /* enum message_status */
 };
 
 struct message_prepared {
 	struct message_ack ack;
-	uint8_t applied;     /* enum message_applied */
-	char detail[160];    /* for a person, when status is not OK */
+	uint8_t applied;  /* enum message_applied */
+	char detail[160]; /* for a person, when status is not OK */
 };
 
 struct message_resolved {
 	uint32_t slot;
 	uint64_t generation;
 	struct wireguard_key peer;
-	struct message_addresses addresses;   /* count 0: the name has none now */
+	struct message_addresses addresses; /* count 0: the name has none now */
 };
 
 struct message_probe {
 	uint64_t request;
 	uint32_t slot;
 	uint64_t generation;
-	uint8_t type;          /* enum spec_probe_type */
+	uint8_t type; /* enum spec_probe_type */
 	char target[256];
 	uint32_t count;
-	uint32_t timeout_ms;   /* each */
+	uint32_t timeout_ms; /* each */
 };
 
 struct message_probed {
@@ -136,7 +143,7 @@ struct message_state {
 	uint32_t slot;
 	uint64_t generation;
 	uint8_t state;
-	uint8_t healing;     /* enum message_healing: what is done about it */
+	uint8_t healing; /* enum message_healing: what is done about it */
 	char reason[160];
 };
 
@@ -145,7 +152,7 @@ struct message_handshake {
 	uint64_t generation;
 	struct wireguard_key peer;
 	bool completed;
-	uint8_t last_timestamp[12];   /* TAI64N of the last initiation sent, to be kept for the next start */
+	uint8_t last_timestamp[12]; /* TAI64N of the last initiation sent, to be kept for the next start */
 };
 
 struct message_endpoint {
@@ -166,8 +173,8 @@ struct message_want {
 	uint32_t slot;
 	uint64_t generation;
 	uint16_t index;
-	union wireguard_endpoint local;    /* WANT_RELAY: the control connection's local address */
-	union wireguard_endpoint source;   /* WANT_DIAL: the inner client */
+	union wireguard_endpoint local;  /* WANT_RELAY: the control connection's local address */
+	union wireguard_endpoint source; /* WANT_DIAL: the inner client */
 };
 
 /* A growing buffer to write a message's body to; `failed` stays set when memory ran out. */
@@ -177,13 +184,13 @@ struct message_writer {
 	bool failed;
 };
 void message_writer_init(struct message_writer *writer);
-void message_writer_clear(struct message_writer *writer);   /* wipes */
+void message_writer_clear(struct message_writer *writer); /* wipes */
 void message_put_u8(struct message_writer *writer, uint8_t value);
 void message_put_u16(struct message_writer *writer, uint16_t value);
 void message_put_u32(struct message_writer *writer, uint32_t value);
 void message_put_u64(struct message_writer *writer, uint64_t value);
 void message_put_bytes(struct message_writer *writer, const void *bytes, size_t length);
-void message_put_string(struct message_writer *writer, const char *string);  /* NULL is kept */
+void message_put_string(struct message_writer *writer, const char *string); /* NULL is kept */
 
 /* A cursor; after the first read past the end, `failed` stays set and every read gives zero. */
 struct message_reader {
@@ -196,7 +203,7 @@ uint16_t message_get_u16(struct message_reader *reader);
 uint32_t message_get_u32(struct message_reader *reader);
 uint64_t message_get_u64(struct message_reader *reader);
 void message_get_bytes(struct message_reader *reader, void *bytes, size_t length);
-char *message_get_string(struct message_reader *reader, size_t longest);   /* malloc'ed, or NULL */
+char *message_get_string(struct message_reader *reader, size_t longest); /* malloc'ed, or NULL */
 
 /* Encoders append the body; decoders return false when the body is not exactly one such message within its bounds. */
 void message_encode_prepare(struct message_writer *writer, const struct message_prepare *message);

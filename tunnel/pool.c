@@ -4,7 +4,7 @@
 
 #define SMALL_SIZE 4096
 #define LARGE_SIZE 65536
-#define FREE_MOST 64   /* of each size, kept for reuse */
+#define FREE_MOST 64 /* of each size, kept for reuse */
 
 struct shelf {
 	struct block *first;

@@ -20,8 +20,8 @@ struct pool *pool_create(void);
 void pool_free(struct pool *pool);
 /* A small block (4 KB) or a large one (64 KB), empty; NULL when out of memory. */
 struct block *pool_take(struct pool *pool, bool large);
-void pool_give(struct pool *pool, struct block *block);   /* NULL is allowed */
+void pool_give(struct pool *pool, struct block *block); /* NULL is allowed */
 void pool_give_all(struct pool *pool, struct block *first);
-size_t pool_in_use(const struct pool *pool);               /* bytes */
+size_t pool_in_use(const struct pool *pool); /* bytes */
 
 #endif

@@ -13,23 +13,23 @@
 #define TIMEOUT_DEFAULT (2 * LOOP_SECOND)
 #define TIMEOUT_MOST (60 * LOOP_SECOND)
 #define TIMEOUT_PERIODIC (5 * LOOP_SECOND)
-#define GAP (200 * LOOP_MILLISECOND)     /* between the attempts of one that was asked for */
-#define FIRST_AFTER LOOP_SECOND          /* a tunnel that just begins is given time to shake hands */
+#define GAP (200 * LOOP_MILLISECOND) /* between the attempts of one that was asked for */
+#define FIRST_AFTER LOOP_SECOND      /* a tunnel that just begins is given time to shake hands */
 
 /* An attempt is under way while `waits`; its end is noted, and acted on by the deadline, never in a callback of the stack. */
 struct probe {
 	struct tunnel *tunnel;
 	struct probe *next;
-	uint64_t request;              /* 0: periodic */
-	uint64_t generation;           /* of the request, which the answer repeats; 0: the tunnel's */
+	uint64_t request;    /* 0: periodic */
+	uint64_t generation; /* of the request, which the answer repeats; 0: the tunnel's */
 	enum spec_probe_type type;
-	char text[256];                /* the target as it was given */
-	struct target target;          /* of a ping or a TCP connection */
+	char text[256];       /* the target as it was given */
+	struct target target; /* of a ping or a TCP connection */
 	bool has_target, waits, failing;
 	uint32_t count, sent, received;
 	uint64_t timeout, interval;
-	uint64_t began;                /* the attempt; with a ping also its name, see on_pong */
-	uint64_t least, most, sum;     /* round trips */
+	uint64_t began;            /* the attempt; with a ping also its name, see on_pong */
+	uint64_t least, most, sum; /* round trips */
 	char detail[160];
 	struct dial *dial;
 	struct netstack_query *query;
@@ -225,18 +225,10 @@ static void begin_attempt(struct probe *probe)
 		return;
 	}
 	switch (probe->type) {
-	case SPEC_PROBE_PING:
-		ping(probe);
-		break;
-	case SPEC_PROBE_TCP:
-		connect_tcp(probe);
-		break;
-	case SPEC_PROBE_DNS:
-		resolve(probe);
-		break;
-	case SPEC_PROBE_NONE:
-		end_attempt(probe, "there is no such probe");
-		break;
+	case SPEC_PROBE_PING: ping(probe); break;
+	case SPEC_PROBE_TCP: connect_tcp(probe); break;
+	case SPEC_PROBE_DNS: resolve(probe); break;
+	case SPEC_PROBE_NONE: end_attempt(probe, "there is no such probe"); break;
 	}
 }
 
@@ -262,14 +254,10 @@ static bool read_target(struct probe *probe)
 {
 	size_t length = strlen(probe->text);
 	switch (probe->type) {
-	case SPEC_PROBE_PING:
-		return target_parse(&probe->target, probe->text, length, 0) == 0 && !target_is_name(&probe->target);
-	case SPEC_PROBE_TCP:
-		return target_parse_authority(&probe->target, probe->text, length, 0) == 0;
-	case SPEC_PROBE_DNS:
-		return length > 0;
-	case SPEC_PROBE_NONE:
-		break;
+	case SPEC_PROBE_PING: return target_parse(&probe->target, probe->text, length, 0) == 0 && !target_is_name(&probe->target);
+	case SPEC_PROBE_TCP: return target_parse_authority(&probe->target, probe->text, length, 0) == 0;
+	case SPEC_PROBE_DNS: return length > 0;
+	case SPEC_PROBE_NONE: break;
 	}
 	return true;
 }

@@ -73,7 +73,8 @@ void publish_tick(struct tunnel *tunnel, uint64_t now)
 		publish_peer(tunnel->peers[i], now);
 	publish_rates(tunnel, now);
 	bool flowing = counter_read(&tunnel->counters->throughput_sent) != 0 || counter_read(&tunnel->counters->throughput_received) != 0 ||
-	               counter_read(&tunnel->counters->bytes_sent) != tunnel->rate_sent || counter_read(&tunnel->counters->bytes_received) != tunnel->rate_received;
+	               counter_read(&tunnel->counters->bytes_sent) != tunnel->rate_sent ||
+	               counter_read(&tunnel->counters->bytes_received) != tunnel->rate_received;
 	if (flowing)
 		tunnel->publish_at = tunnel->rate_at + LOOP_SECOND > now ? tunnel->rate_at + LOOP_SECOND : now + EVERY;
 }

@@ -5,7 +5,7 @@
 
 #include "tunnel/tunnel.h"
 
-#define READ_ROUNDS 8        /* reads a connection and turn, so that none starves another */
+#define READ_ROUNDS 8 /* reads a connection and turn, so that none starves another */
 
 struct relay {
 	struct tunnel *tunnel;
@@ -13,7 +13,7 @@ struct relay {
 	struct netstack_stream *stream;
 	struct relay *next_flush;
 	bool queued;
-	bool reads_on;               /* the stream has room again */
+	bool reads_on; /* the stream has room again */
 	struct upward up;
 	struct downward down;
 	bool client_finished, stream_finished, shut, broken;
@@ -297,8 +297,8 @@ static void discard(struct relay_begun *begun, struct netstack_stream *stream, s
 	tunnel_wake(tunnel);
 }
 
-struct relay *relay_continue(struct relay_begun *begun, struct poller *client, struct netstack_stream *stream, uint32_t idle_timeout, relay_ended *ended,
-                             void *owner)
+struct relay *relay_continue(struct relay_begun *begun, struct poller *client, struct netstack_stream *stream, uint32_t idle_timeout,
+                             relay_ended *ended, void *owner)
 {
 	struct relay *relay = calloc(1, sizeof *relay);
 	if (relay == NULL) {

@@ -23,8 +23,8 @@ struct relay_begun {
 	bool stream_finished;
 };
 void relay_begin(struct relay_begun *begun, struct tunnel *tunnel, struct poller *client);
-struct relay *relay_continue(struct relay_begun *begun, struct poller *client, struct netstack_stream *stream, uint32_t idle_timeout, relay_ended *ended,
-                             void *owner);
+struct relay *relay_continue(struct relay_begun *begun, struct poller *client, struct netstack_stream *stream, uint32_t idle_timeout,
+                             relay_ended *ended, void *owner);
 /* Ends both sides by resets; `ended` is not called. */
 void relay_abort(struct relay *relay);
 /* Writes what the stream delivered in this turn; called by the tunnel before the stack is settled. */

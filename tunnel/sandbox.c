@@ -23,13 +23,14 @@ bool sandbox_tie_to_parent(int parent)
 
 /* The data path's calls, then what the allocator and an abort need. Descriptors come in by recvmsg and accept4 alone. */
 static const int allowed[] = {
-	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(recvmsg), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg),
-	SCMP_SYS(accept4), SCMP_SYS(shutdown), SCMP_SYS(close), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname),
-	SCMP_SYS(getpeername), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(timerfd_settime),
-	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk),
-	SCMP_SYS(mlock), SCMP_SYS(mlock2), SCMP_SYS(munlock), SCMP_SYS(futex), SCMP_SYS(fcntl), SCMP_SYS(ioctl), SCMP_SYS(getpid), SCMP_SYS(gettid),
-	SCMP_SYS(tgkill), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall),
-	SCMP_SYS(exit), SCMP_SYS(exit_group),
+	SCMP_SYS(read),           SCMP_SYS(write),        SCMP_SYS(readv),           SCMP_SYS(writev),        SCMP_SYS(recvmsg),
+	SCMP_SYS(recvfrom),       SCMP_SYS(sendmsg),      SCMP_SYS(accept4),         SCMP_SYS(shutdown),      SCMP_SYS(close),
+	SCMP_SYS(getsockopt),     SCMP_SYS(setsockopt),   SCMP_SYS(getsockname),     SCMP_SYS(getpeername),   SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait),     SCMP_SYS(epoll_pwait),  SCMP_SYS(timerfd_settime), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+	SCMP_SYS(getrandom),      SCMP_SYS(munmap),       SCMP_SYS(mremap),          SCMP_SYS(madvise),       SCMP_SYS(brk),
+	SCMP_SYS(mlock),          SCMP_SYS(mlock2),       SCMP_SYS(munlock),         SCMP_SYS(futex),         SCMP_SYS(fcntl),
+	SCMP_SYS(ioctl),          SCMP_SYS(getpid),       SCMP_SYS(gettid),          SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit),          SCMP_SYS(exit_group),
 };
 
 static bool add_rules(scmp_filter_ctx filter)
@@ -45,7 +46,7 @@ static bool add_rules(scmp_filter_ctx filter)
 const char *sandbox_enter_worker(void)
 {
 #ifdef WARREN_SANITIZED
-	bool has_landlock = true;   /* their reports and counts are files */
+	bool has_landlock = true; /* their reports and counts are files */
 #else
 	bool has_landlock = landlock_enter(landlock_create(false));
 #endif

@@ -12,20 +12,20 @@
 #include "tunnel/http_error.h"
 #include "tunnel/target.h"
 
-#define SOCKS_MESSAGE_MAX 520       /* no message of a client is longer: what is still SOCKS_MORE then never comes */
+#define SOCKS_MESSAGE_MAX 520 /* no message of a client is longer: what is still SOCKS_MORE then never comes */
 #define SOCKS_REPLY_MAX 22
 #define SOCKS_DATAGRAM_HEADER_MAX 22
 
 enum socks_progress {
 	SOCKS_MORE,
 	SOCKS_WHOLE,
-	SOCKS_REFUSED,   /* send the refusal and close */
+	SOCKS_REFUSED, /* send the refusal and close */
 };
 
 enum socks_method {
 	SOCKS_METHOD_NONE = 0x00,
 	SOCKS_METHOD_PASSWORD = 0x02,
-	SOCKS_METHOD_UNACCEPTABLE = 0xff,   /* close after it */
+	SOCKS_METHOD_UNACCEPTABLE = 0xff, /* close after it */
 };
 
 enum socks_command {
@@ -48,16 +48,16 @@ enum socks_reply {
 };
 
 struct socks_greeting {
-	size_t length;            /* of the message */
+	size_t length; /* of the message */
 	bool offers_none;
 	bool offers_password;
 };
 
 struct socks_request {
-	size_t length;            /* of the message; the bytes behind it are early data: keep them */
-	enum socks_command command;   /* SOCKS4: always SOCKS_CONNECT */
-	struct target target;     /* UDP ASSOCIATE: where the client will send from; all zero, or a name, when it does not know */
-	enum socks_reply refusal; /* of SOCKS_REFUSED */
+	size_t length;              /* of the message; the bytes behind it are early data: keep them */
+	enum socks_command command; /* SOCKS4: always SOCKS_CONNECT */
+	struct target target;       /* UDP ASSOCIATE: where the client will send from; all zero, or a name, when it does not know */
+	enum socks_reply refusal;   /* of SOCKS_REFUSED */
 };
 
 /* A greeting of another version is SOCKS_REFUSED: reply with SOCKS_METHOD_UNACCEPTABLE. */
@@ -68,7 +68,7 @@ size_t socks_method_write(uint8_t out[2], enum socks_method method);
 
 /* RFC 1929; `*taken` is the length of the message. Empty fields and another sub-version are SOCKS_REFUSED. */
 enum socks_progress socks_password_read(struct credentials *credentials, const uint8_t *bytes, size_t length, size_t *taken);
-size_t socks_password_reply_write(uint8_t out[2], bool admitted);   /* close after false */
+size_t socks_password_reply_write(uint8_t out[2], bool admitted); /* close after false */
 
 enum socks_progress socks_request_read(struct socks_request *request, const uint8_t *bytes, size_t length);
 /* `bound` NULL is 0.0.0.0:0. 10 or 22 bytes. */

@@ -9,7 +9,7 @@
 
 #include "tunnel/wireguard/device.h"
 
-#define SPEC_ADDRESS_MAX 4        /* one IPv4, three IPv6 */
+#define SPEC_ADDRESS_MAX 4 /* one IPv4, three IPv6 */
 #define SPEC_DNS_MAX 8
 #define SPEC_LISTEN_MAX 16
 #define SPEC_USER_MAX 256
@@ -21,15 +21,15 @@
 enum spec_place_kind { SPEC_PLACE_NONE, SPEC_PLACE_INET, SPEC_PLACE_UNIX };
 struct spec_place {
 	enum spec_place_kind kind;
-	char *host;      /* INET: literal without brackets, or name; UNIX: the path */
-	uint16_t port;   /* INET */
+	char *host;    /* INET: literal without brackets, or name; UNIX: the path */
+	uint16_t port; /* INET */
 };
 
 struct spec_peer {
 	struct wireguard_key public_key;
 	struct wireguard_key preshared_key;
 	bool has_preshared_key;
-	struct spec_place endpoint;                 /* NONE or INET */
+	struct spec_place endpoint; /* NONE or INET */
 	struct wireguard_network *allowed_ips;
 	size_t allowed_ip_count;
 	uint16_t persistent_keepalive;
@@ -64,8 +64,8 @@ enum spec_probe_type { SPEC_PROBE_NONE, SPEC_PROBE_PING, SPEC_PROBE_TCP, SPEC_PR
 
 struct spec_probe {
 	enum spec_probe_type type;
-	char *target;        /* ping: an address; tcp: HOST:PORT; dns: a name */
-	uint32_t interval;   /* seconds */
+	char *target;      /* ping: an address; tcp: HOST:PORT; dns: a name */
+	uint32_t interval; /* seconds */
 };
 
 struct spec {
@@ -74,7 +74,7 @@ struct spec {
 	bool has_private_key;
 	struct wireguard_network addresses[SPEC_ADDRESS_MAX]; /* `bytes` keeps the host bits here */
 	size_t address_count;
-	struct wireguard_network *dns;   /* single addresses */
+	struct wireguard_network *dns; /* single addresses */
 	size_t dns_count;
 	uint16_t mtu;
 	uint16_t listen_port;
@@ -82,11 +82,11 @@ struct spec {
 	size_t peer_count;
 	struct spec_place *listen;
 	size_t listen_count;
-	unsigned protocols;              /* enum spec_protocol, or'ed */
+	unsigned protocols; /* enum spec_protocol, or'ed */
 	struct spec_user *users;
 	size_t user_count;
-	uint32_t connect_timeout;        /* seconds */
-	uint32_t idle_timeout;           /* seconds */
+	uint32_t connect_timeout; /* seconds */
+	uint32_t idle_timeout;    /* seconds */
 	bool allow_private_targets;
 	struct spec_forward *forwards;
 	size_t forward_count;

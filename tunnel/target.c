@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LABEL_MAX 63   /* RFC 1035, 2.3.4 */
+#define LABEL_MAX 63 /* RFC 1035, 2.3.4 */
 
 struct block {
 	uint8_t bytes[16];
@@ -15,25 +15,15 @@ struct block {
 
 /* The first block that covers an address counts (RFC 6890 and the registries it started). */
 static const struct block v4_blocks[] = {
-	{ { 0 }, 8, TARGET_UNSPECIFIED },
-	{ { 10 }, 8, TARGET_PRIVATE },
-	{ { 100, 64 }, 10, TARGET_PRIVATE },
-	{ { 127 }, 8, TARGET_LOOPBACK },
-	{ { 169, 254 }, 16, TARGET_LINK_LOCAL },
-	{ { 172, 16 }, 12, TARGET_PRIVATE },
-	{ { 192, 168 }, 16, TARGET_PRIVATE },
-	{ { 224 }, 4, TARGET_MULTICAST },
-	{ { 255, 255, 255, 255 }, 32, TARGET_MULTICAST },
+	{ { 0 }, 8, TARGET_UNSPECIFIED },     { { 10 }, 8, TARGET_PRIVATE },           { { 100, 64 }, 10, TARGET_PRIVATE },
+	{ { 127 }, 8, TARGET_LOOPBACK },      { { 169, 254 }, 16, TARGET_LINK_LOCAL }, { { 172, 16 }, 12, TARGET_PRIVATE },
+	{ { 192, 168 }, 16, TARGET_PRIVATE }, { { 224 }, 4, TARGET_MULTICAST },        { { 255, 255, 255, 255 }, 32, TARGET_MULTICAST },
 	{ { 240 }, 4, TARGET_PRIVATE },
 };
 
 static const struct block v6_blocks[] = {
-	{ { 0 }, 128, TARGET_UNSPECIFIED },
-	{ { [15] = 1 }, 128, TARGET_LOOPBACK },
-	{ { 0xfe, 0x80 }, 10, TARGET_LINK_LOCAL },
-	{ { 0xfe, 0xc0 }, 10, TARGET_PRIVATE },
-	{ { 0xfc }, 7, TARGET_PRIVATE },
-	{ { 0xff }, 8, TARGET_MULTICAST },
+	{ { 0 }, 128, TARGET_UNSPECIFIED },     { { [15] = 1 }, 128, TARGET_LOOPBACK }, { { 0xfe, 0x80 }, 10, TARGET_LINK_LOCAL },
+	{ { 0xfe, 0xc0 }, 10, TARGET_PRIVATE }, { { 0xfc }, 7, TARGET_PRIVATE },        { { 0xff }, 8, TARGET_MULTICAST },
 };
 
 /* IPv6 blocks with an IPv4 address inside, at `offset`: a translator on the way may send on to that one, so it is judged. `class` is
@@ -45,13 +35,13 @@ struct embedding {
 };
 
 static const struct embedding embeddings[] = {
-	{ { { 0 }, 96, TARGET_UNROUTABLE }, 12, 0 },                                        /* compatible (RFC 4291, 2.5.5.1) */
-	{ { { [10] = 0xff, [11] = 0xff }, 96, TARGET_UNROUTABLE }, 12, 0 },                 /* mapped (RFC 4291, 2.5.5.2) */
-	{ { { [8] = 0xff, [9] = 0xff }, 96, TARGET_UNROUTABLE }, 12, 0 },                   /* translated (RFC 2765) */
-	{ { { 0x00, 0x64, 0xff, 0x9b }, 96, TARGET_PUBLIC }, 12, 0 },                       /* NAT64 (RFC 6052) */
-	{ { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48, TARGET_PRIVATE }, 12, 0 },          /* NAT64, local use (RFC 8215) */
-	{ { { 0x20, 0x02 }, 16, TARGET_PUBLIC }, 2, 0 },                                    /* 6to4 (RFC 3056) */
-	{ { { 0x20, 0x01, 0x00, 0x00 }, 32, TARGET_PUBLIC }, 12, 0xff },                    /* Teredo (RFC 4380) */
+	{ { { 0 }, 96, TARGET_UNROUTABLE }, 12, 0 },                               /* compatible (RFC 4291, 2.5.5.1) */
+	{ { { [10] = 0xff, [11] = 0xff }, 96, TARGET_UNROUTABLE }, 12, 0 },        /* mapped (RFC 4291, 2.5.5.2) */
+	{ { { [8] = 0xff, [9] = 0xff }, 96, TARGET_UNROUTABLE }, 12, 0 },          /* translated (RFC 2765) */
+	{ { { 0x00, 0x64, 0xff, 0x9b }, 96, TARGET_PUBLIC }, 12, 0 },              /* NAT64 (RFC 6052) */
+	{ { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48, TARGET_PRIVATE }, 12, 0 }, /* NAT64, local use (RFC 8215) */
+	{ { { 0x20, 0x02 }, 16, TARGET_PUBLIC }, 2, 0 },                           /* 6to4 (RFC 3056) */
+	{ { { 0x20, 0x01, 0x00, 0x00 }, 32, TARGET_PUBLIC }, 12, 0xff },           /* Teredo (RFC 4380) */
 };
 
 static bool covers(const uint8_t *network, unsigned prefix, const uint8_t *address)
@@ -116,16 +106,13 @@ static bool has_narrow_entry(const struct spec *spec, const struct netstack_endp
 enum target_verdict target_judge(const struct spec *spec, const struct netstack_endpoint *address)
 {
 	switch (target_class(address)) {
-	case TARGET_PUBLIC:
-		return TARGET_ALLOWED;
-	case TARGET_PRIVATE:
-		return spec->allow_private_targets || has_narrow_entry(spec, address) ? TARGET_ALLOWED : TARGET_FORBIDDEN_PRIVATE;
+	case TARGET_PUBLIC: return TARGET_ALLOWED;
+	case TARGET_PRIVATE: return spec->allow_private_targets || has_narrow_entry(spec, address) ? TARGET_ALLOWED : TARGET_FORBIDDEN_PRIVATE;
 	case TARGET_LOOPBACK:
 	case TARGET_LINK_LOCAL:
 	case TARGET_UNSPECIFIED:
 	case TARGET_MULTICAST:
-	case TARGET_UNROUTABLE:
-		break;
+	case TARGET_UNROUTABLE: break;
 	}
 	return TARGET_FORBIDDEN;
 }

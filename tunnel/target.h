@@ -10,22 +10,22 @@
 #include "netstack/netstack.h"
 #include "tunnel/spec.h"
 
-#define TARGET_NAME_MAX 254   /* with the final dot that a client may write (RFC 1035, 2.3.4) */
+#define TARGET_NAME_MAX 254 /* with the final dot that a client may write (RFC 1035, 2.3.4) */
 
 struct target {
-	char host[TARGET_NAME_MAX + 2];    /* lower case, a literal without brackets; safe for a log line and a head */
-	struct netstack_endpoint address;  /* of a literal; a name has family AF_UNSPEC (0) and the port alone */
+	char host[TARGET_NAME_MAX + 2];   /* lower case, a literal without brackets; safe for a log line and a head */
+	struct netstack_endpoint address; /* of a literal; a name has family AF_UNSPEC (0) and the port alone */
 	uint16_t port;
 };
 
 enum target_class {
 	TARGET_PUBLIC,
-	TARGET_PRIVATE,       /* RFC 1918, 100.64/10, ULA, site-local, 64:ff9b:1::/48, 240/4 */
+	TARGET_PRIVATE, /* RFC 1918, 100.64/10, ULA, site-local, 64:ff9b:1::/48, 240/4 */
 	TARGET_LOOPBACK,
 	TARGET_LINK_LOCAL,
-	TARGET_UNSPECIFIED,   /* 0.0.0.0/8 and :: */
-	TARGET_MULTICAST,     /* broadcast too */
-	TARGET_UNROUTABLE,    /* an IPv4 address in a form that no wire carries: mapped, compatible, translated */
+	TARGET_UNSPECIFIED, /* 0.0.0.0/8 and :: */
+	TARGET_MULTICAST,   /* broadcast too */
+	TARGET_UNROUTABLE,  /* an IPv4 address in a form that no wire carries: mapped, compatible, translated */
 };
 
 enum target_verdict {

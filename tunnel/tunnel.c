@@ -85,14 +85,9 @@ static bool env_output(void *owner, const struct iovec *parts, size_t count, siz
 	if (tunnel->udp == NULL)
 		return true;
 	switch (wireguard_device_send(tunnel->device, parts, count, length, now_of(tunnel))) {
-	case WIREGUARD_BUSY:
-		return false;
-	case WIREGUARD_NO_PEER:
-		counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_PEER], 1);
-		break;
-	case WIREGUARD_NO_ENDPOINT:
-		counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_ENDPOINT], 1);
-		break;
+	case WIREGUARD_BUSY: return false;
+	case WIREGUARD_NO_PEER: counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_PEER], 1); break;
+	case WIREGUARD_NO_ENDPOINT: counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_ENDPOINT], 1); break;
 	}
 	return true;
 }

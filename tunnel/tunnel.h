@@ -20,16 +20,16 @@ struct tunnel_peer {
 	struct wireguard_peer *peer;
 	struct counters_peer *counters;
 	uint32_t counters_slot;
-	bool has_address;                     /* the endpoint was given, or its name resolved */
-	struct message_addresses *addresses;  /* of its name, when there are several; else NULL */
-	size_t address;                       /* the one in use */
-	uint64_t counted_sent, counted_received;   /* what of the device's figures is in the counters */
+	bool has_address;                        /* the endpoint was given, or its name resolved */
+	struct message_addresses *addresses;     /* of its name, when there are several; else NULL */
+	size_t address;                          /* the one in use */
+	uint64_t counted_sent, counted_received; /* what of the device's figures is in the counters */
 	struct health_peer health;
 };
 
 struct bucket {
-	uint64_t bits_per_second;   /* 0: no limit */
-	uint64_t tokens;            /* bytes */
+	uint64_t bits_per_second; /* 0: no limit */
+	uint64_t tokens;          /* bytes */
 	uint64_t filled_at;
 };
 
@@ -43,25 +43,25 @@ struct tunnel {
 	struct wireguard_device *device;
 	struct netstack *stack;
 	struct netstack_resolver *resolver;
-	struct udp_socket *udp;               /* NULL while disabled */
+	struct udp_socket *udp; /* NULL while disabled */
 	uint32_t udp_id;
-	struct tunnel_peer **peers;           /* in the order of spec.peers */
+	struct tunnel_peer **peers; /* in the order of spec.peers */
 	size_t peer_count;
 	struct listener *listeners;
-	struct connection *connections;       /* everything that ends with the tunnel */
+	struct connection *connections; /* everything that ends with the tunnel */
 	struct dial *dials;
 	size_t connection_count;
-	struct relay *flushing;               /* relays with borrowed bytes to write before the stack is settled */
-	struct exchange *exchanging;          /* exchanges, likewise */
+	struct relay *flushing;      /* relays with borrowed bytes to write before the stack is settled */
+	struct exchange *exchanging; /* exchanges, likewise */
 	struct forward *forwards;
 	struct probe *probe, *probes_asked;
-	unsigned refused_logins;              /* in a row, for the back-off of logins */
+	unsigned refused_logins; /* in a row, for the back-off of logins */
 	bool settling;
 	struct turn settle;
 	struct deadline deadline;
 	struct health health;
 	struct bucket upward, downward;
-	struct candidate *candidate;          /* prepared, not committed */
+	struct candidate *candidate; /* prepared, not committed */
 	/* What of the socket's figures is in the counters already, and when the next look is due. */
 	struct udp_counts counted;
 	uint64_t publish_at, published_at, rate_at, rate_sent, rate_received;
@@ -95,7 +95,7 @@ void tunnel_replace_udp(struct tunnel *tunnel, int descriptor);
 /* Payload through the proxy and forwards, for the counters and limits. */
 void tunnel_count_sent(struct tunnel *tunnel, size_t bytes);
 void tunnel_count_received(struct tunnel *tunnel, size_t bytes);
-bool tunnel_is_used_up(const struct tunnel *tunnel);   /* limits.total_bytes */
+bool tunnel_is_used_up(const struct tunnel *tunnel); /* limits.total_bytes */
 /* How many bytes the rate limit lets pass now, at most `wanted`; with 0, `*again` is when to ask again. */
 size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again);
 void tunnel_spend(struct bucket *bucket, size_t bytes);

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #define SLAB_SIZE 65536
-#define SLABS 12                /* received in one turn, then the turn is ended so that they are free again; fits a core's L2 */
-#define TRAIN_BYTES 65507       /* of one UDP datagram before it is cut (udp(7)) */
-#define TRAIN_SEGMENTS 64       /* UDP_MAX_SEGMENTS of every kernel */
-#define RECEIVE_ROUNDS 32       /* system calls a socket and turn, so that no tunnel starves another */
+#define SLABS 12          /* received in one turn, then the turn is ended so that they are free again; fits a core's L2 */
+#define TRAIN_BYTES 65507 /* of one UDP datagram before it is cut (udp(7)) */
+#define TRAIN_SEGMENTS 64 /* UDP_MAX_SEGMENTS of every kernel */
+#define RECEIVE_ROUNDS 32 /* system calls a socket and turn, so that no tunnel starves another */
 
 struct udp_batch {
 	struct loop *loop;
@@ -21,10 +21,10 @@ struct udp_batch {
 	/* The train being gathered. */
 	struct udp_socket *socket;
 	union wireguard_endpoint to;
-	size_t segment;             /* length of all datagrams but the last */
+	size_t segment; /* length of all datagrams but the last */
 	size_t length;
 	size_t count;
-	bool complete;              /* the last one was shorter */
+	bool complete; /* the last one was shorter */
 	uint8_t out[SLAB_SIZE];
 	uint8_t in[SLABS][SLAB_SIZE];
 };
@@ -65,7 +65,7 @@ static void release_slabs(void *owner)
 
 struct udp_batch *udp_batch_create(struct loop *loop, bool gso)
 {
-	struct udp_batch *batch = malloc(sizeof *batch);   /* the slabs' pages are not touched before they are used */
+	struct udp_batch *batch = malloc(sizeof *batch); /* the slabs' pages are not touched before they are used */
 	if (batch == NULL)
 		return NULL;
 	memset(batch, 0, offsetof(struct udp_batch, out));
@@ -256,8 +256,12 @@ static bool receive_once(struct udp_socket *sock)
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_name = &from, .msg_namelen = sizeof from,
-		                      .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
+	struct msghdr message = { .msg_iov = &part,
+		                  .msg_iovlen = 1,
+		                  .msg_name = &from,
+		                  .msg_namelen = sizeof from,
+		                  .msg_control = control.bytes,
+		                  .msg_controllen = sizeof control.bytes };
 	ssize_t got = recvmsg(sock->descriptor, &message, MSG_DONTWAIT);
 	if (got < 0)
 		return errno == EINTR || errno == ECONNREFUSED;
@@ -316,7 +320,9 @@ struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, co
 		setsockopt(descriptor, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont, sizeof dont);
 	if (batch->gso)
 		setsockopt(descriptor, SOL_UDP, UDP_GRO, &on, sizeof on);
-	*sock = (struct udp_socket){ .batch = batch, .poller = poller, .descriptor = descriptor, .v6 = family == AF_INET6, .events = events, .owner = owner };
+	*sock = (struct udp_socket){
+		.batch = batch, .poller = poller, .descriptor = descriptor, .v6 = family == AF_INET6, .events = events, .owner = owner
+	};
 	poller_set(poller, LOOP_READABLE);
 	return sock;
 }

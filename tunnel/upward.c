@@ -109,7 +109,7 @@ ssize_t upward_read(struct upward *upward, struct netstack_stream *stream)
 		return UPWARD_LATER;
 	}
 	if (netstack_stream_room(stream) == 0 || !make_room(upward, upward->read_full)) {
-		unwatch(upward);   /* `acknowledged` goes on */
+		unwatch(upward); /* `acknowledged` goes on */
 		return UPWARD_LATER;
 	}
 	struct block *block = upward->last;

@@ -14,11 +14,11 @@ struct tunnel;
 /* Embedded by value. Invariant: blocks before `writing` are with the stream whole, those behind it not at all. */
 struct upward {
 	struct tunnel *tunnel;
-	struct poller *client;          /* borrowed */
+	struct poller *client; /* borrowed */
 	struct block *first, *writing, *last;
-	uint32_t offered;               /* end of what the stream took of `writing` */
-	bool read_full;                 /* the last read filled its block: the next one is large */
-	struct deadline throttle;       /* the rate limit lets the client be read again */
+	uint32_t offered;         /* end of what the stream took of `writing` */
+	bool read_full;           /* the last read filled its block: the next one is large */
+	struct deadline throttle; /* the rate limit lets the client be read again */
 };
 
 enum { UPWARD_END = 0, UPWARD_LATER = -1, UPWARD_BROKEN = -2 };

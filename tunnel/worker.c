@@ -17,16 +17,16 @@
 
 #define HEARTBEAT (LOOP_SECOND / 2)
 #define BUDGET_DEFAULT (512u << 20)
-#define SESSIONS_DEFAULT (4 * (size_t)COUNTERS_PEERS)   /* a bound; memory is taken as it is needed */
+#define SESSIONS_DEFAULT (4 * (size_t)COUNTERS_PEERS) /* a bound; memory is taken as it is needed */
 
 struct worker {
-	struct context context;   /* first: the context's callbacks find the worker by it */
+	struct context context; /* first: the context's callbacks find the worker by it */
 	struct channel *channel;
 	struct poller *poller;
 	struct deadline heartbeat;
 	struct tunnel *tunnels[COUNTERS_TUNNELS];
 	int exit_code;
-	bool broken;              /* the channel is: nothing can be said any more */
+	bool broken; /* the channel is: nothing can be said any more */
 };
 
 static void stop(struct worker *worker, int exit_code)
@@ -84,7 +84,8 @@ static void on_prepare(struct worker *worker, struct message_reader *body, int *
 	}
 	reply.ack = (struct message_ack){ .request = message.request, .slot = message.slot, .generation = message.generation };
 	enum message_applied applied;
-	reply.ack.status = (uint8_t)tunnel_prepare(&worker->context, &worker->tunnels[message.slot], &message, descriptors, count, &applied, reply.detail);
+	reply.ack.status =
+	    (uint8_t)tunnel_prepare(&worker->context, &worker->tunnels[message.slot], &message, descriptors, count, &applied, reply.detail);
 	reply.applied = (uint8_t)applied;
 	struct message_writer writer;
 	message_writer_init(&writer);

@@ -7,11 +7,11 @@
 
 struct worker_options {
 	unsigned index;
-	int control_pid;         /* the parent: the worker ends when it is gone */
-	bool gso;                /* trains of datagrams (UDP_SEGMENT, UDP_GRO) */
-	bool require_lock;       /* fail when the memory of keys cannot be locked */
-	size_t memory_budget;    /* bytes of stream buffers; 0: the default */
-	size_t session_slots;    /* of the guarded arena; 0: the default */
+	int control_pid;      /* the parent: the worker ends when it is gone */
+	bool gso;             /* trains of datagrams (UDP_SEGMENT, UDP_GRO) */
+	bool require_lock;    /* fail when the memory of keys cannot be locked */
+	size_t memory_budget; /* bytes of stream buffers; 0: the default */
+	size_t session_slots; /* of the guarded arena; 0: the default */
 };
 
 /* Takes both descriptors. Returns the process's exit code. */

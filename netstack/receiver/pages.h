@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define PAGES_SIZE 16384   /* BUDGET_LEAST is one */
+#define PAGES_SIZE 16384 /* BUDGET_LEAST is one */
 
 struct page;
 
@@ -17,9 +17,9 @@ struct pages_retired {
 };
 
 struct pages {
-	struct page **table;   /* a ring by page number */
+	struct page **table; /* a ring by page number */
 	size_t size;
-	uint64_t base;         /* the lowest page that may be there */
+	uint64_t base; /* the lowest page that may be there */
 	size_t count;
 };
 

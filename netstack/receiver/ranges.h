@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RANGES_MAX 16384   /* a fast path's startup has 5,000 holes; a peer that sends every second byte gets no more */
+#define RANGES_MAX 16384 /* a fast path's startup has 5,000 holes; a peer that sends every second byte gets no more */
 
 struct range {
 	uint64_t left;
@@ -14,16 +14,16 @@ struct range {
 };
 
 struct ranges {
-	struct range *all;     /* what was allocated */
+	struct range *all; /* what was allocated */
 	size_t capacity;
-	struct range *first;   /* the front leaves first, and its room is used again only when it is large */
+	struct range *first; /* the front leaves first, and its room is used again only when it is large */
 	size_t count;
 };
 
 enum ranges_outcome {
 	RANGES_ADDED,
-	RANGES_KNOWN,          /* every byte was there already */
-	RANGES_FULL,           /* too many, or out of memory: nothing changed */
+	RANGES_KNOWN, /* every byte was there already */
+	RANGES_FULL,  /* too many, or out of memory: nothing changed */
 };
 
 /* The first range that ends at `place` or behind it: an index, `count` if there is none. */

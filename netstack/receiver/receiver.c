@@ -4,7 +4,7 @@
 #include "netstack/netstack.h"
 
 #define MS 1000000ull
-#define DELAY (25 * MS)          /* RFC 9293, 3.8.6.3 allows 500 */
+#define DELAY (25 * MS) /* RFC 9293, 3.8.6.3 allows 500 */
 #define ANSWER_INTERVAL (100 * MS)
 #define QUICK_COUNT 16
 #define UPDATE_MAX ((uint64_t)1024 * 1024)

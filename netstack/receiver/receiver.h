@@ -22,26 +22,26 @@ struct receiver {
 	uint32_t first;
 	uint8_t scale;
 	bool has_sack;
-	bool has_end;              /* a FIN came, maybe out of order */
-	uint64_t end;              /* its place */
+	bool has_end; /* a FIN came, maybe out of order */
+	uint64_t end; /* its place */
 	uint64_t next;
 	uint64_t consumed;
-	uint64_t edge;             /* the window that was offered ends here; it never moves back */
-	uint32_t segment;          /* the largest payload seen */
+	uint64_t edge;    /* the window that was offered ends here; it never moves back */
+	uint32_t segment; /* the largest payload seen */
 	struct ranges held;
 	struct pages pages;
 	struct pages_retired *retired;
 	struct range recent[RECEIVER_SACK_MAX]; /* held ranges, the one that changed last first (RFC 2018, 4) */
 	uint8_t recent_count;
-	struct range doubled;      /* for DSACK (RFC 2883), empty: none */
+	struct range doubled; /* for DSACK (RFC 2883), empty: none */
 	struct window window;
 	/* acknowledging */
-	bool must_acknowledge;     /* with the next settle */
-	uint8_t quick;             /* so many more are not delayed: the far end is in its slow start */
-	uint8_t repeats;           /* a peer without SACK counts acknowledgements: one for each segment */
-	uint32_t pending;          /* bytes not acknowledged */
-	uint64_t deadline;         /* of a delayed acknowledgement */
-	uint64_t answered_at;      /* the last segment outside the window that was answered */
+	bool must_acknowledge; /* with the next settle */
+	uint8_t quick;         /* so many more are not delayed: the far end is in its slow start */
+	uint8_t repeats;       /* a peer without SACK counts acknowledgements: one for each segment */
+	uint32_t pending;      /* bytes not acknowledged */
+	uint64_t deadline;     /* of a delayed acknowledgement */
+	uint64_t answered_at;  /* the last segment outside the window that was answered */
 };
 
 void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, bool has_sack, uint64_t window, uint64_t round_trip,

@@ -1,6 +1,6 @@
 #include "netstack/receiver/window.h"
 
-#define FIRST_SPACE 14600        /* ten segments: the peer's first flight */
+#define FIRST_SPACE 14600 /* ten segments: the peer's first flight */
 /* An owner that takes nothing looks quick while the socket behind it fills. What it has taken tells it from one that reads. */
 #define TRIED (384 * 1024)
 #define UNTRIED_MOST (960 * 1024)

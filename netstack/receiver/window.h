@@ -8,14 +8,14 @@
 
 struct window {
 	uint64_t size;
-	uint64_t most;           /* the connection's scale allows no more */
-	uint64_t round_trip;     /* 0: unknown */
-	bool is_measuring;       /* a window's worth of bytes takes a round trip at least */
+	uint64_t most;       /* the connection's scale allows no more */
+	uint64_t round_trip; /* 0: unknown */
+	bool is_measuring;   /* a window's worth of bytes takes a round trip at least */
 	uint64_t measured_from;
 	uint64_t measured_until; /* place in the stream */
 	uint64_t counted_from;
-	uint64_t arrived;        /* bytes since then */
-	uint64_t space;          /* bytes of the round trip before */
+	uint64_t arrived; /* bytes since then */
+	uint64_t space;   /* bytes of the round trip before */
 };
 
 void window_init(struct window *window, uint64_t size, uint64_t most, uint64_t round_trip);

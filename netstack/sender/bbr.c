@@ -12,11 +12,11 @@
 #define MIN_RTT_WINDOW (10000 * MS)
 #define PROBE_RTT_INTERVAL (5000 * MS)
 #define PROBE_RTT_TIME (200 * MS)
-#define QUEUE_SHARE 4            /* of the round trip: a mean queue below this part is none that stands */
-#define FIRST_WINDOW 10          /* segments, RFC 6928 */
+#define QUEUE_SHARE 4   /* of the round trip: a mean queue below this part is none that stands */
+#define FIRST_WINDOW 10 /* segments, RFC 6928 */
 #define LEAST_WINDOW 4
 #define PACING_MARGIN 0.99
-#define UP_GROWTH 1.1            /* of the bandwidth, by a round with a gain of 1.25 */
+#define UP_GROWTH 1.1 /* of the bandwidth, by a round with a gain of 1.25 */
 
 static void enter_startup(struct bbr *bbr)
 {
@@ -90,12 +90,10 @@ static bool is_probing_bandwidth(const struct bbr *bbr)
 	case BBR_DOWN:
 	case BBR_CRUISE:
 	case BBR_REFILL:
-	case BBR_UP:
-		return true;
+	case BBR_UP: return true;
 	case BBR_STARTUP:
 	case BBR_DRAIN:
-	case BBR_PROBE_RTT:
-		break;
+	case BBR_PROBE_RTT: break;
 	}
 	return false;
 }
@@ -438,8 +436,7 @@ static void update_cycle(struct bbr *bbr, const struct rate_sample *sample, cons
 		break;
 	case BBR_STARTUP:
 	case BBR_DRAIN:
-	case BBR_PROBE_RTT:
-		break;
+	case BBR_PROBE_RTT: break;
 	}
 }
 

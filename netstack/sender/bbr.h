@@ -13,13 +13,13 @@
 #include "netstack/sender/rate.h"
 
 enum bbr_state {
-	BBR_STARTUP,     /* doubles each round until the bandwidth stops growing */
-	BBR_DRAIN,       /* lets the queue of the startup run off */
-	BBR_DOWN,        /* probing for bandwidth: first make room */
-	BBR_CRUISE,      /* then send at the known bandwidth, with headroom for others */
-	BBR_REFILL,      /* then fill the pipe */
-	BBR_UP,          /* then more, until loss or a queue says stop */
-	BBR_PROBE_RTT,   /* a short pause that shows the round trip without our queue */
+	BBR_STARTUP,   /* doubles each round until the bandwidth stops growing */
+	BBR_DRAIN,     /* lets the queue of the startup run off */
+	BBR_DOWN,      /* probing for bandwidth: first make room */
+	BBR_CRUISE,    /* then send at the known bandwidth, with headroom for others */
+	BBR_REFILL,    /* then fill the pipe */
+	BBR_UP,        /* then more, until loss or a queue says stop */
+	BBR_PROBE_RTT, /* a short pause that shows the round trip without our queue */
 };
 
 enum bbr_ack_phase {
@@ -33,33 +33,33 @@ enum bbr_ack_phase {
 struct bbr {
 	enum bbr_state state;
 	enum bbr_ack_phase ack_phase;
-	double pacing_rate;         /* bytes a second */
-	uint64_t window;            /* the congestion window */
-	uint32_t segment;           /* the segment size */
+	double pacing_rate; /* bytes a second */
+	uint64_t window;    /* the congestion window */
+	uint32_t segment;   /* the segment size */
 	double pacing_gain;
 	double window_gain;
 	/* the path */
-	double bandwidth_max[2];    /* of this probing cycle and the last */
-	double bandwidth_low;       /* bounds of the short term, infinite when unset */
+	double bandwidth_max[2]; /* of this probing cycle and the last */
+	double bandwidth_low;    /* bounds of the short term, infinite when unset */
 	uint64_t inflight_low;
-	uint64_t inflight_high;     /* bound of the long term */
+	uint64_t inflight_high; /* bound of the long term */
 	uint64_t min_rtt;
 	uint64_t min_rtt_at;
-	uint64_t probe_rtt_min;     /* least of the last 5 s */
+	uint64_t probe_rtt_min; /* least of the last 5 s */
 	uint64_t probe_rtt_min_at;
-	uint64_t round_trip_sum;    /* of the samples since the last look at its age */
+	uint64_t round_trip_sum; /* of the samples since the last look at its age */
 	uint64_t round_trips;
-	double noise;               /* share of bytes that the path loses by itself */
+	double noise; /* share of bytes that the path loses by itself */
 	/* rounds */
 	uint64_t next_round;
 	uint64_t rounds;
 	bool round_start;
 	uint64_t next_loss_round;
 	bool loss_round_start;
-	uint64_t steady_from;       /* losses of what was sent earlier (count of delivered bytes) are the probing's, not the path's */
-	uint64_t round_lost;        /* bytes in this loss round */
+	uint64_t steady_from; /* losses of what was sent earlier (count of delivered bytes) are the probing's, not the path's */
+	uint64_t round_lost;  /* bytes in this loss round */
 	uint64_t round_delivered;
-	uint64_t cruise_lost;       /* bytes since cruising began */
+	uint64_t cruise_lost; /* bytes since cruising began */
 	uint64_t cruise_delivered;
 	double bandwidth_latest;
 	uint64_t inflight_latest;
@@ -69,17 +69,17 @@ struct bbr {
 	double full_bandwidth;
 	unsigned full_count;
 	/* probing */
-	bool samples_probe;         /* segments now acknowledged were sent while probing */
+	bool samples_probe; /* segments now acknowledged were sent while probing */
 	uint64_t phase_at;
 	uint64_t probe_wait;
 	uint64_t rounds_since_probe;
-	uint64_t up_count;          /* bytes acknowledged for each segment that inflight_high grows */
+	uint64_t up_count; /* bytes acknowledged for each segment that inflight_high grows */
 	uint64_t up_acknowledged;
 	unsigned up_rounds;
-	double up_bandwidth;        /* the most since it began */
+	double up_bandwidth; /* the most since it began */
 	bool up_grows;
 	/* probing the round trip */
-	uint64_t probe_rtt_done;    /* 0: in flight is still too much */
+	uint64_t probe_rtt_done; /* 0: in flight is still too much */
 	bool probe_rtt_round;
 	uint64_t prior_window;
 	bool idle_restart;

@@ -10,14 +10,14 @@
 struct queue_chunk;
 
 struct queue {
-	struct queue_chunk *ring;  /* NULL while empty */
+	struct queue_chunk *ring; /* NULL while empty */
 	uint32_t mask;
 	uint32_t head;
 	uint32_t tail;
-	uint32_t hint;             /* the chunk that was looked at last */
-	uint64_t start;            /* place of the first byte that is kept */
+	uint32_t hint;  /* the chunk that was looked at last */
+	uint64_t start; /* place of the first byte that is kept */
 	uint64_t end;
-	uint8_t *owned;            /* after queue_own: the one chunk's bytes */
+	uint8_t *owned; /* after queue_own: the one chunk's bytes */
 };
 
 /* false: out of memory, nothing was taken. */

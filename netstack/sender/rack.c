@@ -4,8 +4,8 @@
 
 #define MS 1000000ull
 #define MULTIPLIER_MAX 20
-#define PERSISTENCE 16          /* RFC 8985, 6.2, step 4 */
-#define ALONE_DELAY (200 * MS)  /* WCDelAckT: a lone segment's acknowledgement may be delayed */
+#define PERSISTENCE 16         /* RFC 8985, 6.2, step 4 */
+#define ALONE_DELAY (200 * MS) /* WCDelAckT: a lone segment's acknowledgement may be delayed */
 
 void rack_init(struct rack *rack)
 {

@@ -11,12 +11,12 @@
 struct rack {
 	bool has_sample;
 	bool saw_reordering;
-	uint32_t order;          /* of the segment sent last among those that arrived */
+	uint32_t order; /* of the segment sent last among those that arrived */
 	uint64_t round_trip;
-	uint64_t highest;        /* end of the highest segment that arrived */
+	uint64_t highest;         /* end of the highest segment that arrived */
 	uint64_t duplicate_round; /* DSACKs before this place was acknowledged count once */
-	unsigned multiplier;     /* of the reordering window, in quarters of a round trip */
-	unsigned persistence;    /* recoveries until the multiplier falls back */
+	unsigned multiplier;      /* of the reordering window, in quarters of a round trip */
+	unsigned persistence;     /* recoveries until the multiplier falls back */
 };
 
 void rack_init(struct rack *rack);

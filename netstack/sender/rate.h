@@ -9,33 +9,33 @@
 
 /* Of a connection. */
 struct rate {
-	uint64_t delivered;      /* bytes that arrived */
+	uint64_t delivered; /* bytes that arrived */
 	uint64_t delivered_at;
 	uint64_t first_sent_at;
-	uint64_t lost;           /* bytes that were ever taken for lost */
-	uint64_t limited_until;  /* `delivered` at which the application's pause is over, 0: none */
+	uint64_t lost;          /* bytes that were ever taken for lost */
+	uint64_t limited_until; /* `delivered` at which the application's pause is over, 0: none */
 };
 
 /* Of a batch of acknowledgements. */
 struct rate_sample {
-	bool is_open;            /* something was heard since the last one was closed */
+	bool is_open; /* something was heard since the last one was closed */
 	bool has_delivery;
 	bool is_limited;
 	bool was_sent_again;
 	uint64_t prior_delivered;
 	uint64_t prior_delivered_at;
 	uint64_t send_elapsed;
-	uint32_t order;          /* of the newest segment that arrived */
+	uint32_t order; /* of the newest segment that arrived */
 	uint64_t prior_lost;
 	uint64_t in_flight_at_send;
 	uint64_t prior_in_flight;
-	uint64_t acknowledged;   /* bytes that arrived */
+	uint64_t acknowledged; /* bytes that arrived */
 	uint64_t newly_lost;
-	uint64_t round_trip;     /* 0: none that is unambiguous (Karn) */
+	uint64_t round_trip; /* 0: none that is unambiguous (Karn) */
 	/* results of rate_close */
 	uint64_t delivered;
 	uint64_t lost;
-	double bandwidth;        /* bytes a second, 0: no sample */
+	double bandwidth; /* bytes a second, 0: no sample */
 };
 
 void rate_open(struct rate_sample *sample, uint64_t in_flight);

@@ -7,10 +7,10 @@
 #define RTT_UNKNOWN UINT64_MAX
 
 struct rtt {
-	uint64_t smoothed;   /* 0: no sample yet */
+	uint64_t smoothed; /* 0: no sample yet */
 	uint64_t variation;
-	uint64_t minimum;    /* RTT_UNKNOWN: no sample yet */
-	unsigned backoff;    /* timeouts in a row */
+	uint64_t minimum; /* RTT_UNKNOWN: no sample yet */
+	unsigned backoff; /* timeouts in a row */
 };
 
 void rtt_init(struct rtt *rtt);

@@ -15,23 +15,23 @@ enum sent_flag {
 	SENT_SACKED = 1,
 	SENT_LOST = 2,
 	SENT_AGAIN = 4,
-	SENT_LIMITED = 8,   /* while the application had no more */
+	SENT_LIMITED = 8, /* while the application had no more */
 };
 
 struct sent {
-	uint64_t start;          /* place in the stream */
+	uint64_t start; /* place in the stream */
 	uint64_t sent_at;
 	/* for the delivery rate (draft-cheng-iccrg-delivery-rate-estimation): as it was when this was sent */
 	uint64_t delivered;
 	uint64_t delivered_at;
 	uint64_t first_sent_at;
 	uint64_t lost;
-	uint32_t in_flight;      /* with this one */
-	uint32_t length;         /* the FIN counts as a byte */
-	uint32_t older;          /* links of the list it is in */
+	uint32_t in_flight; /* with this one */
+	uint32_t length;    /* the FIN counts as a byte */
+	uint32_t older;     /* links of the list it is in */
 	uint32_t newer;
-	uint32_t skip;           /* of a SACKed one: the next that may not be */
-	uint32_t order;          /* of sending: a train leaves at one time, and what is sent again is in no order of place */
+	uint32_t skip;  /* of a SACKed one: the next that may not be */
+	uint32_t order; /* of sending: a train leaves at one time, and what is sent again is in no order of place */
 	uint8_t flags;
 };
 
@@ -41,7 +41,7 @@ struct sent_list {
 };
 
 struct scoreboard {
-	struct sent *ring;       /* NULL while nothing is outstanding */
+	struct sent *ring; /* NULL while nothing is outstanding */
 	uint32_t mask;
 	uint32_t head;
 	uint32_t tail;
@@ -50,8 +50,8 @@ struct scoreboard {
 	uint64_t in_flight;
 	uint64_t sacked;
 	uint64_t lost;
-	uint64_t top_sacked;     /* end of the highest SACKed segment */
-	uint32_t sendings;       /* so far; an empty board goes on counting */
+	uint64_t top_sacked; /* end of the highest SACKed segment */
+	uint32_t sendings;   /* so far; an empty board goes on counting */
 };
 
 void scoreboard_init(struct scoreboard *board);

@@ -6,12 +6,13 @@
 #include "netstack/sender/transmit.h"
 
 #define MS 1000000ull
-#define GIVE_UP (300000 * MS)    /* without an answer; RFC 1122, 4.2.3.5 asks for 100 s at least */
-#define BUFFER_GAIN 2            /* times what the path holds: what flies, and as much that waits for its turn */
-#define BUFFER_GAIN_LOSS 4       /* acknowledgements wait for rounds */
-#define OLD_MAX (1u << 30)       /* no window is larger */
+#define GIVE_UP (300000 * MS) /* without an answer; RFC 1122, 4.2.3.5 asks for 100 s at least */
+#define BUFFER_GAIN 2         /* times what the path holds: what flies, and as much that waits for its turn */
+#define BUFFER_GAIN_LOSS 4    /* acknowledgements wait for rounds */
+#define OLD_MAX (1u << 30)    /* no window is larger */
 
-void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip, uint64_t now)
+void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip,
+                 uint64_t now)
 {
 	*sender = (struct sender){
 		.env = *env,

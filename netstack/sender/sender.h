@@ -24,18 +24,18 @@
 #include "netstack/sender/scoreboard.h"
 
 enum sender_timer {
-	SENDER_REORDER,  /* RACK: what is late by now is lost */
-	SENDER_PROBE,    /* tail loss probe */
-	SENDER_TIMEOUT,  /* retransmission timeout */
-	SENDER_PACE,     /* the next train may leave */
-	SENDER_PERSIST,  /* ask for the closed window */
+	SENDER_REORDER, /* RACK: what is late by now is lost */
+	SENDER_PROBE,   /* tail loss probe */
+	SENDER_TIMEOUT, /* retransmission timeout */
+	SENDER_PACE,    /* the next train may leave */
+	SENDER_PERSIST, /* ask for the closed window */
 	SENDER_TIMERS,
 };
 
 enum sender_phase {
-	SENDER_OPEN,      /* nothing is missing */
-	SENDER_RECOVERY,  /* something is lost: until recovery_point is acknowledged */
-	SENDER_LOSS,      /* after a timeout: likewise, from one segment up */
+	SENDER_OPEN,     /* nothing is missing */
+	SENDER_RECOVERY, /* something is lost: until recovery_point is acknowledged */
+	SENDER_LOSS,     /* after a timeout: likewise, from one segment up */
 };
 
 struct sender_env {
@@ -47,14 +47,14 @@ struct sender_env {
 struct sender {
 	struct sender_env env;
 	uint32_t first;
-	uint32_t segment;          /* payload bytes of a full segment */
+	uint32_t segment; /* payload bytes of a full segment */
 	uint64_t acknowledged;
 	uint64_t next;
-	uint64_t window_end;       /* the receiver takes bytes before this place */
+	uint64_t window_end; /* the receiver takes bytes before this place */
 	uint64_t window_max;
-	uint32_t window_sequence;  /* SND.WL1 and SND.WL2 (RFC 9293, 3.10.7.4) */
+	uint32_t window_sequence; /* SND.WL1 and SND.WL2 (RFC 9293, 3.10.7.4) */
 	uint64_t window_acknowledged;
-	size_t limit;              /* bytes that may be written and not acknowledged */
+	size_t limit; /* bytes that may be written and not acknowledged */
 	struct queue queue;
 	struct scoreboard board;
 	struct rtt rtt;
@@ -64,21 +64,22 @@ struct sender {
 	struct bbr bbr;
 	enum sender_phase phase;
 	uint64_t recovery_point;
-	uint64_t probe_end;        /* a probe is out until this is acknowledged, 0: none */
-	uint64_t next_send;        /* pacing */
-	uint64_t stalled_since;    /* first timeout without an answer, 0: none */
+	uint64_t probe_end;     /* a probe is out until this is acknowledged, 0: none */
+	uint64_t next_send;     /* pacing */
+	uint64_t stalled_since; /* first timeout without an answer, 0: none */
 	uint64_t deadlines[SENDER_TIMERS];
-	unsigned duplicates;       /* of a peer without SACK */
+	unsigned duplicates; /* of a peer without SACK */
 	bool has_sack;
-	bool has_finished;         /* a FIN follows the last byte */
-	bool is_blocked;           /* the env refused a packet: call sender_update when it has room */
+	bool has_finished; /* a FIN follows the last byte */
+	bool is_blocked;   /* the env refused a packet: call sender_update when it has room */
 	bool is_window_limited;
-	bool has_progress;         /* since the last update */
+	bool has_progress; /* since the last update */
 	bool has_given_up;
 };
 
 /* `round_trip` of the handshake, 0 when unknown. */
-void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip, uint64_t now);
+void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip,
+                 uint64_t now);
 void sender_clear(struct sender *sender);
 /* Borrows the bytes; returns how many were taken. */
 size_t sender_write(struct sender *sender, const void *bytes, size_t length);

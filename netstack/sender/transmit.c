@@ -3,12 +3,12 @@
 #include "netstack/netstack.h"
 
 #define MS 1000000ull
-#define OVERHEAD 60              /* headers and tunnel, so that pacing counts what the path carries */
+#define OVERHEAD 60 /* headers and tunnel, so that pacing counts what the path carries */
 #define LEAD (MS / 2)
-#define LEAD_MOST (10 * MS)      /* a slow sender does not burst */
+#define LEAD_MOST (10 * MS) /* a slow sender does not burst */
 #define TRAIN (64u * 1024)
-#define PAUSE_CREDIT (2 * MS)    /* what may go at once after the window or the application held it */
-#define LATE_CREDIT (20 * MS)    /* and at least after a late timer, which on a busy machine each is */
+#define PAUSE_CREDIT (2 * MS) /* what may go at once after the window or the application held it */
+#define LATE_CREDIT (20 * MS) /* and at least after a late timer, which on a busy machine each is */
 #define LATE_CREDIT_MAX (50 * MS)
 #define MEMORY_DELAY (10 * MS)
 #define PERSIST_MAX (10000 * MS)
@@ -16,7 +16,7 @@
 
 enum outcome {
 	SENT,
-	REFUSED,       /* by the env */
+	REFUSED, /* by the env */
 	OUT_OF_MEMORY,
 };
 
@@ -105,8 +105,7 @@ static uint64_t next_end(const struct sender *sender)
 		return end;
 	if (sender->queue.end <= sender->window_end && end == stream_end(sender))
 		return sender->queue.end;
-	if (sender->window_end > sender->next && scoreboard_is_empty(&sender->board) &&
-	    sender->window_end - sender->next >= sender->window_max / 2)
+	if (sender->window_end > sender->next && scoreboard_is_empty(&sender->board) && sender->window_end - sender->next >= sender->window_max / 2)
 		return sender->window_end;
 	return sender->next;
 }

@@ -86,7 +86,7 @@ void fixture_write(int descriptor, const char *bytes, size_t length)
 	while (length > 0) {
 		ssize_t count = send(descriptor, bytes, length, MSG_NOSIGNAL);
 		if (count <= 0)
-			return;   /* the server may have had enough */
+			return; /* the server may have had enough */
 		bytes += count;
 		length -= (size_t)count;
 	}
@@ -192,5 +192,5 @@ void reply_clear(struct reply *reply)
 {
 	free(reply->head);
 	free(reply->body);
-	*reply = (struct reply) { 0 };
+	*reply = (struct reply){ 0 };
 }

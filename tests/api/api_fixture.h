@@ -18,16 +18,16 @@ struct fixture {
 };
 
 struct reply {
-	int status;            /* 0: the connection ended without a reply */
-	char *head;            /* lines, with the status line */
-	char *body;            /* terminated; chunks are joined */
+	int status; /* 0: the connection ended without a reply */
+	char *head; /* lines, with the status line */
+	char *body; /* terminated; chunks are joined */
 	size_t body_length;
 };
 
 void fixture_start(struct fixture *fixture, bool no_auth);
 void fixture_stop(struct fixture *fixture);
 
-int fixture_connect(const struct fixture *fixture);        /* a descriptor */
+int fixture_connect(const struct fixture *fixture); /* a descriptor */
 int fixture_connect_unix(const struct fixture *fixture);
 void fixture_write(int descriptor, const char *bytes, size_t length);
 /* One whole reply; the connection may go on. */
@@ -37,7 +37,7 @@ struct reply fixture_ask(const struct fixture *fixture, const char *method, cons
 struct reply fixture_ask_as(const struct fixture *fixture, const char *token, const char *method, const char *path, const char *headers,
                             const char *body);
 struct reply fixture_raw(const struct fixture *fixture, const char *bytes, size_t length);
-bool reply_has_header(const struct reply *reply, const char *line);   /* "Name: value" */
+bool reply_has_header(const struct reply *reply, const char *line); /* "Name: value" */
 void reply_clear(struct reply *reply);
 
 #define JSON "Content-Type: application/json\r\n"

@@ -68,7 +68,7 @@ void snapshot_release(struct snapshot *snapshot)
 
 void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status)
 {
-	*status = (struct snapshot_status) { .since = 1700000000123, .observed_generation = snapshot->generation };
+	*status = (struct snapshot_status){ .since = 1700000000123, .observed_generation = snapshot->generation };
 	if (snapshot->counters) {
 		status->state = (enum tunnel_state)counter_read(&snapshot->counters->state);
 		status->started_at = (int64_t)counter_read(&snapshot->counters->started_at);
@@ -126,8 +126,8 @@ static void read_labels(struct snapshot *snapshot, json_t *labels)
 	const char *key;
 	json_t *value;
 	snapshot->labels = calloc(json_object_size(labels) + 1, sizeof(*snapshot->labels));
-	json_object_foreach(labels, key, value)
-		snapshot->labels[snapshot->label_count++] = (struct label) { .key = strdup(key), .value = strdup(json_string_value(value)) };
+	json_object_foreach (labels, key, value)
+		snapshot->labels[snapshot->label_count++] = (struct label){ .key = strdup(key), .value = strdup(json_string_value(value)) };
 	snapshot->labels_json = labels ? json_dumps(labels, JSON_COMPACT) : strdup("{}");
 }
 
@@ -197,7 +197,8 @@ static void drop(struct service *service, struct fake_tunnel *tunnel)
 static void create(struct service *service, struct edit *edit)
 {
 	json_t *spec = json_object_get(edit->document, "spec"), *interface = json_object_get(spec, "interface");
-	const char *id = json_string_value(json_object_get(edit->document, "id")), *key = json_string_value(json_object_get(interface, "private_key"));
+	const char *id = json_string_value(json_object_get(edit->document, "id")),
+		   *key = json_string_value(json_object_get(interface, "private_key"));
 	if (!id && edit->id[0] == '\0')
 		snprintf(edit->id, sizeof(edit->id), "made-%llu", (unsigned long long)service->revision);
 	else if (edit->id[0] == '\0')
@@ -216,7 +217,8 @@ static void create(struct service *service, struct edit *edit)
 		problem_add(&edit->problem, "/spec/nonsense", "unknown_member", "There is no such member.");
 	if (edit->problem.code != PROBLEM_NONE)
 		return;
-	struct snapshot *snapshot = make_snapshot(edit->id, json_object_get(edit->document, "labels"), json_array_size(json_object_get(spec, "peers")));
+	struct snapshot *snapshot =
+	    make_snapshot(edit->id, json_object_get(edit->document, "labels"), json_array_size(json_object_get(spec, "peers")));
 	insert(service, snapshot);
 	cache_spec(snapshot);
 	edit->snapshot = snapshot_reference(snapshot);
@@ -287,7 +289,7 @@ static void run_edit(struct service *service, const struct change *change, struc
 	}
 	edit->snapshot = snapshot_reference(tunnel->snapshot);
 	if (edit->kind == EDIT_PROBE)
-		edit->probe = (struct message_probed) { .ok = true, .sent = 3, .received = 3, .rtt_min_ms = 1.5, .rtt_avg_ms = 2.25, .rtt_max_ms = 3 };
+		edit->probe = (struct message_probed){ .ok = true, .sent = 3, .received = 3, .rtt_min_ms = 1.5, .rtt_avg_ms = 2.25, .rtt_max_ms = 3 };
 }
 
 static void run_change(struct service *service, struct change *change)
@@ -392,8 +394,9 @@ void fake_service_add(struct service *service, const char *id, const char *pool,
 		peer->allowed_ip_count = allowed_ips;
 		peer->allowed_ips = calloc(allowed_ips + 1, sizeof(*peer->allowed_ips));
 		for (size_t a = 0; a < allowed_ips; a++)
-			peer->allowed_ips[a] = (struct wireguard_network) {
-				.family = AF_INET, .prefix = 32, .bytes = { 10, (uint8_t)(a >> 16), (uint8_t)(a >> 8), (uint8_t)a } };
+			peer->allowed_ips[a] = (struct wireguard_network){ .family = AF_INET,
+				                                           .prefix = 32,
+				                                           .bytes = { 10, (uint8_t)(a >> 16), (uint8_t)(a >> 8), (uint8_t)a } };
 	}
 	pthread_mutex_lock(&service->lock);
 	insert(service, snapshot);
@@ -491,8 +494,9 @@ size_t service_list(struct service *service, const struct service_filter *filter
 void service_worker_stats(struct service *service, struct service_worker_stats *stats)
 {
 	(void)service;
-	*stats = (struct service_worker_stats) { .restarts = 2, .workers = 1, .workers_ready = 1, .connect_buckets = { 1, 2 }, .connect_count = 3,
-		                                 .connect_sum = 0.5 };
+	*stats = (struct service_worker_stats){
+		.restarts = 2, .workers = 1, .workers_ready = 1, .connect_buckets = { 1, 2 }, .connect_count = 3, .connect_sum = 0.5
+	};
 }
 
 struct events *service_events(struct service *service)

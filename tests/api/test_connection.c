@@ -57,9 +57,12 @@ static void a5_each_phase_has_its_deadline(void **state)
 	(void)state;
 	static const struct {
 		enum connection_phase phase;
-		uint64_t lasts;   /* 0: for ever */
-	} phases[] = { { CONNECTION_HEAD, 10000 }, { CONNECTION_BODY, 10000 }, { CONNECTION_REPLYING, 300000 }, { CONNECTION_IDLE, 60000 },
-	            { CONNECTION_WAITING, 0 } };
+		uint64_t lasts; /* 0: for ever */
+	} phases[] = { { CONNECTION_HEAD, 10000 },
+		       { CONNECTION_BODY, 10000 },
+		       { CONNECTION_REPLYING, 300000 },
+		       { CONNECTION_IDLE, 60000 },
+		       { CONNECTION_WAITING, 0 } };
 	struct api_connections *all = api_connections_create();
 	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
 		struct pair pair = connect_pair(all, 1000);
@@ -135,7 +138,7 @@ static void unix_peers_are_told_by_their_user(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	struct api_connection *connection = api_connection_open(all, ends[0], 0);
 	assert_true(api_connection_is_unix(connection));
-	assert_true(api_connection_is_operator(connection));   /* both ends are this process */
+	assert_true(api_connection_is_operator(connection)); /* both ends are this process */
 	assert_null(api_connection_local(connection));
 	struct sockaddr from = { .sa_family = AF_UNIX };
 	assert_true(api_connections_admit(all, &from));

@@ -48,9 +48,31 @@ static void a3_mistakes_are_invalid_json(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"", " ", "{", "}", "null", "\"secret\"", "12", "{\"secret\":1,\"secret\":2}", "{\"a\":{\"b\":1,\"b\":1}}", "{\"a\":1e999}", "{\"a\":-1e999}",
-		"{\"a\":\"\\ud800\"}", "{\"a\":\"\\udc00\\ud800\"}", "{\"a\":\"\\u0000\"}", "{\"\\u0000\":1}", "{\"a\":\"\xc0\xaf\"}", "{\"a\":01}", "{\"a\":+1}",
-		"{'a':1}", "{\"a\":1,}", "{\"a\":NaN}", "{} {}", "{\"a\":\"secret\n\"}", "{\"a\":secret}", "\xef\xbb\xbf{}",
+		"",
+		" ",
+		"{",
+		"}",
+		"null",
+		"\"secret\"",
+		"12",
+		"{\"secret\":1,\"secret\":2}",
+		"{\"a\":{\"b\":1,\"b\":1}}",
+		"{\"a\":1e999}",
+		"{\"a\":-1e999}",
+		"{\"a\":\"\\ud800\"}",
+		"{\"a\":\"\\udc00\\ud800\"}",
+		"{\"a\":\"\\u0000\"}",
+		"{\"\\u0000\":1}",
+		"{\"a\":\"\xc0\xaf\"}",
+		"{\"a\":01}",
+		"{\"a\":+1}",
+		"{'a':1}",
+		"{\"a\":1,}",
+		"{\"a\":NaN}",
+		"{} {}",
+		"{\"a\":\"secret\n\"}",
+		"{\"a\":secret}",
+		"\xef\xbb\xbf{}",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (parse(bad[i], strlen(bad[i])) != PROBLEM_INVALID_JSON)

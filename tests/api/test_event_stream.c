@@ -151,7 +151,7 @@ int main(void)
 {
 #define LIVE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		LIVE(server_sent_events_flow), LIVE(json_lines_resume), LIVE(old_and_future_events_are_gone),
+		LIVE(server_sent_events_flow), LIVE(json_lines_resume),           LIVE(old_and_future_events_are_gone),
 		LIVE(slow_readers_are_told),   LIVE(readers_are_told_of_the_end),
 	};
 	return cmocka_run_group_tests_name("event stream", tests, NULL, NULL);

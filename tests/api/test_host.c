@@ -23,13 +23,26 @@ static void a2_hosts_are_ours_or_not(void **state)
 	inet_pton(AF_INET6, "2001:db8::7", &v6.sin6_addr);
 	inet_pton(AF_INET6, "::ffff:192.0.2.7", &mapped.sin6_addr);
 	const struct sockaddr *at4 = (struct sockaddr *)&v4, *at6 = (struct sockaddr *)&v6, *at_mapped = (struct sockaddr *)&mapped;
-	static const char *const ours[] = { "localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:8470", "127.9.9.9", "[::1]", "[::1]:8470", "192.0.2.7:1",
-		                            "warren.example", "Warren.Example:443" };
+	static const char *const ours[] = { "localhost", "LOCALHOST:1", "127.0.0.1",   "127.0.0.1:8470", "127.9.9.9",
+		                            "[::1]",     "[::1]:8470",  "192.0.2.7:1", "warren.example", "Warren.Example:443" };
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (!api_host_is_ours(&rules, ours[i], at4) || !api_host_is_ours(&rules, ours[i], at_mapped))
 			fail_msg("%s", ours[i]);
-	static const char *const foreign[] = { "", ":", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.0.2.8", "[2001:db8::7]",
-		                               "localhost:x", "localhost:123456", "[::1", "::1", "[::1]x", "0.0.0.0", "2130706433", "localhost@evil" };
+	static const char *const foreign[] = { "",
+		                               ":",
+		                               "evil.example",
+		                               "localhost.evil.example",
+		                               "127.0.0.1.evil.example",
+		                               "192.0.2.8",
+		                               "[2001:db8::7]",
+		                               "localhost:x",
+		                               "localhost:123456",
+		                               "[::1",
+		                               "::1",
+		                               "[::1]x",
+		                               "0.0.0.0",
+		                               "2130706433",
+		                               "localhost@evil" };
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		if (api_host_is_ours(&rules, foreign[i], at4))
 			fail_msg("%s", foreign[i]);
@@ -42,8 +55,10 @@ static void a2_origins_are_the_pages_own(void **state)
 	(void)state;
 	assert_true(api_host_origin_is_ours(NULL, "localhost:1", false));
 	assert_true(api_host_origin_is_ours("http://localhost:1", "localhost:1", false));
-	static const char *const foreign[] = { "", "null", "https://localhost:1", "http://localhost", "http://localhost:2", "http://localhost:1/",
-		                               "http://evil.example", "localhost:1" };
+	static const char *const foreign[] = {
+		"",           "null", "https://localhost:1", "http://localhost", "http://localhost:2", "http://localhost:1/", "http://evil.example",
+		"localhost:1"
+	};
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		assert_false(api_host_origin_is_ours(foreign[i], "localhost:1", false));
 	assert_true(api_host_origin_is_ours("https://localhost:1", "localhost:1", true));
@@ -54,7 +69,9 @@ static void addresses_are_parsed(void **state)
 	(void)state;
 	struct api_address address;
 	char host[256], written[64];
-	static const char *const good[][2] = { { "127.0.0.1:8470", "127.0.0.1:8470" }, { "[::1]:0", "[::1]:0" }, { "localhost:7", "127.0.0.1:7" },
+	static const char *const good[][2] = { { "127.0.0.1:8470", "127.0.0.1:8470" },
+		                               { "[::1]:0", "[::1]:0" },
+		                               { "localhost:7", "127.0.0.1:7" },
 		                               { "0.0.0.0:65535", "0.0.0.0:65535" } };
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		assert_true(api_listener_parse(good[i][0], &address, host));
@@ -62,8 +79,10 @@ static void addresses_are_parsed(void **state)
 		assert_string_equal(written, good[i][1]);
 		assert_int_equal(api_listener_is_loopback(&address), i != 3);
 	}
-	static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", ":80", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1", "::1:80",
-		                           "[::1]", "[]:1", "127.0.0.1:000080" };
+	static const char *const bad[] = {
+		"",       ":",     "127.0.0.1", "127.0.0.1:",      ":80", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1",
+		"::1:80", "[::1]", "[]:1",      "127.0.0.1:000080"
+	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (api_listener_parse(bad[i], &address, host))
 			fail_msg("%s", bad[i]);

@@ -58,14 +58,23 @@ static void the_contracts_names_are_there(void **state)
 		"allowed_ips=\"10.0.0.0/32,10.0.0.1/32\"} 148\n",
 		"\nwireguard_latest_handshake_seconds{interface=\"ams-1\",public_key=\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAD8=\","
 		"allowed_ips=\"10.0.0.0/32,10.0.0.1/32\"} 1700000000.25\n",
-		"\nwarren_build_info{version=\"", "\nwarren_tunnels{state=\"up\"} 2\n", "\nwarren_tunnel_up{tunnel=\"ams-1\"} 1\n",
+		"\nwarren_build_info{version=\"",
+		"\nwarren_tunnels{state=\"up\"} 2\n",
+		"\nwarren_tunnel_up{tunnel=\"ams-1\"} 1\n",
 		"\nwarren_tunnel_info{tunnel=\"ams-1\",listen=\"127.0.0.1:40123\",endpoint=\"\"} 1\n",
 		"\nwarren_proxy_connections{tunnel=\"ams-1\",protocol=\"http\"} 2\n",
 		"\nwarren_proxy_connections_total{tunnel=\"ams-1\",protocol=\"socks5\",result=\"ok\"} 5\n",
-		"\nwarren_proxy_bytes_total{tunnel=\"ams-1\",direction=\"received\"} 9\n", "\nwarren_proxy_connect_duration_seconds_bucket{le=\"+Inf\"} 3\n",
-		"\nwarren_handshakes_total{tunnel=\"ams-1\",result=\"failed\"} 4\n", "\nwarren_dropped_packets_total{tunnel=\"ams-1\",reason=\"replay\"} 3\n",
-		"\nwarren_heals_total{tunnel=\"ams-1\",remedy=\"family\"} 6\n", "\nwarren_worker_restarts_total 2\n", "\nwarren_api_request_duration_seconds_count ", "\nprocess_resident_memory_bytes ",
-		"\nprocess_open_fds ", "\nprocess_cpu_seconds_total ", "\nprocess_start_time_seconds ",
+		"\nwarren_proxy_bytes_total{tunnel=\"ams-1\",direction=\"received\"} 9\n",
+		"\nwarren_proxy_connect_duration_seconds_bucket{le=\"+Inf\"} 3\n",
+		"\nwarren_handshakes_total{tunnel=\"ams-1\",result=\"failed\"} 4\n",
+		"\nwarren_dropped_packets_total{tunnel=\"ams-1\",reason=\"replay\"} 3\n",
+		"\nwarren_heals_total{tunnel=\"ams-1\",remedy=\"family\"} 6\n",
+		"\nwarren_worker_restarts_total 2\n",
+		"\nwarren_api_request_duration_seconds_count ",
+		"\nprocess_resident_memory_bytes ",
+		"\nprocess_open_fds ",
+		"\nprocess_cpu_seconds_total ",
+		"\nprocess_start_time_seconds ",
 	};
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		if (!strstr(page, wanted[i]))

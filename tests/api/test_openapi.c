@@ -74,8 +74,8 @@ static void every_documented_operation_is_served(void **state)
 	(void)state;
 	const char *path, *method;
 	json_t *item, *operation;
-	json_object_foreach(json_object_get(document, "paths"), path, item)
-		json_object_foreach(item, method, operation)
+	json_object_foreach (json_object_get(document, "paths"), path, item)
+		json_object_foreach (item, method, operation)
 			if (strcmp(method, "parameters") != 0 && !is_served(path, method))
 				fail_msg("%s %s is not served", method, path);
 }
@@ -100,7 +100,7 @@ static void every_query_parameter_is_known_to_both(void **state)
 		snprintf(known, sizeof(known), "%s", route->query);
 		json_t *operation = json_object_get(json_object_get(json_object_get(document, "paths"), route->path), method), *parameter;
 		size_t index, documented = 0, served = 0;
-		json_array_foreach(json_object_get(operation, "parameters"), index, parameter) {
+		json_array_foreach (json_object_get(operation, "parameters"), index, parameter) {
 			const json_t *one = resolve(parameter);
 			if (strcmp(json_string_value(json_object_get(one, "in")), "query") != 0)
 				continue;
@@ -125,7 +125,7 @@ static void every_problem_is_documented(void **state)
 		size_t index;
 		json_t *name;
 		bool found = false;
-		json_array_foreach(codes, index, name)
+		json_array_foreach (codes, index, name)
 			found = found || strcmp(json_string_value(name), problem_code_name((enum problem_code)code)) == 0;
 		if (!found)
 			fail_msg("%s is not documented", problem_code_name((enum problem_code)code));

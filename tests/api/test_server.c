@@ -40,7 +40,7 @@ static void expect(struct reply reply, int status, const char *in_body)
 }
 
 static const char minimal[] = "{\"id\":\"a\",\"labels\":{\"pool\":\"eu\"},\"spec\":{\"interface\":{\"private_key\":\"" FAKE_PRIVATE_KEY
-                              "\"},\"peers\":[{\"public_key\":\"" FAKE_PEER_KEY "\"}]}}";
+			      "\"},\"peers\":[{\"public_key\":\"" FAKE_PEER_KEY "\"}]}}";
 
 /* The path of a route with something in place of its parameters. */
 static void fill_path(const char *path, char out[128])
@@ -122,8 +122,8 @@ static void a2_foreign_hosts_and_origins_are_refused(void **state)
 	char own[64];
 	snprintf(own, sizeof(own), "Origin: http://127.0.0.1:%u\r\n", fixture.port);
 	expect(fixture_ask(&fixture, "GET", "/v1/tunnels", own, ""), 200, NULL);
-	struct reply preflight = fixture_ask(&fixture, "OPTIONS", "/v1/tunnels",
-	                                     "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n", "");
+	struct reply preflight =
+	    fixture_ask(&fixture, "OPTIONS", "/v1/tunnels", "Origin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n", "");
 	assert_int_equal(preflight.status, 403);
 	assert_null(strcasestr(preflight.head, "Access-Control-Allow"));
 	reply_clear(&preflight);
@@ -143,8 +143,17 @@ static void a3_bad_json_is_400(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"", "{", "nul", "{\"a\":1,\"a\":2}", "{\"a\":1e999}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\xff\"}", "{}x",
-		"{\"a\":99999999999999999999}", "{\"" FAKE_PRIVATE_KEY "\":}",
+		"",
+		"{",
+		"nul",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":1e999}",
+		"{\"a\":\"\\ud800\"}",
+		"{\"a\":\"\\u0000\"}",
+		"{\"a\":\"\xff\"}",
+		"{}x",
+		"{\"a\":99999999999999999999}",
+		"{\"" FAKE_PRIVATE_KEY "\":}",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct reply reply = fixture_ask(&fixture, "POST", "/v1/tunnels", JSON, bad[i]);
@@ -170,10 +179,10 @@ static void a3_large_bodies_are_413(void **state)
 	/* Without a length it is counted as it comes. */
 	int descriptor = fixture_connect(&fixture);
 	char head[512];
-	int head_length = snprintf(head, sizeof(head),
-	                           "POST /v1/tunnels HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n" JSON
-	                           "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
-	                           fixture.admin_token, length);
+	int head_length =
+	    snprintf(head, sizeof(head),
+	             "POST /v1/tunnels HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n" JSON "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
+	             fixture.admin_token, length);
 	fixture_write(descriptor, head, (size_t)head_length);
 	fixture_write(descriptor, body, length);
 	fixture_write(descriptor, "\r\n0\r\n\r\n", 7);
@@ -273,8 +282,17 @@ static void a6_keys_never_come_back(void **state)
 {
 	(void)state;
 	expect(fixture_ask(&fixture, "POST", "/v1/tunnels", JSON, minimal), 201, NULL);
-	static const char *const paths[] = { "/v1/tunnels?view=full", "/v1/tunnels/a", "/v1/tunnels/a/status", "/v1/tunnels/a/stats", "/v1/tunnels/a/peers",
-		                             "/v1/tunnels/a/config", "/v1/state", "/v1/stats", "/metrics", "/v1/tokens", "/v1/version" };
+	static const char *const paths[] = { "/v1/tunnels?view=full",
+		                             "/v1/tunnels/a",
+		                             "/v1/tunnels/a/status",
+		                             "/v1/tunnels/a/stats",
+		                             "/v1/tunnels/a/peers",
+		                             "/v1/tunnels/a/config",
+		                             "/v1/state",
+		                             "/v1/stats",
+		                             "/metrics",
+		                             "/v1/tokens",
+		                             "/v1/version" };
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		struct reply reply = fixture_ask(&fixture, "GET", paths[i], "", "");
 		assert_int_equal(reply.status, 200);
@@ -314,7 +332,7 @@ static void a8_lists_are_complete(void **state)
 	assert_int_equal(seen, 251);
 	assert_int_equal(pages, 3);
 	struct reply reply = fixture_ask(&fixture, "GET", "/metrics", "", "");
-	assert_non_null(strstr(reply.body, "10.0.1.0/32\"}"));   /* the 257th allowed IP, last in its label */
+	assert_non_null(strstr(reply.body, "10.0.1.0/32\"}")); /* the 257th allowed IP, last in its label */
 	size_t peers = 0;
 	for (const char *at = strstr(reply.body, "wireguard_sent_bytes_total{interface=\"wide\""); at;
 	     at = strstr(at + 1, "wireguard_sent_bytes_total{interface=\"wide\""))
@@ -376,7 +394,8 @@ static void routes_answer_as_the_contract_says(void **state)
 	expect(fixture_ask(&fixture, "POST", "/v1/tunnels/a/actions/probe", JSON, "{\"type\":\"ping\",\"target\":\"10.2.0.1\"}"), 200,
 	       "{\"ok\":true,\"type\":\"ping\",\"target\":\"10.2.0.1\",\"sent\":3,\"received\":3,\"rtt_ms\":{\"min\":1.5,\"avg\":2.25,\"max\":3},");
 	expect(fixture_ask(&fixture, "GET", "/v1/state", "", ""), 200, "{\"tunnels\":[{\"id\":\"a\",\"labels\":{\"pool\":\"eu\"},\"spec\":{");
-	expect(fixture_ask(&fixture, "PUT", "/v1/state", JSON, "{\"tunnels\":[]}"), 200, "{\"created\":0,\"changed\":0,\"unchanged\":0,\"deleted\":0}");
+	expect(fixture_ask(&fixture, "PUT", "/v1/state", JSON, "{\"tunnels\":[]}"), 200,
+	       "{\"created\":0,\"changed\":0,\"unchanged\":0,\"deleted\":0}");
 	reply = fixture_ask(&fixture, "PATCH", "/v1/tunnels", JSON, "{}");
 	assert_int_equal(reply.status, 405);
 	assert_true(reply_has_header(&reply, "Allow: GET, HEAD, POST, DELETE"));
@@ -397,7 +416,8 @@ static void peers_are_resources(void **state)
 	assert_true(reply_has_header(&reply, "Location: /v1/tunnels/a/peers/xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg"));
 	reply_clear(&reply);
 	expect(fixture_ask(&fixture, "GET", path, "", ""), 200, "\"public_key\":\"" FAKE_PEER_KEY "\"");
-	expect(fixture_ask(&fixture, "GET", "/v1/tunnels/a/peers", "", ""), 200, "\"last_handshake_at\":null,\"last_handshake_age\":null,\"bytes_sent\":0");
+	expect(fixture_ask(&fixture, "GET", "/v1/tunnels/a/peers", "", ""), 200,
+	       "\"last_handshake_at\":null,\"last_handshake_age\":null,\"bytes_sent\":0");
 	expect(fixture_ask(&fixture, "PUT", path, JSON, "{}"), 200, "\"applied\":\"in_place\"");
 	expect(fixture_ask(&fixture, "DELETE", path, "", ""), 204, NULL);
 	expect(fixture_ask(&fixture, "GET", "/v1/tunnels/a/peers/short", "", ""), 404, NULL);
@@ -461,7 +481,8 @@ static void health_tells_life_from_readiness(void **state)
 static void keys_are_fresh_and_clamped(void **state)
 {
 	(void)state;
-	struct reply one = fixture_ask(&fixture, "POST", "/v1/keys", "", ""), two = fixture_ask(&fixture, "POST", "/v1/keys", JSON, "{\"preshared\":true}");
+	struct reply one = fixture_ask(&fixture, "POST", "/v1/keys", "", ""),
+		     two = fixture_ask(&fixture, "POST", "/v1/keys", JSON, "{\"preshared\":true}");
 	assert_int_equal(one.status, 200);
 	assert_int_equal(two.status, 200);
 	assert_string_not_equal(one.body, two.body);
@@ -479,8 +500,8 @@ static void a_stop_answers_those_who_wait(void **state)
 	fake_service_hold(own.service, true);
 	int descriptor = fixture_connect(&own);
 	char request[512];
-	int length = snprintf(request, sizeof(request), "DELETE /v1/tunnels HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n",
-	                      own.admin_token);
+	int length =
+	    snprintf(request, sizeof(request), "DELETE /v1/tunnels HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", own.admin_token);
 	fixture_write(descriptor, request, (size_t)length);
 	while (fake_service_waiting(own.service) == 0)
 		usleep(1000);

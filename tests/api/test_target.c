@@ -81,8 +81,8 @@ static void routes_are_found(void **state)
 	assert_string_equal(find("GET", "/", &is_known, id)->path, "/");
 	assert_null(find("BREW", "/v1/tunnels", &is_known, id));
 	assert_true(is_known);
-	static const char *const unknown[] = { "/v1", "/v1/", "/v1/tunnels/", "/v1/tunnels//status", "/v2/tunnels", "/v1/tunnels/a/peers/", "//",
-		                               "/V1/tunnels" };
+	static const char *const unknown[] = { "/v1", "/v1/",       "/v1/tunnels/", "/v1/tunnels//status", "/v2/tunnels", "/v1/tunnels/a/peers/",
+		                               "//",  "/V1/tunnels" };
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
 		assert_null(find("GET", unknown[i], &is_known, id));
 		assert_false(is_known);
@@ -104,8 +104,9 @@ static void queries_are_known_by_whole_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(segments_are_decoded_alone), cmocka_unit_test(absolute_form_has_an_authority), cmocka_unit_test(malformed_targets_are_refused),
-		cmocka_unit_test(routes_are_found),           cmocka_unit_test(queries_are_known_by_whole_names),
+		cmocka_unit_test(segments_are_decoded_alone),       cmocka_unit_test(absolute_form_has_an_authority),
+		cmocka_unit_test(malformed_targets_are_refused),    cmocka_unit_test(routes_are_found),
+		cmocka_unit_test(queries_are_known_by_whole_names),
 	};
 	return cmocka_run_group_tests_name("target", tests, NULL, NULL);
 }

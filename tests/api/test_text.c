@@ -34,8 +34,8 @@ static void strings_are_escaped(void **state)
 static void bad_utf8_is_replaced(void **state)
 {
 	(void)state;
-	static const char *const bad[] = { "\x80", "\xc3", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xff",
-		                           "\xe2\x82" };
+	static const char *const bad[] = { "\x80", "\xc3",    "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80",
+		                           "\xff", "\xe2\x82" };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct text text;
 		text_init(&text);
@@ -125,8 +125,12 @@ static void it_grows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(strings_are_escaped), cmocka_unit_test(bad_utf8_is_replaced), cmocka_unit_test(any_bytes_make_valid_json),
-		cmocka_unit_test(numbers_are_exact),   cmocka_unit_test(times_are_rfc3339),    cmocka_unit_test(labels_are_escaped),
+		cmocka_unit_test(strings_are_escaped),
+		cmocka_unit_test(bad_utf8_is_replaced),
+		cmocka_unit_test(any_bytes_make_valid_json),
+		cmocka_unit_test(numbers_are_exact),
+		cmocka_unit_test(times_are_rfc3339),
+		cmocka_unit_test(labels_are_escaped),
 		cmocka_unit_test(it_grows),
 	};
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);

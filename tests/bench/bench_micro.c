@@ -20,12 +20,12 @@
 #include "tunnel/wireguard/aead.h"
 
 #define PACKET 1420u
-#define HEADERS 40u              /* IPv4 and TCP, within the packet */
+#define HEADERS 40u /* IPv4 and TCP, within the packet */
 #define PAYLOAD (PACKET - HEADERS)
 #define DATAGRAM (16u + PACKET + 16u)
 #define TRAIN 44u
 #define BUFFER (7 << 20)
-#define FLYING_MAX (4u << 20)    /* bytes between the two ends: less than the socket's buffer takes */
+#define FLYING_MAX (4u << 20) /* bytes between the two ends: less than the socket's buffer takes */
 
 static double seconds = 1;
 static uint8_t key[32];
@@ -65,7 +65,8 @@ static void udp_pair(int ends[2], bool batched)
 	must(getsockname(ends[1], (struct sockaddr *)&to, &length) == 0 && connect(ends[0], (struct sockaddr *)&to, length) == 0, "connect");
 	if (batched)
 		must(setsockopt(ends[0], IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) == 0 &&
-		     setsockopt(ends[1], IPPROTO_UDP, UDP_GRO, &on, sizeof on) == 0, "UDP_SEGMENT, UDP_GRO");
+		         setsockopt(ends[1], IPPROTO_UDP, UDP_GRO, &on, sizeof on) == 0,
+		     "UDP_SEGMENT, UDP_GRO");
 }
 
 static void tcp_pair(int ends[2])
@@ -153,7 +154,7 @@ static void tcp_ns(double *writing, double *reading)
 /* --- the line --- */
 
 struct line {
-	int client[2], outer[2], server[2];   /* TCP, UDP, TCP */
+	int client[2], outer[2], server[2]; /* TCP, UDP, TCP */
 	pthread_mutex_t lock;
 	pthread_cond_t room;
 	size_t flying;
@@ -296,7 +297,8 @@ int main(int argc, char **argv)
 	udp_ns(false, &single_out, &single_in);
 	udp_ns(true, &train_out, &train_in);
 	tcp_ns(&writing, &reading);
-	printf("\"udp_send_ns\": %.0f, \"udp_receive_ns\": %.0f, \"gso_send_ns\": %.0f, \"gro_receive_ns\": %.0f, ", single_out, single_in, train_out, train_in);
+	printf("\"udp_send_ns\": %.0f, \"udp_receive_ns\": %.0f, \"gso_send_ns\": %.0f, \"gro_receive_ns\": %.0f, ", single_out, single_in, train_out,
+	       train_in);
 	printf("\"tcp_write_ns\": %.0f, \"tcp_read_ns\": %.0f, \"line_gbit\": %.2f}\n", writing, reading, line_gbit());
 	wireguard_aead_stop();
 	return 0;

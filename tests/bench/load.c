@@ -173,7 +173,7 @@ enum how { BY_CONNECT, SOCKS5, PLAIN_HTTP };
 struct target {
 	enum how how;
 	const char *host, *port;
-	struct addrinfo *address;   /* of the proxy, or of the server itself */
+	struct addrinfo *address; /* of the proxy, or of the server itself */
 	bool by_proxy;
 };
 
@@ -233,7 +233,7 @@ struct client {
 	bool down, ok, held;
 	uint64_t bytes;
 	double until;
-	double *samples;   /* milliseconds from connect to the exchange's first byte */
+	double *samples; /* milliseconds from connect to the exchange's first byte */
 	size_t count, capacity, errors;
 };
 
@@ -297,7 +297,8 @@ static bool request(const struct client *client)
 	char head[512], body[EXCHANGE];
 
 	if (target->by_proxy)
-		snprintf(head, sizeof(head), "GET http://%s:%s/ HTTP/1.1\r\nHost: %s:%s\r\n\r\n", target->host, target->port, target->host, target->port);
+		snprintf(head, sizeof(head), "GET http://%s:%s/ HTTP/1.1\r\nHost: %s:%s\r\n\r\n", target->host, target->port, target->host,
+		         target->port);
 	else
 		snprintf(head, sizeof(head), "GET / HTTP/1.1\r\nHost: %s:%s\r\n\r\n", target->host, target->port);
 	return send_all(client->sock, head, strlen(head)) && read_through(client->sock, "\r\n\r\n", head, sizeof(head)) && strstr(head, " 200") &&
@@ -332,7 +333,9 @@ static void *run_connects(void *argument)
 	struct client *client = argument;
 
 	for (double start = now(); start < client->until; start = now()) {
-		bool ok = client->held ? exchange_on(client->sock) : client->target->how == PLAIN_HTTP ? request_or_open(client) : exchange(client->target);
+		bool ok = client->held                        ? exchange_on(client->sock)
+		          : client->target->how == PLAIN_HTTP ? request_or_open(client)
+		                                              : exchange(client->target);
 		if (ok)
 			note_sample(client, start);
 		else
@@ -364,7 +367,7 @@ static int report(struct client *clients, unsigned count, double seconds)
 			memcpy(all + at, clients[i].samples, clients[i].count * sizeof(*all));
 	qsort(all, total, sizeof(*all), compare);
 	printf("{\"seconds\": %.6f, \"count\": %zu, \"errors\": %zu, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n", seconds, total, errors,
-		total ? all[total / 2] : 0, total ? all[total * 99 / 100] : 0);
+	       total ? all[total / 2] : 0, total ? all[total * 99 / 100] : 0);
 	return 0;
 }
 
@@ -437,8 +440,9 @@ int main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "serve") == 0)
 		serve(argv[2], argv[3]);
 	if (argc != 8) {
-		fprintf(stderr, "usage: load serve HOST PORT | stream HOST PORT PROXY down|up BYTES STREAMS | connects HOST PORT PROXY CLIENTS SECONDS HOW"
-			" | hold HOST PORT PROXY CONNECTIONS ACTIVE SECONDS\n");
+		fprintf(stderr,
+		        "usage: load serve HOST PORT | stream HOST PORT PROXY down|up BYTES STREAMS | connects HOST PORT PROXY CLIENTS SECONDS HOW"
+		        " | hold HOST PORT PROXY CONNECTIONS ACTIVE SECONDS\n");
 		return 2;
 	}
 	target = make_target(argv[2], argv[3], argv[4]);

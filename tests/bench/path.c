@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #define MS 1000000ull
-#define GRAIN (100000ull)        /* what falls due within this leaves in one train, as a network card that coalesces interrupts has it */
-#define HEADERS 28               /* of IP and UDP, which the link carries too */
+#define GRAIN (100000ull) /* what falls due within this leaves in one train, as a network card that coalesces interrupts has it */
+#define HEADERS 28        /* of IP and UDP, which the link carries too */
 #define SLOTS (1u << 16)
 #define SLOT_SIZE 1600
 #define LATE_MAX 4096
@@ -33,7 +33,7 @@
 #define TRAIN_MAX 64
 #define TRAIN_BYTES 65000
 #define SOCKET_BUFFER (16 << 20)
-#define QUEUE_BINS 2048          /* of a tenth of a millisecond */
+#define QUEUE_BINS 2048 /* of a tenth of a millisecond */
 #define BIN (MS / 10)
 
 enum { HOME, CONTROL, TIMER, CLIENTS };
@@ -46,9 +46,9 @@ struct packet {
 };
 
 struct direction {
-	struct packet line[SLOTS];       /* in order of due */
+	struct packet line[SLOTS]; /* in order of due */
 	uint32_t head, tail;
-	struct packet late[LATE_MAX];    /* reordered ones, the earliest last */
+	struct packet late[LATE_MAX]; /* reordered ones, the earliest last */
 	size_t late_count;
 	uint64_t busy_until, random;
 	bool in_burst;
@@ -58,7 +58,7 @@ struct direction {
 
 struct conditions {
 	uint64_t delay, queue, seed;
-	double rate;                     /* bytes a nanosecond, 0: no limit */
+	double rate; /* bytes a nanosecond, 0: no limit */
 	double loss, burst, reorder;
 };
 
@@ -335,8 +335,12 @@ static void receive(int sock, size_t client, uint64_t now)
 
 	for (size_t i = 0; i < BATCH; i++) {
 		parts[i] = (struct iovec){ .iov_base = received[i], .iov_len = sizeof(received[i]) };
-		messages[i].msg_hdr = (struct msghdr){ .msg_name = &sources[i], .msg_namelen = sizeof(sources[i]), .msg_iov = &parts[i], .msg_iovlen = 1,
-			.msg_control = controls[i], .msg_controllen = sizeof(controls[i]) };
+		messages[i].msg_hdr = (struct msghdr){ .msg_name = &sources[i],
+			                               .msg_namelen = sizeof(sources[i]),
+			                               .msg_iov = &parts[i],
+			                               .msg_iovlen = 1,
+			                               .msg_control = controls[i],
+			                               .msg_controllen = sizeof(controls[i]) };
 	}
 	int count = recvmmsg(sock, messages, BATCH, 0, NULL);
 	for (int i = 0; i < count; i++) {
@@ -413,12 +417,13 @@ static double quantile_ms(const struct direction *direction, double share)
 static size_t print_counts(char *text, size_t size, const char *name, struct direction *direction)
 {
 	double mean = direction->packets > 0 ? (double)direction->queue_sum / (double)direction->packets / (double)MS : 0;
-	int length = snprintf(text, size,
-		"\"%s\": {\"packets\": %llu, \"bytes\": %llu, \"lost\": %llu, \"overflowed\": %llu, \"reordered\": %llu, \"refused\": %llu, "
-		"\"queue_mean_ms\": %.2f, \"queue_p50_ms\": %.1f, \"queue_p95_ms\": %.1f, \"late_max_ms\": %.3f}",
-		name, (unsigned long long)direction->packets, (unsigned long long)direction->bytes, (unsigned long long)direction->lost,
-		(unsigned long long)direction->overflowed, (unsigned long long)direction->reordered, (unsigned long long)direction->refused, mean,
-		quantile_ms(direction, 0.5), quantile_ms(direction, 0.95), (double)direction->delay_max / (double)MS);
+	int length =
+	    snprintf(text, size,
+	             "\"%s\": {\"packets\": %llu, \"bytes\": %llu, \"lost\": %llu, \"overflowed\": %llu, \"reordered\": %llu, \"refused\": %llu, "
+	             "\"queue_mean_ms\": %.2f, \"queue_p50_ms\": %.1f, \"queue_p95_ms\": %.1f, \"late_max_ms\": %.3f}",
+	             name, (unsigned long long)direction->packets, (unsigned long long)direction->bytes, (unsigned long long)direction->lost,
+	             (unsigned long long)direction->overflowed, (unsigned long long)direction->reordered, (unsigned long long)direction->refused,
+	             mean, quantile_ms(direction, 0.5), quantile_ms(direction, 0.95), (double)direction->delay_max / (double)MS);
 	clear_counts(direction);
 	return (size_t)length;
 }

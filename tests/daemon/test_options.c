@@ -29,7 +29,8 @@ static bool read_line(struct options *options, const char *line)
 
 static void clear_environment(void)
 {
-	static const char *const names[] = { "WARREN_STATE_DIR", "WARREN_LISTEN", "WARREN_WORKERS", "WARREN_CONFIG", "WARREN_NO_AUTH", "STATE_DIRECTORY" };
+	static const char *const names[] = { "WARREN_STATE_DIR", "WARREN_LISTEN",  "WARREN_WORKERS",
+		                             "WARREN_CONFIG",    "WARREN_NO_AUTH", "STATE_DIRECTORY" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		unsetenv(names[i]);
 }
@@ -39,7 +40,8 @@ static void the_command_line_is_read(void **state)
 	struct options options;
 	(void)state;
 	clear_environment();
-	assert_true(read_line(&options, "--state-dir /s --listen 127.0.0.1:1 --listen=[::1]:2 --workers 3 --allow-remote --allow-socket /run --log-format json"));
+	assert_true(read_line(
+	    &options, "--state-dir /s --listen 127.0.0.1:1 --listen=[::1]:2 --workers 3 --allow-remote --allow-socket /run --log-format json"));
 	assert_string_equal(options.service.state_dir, "/s");
 	assert_string_equal(options.api.state_dir, "/s");
 	assert_int_equal(options.api.listen_count, 2);
@@ -56,8 +58,18 @@ static void the_command_line_is_read(void **state)
 
 static void what_is_wrong_is_told(void **state)
 {
-	static const char *const lines[] = { "--nonsense", "nonsense", "--workers", "--workers x", "--workers -1", "--allow-remote=yes", "--log-level loud",
-		                             "--log-format xml", "--tls-cert /x", "--allow-socket relative", "--config /does/not/exist", "--state-dir=" };
+	static const char *const lines[] = { "--nonsense",
+		                             "nonsense",
+		                             "--workers",
+		                             "--workers x",
+		                             "--workers -1",
+		                             "--allow-remote=yes",
+		                             "--log-level loud",
+		                             "--log-format xml",
+		                             "--tls-cert /x",
+		                             "--allow-socket relative",
+		                             "--config /does/not/exist",
+		                             "--state-dir=" };
 	struct options options;
 	(void)state;
 	clear_environment();
@@ -74,7 +86,8 @@ static void the_command_line_beats_the_environment_beats_the_file(void **state)
 {
 	struct options options;
 	char path[] = "/tmp/warren-options-XXXXXX", line[128];
-	static const char text[] = "{\"state_dir\": \"/file\", \"workers\": 1, \"listen\": [\"127.0.0.1:1\"], \"no_auth\": true, \"log_level\": \"debug\"}";
+	static const char text[] =
+	    "{\"state_dir\": \"/file\", \"workers\": 1, \"listen\": [\"127.0.0.1:1\"], \"no_auth\": true, \"log_level\": \"debug\"}";
 	(void)state;
 	clear_environment();
 	int descriptor = mkstemp(path);
@@ -119,7 +132,9 @@ static const char *number(unsigned value)
 static const char *value_of(const struct options *options, const char *name)
 {
 	static const char *const levels[] = { [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug" };
-	const struct { const char *name, *value; } values[] = {
+	const struct {
+		const char *name, *value;
+	} values[] = {
 		{ "state_dir", options->service.state_dir },
 		{ "listen", first(options->api.listen, options->api.listen_count) },
 		{ "unix_socket", options->api.unix_socket },
@@ -189,7 +204,8 @@ static void every_option_has_three_places(void **state)
 	FILE *file = fdopen(mkstemp(path), "w");
 	for (size_t i = 0; i < OPTIONS; i++) {
 		bool is_bare = strcmp(everywhere[i].file, "true") == 0 || strcmp(everywhere[i].name, "workers") == 0;
-		fprintf(file, "%s\"%s\": %s%s%s", i == 0 ? "{" : ", ", everywhere[i].name, is_bare ? "" : "\"", everywhere[i].file, is_bare ? "" : "\"");
+		fprintf(file, "%s\"%s\": %s%s%s", i == 0 ? "{" : ", ", everywhere[i].name, is_bare ? "" : "\"", everywhere[i].file,
+		        is_bare ? "" : "\"");
 	}
 	fputs("}", file);
 	fclose(file);

@@ -90,18 +90,12 @@ static const struct {
 	const char *name;
 	long (*attempt)(void);
 } acts[] = {
-	{ "do_nothing", do_nothing },
-	{ "open_folder", open_folder },
-	{ "create_file", create_file },
-	{ "make_socket", make_socket },
-	{ "make_raw_socket", make_raw_socket },
-	{ "connect_socket", connect_socket },
-	{ "bind_socket", bind_socket },
-	{ "execute", execute },
-	{ "start_process", start_process },
-	{ "make_code", make_code },
-	{ "kill_parent", kill_parent },
-	{ "trace_parent", trace_parent },
+	{ "do_nothing", do_nothing },           { "open_folder", open_folder },
+	{ "create_file", create_file },         { "make_socket", make_socket },
+	{ "make_raw_socket", make_raw_socket }, { "connect_socket", connect_socket },
+	{ "bind_socket", bind_socket },         { "execute", execute },
+	{ "start_process", start_process },     { "make_code", make_code },
+	{ "kill_parent", kill_parent },         { "trace_parent", trace_parent },
 	{ "leave_namespace", leave_namespace },
 };
 #define ACT_COUNT (int)(sizeof acts / sizeof acts[0])

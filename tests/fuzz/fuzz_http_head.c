@@ -37,8 +37,9 @@ static void check_written(size_t length, enum http_framing framing, uint64_t bod
 	demand(declared == framing && declared_length == body_length);
 	demand(http_fields_count(&fields, HTTP_FIELD_HOST) == 1 || is_response);
 	demand(http_fields_count(&fields, HTTP_FIELD_PROXY_AUTHORIZATION) + http_fields_count(&fields, HTTP_FIELD_PROXY_CONNECTION) +
-	               http_fields_count(&fields, HTTP_FIELD_PROXY_OTHER) + http_fields_count(&fields, HTTP_FIELD_KEEP_ALIVE) +
-	               http_fields_count(&fields, HTTP_FIELD_TE) + http_fields_count(&fields, HTTP_FIELD_TRAILER) == 0);
+	           http_fields_count(&fields, HTTP_FIELD_PROXY_OTHER) + http_fields_count(&fields, HTTP_FIELD_KEEP_ALIVE) +
+	           http_fields_count(&fields, HTTP_FIELD_TE) + http_fields_count(&fields, HTTP_FIELD_TRAILER) ==
+	       0);
 	demand(http_fields_connection(&fields, &options) == 0 && options.upgrade == upgrade);
 	demand(upgrade || http_fields_count(&fields, HTTP_FIELD_UPGRADE) == 0);
 }
@@ -46,7 +47,8 @@ static void check_written(size_t length, enum http_framing framing, uint64_t bod
 static void try_request(const char *text, size_t length)
 {
 	struct http_head_search search = { 0 }, other = { 0 };
-	enum http_progress progress = http_request_read(&request, &search, text, length), result = http_request_read(&again, &other, text, length / 2);
+	enum http_progress progress = http_request_read(&request, &search, text, length),
+			   result = http_request_read(&again, &other, text, length / 2);
 	if (result == HTTP_MORE)
 		result = http_request_read(&again, &other, text, length);
 	demand(result == progress);

@@ -12,10 +12,10 @@
 #define PACKET_MAX 9000
 
 enum order {
-	ORDER_RAW,        /* a packet as it is */
-	ORDER_TCP,        /* flags, sequence and acknowledgement relative to the stream's, window, options, payload */
-	ORDER_TCP_IN,     /* the same for the connection that came in */
-	ORDER_TCP_NEW,    /* to the listener or anywhere */
+	ORDER_RAW,     /* a packet as it is */
+	ORDER_TCP,     /* flags, sequence and acknowledgement relative to the stream's, window, options, payload */
+	ORDER_TCP_IN,  /* the same for the connection that came in */
+	ORDER_TCP_NEW, /* to the listener or anywhere */
 	ORDER_UDP,
 	ORDER_ICMP,
 	ORDER_ICMP_ERROR, /* about the last packet that left */
@@ -230,7 +230,8 @@ static void order_packet(enum order order, const uint8_t *bytes, size_t length)
 	} else if (length > 6) {
 		from = address(AF_INET, 2, 53);
 		to = address(AF_INET, 1, 5353);
-		feed(packet, craft_fragment(packet, &from, &to, bytes[1] & 7, packet_read16(bytes + 2) & 0xfff8, bytes[1] & 8, bytes + 4, length - 4));
+		feed(packet,
+		     craft_fragment(packet, &from, &to, bytes[1] & 7, packet_read16(bytes + 2) & 0xfff8, bytes[1] & 8, bytes + 4, length - 4));
 	}
 }
 
@@ -275,15 +276,9 @@ static void run_order(enum order order, const uint8_t *bytes, size_t length, str
 	struct end fresh = world.in;
 
 	switch (order) {
-	case ORDER_RAW:
-		feed(bytes, length);
-		break;
-	case ORDER_TCP:
-		order_tcp(&world.out, bytes, length);
-		break;
-	case ORDER_TCP_IN:
-		order_tcp(&world.in, bytes, length);
-		break;
+	case ORDER_RAW: feed(bytes, length); break;
+	case ORDER_TCP: order_tcp(&world.out, bytes, length); break;
+	case ORDER_TCP_IN: order_tcp(&world.in, bytes, length); break;
 	case ORDER_TCP_NEW:
 		fresh.remote.port = length > 0 ? (uint16_t)(5000 + bytes[0] % 4) : 1;
 		order_tcp(&fresh, bytes, length);
@@ -291,32 +286,23 @@ static void run_order(enum order order, const uint8_t *bytes, size_t length, str
 	case ORDER_UDP:
 	case ORDER_ICMP:
 	case ORDER_ICMP_ERROR:
-	case ORDER_FRAGMENT:
-		order_packet(order, bytes, length);
-		break;
-	case ORDER_TIME:
-		order_time(length);
-		break;
+	case ORDER_FRAGMENT: order_packet(order, bytes, length); break;
+	case ORDER_TIME: order_time(length); break;
 	case ORDER_WRITE:
 	case ORDER_CONSUME:
 	case ORDER_FINISH:
-	case ORDER_RELEASE:
-		order_stream(order, end, bytes, length);
-		break;
+	case ORDER_RELEASE: order_stream(order, end, bytes, length); break;
 	case ORDER_ROOM:
 		world.has_room = length & 1;
 		if (world.has_room)
 			netstack_writable(world.stack, world.now);
 		break;
-	case ORDER_KICK:
-		netstack_kick(world.stack, world.now);
-		break;
+	case ORDER_KICK: netstack_kick(world.stack, world.now); break;
 	case ORDER_RESOLVE:
 		if (world.query == NULL)
 			netstack_resolve(resolver, "name.example", on_answer, NULL, world.now, &world.query);
 		break;
-	case ORDER_COUNT:
-		break;
+	case ORDER_COUNT: break;
 	}
 }
 

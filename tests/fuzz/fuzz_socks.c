@@ -26,7 +26,8 @@ static void try_request(request_reader *reader, const uint8_t *bytes, size_t len
 		n++;
 	demand(result == progress);
 	if (progress == SOCKS_WHOLE)
-		demand(n == whole.length && part.length == n && whole.target.host[0] != '\0' && (whole.target.port != 0 || whole.command == SOCKS_UDP_ASSOCIATE));
+		demand(n == whole.length && part.length == n && whole.target.host[0] != '\0' &&
+		       (whole.target.port != 0 || whole.command == SOCKS_UDP_ASSOCIATE));
 	if (progress == SOCKS_REFUSED)
 		demand(part.refusal == whole.refusal && whole.refusal != SOCKS_SUCCEEDED);
 }

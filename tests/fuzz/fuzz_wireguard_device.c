@@ -35,8 +35,10 @@ static void send_packet(unsigned node, const uint8_t *packet, size_t length)
 
 static void send_good_packet(unsigned node, size_t length)
 {
-	uint8_t packet[20 + 255] = { 0x45, [2] = (uint8_t)((20 + length) >> 8), [3] = (uint8_t)(20 + length), [12] = 10, [15] = nodes[node].inner,
-		[16] = 10, [19] = nodes[1 - node].inner };
+	uint8_t packet[20 + 255] = {
+		0x45,      [2] = (uint8_t)((20 + length) >> 8), [3] = (uint8_t)(20 + length), [12] = 10, [15] = nodes[node].inner,
+		[16] = 10, [19] = nodes[1 - node].inner
+	};
 
 	send_packet(node, packet, 20 + length);
 }
@@ -79,7 +81,8 @@ static void receive_changed(struct cursor *cursor)
 		changed.bytes[place] ^= cursor_byte(cursor);
 	}
 	if ((control & 64) != 0 && (changed.length == 148 || changed.length == 92))
-		world_must(wireguard_hash_mac(changed.bytes + changed.length - 32, nodes[to].device->checker.mac1_key, 32, changed.bytes, changed.length - 32) == 0);
+		world_must(wireguard_hash_mac(changed.bytes + changed.length - 32, nodes[to].device->checker.mac1_key, 32, changed.bytes,
+		                              changed.length - 32) == 0);
 	union wireguard_endpoint from = nodes[1 - to].address;
 	if ((control & 128) != 0)
 		from.v4.sin_port ^= 0x0101;
@@ -90,7 +93,9 @@ static void change_peer(struct cursor *cursor, struct wireguard_peer *peer)
 {
 	struct wireguard_network networks[3] = { { AF_INET, 32, { 10, 0, 0, nodes[1].inner } } };
 	uint8_t control = cursor_byte(cursor);
-	struct wireguard_peer_config config = { .public_key = *wireguard_peer_public_key(peer), .allowed_ips = networks, .allowed_ip_count = 1 + control % 3 };
+	struct wireguard_peer_config config = { .public_key = *wireguard_peer_public_key(peer),
+		                                .allowed_ips = networks,
+		                                .allowed_ip_count = 1 + control % 3 };
 
 	for (unsigned i = 1; i < 3; i++) {
 		networks[i].family = cursor_byte(cursor) % 2 == 0 ? AF_INET : AF_INET6;
@@ -112,9 +117,7 @@ static void change_device(struct cursor *cursor)
 		if (peer != NULL)
 			wireguard_peer_remove(peer);
 		break;
-	case 1:
-		world_add(&nodes[0], &other, &nodes[1].address, nodes[1].inner, NULL);
-		break;
+	case 1: world_add(&nodes[0], &other, &nodes[1].address, nodes[1].inner, NULL); break;
 	case 2:
 		if (peer != NULL)
 			wireguard_peer_reconnect(peer, now);
@@ -131,12 +134,8 @@ static void change_device(struct cursor *cursor)
 		key.bytes[5] = cursor_byte(cursor) & 1;
 		world_must(wireguard_device_set_private_key(nodes[0].device, &key, now) == 0);
 		break;
-	case 6:
-		wireguard_device_set_mtu(nodes[0].device, (uint16_t)(576 + cursor_byte(cursor) * 4));
-		break;
-	case 7:
-		nodes[0].device->load.high_until = now + SECOND;
-		break;
+	case 6: wireguard_device_set_mtu(nodes[0].device, (uint16_t)(576 + cursor_byte(cursor) * 4)); break;
+	case 7: nodes[0].device->load.high_until = now + SECOND; break;
 	}
 }
 
@@ -147,33 +146,15 @@ static void step(struct cursor *cursor)
 	uint8_t op = cursor_byte(cursor);
 
 	switch (op % 10) {
-	case 0:
-		world_receive(&nodes[0], &nodes[1].address, raw, cursor_take(cursor, raw, sizeof raw), now);
-		break;
-	case 1:
-		receive_sealed(cursor);
-		break;
-	case 2:
-		receive_changed(cursor);
-		break;
-	case 3:
-		now += cursor_word(cursor) * (SECOND / 64);
-		break;
-	case 4:
-		send_packet(0, raw, cursor_take(cursor, raw, sizeof raw));
-		break;
-	case 5:
-		send_good_packet(op / 10 % 2, cursor_byte(cursor));
-		break;
-	case 6:
-		change_device(cursor);
-		break;
-	case 7:
-		nodes[op / 10 % 2].is_full = !nodes[op / 10 % 2].is_full;
-		break;
-	case 8:
-		now += cursor_byte(cursor) * (SECOND / 1000);
-		break;
+	case 0: world_receive(&nodes[0], &nodes[1].address, raw, cursor_take(cursor, raw, sizeof raw), now); break;
+	case 1: receive_sealed(cursor); break;
+	case 2: receive_changed(cursor); break;
+	case 3: now += cursor_word(cursor) * (SECOND / 64); break;
+	case 4: send_packet(0, raw, cursor_take(cursor, raw, sizeof raw)); break;
+	case 5: send_good_packet(op / 10 % 2, cursor_byte(cursor)); break;
+	case 6: change_device(cursor); break;
+	case 7: nodes[op / 10 % 2].is_full = !nodes[op / 10 % 2].is_full; break;
+	case 8: now += cursor_byte(cursor) * (SECOND / 1000); break;
 	case 9: /* all that was sent arrives, and the answers to it */
 		for (unsigned i = 0; i < 4; i++) {
 			unsigned before[2] = { nodes[0].count, nodes[1].count };

@@ -65,7 +65,8 @@ static union wireguard_endpoint source(uint8_t control)
 }
 
 /* The device's answer to an initiation is a response that opens, and data sealed with its session is taken. */
-static void read_response(struct other *other, struct wireguard_noise *noise, const struct world_datagram *datagram, const union wireguard_endpoint *from)
+static void read_response(struct other *other, struct wireguard_noise *noise, const struct world_datagram *datagram,
+                          const union wireguard_endpoint *from)
 {
 	const struct wireguard_message_response *response = (const void *)datagram->bytes;
 	struct wireguard_noise_local local = local_of(other);
@@ -223,27 +224,13 @@ static void step(struct cursor *cursor)
 {
 	switch (cursor_byte(cursor) % 8) {
 	case 0:
-	case 1:
-		initiate(cursor);
-		break;
-	case 2:
-		respond(cursor);
-		break;
-	case 3:
-		reply_with_cookie(cursor);
-		break;
-	case 4:
-		now += cursor_byte(cursor) * (SECOND / 1000);
-		break;
-	case 5:
-		now += cursor_byte(cursor) * SECOND;
-		break;
-	case 6:
-		node.device->load.high_until = now + SECOND;
-		break;
-	case 7:
-		node.is_full = !node.is_full;
-		break;
+	case 1: initiate(cursor); break;
+	case 2: respond(cursor); break;
+	case 3: reply_with_cookie(cursor); break;
+	case 4: now += cursor_byte(cursor) * (SECOND / 1000); break;
+	case 5: now += cursor_byte(cursor) * SECOND; break;
+	case 6: node.device->load.high_until = now + SECOND; break;
+	case 7: node.is_full = !node.is_full; break;
 	}
 	world_tick(&node, now);
 }

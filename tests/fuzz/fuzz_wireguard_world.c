@@ -85,14 +85,15 @@ void world_create(struct world_node *node, uint8_t number)
 
 	memset(node, 0, offsetof(struct world_node, sent));
 	node->random = node->inner = number;
-	node->address = (union wireguard_endpoint){ .v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000200u + number), .sin_port = htons(number) } };
+	node->address =
+	    (union wireguard_endpoint){ .v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000200u + number), .sin_port = htons(number) } };
 	memset(node->private_key.bytes, 0x40 + number, sizeof node->private_key.bytes);
 	if (wireguard_device_create(&node->device, &node->private_key, floor, &env) != 0)
 		abort();
 }
 
-struct wireguard_peer *world_add(struct world_node *node, const struct wireguard_key *public_key, const union wireguard_endpoint *endpoint, uint8_t inner,
-                                 const struct wireguard_key *preshared)
+struct wireguard_peer *world_add(struct world_node *node, const struct wireguard_key *public_key, const union wireguard_endpoint *endpoint,
+                                 uint8_t inner, const struct wireguard_key *preshared)
 {
 	struct wireguard_network networks[2] = { { AF_INET, 32, { 10, 0, 0, inner } }, { AF_INET6, 64, { 0xfd, inner } } };
 	struct wireguard_peer_config config = { .public_key = *public_key, .endpoint = *endpoint, .allowed_ips = networks, .allowed_ip_count = 2 };

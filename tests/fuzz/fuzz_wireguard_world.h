@@ -65,16 +65,16 @@ struct world_node {
 	uint8_t room[65536];
 };
 
-#define world_must(condition)           \
-	do {                            \
-		if (!(condition))       \
-			__builtin_trap(); \
+#define world_must(condition)                                                                                                                        \
+	do {                                                                                                                                         \
+		if (!(condition))                                                                                                                    \
+			__builtin_trap();                                                                                                            \
 	} while (0)
 
 void world_start(void);
 void world_create(struct world_node *node, uint8_t number);
-struct wireguard_peer *world_add(struct world_node *node, const struct wireguard_key *public_key, const union wireguard_endpoint *endpoint, uint8_t inner,
-                                 const struct wireguard_key *preshared);
+struct wireguard_peer *world_add(struct world_node *node, const struct wireguard_key *public_key, const union wireguard_endpoint *endpoint,
+                                 uint8_t inner, const struct wireguard_key *preshared);
 /* The datagram sent `back` datagrams ago, or NULL. */
 struct world_datagram *world_sent(struct world_node *node, unsigned back);
 /* Hands it in in memory of its exact size. */

@@ -30,7 +30,8 @@ static size_t ip(uint8_t *packet, const struct netstack_endpoint *from, const st
 	return 40;
 }
 
-static void seal(uint8_t *body, size_t length, size_t place, const struct netstack_endpoint *from, const struct netstack_endpoint *to, uint8_t protocol)
+static void seal(uint8_t *body, size_t length, size_t place, const struct netstack_endpoint *from, const struct netstack_endpoint *to,
+                 uint8_t protocol)
 {
 	uint64_t sum = protocol == PACKET_ICMP ? 0 : checksum_pseudo(from->family, from->bytes, to->bytes, protocol, length);
 

@@ -12,7 +12,7 @@ struct craft_tcp {
 	uint8_t flags;
 	uint16_t window;
 	const uint8_t *options;
-	size_t options_length;   /* rounded up to four by the caller */
+	size_t options_length; /* rounded up to four by the caller */
 	const void *payload;
 	size_t length;
 };

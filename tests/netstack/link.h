@@ -14,14 +14,14 @@
 
 /* One direction. */
 struct link_profile {
-	double rate;            /* bit/s, 0: no limit */
-	uint64_t delay;         /* ns */
-	uint64_t queue;         /* ns of waiting after which packets are dropped */
-	double loss;            /* share of packets */
-	double burst;           /* chance that a loss starts a burst, which ends with each packet by chance 1/4 */
-	double reorder;         /* share of packets that come 1 to 3 ms late */
+	double rate;    /* bit/s, 0: no limit */
+	uint64_t delay; /* ns */
+	uint64_t queue; /* ns of waiting after which packets are dropped */
+	double loss;    /* share of packets */
+	double burst;   /* chance that a loss starts a burst, which ends with each packet by chance 1/4 */
+	double reorder; /* share of packets that come 1 to 3 ms late */
 	double duplicate;
-	uint64_t down_from;     /* nothing passes between these times */
+	uint64_t down_from; /* nothing passes between these times */
 	uint64_t down_until;
 };
 
@@ -30,10 +30,10 @@ struct link_side {
 	struct link_profile out;
 	uint64_t busy_until;
 	bool in_burst;
-	bool is_refusing;       /* output says that it has no room */
-	size_t room;            /* packets until it does, when has_room_limit */
+	bool is_refusing; /* output says that it has no room */
+	size_t room;      /* packets until it does, when has_room_limit */
 	bool has_room_limit;
-	uint64_t wake_grain;    /* it hears and acts at multiples of this only, as on a machine with other work */
+	uint64_t wake_grain; /* it hears and acts at multiples of this only, as on a machine with other work */
 	/* what was seen */
 	uint64_t packets, data_packets, bytes, queue_drops, losses;
 	uint64_t queue_sum, queue_max;

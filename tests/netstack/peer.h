@@ -10,16 +10,16 @@
 
 struct peer {
 	struct link *link;
-	struct netstack_stream *stream;  /* NULL once closed */
-	uint64_t to_send;                /* bytes, then the end */
-	bool keeps_open;                 /* no end */
-	bool does_not_read;              /* consumes nothing */
+	struct netstack_stream *stream; /* NULL once closed */
+	uint64_t to_send;               /* bytes, then the end */
+	bool keeps_open;                /* no end */
+	bool does_not_read;             /* consumes nothing */
 	uint64_t written, acknowledged;
 	uint64_t received, unread;
-	bool is_wrong;                   /* a byte that is not the pattern's */
+	bool is_wrong; /* a byte that is not the pattern's */
 	bool is_connected, is_finished, is_closed;
 	enum netstack_error why;
-	uint64_t last_at;                /* of the last byte */
+	uint64_t last_at; /* of the last byte */
 };
 
 void peer_init(struct peer *peer, struct link *link, uint64_t to_send);
@@ -28,6 +28,6 @@ int peer_connect(struct peer *peer, int side, uint8_t family, uint16_t port);
 void peer_accept(void *owner, struct netstack_stream *stream);
 struct netstack_listener *peer_listen(struct peer *peer, int side, uint8_t family, uint16_t port);
 void peer_pump(struct peer *peer);
-void peer_read(struct peer *peer);       /* consumes what is unread */
+void peer_read(struct peer *peer); /* consumes what is unread */
 
 #endif

@@ -64,7 +64,7 @@ static void trains_are_long_where_the_path_is_short(void **state)
 	assert_in_range(train_on(100000, 1e7), 60000, 66000);
 	assert_in_range(train_on(1100000, 1e7), 15000, 17000);
 	assert_in_range(train_on(10000000, 1e7), 5000, 7000);
-	assert_in_range(train_on(0, 1e7), 5000, 7000);   /* not known yet */
+	assert_in_range(train_on(0, 1e7), 5000, 7000);      /* not known yet */
 	assert_in_range(train_on(100000, 1e5), 1000, 2500); /* ten milliseconds are enough */
 }
 
@@ -109,7 +109,9 @@ static void sums_like_the_rfc(void **state)
 		uint16_t sum = checksum_fold(checksum_add(0, bytes + offset, length));
 		assert_int_equal(packet_read16((uint8_t *)&sum), slow_sum(bytes + offset, length));
 		size_t one = dice((uint32_t)length + 1), two = dice((uint32_t)(length - one) + 1);
-		struct iovec parts[3] = { { bytes + offset, one }, { bytes + offset + one, two }, { bytes + offset + one + two, length - one - two } };
+		struct iovec parts[3] = { { bytes + offset, one },
+			                  { bytes + offset + one, two },
+			                  { bytes + offset + one + two, length - one - two } };
 		assert_int_equal(checksum_fold(checksum_add_parts(0, parts, 3)), sum);
 	}
 	memset(bytes, 0xff, sizeof(bytes));
@@ -393,7 +395,9 @@ static void a_receiver_puts_pieces_in_order(void **state)
 				start = at;
 			if (start + size > sizeof(bytes))
 				size = sizeof(bytes) - start;
-			struct segment segment = { .sequence = first + (uint32_t)start, .payload = bytes + start, .length = size, .flags = SEGMENT_ACK };
+			struct segment segment = {
+				.sequence = first + (uint32_t)start, .payload = bytes + start, .length = size, .flags = SEGMENT_ACK
+			};
 			if (start + size == sizeof(bytes))
 				segment.flags |= SEGMENT_FIN;
 			size_t count = receiver_take(&receiver, &segment, parts, 4, &length, round);

@@ -34,9 +34,9 @@ static void skip_when_slow(void)
 struct run {
 	struct link *link;
 	struct peer sender, receiver;
-	double megabits;         /* a second, after a quarter of the time */
+	double megabits;              /* a second, after a quarter of the time */
 	double queue_mean, queue_max; /* ms */
-	size_t memory;           /* of all streams, at the end */
+	size_t memory;                /* of all streams, at the end */
 };
 
 /* One bulk stream for so many seconds. */
@@ -111,7 +111,7 @@ static void is_full_over_100_ms(void **state)
 	for (int seed = 1; seed <= seeds; seed++) {
 		measure(&run, &profile, 8, seed);
 		assert_true(run.megabits > 800);
-		assert_true(run.memory < 50000000);   /* four times what the path holds */
+		assert_true(run.memory < 50000000); /* four times what the path holds */
 	}
 }
 
@@ -308,7 +308,8 @@ static void assert_cannot_stall(const struct netstack *stack)
 		if (stream->state != STREAM_OPEN || stream->is_queued)
 			continue;
 		assert_int_equal(sender->board.in_flight + sender->board.sacked + sender->board.lost,
-		                 sender->next - (scoreboard_is_empty(&sender->board) ? sender->next : scoreboard_at(&sender->board, sender->board.head)->start));
+		                 sender->next -
+		                     (scoreboard_is_empty(&sender->board) ? sender->next : scoreboard_at(&sender->board, sender->board.head)->start));
 		if (sender->next > sender->acknowledged)
 			assert_true(sender->deadlines[SENDER_TIMEOUT] != NETSTACK_NEVER);
 		else if (sender_has_unsent(sender))
@@ -448,20 +449,13 @@ static void short_ones_never_stall(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(is_full_over_100_ms),
-		cmocka_unit_test(survives_one_percent),
-		cmocka_unit_test(is_full_with_late_timers),
-		cmocka_unit_test(shares_a_bottleneck),
-		cmocka_unit_test(keeps_the_queue_short),
-		cmocka_unit_test(survives_three_percent),
-		cmocka_unit_test(crosses_a_satellite),
-		cmocka_unit_test(is_full_on_a_busy_machine),
-		cmocka_unit_test(pauses_where_a_queue_stands),
-		cmocka_unit_test(takes_no_loss_for_reordering),
-		cmocka_unit_test(comes_back_after_an_outage),
-		cmocka_unit_test(never_stalls),
-		cmocka_unit_test(the_first_hole_goes_first),
-		cmocka_unit_test(a_late_sample_silences_nobody),
+		cmocka_unit_test(is_full_over_100_ms),         cmocka_unit_test(survives_one_percent),
+		cmocka_unit_test(is_full_with_late_timers),    cmocka_unit_test(shares_a_bottleneck),
+		cmocka_unit_test(keeps_the_queue_short),       cmocka_unit_test(survives_three_percent),
+		cmocka_unit_test(crosses_a_satellite),         cmocka_unit_test(is_full_on_a_busy_machine),
+		cmocka_unit_test(pauses_where_a_queue_stands), cmocka_unit_test(takes_no_loss_for_reordering),
+		cmocka_unit_test(comes_back_after_an_outage),  cmocka_unit_test(never_stalls),
+		cmocka_unit_test(the_first_hole_goes_first),   cmocka_unit_test(a_late_sample_silences_nobody),
 		cmocka_unit_test(short_ones_never_stall),
 	};
 	if (argc > 1)

@@ -385,8 +385,16 @@ static void goes_to_the_next_server(void **state)
 
 static void refuses_what_is_no_name(void **state)
 {
-	static const char *const bad[] = { "", ".", "a..b", ".a", "a b", "a\\b", "b\303\274cher", "a/b", "a\nb",
-		"0123456789012345678901234567890123456789012345678901234567890123.example" };
+	static const char *const bad[] = { "",
+		                           ".",
+		                           "a..b",
+		                           ".a",
+		                           "a b",
+		                           "a\\b",
+		                           "b\303\274cher",
+		                           "a/b",
+		                           "a\nb",
+		                           "0123456789012345678901234567890123456789012345678901234567890123.example" };
 	struct scene scene;
 	char name[300];
 
@@ -431,7 +439,8 @@ static void ids_and_ports_cannot_be_guessed(void **state)
 	}
 	assert_int_equal(scene.server.queries, 200);
 	for (unsigned i = 1; i < 200; i++)
-		near += (uint16_t)(scene.server.ids[i] - scene.server.ids[i - 1]) < 16 || (uint16_t)(scene.server.ports[i] - scene.server.ports[i - 1]) < 16;
+		near += (uint16_t)(scene.server.ids[i] - scene.server.ids[i - 1]) < 16 ||
+		        (uint16_t)(scene.server.ports[i] - scene.server.ports[i - 1]) < 16;
 	assert_in_range(near, 0, 3);
 	close_scene(&scene);
 }

@@ -93,7 +93,8 @@ static void is_apart_from_a_twin(void **state)
 /* I2 */
 static void takes_nothing_for_others(void **state)
 {
-	static const uint8_t targets[][4] = { { 10, 0, 0, 3 }, { 127, 0, 0, 1 }, { 224, 0, 0, 1 }, { 255, 255, 255, 255 }, { 0, 0, 0, 0 }, { 10, 0, 0, 1 } };
+	static const uint8_t targets[][4] = { { 10, 0, 0, 3 },        { 127, 0, 0, 1 }, { 224, 0, 0, 1 },
+		                              { 255, 255, 255, 255 }, { 0, 0, 0, 0 },   { 10, 0, 0, 1 } };
 	static const uint8_t sources[][4] = { { 127, 0, 0, 1 }, { 224, 0, 0, 1 }, { 0, 0, 0, 0 }, { 255, 255, 255, 255 }, { 10, 0, 0, 2 } };
 	struct link *link = open_link();
 	uint8_t packet[200], echo[16] = { 8 };
@@ -334,8 +335,8 @@ struct victim {
 	struct link *link;
 	struct peer client, server;
 	struct spied spied;
-	struct netstack_endpoint from, to;  /* as the client sends */
-	uint32_t next, acknowledgement;     /* the client's */
+	struct netstack_endpoint from, to; /* as the client sends */
+	uint32_t next, acknowledgement;    /* the client's */
 };
 
 static void open_victim(struct victim *victim)
@@ -382,8 +383,11 @@ static void withstands_blind_segments(void **state)
 	strike(&victim, &(struct craft_tcp){ .flags = SEGMENT_SYN, .sequence = victim.next + 100 });
 	assert_false(victim.server.is_closed);
 	assert_int_equal(victim.spied.packet[33], SEGMENT_ACK);
-	strike(&victim, &(struct craft_tcp){ .flags = SEGMENT_ACK, .sequence = victim.next, .acknowledgement = victim.acknowledgement + 1000,
-	                                     .payload = junk, .length = sizeof(junk) });
+	strike(&victim, &(struct craft_tcp){ .flags = SEGMENT_ACK,
+	                                     .sequence = victim.next,
+	                                     .acknowledgement = victim.acknowledgement + 1000,
+	                                     .payload = junk,
+	                                     .length = sizeof(junk) });
 	assert_int_equal(victim.server.received, 5000);
 	strike(&victim, &(struct craft_tcp){ .sequence = victim.next, .payload = junk, .length = sizeof(junk) });
 	assert_int_equal(victim.server.received, 5000);
@@ -403,8 +407,12 @@ static void withstands_malformed_options(void **state)
 	for (unsigned kind = 0; kind < 256; kind++) {
 		for (unsigned length = 0; length < 256; length += length < 12 ? 1 : 61) {
 			uint8_t options[12] = { 1, (uint8_t)kind, (uint8_t)length, 0xff, 0xff, 0xff, 0xff, 0, 5, 0, 5, 200 };
-			strike(&victim, &(struct craft_tcp){ .flags = SEGMENT_ACK, .sequence = victim.next, .acknowledgement = victim.acknowledgement,
-			                                     .window = 1000, .options = options, .options_length = sizeof(options) });
+			strike(&victim, &(struct craft_tcp){ .flags = SEGMENT_ACK,
+			                                     .sequence = victim.next,
+			                                     .acknowledgement = victim.acknowledgement,
+			                                     .window = 1000,
+			                                     .options = options,
+			                                     .options_length = sizeof(options) });
 		}
 	}
 	assert_false(victim.server.is_closed);
@@ -425,8 +433,12 @@ static void withstands_sack_abuse(void **state)
 		uint8_t options[36] = { 1, 1, 5, 34 };
 		for (unsigned b = 0; b < 8; b++)
 			packet_write32(options + 4 + 4 * b, victim.acknowledgement + (uint32_t)(link_random(victim.link) * 260000) - 30000);
-		strike(&victim, &(struct craft_tcp){ .flags = SEGMENT_ACK, .sequence = victim.next, .acknowledgement = victim.acknowledgement,
-		                                     .window = 60000, .options = options, .options_length = sizeof(options) });
+		strike(&victim, &(struct craft_tcp){ .flags = SEGMENT_ACK,
+		                                     .sequence = victim.next,
+		                                     .acknowledgement = victim.acknowledgement,
+		                                     .window = 60000,
+		                                     .options = options,
+		                                     .options_length = sizeof(options) });
 		pass(victim.link, MS);
 	}
 	assert_false(victim.server.is_closed);
@@ -586,20 +598,13 @@ static void lwip_is_made_when_it_is_needed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(is_apart_from_a_twin),
-		cmocka_unit_test(takes_nothing_for_others),
-		cmocka_unit_test(numbers_cannot_be_guessed),
-		cmocka_unit_test(datagrams_of_every_size_arrive),
-		cmocka_unit_test(serves_nothing_unasked),
-		cmocka_unit_test(fragments_are_bounded),
-		cmocka_unit_test(withstands_blind_segments),
-		cmocka_unit_test(withstands_malformed_options),
-		cmocka_unit_test(withstands_sack_abuse),
-		cmocka_unit_test(echoes),
-		cmocka_unit_test(an_error_ends_a_connect),
-		cmocka_unit_test(large_packets_shrink),
-		cmocka_unit_test(a_thousand_stacks_work),
-		cmocka_unit_test(lwip_is_made_when_it_is_needed),
+		cmocka_unit_test(is_apart_from_a_twin),      cmocka_unit_test(takes_nothing_for_others),
+		cmocka_unit_test(numbers_cannot_be_guessed), cmocka_unit_test(datagrams_of_every_size_arrive),
+		cmocka_unit_test(serves_nothing_unasked),    cmocka_unit_test(fragments_are_bounded),
+		cmocka_unit_test(withstands_blind_segments), cmocka_unit_test(withstands_malformed_options),
+		cmocka_unit_test(withstands_sack_abuse),     cmocka_unit_test(echoes),
+		cmocka_unit_test(an_error_ends_a_connect),   cmocka_unit_test(large_packets_shrink),
+		cmocka_unit_test(a_thousand_stacks_work),    cmocka_unit_test(lwip_is_made_when_it_is_needed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

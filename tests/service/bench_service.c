@@ -149,11 +149,12 @@ const char *bench_key(unsigned n)
 const char *bench_document(const char *listen)
 {
 	static char text[1024];
-	snprintf(text, sizeof(text),
-	         "{'spec':{'interface':{'private_key':'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=','addresses':['10.2.0.2']},"
-	         "'peers':[{'public_key':'%s','endpoint':'192.0.2.1:51820','allowed_ips':['0.0.0.0/0'],'preshared_key':'%s'}],"
-	         "'proxy':{'listen':['%s']}}}",
-	         "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak=", listen == NULL ? "127.0.0.1:0" : listen);
+	snprintf(
+	    text, sizeof(text),
+	    "{'spec':{'interface':{'private_key':'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=','addresses':['10.2.0.2']},"
+	    "'peers':[{'public_key':'%s','endpoint':'192.0.2.1:51820','allowed_ips':['0.0.0.0/0'],'preshared_key':'%s'}],"
+	    "'proxy':{'listen':['%s']}}}",
+	    "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak=", listen == NULL ? "127.0.0.1:0" : listen);
 	return text;
 }
 

@@ -18,7 +18,7 @@ struct bench {
 void bench_open(struct bench *bench);
 /* Stops the service; the directory stays for bench_start. */
 void bench_stop(struct bench *bench);
-bool bench_start(struct bench *bench);   /* false with the failure */
+bool bench_start(struct bench *bench); /* false with the failure */
 void bench_wait_ready(struct bench *bench);
 /* Stops when it runs, and removes the directory. */
 void bench_close(struct bench *bench);
@@ -31,7 +31,7 @@ struct change *bench_edit(struct bench *bench, enum edit_kind kind, const char *
 enum problem_code bench_code(struct bench *bench, enum edit_kind kind, const char *id, const char *json);
 /* The tunnel, referenced; it must be there. */
 struct snapshot *bench_find(struct bench *bench, const char *id);
-unsigned bench_port(struct bench *bench, const char *id);   /* of its first listener */
+unsigned bench_port(struct bench *bench, const char *id); /* of its first listener */
 int64_t bench_now_ms(void);
 json_t *bench_json(const char *text);
 /* A document with one IPv4 address, one peer and the proxy listener (NULL: any port), for bench_edit. A static buffer. */
@@ -42,6 +42,6 @@ size_t bench_descriptors(void);
 unsigned bench_free_port(void);
 /* Whether somebody listens there. */
 bool bench_answers(unsigned port);
-const char *bench_key(unsigned n);   /* a valid public key, always the same for n; a static buffer */
+const char *bench_key(unsigned n); /* a valid public key, always the same for n; a static buffer */
 
 #endif

@@ -6,7 +6,7 @@
 
 struct failing_file {
 	sqlite3_file base;
-	sqlite3_file *real;   /* behind this struct */
+	sqlite3_file *real; /* behind this struct */
 };
 
 static sqlite3_vfs *real_vfs;
@@ -138,10 +138,23 @@ static int on_shm_unmap(sqlite3_file *file, int is_deleted)
 }
 
 static const sqlite3_io_methods methods = {
-	.iVersion = 2, .xClose = on_close, .xRead = on_read, .xWrite = on_write, .xTruncate = on_truncate, .xSync = on_sync,
-	.xFileSize = on_file_size, .xLock = on_lock, .xUnlock = on_unlock, .xCheckReservedLock = on_check_lock, .xFileControl = on_control,
-	.xSectorSize = on_sector_size, .xDeviceCharacteristics = on_characteristics, .xShmMap = on_shm_map, .xShmLock = on_shm_lock,
-	.xShmBarrier = on_shm_barrier, .xShmUnmap = on_shm_unmap,
+	.iVersion = 2,
+	.xClose = on_close,
+	.xRead = on_read,
+	.xWrite = on_write,
+	.xTruncate = on_truncate,
+	.xSync = on_sync,
+	.xFileSize = on_file_size,
+	.xLock = on_lock,
+	.xUnlock = on_unlock,
+	.xCheckReservedLock = on_check_lock,
+	.xFileControl = on_control,
+	.xSectorSize = on_sector_size,
+	.xDeviceCharacteristics = on_characteristics,
+	.xShmMap = on_shm_map,
+	.xShmLock = on_shm_lock,
+	.xShmBarrier = on_shm_barrier,
+	.xShmUnmap = on_shm_unmap,
 };
 
 static int on_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, int flags, int *out)

@@ -13,6 +13,6 @@ void failing_vfs_fail(enum failing_call call, int nth, int code);
 /* A write stores half of what it should before it fails. */
 void failing_vfs_short_writes(bool on);
 void failing_vfs_full(bool on);
-bool failing_vfs_has_failed(void);   /* since failing_vfs_fail */
+bool failing_vfs_has_failed(void); /* since failing_vfs_fail */
 
 #endif

@@ -48,7 +48,8 @@ static void send_message(enum message_type type, struct message_writer *writer)
 
 static void send_prepared(const struct message_prepare *message, enum message_status status, enum message_applied applied)
 {
-	struct message_prepared reply = { .ack = { message->request, message->slot, message->generation, (uint8_t)status }, .applied = (uint8_t)applied };
+	struct message_prepared reply = { .ack = { message->request, message->slot, message->generation, (uint8_t)status },
+		                          .applied = (uint8_t)applied };
 	snprintf(reply.detail, sizeof(reply.detail), "as the test wishes");
 	struct message_writer writer;
 	message_writer_init(&writer);
@@ -114,7 +115,10 @@ static void take_prepare(struct message_reader *body, int *descriptors, size_t c
 	}
 	if (counter_read(&counters->tunnels[message.slot].total_bytes_used) < message.total_bytes_used)
 		counter_set(&counters->tunnels[message.slot].total_bytes_used, message.total_bytes_used);
-	send_prepared(&message, MESSAGE_STATUS_OK, restarts ? MESSAGE_APPLIED_RESTARTED : tunnel->is_used ? MESSAGE_APPLIED_IN_PLACE : MESSAGE_APPLIED_CREATED);
+	send_prepared(&message, MESSAGE_STATUS_OK,
+	              restarts          ? MESSAGE_APPLIED_RESTARTED
+	              : tunnel->is_used ? MESSAGE_APPLIED_IN_PLACE
+	                                : MESSAGE_APPLIED_CREATED);
 	message_prepare_clear(&message);
 }
 
@@ -233,8 +237,15 @@ static void take_probe(struct message_reader *body)
 	struct message_probe message;
 	if (!message_decode_probe(body, &message))
 		exit(2);
-	struct message_probed reply = { .request = message.request, .slot = message.slot, .generation = message.generation, .ok = true,
-		                        .sent = message.count, .received = message.count, .rtt_min_ms = 1, .rtt_avg_ms = 2, .rtt_max_ms = 3 };
+	struct message_probed reply = { .request = message.request,
+		                        .slot = message.slot,
+		                        .generation = message.generation,
+		                        .ok = true,
+		                        .sent = message.count,
+		                        .received = message.count,
+		                        .rtt_min_ms = 1,
+		                        .rtt_avg_ms = 2,
+		                        .rtt_max_ms = 3 };
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_probed(&writer, &reply);
@@ -267,8 +278,7 @@ static void on_message(void *owner, enum message_type type, struct message_reade
 		take_probe(body);
 	else if (type == MESSAGE_SHUTDOWN)
 		ends = true;
-	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT ||
-	         type == MESSAGE_GRANTED)
+	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT || type == MESSAGE_GRANTED)
 		take_ack(type, body, descriptors, count);
 }
 

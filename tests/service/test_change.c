@@ -350,8 +350,8 @@ static void an_overlapping_listener_makes_way(void **state)
 	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
 	size_t descriptors = bench_descriptors();
 	/* One that fails behind the bind (the worker refuses it) brings the old one back. */
-	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['0.0.0.0:%u','127.0.0.1:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port,
-	         port);
+	snprintf(patch, sizeof(patch),
+	         "{'spec':{'proxy':{'listen':['0.0.0.0:%u','127.0.0.1:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port, port);
 	assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", patch), PROBLEM_LISTENER_IN_USE);
 	assert_true(bench_answers(port));
 	assert_int_equal(bench_descriptors(), descriptors);
@@ -406,10 +406,13 @@ static void a_bad_state_tells_all_faults_and_does_nothing(void **state)
 	(void)state;
 	put_state("{'tunnels':[" TUNNEL("a", "") "]}", false, 1, 0, 0, 0);
 	struct change *change = change_create(CHANGE_STATE, 0);
-	change->document = bench_json("{'tunnels':[" TUNNEL("b", ",'x':1") "," KEPT("c", "") "," TUNNEL("d", "") "," TUNNEL("d", "") ",{'spec':{}},7],'y':2}");
+	change->document =
+	    bench_json("{'tunnels':[" TUNNEL("b", ",'x':1") "," KEPT("c", "") "," TUNNEL("d", "") "," TUNNEL("d", "") ",{'spec':{}},7],'y':2}");
 	bench_do(&bench, change);
-	static const char *const pointers[] = { "/y",          "/tunnels/0/spec/x", "/tunnels/1/spec/interface/private_key", "/tunnels/3/id", "/tunnels/4/spec/interface/addresses",
-		                                "/tunnels/5" };
+	static const char *const pointers[] = {
+		"/y",        "/tunnels/0/spec/x", "/tunnels/1/spec/interface/private_key", "/tunnels/3/id", "/tunnels/4/spec/interface/addresses",
+		"/tunnels/5"
+	};
 	assert_int_equal(change->problem.code, PROBLEM_VALIDATION_FAILED);
 	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
 		bool found = false;
@@ -532,8 +535,7 @@ static void what_the_policy_refuses(void **state)
 	assert_fault(EDIT_PATCH, "a", patch, "/spec/proxy/listen/0", "path_not_allowed");
 	assert_fault(EDIT_PATCH, "a", "{'spec':{'forwards':[{'name':'f','listen':'192.0.2.9:1','target':'10.0.0.1:1'}]}}", "/spec/forwards/0/listen",
 	             "remote_not_allowed");
-	assert_fault(EDIT_PATCH, "a",
-	             "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:8470'}]}}",
+	assert_fault(EDIT_PATCH, "a", "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:8470'}]}}",
 	             "/spec/forwards/0/target", "own_socket");
 	snprintf(patch, sizeof(patch), "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:%u'}]}}",
 	         bench_port(&bench, "a"));

@@ -14,7 +14,7 @@
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
-#define OWN "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="     /* of KEY */
+#define OWN "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=" /* of KEY */
 #define OTHER "gN65BkIKy1eCE9pP1wdc8ROUtkHLF2PfAqYdyYBz6EA="
 
 static json_t *parse(const char *text)
@@ -81,10 +81,11 @@ static const struct fault_case cases[] = {
 	{ "{'spec':{'interface':{'private_key':'" KEY "','addresses':[]}}}", "/spec/interface/addresses", "required" },
 	{ "{'spec':{'interface':{'private_key':'short','addresses':['10.0.0.2']}}}", "/spec/interface/private_key", "invalid_key" },
 	{ "{'spec':{'interface':{'private_key':7,'addresses':['10.0.0.2']}}}", "/spec/interface/private_key", "wrong_type" },
-	{ "{'spec':{'interface':{'private_key':'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=','addresses':['10.0.0.2']}}}", "/spec/interface/private_key",
-	  "invalid_key" },
+	{ "{'spec':{'interface':{'private_key':'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=','addresses':['10.0.0.2']}}}",
+	  "/spec/interface/private_key", "invalid_key" },
 	{ "{'spec':{'interface':{'private_key':'" KEY "','addresses':['10.0.0.2','10.0.0.3']}}}", "/spec/interface/addresses/1", "too_many" },
-	{ "{'spec':{'interface':{'private_key':'" KEY "','addresses':['fd00::1','fd00::2','fd00::3','fd00::4']}}}", "/spec/interface/addresses/3", "too_many" },
+	{ "{'spec':{'interface':{'private_key':'" KEY "','addresses':['fd00::1','fd00::2','fd00::3','fd00::4']}}}", "/spec/interface/addresses/3",
+	  "too_many" },
 	{ "{'spec':{'interface':{'private_key':'" KEY "','addresses':['10.0.0.2','10.0.0.2/24']}}}", "/spec/interface/addresses/1", "duplicate" },
 	{ "{'spec':{'interface':{'private_key':'" KEY "','addresses':['127.0.0.1']}}}", "/spec/interface/addresses/0", "invalid_address" },
 	{ "{'spec':{'interface':{'private_key':'" KEY "','addresses':['x']}}}", "/spec/interface/addresses/0", "invalid_address" },
@@ -164,8 +165,16 @@ static void all_faults_at_once(void **state)
 	struct draft draft;
 	(void)state;
 	read_document(&draft, "{'id':'?','x':1,'labels':[],'spec':{'interface':{'mtu':1,'y':2},'peers':[{'public_key':'a'},{}],'limits':{'z':1}}}");
-	static const char *const pointers[] = { "/id", "/x", "/labels", "/spec/interface/mtu", "/spec/interface/y", "/spec/interface/addresses",
-		                                "/spec/interface/private_key", "/spec/peers/0/public_key", "/spec/peers/1/public_key", "/spec/limits/z" };
+	static const char *const pointers[] = { "/id",
+		                                "/x",
+		                                "/labels",
+		                                "/spec/interface/mtu",
+		                                "/spec/interface/y",
+		                                "/spec/interface/addresses",
+		                                "/spec/interface/private_key",
+		                                "/spec/peers/0/public_key",
+		                                "/spec/peers/1/public_key",
+		                                "/spec/limits/z" };
 	assert_int_equal(draft.problem.fault_count, sizeof(pointers) / sizeof(pointers[0]));
 	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
 		bool found = false;
@@ -237,7 +246,8 @@ static const char whole[] =
     "'proxy':{'listen':['127.0.0.1:1080','unix:/run/p.sock'],'protocols':['socks5'],'users':[{'username':'u','password':'p'}],'connect_timeout':5,"
     "'idle_timeout':60,'allow_private_targets':false},'forwards':[{'name':'db','direction':'outbound','protocol':'tcp','listen':'127.0.0.1:5432',"
     "'target':'db.inner:5432'},{'name':'web','direction':'inbound','protocol':'udp','listen':'0.0.0.0:80','target':'host.example:8080'}],"
-    "'limits':{'connections':7,'rx_bits_per_second':1,'tx_bits_per_second':2,'total_bytes':3},'probe':{'type':'tcp','target':'10.2.0.1:80','interval':9}}}";
+    "'limits':{'connections':7,'rx_bits_per_second':1,'tx_bits_per_second':2,'total_bytes':3},'probe':{'type':'tcp','target':'10.2.0.1:80','interval'"
+    ":9}}}";
 
 static void what_is_written_reads_back(void **state)
 {
@@ -273,14 +283,10 @@ static void secrets_are_not_written_unasked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a4_each_fault_has_its_place),
-		cmocka_unit_test(all_faults_at_once),
-		cmocka_unit_test(faults_are_counted_past_the_most),
-		cmocka_unit_test(a_tunnel_is_not_its_own_peer),
-		cmocka_unit_test(what_the_server_writes_is_ignored),
-		cmocka_unit_test(defaults_are_those_of_the_contract),
-		cmocka_unit_test(what_is_written_reads_back),
-		cmocka_unit_test(secrets_are_not_written_unasked),
+		cmocka_unit_test(a4_each_fault_has_its_place),       cmocka_unit_test(all_faults_at_once),
+		cmocka_unit_test(faults_are_counted_past_the_most),  cmocka_unit_test(a_tunnel_is_not_its_own_peer),
+		cmocka_unit_test(what_the_server_writes_is_ignored), cmocka_unit_test(defaults_are_those_of_the_contract),
+		cmocka_unit_test(what_is_written_reads_back),        cmocka_unit_test(secrets_are_not_written_unasked),
 	};
 	if (sodium_init() < 0)
 		return 1;

@@ -45,9 +45,10 @@ static void *run_one(void *argument)
 {
 	struct crowd *crowd = argument;
 	for (int i = 0; i < crowd->rounds; i++) {
-		const char *document = crowd->kind == EDIT_CREATE
-		                           ? "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.2.0.2']},'proxy':{'listen':['127.0.0.1:0']}}}"
-		                           : NULL;
+		const char *document =
+		    crowd->kind == EDIT_CREATE
+			? "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.2.0.2']},'proxy':{'listen':['127.0.0.1:0']}}}"
+			: NULL;
 		crowd->done[bench_code(&bench, crowd->kind, crowd->id, document)]++;
 	}
 	return NULL;
@@ -93,8 +94,8 @@ static void s3_reconfigure_a_thousand_times(void **state)
 	for (int i = 0; i < 1000; i++) {
 		char patch[256];
 		/* In place, with a new stack, with another UDP port: in turns. */
-		snprintf(patch, sizeof(patch), "{'spec':{'interface':{'mtu':%d},'limits':{'connections':%d},'enabled':%s}}", i % 3 == 0 ? 1300 : 1420, i + 1,
-		         i % 10 == 9 ? "false" : "true");
+		snprintf(patch, sizeof(patch), "{'spec':{'interface':{'mtu':%d},'limits':{'connections':%d},'enabled':%s}}", i % 3 == 0 ? 1300 : 1420,
+		         i + 1, i % 10 == 9 ? "false" : "true");
 		assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", patch), PROBLEM_NONE);
 	}
 	assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", "{'spec':{'enabled':true}}"), PROBLEM_NONE);

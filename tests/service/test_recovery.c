@@ -238,8 +238,9 @@ static void everything_is_there_after_a_restart(void **state)
 	(void)state;
 	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'},'spec':{'limits':{'total_bytes':1000000}}}"), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_PUT, "off", "{'spec':{'enabled':false,'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}"),
-	                 PROBLEM_NONE);
+	assert_int_equal(
+	    bench_code(&bench, EDIT_PUT, "off", "{'spec':{'enabled':false,'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}"),
+	    PROBLEM_NONE);
 	struct snapshot *before = bench_find(&bench, "up-a");
 	struct spec spec;
 	char labels[64], address[64];

@@ -56,8 +56,9 @@ static void networks(void **state)
 	check_network("FD00::2", false, "fd00::2/128");
 	check_network("2001:db8:ffff::/33", false, "2001:db8:8000::/33");
 	check_network("::/0", false, "::/0");
-	static const char *const wrong[] = { "", "/", "10.0.0.1/", "10.0.0.1/33", "10.0.0.1/-1", "10.0.0.1/08", "10.0.0/8", "10.0.0.256", "::/129", "fd00::1%eth0",
-		                             "10.0.0.1/8/9", "10.0.0.1 ", " 10.0.0.1", "example", "0x0a000001", "10.0.0.1/8x" };
+	static const char *const wrong[] = { "",          "/",          "10.0.0.1/",  "10.0.0.1/33",  "10.0.0.1/-1",  "10.0.0.1/08",
+		                             "10.0.0/8",  "10.0.0.256", "::/129",     "fd00::1%eth0", "10.0.0.1/8/9", "10.0.0.1 ",
+		                             " 10.0.0.1", "example",    "0x0a000001", "10.0.0.1/8x" };
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		check_network(wrong[i], false, NULL);
 }
@@ -84,9 +85,11 @@ static void places(void **state)
 	check_place("vpn.example:51820", "vpn.example:51820");
 	check_place("a_b.example.:1", "a_b.example.:1");
 	check_place("unix:/run/x.sock", "unix:/run/x.sock");
-	static const char *const wrong[] = { "", ":", "a", "a:", ":1", "a:65536", "a:-1", "a:+1", "a:01", "a: 1", "::1:80", "[::1]", "[a]:1", "[1.2.3.4]:1", "1.2.3:4",
-		                             "1.2.3.4.:5", "300.1.1.1:1", "a..b:1", ".a:1", "-a:1", "a-:1", "a b:1", "a/b:1", "unix:", "unix:x", "unix:/", "unix:/a/",
-		                             "unix:/a\nb", "user@host:1", "[::1%lo]:1", "a:1:2" };
+	static const char *const wrong[] = {
+		"",      ":",     "a",           "a:",      ":1",         "a:65536",     "a:-1",        "a:+1",       "a:01", "a: 1", "::1:80",
+		"[::1]", "[a]:1", "[1.2.3.4]:1", "1.2.3:4", "1.2.3.4.:5", "300.1.1.1:1", "a..b:1",      ".a:1",       "-a:1", "a-:1", "a b:1",
+		"a/b:1", "unix:", "unix:x",      "unix:/",  "unix:/a/",   "unix:/a\nb",  "user@host:1", "[::1%lo]:1", "a:1:2"
+	};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		check_place(wrong[i], NULL);
 	char longest[300];

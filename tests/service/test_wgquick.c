@@ -109,7 +109,9 @@ static void faults_have_lines(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_fault(cases[i].text, strlen(cases[i].text), cases[i].pointer);
-	assert_fault("[Interface]\nMTU = 14\0" "20\n", 24, "/line/2");
+	assert_fault("[Interface]\nMTU = 14\0"
+	             "20\n",
+	             24, "/line/2");
 	assert_fault("\xff\xfe", 2, NULL);
 }
 
@@ -144,11 +146,8 @@ static void what_is_written_reads_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_file_as_providers_give_it),
-		cmocka_unit_test(warnings_have_lines),
-		cmocka_unit_test(faults_have_lines),
-		cmocka_unit_test(keepalive_may_be_off),
-		cmocka_unit_test(what_is_written_reads_back),
+		cmocka_unit_test(a_file_as_providers_give_it), cmocka_unit_test(warnings_have_lines),        cmocka_unit_test(faults_have_lines),
+		cmocka_unit_test(keepalive_may_be_off),        cmocka_unit_test(what_is_written_reads_back),
 	};
 	if (sodium_init() < 0)
 		return 1;

@@ -27,10 +27,10 @@ struct netstack_stream {
 	const struct netstack_stream_events *events;
 	void *owner;
 	struct netstack_endpoint remote;
-	size_t room;                    /* bytes it takes on top of what is not acknowledged */
+	size_t room; /* bytes it takes on top of what is not acknowledged */
 	struct iovec borrowed[256];
 	size_t borrowed_count;
-	char *log;                      /* what the far end got */
+	char *log; /* what the far end got */
 	size_t logged;
 	uint64_t shown, consumed;
 	bool connected, finished, aborted, released, gone;
@@ -66,12 +66,12 @@ struct rig {
 	struct tunnel tunnel;
 	struct rig_message sent[RIG_SENT_MAX];
 	size_t sent_count;
-	struct netstack_stream *streams;      /* the latest first */
+	struct netstack_stream *streams; /* the latest first */
 	struct netstack_flow *flows;
 	struct netstack_listener *listeners;
 	struct netstack_query queries[16];
 	size_t stream_room;
-	bool settles_late;                    /* bytes of streams are shown while the stack is settled */
+	bool settles_late; /* bytes of streams are shown while the stack is settled */
 	bool down;
 	uint64_t now;
 	unsigned wanted, pings;
@@ -92,21 +92,21 @@ int rig_start(void **state);
 int rig_stop(void **state);
 
 /* The loop. */
-void rig_turn(void);                     /* turns until nothing is left to do at this time */
+void rig_turn(void); /* turns until nothing is left to do at this time */
 void rig_pass(uint64_t nanoseconds);
 
 /* A client: `*client` is the test's end, the poller the tunnel's. */
 struct poller *rig_client(int *client);
-void rig_write(int descriptor, const char *text);          /* and a turn */
+void rig_write(int descriptor, const char *text); /* and a turn */
 void rig_write_bytes(int descriptor, const void *bytes, size_t length);
 /* What has come to the test's end, up to the end of file; a string until the next call. */
 const char *rig_read(int descriptor);
-size_t rig_read_length(void);            /* of the last rig_read */
-bool rig_is_at_end(int descriptor);      /* end of file or reset */
+size_t rig_read_length(void);       /* of the last rig_read */
+bool rig_is_at_end(int descriptor); /* end of file or reset */
 bool rig_is_reset(int descriptor);
 
 /* Streams, each followed by a turn. */
-struct netstack_stream *rig_stream(void);                  /* the latest */
+struct netstack_stream *rig_stream(void); /* the latest */
 size_t rig_stream_count(void);
 void rig_connected(struct netstack_stream *stream);
 void rig_refuse(struct netstack_stream *stream, enum netstack_error why);
@@ -120,7 +120,7 @@ struct netstack_stream *rig_accept(struct netstack_listener *listener, const cha
 
 union wireguard_endpoint rig_host(const char *address, uint16_t port);
 struct netstack_endpoint rig_endpoint(const char *address, uint16_t port);
-void rig_name(const char *name, const char *address);      /* answers a query; NULL: not found */
+void rig_name(const char *name, const char *address); /* answers a query; NULL: not found */
 bool rig_is_asked(const char *name);
 /* The latest message of a type, or NULL. */
 const struct rig_message *rig_sent(enum message_type type);

@@ -8,9 +8,9 @@
 struct rig_browser {
 	struct connection connection;
 	struct exchange *exchange;
-	int client;                /* the test's end */
+	int client; /* the test's end */
 	unsigned ended, handed_back;
-	char back[256];            /* what was handed back unread */
+	char back[256]; /* what was handed back unread */
 };
 extern struct rig_browser rig_browser;
 

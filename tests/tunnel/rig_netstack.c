@@ -11,7 +11,7 @@
 /* Bytes that were shown, until the stack is settled. */
 struct shown {
 	struct shown *next;
-	struct netstack_stream *stream;   /* still to be shown, while the stack is settled */
+	struct netstack_stream *stream; /* still to be shown, while the stack is settled */
 	size_t length;
 	char *bytes;
 };
@@ -246,8 +246,8 @@ void rig_stream_close(struct netstack_stream *stream, enum netstack_error why)
 
 /* Listeners. */
 
-int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream), void *owner,
-                    struct netstack_listener **listener)
+int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream),
+                    void *owner, struct netstack_listener **listener)
 {
 	(void)stack;
 	struct netstack_listener *fresh = calloc(1, sizeof *fresh);
@@ -311,7 +311,8 @@ void netstack_flow_close(struct netstack_flow *flow)
 /* Names. */
 
 void netstack_resolve(struct netstack_resolver *resolver, const char *name,
-                      void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more),
+                      void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count,
+                                       bool more),
                       void *owner, uint64_t now, struct netstack_query **query)
 {
 	(void)resolver;
@@ -358,8 +359,8 @@ void rig_name(const char *name, const char *address)
 
 /* Pings. */
 
-int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip), void *owner,
-                  uint64_t now)
+int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip),
+                  void *owner, uint64_t now)
 {
 	(void)stack;
 	(void)timeout;

@@ -197,7 +197,7 @@ int rig_stop(void **state)
 	(void)state;
 	while (rig.tunnel.connections != NULL)
 		rig.tunnel.connections->end(rig.tunnel.connections);
-	rig_pass(2 * LOOP_SECOND);   /* lingering closes */
+	rig_pass(2 * LOOP_SECOND); /* lingering closes */
 	assert_null(rig.tunnel.dials);
 	assert_null(rig.context.wants);
 	assert_int_equal(pool_in_use(rig.context.pool), 0);

@@ -112,7 +112,10 @@ static void test_association(void **state)
 	assert_memory_equal(&flow->last_to, &there, sizeof there);
 	assert_string_equal(flow->last, "question");
 	flow->received(flow->owner, &there, (const uint8_t *)"answer", 6);
-	assert_memory_equal(rig_read(relay), "\0\0\0\x01\xc6\x33\x64\x05\0\x35" "answer", 16);
+	assert_memory_equal(rig_read(relay),
+	                    "\0\0\0\x01\xc6\x33\x64\x05\0\x35"
+	                    "answer",
+	                    16);
 	assert_memory_equal(&rig.sent_to, &rig.from, sizeof rig.from);
 	send_to("2001:db8::5", 443, "quic");
 	assert_memory_equal(&flow->last_to, &six, sizeof six);
@@ -135,19 +138,19 @@ static void test_only_the_client_is_served(void **state)
 	send_to("198.51.100.5", 53, "stranger");
 	assert_int_equal(rig.flows->sent, 0);
 	struct netstack_endpoint there = rig_endpoint("198.51.100.5", 53);
-	rig.flows->received(rig.flows->owner, &there, (const uint8_t *)"early", 5);   /* nobody to give it to */
+	rig.flows->received(rig.flows->owner, &there, (const uint8_t *)"early", 5); /* nobody to give it to */
 	assert_string_equal(rig_read(relay), "");
 	rig.from = rig_host("192.168.1.9", 7000);
 	send_to("198.51.100.5", 53, "client");
 	assert_int_equal(rig.flows->sent, 1);
-	rig.from = rig_host("192.168.1.9", 7001);   /* the first datagram fixed the port */
+	rig.from = rig_host("192.168.1.9", 7001); /* the first datagram fixed the port */
 	send_to("198.51.100.5", 53, "other");
 	assert_int_equal(rig.flows->sent, 1);
 	leave();
 	begin(7005);
 	send_to("198.51.100.5", 53, "other port than announced");
 	assert_int_equal(rig.flows->sent, 0);
-	rig.from = rig_host("::ffff:192.168.1.9", 7005);   /* as a socket of both families shows it */
+	rig.from = rig_host("::ffff:192.168.1.9", 7005); /* as a socket of both families shows it */
 	send_to("198.51.100.5", 53, "client");
 	assert_int_equal(rig.flows->sent, 1);
 	leave();
@@ -156,12 +159,16 @@ static void test_only_the_client_is_served(void **state)
 static void test_what_is_malformed_or_forbidden_is_dropped(void **state)
 {
 	(void)state;
-	static const char *const forbidden[] = { "127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "::1", "ff02::1", "fe80::1", "::ffff:127.0.0.1", "localhost" };
+	static const char *const forbidden[] = { "127.0.0.1", "169.254.169.254", "224.0.0.1",        "0.0.0.0",  "::1",
+		                                 "ff02::1",   "fe80::1",         "::ffff:127.0.0.1", "localhost" };
 	begin(0);
 	for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
 		send_to(forbidden[i], 53, "x");
 	send_to("198.51.100.5", 0, "no port");
-	rig_write_bytes(relay, "\0\0\x01\x01\xc6\x33\x64\x05\0\x35" "fragment", 18);
+	rig_write_bytes(relay,
+	                "\0\0\x01\x01\xc6\x33\x64\x05\0\x35"
+	                "fragment",
+	                18);
 	rig_write_bytes(relay, "\0\0\0\x01\xc6\x33", 6);
 	rig_write_bytes(relay, "\0\0\0\x09\xc6\x33\x64\x05\0\x35x", 11);
 	rig_write_bytes(relay, "", 0);
@@ -185,13 +192,13 @@ static void test_names_are_resolved_in_the_tunnel(void **state)
 	assert_int_equal(rig.flows->sent, 2);
 	assert_int_equal(rig.flows->last_to.port, 54);
 	assert_string_equal(rig.flows->last, "two");
-	send_to("dns.example", 55, "three");   /* remembered */
+	send_to("dns.example", 55, "three"); /* remembered */
 	assert_int_equal(rig.flows->sent, 3);
 	assert_false(rig_is_asked("dns.example"));
 	send_to("nowhere.example", 53, "lost");
 	rig_name("nowhere.example", NULL);
 	send_to("nowhere.example", 53, "lost");
-	assert_false(rig_is_asked("nowhere.example"));   /* not at once */
+	assert_false(rig_is_asked("nowhere.example")); /* not at once */
 	rig_pass(6 * LOOP_SECOND);
 	send_to("nowhere.example", 53, "found");
 	rig_name("nowhere.example", "198.51.100.6");
@@ -209,7 +216,7 @@ static void test_refusals(void **state)
 {
 	(void)state;
 	relay = -1;
-	ask(0);   /* a unix control connection: where would a datagram come from? */
+	ask(0); /* a unix control connection: where would a datagram come from? */
 	assert_memory_equal(rig_read(control), "\x05\x01\x00\x01\0\0\0\0\0\0", 10);
 	assert_true(rig_is_at_end(control));
 	assert_int_equal(user.ended, 1);
@@ -262,7 +269,7 @@ static void test_aborts_leave_nothing(void **state)
 	end_user(&user.connection);
 	leave();
 	ask(0);
-	close(control);   /* not watched until it is granted */
+	close(control); /* not watched until it is granted */
 	rig_turn();
 	grant();
 	leave();

@@ -41,7 +41,7 @@ static void test_a_dead_writer_leaves_no_lock(void **state)
 	counters_set_endpoint(&peer, &endpoint);
 	assert_true(counters_endpoint(&peer, &read));
 	assert_int_equal(read.v4.sin_port, 9);
-	counter_set(&peer.endpoint_version, 7);   /* died in the middle of writing */
+	counter_set(&peer.endpoint_version, 7); /* died in the middle of writing */
 	assert_false(counters_endpoint(&peer, &read));
 	counters_set_endpoint(&peer, &endpoint);
 	assert_true(counters_endpoint(&peer, &read));

@@ -37,12 +37,12 @@ static void X8_refuses_other_forms(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"", "Basic", "Basic ", "Basic  ", "Basicdjpw", "Bearer dTpw", "Digest dTpw", "dTpw",
-		"Basic dTp", "Basic dTpw=", "Basic dTpwA", "Basic dTpw====", "Basic dTo", "Basic dTp=", /* padding */
-		"Basic dTp/", "Basic dT-_", "Basic dT!w", "Basic dT pw", "Basic dTpw ", "Basic dTpw,", "Basic =",
+		"",           "Basic",          "Basic ",      "Basic  ",     "Basicdjpw",      "Bearer dTpw", "Digest dTpw",
+		"dTpw",       "Basic dTp",      "Basic dTpw=", "Basic dTpwA", "Basic dTpw====", "Basic dTo",   "Basic dTp=", /* padding */
+		"Basic dTp/", "Basic dT-_",     "Basic dT!w",  "Basic dT pw", "Basic dTpw ",    "Basic dTpw,", "Basic =",
 		"Basic dToK", "Basic dTp/AA==", "Basic dToA", /* control bytes */
-		"Basic dXA=", "Basic dXB4", /* no colon */
-		"Basic dTq=", "Basic dTp=", /* bits that do not count */
+		"Basic dXA=", "Basic dXB4",                   /* no colon */
+		"Basic dTq=", "Basic dTp=",                   /* bits that do not count */
 	};
 	struct credentials credentials, none = { 0 };
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -184,7 +184,7 @@ int main(void)
 	if (sodium_init() < 0)
 		return 1;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(X8_reads_basic), cmocka_unit_test(X8_refuses_other_forms), cmocka_unit_test(X8_bounds),
+		cmocka_unit_test(X8_reads_basic),       cmocka_unit_test(X8_refuses_other_forms), cmocka_unit_test(X8_bounds),
 		cmocka_unit_test(X8_admits_users_only), cmocka_unit_test(X8_takes_the_same_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

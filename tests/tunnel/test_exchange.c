@@ -22,7 +22,7 @@ static void test_get_goes_there_and_back(void **state)
 	assert_int_equal(counter_read(&rig.tunnel.counters->connections_ok[COUNTERS_HTTP]), 1);
 	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), strlen(GET_SENT));
 	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_received), strlen(OK2));
-	assert_int_equal(pool_in_use(rig.context.pool), 0);   /* an idle connection holds nothing */
+	assert_int_equal(pool_in_use(rig.context.pool), 0); /* an idle connection holds nothing */
 	rig_leave();
 	assert_int_equal(rig_browser.ended, 1);
 	assert_true(stream->released);
@@ -55,9 +55,10 @@ static void test_connections_are_used_again(void **state)
 static void test_requests_may_be_split_anywhere(void **state)
 {
 	(void)state;
-	static const char two[] = GET "POST http://198.51.100.7/p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n" GET;
+	static const char two[] =
+	    GET "POST http://198.51.100.7/p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n" GET;
 	static const char post[] = "POST /p HTTP/1.1\r\nHost: 198.51.100.7\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n"
-	                           "3\r\nabc\r\n0\r\nT: 1\r\n\r\n";
+				   "3\r\nabc\r\n0\r\nT: 1\r\n\r\n";
 	for (size_t at = 1; at < sizeof two - 1; at++) {
 		char first[sizeof two];
 		memcpy(first, two, at);
@@ -70,7 +71,7 @@ static void test_requests_may_be_split_anywhere(void **state)
 		assert_string_equal(rig_stream_read(stream), GET_SENT);
 		if (at >= strlen(GET))
 			rig_write(rig_browser.client, two + at);
-		assert_string_equal(rig_stream_read(stream), "");   /* in order: the first answer is awaited */
+		assert_string_equal(rig_stream_read(stream), ""); /* in order: the first answer is awaited */
 		rig_stream_write(stream, OK2);
 		assert_string_equal(rig_stream_read(stream), post);
 		rig_stream_write(stream, OK2);
@@ -103,10 +104,11 @@ static void answer_in_pieces(const char *answer, size_t at, bool late, const cha
 static void test_answers_may_be_split_anywhere(void **state)
 {
 	(void)state;
-	static const char answer[] = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nKeep-Alive: timeout=5\r\n"
-	                             "Trailer: T\r\nX-Y: z\r\n\r\n5;e=1\r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\n\r\n";
+	static const char answer[] =
+	    "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nKeep-Alive: timeout=5\r\n"
+	    "Trailer: T\r\nX-Y: z\r\n\r\n5;e=1\r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\n\r\n";
 	static const char expected[] = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nX-Y: z\r\nTransfer-Encoding: chunked\r\n"
-	                               "Connection: keep-alive\r\n\r\n5;e=1\r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\n\r\n";
+				       "Connection: keep-alive\r\n\r\n5;e=1\r\nhello\r\n6\r\n world\r\n0\r\nT: 1\r\n\r\n";
 	rig_browse(GET);
 	rig_connected(rig_stream());
 	rig_stream_write(rig_stream(), answer);
@@ -140,7 +142,8 @@ static void test_answers_without_a_body(void **state)
 	expect_answer("HEAD http://198.51.100.7/ HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n",
 	              "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\nConnection: keep-alive\r\n\r\n", true);
 	expect_answer(GET, "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n", true);
-	expect_answer(GET, "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nConnection: keep-alive\r\n\r\n", true);
+	expect_answer(GET, "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n",
+	              "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nConnection: keep-alive\r\n\r\n", true);
 	expect_answer(GET, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 	              "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", true);
 }
@@ -231,7 +234,7 @@ static void test_what_has_a_body_is_not_repeated(void **state)
 	(void)state;
 	rig_use_once();
 	rig_write(rig_browser.client, "POST http://198.51.100.7/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-	assert_int_equal(rig_stream_count(), 1);   /* in use a moment ago */
+	assert_int_equal(rig_stream_count(), 1); /* in use a moment ago */
 	rig_stream_finish(rig_stream());
 	rig_expect_failure("HTTP/1.1 502 ", true);
 	assert_int_equal(rig_stream_count(), 1);
@@ -239,7 +242,7 @@ static void test_what_has_a_body_is_not_repeated(void **state)
 	rig_use_once();
 	rig_pass(3 * LOOP_SECOND);
 	rig_write(rig_browser.client, "POST http://198.51.100.7/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-	assert_int_equal(rig_stream_count(), 3);   /* the kept one may be gone by now: a fresh one */
+	assert_int_equal(rig_stream_count(), 3); /* the kept one may be gone by now: a fresh one */
 	rig_leave();
 }
 
@@ -452,8 +455,13 @@ static void test_connect_is_handed_back(void **state)
 static void test_failures_to_connect(void **state)
 {
 	(void)state;
-	static const struct { enum netstack_error why; const char *status; } failures[] = {
-		{ NETSTACK_REFUSED, "HTTP/1.1 502 " }, { NETSTACK_TIMED_OUT, "HTTP/1.1 504 " }, { NETSTACK_UNREACHABLE, "HTTP/1.1 502 " },
+	static const struct {
+		enum netstack_error why;
+		const char *status;
+	} failures[] = {
+		{ NETSTACK_REFUSED, "HTTP/1.1 502 " },
+		{ NETSTACK_TIMED_OUT, "HTTP/1.1 504 " },
+		{ NETSTACK_UNREACHABLE, "HTTP/1.1 502 " },
 	};
 	rig_browse("");
 	for (size_t i = 0; i < 3; i++) {
@@ -496,7 +504,9 @@ static void test_malformed_requests_close(void **state)
 {
 	(void)state;
 	static const char *const requests[] = {
-		"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a/ HTTP/1.1\r\n\r\n", "GET http://a/ HTTP/1.1\nHost: a\n\n",
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET http://a/ HTTP/1.1\r\n\r\n",
+		"GET http://a/ HTTP/1.1\nHost: a\n\n",
 		"POST http://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
 	};
@@ -553,7 +563,7 @@ static void test_a_client_that_leaves_early(void **state)
 	assert_int_equal(rig_browser.ended, 1);
 	rig_browse(GET);
 	rig_connected(rig_stream());
-	shutdown(rig_browser.client, SHUT_WR);   /* a half-close: the answer is still wanted (X14) */
+	shutdown(rig_browser.client, SHUT_WR); /* a half-close: the answer is still wanted (X14) */
 	rig_turn();
 	rig_stream_write(rig_stream(), OK2);
 	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);

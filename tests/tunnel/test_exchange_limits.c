@@ -41,7 +41,7 @@ static void test_every_request_needs_its_credentials(void **state)
 	(void)state;
 	set_user();
 	rig_browse(GET);
-	rig_expect_failure("HTTP/1.1 407 ", true);   /* absent: at once */
+	rig_expect_failure("HTTP/1.1 407 ", true); /* absent: at once */
 	assert_int_equal(rig.tunnel.refused_logins, 0);
 	for (unsigned i = 0; i < 7; i++) {
 		uint64_t delay = 100 * LOOP_MILLISECOND << (i < 4 ? i : 4);
@@ -56,7 +56,7 @@ static void test_every_request_needs_its_credentials(void **state)
 	rig_write(rig_browser.client, WITH("dTpw"));
 	assert_int_equal(rig.tunnel.refused_logins, 0);
 	rig_connected(rig_stream());
-	assert_string_equal(rig_stream_read(rig_stream()), GET_SENT);   /* and they never leave (X3) */
+	assert_string_equal(rig_stream_read(rig_stream()), GET_SENT); /* and they never leave (X3) */
 	rig_stream_write(rig_stream(), OK2);
 	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
 	rig_write(rig_browser.client, GET);
@@ -151,12 +151,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
-		TEST(test_rate_limits_hold),
-		TEST(test_every_request_needs_its_credentials),
-		TEST(test_over_the_limit),
-		TEST(test_slow_clients_are_cut),
-		TEST(test_slow_servers_are_cut),
-		TEST(test_a_delayed_refusal_may_be_aborted),
+		TEST(test_rate_limits_hold),     TEST(test_every_request_needs_its_credentials),
+		TEST(test_over_the_limit),       TEST(test_slow_clients_are_cut),
+		TEST(test_slow_servers_are_cut), TEST(test_a_delayed_refusal_may_be_aborted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

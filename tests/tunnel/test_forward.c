@@ -17,7 +17,9 @@ static void add(const char *name, enum spec_direction direction, enum spec_trans
 	struct spec *spec = &rig.tunnel.spec;
 	spec->forwards = realloc(spec->forwards, (spec->forward_count + 1) * sizeof *spec->forwards);
 	spec->forwards[spec->forward_count++] = (struct spec_forward){
-		.name = strdup(name), .direction = direction, .transport = transport,
+		.name = strdup(name),
+		.direction = direction,
+		.transport = transport,
 		.listen = { .kind = SPEC_PLACE_INET, .host = strdup(listen_host), .port = listen_port },
 		.target = { .kind = SPEC_PLACE_INET, .host = strdup(target_host), .port = target_port },
 	};
@@ -68,7 +70,7 @@ static void test_outbound(void **state)
 	(void)state;
 	int client;
 	add("db", SPEC_OUTBOUND, SPEC_TCP, "127.0.0.1", 5432, "10.9.0.5", 5432);
-	rig.tunnel.spec.allow_private_targets = false;   /* forwards are exempt */
+	rig.tunnel.spec.allow_private_targets = false; /* forwards are exempt */
 	forward_accept(&listener, pair(&client, SOCK_STREAM));
 	rig_write(client, "early");
 	struct netstack_stream *stream = rig_stream();
@@ -161,7 +163,7 @@ static void test_inbound(void **state)
 	assert_int_equal(ntohs(want.source.v4.sin_port), 5555);
 	rig_stream_write(stream, "before ");
 	rig_stream_write(stream, "the host ");
-	assert_int_equal(stream->consumed, 0);   /* the window stays closed */
+	assert_int_equal(stream->consumed, 0); /* the window stays closed */
 	rig_grant(MESSAGE_STATUS_OK, pair(&server, SOCK_STREAM));
 	assert_string_equal(rig_read(server), "before the host ");
 	assert_int_equal(stream->consumed, stream->shown);
@@ -371,7 +373,7 @@ static void test_inbound_udp_is_bounded(void **state)
 	rig_grant(MESSAGE_STATUS_UNREACHABLE, -1);
 	uint64_t asked = rig.context.next_want;
 	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
-	assert_int_equal(rig.context.next_want, asked);   /* not again at once */
+	assert_int_equal(rig.context.next_want, asked); /* not again at once */
 	rig_pass(10 * LOOP_SECOND);
 	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
 	assert_int_equal(rig.context.next_want, asked + 1);

@@ -21,7 +21,7 @@ struct side {
 	union wireguard_endpoint address;
 	uint8_t room[2048];
 	union wireguard_endpoint to;
-	uint8_t queue[8][2048];     /* on their way to the other side */
+	uint8_t queue[8][2048]; /* on their way to the other side */
 	size_t lengths[8], queued;
 };
 
@@ -219,7 +219,9 @@ static void make_side(struct side *side, uint16_t port)
 static struct wireguard_peer *join(struct side *side, const struct side *other, void *tag, uint16_t keepalive, bool knows)
 {
 	static const struct wireguard_network all = { .family = AF_INET };
-	struct wireguard_peer_config config = { .public_key = other->public_key, .allowed_ips = &all, .allowed_ip_count = 1, .persistent_keepalive = keepalive };
+	struct wireguard_peer_config config = {
+		.public_key = other->public_key, .allowed_ips = &all, .allowed_ip_count = 1, .persistent_keepalive = keepalive
+	};
 	struct wireguard_peer *peer = NULL;
 	if (knows)
 		config.endpoint = other->address;
@@ -238,16 +240,23 @@ static int start(void **state)
 	world.context.counters = calloc(1, sizeof(struct counters));
 	world.context.send = hear;
 	world.peers[0] = &world.peer;
-	world.tunnel = (struct tunnel){ .context = &world.context, .id = "t", .counters = &world.context.counters->tunnels[0], .device = world.near.device,
-		                            .udp = (struct udp_socket *)&world, .peers = world.peers, .peer_count = 1 };
+	world.tunnel = (struct tunnel){ .context = &world.context,
+		                        .id = "t",
+		                        .counters = &world.context.counters->tunnels[0],
+		                        .device = world.near.device,
+		                        .udp = (struct udp_socket *)&world,
+		                        .peers = world.peers,
+		                        .peer_count = 1 };
 	world.tunnel.spec.enabled = true;
 	world.tunnel.spec.peers = &world.spec_peer;
 	world.tunnel.spec.peer_count = 1;
 	strcpy(world.host, "far.test");
-	world.spec_peer = (struct spec_peer){ .public_key = world.far.public_key, .endpoint = { .kind = SPEC_PLACE_INET, .host = world.host, .port = 2 } };
+	world.spec_peer =
+	    (struct spec_peer){ .public_key = world.far.public_key, .endpoint = { .kind = SPEC_PLACE_INET, .host = world.host, .port = 2 } };
 	world.tunnel.health.state = TUNNEL_STARTING;
-	world.peer = (struct tunnel_peer){ .tunnel = &world.tunnel, .counters = &world.context.counters->peers[0],
-		                               .health = { .retry_at = LOOP_NEVER, .kept_waiting = true } };
+	world.peer = (struct tunnel_peer){ .tunnel = &world.tunnel,
+		                           .counters = &world.context.counters->peers[0],
+		                           .health = { .retry_at = LOOP_NEVER, .kept_waiting = true } };
 	world.peer.peer = join(&world.near, &world.far, &world.peer, 0, true);
 	world.far_peer = join(&world.far, &world.near, NULL, 0, false);
 	return 0;
@@ -274,7 +283,8 @@ static void pass(uint64_t duration)
 	uint64_t end = world.now + duration;
 	settle();
 	for (;;) {
-		uint64_t due = least(least(wireguard_device_deadline(world.near.device), wireguard_device_deadline(world.far.device)), health_deadline(&world.tunnel));
+		uint64_t due = least(least(wireguard_device_deadline(world.near.device), wireguard_device_deadline(world.far.device)),
+		                     health_deadline(&world.tunnel));
 		if (due > end)
 			break;
 		world.now = due > world.now ? due : world.now;
@@ -478,7 +488,7 @@ static void test_data_shows_that_the_peer_is_there(void **state)
 	health_start(&world.tunnel);
 	pass(121 * LOOP_SECOND);
 	world.is_cut = true;
-	assert_int_equal(send_packet(&world.near), WIREGUARD_OK);   /* asks for the next session, as the initiator */
+	assert_int_equal(send_packet(&world.near), WIREGUARD_OK); /* asks for the next session, as the initiator */
 	pass(11 * LOOP_SECOND);
 	assert_true(health_is_down(&world.tunnel));
 	assert_int_equal(world.last_state, TUNNEL_UP);

@@ -35,7 +35,8 @@ static void feed_part(struct http_body *body, struct http_body *decoder, const c
 	free(part);
 }
 
-static void feed_in_steps(enum http_framing framing, uint64_t body_length, const char *text, size_t length, size_t first, size_t step, struct outcome *outcome)
+static void feed_in_steps(enum http_framing framing, uint64_t body_length, const char *text, size_t length, size_t first, size_t step,
+                          struct outcome *outcome)
 {
 	struct http_body body, decoder;
 	http_body_init(&body, framing, body_length);
@@ -139,10 +140,43 @@ static void X1_refuses_chunks(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"\r\n", "\n", ";a\r\n", " 5\r\n", "5 \r\n", "5\t;a\r\n", "+5\r\n", "-1\r\n", "0x5\r\n", "5h\r\n", "g\r\n", "5\n", "5\rx", "5;a\nb", "5;a\rb", "5;\x01\r\n", "5;\x7f\r\n",
-		"8000000000000000\r\n", "ffffffffffffffff\r\n", "10000000000000000\r\n", "00000000000000005\r\n",
-		"5\r\nhello0\r\n", "5\r\nhelloX", "5\r\nhello\n", "5\r\nhello\rX", "5\r\nhello\r\n\r\n", "3\r\nhello\r\n",
-		"0\r\n\n", "0\r\n\rX", "0\r\n:a\r\n", "0\r\n a: b\r\n", "0\r\na : b\r\n", "0\r\na\r\n", "0\r\na: b\n", "0\r\na: b\rc", "0\r\na: \x01\r\n", "0\r\na: b\r\n c\r\n",
+		"\r\n",
+		"\n",
+		";a\r\n",
+		" 5\r\n",
+		"5 \r\n",
+		"5\t;a\r\n",
+		"+5\r\n",
+		"-1\r\n",
+		"0x5\r\n",
+		"5h\r\n",
+		"g\r\n",
+		"5\n",
+		"5\rx",
+		"5;a\nb",
+		"5;a\rb",
+		"5;\x01\r\n",
+		"5;\x7f\r\n",
+		"8000000000000000\r\n",
+		"ffffffffffffffff\r\n",
+		"10000000000000000\r\n",
+		"00000000000000005\r\n",
+		"5\r\nhello0\r\n",
+		"5\r\nhelloX",
+		"5\r\nhello\n",
+		"5\r\nhello\rX",
+		"5\r\nhello\r\n\r\n",
+		"3\r\nhello\r\n",
+		"0\r\n\n",
+		"0\r\n\rX",
+		"0\r\n:a\r\n",
+		"0\r\n a: b\r\n",
+		"0\r\na : b\r\n",
+		"0\r\na\r\n",
+		"0\r\na: b\n",
+		"0\r\na: b\rc",
+		"0\r\na: \x01\r\n",
+		"0\r\na: b\r\n c\r\n",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		fails(bad[i]);
@@ -160,8 +194,20 @@ static void X1_refuses_chunks(void **state)
 static void X3_refuses_trailers(void **state)
 {
 	(void)state;
-	static const char *const names[] = { "Content-Length", "transfer-encoding", "HOST", "Connection", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "proxy-",
-		                             "Proxy-Something-Rather-Long", "TE", "Trailer", "Upgrade", "Expect", "Max-Forwards" };
+	static const char *const names[] = { "Content-Length",
+		                             "transfer-encoding",
+		                             "HOST",
+		                             "Connection",
+		                             "Keep-Alive",
+		                             "Proxy-Authorization",
+		                             "Proxy-Connection",
+		                             "proxy-",
+		                             "Proxy-Something-Rather-Long",
+		                             "TE",
+		                             "Trailer",
+		                             "Upgrade",
+		                             "Expect",
+		                             "Max-Forwards" };
 	char text[100];
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		snprintf(text, sizeof text, "0\r\nA: b\r\n%s: x\r\n\r\n", names[i]);
@@ -200,8 +246,8 @@ static void X1_bounds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts_lengths), cmocka_unit_test(ends_with_the_connection), cmocka_unit_test(decodes_chunks),
-		cmocka_unit_test(X1_refuses_chunks), cmocka_unit_test(X3_refuses_trailers), cmocka_unit_test(X1_bounds),
+		cmocka_unit_test(counts_lengths),    cmocka_unit_test(ends_with_the_connection), cmocka_unit_test(decodes_chunks),
+		cmocka_unit_test(X1_refuses_chunks), cmocka_unit_test(X3_refuses_trailers),      cmocka_unit_test(X1_bounds),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

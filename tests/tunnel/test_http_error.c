@@ -20,9 +20,10 @@ static void writes_a_reply(void **state)
 	struct http_fault fault = { .error = HTTP_ERROR_CONNECTION_REFUSED, .detail = "the \"target\" refused \\" };
 	size_t length = http_error_write(out, sizeof out, &fault, 0);
 	out[length] = '\0';
-	assert_string_equal(out, "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: warren; error=connection_refused; details=\"the \\\"target\\\" refused \\\\\"\r\n"
-	                         "Content-Type: text/plain\r\nCache-Control: no-store\r\nContent-Length: 40\r\nConnection: close\r\n\r\n"
-	                         "502 Bad Gateway: the \"target\" refused \\\n");
+	assert_string_equal(
+	    out, "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: warren; error=connection_refused; details=\"the \\\"target\\\" refused \\\\\"\r\n"
+		 "Content-Type: text/plain\r\nCache-Control: no-store\r\nContent-Length: 40\r\nConnection: close\r\n\r\n"
+		 "502 Bad Gateway: the \"target\" refused \\\n");
 	for (size_t room = 0; room < length; room++) {
 		char *exact = malloc(room > 0 ? room : 1);
 		assert_int_equal(http_error_write(exact, room, &fault, 0), 0);
@@ -38,7 +39,8 @@ static void X8_asks_for_credentials(void **state)
 {
 	(void)state;
 	char out[HTTP_ERROR_ROOM];
-	size_t length = http_error_write(out, sizeof out, &(struct http_fault){ .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED }, HTTP_ERROR_KEEP_ALIVE);
+	size_t length =
+	    http_error_write(out, sizeof out, &(struct http_fault){ .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED }, HTTP_ERROR_KEEP_ALIVE);
 	out[length] = '\0';
 	assert_non_null(strstr(out, "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Status: warren; error=http_request_denied\r\n"
 	                            "Proxy-Authenticate: Basic realm=\"warren\"\r\n"));
@@ -93,7 +95,9 @@ static void X17_echoes_nothing(void **state)
 		"POST http://canary/ HTTP/1.1\r\nHost: canary\r\ncanary canary\r\n\r\n",
 		"POST http://canary/ HTTP/1.1\r\nHost: canary\r\nConnection: can ary\r\n\r\n",
 		"TRACE http://canary/ HTTP/1.1\r\nHost: canary\r\nMax-Forwards: 0\r\nCookie: canary\r\n\r\n",
-		"CONNECT canary HTTP/1.1\r\nHost: canary\r\n\r\n", "GET /canary HTTP/1.1\r\nHost: canary\r\n\r\n", "canary\n",
+		"CONNECT canary HTTP/1.1\r\nHost: canary\r\n\r\n",
+		"GET /canary HTTP/1.1\r\nHost: canary\r\n\r\n",
+		"canary\n",
 		"CANARYCANARYCANARYCANARYCANARYCANARY http://canary/ HTTP/1.1\r\nHost: canary\r\n\r\n",
 	};
 	static struct http_request request;
@@ -115,7 +119,7 @@ int main(void)
 		return 1;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writes_a_reply), cmocka_unit_test(X8_asks_for_credentials), cmocka_unit_test(replies_are_well_formed),
-		cmocka_unit_test(X5_connected), cmocka_unit_test(X17_echoes_nothing),
+		cmocka_unit_test(X5_connected),   cmocka_unit_test(X17_echoes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

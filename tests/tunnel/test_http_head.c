@@ -31,12 +31,28 @@ static void knows_bytes(void **state)
 static void knows_fields(void **state)
 {
 	(void)state;
-	static const struct { const char *name; enum http_field_kind kind; } cases[] = {
-		{ "HOST", HTTP_FIELD_HOST }, { "Content-Length", HTTP_FIELD_CONTENT_LENGTH }, { "transfer-Encoding", HTTP_FIELD_TRANSFER_ENCODING },
-		{ "Connection", HTTP_FIELD_CONNECTION }, { "Proxy-Connection", HTTP_FIELD_PROXY_CONNECTION }, { "Proxy-Authorization", HTTP_FIELD_PROXY_AUTHORIZATION },
-		{ "PROXY-x", HTTP_FIELD_PROXY_OTHER }, { "Proxy-", HTTP_FIELD_PROXY_OTHER }, { "Proxy", HTTP_FIELD_OTHER }, { "Keep-Alive", HTTP_FIELD_KEEP_ALIVE },
-		{ "TE", HTTP_FIELD_TE }, { "Trailer", HTTP_FIELD_TRAILER }, { "Upgrade", HTTP_FIELD_UPGRADE }, { "Upgrade-Insecure-Requests", HTTP_FIELD_OTHER },
-		{ "Expect", HTTP_FIELD_EXPECT }, { "Max-Forwards", HTTP_FIELD_MAX_FORWARDS }, { "Hosts", HTTP_FIELD_OTHER }, { "X", HTTP_FIELD_OTHER },
+	static const struct {
+		const char *name;
+		enum http_field_kind kind;
+	} cases[] = {
+		{ "HOST", HTTP_FIELD_HOST },
+		{ "Content-Length", HTTP_FIELD_CONTENT_LENGTH },
+		{ "transfer-Encoding", HTTP_FIELD_TRANSFER_ENCODING },
+		{ "Connection", HTTP_FIELD_CONNECTION },
+		{ "Proxy-Connection", HTTP_FIELD_PROXY_CONNECTION },
+		{ "Proxy-Authorization", HTTP_FIELD_PROXY_AUTHORIZATION },
+		{ "PROXY-x", HTTP_FIELD_PROXY_OTHER },
+		{ "Proxy-", HTTP_FIELD_PROXY_OTHER },
+		{ "Proxy", HTTP_FIELD_OTHER },
+		{ "Keep-Alive", HTTP_FIELD_KEEP_ALIVE },
+		{ "TE", HTTP_FIELD_TE },
+		{ "Trailer", HTTP_FIELD_TRAILER },
+		{ "Upgrade", HTTP_FIELD_UPGRADE },
+		{ "Upgrade-Insecure-Requests", HTTP_FIELD_OTHER },
+		{ "Expect", HTTP_FIELD_EXPECT },
+		{ "Max-Forwards", HTTP_FIELD_MAX_FORWARDS },
+		{ "Hosts", HTTP_FIELD_OTHER },
+		{ "X", HTTP_FIELD_OTHER },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		assert_int_equal(http_field_kind(text_of(cases[i].name)), cases[i].kind);
@@ -126,8 +142,13 @@ static void overflow_of_a_writer_sticks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(knows_bytes), cmocka_unit_test(knows_fields), cmocka_unit_test(reads_versions), cmocka_unit_test(needs_the_empty_line), cmocka_unit_test(X2_finds_the_end),
-		cmocka_unit_test(scans_no_byte_twice), cmocka_unit_test(overflow_of_a_writer_sticks),
+		cmocka_unit_test(knows_bytes),
+		cmocka_unit_test(knows_fields),
+		cmocka_unit_test(reads_versions),
+		cmocka_unit_test(needs_the_empty_line),
+		cmocka_unit_test(X2_finds_the_end),
+		cmocka_unit_test(scans_no_byte_twice),
+		cmocka_unit_test(overflow_of_a_writer_sticks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,7 +123,8 @@ static void reads_absolute_form(void **state)
 static void reads_every_method(void **state)
 {
 	(void)state;
-	static const char *const methods[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "MKCOL", "M-SEARCH", "get", "a!#$%&'*+-.^_`|~9" };
+	static const char *const methods[] = { "GET",   "HEAD",  "POST",  "PUT",      "DELETE", "OPTIONS",
+		                               "TRACE", "PATCH", "MKCOL", "M-SEARCH", "get",    "a!#$%&'*+-.^_`|~9" };
 	char text[200], expected[200];
 	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
 		snprintf(text, sizeof text, "%s http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", methods[i]);
@@ -159,9 +160,27 @@ static void refuses_request_lines(void **state)
 {
 	(void)state;
 	static const char *const lines[] = {
-		"GET", "GET http://a/", "GET  http://a/ HTTP/1.1", "GET http://a/  HTTP/1.1", "GET http://a/ HTTP/1.1 ", " GET http://a/ HTTP/1.1", "GET\thttp://a/ HTTP/1.1",
-		"GET http://a/ HTTP/1.10", "GET http://a/ HTTP/1", "GET http://a/ http/1.1", "GET http://a/ HTTP/x.1", "GET http://a/ HTTP/1.x", "GET http://a/ HTTP/1,1",
-		"G(T http://a/ HTTP/1.1", "GET  HTTP/1.1", "GET http://a/ b HTTP/1.1", "GET http://a/\x7f HTTP/1.1", ": HTTP/1.1", "\x16\x03\x01", "{\"a\": 1}", "GET http://a/ ",
+		"GET",
+		"GET http://a/",
+		"GET  http://a/ HTTP/1.1",
+		"GET http://a/  HTTP/1.1",
+		"GET http://a/ HTTP/1.1 ",
+		" GET http://a/ HTTP/1.1",
+		"GET\thttp://a/ HTTP/1.1",
+		"GET http://a/ HTTP/1.10",
+		"GET http://a/ HTTP/1",
+		"GET http://a/ http/1.1",
+		"GET http://a/ HTTP/x.1",
+		"GET http://a/ HTTP/1.x",
+		"GET http://a/ HTTP/1,1",
+		"G(T http://a/ HTTP/1.1",
+		"GET  HTTP/1.1",
+		"GET http://a/ b HTTP/1.1",
+		"GET http://a/\x7f HTTP/1.1",
+		": HTTP/1.1",
+		"\x16\x03\x01",
+		"{\"a\": 1}",
+		"GET http://a/ ",
 	};
 	char text[200];
 	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
@@ -177,14 +196,36 @@ static void X1_framing(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-		"Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 5, 5\r\n", "Content-Length: 5,\r\n",
-		"Content-Length: +5\r\n", "Content-Length: 0x5\r\n", "Content-Length: -1\r\n", "Content-Length: 18446744073709551616\r\n",
-		"Content-Length: 18446744073709551615\r\n", "Content-Length: 9223372036854775808\r\n", "Content-Length: 99999999999999999999\r\n",
-		"Content-Length: \r\n", "Content-Length: 5 5\r\n", "Content-Length: 5;\r\n", "Content-Length: five\r\n", "Content-Length: 5.0\r\n", "Content-Length: \"5\"\r\n",
-		"Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: chunked, chunked\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-		"Transfer-Encoding: gzip\r\n", "Transfer-Encoding: identity\r\n", "Transfer-Encoding: chunked, identity\r\n", "Transfer-Encoding: \r\n",
-		"Transfer-Encoding: xchunked\r\n", "Transfer-Encoding: chunked;q=1\r\n", "Transfer-Encoding: chunked,\r\n", "Transfer-Encoding: \013chunked\r\n",
+		"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+		"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+		"Content-Length: 5\r\nContent-Length: 5\r\n",
+		"Content-Length: 5\r\nContent-Length: 6\r\n",
+		"Content-Length: 5, 5\r\n",
+		"Content-Length: 5,\r\n",
+		"Content-Length: +5\r\n",
+		"Content-Length: 0x5\r\n",
+		"Content-Length: -1\r\n",
+		"Content-Length: 18446744073709551616\r\n",
+		"Content-Length: 18446744073709551615\r\n",
+		"Content-Length: 9223372036854775808\r\n",
+		"Content-Length: 99999999999999999999\r\n",
+		"Content-Length: \r\n",
+		"Content-Length: 5 5\r\n",
+		"Content-Length: 5;\r\n",
+		"Content-Length: five\r\n",
+		"Content-Length: 5.0\r\n",
+		"Content-Length: \"5\"\r\n",
+		"Transfer-Encoding: gzip, chunked\r\n",
+		"Transfer-Encoding: chunked, chunked\r\n",
+		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+		"Transfer-Encoding: gzip\r\n",
+		"Transfer-Encoding: identity\r\n",
+		"Transfer-Encoding: chunked, identity\r\n",
+		"Transfer-Encoding: \r\n",
+		"Transfer-Encoding: xchunked\r\n",
+		"Transfer-Encoding: chunked;q=1\r\n",
+		"Transfer-Encoding: chunked,\r\n",
+		"Transfer-Encoding: \013chunked\r\n",
 		"Transfer-Encoding: \"chunked\"\r\n",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -205,13 +246,30 @@ static void X1_field_lines(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"Content-Length : 5\r\n", "X: a\r\n b\r\n", "X: a\r\n\tb\r\n", " X: a\r\n", ": a\r\n", "X\r\n", "X a: b\r\n", "X\t: b\r\n", "X(: b\r\n", "X: a\rb\r\n", "X: \x01\r\n",
-		"X: \x7f\r\n", "X: a\r\r\n", "\xc3\xa4: b\r\n", "X: a\n", "X: a\nY: b\r\n", "X: a\r\n\nY: b\r\n", "X: a\n\r\n", "Transfer-Encoding\x0b: chunked\r\n",
+		"Content-Length : 5\r\n",
+		"X: a\r\n b\r\n",
+		"X: a\r\n\tb\r\n",
+		" X: a\r\n",
+		": a\r\n",
+		"X\r\n",
+		"X a: b\r\n",
+		"X\t: b\r\n",
+		"X(: b\r\n",
+		"X: a\rb\r\n",
+		"X: \x01\r\n",
+		"X: \x7f\r\n",
+		"X: a\r\r\n",
+		"\xc3\xa4: b\r\n",
+		"X: a\n",
+		"X: a\nY: b\r\n",
+		"X: a\r\n\nY: b\r\n",
+		"X: a\n\r\n",
+		"Transfer-Encoding\x0b: chunked\r\n",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		refuses(with(bad[i]), 400);
-	static const char nul[] = "GET http://a/ HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", name[] = "GET http://a/ HTTP/1.1\r\nHost: a\r\nX\0: b\r\n\r\n",
-			  path[] = "GET http://a/\0 HTTP/1.1\r\nHost: a\r\n\r\n";
+	static const char nul[] = "GET http://a/ HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+			  name[] = "GET http://a/ HTTP/1.1\r\nHost: a\r\nX\0: b\r\n\r\n", path[] = "GET http://a/\0 HTTP/1.1\r\nHost: a\r\n\r\n";
 	assert_int_equal(read_bytes(nul, sizeof nul - 1), HTTP_REFUSED);
 	assert_int_equal(read_bytes(name, sizeof name - 1), HTTP_REFUSED);
 	assert_int_equal(read_bytes(path, sizeof path - 1), HTTP_REFUSED);
@@ -246,13 +304,16 @@ static void X1_hosts(void **state)
 static void X3_hop_by_hop(void **state)
 {
 	(void)state;
-	goes_on_as("POST http://a/ HTTP/1.1\r\nHost: a\r\nConnection: close, X-One ,, te\r\nX-One: 1\r\nX-Two: 2\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\n"
-	           "Trailer: X-Sum\r\nUpgrade: h2c\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic dTpw\r\nProxy-Authenticate: Basic\r\nProxy-Thing: x\r\n"
+	goes_on_as("POST http://a/ HTTP/1.1\r\nHost: a\r\nConnection: close, X-One ,, te\r\nX-One: 1\r\nX-Two: 2\r\nKeep-Alive: timeout=5\r\nTE: "
+	           "trailers\r\n"
+	           "Trailer: X-Sum\r\nUpgrade: h2c\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic dTpw\r\nProxy-Authenticate: "
+	           "Basic\r\nProxy-Thing: x\r\n"
 	           "Via: 1.0 b\r\nTransfer-Encoding: chunked\r\nx-one: again\r\nConnection: x-three\r\nX-Three: 3\r\n\r\n",
 	           "POST / HTTP/1.1\r\nHost: a\r\nX-Two: 2\r\nVia: 1.0 b\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n");
 	assert_false(request.asked.keep_alive);
 	/* What the message lives by stays, whatever Connection says. */
-	goes_on_as(with("Connection: content-length, host\r\nContent-Length: 5\r\n"), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as(with("Connection: content-length, host\r\nContent-Length: 5\r\n"),
+	           "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
 	refuses(with("Connection: a b\r\n"), 400);
 	refuses(with("Connection: \"a\"\r\n"), 400);
 	refuses(with("Proxy-Connection: @\r\n"), 400);
@@ -269,8 +330,9 @@ static void X3_hop_by_hop(void **state)
 static void X3_upgrade(void **state)
 {
 	(void)state;
-	goes_on_as("GET http://a/chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
-	           "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n\r\n");
+	goes_on_as(
+	    "GET http://a/chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
+	    "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n\r\n");
 	assert_true(request.asked.upgrade);
 	goes_on_as(with("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n"),
 	           "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n");
@@ -288,8 +350,8 @@ static void X3_upgrade(void **state)
 static void X4_control_bytes(void **state)
 {
 	(void)state;
-	static const char *const bad[] = { "http://a%0d%0ab/", "http://a%00/", "http://%61/", "http://a/%0d%0aX:1", "http://a/%00", "http://a/%0A?x", "http://a/%0Dx", "http://a/\r", "http://a\rb/",
-		                           "http://a/b\x0b" };
+	static const char *const bad[] = { "http://a%0d%0ab/", "http://a%00/",  "http://%61/", "http://a/%0d%0aX:1", "http://a/%00",
+		                           "http://a/%0A?x",   "http://a/%0Dx", "http://a/\r", "http://a\rb/",       "http://a/b\x0b" };
 	char text[200];
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
@@ -320,8 +382,27 @@ static void X5_connect(void **state)
 	assert_false(request.asked.keep_alive);
 	takes("CONNECT a:65535 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(request.framing, HTTP_FRAMING_NONE);
-	static const char *const bad[] = { "a", "a:", "a:0", "a:65536", "a:x", "u@a:443", "u:p@a:443", "[::1]", "[::1", "::1:443", "http://a:443", "http://a/", "/", "*", ":443",
-		                           "a:443/", "a:443?", "a%2e:443", "[fe80::1%25eth0]:443", "0x7f.1:443", "a:44 3" };
+	static const char *const bad[] = { "a",
+		                           "a:",
+		                           "a:0",
+		                           "a:65536",
+		                           "a:x",
+		                           "u@a:443",
+		                           "u:p@a:443",
+		                           "[::1]",
+		                           "[::1",
+		                           "::1:443",
+		                           "http://a:443",
+		                           "http://a/",
+		                           "/",
+		                           "*",
+		                           ":443",
+		                           "a:443/",
+		                           "a:443?",
+		                           "a%2e:443",
+		                           "[fe80::1%25eth0]:443",
+		                           "0x7f.1:443",
+		                           "a:44 3" };
 	char text[200];
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		snprintf(text, sizeof text, "CONNECT %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
@@ -345,8 +426,9 @@ static void X8_credentials(void **state)
 	http_request_clear(&request);
 	assert_false(request.has_credentials);
 	assert_memory_equal(&request.credentials, &none, sizeof none);
-	static const char *const bad[] = { "Proxy-Authorization: Basic dXNlcjpwYXN\r\n", "Proxy-Authorization: Basic dXNlcg==\r\n", "Proxy-Authorization: \r\n",
-		                           "Proxy-Authorization: Basic dTpw\r\nProxy-Authorization: Basic dTpw\r\n", "Authorization: Basic dTpw\r\n" };
+	static const char *const bad[] = { "Proxy-Authorization: Basic dXNlcjpwYXN\r\n", "Proxy-Authorization: Basic dXNlcg==\r\n",
+		                           "Proxy-Authorization: \r\n", "Proxy-Authorization: Basic dTpw\r\nProxy-Authorization: Basic dTpw\r\n",
+		                           "Authorization: Basic dTpw\r\n" };
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		takes(with(bad[i]));
 		assert_false(request.has_credentials);
@@ -398,8 +480,10 @@ static void reads_expectations(void **state)
 static void counts_forwards(void **state)
 {
 	(void)state;
-	goes_on_as("TRACE http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 10\r\n\r\n", "TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9\r\nConnection: keep-alive\r\n\r\n");
-	goes_on_as("GET http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as("TRACE http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 10\r\n\r\n",
+	           "TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 9\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as("GET http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n",
+	           "GET / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nConnection: keep-alive\r\n\r\n");
 	refuses("OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", 501);
 	refuses("TRACE http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: -1\r\n\r\n", 400);
 	refuses("TRACE http://a/ HTTP/1.1\r\nHost: a\r\nMax-Forwards:\r\n\r\n", 400);
@@ -413,7 +497,8 @@ static void counts_forwards(void **state)
 static void X2_pipelined(void **state)
 {
 	(void)state;
-	static const char text[] = "GET http://a/1 HTTP/1.1\r\nHost: a\r\n\r\n\r\nPOST http://b/2 HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n\r\nabcGET http://c/3 HTTP/1.0\r\n\r\n";
+	static const char text[] = "GET http://a/1 HTTP/1.1\r\nHost: a\r\n\r\n\r\nPOST http://b/2 HTTP/1.1\r\nHost: b\r\nContent-Length: "
+				   "3\r\n\r\nabcGET http://c/3 HTTP/1.0\r\n\r\n";
 	static const char *const hosts[] = { "a", "b", "c" };
 	size_t at = 0;
 	for (size_t i = 0; i < 3; i++) {
@@ -478,7 +563,8 @@ static void bounds_of_the_fields(void **state)
 static void X16_no_canary(void **state)
 {
 	(void)state;
-	takes("POST http://canary/canary?canary HTTP/1.1\r\nHost: canary\r\nCookie: canary\r\nProxy-Authorization: Basic Y2FuYXJ5OmNhbmFyeQ==\r\nContent-Length: 9\r\n\r\n");
+	takes("POST http://canary/canary?canary HTTP/1.1\r\nHost: canary\r\nCookie: canary\r\nProxy-Authorization: Basic "
+	      "Y2FuYXJ5OmNhbmFyeQ==\r\nContent-Length: 9\r\n\r\n");
 	size_t length = http_request_write(&request, true, written, sizeof written);
 	memset(written + length, 0, sizeof written - length);
 	takes("GET http://b/ HTTP/1.1\r\nHost: b\r\n\r\n");
@@ -495,12 +581,24 @@ int main(void)
 	if (sodium_init() < 0)
 		return 1;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_absolute_form), cmocka_unit_test(reads_every_method), cmocka_unit_test(refuses_other_targets),
-		cmocka_unit_test(refuses_request_lines), cmocka_unit_test(X1_framing), cmocka_unit_test(X1_field_lines),
-		cmocka_unit_test(X1_hosts), cmocka_unit_test(X3_hop_by_hop), cmocka_unit_test(X3_upgrade),
-		cmocka_unit_test(X4_control_bytes), cmocka_unit_test(X5_connect), cmocka_unit_test(X8_credentials),
-		cmocka_unit_test(writes_origin_form), cmocka_unit_test(reads_expectations), cmocka_unit_test(counts_forwards),
-		cmocka_unit_test(X2_pipelined), cmocka_unit_test(bounds_of_a_head), cmocka_unit_test(bounds_of_the_fields),
+		cmocka_unit_test(reads_absolute_form),
+		cmocka_unit_test(reads_every_method),
+		cmocka_unit_test(refuses_other_targets),
+		cmocka_unit_test(refuses_request_lines),
+		cmocka_unit_test(X1_framing),
+		cmocka_unit_test(X1_field_lines),
+		cmocka_unit_test(X1_hosts),
+		cmocka_unit_test(X3_hop_by_hop),
+		cmocka_unit_test(X3_upgrade),
+		cmocka_unit_test(X4_control_bytes),
+		cmocka_unit_test(X5_connect),
+		cmocka_unit_test(X8_credentials),
+		cmocka_unit_test(writes_origin_form),
+		cmocka_unit_test(reads_expectations),
+		cmocka_unit_test(counts_forwards),
+		cmocka_unit_test(X2_pipelined),
+		cmocka_unit_test(bounds_of_a_head),
+		cmocka_unit_test(bounds_of_the_fields),
 		cmocka_unit_test(X16_no_canary),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,8 @@ static enum http_progress read_bytes(const struct http_asked *asked, const char 
 		free(part);
 		if (other == HTTP_MORE)
 			other = http_response_read(&again, asked, &search, text, length);
-		if (other != progress || (progress == HTTP_REFUSED && (again.fault.status != response.fault.status || again.fault.error != response.fault.error)))
+		if (other != progress ||
+		    (progress == HTTP_REFUSED && (again.fault.status != response.fault.status || again.fault.error != response.fault.error)))
 			fail_msg("another outcome when cut at %zu: %s", cut, text);
 	}
 	return progress;
@@ -74,8 +75,25 @@ static void reads_status_lines(void **state)
 	takes(&get, "HTTP/1.1 404\r\n\r\n");
 	takes(&get, "HTTP/1.9 200 Not \xc3\xa4\tat all\r\n\r\n");
 	static const char *const bad[] = {
-		"HTTP/2 200 OK", "HTTP/2.0 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 099 OK", "HTTP/1.1 600 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 200OK", "HTTP/1.1  200 OK",
-		"HTTP/1.1 +20 OK", "HTTP/1.1 2:0 OK", "HTTP/1.1\t200 OK", "HTTP/1.1 200 O\rK", "HTTP/1.1 200 \x01", "ICY 200 OK", "http/1.1 200 OK", "HTTP/1.1", "HTTP/1.1 200\tOK", " HTTP/1.1 200 OK", "",
+		"HTTP/2 200 OK",
+		"HTTP/2.0 200 OK",
+		"HTTP/1.1 20 OK",
+		"HTTP/1.1 099 OK",
+		"HTTP/1.1 600 OK",
+		"HTTP/1.1 2000 OK",
+		"HTTP/1.1 200OK",
+		"HTTP/1.1  200 OK",
+		"HTTP/1.1 +20 OK",
+		"HTTP/1.1 2:0 OK",
+		"HTTP/1.1\t200 OK",
+		"HTTP/1.1 200 O\rK",
+		"HTTP/1.1 200 \x01",
+		"ICY 200 OK",
+		"http/1.1 200 OK",
+		"HTTP/1.1",
+		"HTTP/1.1 200\tOK",
+		" HTTP/1.1 200 OK",
+		"",
 	};
 	char text[100];
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -120,8 +138,14 @@ static void X1_refuses_framing(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n", "Content-Length: 5, 5\r\n", "Content-Length: +5\r\n",
-		"Content-Length: -1\r\n", "Content-Length: 18446744073709551616\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: identity\r\n",
+		"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+		"Content-Length: 5\r\nContent-Length: 5\r\n",
+		"Content-Length: 5, 5\r\n",
+		"Content-Length: +5\r\n",
+		"Content-Length: -1\r\n",
+		"Content-Length: 18446744073709551616\r\n",
+		"Transfer-Encoding: gzip, chunked\r\n",
+		"Transfer-Encoding: identity\r\n",
 		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
 	};
 	char text[200];
@@ -131,7 +155,8 @@ static void X1_refuses_framing(void **state)
 		refuses(&head, text, HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING);
 	}
 	refuses(&get, "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING);
-	static const char *const lines[] = { " folded: x\r\n", "A: b\r\n c\r\n", "A: b\rc\r\n", "no colon\r\n", ": x\r\n", "A b: c\r\n", "Connection: a b\r\n" };
+	static const char *const lines[] = { " folded: x\r\n", "A: b\r\n c\r\n", "A: b\rc\r\n",        "no colon\r\n",
+		                             ": x\r\n",        "A b: c\r\n",     "Connection: a b\r\n" };
 	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
 		snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s\r\n", lines[i]);
 		refuses(&get, text, HTTP_ERROR_HTTP_PROTOCOL_ERROR);
@@ -143,7 +168,10 @@ static void X1_refuses_framing(void **state)
 static void keeps_the_servers_connection(void **state)
 {
 	(void)state;
-	static const struct { const char *text; bool kept; } cases[] = {
+	static const struct {
+		const char *text;
+		bool kept;
+	} cases[] = {
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", false },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: foo, CLOSE, keep-alive\r\n\r\n", false },
@@ -162,10 +190,13 @@ static void keeps_the_servers_connection(void **state)
 static void X3_writes_for_the_client(void **state)
 {
 	(void)state;
-	goes_on_as(&get, "HTTP/1.0 200 Fine\r\nServer: s\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nUpgrade: h2\r\n"
-	                 "Trailer: a\r\nSet-Cookie: a\r\nContent-Length: 007\r\nSet-Cookie: b\r\nProxy-Status: x\r\n\r\n",
+	goes_on_as(&get,
+	           "HTTP/1.0 200 Fine\r\nServer: s\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: "
+	           "Basic\r\nUpgrade: h2\r\n"
+	           "Trailer: a\r\nSet-Cookie: a\r\nContent-Length: 007\r\nSet-Cookie: b\r\nProxy-Status: x\r\n\r\n",
 	           "HTTP/1.1 200 Fine\r\nServer: s\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 7\r\nConnection: keep-alive\r\n\r\n");
-	goes_on_as(&get, "HTTP/1.1 200 OK\r\ntransfer-encoding:CHUNKED\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as(&get, "HTTP/1.1 200 OK\r\ntransfer-encoding:CHUNKED\r\n\r\n",
+	           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as(&get, "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
 	goes_on_as(&get, "HTTP/1.1 204\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 204 \r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as(&get, "HTTP/1.1 304 x\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 304 x\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
@@ -174,7 +205,8 @@ static void X3_writes_for_the_client(void **state)
 	goes_on_as(&get, "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n");
 	goes_on_as(&get, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
 	/* RFC 9112, 5.1 */
-	goes_on_as(&get, "HTTP/1.1 200 OK\r\nContent-Length \t: 1\r\nA : b\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as(&get, "HTTP/1.1 200 OK\r\nContent-Length \t: 1\r\nA : b\r\n\r\n",
+	           "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n");
 }
 
 static void writes_for_an_old_client(void **state)
@@ -194,7 +226,8 @@ static void X3_upgrades(void **state)
 	assert_false(http_response_keeps_client(&response, &upgrade));
 	refuses(&get, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", HTTP_ERROR_HTTP_UPGRADE_FAILED);
 	refuses(&upgrade, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n", HTTP_ERROR_HTTP_UPGRADE_FAILED);
-	goes_on_as(&upgrade, "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as(&upgrade, "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+	           "HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
 }
 
 static void bounds_of_a_head(void **state)
@@ -219,9 +252,14 @@ static void bounds_of_a_head(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_status_lines), cmocka_unit_test(frames_bodies), cmocka_unit_test(X1_refuses_framing),
-		cmocka_unit_test(keeps_the_servers_connection), cmocka_unit_test(X3_writes_for_the_client), cmocka_unit_test(writes_for_an_old_client),
-		cmocka_unit_test(X3_upgrades), cmocka_unit_test(bounds_of_a_head),
+		cmocka_unit_test(reads_status_lines),
+		cmocka_unit_test(frames_bodies),
+		cmocka_unit_test(X1_refuses_framing),
+		cmocka_unit_test(keeps_the_servers_connection),
+		cmocka_unit_test(X3_writes_for_the_client),
+		cmocka_unit_test(writes_for_an_old_client),
+		cmocka_unit_test(X3_upgrades),
+		cmocka_unit_test(bounds_of_a_head),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,8 +64,14 @@ static void encode(struct message_writer *writer)
 	addresses.list[0].v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = 5 };
 	struct message_socket sockets[2] = { { .id = 3, .kind = MESSAGE_SOCKET_UDP, .fresh = true }, { .id = 4, .kind = MESSAGE_SOCKET_PROXY } };
 	uint32_t slots[1] = { 77 };
-	struct message_prepare message = { .request = 1, .slot = 2, .generation = 3, .id = "ams-1", .endpoints = &addresses, .sockets = sockets, .socket_count = 2,
-		                               .peer_slots = slots };
+	struct message_prepare message = { .request = 1,
+		                           .slot = 2,
+		                           .generation = 3,
+		                           .id = "ams-1",
+		                           .endpoints = &addresses,
+		                           .sockets = sockets,
+		                           .socket_count = 2,
+		                           .peer_slots = slots };
 	fill(&message.spec);
 	message_writer_init(writer);
 	message_encode_prepare(writer, &message);

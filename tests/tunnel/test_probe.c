@@ -40,7 +40,7 @@ static void test_ping(void **state)
 	assert_null(rig_sent(MESSAGE_PROBED));
 	rig_pass(190 * LOOP_MILLISECOND);
 	pong(20 * LOOP_MILLISECOND);
-	rig_pass(LOOP_SECOND);   /* the third one is sent at 200 ms, and lost */
+	rig_pass(LOOP_SECOND); /* the third one is sent at 200 ms, and lost */
 	assert_int_equal(rig.pings, 3);
 	rig_pass(200 * LOOP_MILLISECOND);
 	struct message_probed result = told();
@@ -53,7 +53,7 @@ static void test_ping(void **state)
 	assert_float_equal(result.rtt_avg_ms, 15, 0.01);
 	assert_float_equal(result.rtt_max_ms, 20, 0.01);
 	assert_null(rig.tunnel.probes_asked);
-	rig.pong(rig.pong_owner, rig.now - rig.ping_sent_at);   /* too late: nobody is hurt */
+	rig.pong(rig.pong_owner, rig.now - rig.ping_sent_at); /* too late: nobody is hurt */
 	rig.pong(rig.pong_owner, NETSTACK_NEVER);
 	assert_int_equal(counter_read(&rig.tunnel.counters->probes_ok), 1);
 }
@@ -143,7 +143,7 @@ static void test_a_tunnel_that_ends_answers(void **state)
 	assert_false(result.ok);
 	assert_string_equal(result.detail, "the tunnel ended");
 	rig_turn();
-	rig.pong(rig.pong_owner, 5);   /* of a probe that is gone */
+	rig.pong(rig.pong_owner, 5); /* of a probe that is gone */
 }
 
 static void test_periodic(void **state)
@@ -159,7 +159,7 @@ static void test_periodic(void **state)
 	assert_int_equal(result.sent, 1);
 	assert_true(result.ok);
 	rig_pass(5 * LOOP_SECOND);
-	probe_apply(&rig.tunnel);   /* nothing changed: its pace stays */
+	probe_apply(&rig.tunnel); /* nothing changed: its pace stays */
 	rig_pass(5 * LOOP_SECOND);
 	assert_int_equal(rig.pings, 2);
 	rig_pass(5 * LOOP_SECOND);
@@ -183,12 +183,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
-		TEST(test_ping),
-		TEST(test_pings_at_once_are_told_apart),
-		TEST(test_tcp),
-		TEST(test_dns),
-		TEST(test_targets_that_cannot_be_read),
-		TEST(test_a_tunnel_that_ends_answers),
+		TEST(test_ping),     TEST(test_pings_at_once_are_told_apart), TEST(test_tcp),
+		TEST(test_dns),      TEST(test_targets_that_cannot_be_read),  TEST(test_a_tunnel_that_ends_answers),
 		TEST(test_periodic),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,7 @@ static void test_resets_pass(void **state)
 	assert_true(rig_is_reset(client));
 	close(client);
 	join(NULL, "");
-	close(client);   /* with a FIN, and gone: the next write tells */
+	close(client); /* with a FIN, and gone: the next write tells */
 	rig_turn();
 	assert_int_equal(ended, 0);
 	rig_stream_write(stream, "some");
@@ -171,12 +171,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
-		TEST(test_bytes_go_both_ways),
-		TEST(test_half_closes_pass),
-		TEST(test_resets_pass),
-		TEST(test_silence_ends_it),
-		TEST(test_back_pressure),
-		TEST(test_room_is_used_in_the_same_turn),
+		TEST(test_bytes_go_both_ways), TEST(test_half_closes_pass), TEST(test_resets_pass),
+		TEST(test_silence_ends_it),    TEST(test_back_pressure),    TEST(test_room_is_used_in_the_same_turn),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@
 
 #include "tunnel/sandbox.h"
 
-static int spare;   /* a stream socket made before the sandbox */
+static int spare; /* a stream socket made before the sandbox */
 
 static int try_open(void)
 {

@@ -31,9 +31,7 @@ static enum socks_progress read_once(enum message message, const void *bytes, si
 		progress = socks_greeting_read(&greeting, exact, length);
 		taken = greeting.length;
 		break;
-	case PASSWORD:
-		progress = socks_password_read(&credentials, exact, length, &taken);
-		break;
+	case PASSWORD: progress = socks_password_read(&credentials, exact, length, &taken); break;
 	case REQUEST:
 		progress = socks_request_read(&request, exact, length);
 		taken = request.length;
@@ -303,10 +301,21 @@ static void reads_datagrams(void **state)
 	assert_int_equal(read_datagram(&target, LITERAL("\0\0\0\3\1a\0\x35")), 8);
 	assert_true(target_is_name(&target));
 	assert_int_equal(read_datagram(&target, LITERAL("\0\0\0\4\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\0\x35")), 22);
-	static const struct { const char *bytes; size_t length; } bad[] = {
-		{ LITERAL("") }, { LITERAL("\0\0\0\1\xc0\0\2\1\0") }, { LITERAL("\0\0\1\1\xc0\0\2\1\0\x35") }, { LITERAL("\0\0\x80\1\xc0\0\2\1\0\x35") },
-		{ LITERAL("\0\1\0\1\xc0\0\2\1\0\x35") }, { LITERAL("\0\0\0\2\xc0\0\2\1\0\x35") }, { LITERAL("\0\0\0\1\xc0\0\2\1\0\0") }, { LITERAL("\0\0\0\3\0\0\x35") },
-		{ LITERAL("\0\0\0\3\2a\0\0\x35") }, { LITERAL("\0\0\0\3\1") }, { LITERAL("\0\0\0") },
+	static const struct {
+		const char *bytes;
+		size_t length;
+	} bad[] = {
+		{ LITERAL("") },
+		{ LITERAL("\0\0\0\1\xc0\0\2\1\0") },
+		{ LITERAL("\0\0\1\1\xc0\0\2\1\0\x35") },
+		{ LITERAL("\0\0\x80\1\xc0\0\2\1\0\x35") },
+		{ LITERAL("\0\1\0\1\xc0\0\2\1\0\x35") },
+		{ LITERAL("\0\0\0\2\xc0\0\2\1\0\x35") },
+		{ LITERAL("\0\0\0\1\xc0\0\2\1\0\0") },
+		{ LITERAL("\0\0\0\3\0\0\x35") },
+		{ LITERAL("\0\0\0\3\2a\0\0\x35") },
+		{ LITERAL("\0\0\0\3\1") },
+		{ LITERAL("\0\0\0") },
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		assert_int_equal(read_datagram(&target, bad[i].bytes, bad[i].length), -1);
@@ -326,9 +335,12 @@ int main(void)
 	if (sodium_init() < 0)
 		return 1;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(X9_greetings), cmocka_unit_test(X10_no_method_downgrade), cmocka_unit_test(X10_passwords), cmocka_unit_test(X11_requests),
-		cmocka_unit_test(X11_refusals), cmocka_unit_test(X11_lengths_of_names), cmocka_unit_test(X12_replies), cmocka_unit_test(X12_codes),
-		cmocka_unit_test(reads_socks4), cmocka_unit_test(bounds_of_socks4), cmocka_unit_test(reads_datagrams),
+		cmocka_unit_test(X9_greetings),    cmocka_unit_test(X10_no_method_downgrade),
+		cmocka_unit_test(X10_passwords),   cmocka_unit_test(X11_requests),
+		cmocka_unit_test(X11_refusals),    cmocka_unit_test(X11_lengths_of_names),
+		cmocka_unit_test(X12_replies),     cmocka_unit_test(X12_codes),
+		cmocka_unit_test(reads_socks4),    cmocka_unit_test(bounds_of_socks4),
+		cmocka_unit_test(reads_datagrams),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

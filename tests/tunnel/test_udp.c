@@ -23,7 +23,7 @@ struct end {
 static void on_received(void *owner, uint8_t *datagram, size_t length, const union wireguard_endpoint *from)
 {
 	struct end *end = owner;
-	assert_int_equal(from->any.sa_family, AF_INET);   /* never a mapped address */
+	assert_int_equal(from->any.sa_family, AF_INET); /* never a mapped address */
 	end->sizes[end->received] = length;
 	end->firsts[end->received] = datagram[0];
 	if (++end->received == end->wanted)
@@ -55,7 +55,8 @@ static void open_end(struct end *end, struct loop *loop, struct udp_batch *batch
 	setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
 	assert_int_equal(bind(descriptor, &any.any, sizeof any.v6), 0);
 	assert_int_equal(getsockname(descriptor, &any.any, &length), 0);
-	*end = (struct end){ .loop = loop, .address = { .v4 = { .sin_family = AF_INET, .sin_port = any.v6.sin6_port, .sin_addr = { htonl(INADDR_LOOPBACK) } } } };
+	*end = (struct end){ .loop = loop,
+		             .address = { .v4 = { .sin_family = AF_INET, .sin_port = any.v6.sin6_port, .sin_addr = { htonl(INADDR_LOOPBACK) } } } };
 	end->socket = udp_socket_create(batch, descriptor, &events, end);
 	assert_non_null(end->socket);
 }
@@ -82,7 +83,7 @@ static void exchange(bool gso)
 	b.wanted = (unsigned)count + 100;
 	for (size_t i = 0; i < count; i++)
 		send_one(&a, &b, sizes[i], (uint8_t)i);
-	for (unsigned i = 0; i < 100; i++)   /* longer than a train */
+	for (unsigned i = 0; i < 100; i++) /* longer than a train */
 		send_one(&a, &b, 1000, (uint8_t)(count + i));
 	udp_batch_flush(batch);
 	loop_run(loop);

@@ -29,13 +29,13 @@ struct control {
 	pid_t worker;
 	struct channel *channel;
 	struct counters *counters;
-	uint64_t acknowledged;         /* request of the last DONE or PREPARED */
+	uint64_t acknowledged; /* request of the last DONE or PREPARED */
 	struct message_prepared prepared;
 	struct message_ack done;
 	bool ready, probed;
 	struct message_probed probe;
-	uint8_t states[8];             /* by slot */
-	uint16_t target_port;          /* where inbound forwards lead to */
+	uint8_t states[8];    /* by slot */
+	uint16_t target_port; /* where inbound forwards lead to */
 };
 
 static struct control control;
@@ -45,8 +45,10 @@ static int udp_sockets[2], proxy_sockets[2];
 
 static void grant(const struct message_want *want, int descriptor)
 {
-	struct message_ack ack = { .request = want->request, .slot = want->slot, .generation = want->generation,
-		                       .status = descriptor < 0 ? MESSAGE_STATUS_REFUSED : MESSAGE_STATUS_OK };
+	struct message_ack ack = { .request = want->request,
+		                   .slot = want->slot,
+		                   .generation = want->generation,
+		                   .status = descriptor < 0 ? MESSAGE_STATUS_REFUSED : MESSAGE_STATUS_OK };
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_ack(&writer, &ack);
@@ -154,7 +156,7 @@ static int start(void **state)
 	}
 	close(ends[1]);
 	close(memory);
-	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK);   /* the worker starts its own */
+	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK); /* the worker starts its own */
 	control.channel = channel_create(ends[0], false);
 	return serve(is_ready, -1) ? 0 : -1;
 }
@@ -229,11 +231,18 @@ static enum message_status settle(enum message_type type, uint32_t slot, uint64_
 static void create(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
 {
 	struct message_addresses addresses = { .count = 1 };
-	addresses.list[0].v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(udp_ports[1 - i]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	struct message_socket sockets[2] = { { .id = 1, .kind = MESSAGE_SOCKET_UDP, .fresh = fresh }, { .id = 2, .kind = MESSAGE_SOCKET_PROXY, .fresh = fresh } };
+	addresses.list[0].v4 =
+	    (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(udp_ports[1 - i]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct message_socket sockets[2] = { { .id = 1, .kind = MESSAGE_SOCKET_UDP, .fresh = fresh },
+		                             { .id = 2, .kind = MESSAGE_SOCKET_PROXY, .fresh = fresh } };
 	uint32_t peer_slots[1] = { i };
-	struct message_prepare message = { .request = ++awaited, .slot = i, .generation = generation, .endpoints = &addresses, .sockets = sockets,
-		                               .socket_count = 2, .peer_slots = peer_slots };
+	struct message_prepare message = { .request = ++awaited,
+		                           .slot = i,
+		                           .generation = generation,
+		                           .endpoints = &addresses,
+		                           .sockets = sockets,
+		                           .socket_count = 2,
+		                           .peer_slots = peer_slots };
 	snprintf(message.id, sizeof message.id, "tunnel-%u", i);
 	describe(&message.spec, i);
 	message.spec.mtu = mtu;
@@ -286,7 +295,9 @@ static void test_two_tunnels_come_up(void **state)
 static void test_ping_answers(void **state)
 {
 	(void)state;
-	struct message_probe probe = { .request = 9, .slot = 1, .generation = 1, .type = SPEC_PROBE_PING, .target = "10.0.0.1", .count = 2, .timeout_ms = 2000 };
+	struct message_probe probe = {
+		.request = 9, .slot = 1, .generation = 1, .type = SPEC_PROBE_PING, .target = "10.0.0.1", .count = 2, .timeout_ms = 2000
+	};
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_probe(&writer, &probe);

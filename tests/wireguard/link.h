@@ -33,19 +33,19 @@ struct link_node {
 	struct link *link;
 	struct wireguard_device *device;
 	struct wireguard_key private_key;
-	unsigned number;                    /* the inner address is 10.0.0.(number + 1) */
+	unsigned number; /* the inner address is 10.0.0.(number + 1) */
 	union wireguard_endpoint address;
-	int64_t wall_offset;                /* nanoseconds that this node's wall clock differs from the link's */
-	bool is_full;                       /* no room for any datagram */
+	int64_t wall_offset; /* nanoseconds that this node's wall clock differs from the link's */
+	bool is_full;        /* no room for any datagram */
 	unsigned events[LINK_EVENTS];
-	unsigned sent[5];                   /* datagrams by message type */
-	uint64_t sent_at[5];                /* when the last one was */
+	unsigned sent[5];    /* datagrams by message type */
+	uint64_t sent_at[5]; /* when the last one was */
 	size_t sent_bytes, largest;
-	unsigned delivered;                 /* inner packets */
+	unsigned delivered; /* inner packets */
 	size_t delivered_bytes;
-	uint8_t packet[2048];               /* the last one */
+	uint8_t packet[2048]; /* the last one */
 	size_t packet_length;
-	bool does_echo;                     /* answers each packet from within deliver */
+	bool does_echo; /* answers each packet from within deliver */
 	size_t reserved;
 	union wireguard_endpoint reserved_to;
 	uint8_t room[65536];
@@ -55,7 +55,7 @@ struct link {
 	uint64_t now;
 	uint64_t random;
 	uint64_t delay;
-	unsigned loss, duplicate, reorder;  /* per thousand */
+	unsigned loss, duplicate, reorder; /* per thousand */
 	bool is_cut;
 	/* Sees every datagram before the link does; false takes it off. */
 	bool (*filter)(struct link *link, struct link_node *from, uint8_t *bytes, size_t length);

@@ -263,7 +263,7 @@ static int naive_find(struct place *table, const bool has_prefix[2][129], uint8_
 	memcpy(network.bytes, address, sizeof network.bytes);
 	for (int prefix = family == AF_INET ? 32 : 128; prefix >= 0; prefix--) {
 		if (prefix < 128)
-			network.bytes[prefix / 8] &= (uint8_t)~(0x80 >> prefix % 8);
+			network.bytes[prefix / 8] &= (uint8_t) ~(0x80 >> prefix % 8);
 		if (!has_prefix[family == AF_INET][prefix])
 			continue;
 		network.prefix = (uint8_t)prefix;

@@ -158,7 +158,8 @@ static void reply_to_last(struct link *link, struct wireguard_message_cookie_rep
 	const struct wireguard_message_initiation *last = (const void *)link->nodes[0].room;
 
 	assert_int_equal(wireguard_cookie_reply(&link->nodes[1].device->checker, &link->nodes[1].device->env, reply, &last->macs, last->sender,
-	                                        &link->nodes[0].address, link->now), 0);
+	                                        &link->nodes[0].address, link->now),
+	                 0);
 }
 
 static void test_w24_which_replies_are_taken(void **state)

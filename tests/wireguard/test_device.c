@@ -530,8 +530,9 @@ static void test_memory_of_an_idle_device(void **state)
 	assert_int_equal(wireguard_peer_add(device, &config, NULL, &peer, link->now), 0);
 	size_t session = sizeof(struct wireguard_session) + 16;
 	size_t bytes = mallinfo2().uordblks - before + session;
-	print_message("an idle device with a peer and a session: %zu bytes of heap, of which %zu device, %zu peer, %zu session; %zu of the arena\n", bytes,
-	              sizeof *device, sizeof *peer, session, (WIREGUARD_DEVICE_SLOTS + WIREGUARD_PEER_SLOTS) * sizeof(union wireguard_secrets));
+	print_message("an idle device with a peer and a session: %zu bytes of heap, of which %zu device, %zu peer, %zu session; %zu of the arena\n",
+	              bytes, sizeof *device, sizeof *peer, session,
+	              (WIREGUARD_DEVICE_SLOTS + WIREGUARD_PEER_SLOTS) * sizeof(union wireguard_secrets));
 	assert_true(bytes < 3072);
 	wireguard_device_free(device);
 	link_free(link);

@@ -81,42 +81,57 @@ int __wrap_blake2s_final(blake2s_state *state, uint8_t *hash, size_t length)
 	return fails(HASH) ? -1 : __real_blake2s_final(state, hash, length);
 }
 
-int __real_crypto_aead_chacha20poly1305_ietf_encrypt_detached(unsigned char *c, unsigned char *mac, unsigned long long *maclen, const unsigned char *m,
-	unsigned long long mlen, const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub, const unsigned char *k);
-int __wrap_crypto_aead_chacha20poly1305_ietf_encrypt_detached(unsigned char *c, unsigned char *mac, unsigned long long *maclen, const unsigned char *m,
-	unsigned long long mlen, const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub, const unsigned char *k);
-int __wrap_crypto_aead_chacha20poly1305_ietf_encrypt_detached(unsigned char *c, unsigned char *mac, unsigned long long *maclen, const unsigned char *m,
-	unsigned long long mlen, const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub, const unsigned char *k)
+int __real_crypto_aead_chacha20poly1305_ietf_encrypt_detached(unsigned char *c, unsigned char *mac, unsigned long long *maclen,
+                                                              const unsigned char *m, unsigned long long mlen, const unsigned char *ad,
+                                                              unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,
+                                                              const unsigned char *k);
+int __wrap_crypto_aead_chacha20poly1305_ietf_encrypt_detached(unsigned char *c, unsigned char *mac, unsigned long long *maclen,
+                                                              const unsigned char *m, unsigned long long mlen, const unsigned char *ad,
+                                                              unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,
+                                                              const unsigned char *k);
+int __wrap_crypto_aead_chacha20poly1305_ietf_encrypt_detached(unsigned char *c, unsigned char *mac, unsigned long long *maclen,
+                                                              const unsigned char *m, unsigned long long mlen, const unsigned char *ad,
+                                                              unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,
+                                                              const unsigned char *k)
 {
 	return fails(SEAL) ? -1 : __real_crypto_aead_chacha20poly1305_ietf_encrypt_detached(c, mac, maclen, m, mlen, ad, adlen, nsec, npub, k);
 }
 
 int __real_crypto_aead_chacha20poly1305_ietf_decrypt_detached(unsigned char *m, unsigned char *nsec, const unsigned char *c, unsigned long long clen,
-	const unsigned char *mac, const unsigned char *ad, unsigned long long adlen, const unsigned char *npub, const unsigned char *k);
+                                                              const unsigned char *mac, const unsigned char *ad, unsigned long long adlen,
+                                                              const unsigned char *npub, const unsigned char *k);
 int __wrap_crypto_aead_chacha20poly1305_ietf_decrypt_detached(unsigned char *m, unsigned char *nsec, const unsigned char *c, unsigned long long clen,
-	const unsigned char *mac, const unsigned char *ad, unsigned long long adlen, const unsigned char *npub, const unsigned char *k);
+                                                              const unsigned char *mac, const unsigned char *ad, unsigned long long adlen,
+                                                              const unsigned char *npub, const unsigned char *k);
 int __wrap_crypto_aead_chacha20poly1305_ietf_decrypt_detached(unsigned char *m, unsigned char *nsec, const unsigned char *c, unsigned long long clen,
-	const unsigned char *mac, const unsigned char *ad, unsigned long long adlen, const unsigned char *npub, const unsigned char *k)
+                                                              const unsigned char *mac, const unsigned char *ad, unsigned long long adlen,
+                                                              const unsigned char *npub, const unsigned char *k)
 {
 	return fails(OPEN) ? -1 : __real_crypto_aead_chacha20poly1305_ietf_decrypt_detached(m, nsec, c, clen, mac, ad, adlen, npub, k);
 }
 
 int __real_crypto_aead_xchacha20poly1305_ietf_encrypt(unsigned char *c, unsigned long long *clen, const unsigned char *m, unsigned long long mlen,
-	const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub, const unsigned char *k);
+                                                      const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,
+                                                      const unsigned char *npub, const unsigned char *k);
 int __wrap_crypto_aead_xchacha20poly1305_ietf_encrypt(unsigned char *c, unsigned long long *clen, const unsigned char *m, unsigned long long mlen,
-	const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub, const unsigned char *k);
+                                                      const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,
+                                                      const unsigned char *npub, const unsigned char *k);
 int __wrap_crypto_aead_xchacha20poly1305_ietf_encrypt(unsigned char *c, unsigned long long *clen, const unsigned char *m, unsigned long long mlen,
-	const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub, const unsigned char *k)
+                                                      const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,
+                                                      const unsigned char *npub, const unsigned char *k)
 {
 	return fails(COOKIE_SEAL) ? -1 : __real_crypto_aead_xchacha20poly1305_ietf_encrypt(c, clen, m, mlen, ad, adlen, nsec, npub, k);
 }
 
 int __real_crypto_aead_xchacha20poly1305_ietf_decrypt(unsigned char *m, unsigned long long *mlen, unsigned char *nsec, const unsigned char *c,
-	unsigned long long clen, const unsigned char *ad, unsigned long long adlen, const unsigned char *npub, const unsigned char *k);
+                                                      unsigned long long clen, const unsigned char *ad, unsigned long long adlen,
+                                                      const unsigned char *npub, const unsigned char *k);
 int __wrap_crypto_aead_xchacha20poly1305_ietf_decrypt(unsigned char *m, unsigned long long *mlen, unsigned char *nsec, const unsigned char *c,
-	unsigned long long clen, const unsigned char *ad, unsigned long long adlen, const unsigned char *npub, const unsigned char *k);
+                                                      unsigned long long clen, const unsigned char *ad, unsigned long long adlen,
+                                                      const unsigned char *npub, const unsigned char *k);
 int __wrap_crypto_aead_xchacha20poly1305_ietf_decrypt(unsigned char *m, unsigned long long *mlen, unsigned char *nsec, const unsigned char *c,
-	unsigned long long clen, const unsigned char *ad, unsigned long long adlen, const unsigned char *npub, const unsigned char *k)
+                                                      unsigned long long clen, const unsigned char *ad, unsigned long long adlen,
+                                                      const unsigned char *npub, const unsigned char *k)
 {
 	return fails(COOKIE_OPEN) ? -1 : __real_crypto_aead_xchacha20poly1305_ietf_decrypt(m, mlen, nsec, c, clen, ad, adlen, npub, k);
 }

@@ -100,12 +100,9 @@ static void test_w4_preshared_keys_that_differ(void **state)
 
 /* The seven points whose shared secret with anyone is zero. */
 static const char *const low_order[] = {
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-	"5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"0000000000000000000000000000000000000000000000000000000000000000", "0100000000000000000000000000000000000000000000000000000000000000",
+	"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800", "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 };
 
@@ -192,7 +189,7 @@ static void test_w5_own_key_is_refused(void **state)
 
 static struct link_datagram *initiation_of(struct link *link, unsigned from, unsigned to)
 {
-	link_peer(link, from, to)->last_sent_handshake = WIREGUARD_NEVER;   /* or it would keep the peer's limit */
+	link_peer(link, from, to)->last_sent_handshake = WIREGUARD_NEVER; /* or it would keep the peer's limit */
 	wireguard_peer_reconnect(link_peer(link, from, to), link->now);
 	return link_take(link);
 }
@@ -317,7 +314,8 @@ static void test_w21_simultaneous_initiations(void **state)
 		link_run(link, 4 * link->delay);
 		/* Both handshakes succeed and no third one is needed. */
 		assert_int_equal(link->nodes[0].delivered + link->nodes[1].delivered, delivered + 2);
-		assert_in_range(link->nodes[0].sent[WIREGUARD_INITIATION] + link->nodes[1].sent[WIREGUARD_INITIATION], initiations + 1, initiations + 2);
+		assert_in_range(link->nodes[0].sent[WIREGUARD_INITIATION] + link->nodes[1].sent[WIREGUARD_INITIATION], initiations + 1,
+		                initiations + 2);
 		for (unsigned node = 0; node < 2; node++) {
 			assert_int_equal(link_send(link, node, 1 - node, 50), WIREGUARD_OK);
 			assert_int_equal(link_send(link, node, 1 - node, 50), WIREGUARD_OK);

@@ -13,7 +13,7 @@ static const struct {
 	bool is_allowed;
 	unsigned wait;
 } expected[] = {
-	{ true, 0 }, { true, 0 }, { true, 0 }, { true, 0 }, { true, 0 }, { false, 0 },
+	{ true, 0 },  { true, 0 },  { true, 0 },   { true, 0 }, { true, 0 },  { false, 0 },
 	{ true, 50 }, { false, 0 }, { true, 100 }, { true, 0 }, { false, 0 },
 };
 
@@ -24,7 +24,7 @@ static void test_w25_the_kernels_table(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
-		union wireguard_endpoint v4 = link_ipv4(0x7f000001, (uint16_t)(1000 + i)); /* the port does not matter */
+		union wireguard_endpoint v4 = link_ipv4(0x7f000001, (uint16_t)(1000 + i));   /* the port does not matter */
 		union wireguard_endpoint v6 = link_ipv6(UINT64_C(0x20010db800000001), i, 7); /* nor the lower half of an IPv6 address */
 		union wireguard_endpoint other = link_ipv6(UINT64_C(0x20010db800000002), i, 7);
 		now += expected[i].wait * MILLISECOND;

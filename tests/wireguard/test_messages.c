@@ -68,7 +68,8 @@ static void make_messages(struct messages *messages)
 	link_inject(link, 0, &link->nodes[1].address, link->first->bytes, link->first->length);
 	struct wireguard_message_initiation *own = (void *)link->first->bytes;
 	assert_int_equal(wireguard_cookie_reply(&link->nodes[0].device->checker, &link->nodes[0].device->env, &cookie, &own->macs, own->sender,
-	                                        &link->nodes[1].address, link->now), 0);
+	                                        &link->nodes[1].address, link->now),
+	                 0);
 	free(link_take(link));
 	messages->response = link_take(link);
 	link_peer(link, 0, 1)->last_sent_handshake = WIREGUARD_NEVER;
@@ -229,8 +230,12 @@ static void test_w27_endpoint_follows_authenticated_packets(void **state)
 	link_handshake(link, 0, 1);
 	is_at_endpoint(link, 0);
 	const union wireguard_endpoint places[] = {
-		link_ipv4(0xc6336401, 51820), link_ipv4(0xc6336401, 51821), link_ipv6(UINT64_C(0x20010db8) << 32, 1, 51821),
-		link_ipv6(UINT64_C(0x20010db8) << 32, 1, 4000), link_ipv6(UINT64_C(0x20010db8) << 32, 2, 4000), link_ipv4(0xc0000201, 51820),
+		link_ipv4(0xc6336401, 51820),
+		link_ipv4(0xc6336401, 51821),
+		link_ipv6(UINT64_C(0x20010db8) << 32, 1, 51821),
+		link_ipv6(UINT64_C(0x20010db8) << 32, 1, 4000),
+		link_ipv6(UINT64_C(0x20010db8) << 32, 2, 4000),
+		link_ipv4(0xc0000201, 51820),
 	};
 	for (unsigned i = 0; i < sizeof places / sizeof places[0]; i++) {
 		link->nodes[0].address = places[i];
@@ -307,8 +312,9 @@ static void test_w27_endpoint_stays_for_all_else(void **state)
 	peer->last_sent_handshake = WIREGUARD_NEVER;
 	wireguard_peer_initiate(peer, link->now);
 	struct wireguard_message_initiation *own = (void *)link->nodes[1].room;
-	assert_int_equal(wireguard_cookie_reply(&link->nodes[0].device->checker, &link->nodes[0].device->env, &cookie, &own->macs, own->sender, &elsewhere,
-	                                        link->now), 0);
+	assert_int_equal(wireguard_cookie_reply(&link->nodes[0].device->checker, &link->nodes[0].device->env, &cookie, &own->macs, own->sender,
+	                                        &elsewhere, link->now),
+	                 0);
 	link_inject(link, 1, &elsewhere, &cookie, sizeof cookie);
 	assert_true(peer->cookies.cookie_since == link->now);
 	is_at_endpoint(link, 0);

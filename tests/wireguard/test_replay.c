@@ -22,13 +22,41 @@ static void test_w9_the_kernels_list(void **state)
 		uint64_t counter;
 		bool is_accepted;
 	} list[] = {
-		{ 0, true }, { 1, true }, { 1, false }, { 9, true }, { 8, true }, { 7, true }, { 7, false },
-		{ LIMIT, true }, { LIMIT - 1, true }, { LIMIT - 1, false }, { LIMIT - 2, true }, { 2, true }, { 2, false },
-		{ LIMIT + 16, true }, { 3, false }, { LIMIT + 16, false }, { LIMIT * 4, true }, { LIMIT * 4 - (LIMIT - 1), true },
-		{ 10, false }, { LIMIT * 4 - LIMIT, false }, { LIMIT * 4 - (LIMIT + 1), false }, { LIMIT * 4 - (LIMIT - 2), true },
-		{ LIMIT * 4 + 1 - LIMIT, false }, { 0, false }, { REJECT, false }, { REJECT - 1, true }, { REJECT, false },
-		{ REJECT - 1, false }, { REJECT - 2, true }, { REJECT + 1, false }, { REJECT + 2, false }, { REJECT - 2, false },
-		{ REJECT - 3, true }, { 0, false }, { UINT64_MAX, false },
+		{ 0, true },
+		{ 1, true },
+		{ 1, false },
+		{ 9, true },
+		{ 8, true },
+		{ 7, true },
+		{ 7, false },
+		{ LIMIT, true },
+		{ LIMIT - 1, true },
+		{ LIMIT - 1, false },
+		{ LIMIT - 2, true },
+		{ 2, true },
+		{ 2, false },
+		{ LIMIT + 16, true },
+		{ 3, false },
+		{ LIMIT + 16, false },
+		{ LIMIT * 4, true },
+		{ LIMIT * 4 - (LIMIT - 1), true },
+		{ 10, false },
+		{ LIMIT * 4 - LIMIT, false },
+		{ LIMIT * 4 - (LIMIT + 1), false },
+		{ LIMIT * 4 - (LIMIT - 2), true },
+		{ LIMIT * 4 + 1 - LIMIT, false },
+		{ 0, false },
+		{ REJECT, false },
+		{ REJECT - 1, true },
+		{ REJECT, false },
+		{ REJECT - 1, false },
+		{ REJECT - 2, true },
+		{ REJECT + 1, false },
+		{ REJECT + 2, false },
+		{ REJECT - 2, false },
+		{ REJECT - 3, true },
+		{ 0, false },
+		{ UINT64_MAX, false },
 	};
 	struct wireguard_replay replay = { 0 };
 	(void)state;
@@ -146,10 +174,8 @@ static void test_w9_ten_million_against_a_set(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_w9_the_kernels_list),
-		cmocka_unit_test(test_w9_the_kernels_six_runs),
-		cmocka_unit_test(test_w9_first_packets_and_jumps),
-		cmocka_unit_test(test_the_ring_comes_with_the_65th_counter),
+		cmocka_unit_test(test_w9_the_kernels_list),          cmocka_unit_test(test_w9_the_kernels_six_runs),
+		cmocka_unit_test(test_w9_first_packets_and_jumps),   cmocka_unit_test(test_the_ring_comes_with_the_65th_counter),
 		cmocka_unit_test(test_w9_ten_million_against_a_set),
 	};
 

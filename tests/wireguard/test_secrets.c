@@ -43,7 +43,10 @@ enum where { ARENA, ELSEWHERE };
 static bool memory_holds(enum where where)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
-	struct { uintptr_t begin, end; bool is_arena; } regions[512];
+	struct {
+		uintptr_t begin, end;
+		bool is_arena;
+	} regions[512];
 	union wireguard_secrets *slot;
 	unsigned count = 0;
 	char line[512], mode[5];
@@ -271,12 +274,9 @@ static void test_arena_gives_all_or_nothing(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		link_test(test_w15_keys_are_in_the_arena_alone),
-		link_test(test_w15_sessions_end_by_time),
-		link_test(test_w15_sessions_end_by_reconnect),
-		link_test(test_w15_sessions_end_by_removal),
-		link_test(test_w15_sessions_end_by_new_keys),
-		link_test(test_w15_handshake_ends_with_giving_up),
+		link_test(test_w15_keys_are_in_the_arena_alone), link_test(test_w15_sessions_end_by_time),
+		link_test(test_w15_sessions_end_by_reconnect),   link_test(test_w15_sessions_end_by_removal),
+		link_test(test_w15_sessions_end_by_new_keys),    link_test(test_w15_handshake_ends_with_giving_up),
 		link_test(test_arena_gives_all_or_nothing),
 	};
 

@@ -125,10 +125,8 @@ static void test_w8_peers_of_one_device(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_w7_form),
-		cmocka_unit_test(test_w8_next_is_always_later),
-		link_test(test_w8_f5_clock_that_jumps),
-		link_test(test_w8_restart_with_a_clock_that_was_wrong),
+		cmocka_unit_test(test_w7_form),         cmocka_unit_test(test_w8_next_is_always_later),
+		link_test(test_w8_f5_clock_that_jumps), link_test(test_w8_restart_with_a_clock_that_was_wrong),
 		link_test(test_w8_peers_of_one_device),
 	};
 

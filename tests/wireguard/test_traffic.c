@@ -257,14 +257,9 @@ static void test_l1_ended_at_any_moment(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		link_test(test_w35_an_hour_of_loss),
-		link_test(test_w35_link_that_goes_and_returns),
-		link_test(test_w35_black_hole),
-		link_test(test_w35_roaming),
-		link_test(test_w35_restart_of_the_peer),
-		link_test(test_many_peers),
-		link_test(test_two_thousand_peers),
-		link_test(test_l1_ended_at_any_moment),
+		link_test(test_w35_an_hour_of_loss), link_test(test_w35_link_that_goes_and_returns), link_test(test_w35_black_hole),
+		link_test(test_w35_roaming),         link_test(test_w35_restart_of_the_peer),        link_test(test_many_peers),
+		link_test(test_two_thousand_peers),  link_test(test_l1_ended_at_any_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,6 @@ static size_t member(const json_t *object, const char *name, uint8_t *bytes, siz
 	return hex_read(bytes, size, json_string_value(json_object_get(object, name)));
 }
 
-
 /* Private keys are clamped by the function, as in section 5. */
 static void exchange_gives(const char *private_key, const char *public_key, const char *expected)
 {
@@ -92,8 +91,8 @@ static void test_w1_x25519_of_wycheproof(void **state)
 	size_t g, t, refused = 0, equal = 0;
 	(void)state;
 
-	json_array_foreach(json_object_get(root, "testGroups"), g, group) {
-		json_array_foreach(json_object_get(group, "tests"), t, test) {
+	json_array_foreach (json_object_get(root, "testGroups"), g, group) {
+		json_array_foreach (json_object_get(group, "tests"), t, test) {
 			uint8_t scalar[32], point[32], expected[32], shared[32];
 			static const uint8_t zero[32];
 			member(test, "private", scalar, sizeof scalar);
@@ -129,8 +128,8 @@ static void test_w1_blake2s_of_rfc7693(void **state)
 static const enum wireguard_aead_backend backends[] = { WIREGUARD_AEAD_SODIUM, WIREGUARD_AEAD_IPSEC_MB };
 
 /* Some lengths of additional data come along, since the handshake's have 32 and packets have none. */
-static void seal_and_open(const uint8_t *key, const uint8_t *iv, const uint8_t *additional, size_t additional_length, const uint8_t *plain, size_t length,
-                          const uint8_t *sealed, bool is_valid)
+static void seal_and_open(const uint8_t *key, const uint8_t *iv, const uint8_t *additional, size_t additional_length, const uint8_t *plain,
+                          size_t length, const uint8_t *sealed, bool is_valid)
 {
 	struct wireguard_aead_nonce nonce;
 	struct wireguard_aead_additional aad = { additional, additional_length };
@@ -153,7 +152,8 @@ static void seal_and_open(const uint8_t *key, const uint8_t *iv, const uint8_t *
 
 static void test_w1_aead_of_rfc8439(void **state)
 {
-	static const char text[] = "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
+	static const char text[] =
+	    "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
 	uint8_t key[32], iv[12], additional[12], sealed[114 + 16];
 	(void)state;
 
@@ -175,10 +175,10 @@ static void test_w1_aead_of_wycheproof(void **state)
 	size_t g, t, seen = 0;
 	(void)state;
 
-	json_array_foreach(json_object_get(root, "testGroups"), g, group) {
+	json_array_foreach (json_object_get(root, "testGroups"), g, group) {
 		if (json_integer_value(json_object_get(group, "ivSize")) != 96)
 			continue;
-		json_array_foreach(json_object_get(group, "tests"), t, test) {
+		json_array_foreach (json_object_get(group, "tests"), t, test) {
 			static uint8_t key[32], iv[12], additional[4096], plain[4096], sealed[4096 + 16];
 			bool is_valid = strcmp(json_string_value(json_object_get(test, "result")), "valid") == 0;
 			size_t additional_length = member(test, "aad", additional, sizeof additional);
@@ -357,8 +357,9 @@ static void side_create(struct side *side, uint8_t key)
 static struct wireguard_peer *side_add(struct side *side, const struct side *other, uint8_t inner, const union wireguard_endpoint *endpoint)
 {
 	struct wireguard_network network = { AF_INET, 32, { 10, 0, 0, inner } };
-	struct wireguard_peer_config config = { .public_key = *wireguard_device_public_key(other->device), .endpoint = *endpoint,
-		.allowed_ips = &network, .allowed_ip_count = 1 };
+	struct wireguard_peer_config config = {
+		.public_key = *wireguard_device_public_key(other->device), .endpoint = *endpoint, .allowed_ips = &network, .allowed_ip_count = 1
+	};
 	struct wireguard_peer *peer;
 
 	memset(&config.preshared_key, 0x55, sizeof config.preshared_key);
@@ -375,17 +376,16 @@ static void sent_is(const struct side *side, const char *hex, size_t length)
 	assert_memory_equal(side->sent, expected, length);
 }
 
-#define INITIATION                                                                                                                      \
-	"01000000616161617b0d47d93427f8311160781c7c733fd89f88970aef490d8aa0ee19a4cb8a1b1481e498317da959fba46669572516a5e6c021bfa620bb6c56"   \
-	"ca0082e1feae14988c2c64d024c617734a263f76a008df04d0f94bad8ee75ec8e6c2695569183cc7dc1e27ce0c1b8436de667e274b6a3582ecef10597a50da0f"   \
+#define INITIATION                                                                                                                                   \
+	"01000000616161617b0d47d93427f8311160781c7c733fd89f88970aef490d8aa0ee19a4cb8a1b1481e498317da959fba46669572516a5e6c021bfa620bb6c56"           \
+	"ca0082e1feae14988c2c64d024c617734a263f76a008df04d0f94bad8ee75ec8e6c2695569183cc7dc1e27ce0c1b8436de667e274b6a3582ecef10597a50da0f"           \
 	"f5fb1d3000000000000000000000000000000000"
-#define RESPONSE                                                                                                                        \
-	"020000006262626261616161ff2ee45601ec1b67310c7790404585ae697331eee1c1f8cf2419731c1fff3e6bf3c8d3f436c557547df21dab91e91043af93a51d"   \
+#define RESPONSE                                                                                                                                     \
+	"020000006262626261616161ff2ee45601ec1b67310c7790404585ae697331eee1c1f8cf2419731c1fff3e6bf3c8d3f436c557547df21dab91e91043af93a51d"           \
 	"ea0fbff554eaae370790362600000000000000000000000000000000"
 #define KEEPALIVE "04000000626262620000000000000000f1bce9fd9651b3f6b50c00179cbd1e01"
-#define PACKET                                                                                                                          \
-	"04000000616161610000000000000000934030ff1cdff002d08eb2dc275ace92b7679d2a8644b46fd3b6e8f10de9e485bda7072ea2def4a5b969ffc950d75f41"
-#define COOKIE_REPLY                                                                                                                    \
+#define PACKET "04000000616161610000000000000000934030ff1cdff002d08eb2dc275ace92b7679d2a8644b46fd3b6e8f10de9e485bda7072ea2def4a5b969ffc950d75f41"
+#define COOKIE_REPLY                                                                                                                                 \
 	"03000000616161617777777777777777777777777777777777777777777777772cd93e962dd62def62b6bdc519db3e4115a82aac657b6bcd17eae6b01d0dc311"
 #define MAC2 "67c1db231989fea4c4a09f98225b726f"
 

@@ -197,8 +197,8 @@ void wireguard_allowed_ips_remove(struct wireguard_allowed_ips *allowed, struct 
 	}
 }
 
-int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, const struct wireguard_network *networks,
-                                  size_t count)
+int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner,
+                                  const struct wireguard_network *networks, size_t count)
 {
 	if (set_aside(allowed, count) != 0)
 		return WIREGUARD_OUT_OF_MEMORY;

@@ -25,8 +25,8 @@ struct wireguard_allowed_ips {
 void wireguard_allowed_ips_clear(struct wireguard_allowed_ips *allowed);
 /* The owner has these networks and no others from now on; one that was another's moves to it.
  * 0, or WIREGUARD_OUT_OF_MEMORY and nothing has changed. */
-int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, const struct wireguard_network *networks,
-                                  size_t count) __attribute__((warn_unused_result));
+int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner,
+                                  const struct wireguard_network *networks, size_t count) __attribute__((warn_unused_result));
 void wireguard_allowed_ips_remove(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner);
 /* `address` has 4 or 16 bytes. NULL when it is nobody's. */
 struct wireguard_allowed_owner *wireguard_allowed_ips_find(const struct wireguard_allowed_ips *allowed, uint8_t family, const uint8_t *address);

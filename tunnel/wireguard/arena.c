@@ -6,7 +6,7 @@
 
 #include "tunnel/wireguard/device.h"
 
-#define REGION_SLOTS 2048   /* 128 KB: four mappings and two guard pages for some 300 tunnels */
+#define REGION_SLOTS 2048 /* 128 KB: four mappings and two guard pages for some 300 tunnels */
 
 static struct {
 	union wireguard_secrets **regions;

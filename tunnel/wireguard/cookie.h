@@ -27,15 +27,16 @@ struct wireguard_cookie_maker {
 
 /* All functions that return int give 0 or WIREGUARD_CRYPTO. Messages end with struct wireguard_message_macs. */
 int wireguard_cookie_checker_init(struct wireguard_cookie_checker *checker, const uint8_t public_key[WIREGUARD_KEY_LENGTH], uint8_t *secret)
-	__attribute__((warn_unused_result));
-bool wireguard_cookie_has_mac1(const struct wireguard_cookie_checker *checker, const uint8_t *message, size_t length) __attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
+bool wireguard_cookie_has_mac1(const struct wireguard_cookie_checker *checker, const uint8_t *message, size_t length)
+    __attribute__((warn_unused_result));
 /* A fresh secret is taken from the env when the old one is two minutes old. */
 bool wireguard_cookie_has_mac2(struct wireguard_cookie_checker *checker, const struct wireguard_env *env, const uint8_t *message, size_t length,
                                const union wireguard_endpoint *from, uint64_t now) __attribute__((warn_unused_result));
 /* The reply to a message with a valid MAC1 whose sender index is `receiver`. */
 int wireguard_cookie_reply(struct wireguard_cookie_checker *checker, const struct wireguard_env *env, struct wireguard_message_cookie_reply *reply,
                            const struct wireguard_message_macs *macs, const uint8_t receiver[4], const union wireguard_endpoint *from, uint64_t now)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 void wireguard_cookie_maker_init(struct wireguard_cookie_maker *maker);
 /* Completes a message to the peer with this public key. */

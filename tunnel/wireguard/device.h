@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define WIREGUARD_NEVER UINT64_MAX
-#define WIREGUARD_OVERHEAD 32   /* transport header 16 and tag 16 (WireGuard paper, 5.4.6) */
+#define WIREGUARD_OVERHEAD 32 /* transport header 16 and tag 16 (WireGuard paper, 5.4.6) */
 
 struct wireguard_device;
 struct wireguard_peer;
@@ -30,7 +30,7 @@ union wireguard_endpoint {
 
 /* An inner network. `bytes` holds 4 or 16 significant bytes, bits behind `prefix` are zero. */
 struct wireguard_network {
-	uint8_t family;   /* AF_INET or AF_INET6 */
+	uint8_t family; /* AF_INET or AF_INET6 */
 	uint8_t prefix;
 	uint8_t bytes[16];
 };
@@ -49,29 +49,29 @@ enum wireguard_error {
 };
 
 enum wireguard_event {
-	WIREGUARD_INITIATION_SENT,      /* a first attempt or a retry */
-	WIREGUARD_HANDSHAKE_COMPLETED,  /* a session can be used for sending */
-	WIREGUARD_HANDSHAKE_GAVE_UP,    /* REKEY_ATTEMPT_TIME passed (paper, 6.4); staged packets were dropped */
-	WIREGUARD_ENDPOINT_MOVED,       /* an authenticated packet came from elsewhere (paper, 6.5) */
-	WIREGUARD_PEER_SILENT,          /* data was sent and nothing came back for 15 s: a handshake follows (paper, 6.2) */
-	WIREGUARD_SESSION_EXPIRED,      /* no session is left that could send */
+	WIREGUARD_INITIATION_SENT,     /* a first attempt or a retry */
+	WIREGUARD_HANDSHAKE_COMPLETED, /* a session can be used for sending */
+	WIREGUARD_HANDSHAKE_GAVE_UP,   /* REKEY_ATTEMPT_TIME passed (paper, 6.4); staged packets were dropped */
+	WIREGUARD_ENDPOINT_MOVED,      /* an authenticated packet came from elsewhere (paper, 6.5) */
+	WIREGUARD_PEER_SILENT,         /* data was sent and nothing came back for 15 s: a handshake follows (paper, 6.2) */
+	WIREGUARD_SESSION_EXPIRED,     /* no session is left that could send */
 };
 
 /* Reasons of dropped datagrams and packets, in the order of device->dropped[]. */
 enum wireguard_drop {
-	WIREGUARD_DROP_MALFORMED,       /* length, type or reserved bytes */
+	WIREGUARD_DROP_MALFORMED, /* length, type or reserved bytes */
 	WIREGUARD_DROP_MAC1,
-	WIREGUARD_DROP_COOKIE,          /* under load without a valid MAC2, or a cookie reply that does not open */
-	WIREGUARD_DROP_RATE,            /* the limiter's */
+	WIREGUARD_DROP_COOKIE, /* under load without a valid MAC2, or a cookie reply that does not open */
+	WIREGUARD_DROP_RATE,   /* the limiter's */
 	WIREGUARD_DROP_UNKNOWN_PEER,
 	WIREGUARD_DROP_UNKNOWN_INDEX,
-	WIREGUARD_DROP_HANDSHAKE,       /* does not open, replayed or flooded initiation, response without an initiation */
-	WIREGUARD_DROP_AUTHENTICATION,  /* transport data whose tag is wrong */
+	WIREGUARD_DROP_HANDSHAKE,      /* does not open, replayed or flooded initiation, response without an initiation */
+	WIREGUARD_DROP_AUTHENTICATION, /* transport data whose tag is wrong */
 	WIREGUARD_DROP_REPLAY,
-	WIREGUARD_DROP_EXPIRED,         /* the session is too old or its counter used up */
-	WIREGUARD_DROP_INNER,           /* inner packet malformed */
-	WIREGUARD_DROP_SOURCE,          /* inner source that is not this peer's */
-	WIREGUARD_DROP_STAGED,          /* staged queue overflowed or was purged */
+	WIREGUARD_DROP_EXPIRED, /* the session is too old or its counter used up */
+	WIREGUARD_DROP_INNER,   /* inner packet malformed */
+	WIREGUARD_DROP_SOURCE,  /* inner source that is not this peer's */
+	WIREGUARD_DROP_STAGED,  /* staged queue overflowed or was purged */
 	WIREGUARD_DROP_COUNT
 };
 
@@ -92,22 +92,22 @@ struct wireguard_env {
 
 struct wireguard_peer_config {
 	struct wireguard_key public_key;
-	struct wireguard_key preshared_key;         /* all zero when there is none (paper, 5.2) */
-	union wireguard_endpoint endpoint;          /* sa_family AF_UNSPEC when not known */
+	struct wireguard_key preshared_key;          /* all zero when there is none (paper, 5.2) */
+	union wireguard_endpoint endpoint;           /* sa_family AF_UNSPEC when not known */
 	const struct wireguard_network *allowed_ips; /* copied */
 	size_t allowed_ip_count;
-	uint16_t persistent_keepalive;              /* seconds, 0 is off */
+	uint16_t persistent_keepalive; /* seconds, 0 is off */
 };
 
 struct wireguard_peer_stats {
-	uint64_t bytes_sent;          /* UDP payload of all messages, handshakes included */
+	uint64_t bytes_sent; /* UDP payload of all messages, handshakes included */
 	uint64_t bytes_received;
-	uint64_t last_handshake;      /* `now` of the last completed handshake, 0 when there was none */
-	uint64_t handshakes;          /* completed */
-	uint64_t handshake_failures;  /* initiations that were never answered */
-	unsigned unanswered;          /* initiations sent since the last authenticated message came in */
-	uint64_t last_received;       /* `now` of the last authenticated datagram, 0: never */
-	bool can_send;                /* there is a session to send with at this time */
+	uint64_t last_handshake;     /* `now` of the last completed handshake, 0 when there was none */
+	uint64_t handshakes;         /* completed */
+	uint64_t handshake_failures; /* initiations that were never answered */
+	unsigned unanswered;         /* initiations sent since the last authenticated message came in */
+	uint64_t last_received;      /* `now` of the last authenticated datagram, 0: never */
+	bool can_send;               /* there is a session to send with at this time */
 };
 
 /* Library-wide start: picks the AEAD code for this CPU, makes the guarded arena for `slots` sessions and handshakes and checks
@@ -127,7 +127,7 @@ void wireguard_device_free(struct wireguard_device *device);
 void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env);
 /* Sessions of the old key end and handshakes start anew (W33). */
 int wireguard_device_set_private_key(struct wireguard_device *device, const struct wireguard_key *private_key, uint64_t now)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 const struct wireguard_key *wireguard_device_public_key(const struct wireguard_device *device);
 /* The largest datagram payload that a padded packet may have is `mtu` + WIREGUARD_OVERHEAD: padding stops at the inner MTU (paper, 5.4.6). */
 void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu);
@@ -141,14 +141,14 @@ void wireguard_device_receive(struct wireguard_device *device, uint8_t *datagram
 /* One inner IP packet, gathered from `parts`, is routed by allowed IPs, padded, sealed and handed to the env.
  * WIREGUARD_OK, NO_PEER, NO_ENDPOINT, STAGED (the device took a copy), BUSY or BAD_PACKET. */
 int wireguard_device_send(struct wireguard_device *device, const struct iovec *parts, size_t count, size_t length, uint64_t now)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 /* The time at which wireguard_device_tick has something to do. */
 uint64_t wireguard_device_deadline(const struct wireguard_device *device);
 void wireguard_device_tick(struct wireguard_device *device, uint64_t now);
 
 /* Peers. A change keeps sessions, unless the preshared key differs, which counts from the next handshake on (W33). */
-int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer, uint64_t now)
-	__attribute__((warn_unused_result));
+int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer,
+                       uint64_t now) __attribute__((warn_unused_result));
 int wireguard_peer_change(struct wireguard_peer *peer, const struct wireguard_peer_config *config, uint64_t now) __attribute__((warn_unused_result));
 void wireguard_peer_remove(struct wireguard_peer *peer);
 struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, const struct wireguard_key *public_key);

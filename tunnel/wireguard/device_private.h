@@ -68,12 +68,12 @@ struct wireguard_peer {
 	 * and never waits, so that two handshakes that cross each other both succeed (W21). */
 	struct wireguard_noise handshake;
 	struct wireguard_index handshake_index;
-	bool wants_initiation; /* the env had no room for it */
+	bool wants_initiation;        /* the env had no room for it */
 	uint64_t last_sent_handshake; /* initiation or response, WIREGUARD_NEVER: none */
-	bool is_urgent;                /* the next initiation does not wait for REKEY_TIMEOUT */
+	bool is_urgent;               /* the next initiation does not wait for REKEY_TIMEOUT */
 	/* Of the other side's initiations that were accepted. */
 	struct wireguard_tai64n latest_timestamp;
-	uint64_t latest_initiation; /* WIREGUARD_NEVER: none */
+	uint64_t latest_initiation;        /* WIREGUARD_NEVER: none */
 	struct wireguard_peer_stats stats; /* but for can_send */
 };
 
@@ -129,8 +129,10 @@ void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, ui
 /* Gives up the initiation that waits for a response, if there is one. */
 void wireguard_handshake_abandon(struct wireguard_peer *peer);
 /* Messages of the right length and type. */
-void wireguard_handshake_receive_initiation(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from, uint64_t now);
-void wireguard_handshake_receive_response(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from, uint64_t now);
+void wireguard_handshake_receive_initiation(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from,
+                                            uint64_t now);
+void wireguard_handshake_receive_response(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from,
+                                          uint64_t now);
 void wireguard_handshake_receive_cookie(struct wireguard_device *device, const uint8_t *datagram, uint64_t now);
 
 /* send.c */

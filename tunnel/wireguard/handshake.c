@@ -30,7 +30,8 @@ static int write_initiation(struct wireguard_peer *peer, struct wireguard_messag
 	device->env.wall_clock(device->env.owner, &wall);
 	device->env.random(device->env.owner, peer->handshake.secrets->handshake.ephemeral, WIREGUARD_KEY_LENGTH);
 	struct wireguard_tai64n timestamp = wireguard_tai64n_next(&device->last_timestamp, &wall);
-	if (wireguard_noise_write_initiation(&peer->handshake, &device->local, &remote, message->ephemeral, timestamp.bytes, sizeof timestamp.bytes) != 0)
+	if (wireguard_noise_write_initiation(&peer->handshake, &device->local, &remote, message->ephemeral, timestamp.bytes,
+	                                     sizeof timestamp.bytes) != 0)
 		return WIREGUARD_CRYPTO;
 	device->last_timestamp = timestamp;
 	wireguard_indices_add(&device->indices, &peer->handshake_index, &device->env);
@@ -200,7 +201,8 @@ static int respond(struct wireguard_peer *peer, struct wireguard_noise *noise, c
 	return 0;
 }
 
-void wireguard_handshake_receive_initiation(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from, uint64_t now)
+void wireguard_handshake_receive_initiation(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from,
+                                            uint64_t now)
 {
 	const struct wireguard_message_initiation *message = (const void *)datagram;
 	struct wireguard_noise noise = { .secrets = device->slots[WIREGUARD_DEVICE_SCRATCH] };
@@ -246,7 +248,8 @@ static struct wireguard_session *read_response(struct wireguard_peer *peer, cons
 	return derive_session(peer, &noise, true, now);
 }
 
-void wireguard_handshake_receive_response(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from, uint64_t now)
+void wireguard_handshake_receive_response(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from,
+                                          uint64_t now)
 {
 	const struct wireguard_message_response *message = (const void *)datagram;
 

@@ -9,8 +9,8 @@
 int wireguard_hash(uint8_t hash[WIREGUARD_HASH_LENGTH], const void *first, size_t first_length, const void *second, size_t second_length)
 {
 	blake2s_state state;
-	int failed = blake2s_init(&state, WIREGUARD_HASH_LENGTH) != 0 || blake2s_update(&state, first, first_length) != 0
-		|| blake2s_update(&state, second, second_length) != 0 || blake2s_final(&state, hash, WIREGUARD_HASH_LENGTH) != 0;
+	int failed = blake2s_init(&state, WIREGUARD_HASH_LENGTH) != 0 || blake2s_update(&state, first, first_length) != 0 ||
+	             blake2s_update(&state, second, second_length) != 0 || blake2s_final(&state, hash, WIREGUARD_HASH_LENGTH) != 0;
 
 	sodium_memzero(&state, sizeof state);
 	return failed ? WIREGUARD_CRYPTO : 0;
@@ -19,8 +19,8 @@ int wireguard_hash(uint8_t hash[WIREGUARD_HASH_LENGTH], const void *first, size_
 int wireguard_hash_mac(uint8_t mac[WIREGUARD_MAC_LENGTH], const uint8_t *key, size_t key_length, const void *bytes, size_t length)
 {
 	blake2s_state state;
-	int failed = blake2s_init_key(&state, WIREGUARD_MAC_LENGTH, key, key_length) != 0 || blake2s_update(&state, bytes, length) != 0
-		|| blake2s_final(&state, mac, WIREGUARD_MAC_LENGTH) != 0;
+	int failed = blake2s_init_key(&state, WIREGUARD_MAC_LENGTH, key, key_length) != 0 || blake2s_update(&state, bytes, length) != 0 ||
+	             blake2s_final(&state, mac, WIREGUARD_MAC_LENGTH) != 0;
 
 	sodium_memzero(&state, sizeof state);
 	return failed ? WIREGUARD_CRYPTO : 0;

@@ -19,7 +19,8 @@ struct wireguard_limiter;
 /* NULL when there is no memory. `key` makes the places of sources in the table unpredictable. */
 struct wireguard_limiter *wireguard_limiter_create(const uint8_t key[16]);
 void wireguard_limiter_free(struct wireguard_limiter *limiter);
-bool wireguard_limiter_allow(struct wireguard_limiter *limiter, const union wireguard_endpoint *from, uint64_t now) __attribute__((warn_unused_result));
+bool wireguard_limiter_allow(struct wireguard_limiter *limiter, const union wireguard_endpoint *from, uint64_t now)
+    __attribute__((warn_unused_result));
 /* Forgets sources that were silent for a second, which are as good as new, and says whether any is left. To be called each second. */
 bool wireguard_limiter_sweep(struct wireguard_limiter *limiter, uint64_t now);
 

@@ -20,9 +20,9 @@ enum {
 
 /* Embedded in the device. */
 struct wireguard_load {
-	uint64_t busy_until;  /* when the queue will be empty */
+	uint64_t busy_until; /* when the queue will be empty */
 	uint64_t high_until;
-	uint64_t sweep_at;    /* WIREGUARD_NEVER: there is no limiter */
+	uint64_t sweep_at;                 /* WIREGUARD_NEVER: there is no limiter */
 	struct wireguard_limiter *limiter; /* made when it is first needed, freed when it is empty */
 	uint8_t limiter_key[16];
 };

@@ -65,8 +65,8 @@ static int mix_preshared(struct wireguard_noise *noise, uint8_t *key, const uint
 {
 	uint8_t temporary[WIREGUARD_HASH_LENGTH];
 	uint8_t *outputs[3] = { noise->secrets->handshake.chaining_key, temporary, key };
-	bool failed = wireguard_hash_derive(outputs, 3, noise->secrets->handshake.chaining_key, preshared, WIREGUARD_KEY_LENGTH) != 0
-		|| mix_hash(noise, temporary, sizeof temporary) != 0;
+	bool failed = wireguard_hash_derive(outputs, 3, noise->secrets->handshake.chaining_key, preshared, WIREGUARD_KEY_LENGTH) != 0 ||
+	              mix_hash(noise, temporary, sizeof temporary) != 0;
 
 	sodium_memzero(temporary, sizeof temporary);
 	return failed ? WIREGUARD_CRYPTO : 0;
@@ -83,8 +83,8 @@ static int seal(struct wireguard_noise *noise, const uint8_t *key, uint8_t *seal
 
 	if (length > 0)
 		memcpy(sealed, plain, length);
-	bool failed = wireguard_aead_seal(sealed, length, hash_so_far(noise), &nonce, key) != 0
-		|| mix_hash(noise, sealed, length + WIREGUARD_TAG_LENGTH) != 0;
+	bool failed =
+	    wireguard_aead_seal(sealed, length, hash_so_far(noise), &nonce, key) != 0 || mix_hash(noise, sealed, length + WIREGUARD_TAG_LENGTH) != 0;
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
@@ -94,8 +94,8 @@ static int open_sealed(struct wireguard_noise *noise, const uint8_t *key, uint8_
 	struct wireguard_aead_nonce nonce = wireguard_aead_nonce(0);
 
 	memcpy(plain, sealed, length + WIREGUARD_TAG_LENGTH);
-	bool failed = wireguard_aead_open(plain, length, hash_so_far(noise), &nonce, key) != 0
-		|| mix_hash(noise, sealed, length + WIREGUARD_TAG_LENGTH) != 0;
+	bool failed =
+	    wireguard_aead_open(plain, length, hash_so_far(noise), &nonce, key) != 0 || mix_hash(noise, sealed, length + WIREGUARD_TAG_LENGTH) != 0;
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
@@ -103,9 +103,9 @@ static int open_sealed(struct wireguard_noise *noise, const uint8_t *key, uint8_
 static int begin(struct wireguard_noise *noise, const char *prologue, const uint8_t *responder)
 {
 	uint8_t *chaining_key = noise->secrets->handshake.chaining_key;
-	bool failed = wireguard_hash(chaining_key, CONSTRUCTION, strlen(CONSTRUCTION), NULL, 0) != 0
-		|| wireguard_hash(noise->hash, chaining_key, WIREGUARD_HASH_LENGTH, prologue, strlen(prologue)) != 0
-		|| mix_hash(noise, responder, WIREGUARD_KEY_LENGTH) != 0;
+	bool failed = wireguard_hash(chaining_key, CONSTRUCTION, strlen(CONSTRUCTION), NULL, 0) != 0 ||
+	              wireguard_hash(noise->hash, chaining_key, WIREGUARD_HASH_LENGTH, prologue, strlen(prologue)) != 0 ||
+	              mix_hash(noise, responder, WIREGUARD_KEY_LENGTH) != 0;
 
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
@@ -116,13 +116,12 @@ int wireguard_noise_write_initiation(struct wireguard_noise *noise, const struct
 	uint8_t key[WIREGUARD_KEY_LENGTH];
 	uint8_t *ephemeral = message, *sealed_static = message + 32, *sealed_payload = message + 80;
 	const uint8_t *ephemeral_private = noise->secrets->handshake.ephemeral;
-	bool failed = begin(noise, local->prologue, remote->public_key) != 0
-		|| crypto_scalarmult_curve25519_base(ephemeral, ephemeral_private) != 0
-		|| mix_ephemeral(noise, ephemeral) != 0                                         /* e */
-		|| mix_exchange(noise, key, ephemeral_private, remote->public_key) != 0         /* es */
-		|| seal(noise, key, sealed_static, local->public_key, WIREGUARD_KEY_LENGTH) != 0 /* s */
-		|| mix_key(noise, key, remote->static_shared, WIREGUARD_KEY_LENGTH) != 0        /* ss */
-		|| seal(noise, key, sealed_payload, payload, length) != 0;                      /* the timestamp */
+	bool failed = begin(noise, local->prologue, remote->public_key) != 0 ||
+	              crypto_scalarmult_curve25519_base(ephemeral, ephemeral_private) != 0 || mix_ephemeral(noise, ephemeral) != 0 /* e */
+	              || mix_exchange(noise, key, ephemeral_private, remote->public_key) != 0                                      /* es */
+	              || seal(noise, key, sealed_static, local->public_key, WIREGUARD_KEY_LENGTH) != 0                             /* s */
+	              || mix_key(noise, key, remote->static_shared, WIREGUARD_KEY_LENGTH) != 0                                     /* ss */
+	              || seal(noise, key, sealed_payload, payload, length) != 0;                                                   /* the timestamp */
 
 	sodium_memzero(key, sizeof key);
 	return finish(noise, failed);
@@ -132,10 +131,9 @@ int wireguard_noise_read_static(struct wireguard_noise *noise, const struct wire
 {
 	uint8_t key[WIREGUARD_KEY_LENGTH], remote_static[WIREGUARD_KEY_LENGTH + WIREGUARD_TAG_LENGTH];
 	const uint8_t *ephemeral = message, *sealed_static = message + 32;
-	bool failed = begin(noise, local->prologue, local->public_key) != 0
-		|| mix_ephemeral(noise, ephemeral) != 0                                            /* e */
-		|| mix_exchange(noise, key, local->private_key, ephemeral) != 0                    /* es */
-		|| open_sealed(noise, key, remote_static, sealed_static, WIREGUARD_KEY_LENGTH) != 0; /* s */
+	bool failed = begin(noise, local->prologue, local->public_key) != 0 || mix_ephemeral(noise, ephemeral) != 0 /* e */
+	              || mix_exchange(noise, key, local->private_key, ephemeral) != 0                               /* es */
+	              || open_sealed(noise, key, remote_static, sealed_static, WIREGUARD_KEY_LENGTH) != 0;          /* s */
 
 	if (!failed) {
 		memcpy(noise->remote_static, remote_static, sizeof noise->remote_static);
@@ -145,13 +143,13 @@ int wireguard_noise_read_static(struct wireguard_noise *noise, const struct wire
 	return finish(noise, failed);
 }
 
-int wireguard_noise_read_payload(struct wireguard_noise *noise, const struct wireguard_noise_remote *remote, const uint8_t *message,
-                                 uint8_t *payload, size_t length)
+int wireguard_noise_read_payload(struct wireguard_noise *noise, const struct wireguard_noise_remote *remote, const uint8_t *message, uint8_t *payload,
+                                 size_t length)
 {
 	uint8_t key[WIREGUARD_KEY_LENGTH];
 	const uint8_t *sealed_payload = message + 80;
 	bool failed = mix_key(noise, key, remote->static_shared, WIREGUARD_KEY_LENGTH) != 0 /* ss */
-		|| open_sealed(noise, key, payload, sealed_payload, length) != 0;
+	              || open_sealed(noise, key, payload, sealed_payload, length) != 0;
 
 	sodium_memzero(key, sizeof key);
 	return finish(noise, failed);
@@ -163,12 +161,11 @@ int wireguard_noise_write_response(struct wireguard_noise *noise, const struct w
 	uint8_t key[WIREGUARD_KEY_LENGTH];
 	uint8_t *ephemeral = message, *sealed_payload = message + 32;
 	const uint8_t *ephemeral_private = noise->secrets->handshake.ephemeral;
-	bool failed = crypto_scalarmult_curve25519_base(ephemeral, ephemeral_private) != 0
-		|| mix_ephemeral(noise, ephemeral) != 0                                         /* e */
-		|| mix_exchange(noise, NULL, ephemeral_private, noise->remote_ephemeral) != 0   /* ee */
-		|| mix_exchange(noise, NULL, ephemeral_private, remote->public_key) != 0        /* se */
-		|| mix_preshared(noise, key, remote->preshared) != 0                            /* psk */
-		|| seal(noise, key, sealed_payload, payload, length) != 0;
+	bool failed = crypto_scalarmult_curve25519_base(ephemeral, ephemeral_private) != 0 || mix_ephemeral(noise, ephemeral) != 0 /* e */
+	              || mix_exchange(noise, NULL, ephemeral_private, noise->remote_ephemeral) != 0                                /* ee */
+	              || mix_exchange(noise, NULL, ephemeral_private, remote->public_key) != 0                                     /* se */
+	              || mix_preshared(noise, key, remote->preshared) != 0                                                         /* psk */
+	              || seal(noise, key, sealed_payload, payload, length) != 0;
 
 	sodium_memzero(key, sizeof key);
 	return finish(noise, failed);
@@ -179,11 +176,11 @@ int wireguard_noise_read_response(struct wireguard_noise *noise, const struct wi
 {
 	uint8_t key[WIREGUARD_KEY_LENGTH];
 	const uint8_t *ephemeral = message, *sealed_payload = message + 32;
-	bool failed = mix_ephemeral(noise, ephemeral) != 0                                      /* e */
-		|| mix_exchange(noise, NULL, noise->secrets->handshake.ephemeral, ephemeral) != 0 /* ee */
-		|| mix_exchange(noise, NULL, local->private_key, ephemeral) != 0                  /* se */
-		|| mix_preshared(noise, key, remote->preshared) != 0                              /* psk */
-		|| open_sealed(noise, key, payload, sealed_payload, length) != 0;
+	bool failed = mix_ephemeral(noise, ephemeral) != 0                                              /* e */
+	              || mix_exchange(noise, NULL, noise->secrets->handshake.ephemeral, ephemeral) != 0 /* ee */
+	              || mix_exchange(noise, NULL, local->private_key, ephemeral) != 0                  /* se */
+	              || mix_preshared(noise, key, remote->preshared) != 0                              /* psk */
+	              || open_sealed(noise, key, payload, sealed_payload, length) != 0;
 
 	sodium_memzero(key, sizeof key);
 	return finish(noise, failed);

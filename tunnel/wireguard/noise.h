@@ -46,24 +46,24 @@ int wireguard_noise_exchange(uint8_t shared[WIREGUARD_KEY_LENGTH], const uint8_t
 /* The initiator's first message, made with the ephemeral key that lies in noise->secrets. */
 int wireguard_noise_write_initiation(struct wireguard_noise *noise, const struct wireguard_noise_local *local,
                                      const struct wireguard_noise_remote *remote, uint8_t *message, const uint8_t *payload, size_t length)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 /* The responder's reading of it, in two steps: noise->remote_static says whose handshake it is, and then the payload proves it.
  * `payload` has room for a tag behind `length`. */
 int wireguard_noise_read_static(struct wireguard_noise *noise, const struct wireguard_noise_local *local, const uint8_t *message)
-	__attribute__((warn_unused_result));
-int wireguard_noise_read_payload(struct wireguard_noise *noise, const struct wireguard_noise_remote *remote, const uint8_t *message,
-                                 uint8_t *payload, size_t length) __attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
+int wireguard_noise_read_payload(struct wireguard_noise *noise, const struct wireguard_noise_remote *remote, const uint8_t *message, uint8_t *payload,
+                                 size_t length) __attribute__((warn_unused_result));
 
 /* The responder's message, and the initiator's reading of it. */
 int wireguard_noise_write_response(struct wireguard_noise *noise, const struct wireguard_noise_remote *remote, uint8_t *message,
                                    const uint8_t *payload, size_t length) __attribute__((warn_unused_result));
 int wireguard_noise_read_response(struct wireguard_noise *noise, const struct wireguard_noise_local *local,
                                   const struct wireguard_noise_remote *remote, const uint8_t *message, uint8_t *payload, size_t length)
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 
 /* The two session keys: the first is the initiator's for sending. The handshake is wiped. */
 int wireguard_noise_split(struct wireguard_noise *noise, uint8_t first[WIREGUARD_KEY_LENGTH], uint8_t second[WIREGUARD_KEY_LENGTH])
-	__attribute__((warn_unused_result));
+    __attribute__((warn_unused_result));
 void wireguard_noise_wipe(struct wireguard_noise *noise);
 
 #endif

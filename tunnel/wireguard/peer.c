@@ -94,8 +94,8 @@ static struct wireguard_peer *create(struct wireguard_device *device)
 	if (peer == NULL)
 		return NULL;
 	device->env.random(device->env.owner, &seed, sizeof seed);
-	if (grow_chains(device) != 0 || wireguard_indices_reserve(&device->indices, device->peer_count + 1) != 0
-	    || wireguard_arena_acquire(peer->slots, WIREGUARD_PEER_SLOTS) != 0)
+	if (grow_chains(device) != 0 || wireguard_indices_reserve(&device->indices, device->peer_count + 1) != 0 ||
+	    wireguard_arena_acquire(peer->slots, WIREGUARD_PEER_SLOTS) != 0)
 		goto free_peer;
 	if (wireguard_timers_init(&peer->timers, &device->schedule, seed) != 0)
 		goto release;
@@ -115,7 +115,8 @@ free_peer:
 	return NULL;
 }
 
-int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer, uint64_t now)
+int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer,
+                       uint64_t now)
 {
 	if (memcmp(&config->public_key, &device->public_key, sizeof config->public_key) == 0)
 		return WIREGUARD_OWN_KEY;
@@ -218,8 +219,8 @@ static bool is_same_endpoint(const union wireguard_endpoint *a, const union wire
 		return false;
 	if (a->any.sa_family == AF_INET)
 		return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id
-		&& memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
+	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id &&
+	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
 }
 
 void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now)

@@ -39,7 +39,8 @@ static void deliver(struct wireguard_peer *peer, uint8_t *payload, size_t length
 		return;
 	}
 	bool is_v4 = payload[0] >> 4 == 4;
-	if (wireguard_allowed_ips_find(&device->allowed_ips, is_v4 ? AF_INET : AF_INET6, payload + (is_v4 ? IPV4_SOURCE : IPV6_SOURCE)) != &peer->allowed) {
+	if (wireguard_allowed_ips_find(&device->allowed_ips, is_v4 ? AF_INET : AF_INET6, payload + (is_v4 ? IPV4_SOURCE : IPV6_SOURCE)) !=
+	    &peer->allowed) {
 		wireguard_device_drop(device, WIREGUARD_DROP_SOURCE);
 		return;
 	}

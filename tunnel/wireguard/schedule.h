@@ -20,7 +20,8 @@ struct wireguard_schedule {
 
 void wireguard_schedule_clear(struct wireguard_schedule *schedule);
 /* `entry` is borrowed until it is removed. 0 or WIREGUARD_OUT_OF_MEMORY. */
-int wireguard_schedule_add(struct wireguard_schedule *schedule, struct wireguard_schedule_entry *entry, uint64_t due) __attribute__((warn_unused_result));
+int wireguard_schedule_add(struct wireguard_schedule *schedule, struct wireguard_schedule_entry *entry, uint64_t due)
+    __attribute__((warn_unused_result));
 void wireguard_schedule_remove(struct wireguard_schedule *schedule, struct wireguard_schedule_entry *entry);
 /* The entries are moved, not the schedule. */
 void wireguard_schedule_move(const struct wireguard_schedule *schedule, struct wireguard_schedule_entry *entry, uint64_t due);

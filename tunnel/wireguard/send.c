@@ -23,7 +23,8 @@ static size_t padded_length(const struct wireguard_device *device, size_t length
 }
 
 /* One packet through a session that can send. An empty one is a keepalive. WIREGUARD_OK, WIREGUARD_BUSY or WIREGUARD_CRYPTO. */
-static int transmit(struct wireguard_peer *peer, struct wireguard_session *session, const struct iovec *parts, size_t count, size_t length, uint64_t now)
+static int transmit(struct wireguard_peer *peer, struct wireguard_session *session, const struct iovec *parts, size_t count, size_t length,
+                    uint64_t now)
 {
 	size_t padded = padded_length(peer->device, length), total = padded + WIREGUARD_OVERHEAD;
 	uint8_t *message = wireguard_device_reserve(peer->device, &peer->endpoint, total);

@@ -23,7 +23,8 @@ struct wireguard_staged {
 };
 
 /* The number of packets that had to go to make room, 0 or 1, or WIREGUARD_OUT_OF_MEMORY. */
-int wireguard_staged_push(struct wireguard_staged *staged, const struct iovec *parts, size_t count, size_t length) __attribute__((warn_unused_result));
+int wireguard_staged_push(struct wireguard_staged *staged, const struct iovec *parts, size_t count, size_t length)
+    __attribute__((warn_unused_result));
 void wireguard_staged_pop(struct wireguard_staged *staged);
 /* Returns how many packets were lost. */
 unsigned wireguard_staged_purge(struct wireguard_staged *staged);
