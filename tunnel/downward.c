@@ -246,8 +246,8 @@ static struct iovec *parts_of(const struct downward *downward)
 
 size_t downward_flush(struct downward *downward)
 {
-	struct iovec none;
-	size_t taken = write_or_keep(downward, downward->parts == NULL ? &none : parts_of(downward), downward->part_count);
+	bool has_parts = downward->parts != NULL;
+	size_t taken = write_or_keep(downward, has_parts ? parts_of(downward) : NULL, has_parts ? downward->part_count : 0);
 	drop_parts(downward);
 	return taken;
 }

@@ -2,8 +2,8 @@
 
 #define FIRST_SPACE 14600 /* ten segments: the peer's first flight */
 /* An owner that takes nothing looks quick while the socket behind it fills. What it has taken tells it from one that reads. */
-#define TRIED (384 * 1024)
-#define UNTRIED_MOST (960 * 1024)
+#define TRIED (384ull * 1024)
+#define UNTRIED_MOST (960ull * 1024)
 #define SLACK ((uint64_t)16 * 1460)
 
 void window_init(struct window *window, uint64_t size, uint64_t most, uint64_t round_trip)
