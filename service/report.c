@@ -52,7 +52,7 @@ static bool take_state(struct service *service, struct worker *worker, struct me
 	if (entry == NULL)
 		return true;
 	message.reason[sizeof(message.reason) - 1] = '\0';
-	status_set_reason(entry->status, message.reason);
+	status_set_reason(entry->status, message.state == TUNNEL_UP, message.reason);
 	char *reason = quote(message.reason, sizeof(message.reason));
 	char healing[48] = "";
 	if (message.healing != MESSAGE_HEALING_NONE)
@@ -205,7 +205,7 @@ void report_worker_died(struct service *service, struct worker *worker)
 			counter_set(&counters->state, TUNNEL_STARTING);
 			counter_set(&counters->state_since, now);
 		}
-		status_set_reason(entry->status, "the worker is being replaced");
+		status_set_reason(entry->status, false, "the worker is being replaced");
 	}
 	snprintf(members, sizeof(members), "\"worker\":%u", worker_index(worker));
 	events_publish(service->events, EVENT_WORKER_RESTARTED, NULL, members);

@@ -59,11 +59,12 @@ void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *st
 	}
 	if (snapshot->counters != NULL)
 		read_counters(snapshot, status);
-	if (snapshot->status == NULL || status->state == TUNNEL_UP)
+	if (snapshot->status == NULL)
 		return;
 	char obstacle[160];
-	status_get(snapshot->status, status->reason, obstacle);
-	if (obstacle[0] != '\0' && status->state != TUNNEL_DISABLED && status->state != TUNNEL_FAILED)
+	bool is_up = status->state == TUNNEL_UP;
+	status_get(snapshot->status, is_up, status->reason, obstacle);
+	if (obstacle[0] != '\0' && !is_up && status->state != TUNNEL_DISABLED && status->state != TUNNEL_FAILED)
 		snprintf(status->reason, sizeof(status->reason), "%s", obstacle);
 }
 

@@ -10,6 +10,7 @@
 struct runtime_status {
 	_Atomic unsigned references;
 	pthread_mutex_t lock;
+	bool is_up;
 	char *reason, *obstacle; /* NULL: "". Most tunnels have neither */
 };
 
@@ -39,30 +40,37 @@ void status_release(struct runtime_status *status)
 	free(status);
 }
 
-static void put(struct runtime_status *status, char **place, const char *text)
+static char *copy_of(const char *text)
 {
-	char *copy = text[0] == '\0' ? NULL : strndup(text, LONGEST);
+	return text[0] == '\0' ? NULL : strndup(text, LONGEST);
+}
+
+void status_set_reason(struct runtime_status *status, bool is_up, const char *reason)
+{
+	char *copy = copy_of(reason);
 	pthread_mutex_lock(&status->lock);
-	char *old = *place;
-	*place = copy;
+	char *old = status->reason;
+	status->reason = copy;
+	status->is_up = is_up;
 	pthread_mutex_unlock(&status->lock);
 	free(old);
 }
 
-void status_set_reason(struct runtime_status *status, const char *reason)
-{
-	put(status, &status->reason, reason);
-}
-
 void status_set_obstacle(struct runtime_status *status, const char *obstacle)
 {
-	put(status, &status->obstacle, obstacle);
+	char *copy = copy_of(obstacle);
+	pthread_mutex_lock(&status->lock);
+	char *old = status->obstacle;
+	status->obstacle = copy;
+	pthread_mutex_unlock(&status->lock);
+	free(old);
 }
 
-void status_get(struct runtime_status *status, char reason[160], char obstacle[160])
+void status_get(struct runtime_status *status, bool is_up, char reason[160], char obstacle[160])
 {
 	pthread_mutex_lock(&status->lock);
-	snprintf(reason, LONGEST + 1, "%s", status->reason == NULL ? "" : status->reason);
+	bool has_reason = status->reason != NULL && (!is_up || status->is_up);
+	snprintf(reason, LONGEST + 1, "%s", has_reason ? status->reason : "");
 	snprintf(obstacle, LONGEST + 1, "%s", status->obstacle == NULL ? "" : status->obstacle);
 	pthread_mutex_unlock(&status->lock);
 }

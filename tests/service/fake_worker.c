@@ -152,6 +152,8 @@ static void tell_state(uint32_t slot, enum tunnel_state state)
 {
 	struct fake_tunnel *tunnel = &tunnels[slot];
 	struct message_state message = { .slot = slot, .generation = tunnel->generation, .state = (uint8_t)state };
+	if (begins(tunnel->id, "up-deaf-"))
+		snprintf(message.reason, sizeof(message.reason), "the peer does not answer");
 	struct message_writer writer;
 	counter_set(&counters->tunnels[slot].state, state);
 	counter_set(&counters->tunnels[slot].generation, tunnel->generation);

@@ -263,6 +263,19 @@ static void s8_one_tunnel_never_touches_another(void **state)
 	snapshot_release(after);
 }
 
+/* Its session lives on for a while, but whoever asks why a client was refused must see it. */
+static void a_tunnel_that_is_up_may_have_a_reason(void **state)
+{
+	struct snapshot_status status;
+	(void)state;
+	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-deaf-a", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *deaf = service_find(bench.service, "up-deaf-a");
+	snapshot_status(deaf, &status);
+	assert_int_equal(status.state, TUNNEL_UP);
+	assert_string_equal(status.reason, "the peer does not answer");
+	snapshot_release(deaf);
+}
+
 static struct change *create_many(int count)
 {
 	struct change *change = change_create(CHANGE_EDITS, (size_t)count);
@@ -450,6 +463,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(s6_statistics_at_any_time, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(s6_numbers_of_a_deleted_tunnel_stay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(s7_a_clean_stop_is_quiet, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_tunnel_that_is_up_may_have_a_reason, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(s8_one_tunnel_never_touches_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(s11_bulk_delete_is_quick, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(s11_deletes_one_by_one_are_pipelined, set_up, tear_down),
