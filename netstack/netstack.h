@@ -70,8 +70,6 @@ int netstack_create(struct netstack **stack, const struct netstack_config *confi
     __attribute__((warn_unused_result));
 /* Quiet: closes every stream (its `closed` gets NETSTACK_ABORTED, nothing is sent), then frees. NULL is allowed. */
 void netstack_free(struct netstack *stack);
-/* Streams may be reset towards the far end first, for a tunnel that is retired while its session still works. */
-void netstack_reset_all(struct netstack *stack, uint64_t now);
 void netstack_input(struct netstack *stack, uint8_t *bytes, size_t length, uint64_t now);
 void netstack_settle(struct netstack *stack, uint64_t now);
 void netstack_writable(struct netstack *stack, uint64_t now);

@@ -528,7 +528,7 @@ void netstack_free(struct netstack *stack)
 	stack->is_muted = true;
 	stack->is_blocked = true;
 	resolver_detach_all(stack);
-	stream_close_all(stack, false);
+	stream_abandon_all(stack);
 	ping_free_all(stack);
 	flow_free_all(stack);
 	listener_free_all(stack);
@@ -550,11 +550,4 @@ void netstack_free(struct netstack *stack)
 	stack_end(stack);
 	table_clear(&stack->streams);
 	release(stack);
-}
-
-void netstack_reset_all(struct netstack *stack, uint64_t now)
-{
-	stack_begin(stack, now);
-	stream_close_all(stack, true);
-	stack_end(stack);
 }

@@ -180,14 +180,11 @@ void stream_bury(struct netstack *stack)
 	}
 }
 
-void stream_close_all(struct netstack *stack, bool with_reset)
+void stream_abandon_all(struct netstack *stack)
 {
 	while (stack->all_streams != NULL) {
 		struct netstack_stream *stream = stack->all_streams;
-		if (with_reset)
-			handshake_abort(stream);
-		else
-			handshake_abandon(stream);
+		handshake_abandon(stream);
 		stream_close(stream, NETSTACK_ABORTED);
 	}
 }

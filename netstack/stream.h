@@ -78,7 +78,7 @@ void stream_act_on_notes(struct netstack *stack, uint64_t now);
 void stream_settle_all(struct netstack *stack, uint64_t now);
 void stream_resume_all(struct netstack *stack); /* those that waited for room */
 void stream_kick_all(struct netstack *stack, uint64_t now);
-void stream_close_all(struct netstack *stack, bool with_reset);
+void stream_abandon_all(struct netstack *stack); /* nothing is sent */
 void stream_bury(struct netstack *stack);
 
 /* For handshake.c and icmp.c. */

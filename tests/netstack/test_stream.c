@@ -205,20 +205,6 @@ static void is_reset_by_an_abort(void **state)
 	link_free(pair.link);
 }
 
-static void resets_all_when_told(void **state)
-{
-	struct pair pair;
-
-	(void)state;
-	open_pair(&pair, &good, AF_INET6, 100000000, 0);
-	run(&pair, SECOND, NULL);
-	netstack_reset_all(link_side(pair.link, 0)->stack, link_now(pair.link));
-	assert_int_equal(pair.client.why, NETSTACK_ABORTED);
-	run(&pair, 100 * MS, NULL);
-	assert_int_equal(pair.server.why, NETSTACK_RESET);
-	link_free(pair.link);
-}
-
 /* A reader that stops holds its sender at the window, and no memory beyond it; when it goes on, so does everything. */
 static void stops_for_a_slow_reader(void **state)
 {
@@ -431,7 +417,6 @@ int main(void)
 		cmocka_unit_test(sends_a_syn_at_once_when_kicked),
 		cmocka_unit_test(goes_on_at_once_when_kicked),
 		cmocka_unit_test(is_reset_by_an_abort),
-		cmocka_unit_test(resets_all_when_told),
 		cmocka_unit_test(stops_for_a_slow_reader),
 		cmocka_unit_test(asks_for_a_window_whose_opening_was_lost),
 		cmocka_unit_test(waits_for_room_in_the_tunnel),
