@@ -23,7 +23,7 @@ from traffic import Traffic  # noqa: E402
 
 STALE_LIMIT = 20.0        # seconds that a tunnel may be down after what brought it down has ended
 GROWTH_LIMIT = 1024       # kilobytes an hour, in the part of a run without kills
-GROWTH_NOISE = 0.03       # of what is there: the allocator's own breathing in a short run
+GROWTH_NOISE = 512        # kilobytes: what comes with the first traffic, such as a session's replay window, and the allocator's own breathing
 
 
 def arguments():
@@ -152,7 +152,7 @@ class Soak:
         for column, name in (("control_kb", "control process"), ("workers_kb", "workers")):
             size, growth = self.watch.mean(column, since, self.options.seconds), self.watch.growth(column, since, self.options.seconds)
             hours = (self.options.seconds - since) / 3600
-            held = is_sanitized() or growth < GROWTH_LIMIT or growth * hours < GROWTH_NOISE * size
+            held = is_sanitized() or growth < GROWTH_LIMIT or growth * hours < GROWTH_NOISE
             yield f"memory is flat: {name}", f"{size / 1024:.1f} MB, {growth / 1024:+.2f} MB an hour", held
 
 
