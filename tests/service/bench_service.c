@@ -229,3 +229,19 @@ int64_t bench_now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
+
+struct bench own_bench;
+
+int bench_set_up(void **state)
+{
+	(void)state;
+	bench_open(&own_bench);
+	return 0;
+}
+
+int bench_tear_down(void **state)
+{
+	(void)state;
+	bench_close(&own_bench);
+	return 0;
+}

@@ -23,6 +23,11 @@ void bench_wait_ready(struct bench *bench);
 /* Stops when it runs, and removes the directory. */
 void bench_close(struct bench *bench);
 
+/* The one of a test program, open while a test runs. */
+extern struct bench own_bench;
+int bench_set_up(void **state);
+int bench_tear_down(void **state);
+
 /* Submits and waits; the change is the caller's again. */
 void bench_do(struct bench *bench, struct change *change);
 /* One edit; the document is parsed from the text ('…' for "…"), or NULL. The change with its answer, to be freed. */

@@ -17,25 +17,9 @@
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 #define PSK "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak="
 
-static struct bench bench;
-
-static int set_up(void **state)
-{
-	(void)state;
-	bench_open(&bench);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	bench_close(&bench);
-	return 0;
-}
-
 static enum applied applied(enum edit_kind kind, const char *id, const char *json)
 {
-	struct change *change = bench_edit(&bench, kind, id, json);
+	struct change *change = bench_edit(&own_bench, kind, id, json);
 	if (change->edits[0].problem.code != PROBLEM_NONE)
 		fail_msg("%s: %s", change->edits[0].problem.detail,
 		         change->edits[0].problem.fault_count ? change->edits[0].problem.faults[0].pointer : "");
@@ -46,7 +30,7 @@ static enum applied applied(enum edit_kind kind, const char *id, const char *jso
 
 static void assert_fault(enum edit_kind kind, const char *id, const char *json, const char *pointer, const char *code)
 {
-	struct change *change = bench_edit(&bench, kind, id, json);
+	struct change *change = bench_edit(&own_bench, kind, id, json);
 	const struct problem *problem = &change->edits[0].problem;
 	assert_int_equal(problem->code, PROBLEM_VALIDATION_FAILED);
 	for (size_t i = 0; i < problem->fault_count; i++) {
@@ -68,7 +52,7 @@ static void secrets_that_are_left_out_stay(void **state)
 	                         "'peers':[{'public_key':'" PEER "','preshared_key':'" PSK "'}],"
 	                         "'proxy':{'users':[{'username':'u','password':'p'}]}}}"),
 	                 APPLIED_CREATED);
-	struct snapshot *before = bench_find(&bench, "a");
+	struct snapshot *before = bench_find(&own_bench, "a");
 	assert_null(strstr(before->spec_json, KEY));
 	assert_null(strstr(before->spec_json, PSK));
 	assert_non_null(strstr(before->spec_json, "\"password_set\":true"));
@@ -79,7 +63,7 @@ static void secrets_that_are_left_out_stay(void **state)
 	assert_int_equal(applied(EDIT_PUT, "a", text), APPLIED_IN_PLACE);
 	free(text);
 	json_decref(document);
-	struct snapshot *after = bench_find(&bench, "a");
+	struct snapshot *after = bench_find(&own_bench, "a");
 	assert_memory_equal(&after->spec.private_key, &before->spec.private_key, 32);
 	assert_true(after->spec.peers[0].has_preshared_key);
 	assert_string_equal(after->spec.users[0].password, "p");
@@ -88,11 +72,11 @@ static void secrets_that_are_left_out_stay(void **state)
 	snapshot_release(after);
 	/* A list of a patch replaces the list; what is matched by its key keeps its secret, and null takes it away. */
 	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'peers':[{'public_key':'" PEER "','persistent_keepalive':9}]}}"), APPLIED_IN_PLACE);
-	after = bench_find(&bench, "a");
+	after = bench_find(&own_bench, "a");
 	assert_true(after->spec.peers[0].has_preshared_key);
 	snapshot_release(after);
 	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'peers':[{'public_key':'" PEER "','preshared_key':null}]}}"), APPLIED_IN_PLACE);
-	after = bench_find(&bench, "a");
+	after = bench_find(&own_bench, "a");
 	assert_false(after->spec.peers[0].has_preshared_key);
 	snapshot_release(after);
 	assert_fault(EDIT_PATCH, "a", "{'spec':{'interface':{'private_key':null}}}", "/spec/interface/private_key", "required");
@@ -105,14 +89,14 @@ static void a_key_is_generated_when_there_is_none(void **state)
 	static const char document[] = "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}";
 	(void)state;
 	assert_int_equal(applied(EDIT_PUT, "a", document), APPLIED_CREATED);
-	struct snapshot *first = bench_find(&bench, "a");
+	struct snapshot *first = bench_find(&own_bench, "a");
 	assert_true(first->spec.has_private_key);
 	assert_int_equal(applied(EDIT_PUT, "a", document), APPLIED_UNCHANGED);
-	struct snapshot *second = bench_find(&bench, "a");
+	struct snapshot *second = bench_find(&own_bench, "a");
 	assert_int_equal(first->revision, second->revision);
 	assert_memory_equal(&first->public_key, &second->public_key, 32);
 	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'interface':{'private_key':null,'generate_private_key':true}}}"), APPLIED_IN_PLACE);
-	struct snapshot *third = bench_find(&bench, "a");
+	struct snapshot *third = bench_find(&own_bench, "a");
 	assert_memory_not_equal(&first->public_key, &third->public_key, 32);
 	snapshot_release(first);
 	snapshot_release(second);
@@ -125,20 +109,20 @@ static void a_merge_patch_is_one(void **state)
 	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
 	assert_int_equal(applied(EDIT_PATCH, "a", "{'labels':{'x':'1','y':'2'},'spec':{'limits':{'connections':5}}}"), APPLIED_IN_PLACE);
 	assert_int_equal(applied(EDIT_PATCH, "a", "{'labels':{'x':null,'z':'3'}}"), APPLIED_IN_PLACE);
-	struct snapshot *snapshot = bench_find(&bench, "a");
+	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	assert_string_equal(snapshot->labels_json, "{\"y\":\"2\",\"z\":\"3\"}");
 	assert_int_equal(snapshot->spec.limits.connections, 5);
 	snapshot_release(snapshot);
 	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'limits':null}}"), APPLIED_IN_PLACE);
-	snapshot = bench_find(&bench, "a");
+	snapshot = bench_find(&own_bench, "a");
 	assert_int_equal(snapshot->spec.limits.connections, 1024);
 	snapshot_release(snapshot);
 	assert_int_equal(applied(EDIT_PATCH, "a", "{}"), APPLIED_UNCHANGED);
 	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'interface':{'addresses':['10.9.9.9']}}}"), APPLIED_IN_PLACE);
 	assert_fault(EDIT_PATCH, "a", "{'spec':{'interface':{'mtuu':3}}}", "/spec/interface/mtuu", "unknown_member");
 	assert_fault(EDIT_PATCH, "a", "{'id':'b'}", "/id", "mismatch");
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "b", "{}"), PROBLEM_NOT_FOUND);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", "[1]"), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", "{}"), PROBLEM_NOT_FOUND);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", "[1]"), PROBLEM_VALIDATION_FAILED);
 }
 
 static struct change *peer_edit(enum edit_kind kind, const char *key, const char *json)
@@ -155,7 +139,7 @@ static struct change *peer_edit(enum edit_kind kind, const char *key, const char
 static enum problem_code peer_code(enum edit_kind kind, const char *key, const char *json, enum applied *how)
 {
 	struct change *change = peer_edit(kind, key, json);
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	enum problem_code code = change->edits[0].problem.code;
 	*how = change->edits[0].applied;
 	change_free(change);
@@ -176,7 +160,7 @@ static void peers_one_by_one(void **state)
 	assert_int_equal(peer_code(EDIT_PEER_PATCH, other, "{'persistent_keepalive':5,'preshared_key':'" PSK "'}", &how), PROBLEM_NONE);
 	assert_int_equal(how, APPLIED_IN_PLACE);
 	assert_int_equal(peer_code(EDIT_PEER_PUT, other, "{'persistent_keepalive':5}", &how), PROBLEM_NONE);
-	struct snapshot *snapshot = bench_find(&bench, "a");
+	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	assert_int_equal(snapshot->spec.peer_count, 2);
 	assert_true(snapshot->spec.peers[1].has_preshared_key);
 	assert_int_equal(snapshot->spec.peers[1].endpoint.kind, SPEC_PLACE_NONE);
@@ -188,7 +172,7 @@ static void peers_one_by_one(void **state)
 	assert_int_equal(peer_code(EDIT_PEER_DELETE, other, NULL, &how), PROBLEM_NONE);
 	assert_int_equal(peer_code(EDIT_PEER_DELETE, other, NULL, &how), PROBLEM_NOT_FOUND);
 	assert_int_equal(peer_code(EDIT_PEER_PATCH, other, "{}", &how), PROBLEM_NOT_FOUND);
-	snapshot = bench_find(&bench, "a");
+	snapshot = bench_find(&own_bench, "a");
 	char own[64];
 	key_format(&snapshot->public_key, own);
 	snapshot_release(snapshot);
@@ -204,7 +188,7 @@ static enum problem_code conditional(enum edit_kind kind, const char *id, const 
 	change->edits[0].document = json == NULL ? NULL : bench_json(json);
 	change->edits[0].if_match = if_match == NULL ? NULL : strdup(if_match);
 	change->edits[0].if_none_match = if_none_match == NULL ? NULL : strdup(if_none_match);
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	enum problem_code code = change->edits[0].problem.code;
 	change_free(change);
 	return code;
@@ -217,7 +201,7 @@ static void preconditions_hold(void **state)
 	assert_int_equal(conditional(EDIT_PUT, "a", bench_document(NULL), "*", NULL), PROBLEM_PRECONDITION_FAILED);
 	assert_int_equal(conditional(EDIT_PUT, "a", bench_document(NULL), NULL, "*"), PROBLEM_NONE);
 	assert_int_equal(conditional(EDIT_PUT, "a", bench_document(NULL), NULL, "*"), PROBLEM_PRECONDITION_FAILED);
-	struct snapshot *snapshot = bench_find(&bench, "a");
+	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	snprintf(tag, sizeof(tag), "\"%llu\"", (unsigned long long)snapshot->revision);
 	snprintf(list, sizeof(list), "\"7777\", %s", tag);
 	snprintf(weak, sizeof(weak), "W/%s", tag);
@@ -259,7 +243,7 @@ static void a_batch_in_order(void **state)
 	set_edit(change, 2, EDIT_PATCH, "missing", "{}");
 	set_edit(change, 3, EDIT_RECONNECT, "a", NULL);
 	set_edit(change, 4, EDIT_PROBE, "a", "{'type':'ping','target':'10.2.0.1','count':3}");
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->problem.code, PROBLEM_NONE);
 	assert_int_equal(change->edits[0].applied, APPLIED_CREATED);
 	assert_int_equal(change->edits[1].applied, APPLIED_IN_PLACE);
@@ -278,18 +262,18 @@ static void an_atomic_batch_is_all_or_nothing(void **state)
 	set_edit(change, 0, EDIT_CREATE, "a", bench_document(NULL));
 	set_edit(change, 1, EDIT_CREATE, "bad-b", bench_document(NULL));
 	set_edit(change, 2, EDIT_CREATE, "c", bench_document(NULL));
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->problem.code, PROBLEM_VALIDATION_FAILED);
 	assert_int_equal(change->failed_edit, 1);
 	assert_int_equal(change->problem.fault_count, 1);
 	change_free(change);
-	assert_null(service_find(bench.service, "a"));
+	assert_null(service_find(own_bench.service, "a"));
 	assert_int_equal(bench_descriptors(), descriptors);
 	change = batch_of(3, true);
 	set_edit(change, 0, EDIT_CREATE, "a", bench_document(NULL));
 	set_edit(change, 1, EDIT_PATCH, "a", "{'labels':{'k':'v'}}");
 	set_edit(change, 2, EDIT_CREATE, "b", bench_document(NULL));
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->problem.code, PROBLEM_NONE);
 	assert_string_equal(change->edits[1].snapshot->labels_json, "{\"k\":\"v\"}");
 	assert_int_equal(change->edits[1].snapshot->generation, 1);
@@ -297,10 +281,10 @@ static void an_atomic_batch_is_all_or_nothing(void **state)
 	change = batch_of(2, true);
 	set_edit(change, 0, EDIT_DELETE, "a", NULL);
 	set_edit(change, 1, EDIT_PATCH, "b", "{'spec':{'interface':{'mtu':3}}}");
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->failed_edit, 1);
 	change_free(change);
-	snapshot_release(bench_find(&bench, "a"));
+	snapshot_release(bench_find(&own_bench, "a"));
 }
 
 static void a_listener_changes_hands_in_a_batch(void **state)
@@ -318,20 +302,20 @@ static void a_listener_changes_hands_in_a_batch(void **state)
 	struct change *change = batch_of(2, true);
 	set_edit(change, 0, EDIT_PATCH, "a", to_second);
 	set_edit(change, 1, EDIT_PATCH, "b", to_first);
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->problem.code, PROBLEM_NONE);
 	change_free(change);
-	assert_int_equal(bench_port(&bench, "a"), two);
-	assert_int_equal(bench_port(&bench, "b"), one);
+	assert_int_equal(bench_port(&own_bench, "a"), two);
+	assert_int_equal(bench_port(&own_bench, "b"), one);
 	assert_int_equal(bench_descriptors(), descriptors);
 	/* From one that goes to one that comes. */
 	change = batch_of(2, true);
 	set_edit(change, 0, EDIT_CREATE, "c", bench_document(first));
 	set_edit(change, 1, EDIT_DELETE, "b", NULL);
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->problem.code, PROBLEM_NONE);
 	change_free(change);
-	assert_int_equal(bench_port(&bench, "c"), one);
+	assert_int_equal(bench_port(&own_bench, "c"), one);
 	assert_true(bench_answers(one));
 	assert_true(bench_answers(two));
 }
@@ -342,21 +326,21 @@ static void an_overlapping_listener_makes_way(void **state)
 	(void)state;
 	unsigned port = bench_free_port();
 	char listen[64];
-	bench_stop(&bench);
-	bench.options.allow_remote = true;
-	assert_true(bench_start(&bench));
-	bench_wait_ready(&bench);
+	bench_stop(&own_bench);
+	own_bench.options.allow_remote = true;
+	assert_true(bench_start(&own_bench));
+	bench_wait_ready(&own_bench);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
 	size_t descriptors = bench_descriptors();
 	/* One that fails behind the bind (the worker refuses it) brings the old one back. */
 	snprintf(patch, sizeof(patch),
 	         "{'spec':{'proxy':{'listen':['0.0.0.0:%u','127.0.0.1:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port, port);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", patch), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", patch), PROBLEM_LISTENER_IN_USE);
 	assert_true(bench_answers(port));
 	assert_int_equal(bench_descriptors(), descriptors);
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['0.0.0.0:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", patch), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", patch), PROBLEM_VALIDATION_FAILED);
 	assert_true(bench_answers(port));
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['0.0.0.0:%u'],'users':[{'username':'u','password':'p'}]}}}", port);
 	assert_int_equal(applied(EDIT_PATCH, "a", patch), APPLIED_IN_PLACE);
@@ -374,7 +358,7 @@ static void put_state(const char *json, bool dry_run, size_t created, size_t cha
 	change->scope = SCOPE_ADMIN;
 	change->dry_run = dry_run;
 	change->document = bench_json(json);
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	if (change->problem.code != PROBLEM_NONE)
 		fail_msg("%s %s", change->problem.detail, change->problem.fault_count ? change->problem.faults[0].pointer : "");
 	assert_int_equal(change->created, created);
@@ -392,10 +376,10 @@ static void a_state_replaces_everything(void **state)
 	(void)state;
 	put_state("{'tunnels':[" TUNNEL("a", "") "," TUNNEL("b", "") "," TUNNEL("c", "") "]}", false, 3, 0, 0, 0);
 	put_state("{'tunnels':[" KEPT("a", "") "," KEPT("b", ",'limits':{'connections':3}") "," TUNNEL("d", "") "]}", true, 1, 1, 1, 1);
-	snapshot_release(bench_find(&bench, "c"));
+	snapshot_release(bench_find(&own_bench, "c"));
 	put_state("{'tunnels':[" KEPT("a", "") "," KEPT("b", ",'limits':{'connections':3}") "," TUNNEL("d", "") "]}", false, 1, 1, 1, 1);
-	assert_null(service_find(bench.service, "c"));
-	struct snapshot *kept = bench_find(&bench, "b");
+	assert_null(service_find(own_bench.service, "c"));
+	struct snapshot *kept = bench_find(&own_bench, "b");
 	assert_true(kept->spec.has_private_key);
 	snapshot_release(kept);
 	put_state("{'tunnels':[]}", false, 0, 0, 0, 3);
@@ -408,7 +392,7 @@ static void a_bad_state_tells_all_faults_and_does_nothing(void **state)
 	struct change *change = change_create(CHANGE_STATE, 0);
 	change->document =
 	    bench_json("{'tunnels':[" TUNNEL("b", ",'x':1") "," KEPT("c", "") "," TUNNEL("d", "") "," TUNNEL("d", "") ",{'spec':{}},7],'y':2}");
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	static const char *const pointers[] = {
 		"/y",        "/tunnels/0/spec/x", "/tunnels/1/spec/interface/private_key", "/tunnels/3/id", "/tunnels/4/spec/interface/addresses",
 		"/tunnels/5"
@@ -422,8 +406,8 @@ static void a_bad_state_tells_all_faults_and_does_nothing(void **state)
 			fail_msg("no fault at %s", pointers[i]);
 	}
 	change_free(change);
-	snapshot_release(bench_find(&bench, "a"));
-	assert_null(service_find(bench.service, "d"));
+	snapshot_release(bench_find(&own_bench, "a"));
+	assert_null(service_find(own_bench.service, "d"));
 }
 
 static void a_dry_run_changes_nothing(void **state)
@@ -433,21 +417,21 @@ static void a_dry_run_changes_nothing(void **state)
 	struct change *change = batch_of(1, false);
 	set_edit(change, 0, EDIT_CREATE, "a", bench_document(NULL));
 	change->dry_run = true;
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
 	assert_int_equal(change->edits[0].applied, APPLIED_CREATED);
 	assert_non_null(change->edits[0].snapshot);
 	change_free(change);
-	assert_null(service_find(bench.service, "a"));
+	assert_null(service_find(own_bench.service, "a"));
 	assert_int_equal(bench_descriptors(), descriptors);
 	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
 	change = batch_of(1, false);
 	set_edit(change, 0, EDIT_DELETE, "a", NULL);
 	change->dry_run = true;
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
 	change_free(change);
-	snapshot_release(bench_find(&bench, "a"));
+	snapshot_release(bench_find(&own_bench, "a"));
 }
 
 static void delete_where_labels_match(void **state)
@@ -461,11 +445,11 @@ static void delete_where_labels_match(void **state)
 	change->labels = malloc(sizeof(labels));
 	memcpy(change->labels, labels, sizeof(labels));
 	change->label_count = 1;
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->deleted, 1);
 	change_free(change);
-	snapshot_release(bench_find(&bench, "a"));
-	assert_null(service_find(bench.service, "b"));
+	snapshot_release(bench_find(&own_bench, "a"));
+	assert_null(service_find(own_bench.service, "b"));
 }
 
 static void waiting_for_the_handshake(void **state)
@@ -475,18 +459,18 @@ static void waiting_for_the_handshake(void **state)
 	set_edit(change, 0, EDIT_CREATE, "up-a", bench_document(NULL));
 	change->wait_up = true;
 	change->timeout = 30;
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
 	change_free(change);
 	change = batch_of(1, false);
 	set_edit(change, 0, EDIT_CREATE, "b", bench_document(NULL));
 	change->wait_up = true;
 	change->timeout = 0;
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->edits[0].problem.code, PROBLEM_HANDSHAKE_TIMEOUT);
 	assert_string_equal(change->edits[0].snapshot->id, "b");
 	change_free(change);
-	snapshot_release(bench_find(&bench, "b"));
+	snapshot_release(bench_find(&own_bench, "b"));
 }
 
 static enum problem_code with_scope(unsigned scope, enum edit_kind kind, const char *id, const char *json)
@@ -494,7 +478,7 @@ static enum problem_code with_scope(unsigned scope, enum edit_kind kind, const c
 	struct change *change = batch_of(1, false);
 	set_edit(change, 0, kind, id, json);
 	change->scope = scope;
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	enum problem_code code = change->edits[0].problem.code;
 	change_free(change);
 	return code;
@@ -510,15 +494,15 @@ static void what_needs_admin(void **state)
 	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
 	/* What is there already may stay. */
 	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
-	snprintf(document, sizeof(document), "{'spec':{'proxy':{'listen':['unix:%s/sockets/p']}}}", bench.directory);
+	snprintf(document, sizeof(document), "{'spec':{'proxy':{'listen':['unix:%s/sockets/p']}}}", own_bench.directory);
 	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", document), PROBLEM_FORBIDDEN);
 	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_PATCH, "a", document), PROBLEM_NONE);
-	struct snapshot *snapshot = bench_find(&bench, "a");
+	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	assert_int_equal(strncmp(snapshot->listen[0], "unix:/", 6), 0);
 	assert_int_equal(access(snapshot->listen[0] + 5, F_OK), 0);
 	snapshot_release(snapshot);
-	snprintf(document, sizeof(document), "%s/sockets/p", bench.directory);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	snprintf(document, sizeof(document), "%s/sockets/p", own_bench.directory);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 	assert_int_not_equal(access(document, F_OK), 0);
 }
 
@@ -528,17 +512,17 @@ static void what_the_policy_refuses(void **state)
 	struct sockaddr_in api = { .sin_family = AF_INET, .sin_port = htons(8470), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	(void)state;
 	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
-	service_protect(bench.service, (struct sockaddr *)&api);
+	service_protect(own_bench.service, (struct sockaddr *)&api);
 	assert_fault(EDIT_PATCH, "a", "{'spec':{'proxy':{'listen':['0.0.0.0:0']}}}", "/spec/proxy/listen/0", "remote_not_allowed");
 	assert_fault(EDIT_PATCH, "a", "{'spec':{'proxy':{'listen':['unix:/tmp/x']}}}", "/spec/proxy/listen/0", "path_not_allowed");
-	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['unix:%s/sockets/../x']}}}", bench.directory);
+	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['unix:%s/sockets/../x']}}}", own_bench.directory);
 	assert_fault(EDIT_PATCH, "a", patch, "/spec/proxy/listen/0", "path_not_allowed");
 	assert_fault(EDIT_PATCH, "a", "{'spec':{'forwards':[{'name':'f','listen':'192.0.2.9:1','target':'10.0.0.1:1'}]}}", "/spec/forwards/0/listen",
 	             "remote_not_allowed");
 	assert_fault(EDIT_PATCH, "a", "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:8470'}]}}",
 	             "/spec/forwards/0/target", "own_socket");
 	snprintf(patch, sizeof(patch), "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:%u'}]}}",
-	         bench_port(&bench, "a"));
+	         bench_port(&own_bench, "a"));
 	assert_fault(EDIT_PATCH, "a", patch, "/spec/forwards/0/target", "own_socket");
 }
 
@@ -547,14 +531,14 @@ static void events_tell_it_all(void **state)
 	static const enum event_type expected[] = { EVENT_TUNNEL_CREATED, EVENT_TUNNEL_STATE, EVENT_TUNNEL_HANDSHAKE, EVENT_TUNNEL_CHANGED };
 	bool seen[EVENT_TYPE_COUNT] = { false };
 	(void)state;
-	struct events *events = service_events(bench.service);
+	struct events *events = service_events(own_bench.service);
 	uint64_t after = events_last_id(events), id;
 	enum event_type type;
 	char *json;
 	assert_int_equal(applied(EDIT_CREATE, "up-a", bench_document(NULL)), APPLIED_CREATED);
 	assert_int_equal(applied(EDIT_PATCH, "up-a", "{'labels':{'a':'b'}}"), APPLIED_IN_PLACE);
-	assert_int_equal(bench_code(&bench, EDIT_PROBE, "up-a", "{'target':'10.2.0.1'}"), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PROBE, "up-a", "{'target':'10.2.0.1'}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
 	while (events_next(events, after, &id, &type, &json) == EVENTS_GOT) {
 		assert_int_equal(id, after + 1);
 		json_t *parsed = json_loads(json, 0, NULL);
@@ -575,21 +559,21 @@ static void tokens_open_and_close(void **state)
 	struct problem problem;
 	(void)state;
 	problem_init(&problem);
-	json_t *made = service_token_create(bench.service, "ci", scope_parse("read"), &problem);
+	json_t *made = service_token_create(own_bench.service, "ci", scope_parse("read"), &problem);
 	const char *token = json_string_value(json_object_get(made, "token"));
-	assert_int_equal(service_token_scope(bench.service, token), SCOPE_METRICS | SCOPE_READ);
-	assert_int_equal(service_token_scope(bench.service, "warren_x"), 0);
-	bench_stop(&bench);
-	assert_true(bench_start(&bench));
-	assert_int_equal(service_token_scope(bench.service, token), SCOPE_METRICS | SCOPE_READ);
-	json_t *list = service_token_list(bench.service);
+	assert_int_equal(service_token_scope(own_bench.service, token), SCOPE_METRICS | SCOPE_READ);
+	assert_int_equal(service_token_scope(own_bench.service, "warren_x"), 0);
+	bench_stop(&own_bench);
+	assert_true(bench_start(&own_bench));
+	assert_int_equal(service_token_scope(own_bench.service, token), SCOPE_METRICS | SCOPE_READ);
+	json_t *list = service_token_list(own_bench.service);
 	assert_int_equal(json_array_size(list), 1);
 	assert_null(json_object_get(json_array_get(list, 0), "token"));
 	assert_int_equal(json_array_size(json_object_get(json_array_get(list, 0), "scopes")), 1);
 	json_decref(list);
-	assert_true(service_token_delete(bench.service, json_string_value(json_object_get(made, "id")), &problem));
-	assert_int_equal(service_token_scope(bench.service, token), 0);
-	assert_false(service_token_delete(bench.service, "nope", &problem));
+	assert_true(service_token_delete(own_bench.service, json_string_value(json_object_get(made, "id")), &problem));
+	assert_int_equal(service_token_scope(own_bench.service, token), 0);
+	assert_false(service_token_delete(own_bench.service, "nope", &problem));
 	assert_int_equal(problem.code, PROBLEM_NOT_FOUND);
 	problem_clear(&problem);
 	json_decref(made);
@@ -606,7 +590,7 @@ static void listing_pages(void **state)
 		snprintf(id, sizeof(id), "%st%02zu", i % 2 ? "up-" : "", i);
 		set_edit(change, i, EDIT_CREATE, id, bench_document(NULL));
 	}
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	assert_int_equal(change->problem.code, PROBLEM_NONE);
 	change_free(change);
 	char after[64] = "";
@@ -615,7 +599,7 @@ static void listing_pages(void **state)
 	while (more) {
 		struct service_filter filter = { .state = -1, .after = after, .limit = 7 };
 		struct snapshot **list;
-		size_t count = service_list(bench.service, &filter, &list, &more);
+		size_t count = service_list(own_bench.service, &filter, &list, &more);
 		assert_int_equal(count, more ? 7 : 2);
 		for (size_t i = 0; i < count; i++) {
 			assert_true(strcmp(list[i]->id, after) > 0);
@@ -628,7 +612,7 @@ static void listing_pages(void **state)
 	assert_int_equal(total, 30);
 	struct service_filter up = { .state = TUNNEL_UP };
 	struct snapshot **list;
-	size_t count = service_list(bench.service, &up, &list, &more);
+	size_t count = service_list(own_bench.service, &up, &list, &more);
 	assert_int_equal(count, 15);
 	for (size_t i = 0; i < count; i++)
 		snapshot_release(list[i]);
@@ -641,25 +625,25 @@ int main(int argc, char **argv)
 	if (fake_worker_runs(argc, argv, &code))
 		return code;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(secrets_that_are_left_out_stay, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_key_is_generated_when_there_is_none, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_merge_patch_is_one, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(peers_one_by_one, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(preconditions_hold, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_batch_in_order, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_atomic_batch_is_all_or_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_listener_changes_hands_in_a_batch, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_overlapping_listener_makes_way, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_state_replaces_everything, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_bad_state_tells_all_faults_and_does_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_dry_run_changes_nothing, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(delete_where_labels_match, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_needs_admin, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_the_policy_refuses, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(events_tell_it_all, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(tokens_open_and_close, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(listing_pages, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(secrets_that_are_left_out_stay, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_key_is_generated_when_there_is_none, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_merge_patch_is_one, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(peers_one_by_one, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(preconditions_hold, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_batch_in_order, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(an_atomic_batch_is_all_or_nothing, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_listener_changes_hands_in_a_batch, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(an_overlapping_listener_makes_way, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_state_replaces_everything, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_bad_state_tells_all_faults_and_does_nothing, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_dry_run_changes_nothing, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(delete_where_labels_match, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(what_needs_admin, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(what_the_policy_refuses, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(events_tell_it_all, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(tokens_open_and_close, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(listing_pages, bench_set_up, bench_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,22 +17,6 @@
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
-static struct bench bench;
-
-static int set_up(void **state)
-{
-	(void)state;
-	bench_open(&bench);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	bench_close(&bench);
-	return 0;
-}
-
 /* Many threads do the same thing at the same time; each counts its answers. */
 struct crowd {
 	enum edit_kind kind;
@@ -49,7 +33,7 @@ static void *run_one(void *argument)
 		    crowd->kind == EDIT_CREATE
 			? "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.2.0.2']},'proxy':{'listen':['127.0.0.1:0']}}}"
 			: NULL;
-		crowd->done[bench_code(&bench, crowd->kind, crowd->id, document)]++;
+		crowd->done[bench_code(&own_bench, crowd->kind, crowd->id, document)]++;
 	}
 	return NULL;
 }
@@ -69,7 +53,7 @@ static void s2_delete_twice_and_at_once(void **state)
 	for (int round = 0; round < 20; round++) {
 		struct crowd crowd[8];
 		int deleted = 0, missing = 0;
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 		for (size_t i = 0; i < 8; i++)
 			crowd[i] = (struct crowd){ .kind = EDIT_DELETE, .id = "a", .rounds = 1 };
 		run_crowd(crowd, 8);
@@ -88,21 +72,21 @@ static void s3_reconfigure_a_thousand_times(void **state)
 	unsigned port = bench_free_port();
 	char listen[32];
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
 	size_t descriptors = bench_descriptors();
-	struct snapshot *first = service_find(bench.service, "a");
+	struct snapshot *first = service_find(own_bench.service, "a");
 	for (int i = 0; i < 1000; i++) {
 		char patch[256];
 		/* In place, with a new stack, with another UDP port: in turns. */
 		snprintf(patch, sizeof(patch), "{'spec':{'interface':{'mtu':%d},'limits':{'connections':%d},'enabled':%s}}", i % 3 == 0 ? 1300 : 1420,
 		         i + 1, i % 10 == 9 ? "false" : "true");
-		assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", patch), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", patch), PROBLEM_NONE);
 	}
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
-	struct snapshot *last = service_find(bench.service, "a");
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
+	struct snapshot *last = service_find(own_bench.service, "a");
 	assert_int_equal(last->generation, 1002);
 	assert_int_equal(last->counters == first->counters, 1);
-	assert_int_equal(bench_port(&bench, "a"), port);
+	assert_int_equal(bench_port(&own_bench, "a"), port);
 	assert_true(bench_answers(port));
 	assert_int_equal(bench_descriptors(), descriptors);
 	snapshot_release(first);
@@ -112,13 +96,13 @@ static void s3_reconfigure_a_thousand_times(void **state)
 static void s4_two_tunnels_two_generations(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
-	unsigned port = bench_port(&bench, "a");
-	struct change *change = bench_edit(&bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}");
+	assert_int_equal(bench_code(&own_bench, EDIT_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
+	unsigned port = bench_port(&own_bench, "a");
+	struct change *change = bench_edit(&own_bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}");
 	assert_int_equal(change->edits[0].applied, APPLIED_RESTARTED);
 	assert_int_equal(change->edits[0].snapshot->generation, 2);
 	change_free(change);
-	assert_int_equal(bench_port(&bench, "a"), port);
+	assert_int_equal(bench_port(&own_bench, "a"), port);
 }
 
 static int take_port(unsigned port)
@@ -139,21 +123,21 @@ static void s5_a_taken_port_is_told_at_once(void **state)
 	int holder = take_port(port);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	size_t descriptors = bench_descriptors();
-	struct change *change = bench_edit(&bench, EDIT_CREATE, "a", bench_document(listen));
+	struct change *change = bench_edit(&own_bench, EDIT_CREATE, "a", bench_document(listen));
 	assert_int_equal(change->edits[0].problem.code, PROBLEM_LISTENER_IN_USE);
 	assert_int_equal(change->edits[0].problem.fault_count, 1);
 	assert_string_equal(change->edits[0].problem.faults[0].pointer, "/spec/proxy/listen/0");
 	change_free(change);
-	assert_null(service_find(bench.service, "a"));
+	assert_null(service_find(own_bench.service, "a"));
 	assert_int_equal(bench_descriptors(), descriptors);
 	close(holder);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
 	assert_true(bench_answers(port));
 	/* And of two tunnels of our own. */
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_LISTENER_IN_USE);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 	assert_false(bench_answers(port));
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_NONE);
 }
 
 static _Atomic bool reading;
@@ -165,7 +149,7 @@ static void *read_everything(void *argument)
 		struct service_filter filter = { .state = -1 };
 		struct snapshot **list;
 		bool more;
-		size_t count = service_list(bench.service, &filter, &list, &more);
+		size_t count = service_list(own_bench.service, &filter, &list, &more);
 		for (size_t i = 0; i < count; i++) {
 			struct snapshot_status status;
 			snapshot_status(list[i], &status);
@@ -175,7 +159,7 @@ static void *read_everything(void *argument)
 			snapshot_release(list[i]);
 		}
 		free(list);
-		struct snapshot *one = service_find(bench.service, "up-a");
+		struct snapshot *one = service_find(own_bench.service, "up-a");
 		snapshot_release(one);
 	}
 	return NULL;
@@ -190,10 +174,10 @@ static void s6_statistics_at_any_time(void **state)
 	for (size_t i = 0; i < 4; i++)
 		pthread_create(&readers[i], NULL, read_everything, &seen[i]);
 	for (int i = 0; i < 60; i++) {
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-		assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
-		assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
-		assert_int_equal(bench_code(&bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
 	}
 	reading = false;
 	for (size_t i = 0; i < 4; i++)
@@ -204,16 +188,16 @@ static void s6_statistics_at_any_time(void **state)
 static void s6_numbers_of_a_deleted_tunnel_stay(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-	struct snapshot *old = service_find(bench.service, "a");
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *old = service_find(own_bench.service, "a");
 	uint64_t used = counter_read(&old->counters->total_bytes_used);
 	assert_int_equal(used, 1000);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 	for (int i = 0; i < 4; i++) {
 		char id[16];
 		snprintf(id, sizeof(id), "b%d", i);
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
-		struct snapshot *other = service_find(bench.service, id);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		struct snapshot *other = service_find(own_bench.service, id);
 		assert_ptr_not_equal(other->counters, old->counters);
 		assert_int_equal(counter_read(&other->counters->total_bytes_used), 1000);
 		snapshot_release(other);
@@ -226,13 +210,13 @@ static void s7_a_clean_stop_is_quiet(void **state)
 {
 	(void)state;
 	char path[128], text[4096] = "";
-	snprintf(path, sizeof(path), "%s/log", bench.directory);
+	snprintf(path, sizeof(path), "%s/log", own_bench.directory);
 	int saved = dup(2), file = open(path, O_RDWR | O_CREAT, 0600);
 	dup2(file, 2);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "b", NULL), PROBLEM_NONE);
-	bench_stop(&bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "b", NULL), PROBLEM_NONE);
+	bench_stop(&own_bench);
 	dup2(saved, 2);
 	close(saved);
 	assert_true(pread(file, text, sizeof(text) - 1, 0) >= 0);
@@ -244,21 +228,21 @@ static void s7_a_clean_stop_is_quiet(void **state)
 static void s8_one_tunnel_never_touches_another(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-quiet", bench_document(NULL)), PROBLEM_NONE);
-	struct snapshot *before = service_find(bench.service, "up-quiet");
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-quiet", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *before = service_find(own_bench.service, "up-quiet");
 	for (int i = 0; i < 50; i++) {
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, "bad-b", bench_document(NULL)), PROBLEM_VALIDATION_FAILED);
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, "full-c", bench_document(NULL)), PROBLEM_OUT_OF_RESOURCES);
-		assert_int_equal(bench_code(&bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
-		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "bad-b", bench_document(NULL)), PROBLEM_VALIDATION_FAILED);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "full-c", bench_document(NULL)), PROBLEM_OUT_OF_RESOURCES);
+		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 	}
-	struct snapshot *after = service_find(bench.service, "up-quiet");
+	struct snapshot *after = service_find(own_bench.service, "up-quiet");
 	struct snapshot_status status;
 	snapshot_status(after, &status);
 	assert_ptr_equal(before, after);
 	assert_int_equal(status.state, TUNNEL_UP);
-	assert_true(bench_answers(bench_port(&bench, "up-quiet")));
+	assert_true(bench_answers(bench_port(&own_bench, "up-quiet")));
 	snapshot_release(before);
 	snapshot_release(after);
 }
@@ -268,8 +252,8 @@ static void a_tunnel_that_is_up_may_have_a_reason(void **state)
 {
 	struct snapshot_status status;
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-deaf-a", bench_document(NULL)), PROBLEM_NONE);
-	struct snapshot *deaf = service_find(bench.service, "up-deaf-a");
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-deaf-a", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *deaf = service_find(own_bench.service, "up-deaf-a");
 	snapshot_status(deaf, &status);
 	assert_int_equal(status.state, TUNNEL_UP);
 	assert_string_equal(status.reason, "the peer does not answer");
@@ -286,7 +270,7 @@ static struct change *create_many(int count)
 		snprintf(change->edits[i].id, 64, "t%04d", i);
 		change->edits[i].document = bench_json(bench_document(NULL));
 	}
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	return change;
 }
 
@@ -304,7 +288,7 @@ static void s11_bulk_delete_is_quick(void **state)
 	pthread_create(&reader, NULL, read_everything, &seen);
 	int64_t start = bench_now_ms();
 	struct change *change = change_create(CHANGE_DELETE_WHERE, 0);
-	bench_do(&bench, change);
+	bench_do(&own_bench, change);
 	int64_t took = bench_now_ms() - start;
 	reading = false;
 	pthread_join(reader, NULL);
@@ -344,7 +328,7 @@ static void s11_stop_with_many_tunnels_is_quick(void **state)
 	assert_int_equal(created->problem.code, PROBLEM_NONE);
 	change_free(created);
 	int64_t start = bench_now_ms();
-	bench_stop(&bench);
+	bench_stop(&own_bench);
 	assert_in_range(bench_now_ms() - start, 0, 5000);
 }
 
@@ -354,16 +338,16 @@ static void s12_a_refused_change_leaves_the_old_one(void **state)
 	unsigned taken = bench_free_port();
 	int holder = take_port(taken);
 	char patch[128];
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-	unsigned port = bench_port(&bench, "up-a");
-	struct snapshot *before = service_find(bench.service, "up-a");
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	unsigned port = bench_port(&own_bench, "up-a");
+	struct snapshot *before = service_find(own_bench.service, "up-a");
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", taken);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", patch), PROBLEM_LISTENER_IN_USE);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'addresses':['nonsense']}}}"), PROBLEM_VALIDATION_FAILED);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'proxy':{'listen':['203.0.113.1:1']}}}"), PROBLEM_VALIDATION_FAILED);
-	struct snapshot *after = service_find(bench.service, "up-a");
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", patch), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'addresses':['nonsense']}}}"), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'proxy':{'listen':['203.0.113.1:1']}}}"), PROBLEM_VALIDATION_FAILED);
+	struct snapshot *after = service_find(own_bench.service, "up-a");
 	assert_ptr_equal(before, after);
-	assert_int_equal(bench_port(&bench, "up-a"), port);
+	assert_int_equal(bench_port(&own_bench, "up-a"), port);
 	assert_true(bench_answers(port));
 	snapshot_release(before);
 	snapshot_release(after);
@@ -388,7 +372,7 @@ static void a7_create_and_delete_at_the_same_time(void **state)
 			assert_int_equal(done[PROBLEM_NONE] + done[PROBLEM_TUNNEL_EXISTS], 125);
 		}
 	}
-	struct snapshot *left = service_find(bench.service, "a");
+	struct snapshot *left = service_find(own_bench.service, "a");
 	assert_int_equal(created - deleted, left != NULL);
 	snapshot_release(left);
 }
@@ -405,7 +389,7 @@ static void a7_one_of_many_creates_wins(void **state)
 		for (size_t i = 0; i < 8; i++)
 			created += crowd[i].done[PROBLEM_NONE];
 		assert_int_equal(created, 1);
-		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 	}
 }
 
@@ -414,17 +398,17 @@ static void a7_a_revision_is_never_used_twice(void **state)
 	(void)state;
 	uint64_t last = 0;
 	for (int i = 0; i < 6; i++) {
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-		struct snapshot *snapshot = service_find(bench.service, "a");
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		struct snapshot *snapshot = service_find(own_bench.service, "a");
 		assert_true(snapshot->revision > last);
 		last = snapshot->revision;
 		snapshot_release(snapshot);
-		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 		if (i % 2 == 0)
 			continue;
-		bench_stop(&bench);
-		assert_true(bench_start(&bench));
-		bench_wait_ready(&bench);
+		bench_stop(&own_bench);
+		assert_true(bench_start(&own_bench));
+		bench_wait_ready(&own_bench);
 	}
 }
 
@@ -432,20 +416,20 @@ static void l4_a_second_daemon_is_refused(void **state)
 {
 	(void)state;
 	char failure[512];
-	assert_null(service_create(&bench.options, failure));
+	assert_null(service_create(&own_bench.options, failure));
 	assert_non_null(strstr(failure, "another warrend"));
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 }
 
 static void p9_create_then_delete_is_the_baseline(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 	size_t descriptors = bench_descriptors();
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-		assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 	}
 	assert_int_equal(bench_descriptors(), descriptors);
 }
@@ -456,24 +440,24 @@ int main(int argc, char **argv)
 	if (fake_worker_runs(argc, argv, &code))
 		return code;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(s2_delete_twice_and_at_once, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s3_reconfigure_a_thousand_times, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s4_two_tunnels_two_generations, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s5_a_taken_port_is_told_at_once, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s6_statistics_at_any_time, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s6_numbers_of_a_deleted_tunnel_stay, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s7_a_clean_stop_is_quiet, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_tunnel_that_is_up_may_have_a_reason, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s8_one_tunnel_never_touches_another, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s11_bulk_delete_is_quick, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s11_deletes_one_by_one_are_pipelined, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s11_stop_with_many_tunnels_is_quick, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(s12_a_refused_change_leaves_the_old_one, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a7_create_and_delete_at_the_same_time, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a7_one_of_many_creates_wins, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a7_a_revision_is_never_used_twice, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(l4_a_second_daemon_is_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(p9_create_then_delete_is_the_baseline, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(s2_delete_twice_and_at_once, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s3_reconfigure_a_thousand_times, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s4_two_tunnels_two_generations, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s5_a_taken_port_is_told_at_once, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s6_statistics_at_any_time, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s6_numbers_of_a_deleted_tunnel_stay, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s7_a_clean_stop_is_quiet, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_tunnel_that_is_up_may_have_a_reason, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s8_one_tunnel_never_touches_another, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s11_bulk_delete_is_quick, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s11_deletes_one_by_one_are_pipelined, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s11_stop_with_many_tunnels_is_quick, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(s12_a_refused_change_leaves_the_old_one, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a7_create_and_delete_at_the_same_time, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a7_one_of_many_creates_wins, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a7_a_revision_is_never_used_twice, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(l4_a_second_daemon_is_refused, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(p9_create_then_delete_is_the_baseline, bench_set_up, bench_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

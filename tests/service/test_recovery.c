@@ -16,22 +16,6 @@
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
-static struct bench bench;
-
-static int set_up(void **state)
-{
-	(void)state;
-	bench_open(&bench);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	bench_close(&bench);
-	return 0;
-}
-
 static void pause_ms(int ms)
 {
 	struct timespec pause = { .tv_nsec = ms * 1000000l };
@@ -41,7 +25,7 @@ static void pause_ms(int ms)
 static void wait_for_state(const char *id, enum tunnel_state wanted, struct snapshot_status *status)
 {
 	for (int i = 0; i < 2000; i++) {
-		struct snapshot *snapshot = bench_find(&bench, id);
+		struct snapshot *snapshot = bench_find(&own_bench, id);
 		snapshot_status(snapshot, status);
 		snapshot_release(snapshot);
 		if (status->state == wanted)
@@ -54,7 +38,7 @@ static void wait_for_state(const char *id, enum tunnel_state wanted, struct snap
 static uint64_t restarts(void)
 {
 	struct service_worker_stats stats;
-	service_worker_stats(bench.service, &stats);
+	service_worker_stats(own_bench.service, &stats);
 	return stats.restarts;
 }
 
@@ -62,21 +46,21 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 {
 	struct snapshot_status status;
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
-	struct snapshot *a = bench_find(&bench, "up-a"), *b = bench_find(&bench, "up-b");
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *a = bench_find(&own_bench, "up-a"), *b = bench_find(&own_bench, "up-b");
 	assert_int_not_equal(a->worker, b->worker);
-	unsigned port = bench_port(&bench, "up-a");
+	unsigned port = bench_port(&own_bench, "up-a");
 	size_t descriptors = bench_descriptors();
 	int64_t start = bench_now_ms();
 	/* It goes to the first worker, and kills it whenever it is prepared. */
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
 	assert_in_range(bench_now_ms() - start, 0, 9000);
 	/* It is tried once more, and no oftener: the other tunnels of the worker suffer each time. */
 	assert_int_equal(restarts(), 2);
-	bench_wait_ready(&bench);
+	bench_wait_ready(&own_bench);
 	wait_for_state("up-a", TUNNEL_UP, &status);
-	assert_int_equal(bench_port(&bench, "up-a"), port);
+	assert_int_equal(bench_port(&own_bench, "up-a"), port);
 	assert_true(bench_answers(port));
 	/* Counters went on: a thousand for each time it was committed. */
 	assert_true(counter_read(&a->counters->total_bytes_used) >= 2000);
@@ -84,9 +68,9 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 	assert_int_equal(counter_read(&b->counters->total_bytes_used), 1000);
 	snapshot_release(a);
 	snapshot_release(b);
-	assert_null(service_find(bench.service, "crash-c"));
+	assert_null(service_find(own_bench.service, "crash-c"));
 	assert_int_equal(bench_descriptors(), descriptors);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
 }
 
 /* More than one window of those that are built anew (service/establish.c); a change of one that still waits comes after it. */
@@ -98,16 +82,16 @@ static void a_worker_with_many_tunnels_is_replaced(void **state)
 	(void)state;
 	for (unsigned i = 0; i < MANY; i++) {
 		snprintf(id, sizeof(id), "up-%u", i);
-		assert_int_equal(bench_code(&bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
 	}
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
-	bench_wait_ready(&bench);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-1199", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-1198", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	bench_wait_ready(&own_bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-1199", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-1198", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
 	for (unsigned i = 0; i < MANY; i++) {
 		snprintf(id, sizeof(id), "up-%u", i);
 		wait_for_state(id, TUNNEL_UP, &status);
-		struct snapshot *snapshot = bench_find(&bench, id);
+		struct snapshot *snapshot = bench_find(&own_bench, id);
 		assert_null(snapshot->failure);
 		snapshot_release(snapshot);
 	}
@@ -116,35 +100,35 @@ static void a_worker_with_many_tunnels_is_replaced(void **state)
 static void deleting_on_a_worker_that_hangs(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "hang-a", bench_document(NULL)), PROBLEM_NONE);
-	unsigned port = bench_port(&bench, "hang-a");
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "hang-a", bench_document(NULL)), PROBLEM_NONE);
+	unsigned port = bench_port(&own_bench, "hang-a");
 	int64_t start = bench_now_ms();
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "hang-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "hang-a", NULL), PROBLEM_NONE);
 	assert_in_range(bench_now_ms() - start, 0, 4500);
 	/* The stopped process held a copy of the listener. */
 	assert_false(bench_answers(port));
 	assert_int_equal(restarts(), 1);
-	bench_wait_ready(&bench);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
+	bench_wait_ready(&own_bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
 }
 
 static void a_worker_that_lies_is_replaced(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "lie-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "lie-a", bench_document(NULL)), PROBLEM_NONE);
 	for (int i = 0; i < 500 && restarts() == 0; i++)
 		pause_ms(10);
 	assert_true(restarts() > 0);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "lie-a", NULL), PROBLEM_NONE);
-	bench_wait_ready(&bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "lie-a", NULL), PROBLEM_NONE);
+	bench_wait_ready(&own_bench);
 	struct snapshot_status status;
 	wait_for_state("up-b", TUNNEL_UP, &status);
 }
 
 static uint64_t wait_for_grant(const char *id, bool *granted)
 {
-	struct snapshot *snapshot = bench_find(&bench, id);
+	struct snapshot *snapshot = bench_find(&own_bench, id);
 	uint64_t ok = 0, failed = 0;
 	for (int i = 0; i < 500 && ok + failed == 0; i++) {
 		ok = counter_read(&snapshot->counters->probes_ok);
@@ -171,7 +155,7 @@ static void a_connection_to_an_inbound_target(void **state)
 	         "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']},'forwards':[{'name':'w','direction':'inbound',"
 	         "'listen':'10.0.0.2:80','target':'127.0.0.1:%u'}]}}",
 	         ntohs(address.sin_port));
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "dial-a", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "dial-a", document), PROBLEM_NONE);
 	int connection = accept(listener, NULL, NULL);
 	struct pollfd wait = { .fd = connection, .events = POLLIN };
 	assert_int_equal(poll(&wait, 1, 5000), 1);
@@ -182,11 +166,11 @@ static void a_connection_to_an_inbound_target(void **state)
 	assert_int_equal(wait_for_grant("dial-a", &granted), 1);
 	assert_true(granted);
 	/* Nobody listens there any more. */
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "dial-b", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "dial-b", document), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("dial-b", &granted), 1);
 	assert_false(granted);
 	/* And what has no forward gets nothing. */
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "dial-c", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "dial-c", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("dial-c", &granted), 1);
 	assert_false(granted);
 }
@@ -195,10 +179,10 @@ static void relays_are_beside_their_listener(void **state)
 {
 	bool granted;
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "relay-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "relay-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("relay-a", &granted), 1);
 	assert_true(granted);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "stray-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "stray-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("stray-a", &granted), 1);
 	assert_false(granted);
 }
@@ -209,39 +193,39 @@ static void a_fresh_udp_socket_heals(void **state)
 	char document[512];
 	(void)state;
 	size_t descriptors = bench_descriptors();
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "udp-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "udp-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("udp-a", &granted), 1);
 	assert_true(granted);
 	assert_int_equal(bench_descriptors(), descriptors + 2);
 	unsigned port = bench_free_port();
 	snprintf(document, sizeof(document), "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2'],'listen_port':%u}}}", port);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "udp-b", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "udp-b", document), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("udp-b", &granted), 1);
 	assert_true(granted);
-	struct snapshot *snapshot = bench_find(&bench, "udp-b");
+	struct snapshot *snapshot = bench_find(&own_bench, "udp-b");
 	assert_int_equal(snapshot->udp_port, port);
 	snapshot_release(snapshot);
 	/* The port is not shared with others afterwards. */
 	snprintf(document, sizeof(document), "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2'],'listen_port':%u}}}", port);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "c", document), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "c", document), PROBLEM_LISTENER_IN_USE);
 }
 
 static bool restart(void)
 {
-	bench_stop(&bench);
-	return bench_start(&bench);
+	bench_stop(&own_bench);
+	return bench_start(&own_bench);
 }
 
 static void everything_is_there_after_a_restart(void **state)
 {
 	struct snapshot_status status;
 	(void)state;
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'},'spec':{'limits':{'total_bytes':1000000}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'},'spec':{'limits':{'total_bytes':1000000}}}"), PROBLEM_NONE);
 	assert_int_equal(
-	    bench_code(&bench, EDIT_PUT, "off", "{'spec':{'enabled':false,'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}"),
+	    bench_code(&own_bench, EDIT_PUT, "off", "{'spec':{'enabled':false,'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}"),
 	    PROBLEM_NONE);
-	struct snapshot *before = bench_find(&bench, "up-a");
+	struct snapshot *before = bench_find(&own_bench, "up-a");
 	struct spec spec;
 	char labels[64], address[64];
 	uint64_t revision = before->revision, generation = before->generation;
@@ -252,10 +236,10 @@ static void everything_is_there_after_a_restart(void **state)
 	snprintf(address, sizeof(address), "%s", before->listen[0]);
 	snapshot_release(before);
 	assert_true(restart());
-	bench_wait_ready(&bench);
+	bench_wait_ready(&own_bench);
 	wait_for_state("up-a", TUNNEL_UP, &status);
 	wait_for_state("off", TUNNEL_DISABLED, &status);
-	struct snapshot *after = bench_find(&bench, "up-a");
+	struct snapshot *after = bench_find(&own_bench, "up-a");
 	assert_true(spec_equal(&spec, &after->spec));
 	assert_string_equal(labels, after->labels_json);
 	assert_int_equal(revision, after->revision);
@@ -276,47 +260,47 @@ static void a_tunnel_that_cannot_be_bound_fails_alone(void **state)
 	(void)state;
 	unsigned port = bench_free_port();
 	snprintf(address_text, sizeof(address_text), "127.0.0.1:%u", port);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a", bench_document(address_text)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
-	bench_stop(&bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(address_text)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	bench_stop(&own_bench);
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
 	int one = 1, holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	setsockopt(holder, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	assert_int_equal(bind(holder, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(holder, 1), 0);
-	assert_true(bench_start(&bench));
+	assert_true(bench_start(&own_bench));
 	wait_for_state("up-b", TUNNEL_UP, &status);
-	assert_false(service_is_ready(bench.service));
+	assert_false(service_is_ready(own_bench.service));
 	wait_for_state("up-a", TUNNEL_FAILED, &status);
 	assert_non_null(strstr(status.reason, "/spec/proxy/listen/0"));
-	bench_wait_ready(&bench);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_LISTENER_IN_USE);
+	bench_wait_ready(&own_bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_LISTENER_IN_USE);
 	close(holder);
 	/* The same document again: nothing changes but that it runs. */
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{}"), PROBLEM_NONE);
 	wait_for_state("up-a", TUNNEL_UP, &status);
-	assert_int_equal(bench_port(&bench, "up-a"), port);
+	assert_int_equal(bench_port(&own_bench, "up-a"), port);
 }
 
 static void a_tunnel_that_policy_forbids_now_fails_alone(void **state)
 {
 	struct snapshot_status status;
 	(void)state;
-	bench_stop(&bench);
-	bench.options.allow_remote = true;
-	assert_true(bench_start(&bench));
-	bench_wait_ready(&bench);
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "up-a",
+	bench_stop(&own_bench);
+	own_bench.options.allow_remote = true;
+	assert_true(bench_start(&own_bench));
+	bench_wait_ready(&own_bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a",
 	                            "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']},'proxy':{'listen':['0.0.0.0:0'],"
 	                            "'users':[{'username':'u','password':'p'}]}}}"),
 	                 PROBLEM_NONE);
-	bench.options.allow_remote = false;
+	own_bench.options.allow_remote = false;
 	assert_true(restart());
-	bench_wait_ready(&bench);
+	bench_wait_ready(&own_bench);
 	wait_for_state("up-a", TUNNEL_FAILED, &status);
-	assert_int_equal(bench_code(&bench, EDIT_PATCH, "up-a", "{'spec':{'proxy':{'listen':['127.0.0.1:0']}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'proxy':{'listen':['127.0.0.1:0']}}}"), PROBLEM_NONE);
 	wait_for_state("up-a", TUNNEL_UP, &status);
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
 }
 
 static void a_name_that_does_not_resolve_is_told(void **state)
@@ -324,13 +308,13 @@ static void a_name_that_does_not_resolve_is_told(void **state)
 	struct snapshot_status status;
 	(void)state;
 	int64_t start = bench_now_ms();
-	assert_int_equal(bench_code(&bench, EDIT_CREATE, "a",
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a",
 	                            "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']},"
 	                            "'peers':[{'public_key':'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=','endpoint':'nowhere.invalid:1'}]}}"),
 	                 PROBLEM_NONE);
 	assert_in_range(bench_now_ms() - start, 0, 2000);
 	for (int i = 0; i < 800; i++) {
-		struct snapshot *snapshot = bench_find(&bench, "a");
+		struct snapshot *snapshot = bench_find(&own_bench, "a");
 		snapshot_status(snapshot, &status);
 		snapshot_release(snapshot);
 		if (strstr(status.reason, "nowhere.invalid") != NULL)
@@ -338,7 +322,7 @@ static void a_name_that_does_not_resolve_is_told(void **state)
 		pause_ms(10);
 	}
 	assert_non_null(strstr(status.reason, "nowhere.invalid"));
-	assert_int_equal(bench_code(&bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
 }
 
 int main(int argc, char **argv)
@@ -347,17 +331,17 @@ int main(int argc, char **argv)
 	if (fake_worker_runs(argc, argv, &code))
 		return code;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_worker_that_dies_is_replaced_with_its_tunnels, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_worker_with_many_tunnels_is_replaced, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(deleting_on_a_worker_that_hangs, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_worker_that_lies_is_replaced, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_connection_to_an_inbound_target, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(relays_are_beside_their_listener, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_fresh_udp_socket_heals, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(everything_is_there_after_a_restart, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_tunnel_that_cannot_be_bound_fails_alone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_tunnel_that_policy_forbids_now_fails_alone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_name_that_does_not_resolve_is_told, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_worker_that_dies_is_replaced_with_its_tunnels, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_worker_with_many_tunnels_is_replaced, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(deleting_on_a_worker_that_hangs, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_worker_that_lies_is_replaced, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_connection_to_an_inbound_target, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(relays_are_beside_their_listener, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_fresh_udp_socket_heals, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(everything_is_there_after_a_restart, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_tunnel_that_cannot_be_bound_fails_alone, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_tunnel_that_policy_forbids_now_fails_alone, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_name_that_does_not_resolve_is_told, bench_set_up, bench_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
