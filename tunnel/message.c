@@ -365,6 +365,13 @@ static void put_peer(struct message_writer *writer, uint32_t slot, uint64_t gene
 	message_put_bytes(writer, peer->bytes, sizeof peer->bytes);
 }
 
+static void get_peer(struct message_reader *reader, uint32_t *slot, uint64_t *generation, struct wireguard_key *peer)
+{
+	*slot = message_get_u32(reader);
+	*generation = message_get_u64(reader);
+	message_get_bytes(reader, peer->bytes, sizeof peer->bytes);
+}
+
 void message_encode_resolved(struct message_writer *writer, const struct message_resolved *message)
 {
 	put_peer(writer, message->slot, message->generation, &message->peer);
@@ -373,9 +380,7 @@ void message_encode_resolved(struct message_writer *writer, const struct message
 
 bool message_decode_resolved(struct message_reader *reader, struct message_resolved *message)
 {
-	message->slot = message_get_u32(reader);
-	message->generation = message_get_u64(reader);
-	message_get_bytes(reader, message->peer.bytes, sizeof message->peer.bytes);
+	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	get_addresses(reader, &message->addresses);
 	return ended(reader);
 }
@@ -465,9 +470,7 @@ void message_encode_handshake(struct message_writer *writer, const struct messag
 
 bool message_decode_handshake(struct message_reader *reader, struct message_handshake *message)
 {
-	message->slot = message_get_u32(reader);
-	message->generation = message_get_u64(reader);
-	message_get_bytes(reader, message->peer.bytes, sizeof message->peer.bytes);
+	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	message->completed = message_get_u8(reader) != 0;
 	message_get_bytes(reader, message->last_timestamp, sizeof message->last_timestamp);
 	return ended(reader);
@@ -481,9 +484,7 @@ void message_encode_endpoint(struct message_writer *writer, const struct message
 
 bool message_decode_endpoint(struct message_reader *reader, struct message_endpoint *message)
 {
-	message->slot = message_get_u32(reader);
-	message->generation = message_get_u64(reader);
-	message_get_bytes(reader, message->peer.bytes, sizeof message->peer.bytes);
+	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	get_endpoint(reader, &message->endpoint);
 	return ended(reader);
 }
@@ -495,9 +496,7 @@ void message_encode_want_resolve(struct message_writer *writer, const struct mes
 
 bool message_decode_want_resolve(struct message_reader *reader, struct message_want_resolve *message)
 {
-	message->slot = message_get_u32(reader);
-	message->generation = message_get_u64(reader);
-	message_get_bytes(reader, message->peer.bytes, sizeof message->peer.bytes);
+	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	return ended(reader);
 }
 
