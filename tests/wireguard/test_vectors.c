@@ -18,7 +18,7 @@ static json_t *vectors(const char *path)
 	json_t *root = json_load_file(path, 0, NULL);
 
 	if (root == NULL) {
-		print_message("skipped: no vectors\n");
+		print_message("skipped: ../shared/vectors is not beside this checkout\n");
 		skip();
 	}
 	return root;
