@@ -297,7 +297,7 @@ static void refuse_method(struct client *client)
 	say_and_close(client, reply, socks_method_write(reply, SOCKS_METHOD_UNACCEPTABLE));
 }
 
-/* Each parser returns true when it is done with the bytes for now: more must come, or the client went elsewhere. */
+/* Each parser returns true when it is done with the bytes it has: more must come, or the client went elsewhere. */
 static bool parse_method(struct client *client)
 {
 	struct socks_greeting greeting;

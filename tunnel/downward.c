@@ -186,7 +186,7 @@ static size_t count_bytes(const struct iovec *parts, size_t count)
 	return bytes;
 }
 
-/* True when a limit stops writing for now. A reply of our own may say so, even so. */
+/* True when a limit holds writing back until its deadline. A reply of our own, which may say so, is written all the same. */
 static bool is_throttled(struct downward *downward, size_t *allowed)
 {
 	uint64_t again = loop_now(loop_of(downward)) + LOOP_SECOND;
