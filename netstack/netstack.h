@@ -80,7 +80,8 @@ void netstack_tick(struct netstack *stack, uint64_t now);
 size_t netstack_stream_count(const struct netstack *stack);
 bool netstack_has_family(const struct netstack *stack, uint8_t family);
 
-/* TCP. Callbacks may call any function of their own stream, and netstack_stream_connect; after `closed` the handle is gone. */
+/* TCP. Callbacks may call any function of their own stream, and netstack_stream_connect; after `closed` the handle is gone.
+ * No member may be missing, because a packet would call it; only a stream that is connected already needs no `connected`. */
 struct netstack_stream_events {
 	void (*connected)(void *owner);
 	/* In-order bytes, valid until netstack_settle returns (a copy is the owner's business). They count against the receive
@@ -90,6 +91,12 @@ struct netstack_stream_events {
 	void (*acknowledged)(void *owner, size_t bytes);      /* so many of the oldest written bytes are no longer needed */
 	void (*closed)(void *owner, enum netstack_error why); /* NETSTACK_OK: both ways ended in order */
 };
+/* netstack_stream_connect and netstack_stream_set_owner assert it, so that a table with a gap fails at its first use. */
+static inline bool netstack_stream_events_are_whole(const struct netstack_stream_events *events, bool is_connected)
+{
+	return (is_connected || events->connected != NULL) && events->received != NULL && events->finished != NULL && events->acknowledged != NULL &&
+	       events->closed != NULL;
+}
 int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoint *to, const struct netstack_stream_events *events, void *owner,
                             uint64_t now, struct netstack_stream **stream) __attribute__((warn_unused_result));
 /* Takes what it can of `bytes` without copying: they must stay as they are until `acknowledged` has counted them, or `closed`.
@@ -105,6 +112,7 @@ void netstack_stream_abort(struct netstack_stream *stream, uint64_t now);
 void netstack_stream_release(struct netstack_stream *stream, uint64_t now);
 void netstack_stream_local(const struct netstack_stream *stream, struct netstack_endpoint *local);
 void netstack_stream_remote(const struct netstack_stream *stream, struct netstack_endpoint *remote);
+/* For a stream that is connected. NULL as `events`: nobody is interested. */
 void netstack_stream_set_owner(struct netstack_stream *stream, const struct netstack_stream_events *events, void *owner);
 
 /* A port on an inner address. `accept` gets a connected stream and takes it by netstack_stream_set_owner, or aborts it. */

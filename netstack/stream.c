@@ -439,6 +439,7 @@ int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoi
 {
 	const struct netstack_endpoint *source = stack_source_for(stack, to);
 
+	assert(netstack_stream_events_are_whole(events, false));
 	if (source == NULL)
 		return NETSTACK_NO_ADDRESS;
 	if (to->port == 0 || stack_owns(stack, to->family, to->bytes))
@@ -544,6 +545,7 @@ void netstack_stream_remote(const struct netstack_stream *stream, struct netstac
 
 void netstack_stream_set_owner(struct netstack_stream *stream, const struct netstack_stream_events *events, void *owner)
 {
+	assert(events == NULL || netstack_stream_events_are_whole(events, true));
 	stream->events = events;
 	stream->owner = owner;
 }

@@ -1,5 +1,6 @@
 #include "tunnel/dial.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,7 +179,34 @@ static void on_closed(void *owner, enum netstack_error why)
 		try_next(dial);
 }
 
-static const struct netstack_stream_events events = { .connected = on_connected, .closed = on_closed };
+/* A connection that came second in the race lives until the turn's end: what it sends meanwhile is dropped with it. */
+
+static void on_late_received(void *owner, const struct iovec *parts, size_t count, size_t length)
+{
+	(void)owner;
+	(void)parts;
+	(void)count;
+	(void)length;
+}
+
+static void on_late_finished(void *owner)
+{
+	(void)owner;
+}
+
+static void on_late_acknowledged(void *owner, size_t bytes)
+{
+	(void)owner;
+	(void)bytes;
+}
+
+static const struct netstack_stream_events events = {
+	.connected = on_connected,
+	.received = on_late_received,
+	.finished = on_late_finished,
+	.acknowledged = on_late_acknowledged,
+	.closed = on_closed,
+};
 
 static bool is_own_address(const struct tunnel *tunnel, const struct netstack_endpoint *address)
 {
@@ -338,6 +366,7 @@ void dial_fail_all(struct tunnel *tunnel)
 
 struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool exempt, dial_done *done, void *owner)
 {
+	assert(done != NULL);
 	struct loop *loop = tunnel->context->loop;
 	struct dial *dial = calloc(1, sizeof *dial);
 	if (dial == NULL)

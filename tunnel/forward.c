@@ -189,6 +189,13 @@ static void on_early_finished(void *owner)
 	passage->begun->stream_finished = true;
 }
 
+/* Nothing is written before the host's side is there. */
+static void on_early_acknowledged(void *owner, size_t bytes)
+{
+	(void)owner;
+	(void)bytes;
+}
+
 static void on_early_closed(void *owner, enum netstack_error why)
 {
 	struct passage *passage = owner;
@@ -200,6 +207,7 @@ static void on_early_closed(void *owner, enum netstack_error why)
 static const struct netstack_stream_events early_events = {
 	.received = on_early_received,
 	.finished = on_early_finished,
+	.acknowledged = on_early_acknowledged,
 	.closed = on_early_closed,
 };
 

@@ -109,12 +109,12 @@ static void on_closed(void *owner, enum netstack_error why)
 	peer->stream = NULL;
 }
 
-static const struct netstack_stream_events events = { on_connected, on_received, on_finished, on_acknowledged, on_closed };
+const struct netstack_stream_events peer_events = { on_connected, on_received, on_finished, on_acknowledged, on_closed };
 
 int peer_connect(struct peer *peer, int side, uint8_t family, uint16_t port)
 {
 	struct netstack_endpoint to = link_address(!side, family, port);
-	return netstack_stream_connect(link_side(peer->link, side)->stack, &to, &events, peer, link_now(peer->link), &peer->stream);
+	return netstack_stream_connect(link_side(peer->link, side)->stack, &to, &peer_events, peer, link_now(peer->link), &peer->stream);
 }
 
 void peer_accept(void *owner, struct netstack_stream *stream)
@@ -122,7 +122,7 @@ void peer_accept(void *owner, struct netstack_stream *stream)
 	struct peer *peer = owner;
 
 	peer->stream = stream;
-	netstack_stream_set_owner(stream, &events, peer);
+	netstack_stream_set_owner(stream, &peer_events, peer);
 	on_connected(peer);
 }
 

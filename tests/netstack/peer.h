@@ -22,6 +22,7 @@ struct peer {
 	uint64_t last_at; /* of the last byte */
 };
 
+extern const struct netstack_stream_events peer_events;
 void peer_init(struct peer *peer, struct link *link, uint64_t to_send);
 int peer_connect(struct peer *peer, int side, uint8_t family, uint16_t port);
 /* An `accept` for netstack_listen: the owner is the peer that takes the stream. */

@@ -562,8 +562,7 @@ static void a_thousand_stacks_work(void **state)
 	}
 	for (size_t i = 0; i < 1000; i++) {
 		struct netstack_endpoint to = link_address(1, AF_INET, 80);
-		static const struct netstack_stream_events none = { 0 };
-		assert_int_equal(netstack_stream_connect(stacks[i * 7 % 1000], &to, &none, &peers[i], link_now(link), &peers[i].stream), 0);
+		assert_int_equal(netstack_stream_connect(stacks[i * 7 % 1000], &to, &peer_events, &peers[i], link_now(link), &peers[i].stream), 0);
 		netstack_stream_set_owner(peers[i].stream, NULL, NULL);
 	}
 	assert_int_equal(sent, 1000 * 52);
@@ -583,14 +582,14 @@ static void lwip_is_made_when_it_is_needed(void **state)
 	struct netstack_listener *listener;
 	(void)state;
 
-	assert_int_equal(netstack_flow_open(stack, NULL, NULL, NULL, &flow), 0);
+	assert_int_equal(netstack_flow_open(stack, NULL, on_datagram, NULL, &flow), 0);
 	assert_int_equal(netstack_flow_send(flow, &to, "?", 1, link_now(link)), 0);
 	netstack_flow_close(flow);
 	netstack_kick(stack, link_now(link));
 	netstack_tick(stack, link_now(link));
 	netstack_settle(stack, link_now(link));
 	assert_null(stack->lwip);
-	assert_int_equal(netstack_listen(stack, &at, NULL, NULL, &listener), 0);
+	assert_int_equal(netstack_listen(stack, &at, peer_accept, NULL, &listener), 0);
 	assert_non_null(stack->lwip);
 	link_free(link);
 }

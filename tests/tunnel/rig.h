@@ -95,6 +95,8 @@ int rig_stop(void **state);
 void rig_turn(void); /* turns until nothing is left to do at this time */
 void rig_pass(uint64_t nanoseconds);
 
+/* The `end` of a connection that the test itself removes. */
+void rig_never_end(struct connection *connection);
 /* A client: `*client` is the test's end, the poller the tunnel's. */
 struct poller *rig_client(int *client);
 void rig_write(int descriptor, const char *text); /* and a turn */
@@ -104,6 +106,9 @@ const char *rig_read(int descriptor);
 size_t rig_read_length(void);       /* of the last rig_read */
 bool rig_is_at_end(int descriptor); /* end of file or reset */
 bool rig_is_reset(int descriptor);
+
+/* For a stream whose owner does not care. */
+extern const struct netstack_stream_events rig_deaf;
 
 /* Streams, each followed by a turn. */
 struct netstack_stream *rig_stream(void); /* the latest */

@@ -27,6 +27,39 @@ struct netstack_endpoint rig_endpoint(const char *address, uint16_t port)
 
 /* Streams. */
 
+static void ignore(void *owner)
+{
+	(void)owner;
+}
+
+static void ignore_received(void *owner, const struct iovec *parts, size_t count, size_t length)
+{
+	(void)owner;
+	(void)parts;
+	(void)count;
+	(void)length;
+}
+
+static void ignore_acknowledged(void *owner, size_t bytes)
+{
+	(void)owner;
+	(void)bytes;
+}
+
+static void ignore_closed(void *owner, enum netstack_error why)
+{
+	(void)owner;
+	(void)why;
+}
+
+const struct netstack_stream_events rig_deaf = {
+	.connected = ignore,
+	.received = ignore_received,
+	.finished = ignore,
+	.acknowledged = ignore_acknowledged,
+	.closed = ignore_closed,
+};
+
 static struct netstack_stream *stream_create(const struct netstack_endpoint *remote)
 {
 	struct netstack_stream *stream = calloc(1, sizeof *stream);
@@ -43,6 +76,7 @@ int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoi
 {
 	(void)stack;
 	(void)now;
+	assert_true(netstack_stream_events_are_whole(events, false));
 	if (rig.connect_error != NETSTACK_OK)
 		return rig.connect_error;
 	*out = stream_create(to);
@@ -52,6 +86,7 @@ int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoi
 
 void netstack_stream_set_owner(struct netstack_stream *stream, const struct netstack_stream_events *events, void *owner)
 {
+	assert_true(netstack_stream_events_are_whole(events, true));
 	stream->events = events;
 	stream->owner = owner;
 }

@@ -116,6 +116,12 @@ void rig_grant(enum message_status status, int descriptor)
 
 /* A client. */
 
+void rig_never_end(struct connection *connection)
+{
+	(void)connection;
+	fail_msg("a connection ended that the test keeps");
+}
+
 struct poller *rig_client(int *client)
 {
 	int ends[2], small = 4096;

@@ -69,7 +69,7 @@ static void test_over_the_limit(void **state)
 	(void)state;
 	struct connection other;
 	rig.tunnel.spec.limits.connections = 1;
-	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, NULL);
+	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, rig_never_end);
 	rig_browse(GET);
 	rig_expect_failure("HTTP/1.1 503 ", false);
 	rig_leave();

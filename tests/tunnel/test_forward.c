@@ -106,7 +106,7 @@ static void test_outbound_to_a_name_that_fails(void **state)
 	close(client);
 	rig.tunnel.spec.limits.connections = 1;
 	struct connection other;
-	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, NULL);
+	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, rig_never_end);
 	forward_accept(&listener, pair(&client, SOCK_STREAM));
 	assert_true(rig_is_at_end(client));
 	connection_remove(&other);
@@ -212,7 +212,7 @@ static void test_inbound_refusals(void **state)
 	assert_null(rig.tunnel.connections);
 	rig.tunnel.spec.limits.connections = 1;
 	struct connection other;
-	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, NULL);
+	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, rig_never_end);
 	assert_true(rig_accept(rig.listeners, "10.2.0.9", 5557)->aborted);
 	connection_remove(&other);
 }

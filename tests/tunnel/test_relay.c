@@ -23,7 +23,7 @@ static void join(struct block *early, const char *first)
 	struct netstack_endpoint there = rig_endpoint("198.51.100.7", 443);
 	struct poller *poller = rig_client(&client);
 	ended = 0;
-	assert_int_equal(netstack_stream_connect(NULL, &there, NULL, NULL, rig.now, &stream), NETSTACK_OK);
+	assert_int_equal(netstack_stream_connect(NULL, &there, &rig_deaf, NULL, rig.now, &stream), NETSTACK_OK);
 	relay = relay_create(&rig.tunnel, poller, stream, early, first, strlen(first), 300, on_ended, NULL);
 	assert_non_null(relay);
 	assert_int_equal(ended, 0);

@@ -1,0 +1,89 @@
+/* Connections to targets: the race of a name's addresses, and what comes of those that lose it. */
+#include "tests/tunnel/rig.h"
+#include "tunnel/dial.h"
+
+static struct {
+	unsigned dialed;
+	struct netstack_stream *stream;
+	enum http_error error;
+} seen;
+
+static void on_dialed(void *owner, struct netstack_stream *stream, const struct http_fault *fault)
+{
+	(void)owner;
+	seen.dialed++;
+	seen.stream = stream;
+	seen.error = fault->error;
+	if (stream != NULL)
+		netstack_stream_set_owner(stream, &rig_deaf, NULL);
+}
+
+static struct dial *dial_name(void)
+{
+	struct target target;
+	seen.dialed = 0;
+	assert_int_equal(target_parse(&target, "two.example", 11, 443), 0);
+	struct dial *dial = dial_start(&rig.tunnel, &target, false, on_dialed, NULL);
+	assert_non_null(dial);
+	rig_turn();
+	return dial;
+}
+
+/* Both addresses of a name are being tried: the first in second place. */
+static void race_two_addresses(void)
+{
+	struct netstack_endpoint two[2] = { rig_endpoint("198.51.100.7", 0), rig_endpoint("198.51.100.8", 0) };
+	dial_name();
+	assert_true(rig_is_asked("two.example"));
+	rig.queries[0].used = false;
+	rig.queries[0].answered(rig.queries[0].owner, NETSTACK_NAME_OK, two, 2, false);
+	rig_turn();
+	assert_int_equal(rig_stream_count(), 1);
+	rig_pass(250 * LOOP_MILLISECOND);
+	assert_int_equal(rig_stream_count(), 2);
+}
+
+/* P7: two SYN-ACKs in one turn, then whatever the loser may still send before the turn ends. */
+static void test_a_loser_may_send_in_the_turn_of_the_race(void **state)
+{
+	(void)state;
+	race_two_addresses();
+	struct netstack_stream *loser = rig.streams, *winner = loser->next;
+	struct iovec byte = { .iov_base = (char[]){ 'x' }, .iov_len = 1 };
+	winner->events->connected(winner->owner);
+	loser->events->connected(loser->owner);
+	loser->events->received(loser->owner, &byte, 1, 1);
+	loser->events->acknowledged(loser->owner, 1);
+	loser->events->finished(loser->owner);
+	assert_int_equal(seen.dialed, 1);
+	assert_ptr_equal(seen.stream, winner);
+	rig_turn();
+	assert_true(loser->aborted);
+	assert_false(winner->gone);
+	netstack_stream_abort(winner, rig.now);
+}
+
+static void test_a_loser_may_close_in_the_turn_of_the_race(void **state)
+{
+	(void)state;
+	race_two_addresses();
+	struct netstack_stream *loser = rig.streams, *winner = loser->next;
+	winner->events->connected(winner->owner);
+	loser->events->connected(loser->owner);
+	loser->gone = true;
+	loser->events->closed(loser->owner, NETSTACK_RESET);
+	rig_turn();
+	assert_int_equal(seen.dialed, 1);
+	assert_false(loser->aborted);
+	netstack_stream_abort(winner, rig.now);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_loser_may_send_in_the_turn_of_the_race),
+		TEST(test_a_loser_may_close_in_the_turn_of_the_race),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
