@@ -1,5 +1,6 @@
 #include "netstack/flow.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "netstack/checksum.h"
@@ -84,6 +85,7 @@ int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *a
 {
 	struct netstack_endpoint place = { 0 };
 
+	assert(received != NULL);
 	if (at != NULL)
 		place = *at;
 	if (place.family != 0 && !stack_owns(stack, place.family, place.bytes))

@@ -1,5 +1,6 @@
 #include "netstack/listener.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "netstack/handshake.h"
@@ -7,6 +8,7 @@
 int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream),
                     void *owner, struct netstack_listener **listener)
 {
+	assert(accept != NULL);
 	if (!stack_owns(stack, at->family, at->bytes))
 		return NETSTACK_NO_ADDRESS;
 	struct netstack_listener *fresh = calloc(1, sizeof(*fresh));

@@ -1,5 +1,6 @@
 #include "netstack/lookup.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "netstack/random.h"
@@ -33,6 +34,7 @@ struct lookup *lookup_create(const struct lookup_env *env, const char *name, uin
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
 
+	assert(env->ended != NULL);
 	if (lookup == NULL)
 		return NULL;
 	lookup->env = *env;

@@ -1,5 +1,6 @@
 #include "netstack/ping.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "netstack/checksum.h"
@@ -93,6 +94,7 @@ int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, ui
 	const struct netstack_endpoint *from = stack_source_for(stack, to);
 	size_t count = 0;
 
+	assert(answered != NULL);
 	for (struct ping *ping = stack->pings; ping != NULL; ping = ping->next)
 		count++;
 	if (from == NULL)

@@ -1,6 +1,7 @@
 #include "netstack/resolver.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdlib.h>
 
 #include "netstack/lookup.h"
@@ -292,6 +293,7 @@ void netstack_resolve(struct netstack_resolver *resolver, const char *name, answ
 	char canonical[DNS_NAME_SIZE];
 	struct netstack *stack = resolver->stack;
 
+	assert(answered != NULL);
 	*query = NULL;
 	if (answer_literal(name, answered, owner))
 		return;

@@ -504,7 +504,7 @@ int netstack_create(struct netstack **stack, const struct netstack_config *confi
 {
 	struct netstack *fresh = calloc(1, sizeof(*fresh));
 
-	assert(process.pristine != NULL && config->address_count <= NETSTACK_ADDRESS_MAX);
+	assert(process.pristine != NULL && config->address_count <= NETSTACK_ADDRESS_MAX && env->output != NULL);
 	if (fresh == NULL)
 		return NETSTACK_OUT_OF_MEMORY;
 	fresh->config = *config;

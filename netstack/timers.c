@@ -1,5 +1,6 @@
 #include "netstack/timers.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -42,6 +43,7 @@ static void sift_down(struct timers *timers, size_t index)
 
 int timers_add(struct timers *timers, struct timer *timer, void (*run)(struct timer *timer, uint64_t now))
 {
+	assert(run != NULL);
 	if (timers->members == timers->capacity) {
 		size_t capacity = timers->capacity == 0 ? 2 : 2 * timers->capacity;
 		struct timer **heap = realloc(timers->heap, capacity * sizeof(struct timer *));

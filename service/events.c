@@ -144,6 +144,7 @@ enum events_read events_next(struct events *events, uint64_t after, uint64_t *id
 
 struct events_subscription *events_subscribe(struct events *events, void (*wake)(void *owner), void *owner)
 {
+	assert(wake != NULL);
 	struct events_subscription *subscription = malloc(sizeof(*subscription));
 	if (subscription == NULL)
 		return NULL;

@@ -1,5 +1,6 @@
 #include "service/lanes.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,7 @@ static void pump(struct lanes *lanes)
 bool lanes_claim(struct lanes *lanes, struct lane_claim **claim, const char *const *ids, size_t count, bool alone, void (*run)(void *owner),
                  void *owner)
 {
+	assert(run != NULL);
 	struct lane_claim *made = calloc(1, sizeof(*made));
 	if (made != NULL)
 		made->tickets = calloc(count + 1, sizeof(*made->tickets));

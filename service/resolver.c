@@ -1,6 +1,7 @@
 #include "service/resolver.h"
 
 #include <ares.h>
+#include <assert.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +241,7 @@ static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo
 struct resolver_query *resolver_ask(struct resolver *resolver, const char *name, uint16_t port,
                                     void (*done)(void *owner, const struct message_addresses *addresses), void *owner)
 {
+	assert(done != NULL);
 	struct resolver_query *query = calloc(1, sizeof(*query));
 	if (query == NULL)
 		return NULL;

@@ -1,6 +1,7 @@
 /* The composition of the control plane, its loop and its end. */
 #include "service/service.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,6 +327,7 @@ void service_free(struct service *service)
 
 void service_submit(struct service *service, struct change *change)
 {
+	assert(change->done != NULL);
 	struct job *job = job_create(service, change);
 	if (job == NULL) {
 		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");

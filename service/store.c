@@ -1,5 +1,6 @@
 #include "service/store.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -195,6 +196,7 @@ static bool load(struct store *store, const struct store_loader *loader, char fa
 struct store *store_open(const char *directory, const char *vfs, const struct store_loader *loader, void (*wake)(void *owner), void *owner,
                          char failure[512])
 {
+	assert(loader->take_tunnel != NULL && loader->take_token != NULL && wake != NULL);
 	struct store *store = calloc(1, sizeof(*store));
 	if (store == NULL) {
 		snprintf(failure, 512, "memory ran out");

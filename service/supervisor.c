@@ -1,6 +1,7 @@
 /* All workers: made, watched, replaced, stopped. */
 #include "service/supervisor.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,7 @@ static bool init_worker(struct supervisor *supervisor, unsigned index)
 struct supervisor *supervisor_create(uv_loop_t *loop, const struct supervisor_options *options, const struct supervisor_events *events,
                                      char failure[512])
 {
+	assert(events->ready != NULL && events->died != NULL && events->message != NULL);
 	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
 	if (supervisor != NULL)
 		supervisor->workers = calloc(options->workers, sizeof(*supervisor->workers));

@@ -1,5 +1,6 @@
 #include "service/transaction.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,6 +145,7 @@ static size_t collect_ids(const struct transaction_request *request, const char 
 
 void transaction_start(struct service *service, const struct transaction_request *request)
 {
+	assert(request->done != NULL);
 	struct problem problem;
 	struct transaction *transaction = calloc(1, sizeof(*transaction));
 	const char **ids = calloc(request->count + 1, sizeof(*ids));

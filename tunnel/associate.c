@@ -1,5 +1,6 @@
 #include "tunnel/associate.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -416,6 +417,7 @@ static bool ask_relay(struct associate *associate, uint16_t listen_index)
 struct associate *associate_create(struct connection *connection, struct poller *control, const struct socks_request *request, uint16_t listen_index,
                                    void (*ended)(void *owner), void *owner)
 {
+	assert(ended != NULL);
 	struct tunnel *tunnel = connection->tunnel;
 	struct associate *associate = calloc(1, sizeof *associate);
 	if (associate == NULL) {

@@ -1,5 +1,7 @@
 #include "tunnel/connection.h"
 
+#include <assert.h>
+
 static void count_open(struct connection *connection, int by)
 {
 	counter *open = &connection->tunnel->counters->connections_open[connection->protocol];
@@ -8,6 +10,7 @@ static void count_open(struct connection *connection, int by)
 
 void connection_add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection))
 {
+	assert(end != NULL);
 	*connection =
 	    (struct connection){ .tunnel = tunnel, .next = tunnel->connections, .before = &tunnel->connections, .protocol = protocol, .end = end };
 	if (connection->next != NULL)

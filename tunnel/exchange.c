@@ -1,5 +1,6 @@
 #include "tunnel/exchange.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -745,6 +746,7 @@ void exchange_flush_all(struct tunnel *tunnel)
 struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events,
                                  void *owner)
 {
+	assert(events->ended != NULL && events->handed_back != NULL);
 	struct tunnel *tunnel = connection->tunnel;
 	struct exchange *exchange = calloc(1, sizeof *exchange);
 	if (exchange == NULL) {

@@ -1,5 +1,6 @@
 #include "tunnel/loop.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -114,6 +115,7 @@ void deadline_init(struct deadline *deadline, void (*due)(void *owner), void *ow
 
 void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at)
 {
+	assert(deadline->due != NULL);
 	if (deadline->at == at)
 		return;
 	if (deadline->place != 0)
@@ -165,6 +167,7 @@ void turn_init(struct turn *turn, void (*end)(void *owner), void *owner)
 
 void turn_queue(struct loop *loop, struct turn *turn)
 {
+	assert(turn->end != NULL);
 	if (turn->queued)
 		return;
 	turn->queued = true;
@@ -277,6 +280,7 @@ struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *re
 
 void poller_set(struct poller *poller, int events)
 {
+	assert(poller->ready != NULL);
 	poller->events = (uint8_t)events;
 	if (events & ~poller->held)
 		note_change(poller);

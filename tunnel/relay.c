@@ -1,5 +1,6 @@
 #include "tunnel/relay.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -300,6 +301,7 @@ static void discard(struct relay_begun *begun, struct netstack_stream *stream, s
 struct relay *relay_continue(struct relay_begun *begun, struct poller *client, struct netstack_stream *stream, uint32_t idle_timeout,
                              relay_ended *ended, void *owner)
 {
+	assert(ended != NULL);
 	struct relay *relay = calloc(1, sizeof *relay);
 	if (relay == NULL) {
 		discard(begun, stream, client);

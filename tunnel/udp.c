@@ -1,5 +1,6 @@
 #include "tunnel/udp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
@@ -304,6 +305,7 @@ static void on_ready(void *owner, int events)
 
 struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, const struct udp_events *events, void *owner)
 {
+	assert(events->received != NULL && events->writable != NULL && events->may_send != NULL);
 	struct udp_socket *sock = calloc(1, sizeof *sock);
 	struct poller *poller = sock == NULL ? NULL : poller_create(batch->loop, descriptor, on_ready, sock);
 	if (poller == NULL) {

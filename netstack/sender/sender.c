@@ -1,5 +1,7 @@
 #include "netstack/sender/sender.h"
 
+#include <assert.h>
+
 #include "netstack/budget.h"
 #include "netstack/netstack.h"
 #include "netstack/random.h"
@@ -14,6 +16,7 @@
 void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip,
                  uint64_t now)
 {
+	assert(env->emit != NULL);
 	*sender = (struct sender){
 		.env = *env,
 		.first = first,

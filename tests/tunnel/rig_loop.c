@@ -66,6 +66,7 @@ struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *re
 void poller_set(struct poller *poller, int events)
 {
 	assert_false(poller->freed);
+	assert_true(poller->ready != NULL);
 	poller->events = events;
 }
 

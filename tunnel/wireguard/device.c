@@ -1,6 +1,7 @@
 /* The device itself: the library's start and stop, keys, and the passing of time. */
 #include "tunnel/wireguard/device.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,14 @@ static int set_keys(struct wireguard_device *device, const struct wireguard_key 
 	return 0;
 }
 
+/* A gap would be met by a datagram only. */
+static void set_env(struct wireguard_device *device, const struct wireguard_env *env)
+{
+	assert(env->random != NULL && env->wall_clock != NULL && env->reserve != NULL && env->commit != NULL);
+	assert(env->deliver != NULL && env->notify != NULL);
+	device->env = *env;
+}
+
 int wireguard_device_create(struct wireguard_device **device, const struct wireguard_key *private_key, const uint8_t timestamp_floor[12],
                             const struct wireguard_env *env)
 {
@@ -81,7 +90,7 @@ int wireguard_device_create(struct wireguard_device **device, const struct wireg
 		free(created);
 		return result;
 	}
-	created->env = *env;
+	set_env(created, env);
 	created->mtu = MTU_DEFAULT;
 	memcpy(created->last_timestamp.bytes, timestamp_floor, sizeof created->last_timestamp.bytes);
 	env->random(env->owner, created->chain_key, sizeof created->chain_key);
@@ -106,7 +115,7 @@ void wireguard_device_free(struct wireguard_device *device)
 
 void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env)
 {
-	device->env = *env;
+	set_env(device, env);
 }
 
 static bool is_active(const struct wireguard_peer *peer)
