@@ -14,7 +14,7 @@ bool establish_choose_worker(struct service *service, struct entry *entry)
 	size_t fewest = SIZE_MAX;
 	for (unsigned i = 0; i < supervisor_count(service->supervisor); i++) {
 		struct worker *worker = supervisor_worker(service->supervisor, i);
-		size_t load = seats_tunnels_taken(worker_seats(worker));
+		size_t load = seats_tunnels_placed(worker_seats(worker));
 		if (load < fewest) {
 			fewest = load;
 			best = worker;

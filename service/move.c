@@ -6,7 +6,7 @@
 
 static size_t load_of(struct worker *worker)
 {
-	return seats_tunnels_taken(worker_seats(worker));
+	return seats_tunnels_placed(worker_seats(worker));
 }
 
 static struct worker *emptiest(struct service *service)
@@ -27,12 +27,12 @@ static bool move(struct service *service, struct entry *entry, struct worker *to
 	struct entry after = { .worker = to, .seat = seat_take_tunnel(worker_seats(to)) };
 	if (moved == NULL || after.seat == NULL || !snapshot_move_seats(moved, &after)) {
 		snapshot_release(moved);
-		seat_release(after.seat);
+		seat_leave(after.seat);
 		return false;
 	}
 	log_line(LOG_INFO, entry->id, "moved from worker %u to worker %u", worker_index(entry->worker), worker_index(to));
 	service_unseat(service, entry);
-	seat_release(entry->seat);
+	seat_leave(entry->seat);
 	entry->seat = after.seat;
 	entry->worker = to;
 	service_seat(service, entry);

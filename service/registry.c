@@ -54,7 +54,7 @@ void entry_free(struct entry *entry)
 	peer_lookup_end_all(entry);
 	socket_list_clear(&entry->sockets);
 	snapshot_release(entry->snapshot);
-	seat_release(entry->seat);
+	seat_leave(entry->seat);
 	status_release(entry->status);
 	free(entry->addresses);
 	free(entry->ports);

@@ -1,5 +1,6 @@
 #include "service/seat.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ struct seats {
 	struct counters *counters;
 	int descriptor;
 	struct pool tunnels, peers;
+	size_t placed; /* tunnels whose seat is not left yet */
 };
 
 struct seat {
@@ -60,12 +62,12 @@ int seats_descriptor(const struct seats *seats)
 	return seats->descriptor;
 }
 
-size_t seats_tunnels_taken(struct seats *seats)
+size_t seats_tunnels_placed(struct seats *seats)
 {
 	pthread_mutex_lock(&seats->lock);
-	size_t taken = seats->tunnels.fresh - seats->tunnels.free_count;
+	size_t placed = seats->placed;
 	pthread_mutex_unlock(&seats->lock);
-	return taken;
+	return placed;
 }
 
 static bool pool_take(struct pool *pool, uint32_t *index)
@@ -97,6 +99,7 @@ static struct seat *take(struct seats *seats, bool is_tunnel)
 	*seat = (struct seat){ .references = 1, .seats = seats, .is_tunnel = is_tunnel };
 	pthread_mutex_lock(&seats->lock);
 	bool taken = pool_take(is_tunnel ? &seats->tunnels : &seats->peers, &seat->index);
+	seats->placed += taken && is_tunnel;
 	pthread_mutex_unlock(&seats->lock);
 	if (taken)
 		return seat;
@@ -136,6 +139,18 @@ void seat_release(struct seat *seat)
 	pool->free[pool->free_count++] = seat->index;
 	pthread_mutex_unlock(&seats->lock);
 	free(seat);
+}
+
+void seat_leave(struct seat *seat)
+{
+	if (seat == NULL)
+		return;
+	struct seats *seats = seat->seats;
+	pthread_mutex_lock(&seats->lock);
+	assert(seat->is_tunnel && seats->placed > 0);
+	seats->placed--;
+	pthread_mutex_unlock(&seats->lock);
+	seat_release(seat);
 }
 
 uint32_t seat_index(const struct seat *seat)

@@ -14,13 +14,15 @@ struct seats *seats_create(struct counters *counters, int descriptor);
 void seats_free(struct seats *seats);
 struct counters *seats_counters(struct seats *seats);
 int seats_descriptor(const struct seats *seats);
-size_t seats_tunnels_taken(struct seats *seats);
+size_t seats_tunnels_placed(struct seats *seats); /* seats that a tunnel has, without those that only a reader still refers to */
 
 /* With cleared counters and one reference; NULL when none is left, or no memory. */
 struct seat *seat_take_tunnel(struct seats *seats);
 struct seat *seat_take_peer(struct seats *seats);
 struct seat *seat_reference(struct seat *seat);
 void seat_release(struct seat *seat); /* NULL is allowed */
+/* The tunnel that took the seat gives it up: it does not count any more. Releases the reference too; NULL is allowed. */
+void seat_leave(struct seat *seat);
 uint32_t seat_index(const struct seat *seat);
 struct counters_tunnel *seat_tunnel(const struct seat *seat);
 struct counters_peer *seat_peer(const struct seat *seat);

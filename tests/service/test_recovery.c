@@ -97,6 +97,91 @@ static void a_worker_with_many_tunnels_is_replaced(void **state)
 	}
 }
 
+enum { PLACED = 8 };
+
+static void create_up(unsigned count)
+{
+	char id[32];
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(id, sizeof(id), "up-%u", i);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+	}
+}
+
+static void hold(struct snapshot *held[PLACED])
+{
+	char id[32];
+	for (unsigned i = 0; i < PLACED; i++) {
+		snprintf(id, sizeof(id), "up-%u", i);
+		held[i] = bench_find(&own_bench, id);
+	}
+}
+
+static void let_go(struct snapshot *held[PLACED])
+{
+	for (unsigned i = 0; i < PLACED; i++)
+		snapshot_release(held[i]);
+}
+
+static unsigned placed_on(int worker)
+{
+	struct snapshot *now[PLACED];
+	unsigned count = 0;
+	hold(now);
+	for (unsigned i = 0; i < PLACED; i++)
+		count += now[i]->worker == worker;
+	let_go(now);
+	return count;
+}
+
+/* A reader that is slow with what was deleted makes no worker look full. */
+static void a_reader_does_not_tip_the_balance_of_new_tunnels(void **state)
+{
+	struct snapshot *held[PLACED];
+	(void)state;
+	create_up(PLACED);
+	hold(held);
+	for (unsigned i = 0; i < PLACED; i++)
+		if (held[i]->worker == 0)
+			assert_int_equal(bench_code(&own_bench, EDIT_DELETE, held[i]->id, NULL), PROBLEM_NONE);
+	for (unsigned i = 0; i < PLACED; i++)
+		if (held[i]->worker == 0)
+			assert_int_equal(bench_code(&own_bench, EDIT_CREATE, held[i]->id, bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(placed_on(0), PLACED / 2);
+	let_go(held);
+}
+
+/* Eight on the worker that dies, none on the other: the two share them, whoever reads meanwhile. */
+static void a_reader_does_not_tip_the_balance_after_a_death(void **state)
+{
+	struct snapshot *held[PLACED];
+	char id[32];
+	(void)state;
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "hang-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
+	struct snapshot *hanging = bench_find(&own_bench, "hang-a");
+	int worker = hanging->worker;
+	snapshot_release(hanging);
+	/* Beside each that stays one goes to the other worker, and is deleted at the end. */
+	for (unsigned i = 0; i < PLACED; i++) {
+		snprintf(id, sizeof(id), "up-%u", i);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		snprintf(id, sizeof(id), "b-%u", i);
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+	}
+	assert_int_equal(placed_on(worker), PLACED);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "b", NULL), PROBLEM_NONE);
+	for (unsigned i = 0; i < PLACED; i++) {
+		snprintf(id, sizeof(id), "b-%u", i);
+		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, id, NULL), PROBLEM_NONE);
+	}
+	hold(held);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "hang-a", NULL), PROBLEM_NONE);
+	bench_wait_ready(&own_bench);
+	assert_in_range(placed_on(worker), PLACED / 2, PLACED / 2 + 1);
+	let_go(held);
+}
+
 static void deleting_on_a_worker_that_hangs(void **state)
 {
 	(void)state;
@@ -333,6 +418,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_worker_that_dies_is_replaced_with_its_tunnels, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_worker_with_many_tunnels_is_replaced, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_reader_does_not_tip_the_balance_of_new_tunnels, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_reader_does_not_tip_the_balance_after_a_death, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(deleting_on_a_worker_that_hangs, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_worker_that_lies_is_replaced, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_connection_to_an_inbound_target, bench_set_up, bench_tear_down),
