@@ -14,10 +14,17 @@ struct checking {
 	const struct service *service;
 	const struct spec *previous;
 	bool is_admin;
+	bool needs_admin; /* something that only an admin may open is there */
 	bool lacks_scope;
 	char pointer[160];
 	struct problem *problem;
 };
+
+static void require_admin(struct checking *checking, bool is_unchanged)
+{
+	checking->needs_admin = true;
+	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
+}
 
 static bool is_within(const char *directory, const char *path)
 {
@@ -53,7 +60,7 @@ static void check_path(struct checking *checking, const struct spec_place *place
 		            "A unix socket lies in the state directory's «sockets», or in a directory that --allow-socket names.");
 	else if (own_socket_is_path(checking->service, place->host))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
-	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
+	require_admin(checking, is_unchanged);
 }
 
 static bool is_open_to_others(const struct spec_place *place)
@@ -101,7 +108,7 @@ static void check_outbound(struct checking *checking, const struct spec_forward 
 	if (!checking->service->options.allow_remote)
 		problem_add(checking->problem, checking->pointer, "remote_not_allowed",
 		            "A forward that other hosts can reach needs warrend --allow-remote.");
-	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
+	require_admin(checking, is_unchanged);
 }
 
 /* Other names are looked at when they are dialled: only localhost is known to stay what it is (RFC 6761, 6.3). */
@@ -129,7 +136,7 @@ static void check_inbound(struct checking *checking, const struct spec_forward *
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
 	if (forward->transport == SPEC_TCP && is_own_socket(checking->service, &forward->target))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
-	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
+	require_admin(checking, is_unchanged);
 }
 
 void policy_check(const struct service *service, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
@@ -148,7 +155,14 @@ void policy_check(const struct service *service, const struct spec *spec, const 
 		else
 			check_outbound(&checking, &spec->forwards[i]);
 	}
-	if (checking.lacks_scope && problem->code == PROBLEM_NONE)
+	if (problem->code != PROBLEM_NONE || checking.is_admin)
+		return;
+	if (checking.lacks_scope)
 		problem_set(problem, PROBLEM_FORBIDDEN,
 		            "Inbound targets, unix sockets and forwards that other hosts can reach need a token with the scope admin.");
+	/* Else a token that may write would reach what an admin opened from a peer of its own. */
+	else if (checking.needs_admin && previous != NULL && !spec_route_equal(previous, spec))
+		problem_set(problem, PROBLEM_FORBIDDEN,
+		            "This tunnel has an inbound target, a unix socket or a forward that other hosts can reach, so that a change of its key, "
+		            "addresses, name servers or peers needs a token with the scope admin.");
 }

@@ -8,7 +8,7 @@
 struct service;
 
 /* Adds what is refused to `problem` (validation_failed). `scope` is the caller's: what needs admin and is not as in `previous` (or NULL)
- * makes it forbidden, when nothing else is wrong. */
+ * makes it forbidden, when nothing else is wrong, and so does another route of a tunnel that has such a part (spec_route_equal). */
 void policy_check(const struct service *service, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
                   struct problem *problem);
 /* Lies in one of the directories that are allowed, links of directories followed. */

@@ -67,17 +67,22 @@ bool spec_copy(struct spec *to, const struct spec *from)
 	return copied;
 }
 
-bool spec_equal(const struct spec *a, const struct spec *b)
+static bool encodings_equal(void (*encode)(struct message_writer *writer, const struct spec *spec), const struct spec *a, const struct spec *b)
 {
 	struct message_writer first, second;
 	message_writer_init(&first);
 	message_writer_init(&second);
-	spec_encode(&first, a);
-	spec_encode(&second, b);
+	encode(&first, a);
+	encode(&second, b);
 	bool equal = !first.failed && !second.failed && first.length == second.length && sodium_memcmp(first.bytes, second.bytes, first.length) == 0;
 	message_writer_clear(&first);
 	message_writer_clear(&second);
 	return equal;
+}
+
+bool spec_equal(const struct spec *a, const struct spec *b)
+{
+	return encodings_equal(spec_encode, a, b);
 }
 
 bool spec_place_equal(const struct spec_place *a, const struct spec_place *b)
@@ -144,9 +149,9 @@ static void encode_forward(struct message_writer *writer, const struct spec_forw
 	encode_place(writer, &forward->target);
 }
 
-void spec_encode(struct message_writer *writer, const struct spec *spec)
+/* What decides which far ends see the traffic. */
+static void encode_route(struct message_writer *writer, const struct spec *spec)
 {
-	message_put_u8(writer, spec->enabled);
 	message_put_u8(writer, spec->has_private_key);
 	message_put_bytes(writer, spec->private_key.bytes, sizeof spec->private_key.bytes);
 	message_put_u8(writer, (uint8_t)spec->address_count);
@@ -155,11 +160,22 @@ void spec_encode(struct message_writer *writer, const struct spec *spec)
 	message_put_u32(writer, (uint32_t)spec->dns_count);
 	for (size_t i = 0; i < spec->dns_count; i++)
 		encode_network(writer, &spec->dns[i]);
-	message_put_u16(writer, spec->mtu);
-	message_put_u16(writer, spec->listen_port);
 	message_put_u32(writer, (uint32_t)spec->peer_count);
 	for (size_t i = 0; i < spec->peer_count; i++)
 		encode_peer(writer, &spec->peers[i]);
+}
+
+bool spec_route_equal(const struct spec *a, const struct spec *b)
+{
+	return encodings_equal(encode_route, a, b);
+}
+
+void spec_encode(struct message_writer *writer, const struct spec *spec)
+{
+	message_put_u8(writer, spec->enabled);
+	encode_route(writer, spec);
+	message_put_u16(writer, spec->mtu);
+	message_put_u16(writer, spec->listen_port);
 	encode_proxy(writer, spec);
 	message_put_u32(writer, (uint32_t)spec->forward_count);
 	for (size_t i = 0; i < spec->forward_count; i++)
@@ -289,11 +305,11 @@ bool spec_decode(struct message_reader *reader, struct spec *spec)
 	spec->dns = decode_array(reader, SPEC_DNS_MAX, sizeof *spec->dns, &spec->dns_count);
 	for (size_t i = 0; i < spec->dns_count; i++)
 		decode_network(reader, &spec->dns[i]);
-	spec->mtu = message_get_u16(reader);
-	spec->listen_port = message_get_u16(reader);
 	spec->peers = decode_array(reader, SPEC_PEER_MAX, sizeof *spec->peers, &spec->peer_count);
 	for (size_t i = 0; i < spec->peer_count && !reader->failed; i++)
 		decode_peer(reader, &spec->peers[i]);
+	spec->mtu = message_get_u16(reader);
+	spec->listen_port = message_get_u16(reader);
 	decode_proxy(reader, spec);
 	decode_tail(reader, spec);
 	if (reader->failed)

@@ -101,6 +101,8 @@ void spec_clear(struct spec *spec);
 bool spec_copy(struct spec *to, const struct spec *from);
 /* Equal in all members, secrets included (in constant time for those). */
 bool spec_equal(const struct spec *a, const struct spec *b);
+/* Traffic of both leads to the same far ends: key, inner addresses, name servers and peers are equal. In constant time, as above. */
+bool spec_route_equal(const struct spec *a, const struct spec *b);
 bool spec_place_equal(const struct spec_place *a, const struct spec_place *b);
 /* True when going from one to the other needs a new stack: inner addresses or MTU differ. */
 bool spec_needs_restart(const struct spec *from, const struct spec *to);

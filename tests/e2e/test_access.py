@@ -193,6 +193,51 @@ def _many_keys(count):
         yield keys.Key("", base64.b64encode(os.urandom(32)).decode())
 
 
+def _leads(api):
+    """What of the tunnel «in» says where its inbound forward can be reached from, or None when it has none."""
+    spec = api.get("/v1/tunnels/in")["spec"]
+    return (spec["interface"]["addresses"], spec["interface"]["dns"], spec["peers"]) if spec["forwards"] else None
+
+
+def test_p1_a_writer_leads_no_inbound_forward_elsewhere(local_daemon):
+    """Every door by which a token with the scope write could give a tunnel of an admin's a peer of its own, and so reach the host's service."""
+    api, own, other = local_daemon.api, keys.new_key(), keys.new_key()
+    writer = local_daemon.tcp_api(api.expect(201, "POST", "/v1/tokens", {"scopes": ["write"]}).json["token"])
+    forward = {"name": "f", "direction": "inbound", "protocol": "tcp", "listen": "10.2.0.2:80", "target": "127.0.0.1:9"}
+
+    def spec(key, **more):
+        return {"interface": {"private_key": own.private, "addresses": ["10.2.0.2"], **more}, "forwards": [forward],
+                "peers": [{"public_key": key.public, "endpoint": "127.0.0.1:9", "allowed_ips": ["10.2.0.0/24"]}]}
+
+    admins, writers = {"id": "in", "spec": spec(other)}, {"id": "in", "spec": spec(keys.new_key())}
+    conf = f"[Interface]\nPrivateKey = {own.private}\nAddress = 10.2.0.2\n[Peer]\nPublicKey = {keys.new_key().public}\nEndpoint = 127.0.0.1:10\n"
+    merge = "application/merge-patch+json"
+    peer = {"public_key": keys.new_key().public, "endpoint": "127.0.0.1:10", "allowed_ips": ["10.2.0.0/24"]}
+    url = base64.urlsafe_b64encode(base64.b64decode(peer["public_key"])).decode().rstrip("=")
+    doors = [
+        ("PUT", "/v1/tunnels/in", writers, {}), ("PUT", "/v1/tunnels/in", conf, {"content_type": "text/plain"}),
+        ("PATCH", "/v1/tunnels/in", {"spec": {"peers": writers["spec"]["peers"]}}, {"content_type": merge}),
+        ("PATCH", "/v1/tunnels/in", {"spec": {"interface": {"private_key": keys.new_key().private}}}, {"content_type": merge}),
+        ("PATCH", "/v1/tunnels/in", {"spec": {"interface": {"addresses": ["10.2.0.2", "fd00::2"]}}}, {"content_type": merge}),
+        ("PUT", f"/v1/tunnels/in/peers/{url}", peer, {}), ("PATCH", f"/v1/tunnels/in/peers/{other.url}", {"endpoint": "127.0.0.1:10"}, {"content_type": merge}),
+        ("PUT", "/v1/state", {"tunnels": [writers]}, {}),
+        *(("POST", "/v1/batch", {"atomic": atomic, "operations": operations}, {}) for atomic in (True, False) for operations in (
+            [{"method": "PUT", "path": "/v1/tunnels/in", "body": writers}],
+            [{"method": "DELETE", "path": "/v1/tunnels/in"}, {"method": "POST", "path": "/v1/tunnels", "body": writers}],
+            [{"method": "PATCH", "path": "/v1/tunnels/in", "body": {"spec": {"peers": []}}},
+             {"method": "PUT", "path": f"/v1/tunnels/in/peers/{url}", "body": peer}])),
+    ]
+    for method, path, body, options in doors:
+        api.put("in", admins)
+        before = _leads(api)
+        reply = writer.request(method, path, body, **options)
+        gone = api.request("GET", "/v1/tunnels/in").status == 404
+        assert gone or _leads(api) in (None, before), f"{method} {path}: {reply!r}"
+        assert reply.status < 500
+    api.put("in", admins)
+    writer.expect(200, "PATCH", "/v1/tunnels/in", {"labels": {"seen": "yes"}, "spec": {"limits": {"connections": 5}}}, content_type=merge)
+
+
 # A3, what JSON parsers get wrong: each a body that is refused, or taken for what RFC 8259 says it is.
 
 REFUSED = [b"", b" ", b"\xef\xbb\xbf{}", b"{,}", b"{\"a\":1,}", b"{'a':1}", b"{a:1}", b"{\"a\" 1}", b"[1,]", b"{\"a\":01}", b"{\"a\":+1}", b"{\"a\":.5}",

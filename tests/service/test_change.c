@@ -506,6 +506,38 @@ static void what_needs_admin(void **state)
 	assert_int_not_equal(access(document, F_OK), 0);
 }
 
+/* What an admin opened, only an admin may lead elsewhere: a token that may write would else reach the host's service from a peer of
+ * its own. */
+static void what_an_admin_opened_leads_where_it_led(void **state)
+{
+	static const char *const redirections[] = {
+		"{'spec':{'peers':[]}}",
+		"{'spec':{'interface':{'private_key':'gI6EdUSYvn8ugXOt8QQD6Yc+JyiZxIhp3GInSWRfWGE='}}}",
+		"{'spec':{'interface':{'addresses':['10.0.0.2/32','fd00::2/128']}}}",
+		"{'spec':{'interface':{'dns':['10.0.0.9']}}}",
+	};
+	char peer[512];
+	(void)state;
+	snprintf(peer, sizeof(peer), "{'spec':{'peers':[{'public_key':'%s','endpoint':'127.0.0.1:9','allowed_ips':['0.0.0.0/0']}]}}", bench_key(0));
+	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_PATCH, "a", peer), PROBLEM_NONE);
+	struct snapshot *before = bench_find(&own_bench, "a");
+	for (size_t i = 0; i < sizeof(redirections) / sizeof(redirections[0]); i++)
+		assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", redirections[i]), PROBLEM_FORBIDDEN);
+	snprintf(peer, sizeof(peer), "{'spec':{'peers':[{'public_key':'%s','endpoint':'127.0.0.1:10','allowed_ips':['0.0.0.0/0']}]}}", bench_key(0));
+	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", peer), PROBLEM_FORBIDDEN);
+	snprintf(peer, sizeof(peer), "{'spec':{'peers':[{'public_key':'%s','endpoint':'127.0.0.1:9','allowed_ips':['0.0.0.0/0']}]}}", bench_key(1));
+	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", peer), PROBLEM_FORBIDDEN);
+	struct snapshot *after = bench_find(&own_bench, "a");
+	assert_int_equal(before->revision, after->revision);
+	snapshot_release(before);
+	snapshot_release(after);
+	/* What leads nowhere else is free, and so is closing what the admin opened. */
+	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", "{'spec':{'enabled':false,'limits':{'connections':7}}}"), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_PATCH, "a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", "{'spec':{'forwards':[],'interface':{'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
+}
+
 static void what_the_policy_refuses(void **state)
 {
 	char patch[512];
@@ -640,6 +672,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(delete_where_labels_match, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_needs_admin, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(what_an_admin_opened_leads_where_it_led, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_the_policy_refuses, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(events_tell_it_all, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(tokens_open_and_close, bench_set_up, bench_tear_down),
