@@ -17,8 +17,14 @@ struct piece {
 	uint32_t end;
 };
 
+/* Room for a header and a payload. */
+struct bytes {
+	struct retired_buffer retired;
+	uint8_t packet[];
+};
+
 struct datagram {
-	uint8_t *bytes; /* room for a header and the whole payload; NULL: free */
+	struct bytes *bytes; /* for the longest payload; NULL: free */
 	uint64_t expires;
 	uint8_t addresses[32];
 	uint32_t identification;
@@ -32,7 +38,6 @@ struct datagram {
 
 struct fragments {
 	struct datagram datagrams[DATAGRAM_COUNT];
-	uint8_t *whole; /* the one given out last */
 };
 
 struct fragments *fragments_create(void)
@@ -52,7 +57,6 @@ void fragments_free(struct fragments *fragments)
 		return;
 	for (size_t i = 0; i < DATAGRAM_COUNT; i++)
 		forget(&fragments->datagrams[i]);
-	free(fragments->whole);
 	free(fragments);
 }
 
@@ -70,8 +74,6 @@ uint64_t fragments_deadline(const struct fragments *fragments)
 
 void fragments_expire(struct fragments *fragments, uint64_t now)
 {
-	free(fragments->whole);
-	fragments->whole = NULL;
 	for (size_t i = 0; i < DATAGRAM_COUNT; i++) {
 		if (fragments->datagrams[i].bytes != NULL && fragments->datagrams[i].expires <= now)
 			forget(&fragments->datagrams[i]);
@@ -109,7 +111,7 @@ static struct datagram *find(struct fragments *fragments, const struct packet *f
 	}
 	forget(place);
 	*place = (struct datagram){
-		.bytes = malloc(PACKET_IPV6_HEADER + DATAGRAM_MAX),
+		.bytes = malloc(sizeof(struct bytes) + PACKET_IPV6_HEADER + DATAGRAM_MAX),
 		.expires = now + LIFETIME,
 		.identification = fragment->identification,
 		.family = fragment->family,
@@ -157,12 +159,27 @@ static bool set_total(struct datagram *datagram, const struct packet *fragment)
 	return true;
 }
 
+/* The datagram's bytes, which it no longer has. */
+static struct bytes *take_bytes(struct datagram *datagram)
+{
+	struct bytes *bytes = datagram->bytes;
+	struct bytes *cut = realloc(bytes, sizeof(*bytes) + PACKET_IPV6_HEADER + datagram->total);
+
+	datagram->bytes = NULL;
+	if (cut == NULL)
+		cut = bytes;
+	cut->retired.charged = 0;
+	return cut;
+}
+
 /* A header as if it had come whole, so that every check is made again on the result. */
-static bool finish(struct fragments *fragments, struct datagram *datagram, struct packet *whole)
+static bool finish(struct datagram *datagram, struct packet *whole, struct retired *retired)
 {
 	size_t header = datagram->family == AF_INET ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER;
-	uint8_t *bytes = datagram->bytes + PACKET_IPV6_HEADER - header;
+	struct bytes *taken = take_bytes(datagram);
+	uint8_t *bytes = taken->packet + PACKET_IPV6_HEADER - header;
 
+	retired_add(retired, &taken->retired);
 	memset(bytes, 0, header);
 	if (datagram->family == AF_INET) {
 		bytes[0] = 0x45;
@@ -180,13 +197,10 @@ static bool finish(struct fragments *fragments, struct datagram *datagram, struc
 		bytes[7] = 64;
 		memcpy(bytes + 8, datagram->addresses, 32);
 	}
-	size_t length = header + datagram->total;
-	fragments->whole = datagram->bytes;
-	datagram->bytes = NULL;
-	return packet_parse(whole, bytes, length) && !whole->is_fragment;
+	return packet_parse(whole, bytes, header + datagram->total) && !whole->is_fragment;
 }
 
-bool fragments_add(struct fragments *fragments, const struct packet *fragment, struct packet *whole, uint64_t now)
+bool fragments_add(struct fragments *fragments, const struct packet *fragment, struct packet *whole, struct retired *retired, uint64_t now)
 {
 	size_t header = fragment->family == AF_INET ? PACKET_IPV4_HEADER : 0;
 	bool is_double;
@@ -205,6 +219,6 @@ bool fragments_add(struct fragments *fragments, const struct packet *fragment, s
 	}
 	if (is_double)
 		return false;
-	memcpy(datagram->bytes + PACKET_IPV6_HEADER + fragment->offset, fragment->payload, fragment->payload_length);
-	return datagram->total != 0 && datagram->received == datagram->total && finish(fragments, datagram, whole);
+	memcpy(datagram->bytes->packet + PACKET_IPV6_HEADER + fragment->offset, fragment->payload, fragment->payload_length);
+	return datagram->total != 0 && datagram->received == datagram->total && finish(datagram, whole, retired);
 }

@@ -5,13 +5,15 @@
 #include <stdint.h>
 
 #include "netstack/packet.h"
+#include "netstack/retired.h"
 
 struct fragments;
 
 struct fragments *fragments_create(void); /* NULL: out of memory */
 void fragments_free(struct fragments *fragments);
-/* Takes a copy of a fragment. true: `whole` is the datagram that is complete now, which stays until the next call. */
-bool fragments_add(struct fragments *fragments, const struct packet *fragment, struct packet *whole, uint64_t now);
+/* Takes a copy of a fragment. true: `whole` is the datagram that is complete now; its bytes are retired already, cut to their length, so that a
+ * turn's datagrams take no more than what came. */
+bool fragments_add(struct fragments *fragments, const struct packet *fragment, struct packet *whole, struct retired *retired, uint64_t now);
 uint64_t fragments_deadline(const struct fragments *fragments);
 void fragments_expire(struct fragments *fragments, uint64_t now);
 

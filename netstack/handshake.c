@@ -12,13 +12,17 @@
 
 /* --- lwIP's callbacks --- */
 
-/* Bytes of the segment that completed the handshake: all that lwIP ever sees. */
-static struct stack_early *copy_early(const struct pbuf *data)
+/* Bytes of the segment that completed the handshake: all that lwIP ever sees. They are shown before the turn is settled, so they are
+ * retired from the start. */
+static struct stack_early *copy_early(struct netstack *stack, const struct pbuf *data)
 {
 	struct stack_early *early = malloc(sizeof(*early) + data->tot_len);
 
-	if (early != NULL)
-		early->length = pbuf_copy_partial(data, early->bytes, data->tot_len, 0);
+	if (early == NULL)
+		return NULL;
+	early->retired.charged = 0; /* the receiver charges them */
+	early->length = pbuf_copy_partial(data, early->bytes, data->tot_len, 0);
+	retired_add(&stack->retired, &early->retired);
 	return early;
 }
 
@@ -36,7 +40,7 @@ static err_t on_received(void *argument, struct tcp_pcb *pcb, struct pbuf *data,
 	if (data == NULL) {
 		stream->note.is_finished = true;
 	} else {
-		stream->note.early = copy_early(data);
+		stream->note.early = copy_early(stream->stack, data);
 		stream->note.is_broken = stream->note.early == NULL;
 		pbuf_free(data);
 	}

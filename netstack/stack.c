@@ -251,7 +251,7 @@ static void input_fragment(struct netstack *stack, const struct packet *fragment
 		stack->fragments = fragments_create();
 	if (stack->fragments == NULL)
 		return;
-	if (fragments_add(stack->fragments, fragment, &whole, now))
+	if (fragments_add(stack->fragments, fragment, &whole, &stack->retired, now))
 		input_whole(stack, &whole, now);
 	timers_set(&stack->timers, &stack->fragment_timer, fragments_deadline(stack->fragments));
 }
@@ -264,20 +264,13 @@ void netstack_input(struct netstack *stack, uint8_t *bytes, size_t length, uint6
 	    stack_owns(stack, packet.family, packet.source))
 		return;
 	stack_begin(stack, now);
+	stack->is_showing = true;
 	if (packet.is_fragment)
 		input_fragment(stack, &packet, now);
 	else
 		input_whole(stack, &packet, now);
+	stack->is_showing = false;
 	stack_end(stack);
-}
-
-static void free_early(struct netstack *stack)
-{
-	while (stack->early != NULL) {
-		struct stack_early *early = stack->early;
-		stack->early = early->next;
-		free(early);
-	}
 }
 
 void netstack_settle(struct netstack *stack, uint64_t now)
@@ -285,8 +278,7 @@ void netstack_settle(struct netstack *stack, uint64_t now)
 	stack_begin(stack, now);
 	stream_settle_all(stack, now);
 	stream_act_on_notes(stack, now);
-	pages_free_retired(&stack->retired);
-	free_early(stack);
+	retired_free_all(&stack->retired);
 	stack_end(stack);
 }
 
@@ -540,14 +532,13 @@ void netstack_free(struct netstack *stack)
 	stack->noted = (struct stack_queue){ NULL, NULL };
 	for (struct netstack_stream *stream = stack->graveyard; stream != NULL; stream = stream->next)
 		stream->note.is_queued = false;
-	pages_free_retired(&stack->retired);
-	free_early(stack);
 	while (stack->held != NULL) {
 		struct stack_held *held = stack->held;
 		stack->held = held->next;
 		free(held);
 	}
 	stack_end(stack);
+	retired_free_all(&stack->retired);
 	table_clear(&stack->streams);
 	release(stack);
 }

@@ -8,16 +8,16 @@
 #include "netstack/fragments.h"
 #include "netstack/netstack.h"
 #include "netstack/packet.h"
-#include "netstack/receiver/pages.h"
+#include "netstack/retired.h"
 #include "netstack/timers.h"
 
 struct ping;
 struct stack_held;
 struct stack_lwip;
 
-/* Data that lwIP gave us, until the batch is settled. */
+/* Data that lwIP gave us. */
 struct stack_early {
-	struct stack_early *next;
+	struct retired_buffer retired;
 	size_t length;
 	uint8_t bytes[];
 };
@@ -52,8 +52,8 @@ struct netstack {
 	struct stack_queue waiting; /* for room in env.output */
 	struct stack_queue noted;   /* lwIP told something about them */
 	struct netstack_stream *graveyard;
-	struct pages_retired retired;
-	struct stack_early *early;
+	bool is_showing;         /* netstack_input runs: the only time at which bytes are shown to owners */
+	struct retired retired;  /* what was shown and is done with */
 	struct stack_held *held; /* packets of lwIP's that wait for room */
 	size_t held_count;
 	struct netstack_listener *listeners;

@@ -175,7 +175,6 @@ void stream_bury(struct netstack *stack)
 			continue;
 		}
 		*at = stream->next;
-		free(stream->note.early);
 		free(stream);
 	}
 }
@@ -221,8 +220,11 @@ static void challenge(struct netstack_stream *stream, uint64_t now)
 		stream->receiver.must_acknowledge = true;
 }
 
+/* What is shown while the stack settles would be freed with what was shown before. It cannot be: only a segment brings bytes, and what
+ * lwIP tells of one is acted upon before netstack_input returns. */
 static void hand_over(struct netstack_stream *stream, const struct iovec *parts, size_t count, size_t length)
 {
+	assert(stream->stack->is_showing);
 	if (stream->events != NULL)
 		stream->events->received(stream->owner, parts, count, length);
 	else
@@ -268,8 +270,6 @@ static void hand_over_early(struct netstack_stream *stream)
 	struct iovec part = { early->bytes, early->length };
 
 	stream->note.early = NULL;
-	early->next = stream->stack->early;
-	stream->stack->early = early;
 	if (stream->state == STREAM_OPEN)
 		hand_over(stream, &part, 1, early->length);
 }

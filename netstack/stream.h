@@ -32,7 +32,7 @@ struct stream_note {
 	bool is_gone; /* the pcb is freed */
 	enum netstack_error why;
 	bool is_broken;            /* out of memory */
-	struct stack_early *early; /* bytes that came with the handshake, or NULL */
+	struct stack_early *early; /* bytes that came with the handshake, or NULL; retired, and shown in this turn */
 };
 
 struct netstack_stream {

@@ -6,7 +6,7 @@
 #include "netstack/budget.h"
 
 struct page {
-	struct page *next;
+	struct retired_buffer retired;
 	uint8_t bytes[PAGES_SIZE];
 };
 
@@ -43,6 +43,7 @@ static struct page *create_page(struct pages *pages)
 	struct page *page = malloc(sizeof(*page));
 	if (page == NULL)
 		return NULL;
+	page->retired.charged = sizeof(*page);
 	budget_charge(sizeof(*page));
 	pages->count++;
 	return page;
@@ -86,19 +87,18 @@ size_t pages_gather(const struct pages *pages, uint64_t place, size_t length, st
 	return count;
 }
 
-static void retire(struct pages *pages, uint64_t number, struct pages_retired *retired)
+static void retire(struct pages *pages, uint64_t number, struct retired *retired)
 {
 	struct page **at = slot(pages, number);
 
 	if (*at == NULL)
 		return;
-	(*at)->next = retired->first;
-	retired->first = *at;
+	retired_add(retired, &(*at)->retired);
 	*at = NULL;
 	pages->count--;
 }
 
-void pages_release(struct pages *pages, uint64_t place, struct pages_retired *retired)
+void pages_release(struct pages *pages, uint64_t place, struct retired *retired)
 {
 	uint64_t until = place / PAGES_SIZE;
 
@@ -106,20 +106,10 @@ void pages_release(struct pages *pages, uint64_t place, struct pages_retired *re
 		retire(pages, pages->base, retired);
 }
 
-void pages_clear(struct pages *pages, struct pages_retired *retired)
+void pages_clear(struct pages *pages, struct retired *retired)
 {
 	for (size_t i = 0; i < pages->size && pages->count > 0; i++)
 		retire(pages, pages->base + i, retired);
 	free(pages->table);
 	*pages = (struct pages){ 0 };
-}
-
-void pages_free_retired(struct pages_retired *retired)
-{
-	while (retired->first != NULL) {
-		struct page *page = retired->first;
-		retired->first = page->next;
-		budget_release(sizeof(*page));
-		free(page);
-	}
 }

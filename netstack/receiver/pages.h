@@ -1,5 +1,5 @@
 /* Bytes that came out of order, on pages by their place in the stream: memory is bounded by the window, whatever the sizes of the
- * segments. Pages that are done with are retired, and freed when the batch is settled, because the owner may still read them. */
+ * segments. Pages that are done with are retired, because the owner may still read them. */
 #ifndef WARREN_NETSTACK_RECEIVER_PAGES_H
 #define WARREN_NETSTACK_RECEIVER_PAGES_H
 
@@ -8,13 +8,11 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "netstack/retired.h"
+
 #define PAGES_SIZE 16384 /* BUDGET_LEAST is one */
 
 struct page;
-
-struct pages_retired {
-	struct page *first;
-};
 
 struct pages {
 	struct page **table; /* a ring by page number */
@@ -28,8 +26,7 @@ bool pages_store(struct pages *pages, uint64_t floor, uint64_t place, const uint
 /* Parts of stored bytes; returns how many parts, and in `*gathered` how many bytes they hold. */
 size_t pages_gather(const struct pages *pages, uint64_t place, size_t length, struct iovec *parts, size_t max, size_t *gathered);
 /* Nothing before `place` is needed. */
-void pages_release(struct pages *pages, uint64_t place, struct pages_retired *retired);
-void pages_clear(struct pages *pages, struct pages_retired *retired);
-void pages_free_retired(struct pages_retired *retired);
+void pages_release(struct pages *pages, uint64_t place, struct retired *retired);
+void pages_clear(struct pages *pages, struct retired *retired);
 
 #endif

@@ -11,7 +11,7 @@
 #define REPEATS_MAX 8
 
 void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, bool has_sack, uint64_t window, uint64_t round_trip,
-                   struct pages_retired *retired)
+                   struct retired *retired)
 {
 	uint64_t most = (uint64_t)UINT16_MAX << scale;
 

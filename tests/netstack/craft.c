@@ -1,5 +1,6 @@
 #include "tests/netstack/craft.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -95,5 +96,20 @@ size_t craft_fragment(uint8_t *packet, const struct netstack_endpoint *from, con
 	uint16_t sum = (uint16_t)~checksum_fold(checksum_add(0, packet, 20));
 	memcpy(packet + 10, &sum, 2);
 	memcpy(packet + 20, payload, length);
+	return 20 + length;
+}
+
+size_t craft_cut(uint8_t *packet, const uint8_t *whole, uint16_t id, size_t offset, size_t length)
+{
+	bool more = 20 + offset + length < packet_read16(whole + 2);
+
+	memcpy(packet, whole, 20);
+	packet_write16(packet + 2, (uint16_t)(20 + length));
+	packet_write16(packet + 4, id);
+	packet_write16(packet + 6, (uint16_t)((more ? 0x2000 : 0) | offset / 8));
+	packet_write16(packet + 10, 0);
+	uint16_t sum = (uint16_t)~checksum_fold(checksum_add(0, packet, 20));
+	memcpy(packet + 10, &sum, 2);
+	memcpy(packet + 20, whole + 20 + offset, length);
 	return 20 + length;
 }

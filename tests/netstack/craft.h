@@ -24,5 +24,7 @@ size_t craft_icmp(uint8_t *packet, const struct netstack_endpoint *from, const s
 /* An IPv4 fragment of a UDP datagram. */
 size_t craft_fragment(uint8_t *packet, const struct netstack_endpoint *from, const struct netstack_endpoint *to, uint16_t id, size_t offset, int more,
                       const void *payload, size_t length);
+/* The fragment of a whole IPv4 packet that holds `length` bytes of its payload from `offset` on. */
+size_t craft_cut(uint8_t *packet, const uint8_t *whole, uint16_t id, size_t offset, size_t length);
 
 #endif

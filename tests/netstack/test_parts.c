@@ -382,7 +382,7 @@ static void a_receiver_puts_pieces_in_order(void **state)
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)dice(256);
 	for (int run = 0; run < 60; run++) {
-		struct pages_retired retired = { NULL };
+		struct retired retired = { NULL };
 		struct receiver receiver;
 		size_t at = 0;
 		bool ended = false;
@@ -417,12 +417,12 @@ static void a_receiver_puts_pieces_in_order(void **state)
 					assert_true(blocks[i].left > receiver.next && blocks[i].right > blocks[i].left);
 				receiver_acknowledged(&receiver);
 			}
-			pages_free_retired(&retired);
+			retired_free_all(&retired);
 			ended = receiver_is_at_end(&receiver);
 		}
 		assert_int_equal(at, sizeof(bytes));
 		receiver_clear(&receiver);
-		pages_free_retired(&retired);
+		retired_free_all(&retired);
 		assert_int_equal(budget_used(), 0);
 	}
 }
