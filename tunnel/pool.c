@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "tunnel/poison.h"
+
 #define SMALL_SIZE 4096
 #define LARGE_SIZE 65536
 #define FREE_MOST 64 /* of each size, kept for reuse */
@@ -30,6 +32,12 @@ static void clear(struct shelf *shelf)
 	}
 }
 
+/* The bytes of a block on a shelf are nobody's. */
+static size_t room_of(bool large)
+{
+	return (large ? LARGE_SIZE : SMALL_SIZE) - sizeof(struct block);
+}
+
 void pool_free(struct pool *pool)
 {
 	if (pool == NULL)
@@ -47,11 +55,12 @@ struct block *pool_take(struct pool *pool, bool large)
 	if (block != NULL) {
 		shelf->first = block->next;
 		shelf->count--;
+		unpoison(block->bytes, room_of(large));
 	} else if ((block = malloc(size)) == NULL) {
 		return NULL;
 	}
 	block->next = NULL;
-	block->capacity = (uint32_t)(size - sizeof *block);
+	block->capacity = (uint32_t)room_of(large);
 	block->start = block->end = 0;
 	pool->in_use += size;
 	return block;
@@ -68,6 +77,7 @@ void pool_give(struct pool *pool, struct block *block)
 		free(block);
 		return;
 	}
+	poison(block->bytes, room_of(large));
 	block->next = shelf->first;
 	shelf->first = block;
 	shelf->count++;

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tunnel/poison.h"
+
 #define SLAB_SIZE 65536
 #define SLABS 12          /* received in one turn, then the turn is ended so that they are free again; fits a core's L2 */
 #define TRAIN_BYTES 65507 /* of one UDP datagram before it is cut (udp(7)) */
@@ -19,6 +21,7 @@ struct udp_batch {
 	bool gso;
 	size_t slabs_used;
 	struct turn release;
+	bool is_last_release;
 	/* The train being gathered. */
 	struct udp_socket *socket;
 	union wireguard_endpoint to;
@@ -58,9 +61,16 @@ bool endpoint_equal(const union wireguard_endpoint *a, const union wireguard_end
 	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
 }
 
+/* It was queued with the turn's first datagram, before the tunnels that other datagrams woke: they settle first. */
 static void release_slabs(void *owner)
 {
 	struct udp_batch *batch = owner;
+	batch->is_last_release = !batch->is_last_release;
+	if (batch->is_last_release) {
+		turn_queue(batch->loop, &batch->release);
+		return;
+	}
+	poison(batch->in, batch->slabs_used * SLAB_SIZE);
 	batch->slabs_used = 0;
 }
 
@@ -73,6 +83,7 @@ struct udp_batch *udp_batch_create(struct loop *loop, bool gso)
 	batch->loop = loop;
 	batch->gso = gso;
 	turn_init(&batch->release, release_slabs, batch);
+	poison(batch->in, sizeof batch->in);
 	return batch;
 }
 
@@ -81,6 +92,7 @@ void udp_batch_free(struct udp_batch *batch)
 	if (batch == NULL)
 		return;
 	turn_cancel(batch->loop, &batch->release);
+	unpoison(batch->in, sizeof batch->in);
 	free(batch);
 }
 
@@ -263,14 +275,17 @@ static bool receive_once(struct udp_socket *sock)
 		                  .msg_namelen = sizeof from,
 		                  .msg_control = control.bytes,
 		                  .msg_controllen = sizeof control.bytes };
+	unpoison(slab, SLAB_SIZE);
 	ssize_t got = recvmsg(sock->descriptor, &message, MSG_DONTWAIT);
+	size_t filled = got > 0 ? (size_t)got : 0;
+	poison(slab + filled, SLAB_SIZE - filled);
 	if (got < 0)
 		return errno == EINTR || errno == ECONNREFUSED;
 	unmap(&from);
 	batch->slabs_used++;
-	size_t length = (size_t)got, segment = segment_of(&message, length);
-	for (size_t at = 0; at < length; at += segment) {
-		size_t size = length - at < segment ? length - at : segment;
+	size_t segment = segment_of(&message, filled);
+	for (size_t at = 0; at < filled; at += segment) {
+		size_t size = filled - at < segment ? filled - at : segment;
 		sock->counts.datagrams_received++;
 		sock->counts.bytes_received += size;
 		sock->events->received(sock->owner, slab + at, size, &from);

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "tunnel/poison.h"
 #include "tunnel/pool.h"
 
 static void test_blocks_come_back_empty(void **state)
@@ -28,8 +29,31 @@ static void test_blocks_come_back_empty(void **state)
 	pool_free(pool);
 }
 
+/* P2: a pointer that was kept too long is reported, instead of reading what the block holds for another tunnel. */
+static void test_the_bytes_of_a_free_block_are_nobodys(void **state)
+{
+	(void)state;
+#ifdef POISON_WATCHED
+	struct pool *pool = pool_create();
+	struct block *block = pool_take(pool, true);
+	assert_false(__asan_address_is_poisoned(block->bytes));
+	pool_give(pool, block);
+	assert_true(__asan_address_is_poisoned(block->bytes));
+	assert_true(__asan_address_is_poisoned(block->bytes + block->capacity - 1));
+	assert_ptr_equal(pool_take(pool, true), block);
+	assert_null(__asan_region_is_poisoned(block->bytes, block->capacity));
+	pool_give(pool, block);
+	pool_free(pool);
+#else
+	skip();
+#endif
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_blocks_come_back_empty) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_blocks_come_back_empty),
+		cmocka_unit_test(test_the_bytes_of_a_free_block_are_nobodys),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

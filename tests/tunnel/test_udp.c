@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "tunnel/poison.h"
 #include "tunnel/udp.h"
 
 struct end {
@@ -18,6 +19,9 @@ struct end {
 	size_t sizes[256];
 	uint8_t firsts[256];
 	bool closed_gate;
+	struct turn turn;
+	const uint8_t *kept; /* the last datagram */
+	unsigned ended;
 };
 
 static void on_received(void *owner, uint8_t *datagram, size_t length, const union wireguard_endpoint *from)
@@ -26,8 +30,18 @@ static void on_received(void *owner, uint8_t *datagram, size_t length, const uni
 	assert_int_equal(from->any.sa_family, AF_INET); /* never a mapped address */
 	end->sizes[end->received] = length;
 	end->firsts[end->received] = datagram[0];
+	end->kept = datagram;
+	turn_queue(end->loop, &end->turn);
 	if (++end->received == end->wanted)
 		loop_stop(end->loop);
+}
+
+/* A datagram is valid until the turn ends, for the socket that was served last too. */
+static void on_end_of_turn(void *owner)
+{
+	struct end *end = owner;
+	assert_int_equal(end->kept[0], end->firsts[end->received - 1]);
+	end->ended++;
 }
 
 static void on_writable(void *owner)
@@ -57,6 +71,7 @@ static void open_end(struct end *end, struct loop *loop, struct udp_batch *batch
 	assert_int_equal(getsockname(descriptor, &any.any, &length), 0);
 	*end = (struct end){ .loop = loop,
 		             .address = { .v4 = { .sin_family = AF_INET, .sin_port = any.v6.sin6_port, .sin_addr = { htonl(INADDR_LOOPBACK) } } } };
+	turn_init(&end->turn, on_end_of_turn, end);
 	end->socket = udp_socket_create(batch, descriptor, &events, end);
 	assert_non_null(end->socket);
 }
@@ -136,12 +151,41 @@ static void test_nothing_passes_the_closed_gate(void **state)
 	loop_free(loop);
 }
 
+/* P2: and no longer. */
+static void test_datagrams_stay_until_the_turn_ends(void **state)
+{
+	(void)state;
+	struct loop *loop = loop_create();
+	struct udp_batch *batch = udp_batch_create(loop, true);
+	struct end a, b;
+	open_end(&a, loop, batch);
+	open_end(&b, loop, batch);
+	a.wanted = b.wanted = 1;
+	send_one(&a, &b, 100, 1);
+	send_one(&b, &a, 100, 2);
+	udp_batch_flush(batch);
+	while (a.received == 0 || b.received == 0)
+		loop_run(loop);
+	loop_end_turn(loop);
+	assert_int_equal(a.ended, 1);
+	assert_int_equal(b.ended, 1);
+#ifdef POISON_WATCHED
+	assert_true(__asan_address_is_poisoned(a.kept));
+	assert_true(__asan_address_is_poisoned(b.kept));
+#endif
+	udp_socket_free(a.socket);
+	udp_socket_free(b.socket);
+	udp_batch_free(batch);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_trains_keep_order_and_sizes),
 		cmocka_unit_test(test_one_by_one_does_the_same),
 		cmocka_unit_test(test_nothing_passes_the_closed_gate),
+		cmocka_unit_test(test_datagrams_stay_until_the_turn_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,39 @@
+/* Memory that goes on to be allocated but is nobody's now: with AddressSanitizer, each access to it is reported. Other builds do nothing. */
+#ifndef WARREN_TUNNEL_POISON_H
+#define WARREN_TUNNEL_POISON_H
+
+#include <stddef.h>
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define POISON_WATCHED
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define POISON_WATCHED
+#endif
+
+#ifdef POISON_WATCHED
+#include <sanitizer/asan_interface.h>
+static inline void poison(const void *bytes, size_t length)
+{
+	__asan_poison_memory_region(bytes, length);
+}
+static inline void unpoison(const void *bytes, size_t length)
+{
+	__asan_unpoison_memory_region(bytes, length);
+}
+#else
+static inline void poison(const void *bytes, size_t length)
+{
+	(void)bytes;
+	(void)length;
+}
+static inline void unpoison(const void *bytes, size_t length)
+{
+	(void)bytes;
+	(void)length;
+}
+#endif
+
+#endif
