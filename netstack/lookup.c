@@ -3,11 +3,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "netstack/budget.h"
 #include "netstack/random.h"
 
 #define SECOND 1000000000ull
 #define ATTEMPTS 4
-#define MESSAGE_MAX 65535
+#define MESSAGE_SIZE (2 + (size_t)65535) /* the longest, behind its length */
 
 struct lookup {
 	struct lookup_env env;
@@ -69,6 +70,8 @@ static void hang_up(struct lookup *lookup)
 	if (lookup->stream != NULL)
 		netstack_stream_abort(lookup->stream, lookup->env.stack->now);
 	lookup->stream = NULL;
+	if (lookup->message != NULL)
+		budget_release(MESSAGE_SIZE);
 	free(lookup->message);
 	lookup->message = NULL;
 	lookup->message_length = 0;
@@ -103,7 +106,7 @@ static void on_received(void *owner, const struct iovec *parts, size_t count, si
 
 	netstack_stream_consumed(lookup->stream, length, lookup->env.stack->now);
 	for (size_t i = 0; i < count; i++) {
-		size_t room = 2 + MESSAGE_MAX - lookup->message_length;
+		size_t room = MESSAGE_SIZE - lookup->message_length;
 		size_t part = parts[i].iov_len < room ? parts[i].iov_len : room;
 		memcpy(lookup->message + lookup->message_length, parts[i].iov_base, part);
 		lookup->message_length += part;
@@ -138,7 +141,9 @@ static const struct netstack_stream_events stream_events = { on_connected, on_re
 static void ask_by_tcp(struct lookup *lookup, uint64_t now)
 {
 	hang_up(lookup);
-	lookup->message = malloc(2 + MESSAGE_MAX);
+	lookup->message = budget_is_spent() ? NULL : malloc(MESSAGE_SIZE);
+	if (lookup->message != NULL)
+		budget_charge(MESSAGE_SIZE);
 	if (lookup->message == NULL || netstack_stream_connect(lookup->env.stack, &lookup->server, &stream_events, lookup, now, &lookup->stream) != 0)
 		try_next(lookup, now);
 }
