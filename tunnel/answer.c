@@ -5,6 +5,14 @@
 #include "tunnel/tunnel.h"
 
 #define PIECE 4096
+#define INTERIMS_MOST 32
+
+/* Pieces that go on unchanged, shown together: each showing may be a system call. */
+struct gathered {
+	struct iovec parts[DOWNWARD_PARTS];
+	size_t count;
+	size_t done; /* bytes of the stream that are dealt with */
+};
 
 static struct pool *pool_of(const struct answer *answer)
 {
@@ -45,18 +53,25 @@ static void begin_body(struct answer *answer, const struct http_response *respon
 	answer->state = http_body_ended(&answer->body) ? ANSWER_ENDED : ANSWER_BODY;
 }
 
-static void pass_head(struct answer *answer, const struct http_response *response, bool may_keep)
+static void pass_head(struct answer *answer, struct gathered *gathered, const struct http_response *response, bool may_keep)
 {
 	char head[HTTP_HEAD_ROOM];
-	/* RFC 9110, 15.2: a client of HTTP/1.0 knows no interim responses. */
-	if (response->interim && answer->asked.old)
+	answer->head_bytes += response->length_of_head;
+	if (response->interim && ++answer->interims > INTERIMS_MOST) {
+		fail(answer, HTTP_ERROR_HTTP_PROTOCOL_ERROR, "the server sent too many interim responses");
 		return;
+	}
+	/* RFC 9110, 15.2: a client of HTTP/1.0 knows no interim responses. */
+	if (response->interim && answer->asked.old) {
+		gathered->done += response->length_of_head;
+		return;
+	}
 	size_t length = http_response_write(response, &answer->asked, may_keep, head, sizeof head);
 	if (length == 0) {
 		fail(answer, HTTP_ERROR_HTTP_RESPONSE_HEADER_SECTION_SIZE, "the response's head is too long");
 		return;
 	}
-	downward_put_own(answer->down, head, length);
+	downward_put_own(answer->down, head, length, response->length_of_head);
 	if (!response->interim)
 		begin_body(answer, response, may_keep);
 }
@@ -82,17 +97,18 @@ static bool make_room(struct answer *answer)
 	return true;
 }
 
-/* Returns how many of the bytes belong to the head; few are copied that do not. */
-static size_t feed_head(struct answer *answer, const char *bytes, size_t length, bool may_keep)
+/* Returns how many of the bytes belong to the head; few are copied that do not. None is dealt with before the client has the head. */
+static size_t feed_head(struct answer *answer, struct gathered *gathered, const char *bytes, size_t length, bool may_keep)
 {
-	if (!make_room(answer)) {
+	size_t had = answer->head == NULL ? 0 : answer->head->end;
+	if (answer->head_bytes + had >= HTTP_HEAD_MAX || !make_room(answer)) {
 		fail(answer, HTTP_ERROR_HTTP_RESPONSE_HEADER_SECTION_SIZE, "the response's head is too long");
 		return 0;
 	}
 	struct http_response response;
 	struct block *head = answer->head;
-	uint32_t had = head->end, room = head->capacity - had;
-	size_t step = length < room ? length : room;
+	size_t room = head->capacity - had, left = HTTP_HEAD_MAX - answer->head_bytes - had;
+	size_t most = room < left ? room : left, step = length < most ? length : most;
 	memcpy(head->bytes + had, bytes, step);
 	head->end += (uint32_t)step;
 	switch (http_response_read(&response, &answer->asked, &answer->search, (const char *)head->bytes, head->end)) {
@@ -100,7 +116,7 @@ static size_t feed_head(struct answer *answer, const char *bytes, size_t length,
 	case HTTP_REFUSED: fail(answer, response.fault.error, response.fault.detail); return 0;
 	case HTTP_WHOLE: break;
 	}
-	pass_head(answer, &response, may_keep);
+	pass_head(answer, gathered, &response, may_keep);
 	answer->search = (struct http_head_search){ 0 };
 	pool_give(pool_of(answer), head);
 	answer->head = NULL;
@@ -108,13 +124,6 @@ static size_t feed_head(struct answer *answer, const char *bytes, size_t length,
 }
 
 /* Bodies. */
-
-/* Pieces that go on unchanged, shown together: each showing may be a system call. */
-struct gathered {
-	struct iovec parts[DOWNWARD_PARTS];
-	size_t count;
-	size_t done; /* bytes of the stream that are dealt with */
-};
 
 static void show(struct answer *answer, struct gathered *gathered)
 {
@@ -166,16 +175,14 @@ static void feed_part(struct answer *answer, struct gathered *gathered, const ch
 	for (size_t at = 0, taken = 0; at < length; at += taken) {
 		switch (answer->state) {
 		case ANSWER_HEAD:
-			taken = feed_head(answer, bytes + at, length - at, may_keep);
-			gathered->done += taken;
+			taken = feed_head(answer, gathered, bytes + at, length - at, may_keep);
 			continue;
 		case ANSWER_BODY: taken = feed_body(answer, gathered, bytes + at, length - at); continue;
 		case ANSWER_UPGRADED: pass(answer, gathered, bytes + at, length - at); return;
 		case ANSWER_ENDED:
-			answer->keeps_server = false; /* nobody asked for more */
-			gathered->done += length - at;
+			answer->keeps_server = false; /* nobody asked for more; the window stays closed on it */
 			return;
-		case ANSWER_FAILED: gathered->done += length - at; return;
+		case ANSWER_FAILED: return;
 		}
 	}
 }

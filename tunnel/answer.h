@@ -1,5 +1,5 @@
 /* A server's response on its way to a client: heads are read whole and written anew, interim ones passed on, and the body is checked
- * and passed on as it is. */
+ * and passed on as it is. Interim heads are at most 32, and 64 KiB together with the final one: else the answer has failed. */
 #ifndef WARREN_TUNNEL_ANSWER_H
 #define WARREN_TUNNEL_ANSWER_H
 
@@ -19,6 +19,8 @@ struct answer {
 	struct http_fault fault;
 	struct http_head_search search;
 	struct block *head; /* of one that is not whole yet */
+	size_t head_bytes;  /* of all heads that were whole: together they are as large as one may be */
+	unsigned interims;
 	struct http_body body;
 	bool decodes; /* chunks to a client that knows none */
 	bool begun;   /* some byte came */

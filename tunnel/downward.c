@@ -52,7 +52,7 @@ void downward_clear(struct downward *downward)
 	deadline_set(loop_of(downward), &downward->throttle, LOOP_NEVER);
 	pool_give_all(pool_of(downward), downward->first);
 	downward->first = downward->last = NULL;
-	downward->own = 0;
+	downward->own = downward->stands_for = 0;
 	drop_parts(downward);
 }
 
@@ -62,6 +62,7 @@ void downward_move(struct downward *to, struct downward *from)
 	to->first = from->first;
 	to->last = from->last;
 	to->own = from->own;
+	to->stands_for = from->stands_for;
 	to->broken = from->broken;
 	to->part_count = from->part_count;
 	to->parts = from->parts;
@@ -109,9 +110,10 @@ static void keep_rest(struct downward *downward, const struct iovec *parts, size
 	}
 }
 
-void downward_put_own(struct downward *downward, const void *bytes, size_t length)
+void downward_put_own(struct downward *downward, const void *bytes, size_t length, size_t stands_for)
 {
 	downward->own += length;
+	downward->stands_for += stands_for;
 	downward_put(downward, bytes, length);
 }
 
@@ -137,9 +139,13 @@ static ssize_t write_client(const struct downward *downward, struct iovec *parts
 /* Of what the client took, the stream's share. */
 static size_t of_stream(struct downward *downward, size_t bytes)
 {
-	size_t own = bytes < downward->own ? bytes : downward->own;
+	size_t own = bytes < downward->own ? bytes : downward->own, stands_for = 0;
 	downward->own -= own;
-	return bytes - own;
+	if (downward->own == 0) {
+		stands_for = downward->stands_for;
+		downward->stands_for = 0;
+	}
+	return bytes - own + stands_for;
 }
 
 /* Takes what was written away from the blocks; returns what of it was not theirs. */

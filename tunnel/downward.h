@@ -18,9 +18,10 @@ struct downward {
 	struct tunnel *tunnel;
 	struct poller *client; /* borrowed; NULL: there is none yet, everything is kept */
 	struct block *first, *last;
-	size_t own;   /* bytes at the front that are not the stream's */
-	bool waiting; /* the client takes no more now, or may not by the rate limit */
-	bool broken;  /* the client is gone, or memory ran out: end both sides */
+	size_t own;        /* bytes at the front that are not the stream's */
+	size_t stands_for; /* bytes of the stream that these were made from */
+	bool waiting;      /* the client takes no more now, or may not by the rate limit */
+	bool broken;       /* the client is gone, or memory ran out: end both sides */
 	struct deadline throttle;
 	size_t part_count;
 	struct block *parts; /* holds them as iovecs, while there are some */
@@ -30,8 +31,9 @@ void downward_init(struct downward *downward, struct tunnel *tunnel, struct poll
 void downward_clear(struct downward *downward);
 /* A place for a downward that has begun. `to` needs no downward_init. */
 void downward_move(struct downward *to, struct downward *from);
-/* Bytes of our own, copied; only while nothing of the stream waits. */
-void downward_put_own(struct downward *downward, const void *bytes, size_t length);
+/* Bytes of our own, copied; only while nothing of the stream waits. `stands_for` bytes of the stream were read to make them, 0 for a
+ * reply of ours: the client has taken those when it has taken all of our own. */
+void downward_put_own(struct downward *downward, const void *bytes, size_t length, size_t stands_for);
 /* Bytes of the stream, copied. */
 void downward_put(struct downward *downward, const void *bytes, size_t length);
 /* Bytes of the stream that stay valid until the stack is settled: gathered for downward_flush, or dealt with at once when that is now.

@@ -217,7 +217,7 @@ static void refuse(struct exchange *exchange, const struct http_fault *fault, bo
 	unsigned options = (keeps ? HTTP_ERROR_KEEP_ALIVE : 0) | (exchange->asked.head ? HTTP_ERROR_NO_BODY : 0);
 	count_failed(exchange, dial_failure(fault->error));
 	drop_stream(exchange, exchange->state != PASSING);
-	downward_put_own(&exchange->down, reply, http_error_write(reply, sizeof reply, fault, options));
+	downward_put_own(&exchange->down, reply, http_error_write(reply, sizeof reply, fault, options), 0);
 	watch(exchange, 0, LOOP_READABLE);
 	exchange->keeps = keeps;
 	exchange->state = ENDING;

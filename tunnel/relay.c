@@ -336,6 +336,6 @@ struct relay *relay_create(struct tunnel *tunnel, struct poller *client, struct 
 	relay_begin(&begun, tunnel, client);
 	if (early != NULL)
 		upward_put_block(&begun.up, early);
-	downward_put_own(&begun.down, first, first_length);
+	downward_put_own(&begun.down, first, first_length, 0);
 	return relay_continue(&begun, client, stream, idle_timeout, ended, owner);
 }

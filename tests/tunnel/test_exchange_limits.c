@@ -1,5 +1,6 @@
 #include "tests/tunnel/rig_browser.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,6 +25,85 @@ static void test_rate_limits_hold(void **state)
 		got += more;
 	}
 	assert_int_equal(got, 8000 + strlen("HTTP/1.1 200 OK\r\nContent-Length: 8000\r\nConnection: keep-alive\r\n\r\n"));
+	rig_leave();
+}
+
+/* P6: a head that waits for the client holds the far end's window as a body does. */
+static void test_interim_heads_wait_for_the_client(void **state)
+{
+	(void)state;
+	char interim[2049], hint[2000];
+	memset(hint, 'h', sizeof hint);
+	snprintf(interim, sizeof interim, "HTTP/1.1 103 Early Hints\r\nLink: %.*s\r\n\r\n", 1950, hint);
+	rig_browse(GET);
+	struct netstack_stream *stream = rig_stream();
+	rig_connected(stream);
+	for (int i = 0; i < 30; i++)
+		rig_stream_write(stream, interim);
+	assert_true(stream->consumed < stream->shown / 2); /* the rest is with us, the client does not read */
+	size_t got = strlen(rig_read(rig_browser.client));
+	assert_int_equal(got, stream->shown);
+	assert_int_equal(stream->consumed, stream->shown);
+	rig_stream_write(stream, OK2);
+	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
+	assert_int_equal(stream->consumed, stream->shown);
+	rig_leave();
+}
+
+static void test_a_head_in_parts_holds_the_window(void **state)
+{
+	(void)state;
+	rig_browse(GET);
+	struct netstack_stream *stream = rig_stream();
+	rig_connected(stream);
+	rig_stream_write(stream, "HTTP/1.1 200 OK\r\nContent-Le");
+	assert_int_equal(stream->consumed, 0);
+	rig_stream_write(stream, "ngth: 2\r\n\r\nhi");
+	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
+	assert_int_equal(stream->consumed, stream->shown);
+	rig_leave();
+}
+
+static void expect_interims_refused(const char *interim, size_t times)
+{
+	rig_browse(GET);
+	struct netstack_stream *stream = rig_stream();
+	rig_connected(stream);
+	size_t passed = 0;
+	for (size_t i = 0; i < times; i++) {
+		assert_false(stream->gone);
+		rig_stream_write(stream, interim);
+		const char *seen = rig_read(rig_browser.client);
+		passed += strlen(seen) == strlen(interim);
+	}
+	assert_int_equal(passed, times);
+	rig_stream_write(stream, interim);
+	rig_expect_failure("HTTP/1.1 502 ", true);
+	assert_true(stream->aborted);
+	rig_leave();
+}
+
+static void test_interim_heads_are_few_and_small(void **state)
+{
+	(void)state;
+	char large[20001], hint[20000];
+	expect_interims_refused("HTTP/1.1 103 Early Hints\r\n\r\n", 32);
+	memset(hint, 'h', sizeof hint);
+	snprintf(large, sizeof large, "HTTP/1.1 103 Early Hints\r\nLink: %.*s\r\n\r\n", 19950, hint);
+	expect_interims_refused(large, 3);
+}
+
+/* A server that goes on after its answer is not read while the client takes the answer. */
+static void test_what_nobody_asked_for_holds_the_window(void **state)
+{
+	(void)state;
+	rig_browse(GET);
+	struct netstack_stream *stream = rig_stream();
+	rig_connected(stream);
+	rig_stream_write(stream, OK2 "and more");
+	assert_true(stream->consumed <= strlen(OK2));
+	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
+	assert_true(stream->gone);
 	rig_leave();
 }
 
@@ -151,9 +231,16 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
-		TEST(test_rate_limits_hold),     TEST(test_every_request_needs_its_credentials),
-		TEST(test_over_the_limit),       TEST(test_slow_clients_are_cut),
-		TEST(test_slow_servers_are_cut), TEST(test_a_delayed_refusal_may_be_aborted),
+		TEST(test_rate_limits_hold),
+		TEST(test_interim_heads_wait_for_the_client),
+		TEST(test_a_head_in_parts_holds_the_window),
+		TEST(test_interim_heads_are_few_and_small),
+		TEST(test_what_nobody_asked_for_holds_the_window),
+		TEST(test_every_request_needs_its_credentials),
+		TEST(test_over_the_limit),
+		TEST(test_slow_clients_are_cut),
+		TEST(test_slow_servers_are_cut),
+		TEST(test_a_delayed_refusal_may_be_aborted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
