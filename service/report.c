@@ -101,7 +101,8 @@ static bool take_handshake(struct service *service, struct worker *worker, struc
 	}
 	char key[KEY_TEXT_SIZE];
 	key_format(&message.peer, key);
-	publish(service, EVENT_TUNNEL_HANDSHAKE, entry, "\"peer\":\"%s\",\"completed\":%s", key, message.completed ? "true" : "false");
+	publish(service, EVENT_TUNNEL_HANDSHAKE, entry, "\"peer\":\"%s\",\"completed\":%s,\"count\":%u", key,
+	        message.completed ? "true" : "false", message.count);
 	waiter_check_all(service);
 	return true;
 }
@@ -117,7 +118,7 @@ static bool take_endpoint(struct service *service, struct worker *worker, struct
 	char key[KEY_TEXT_SIZE], endpoint[64];
 	key_format(&message.peer, key);
 	endpoint_format(&message.endpoint, endpoint);
-	publish(service, EVENT_TUNNEL_ENDPOINT, entry, "\"peer\":\"%s\",\"endpoint\":\"%s\"", key, endpoint);
+	publish(service, EVENT_TUNNEL_ENDPOINT, entry, "\"peer\":\"%s\",\"endpoint\":\"%s\",\"count\":%u", key, endpoint, message.count);
 	return true;
 }
 

@@ -16,6 +16,7 @@
 /* With the 5 s that an answer is waited for: one initiation a minute. */
 #define RETRY_PAUSE (55 * LOOP_SECOND)
 #define RETRY_JITTER (6 * LOOP_SECOND)
+#define NEWS_PAUSE LOOP_SECOND
 
 /* After so many unanswered initiations, and again every HEAL_ROUND, the next remedy is tried. Names are looked up every 10 s: a peer that
  * has moved is found within 20 s. */
@@ -189,10 +190,29 @@ void health_renew(struct tunnel_peer *peer)
 	health_review(peer->tunnel);
 }
 
-static void tell_handshake(struct tunnel_peer *peer, bool completed)
+static bool must_hold(const struct tunnel_peer *peer, struct health_news *news)
+{
+	if (loop_now(peer->tunnel->context->loop) >= news->quiet_until)
+		return false;
+	news->held++;
+	return true;
+}
+
+/* How many happenings are told now, with those that were held back. */
+static uint32_t take_held(const struct tunnel_peer *peer, struct health_news *news, uint32_t more)
+{
+	uint32_t count = news->held + more;
+	news->held = 0;
+	news->quiet_until = loop_now(peer->tunnel->context->loop) + NEWS_PAUSE;
+	return count;
+}
+
+static void send_handshake(struct tunnel_peer *peer, uint32_t count)
 {
 	struct tunnel *tunnel = peer->tunnel;
-	struct message_handshake message = { .slot = tunnel->slot, .generation = tunnel->generation, .completed = completed };
+	struct message_handshake message = {
+		.slot = tunnel->slot, .generation = tunnel->generation, .completed = peer->health.has_completed, .count = count
+	};
 	message.peer = *wireguard_peer_public_key(peer->peer);
 	wireguard_device_last_timestamp(tunnel->device, message.last_timestamp);
 	struct message_writer writer;
@@ -201,18 +221,41 @@ static void tell_handshake(struct tunnel_peer *peer, bool completed)
 	tunnel->context->send(tunnel->context, MESSAGE_HANDSHAKE, &writer);
 }
 
-static void tell_endpoint(struct tunnel_peer *peer)
+static void tell_handshake(struct tunnel_peer *peer, bool completed)
+{
+	peer->health.has_completed = completed;
+	if (!must_hold(peer, &peer->health.handshake))
+		send_handshake(peer, take_held(peer, &peer->health.handshake, 1));
+}
+
+static void send_endpoint(struct tunnel_peer *peer, uint32_t count)
 {
 	struct tunnel *tunnel = peer->tunnel;
 	struct message_endpoint message = { .slot = tunnel->slot,
 		                            .generation = tunnel->generation,
 		                            .peer = *wireguard_peer_public_key(peer->peer),
-		                            .endpoint = *wireguard_peer_endpoint(peer->peer) };
-	counters_set_endpoint(peer->counters, &message.endpoint);
+		                            .endpoint = *wireguard_peer_endpoint(peer->peer),
+		                            .count = count };
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_endpoint(&writer, &message);
 	tunnel->context->send(tunnel->context, MESSAGE_ENDPOINT, &writer);
+}
+
+static void tell_endpoint(struct tunnel_peer *peer)
+{
+	counters_set_endpoint(peer->counters, wireguard_peer_endpoint(peer->peer));
+	if (!must_hold(peer, &peer->health.endpoint))
+		send_endpoint(peer, take_held(peer, &peer->health.endpoint, 1));
+}
+
+static void tell_held(struct tunnel_peer *peer, uint64_t now)
+{
+	struct health_peer *health = &peer->health;
+	if (health->handshake.held > 0 && health->handshake.quiet_until <= now)
+		send_handshake(peer, take_held(peer, &health->handshake, 0));
+	if (health->endpoint.held > 0 && health->endpoint.quiet_until <= now)
+		send_endpoint(peer, take_held(peer, &health->endpoint, 0));
 }
 
 /* What is done to heal a tunnel is a counter, a line of the log and an event each time. */
@@ -308,7 +351,8 @@ static void on_completed(struct tunnel_peer *peer)
 {
 	struct tunnel *tunnel = peer->tunnel;
 	bool kept_waiting = peer->health.kept_waiting;
-	peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .events = peer->health.events };
+	peer->health.retry_at = LOOP_NEVER;
+	peer->health.kept_waiting = false;
 	counter_add(&tunnel->counters->handshakes, 1);
 	counter_set(&peer->counters->last_handshake_at, wall_ms());
 	tell_handshake(peer, true);
@@ -371,18 +415,33 @@ void health_wanted(struct tunnel *tunnel)
 		initiate(tunnel->peers[i], wireguard_peer_initiate);
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t told_at(const struct health_news *news)
+{
+	return news->held > 0 ? news->quiet_until : LOOP_NEVER;
+}
+
 uint64_t health_deadline(const struct tunnel *tunnel)
 {
 	uint64_t at = LOOP_NEVER;
-	for (size_t i = 0; i < tunnel->peer_count; i++)
-		if (tunnel->peers[i]->health.retry_at < at)
-			at = tunnel->peers[i]->health.retry_at;
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		const struct health_peer *health = &tunnel->peers[i]->health;
+		at = least(at, health->retry_at);
+		at = least(at, told_at(&health->handshake));
+		at = least(at, told_at(&health->endpoint));
+	}
 	return at;
 }
 
 void health_tick(struct tunnel *tunnel, uint64_t now)
 {
-	for (size_t i = 0; i < tunnel->peer_count; i++)
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		tell_held(tunnel->peers[i], now);
 		if (tunnel->peers[i]->health.retry_at <= now)
 			initiate(tunnel->peers[i], wireguard_peer_retry);
+	}
 }

@@ -10,10 +10,18 @@ struct tunnel;
 struct tunnel_peer;
 struct want;
 
+/* What a far end can make happen at will is told once a second at most; what is held back is counted, and told at the second's end. */
+struct health_news {
+	uint64_t quiet_until;
+	uint32_t held;
+};
+
 struct health_peer {
 	uint64_t retry_at; /* the next attempt after the protocol gave up, or LOOP_NEVER */
 	bool kept_waiting; /* an initiation went unanswered, or there never was a handshake: others may wait for one */
 	unsigned events;   /* enum wireguard_event, or'ed as bits, not yet looked at */
+	struct health_news endpoint, handshake;
+	bool has_completed; /* the handshake that was last told, or is held back */
 };
 
 struct health {

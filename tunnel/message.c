@@ -465,6 +465,7 @@ void message_encode_handshake(struct message_writer *writer, const struct messag
 {
 	put_peer(writer, message->slot, message->generation, &message->peer);
 	message_put_u8(writer, message->completed);
+	message_put_u32(writer, message->count);
 	message_put_bytes(writer, message->last_timestamp, sizeof message->last_timestamp);
 }
 
@@ -472,6 +473,7 @@ bool message_decode_handshake(struct message_reader *reader, struct message_hand
 {
 	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	message->completed = message_get_u8(reader) != 0;
+	message->count = message_get_u32(reader);
 	message_get_bytes(reader, message->last_timestamp, sizeof message->last_timestamp);
 	return ended(reader);
 }
@@ -480,12 +482,14 @@ void message_encode_endpoint(struct message_writer *writer, const struct message
 {
 	put_peer(writer, message->slot, message->generation, &message->peer);
 	put_endpoint(writer, &message->endpoint);
+	message_put_u32(writer, message->count);
 }
 
 bool message_decode_endpoint(struct message_reader *reader, struct message_endpoint *message)
 {
 	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	get_endpoint(reader, &message->endpoint);
+	message->count = message_get_u32(reader);
 	return ended(reader);
 }
 

@@ -152,6 +152,7 @@ struct message_handshake {
 	uint64_t generation;
 	struct wireguard_key peer;
 	bool completed;
+	uint32_t count;             /* how many this one stands for */
 	uint8_t last_timestamp[12]; /* TAI64N of the last initiation sent, to be kept for the next start */
 };
 
@@ -160,6 +161,7 @@ struct message_endpoint {
 	uint64_t generation;
 	struct wireguard_key peer;
 	union wireguard_endpoint endpoint;
+	uint32_t count; /* how many moves this one stands for */
 };
 
 struct message_want_resolve {

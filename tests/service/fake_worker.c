@@ -162,7 +162,7 @@ static void tell_state(uint32_t slot, enum tunnel_state state)
 	send_message(MESSAGE_STATE, &writer);
 	if (state != TUNNEL_UP || !tunnel->has_peer)
 		return;
-	struct message_handshake handshake = { .slot = slot, .generation = tunnel->generation, .peer = tunnel->peer, .completed = true };
+	struct message_handshake handshake = { .slot = slot, .generation = tunnel->generation, .peer = tunnel->peer, .completed = true, .count = 1 };
 	memset(handshake.last_timestamp, 0x40 + (int)(tunnel->generation & 0x3f), sizeof(handshake.last_timestamp));
 	message_writer_init(&writer);
 	message_encode_handshake(&writer, &handshake);

@@ -45,6 +45,9 @@ struct world {
 	uint8_t last_state;
 	unsigned told[MESSAGE_HEALINGS];
 	char last_reason[160];
+	/* What the control process was told of the peer, and how many happenings that stands for. */
+	unsigned endpoints_told, endpoints_counted, handshakes_told, handshakes_counted;
+	struct message_endpoint last_endpoint;
 };
 
 static struct world world;
@@ -119,7 +122,18 @@ static void hear(struct context *context, enum message_type type, struct message
 {
 	struct message_reader reader = { writer->bytes, writer->length, false };
 	struct message_state state;
+	struct message_handshake handshake;
 	(void)context;
+	if (type == MESSAGE_ENDPOINT) {
+		assert_true(message_decode_endpoint(&reader, &world.last_endpoint));
+		world.endpoints_told++;
+		world.endpoints_counted += world.last_endpoint.count;
+	}
+	if (type == MESSAGE_HANDSHAKE) {
+		assert_true(message_decode_handshake(&reader, &handshake));
+		world.handshakes_told++;
+		world.handshakes_counted += handshake.count;
+	}
 	if (type == MESSAGE_WANT_RESOLVE)
 		world.resolves[world.resolve_count++ % 64] = world.initiation_count;
 	if (type == MESSAGE_STATE) {
@@ -530,6 +544,44 @@ static void test_s10_stale_only_with_traffic(void **state)
 	assert_int_equal(world.last_state, TUNNEL_UP);
 }
 
+/* A peer that moves with every datagram is told of once a second, with the count and with where it is at last. */
+static void test_roaming_peer_is_told_once_a_second(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(5 * LOOP_SECOND);
+	unsigned told = world.endpoints_told, counted = world.endpoints_counted;
+	for (unsigned i = 0; i < 3000; i++) {
+		world.far.address = place((uint16_t)(1000 + i));
+		assert_int_equal(send_packet(&world.far), WIREGUARD_OK);
+		pass(LOOP_SECOND / 1000);
+	}
+	pass(2 * LOOP_SECOND);
+	assert_in_range(world.endpoints_told - told, 3, 5);
+	assert_int_equal(world.endpoints_counted - counted, 3000);
+	assert_int_equal(ntohs(world.last_endpoint.endpoint.v4.sin_port), 3999);
+}
+
+/* So are its handshakes, of which the protocol takes fifty a second. */
+static void test_eager_peer_is_told_once_a_second(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(5 * LOOP_SECOND);
+	unsigned told = world.handshakes_told, counted = world.handshakes_counted;
+	uint64_t done = counter_read(&world.tunnel.counters->handshakes);
+	wireguard_peer_set_endpoint(world.far_peer, &world.near.address);
+	for (unsigned i = 0; i < 100; i++) {
+		wireguard_peer_restart(world.far_peer, world.now);
+		pass(LOOP_SECOND / 25);
+	}
+	pass(2 * LOOP_SECOND);
+	done = counter_read(&world.tunnel.counters->handshakes) - done;
+	assert_true(done > 50);
+	assert_in_range(world.handshakes_told - told, 4, 6);
+	assert_int_equal(world.handshakes_counted - counted, done);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -542,6 +594,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disabled_and_enabled_is_as_new, start, stop),
 		cmocka_unit_test_setup_teardown(test_data_shows_that_the_peer_is_there, start, stop),
 		cmocka_unit_test_setup_teardown(test_silent_peer_is_looked_up, start, stop),
+		cmocka_unit_test_setup_teardown(test_roaming_peer_is_told_once_a_second, start, stop),
+		cmocka_unit_test_setup_teardown(test_eager_peer_is_told_once_a_second, start, stop),
 		cmocka_unit_test_setup_teardown(test_s10_stale_only_with_traffic, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
