@@ -14,7 +14,12 @@
 #endif
 
 #ifdef POISON_WATCHED
-#include <sanitizer/asan_interface.h>
+/* As in sanitizer/asan_interface.h, which not every clang brings. NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+void __asan_poison_memory_region(const volatile void *bytes, size_t length);
+void __asan_unpoison_memory_region(const volatile void *bytes, size_t length);
+int __asan_address_is_poisoned(const volatile void *byte);
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+
 static inline void poison(const void *bytes, size_t length)
 {
 	__asan_poison_memory_region(bytes, length);
