@@ -39,6 +39,16 @@ void address_to_host(union wireguard_endpoint *host, const struct netstack_endpo
 	}
 }
 
+uint64_t address_source(const union wireguard_endpoint *host)
+{
+	struct netstack_endpoint address;
+	uint64_t source = 0;
+	if (!address_from_host(&address, host))
+		return UINT64_MAX;
+	memcpy(&source, address.bytes, address.family == AF_INET ? 4 : sizeof source);
+	return source;
+}
+
 bool address_is_same_host(const struct netstack_endpoint *a, const struct netstack_endpoint *b)
 {
 	return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == AF_INET ? 4 : 16) == 0;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tunnel/address.h"
 #include "tunnel/associate.h"
 #include "tunnel/dial.h"
 #include "tunnel/exchange.h"
@@ -15,7 +16,6 @@
 #include "tunnel/socks.h"
 
 #define HEAD_TIME (10 * LOOP_SECOND)
-#define OVER_LIMIT_MOST 64 /* clients over limits.connections that still get a reply */
 #define LOGIN_DELAY (100 * LOOP_MILLISECOND)
 #define LOGIN_DELAY_STEPS 4
 
@@ -170,6 +170,7 @@ static void dial_target(struct client *client, const struct target *target)
 {
 	static const struct http_fault over = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.connections is reached" };
 	static const struct http_fault memory = { .error = HTTP_ERROR_PROXY_INTERNAL_RESPONSE, .detail = "out of memory" };
+	connection_admit(&client->connection);
 	if (connection_is_over_limit(&client->connection)) {
 		refuse(client, &over);
 		return;
@@ -336,6 +337,7 @@ static bool parse_password(struct client *client)
 	}
 	in->start += (uint32_t)taken;
 	uint8_t reply[2];
+	connection_admit(&client->connection);
 	say(client, reply, socks_password_reply_write(reply, true));
 	client->state = CLIENT_REQUEST;
 	return false;
@@ -346,6 +348,7 @@ static void join_associate(struct client *client, const struct socks_request *re
 	struct poller *poller = client->poller;
 	client->poller = NULL;
 	client->state = CLIENT_JOINED;
+	connection_admit(&client->connection);
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
 	client->associate = associate_create(&client->connection, poller, request, client->listen_index, on_joined_ended, client);
 	if (client->associate == NULL)
@@ -480,21 +483,17 @@ static void start_http(struct client *client)
 	parse(client);
 }
 
-void client_accept(struct listener *listener, int descriptor)
+void client_accept(struct listener *listener, int descriptor, const union wireguard_endpoint *from)
 {
 	struct tunnel *tunnel = listener->tunnel;
-	struct client *client = NULL;
-	struct poller *poller = NULL;
-	if (tunnel->spec.limits.connections == 0 || tunnel->connection_count < (size_t)tunnel->spec.limits.connections + OVER_LIMIT_MOST)
-		client = calloc(1, sizeof *client);
-	if (client != NULL)
-		poller = poller_create(tunnel->context->loop, descriptor, on_client, client);
+	struct client *client = calloc(1, sizeof *client);
+	struct poller *poller = client == NULL ? NULL : poller_create(tunnel->context->loop, descriptor, on_client, client);
 	if (poller == NULL) {
 		close(descriptor);
 		free(client);
 		return;
 	}
-	connection_add(&client->connection, tunnel, COUNTERS_UNKNOWN, client_end);
+	connection_add_waiting(&client->connection, tunnel, address_source(from), client_end);
 	client->connection.socket_id = listener->id;
 	client->poller = poller;
 	client->listen_index = listener->index;

@@ -5,7 +5,7 @@
 #include "tunnel/connection.h"
 #include "tunnel/listener.h"
 
-/* Takes the accepted descriptor, also on failure. */
-void client_accept(struct listener *listener, int descriptor);
+/* Takes the accepted descriptor, also on failure. `from` is the client's address, of any family. */
+void client_accept(struct listener *listener, int descriptor, const union wireguard_endpoint *from);
 
 #endif

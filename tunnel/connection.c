@@ -2,13 +2,16 @@
 
 #include <assert.h>
 
+#define WAITING_MOST 1024
+#define WAITING_OF_SOURCE (WAITING_MOST / 2)
+
 static void count_open(struct connection *connection, int by)
 {
 	counter *open = &connection->tunnel->counters->connections_open[connection->protocol];
 	counter_set(open, counter_read(open) + (uint64_t)(int64_t)by);
 }
 
-void connection_add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection))
+static void add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection))
 {
 	assert(end != NULL);
 	*connection =
@@ -16,8 +19,66 @@ void connection_add(struct connection *connection, struct tunnel *tunnel, enum c
 	if (connection->next != NULL)
 		connection->next->before = &connection->next;
 	tunnel->connections = connection;
-	tunnel->connection_count++;
 	count_open(connection, 1);
+}
+
+void connection_add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection))
+{
+	add(connection, tunnel, protocol, end);
+	tunnel->connection_count++;
+}
+
+/* Who gives way to one more of `source`: the longest waiting of that source, or of all. NULL: there is room. */
+static struct connection *who_gives_way(const struct tunnel *tunnel, uint64_t source)
+{
+	struct connection *first = NULL;
+	size_t of_source = 0;
+	for (struct connection *at = tunnel->longest_waiting; at != NULL; at = at->shorter) {
+		if (at->source != source)
+			continue;
+		first = first == NULL ? at : first;
+		of_source++;
+	}
+	if (of_source >= WAITING_OF_SOURCE)
+		return first;
+	return tunnel->waiting_count >= WAITING_MOST ? tunnel->longest_waiting : NULL;
+}
+
+void connection_add_waiting(struct connection *connection, struct tunnel *tunnel, uint64_t source, void (*end)(struct connection *connection))
+{
+	struct connection *gone = who_gives_way(tunnel, source);
+	if (gone != NULL) {
+		connection_count_failed(gone, COUNTERS_FAILED_LIMIT);
+		gone->end(gone);
+	}
+	add(connection, tunnel, COUNTERS_UNKNOWN, end);
+	connection->source = source;
+	connection->waits = true;
+	connection->longer = tunnel->shortest_waiting;
+	if (connection->longer != NULL)
+		connection->longer->shorter = connection;
+	else
+		tunnel->longest_waiting = connection;
+	tunnel->shortest_waiting = connection;
+	tunnel->waiting_count++;
+}
+
+static void stop_waiting(struct connection *connection)
+{
+	struct tunnel *tunnel = connection->tunnel;
+	*(connection->longer == NULL ? &tunnel->longest_waiting : &connection->longer->shorter) = connection->shorter;
+	*(connection->shorter == NULL ? &tunnel->shortest_waiting : &connection->shorter->longer) = connection->longer;
+	connection->longer = connection->shorter = NULL;
+	connection->waits = false;
+	tunnel->waiting_count--;
+}
+
+void connection_admit(struct connection *connection)
+{
+	if (!connection->waits)
+		return;
+	stop_waiting(connection);
+	connection->tunnel->connection_count++;
 }
 
 void connection_remove(struct connection *connection)
@@ -25,7 +86,10 @@ void connection_remove(struct connection *connection)
 	*connection->before = connection->next;
 	if (connection->next != NULL)
 		connection->next->before = connection->before;
-	connection->tunnel->connection_count--;
+	if (connection->waits)
+		stop_waiting(connection);
+	else
+		connection->tunnel->connection_count--;
 	count_open(connection, -1);
 }
 

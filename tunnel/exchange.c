@@ -39,7 +39,7 @@ struct exchange {
 	enum exchange_state state;
 	bool broken, closed;    /* end by reset, or quietly */
 	bool keeps;             /* ENDING: another request may follow */
-	bool admitted, counted; /* by limits.connections; this request, as one that succeeded or failed */
+	bool counted;           /* this request, as one that succeeded or failed */
 	struct poller *client;
 	struct intake in;
 	struct http_head_search search;
@@ -382,11 +382,12 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 static void dial(struct exchange *exchange)
 {
 	static const struct http_fault over = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.connections is reached" };
-	if (!exchange->admitted && connection_is_over_limit(exchange->connection)) {
+	bool is_new = exchange->connection->waits;
+	connection_admit(exchange->connection);
+	if (is_new && connection_is_over_limit(exchange->connection)) {
 		refuse(exchange, &over, false);
 		return;
 	}
-	exchange->admitted = true;
 	exchange->state = DIALLING;
 	deadline_set(loop_of(exchange), &exchange->deadline, LOOP_NEVER);
 	exchange->dial = dial_start(exchange->tunnel, &exchange->target, false, on_dialed, exchange);

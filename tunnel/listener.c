@@ -33,14 +33,16 @@ static void on_ready(void *owner, int events)
 	struct listener *listener = owner;
 	(void)events;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int descriptor = accept4(poller_descriptor(listener->poller), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		union wireguard_endpoint from = { 0 };
+		socklen_t length = sizeof from;
+		int descriptor = accept4(poller_descriptor(listener->poller), &from.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (descriptor < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 				pause_accepting(listener, errno);
 			return;
 		}
 		if (listener->kind == MESSAGE_SOCKET_PROXY)
-			client_accept(listener, descriptor);
+			client_accept(listener, descriptor, &from);
 		else
 			forward_accept(listener, descriptor);
 	}

@@ -49,8 +49,10 @@ struct tunnel {
 	size_t peer_count;
 	struct listener *listeners;
 	struct connection *connections; /* everything that ends with the tunnel */
+	struct connection *longest_waiting, *shortest_waiting;
 	struct dial *dials;
-	size_t connection_count;
+	size_t connection_count; /* without those that wait */
+	size_t waiting_count;
 	struct relay *flushing;      /* relays with borrowed bytes to write before the stack is settled */
 	struct exchange *exchanging; /* exchanges, likewise */
 	struct forward *forwards;

@@ -1,5 +1,6 @@
 """The proxy port against clients that mean harm or write badly: X1 to X17 of the scenarios, on raw sockets over loopback."""
 
+import contextlib
 import os
 import random
 import socket
@@ -549,6 +550,19 @@ def test_x15_slow_clients_are_cut(loop):
     assert 9 < time.monotonic() - started < 20
     for connection in slow:
         connection.close()
+
+
+def test_p7_silent_clients_lock_nobody_out(loop):
+    """Of one address 512 wait at most: the one that has waited longest gives way, and who speaks is served at once."""
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(loop.connect()) for _ in range(600)]
+        for _ in range(5):
+            before = time.monotonic()
+            assert loop.ask(_request(method="GET"))[0] == 200
+            assert time.monotonic() - before < 5
+        wait_until(lambda: loop.daemon.api.stats("near")["connections_open"] <= 512, what="the longest waiting give way")
+        assert silent[0].sock.recv(1) == b""
+    wait_until(lambda: loop.daemon.api.stats("near")["connections_open"] == 0, what="nobody waits any more")
 
 
 def test_x16_no_bytes_of_another_client(loop):

@@ -38,7 +38,8 @@ static const struct exchange_events events = { .ended = on_ended, .handed_back =
 void rig_browse(const char *first)
 {
 	rig_browser = (struct rig_browser){ 0 };
-	connection_add(&rig_browser.connection, &rig.tunnel, COUNTERS_HTTP, rig_end_browser);
+	connection_add_waiting(&rig_browser.connection, &rig.tunnel, 1, rig_end_browser);
+	connection_set_protocol(&rig_browser.connection, COUNTERS_HTTP);
 	struct poller *poller = rig_client(&rig_browser.client);
 	struct block *in = pool_take(rig.context.pool, false);
 	memcpy(in->bytes, first, strlen(first));

@@ -5,6 +5,8 @@
 
 #include "tests/tunnel/rig.h"
 
+#define DEADLINES 2048
+
 struct poller {
 	struct poller *next;
 	int descriptor, events;
@@ -15,7 +17,7 @@ struct poller {
 
 struct loop {
 	struct poller *pollers;
-	struct deadline *deadlines[256];
+	struct deadline *deadlines[DEADLINES];
 	struct turn *first_turn, **last_turn;
 };
 
@@ -45,7 +47,7 @@ void loop_free(struct loop *loop)
 {
 	sweep_pollers();
 	assert_null(loop->pollers);
-	for (size_t i = 0; i < 256; i++)
+	for (size_t i = 0; i < DEADLINES; i++)
 		assert_null(loop->deadlines[i]);
 }
 
@@ -104,12 +106,12 @@ void deadline_init(struct deadline *deadline, void (*due)(void *owner), void *ow
 
 void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at)
 {
-	size_t place = 0, free_place = 256;
-	for (; place < 256 && loop->deadlines[place] != deadline; place++)
-		if (loop->deadlines[place] == NULL && free_place == 256)
+	size_t place = 0, free_place = DEADLINES;
+	for (; place < DEADLINES && loop->deadlines[place] != deadline; place++)
+		if (loop->deadlines[place] == NULL && free_place == DEADLINES)
 			free_place = place;
 	deadline->at = at;
-	if (place < 256)
+	if (place < DEADLINES)
 		loop->deadlines[place] = at == LOOP_NEVER ? NULL : deadline;
 	else if (at != LOOP_NEVER)
 		loop->deadlines[free_place] = deadline;
@@ -167,7 +169,7 @@ static bool end_turns(void)
 static bool run_deadlines(void)
 {
 	bool any = false;
-	for (size_t i = 0; i < 256; i++) {
+	for (size_t i = 0; i < DEADLINES; i++) {
 		struct deadline *deadline = the_loop.deadlines[i];
 		if (deadline == NULL || deadline->at > rig.now)
 			continue;
@@ -215,7 +217,7 @@ void rig_pass(uint64_t nanoseconds)
 	rig_turn();
 	for (;;) {
 		uint64_t next = end;
-		for (size_t i = 0; i < 256; i++)
+		for (size_t i = 0; i < DEADLINES; i++)
 			if (the_loop.deadlines[i] != NULL && the_loop.deadlines[i]->at < next)
 				next = the_loop.deadlines[i]->at;
 		rig.now = next > rig.now ? next : rig.now;

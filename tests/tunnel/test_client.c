@@ -1,0 +1,179 @@
+/* Clients of the mixed port: who waits for a place, who gives way, and who is asked to wait after wrong passwords. */
+#include "tests/tunnel/rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tunnel/client.h"
+#include "tunnel/relay.h"
+
+#define FLOOD 600 /* more than one address may have waiting, less than a tunnel */
+#define CONNECT "CONNECT 198.51.100.7:443 HTTP/1.1\r\nHost: 198.51.100.7:443\r\n"
+#define RIGHT "Proxy-Authorization: Basic dTpw\r\n\r\n"
+#define WRONG "Proxy-Authorization: Basic dTp4\r\n\r\n"
+#define CONNECTED "HTTP/1.1 200 "
+
+static struct listener port = { .tunnel = &rig.tunnel, .id = 9, .kind = MESSAGE_SOCKET_PROXY };
+static int silent[2][FLOOD];
+
+static void set_user(void)
+{
+	rig.tunnel.spec.users = calloc(1, sizeof(struct spec_user));
+	rig.tunnel.spec.users[0] = (struct spec_user){ .username = strdup("u"), .password = strdup("p") };
+	rig.tunnel.spec.user_count = 1;
+}
+
+static int come(const char *address)
+{
+	int ends[2];
+	union wireguard_endpoint from = rig_host(address, 4000);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	client_accept(&port, ends[1], &from);
+	rig_turn();
+	return ends[0];
+}
+
+static void leave(int client)
+{
+	close(client);
+	rig_turn();
+	if (!rig_stream()->gone)
+		rig_stream_close(rig_stream(), NETSTACK_OK);
+}
+
+/* Says what it is given, and is closed. */
+static void expect_served(const char *address, const char *request)
+{
+	int client = come(address);
+	rig_write(client, request);
+	rig_connected(rig_stream());
+	const char *seen = rig_read(client);
+	assert_int_equal(strncmp(seen, CONNECTED, strlen(CONNECTED)), 0);
+	leave(client);
+}
+
+static void flood(int *clients, const char *address, const char *says)
+{
+	for (int i = 0; i < FLOOD; i++) {
+		clients[i] = come(address);
+		if (says[0] != '\0')
+			rig_write(clients[i], says);
+	}
+}
+
+static size_t close_flood(int *clients)
+{
+	size_t cut = 0;
+	for (int i = 0; i < FLOOD; i++) {
+		cut += rig_is_at_end(clients[i]);
+		close(clients[i]);
+	}
+	rig_turn();
+	return cut;
+}
+
+static void expect_flood_harmless(const char *says, const char *request)
+{
+	rig.tunnel.spec.limits.connections = 2;
+	flood(silent[0], "192.0.2.1", says);
+	flood(silent[1], "2001:db8::1", says);
+	assert_int_equal(rig.tunnel.connection_count, 0); /* those who only wait take no place of the limit */
+	assert_in_range(rig.tunnel.waiting_count, 512, 1024);
+	expect_served("203.0.113.5", request);
+	expect_served("192.0.2.1", request);
+	expect_served("2001:db8::1:1", request);
+	size_t cut = close_flood(silent[0]) + close_flood(silent[1]);
+	assert_in_range(cut, 2 * FLOOD - 1024, 2 * FLOOD - 1000);
+	assert_int_equal(rig.tunnel.waiting_count, 0);
+	assert_int_equal(rig.tunnel.connection_count, 0);
+}
+
+/* P7 */
+static void test_silence_does_not_lock_out_who_has_a_password(void **state)
+{
+	(void)state;
+	set_user();
+	expect_flood_harmless("", CONNECT RIGHT);
+	expect_flood_harmless("\5", CONNECT RIGHT);
+}
+
+static void test_silence_does_not_lock_out_where_nobody_needs_one(void **state)
+{
+	(void)state;
+	expect_flood_harmless("", CONNECT "\r\n");
+	expect_flood_harmless("CONNECT 198.", CONNECT "\r\n");
+}
+
+/* A connection that is kept after a 407 has shown nothing yet. */
+static void test_who_was_refused_still_waits(void **state)
+{
+	(void)state;
+	set_user();
+	int client = come("192.0.2.1");
+	rig_write(client, "GET http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n");
+	assert_non_null(strstr(rig_read(client), "407"));
+	assert_false(rig_is_at_end(client));
+	assert_int_equal(rig.tunnel.waiting_count, 1);
+	flood(silent[0], "192.0.2.1", "");
+	assert_true(rig_is_at_end(client));
+	close_flood(silent[0]);
+	close(client);
+}
+
+/* One address may not take all places: its own oldest gives way first. */
+static void test_an_address_has_half_of_the_places(void **state)
+{
+	(void)state;
+	set_user();
+	int quiet = come("203.0.113.5");
+	flood(silent[0], "192.0.2.1", "");
+	assert_int_equal(rig.tunnel.waiting_count, 513);
+	assert_false(rig_is_at_end(quiet));
+	rig_write(quiet, CONNECT RIGHT);
+	rig_connected(rig_stream());
+	assert_int_equal(strncmp(rig_read(quiet), CONNECTED, strlen(CONNECTED)), 0);
+	assert_int_equal(rig.tunnel.waiting_count, 512);
+	assert_int_equal(rig.tunnel.connection_count, 1);
+	leave(quiet);
+	close_flood(silent[0]);
+}
+
+static void test_the_limit_is_for_those_who_may_pass(void **state)
+{
+	(void)state;
+	set_user();
+	rig.tunnel.spec.limits.connections = 1;
+	int first = come("192.0.2.1"), second = come("192.0.2.1");
+	rig_write(first, CONNECT RIGHT);
+	rig_connected(rig_stream());
+	rig_write(second, CONNECT RIGHT);
+	assert_int_equal(strncmp(rig_read(second), "HTTP/1.1 503 ", 13), 0);
+	close(second);
+	leave(first);
+	expect_served("192.0.2.1", CONNECT RIGHT);
+}
+
+static int start(void **state)
+{
+	struct rlimit files = { .rlim_cur = 4096, .rlim_max = 4096 };
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+	setrlimit(RLIMIT_NOFILE, &files);
+	return rig_start(state);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, rig_stop)
+	const struct CMUnitTest tests[] = {
+		TEST(test_silence_does_not_lock_out_who_has_a_password),
+		TEST(test_silence_does_not_lock_out_where_nobody_needs_one),
+		TEST(test_who_was_refused_still_waits),
+		TEST(test_an_address_has_half_of_the_places),
+		TEST(test_the_limit_is_for_those_who_may_pass),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
