@@ -52,12 +52,29 @@ static bool covers(const uint8_t *network, unsigned prefix, const uint8_t *addre
 	return rest == 0 || ((network[whole] ^ address[whole]) >> (8 - rest)) == 0;
 }
 
-static enum target_class v4_class(const uint8_t *bytes)
+static const struct block *v4_block(const uint8_t *bytes)
 {
 	for (size_t i = 0; i < sizeof v4_blocks / sizeof v4_blocks[0]; i++)
 		if (covers(v4_blocks[i].bytes, v4_blocks[i].prefix, bytes))
-			return v4_blocks[i].class;
-	return TARGET_PUBLIC;
+			return &v4_blocks[i];
+	return NULL;
+}
+
+static const struct embedding *find_embedding(const uint8_t *bytes)
+{
+	for (size_t i = 0; i < sizeof embeddings / sizeof embeddings[0]; i++)
+		if (covers(embeddings[i].block.bytes, embeddings[i].block.prefix, bytes))
+			return &embeddings[i];
+	return NULL;
+}
+
+static const struct block *v6_block(const uint8_t *bytes)
+{
+	for (size_t i = 0; i < sizeof v6_blocks / sizeof v6_blocks[0]; i++)
+		if (covers(v6_blocks[i].bytes, v6_blocks[i].prefix, bytes))
+			return &v6_blocks[i];
+	const struct embedding *embedding = find_embedding(bytes);
+	return embedding == NULL ? NULL : &embedding->block;
 }
 
 static enum target_class embedded_class(const struct embedding *embedding, const uint8_t *bytes)
@@ -65,39 +82,38 @@ static enum target_class embedded_class(const struct embedding *embedding, const
 	uint8_t inner[4];
 	for (size_t i = 0; i < sizeof inner; i++)
 		inner[i] = bytes[embedding->offset + i] ^ embedding->flip;
-	enum target_class class = v4_class(inner);
+	const struct block *block = v4_block(inner);
+	enum target_class class = block == NULL ? TARGET_PUBLIC : block->class;
 	if (class == TARGET_PUBLIC || class == TARGET_PRIVATE)
 		return class > embedding->block.class ? class : embedding->block.class;
 	return class;
 }
 
-static enum target_class v6_class(const uint8_t *bytes)
+static const struct block *block_of(const struct netstack_endpoint *address)
 {
-	for (size_t i = 0; i < sizeof v6_blocks / sizeof v6_blocks[0]; i++)
-		if (covers(v6_blocks[i].bytes, v6_blocks[i].prefix, bytes))
-			return v6_blocks[i].class;
-	for (size_t i = 0; i < sizeof embeddings / sizeof embeddings[0]; i++)
-		if (covers(embeddings[i].block.bytes, embeddings[i].block.prefix, bytes))
-			return embedded_class(&embeddings[i], bytes);
-	return TARGET_PUBLIC;
+	return address->family == AF_INET ? v4_block(address->bytes) : v6_block(address->bytes);
 }
 
 enum target_class target_class(const struct netstack_endpoint *address)
 {
-	if (address->family == AF_INET)
-		return v4_class(address->bytes);
-	if (address->family == AF_INET6)
-		return v6_class(address->bytes);
-	return TARGET_UNROUTABLE;
+	if (address->family != AF_INET && address->family != AF_INET6)
+		return TARGET_UNROUTABLE;
+	const struct embedding *embedding = address->family == AF_INET6 ? find_embedding(address->bytes) : NULL;
+	const struct block *block = block_of(address);
+	if (embedding != NULL && block == &embedding->block)
+		return embedded_class(embedding, address->bytes);
+	return block == NULL ? TARGET_PUBLIC : block->class;
 }
 
-/* An entry of /0 says «everything», not «this network of mine». */
-static bool has_narrow_entry(const struct spec *spec, const struct netstack_endpoint *address)
+/* An entry that is wider than the private block says «everything», or a large part of it, not «this network of mine». */
+static bool is_network_named(const struct spec *spec, const struct netstack_endpoint *address)
 {
+	const struct block *block = block_of(address);
 	for (size_t i = 0; i < spec->peer_count; i++)
 		for (size_t j = 0; j < spec->peers[i].allowed_ip_count; j++) {
 			const struct wireguard_network *network = &spec->peers[i].allowed_ips[j];
-			if (network->family == address->family && network->prefix > 0 && covers(network->bytes, network->prefix, address->bytes))
+			if (network->family == address->family && network->prefix >= block->prefix &&
+			    covers(network->bytes, network->prefix, address->bytes))
 				return true;
 		}
 	return false;
@@ -107,7 +123,7 @@ enum target_verdict target_judge(const struct spec *spec, const struct netstack_
 {
 	switch (target_class(address)) {
 	case TARGET_PUBLIC: return TARGET_ALLOWED;
-	case TARGET_PRIVATE: return spec->allow_private_targets || has_narrow_entry(spec, address) ? TARGET_ALLOWED : TARGET_FORBIDDEN_PRIVATE;
+	case TARGET_PRIVATE: return spec->allow_private_targets || is_network_named(spec, address) ? TARGET_ALLOWED : TARGET_FORBIDDEN_PRIVATE;
 	case TARGET_LOOPBACK:
 	case TARGET_LINK_LOCAL:
 	case TARGET_UNSPECIFIED:

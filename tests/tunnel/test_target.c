@@ -308,6 +308,33 @@ static void X6_policy(void **state)
 	assert_int_equal(judge(&spec, "127.0.0.1"), TARGET_FORBIDDEN);
 }
 
+/* What covers everything says so in one entry or in many, and with a hole for a network of the host's too: only an entry within the private
+ * block itself means that network. */
+static void X6_a_wide_entry_names_no_private_network(void **state)
+{
+	(void)state;
+	struct wireguard_network networks[] = {
+		{ .family = AF_INET, .prefix = 1 },
+		{ .family = AF_INET, .prefix = 1, .bytes = { 128 } },
+		{ .family = AF_INET6, .prefix = 1 },
+		{ .family = AF_INET6, .prefix = 1, .bytes = { 0x80 } },
+		{ .family = AF_INET, .prefix = 7, .bytes = { 10 } },
+		{ .family = AF_INET6, .prefix = 6, .bytes = { 0xfc } },
+		{ .family = AF_INET, .prefix = 8, .bytes = { 10 } },
+		{ .family = AF_INET6, .prefix = 7, .bytes = { 0xfc } },
+	};
+	struct spec_peer peer = { .allowed_ips = networks, .allowed_ip_count = 6 };
+	struct spec spec = { .peers = &peer, .peer_count = 1 };
+	static const char *const targets[] = { "10.2.2.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "fd00::1", "64:ff9b::10.0.0.1" };
+	for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
+		assert_int_equal(judge(&spec, targets[i]), TARGET_FORBIDDEN_PRIVATE);
+	assert_int_equal(judge(&spec, "8.8.8.8"), TARGET_ALLOWED);
+	peer.allowed_ip_count = 8;
+	assert_int_equal(judge(&spec, "10.2.2.1"), TARGET_ALLOWED);
+	assert_int_equal(judge(&spec, "fd00::1"), TARGET_ALLOWED);
+	assert_int_equal(judge(&spec, "192.168.1.1"), TARGET_FORBIDDEN_PRIVATE);
+}
+
 static void X6_localhost(void **state)
 {
 	(void)state;
@@ -340,7 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_names),         cmocka_unit_test(reads_literals), cmocka_unit_test(X4_X6_refuses_doubtful_hosts),
 		cmocka_unit_test(X11_bounds_of_names), cmocka_unit_test(X5_authorities), cmocka_unit_test(X6_classes),
-		cmocka_unit_test(X6_policy),           cmocka_unit_test(X6_localhost),
+		cmocka_unit_test(X6_policy),           cmocka_unit_test(X6_localhost),  cmocka_unit_test(X6_a_wide_entry_names_no_private_network),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
