@@ -416,6 +416,36 @@ int database_put_next_revision(struct database *database, uint64_t revision)
 	return finish(database->statements[STATEMENT_PUT_REVISION]);
 }
 
+/* SQLite builds each row in a buffer that it keeps for the next one (pTmpSpace), at most a row's part on its own page: 1,002 bytes of a
+ * page of 4,096 (fileformat2, «B-tree Cell Format»). This row is as long, with its header of 12 bytes, and never stored. */
+#define LONGEST_LOCAL (1002 - 12)
+
+static int overwrite_row_buffer(struct database *database)
+{
+	sqlite3_stmt *statement = database->statements[STATEMENT_PUT_TUNNEL];
+	int result = database_begin(database);
+	if (result != SQLITE_OK)
+		return result;
+	for (int column = 1; column <= 10; column++)
+		sqlite3_bind_int(statement, column, 0);
+	bind_text(statement, 1, "");
+	sqlite3_bind_zeroblob(statement, 2, LONGEST_LOCAL);
+	bind_text(statement, 7, "");
+	sqlite3_bind_zeroblob(statement, 8, 0);
+	sqlite3_bind_zeroblob(statement, 9, 0);
+	result = finish(statement);
+	database_rollback(database);
+	return result;
+}
+
+int database_forget(struct database *database)
+{
+	int result = overwrite_row_buffer(database);
+	/* Pages of the cache are freed, and so wiped (daemon/heap.c). */
+	int released = sqlite3_db_release_memory(database->handle);
+	return result == SQLITE_OK ? released : result;
+}
+
 int database_truncate_log(struct database *database)
 {
 	return sqlite3_wal_checkpoint_v2(database->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

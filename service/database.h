@@ -47,6 +47,9 @@ int database_delete_tunnel(struct database *database, const char *id);
 int database_put_token(struct database *database, const struct database_token *token);
 int database_delete_token(struct database *database, const char *id);
 int database_put_next_revision(struct database *database, uint64_t revision); /* never lowers it */
+/* Gives back or overwrites the memory in which SQLite keeps what it read and wrote, secrets among it. Outside of a transaction; what
+ * fails is SQLite's result code, and does no harm to the file. */
+int database_forget(struct database *database);
 /* Empties the write-ahead log, in which deleted keys would stay. */
 int database_truncate_log(struct database *database);
 const char *database_error(int result);

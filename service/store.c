@@ -136,11 +136,14 @@ static void work_off(struct database *database, struct store_batch *first)
 		if (batch->result != SQLITE_OK)
 			log_line(LOG_ERROR, NULL, "a write to state.db failed: %s", database_error(batch->result));
 	}
-	if (!holds_delete(first))
-		return;
-	result = database_truncate_log(database);
+	if (holds_delete(first)) {
+		result = database_truncate_log(database);
+		if (result != SQLITE_OK)
+			log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s", database_error(result));
+	}
+	result = database_forget(database);
 	if (result != SQLITE_OK)
-		log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s", database_error(result));
+		log_line(LOG_WARN, NULL, "keys may still be in the memory of SQLite: %s", database_error(result));
 }
 
 static void hand_back(struct store *store, struct store_batch *first)
@@ -189,8 +192,11 @@ static void *run(void *argument)
 static bool load(struct store *store, const struct store_loader *loader, char failure[512])
 {
 	store->next_revision = database_next_revision(store->database);
-	return database_load_tunnels(store->database, loader->take_tunnel, loader->owner, failure) &&
-	       database_load_tokens(store->database, loader->take_token, loader->owner, failure);
+	bool is_loaded = database_load_tunnels(store->database, loader->take_tunnel, loader->owner, failure) &&
+	                 database_load_tokens(store->database, loader->take_token, loader->owner, failure);
+	/* A disk that is full at the start is no reason not to start: only memory is concerned. */
+	(void)database_forget(store->database);
+	return is_loaded;
 }
 
 struct store *store_open(const char *directory, const char *vfs, const struct store_loader *loader, void (*wake)(void *owner), void *owner,
