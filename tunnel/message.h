@@ -12,6 +12,7 @@
 
 #define MESSAGE_SIZE_MAX (16u << 20)
 #define MESSAGE_DESCRIPTORS_MAX 250 /* under SCM_MAX_FD */
+#define MESSAGE_WANTS_MOST 64u      /* WANT_UDP, _DIAL and _RELAY of one slot that a worker may have unanswered */
 
 /* `request` numbers are the asker's; a reply repeats it. `slot` is the tunnel's place in the shared counters and its name in every
  * message; `generation` tells late messages of an old runtime, which are dropped. */

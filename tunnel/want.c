@@ -1,28 +1,49 @@
 #include "tunnel/want.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 struct want {
-	struct want *next;
-	uint64_t request;
-	want_granted *granted;
+	struct want *next; /* an older one */
+	enum message_type type;
+	struct message_want message;
+	bool is_sent;
+	want_granted *granted; /* NULL: who asked is gone, and the answer is still to come */
 	void *owner;
 };
 
-struct want *want_ask(struct context *context, enum message_type type, struct message_want *message, want_granted *granted, void *owner)
+/* Sends the oldest of a slot that waits, when one more may be unanswered. */
+static void send_next(struct context *context, uint32_t slot)
+{
+	struct want *next = NULL;
+	size_t unanswered = 0;
+	for (struct want *want = context->wants; want != NULL; want = want->next) {
+		if (want->message.slot != slot)
+			continue;
+		unanswered += want->is_sent;
+		if (!want->is_sent)
+			next = want;
+	}
+	if (next == NULL || unanswered >= MESSAGE_WANTS_MOST)
+		return;
+	next->is_sent = true;
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_want(&writer, &next->message);
+	context->send(context, next->type, &writer);
+}
+
+struct want *want_ask(struct context *context, enum message_type type, const struct message_want *message, want_granted *granted, void *owner)
 {
 	struct want *want = calloc(1, sizeof *want);
 	if (want == NULL)
 		return NULL;
-	*want = (struct want){ .next = context->wants, .request = ++context->next_want, .granted = granted, .owner = owner };
+	*want = (struct want){ .next = context->wants, .type = type, .message = *message, .granted = granted, .owner = owner };
+	want->message.request = ++context->next_want;
 	context->wants = want;
-	message->request = want->request;
-	struct message_writer writer;
-	message_writer_init(&writer);
-	message_encode_want(&writer, message);
-	context->send(context, type, &writer);
+	send_next(context, message->slot);
 	return want;
 }
 
@@ -37,7 +58,11 @@ static void forget(struct context *context, struct want *want)
 
 void want_cancel(struct context *context, struct want *want)
 {
-	if (want != NULL)
+	if (want == NULL)
+		return;
+	if (want->is_sent)
+		want->granted = NULL;
+	else
 		forget(context, want);
 }
 
@@ -54,7 +79,7 @@ static void close_unwanted(int descriptor)
 void want_answer(struct context *context, const struct message_ack *ack, int descriptor)
 {
 	struct want *want = context->wants;
-	while (want != NULL && want->request != ack->request)
+	while (want != NULL && (want->message.request != ack->request || !want->is_sent))
 		want = want->next;
 	if (want == NULL) {
 		close_unwanted(descriptor);
@@ -62,6 +87,20 @@ void want_answer(struct context *context, const struct message_ack *ack, int des
 	}
 	want_granted *granted = want->granted;
 	void *owner = want->owner;
+	uint32_t slot = want->message.slot;
 	forget(context, want);
-	granted(owner, ack->status == MESSAGE_STATUS_OK && descriptor < 0 ? MESSAGE_STATUS_REFUSED : (enum message_status)ack->status, descriptor);
+	send_next(context, slot);
+	if (granted == NULL)
+		close_unwanted(descriptor);
+	else
+		granted(owner, ack->status == MESSAGE_STATUS_OK && descriptor < 0 ? MESSAGE_STATUS_REFUSED : (enum message_status)ack->status,
+		        descriptor);
+}
+
+void want_clear(struct context *context)
+{
+	while (context->wants != NULL) {
+		assert(context->wants->granted == NULL);
+		forget(context, context->wants);
+	}
 }

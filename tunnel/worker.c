@@ -188,6 +188,7 @@ static void on_message(void *owner, enum message_type type, struct message_reade
 		on_probe(worker, body);
 	else if (type == MESSAGE_SHUTDOWN)
 		stop(worker, 0);
+	return !worker->broken;
 }
 
 static void on_channel(void *owner, int events)

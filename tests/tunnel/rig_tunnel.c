@@ -205,7 +205,7 @@ int rig_stop(void **state)
 		rig.tunnel.connections->end(rig.tunnel.connections);
 	rig_pass(2 * LOOP_SECOND); /* lingering closes */
 	assert_null(rig.tunnel.dials);
-	assert_null(rig.context.wants);
+	want_clear(&rig.context);
 	assert_int_equal(pool_in_use(rig.context.pool), 0);
 	for (size_t i = 0; i < COUNTERS_PROTOCOLS; i++)
 		assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[i]), 0);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tunnel/forward.h"
+#include "tunnel/want.h"
 #include "tunnel/listener.h"
 
 static struct listener listener;
@@ -208,8 +209,11 @@ static void test_inbound_refusals(void **state)
 	stream = rig_accept(rig.listeners, "10.2.0.9", 5556);
 	rig_stream_write(stream, "kept");
 	rig_stream_close(stream, NETSTACK_RESET);
-	assert_null(rig.context.wants);
 	assert_null(rig.tunnel.connections);
+	/* What was asked for is still to be answered, and nobody's. */
+	assert_non_null(rig.context.wants);
+	rig_grant(MESSAGE_STATUS_OK, dup(0));
+	assert_null(rig.context.wants);
 	rig.tunnel.spec.limits.connections = 1;
 	struct connection other;
 	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, rig_never_end);
@@ -221,13 +225,21 @@ static void test_inbound_refusals(void **state)
 static void test_inbound_waits_are_bounded(void **state)
 {
 	(void)state;
+	size_t asked = 0;
 	rig.tunnel.spec.limits.connections = 0;
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
 	forward_apply(&rig.tunnel);
 	for (uint16_t i = 0; i < 1024; i++) {
 		assert_false(rig_accept(rig.listeners, "10.2.0.9", (uint16_t)(1000 + i))->aborted);
+		asked += rig.sent_count;
 		rig.sent_count = 0;
 	}
+	/* The control process hears of a few at once; the next goes when one is answered. */
+	assert_int_equal(asked, MESSAGE_WANTS_MOST);
+	struct message_ack refused = { .request = 1, .status = MESSAGE_STATUS_REFUSED };
+	want_answer(&rig.context, &refused, -1);
+	assert_int_equal(rig.sent_count, 1);
+	assert_false(rig_accept(rig.listeners, "10.2.0.9", 998)->aborted);
 	assert_true(rig_accept(rig.listeners, "10.2.0.9", 999)->aborted);
 	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_LIMIT]), 1);
 }

@@ -102,7 +102,7 @@ void dial_fail_all(struct tunnel *tunnel)
 	world.failed++;
 }
 
-struct want *want_ask(struct context *context, enum message_type type, struct message_want *message, want_granted *granted, void *owner)
+struct want *want_ask(struct context *context, enum message_type type, const struct message_want *message, want_granted *granted, void *owner)
 {
 	(void)context;
 	(void)message;
