@@ -55,13 +55,14 @@ static void read_probe(struct edit *edit, const struct spec *spec, struct messag
 	free(probe.target);
 }
 
-static uint64_t expect(struct service *service, struct worker *worker, struct edit *edit, uint32_t slot, void (*done)(void *owner), void *owner)
+static uint64_t expect(struct service *service, struct worker *worker, struct edit *edit, const struct message_probe *probe,
+                       void (*done)(void *owner), void *owner)
 {
 	struct action *action = calloc(1, sizeof(*action));
 	uint64_t request = 0;
 	if (action != NULL) {
 		*action = (struct action){ .service = service, .edit = edit, .done = done, .owner = owner };
-		request = worker_expect(worker, slot, edit->snapshot->generation, on_answer, action);
+		request = worker_expect_late(worker, probe->slot, probe->generation, (uint64_t)probe->count * probe->timeout_ms, on_answer, action);
 	}
 	if (request != 0)
 		return request;
@@ -89,7 +90,7 @@ static bool send_action(struct service *service, struct edit *edit, struct entry
 		read_probe(edit, &entry->snapshot->spec, &probe);
 	if (edit->problem.code != PROBLEM_NONE)
 		return false;
-	probe.request = expect(service, entry->worker, edit, probe.slot, done, owner);
+	probe.request = expect(service, entry->worker, edit, &probe, done, owner);
 	if (probe.request == 0)
 		return false;
 	if (edit->kind == EDIT_RECONNECT) {

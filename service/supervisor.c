@@ -50,19 +50,42 @@ struct seats *worker_seats(struct worker *worker)
 	return worker->seats;
 }
 
+static bool is_hung(struct worker *worker)
+{
+	uint64_t heartbeat = counter_read(&seats_counters(worker->seats)->worker.heartbeat);
+	bool beats = heartbeat != worker->heartbeat;
+	worker->heartbeat = heartbeat;
+	worker->silent_ticks = beats ? 0 : worker->silent_ticks + 1;
+	bool is_waited_for = worker->removals > 0 && worker->state == WORKER_READY;
+	return worker->silent_ticks >= (is_waited_for ? WORKER_IMPATIENT_TICKS : WORKER_HUNG_TICKS);
+}
+
+static bool is_deaf(struct worker *worker)
+{
+	bool waits = worker->channel != NULL && channel_wants_write(worker->channel) && channel_sent(worker->channel) == worker->sent;
+	worker->sent = worker->channel == NULL ? 0 : channel_sent(worker->channel);
+	worker->deaf_ticks = waits ? worker->deaf_ticks + 1 : 0;
+	return worker->deaf_ticks > WORKER_OWING_TICKS;
+}
+
+static bool is_never_ready(struct worker *worker)
+{
+	worker->starting_ticks = worker->state == WORKER_STARTING ? worker->starting_ticks + 1 : 0;
+	return worker->starting_ticks > WORKER_OWING_TICKS;
+}
+
 /* Counted in ticks of our own and not by a clock: a machine or a control process that was stopped for a while has hung nobody. */
 static void on_tick(uv_timer_t *timer)
 {
 	struct supervisor *supervisor = timer->data;
 	for (unsigned i = 0; i < supervisor->count; i++) {
 		struct worker *worker = &supervisor->workers[i];
-		uint64_t heartbeat = counter_read(&seats_counters(worker->seats)->worker.heartbeat);
-		bool beats = heartbeat != worker->heartbeat;
-		worker->heartbeat = heartbeat;
-		worker->silent_ticks = beats ? 0 : worker->silent_ticks + 1;
-		bool is_hung = worker->silent_ticks >= (worker->removals > 0 ? WORKER_IMPATIENT_TICKS : WORKER_HUNG_TICKS);
-		if (is_hung && (worker->state == WORKER_READY || worker->silent_ticks >= WORKER_HUNG_TICKS))
+		if (is_hung(worker))
 			worker_kill(worker, "its heartbeat is missing");
+		if (worker_owes(worker) || is_never_ready(worker))
+			worker_kill(worker, "it does not answer");
+		if (is_deaf(worker))
+			worker_kill(worker, "it does not read");
 	}
 }
 

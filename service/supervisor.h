@@ -51,12 +51,15 @@ unsigned worker_index(const struct worker *worker);
 bool worker_is_ready(const struct worker *worker);
 unsigned worker_incarnation(const struct worker *worker); /* goes up with each process */
 struct seats *worker_seats(struct worker *worker);
+size_t worker_queued_descriptors(const struct worker *worker); /* on their way to it */
 /* Sends one message; takes the descriptors, whatever happens, and clears the writer. */
 void worker_send(struct worker *worker, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count);
 /* The number to write into a request. `handler` is called once, unless the number is forgotten by worker_forget. */
 uint64_t worker_expect(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
 /* A REMOVE that waits makes the supervisor impatient: a worker that hangs is killed earlier, because its copies of sockets stay open. */
 uint64_t worker_expect_removal(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
+/* An answer for which the worker has reason to wait so long itself. The others are due in seconds: who owes one is replaced. */
+uint64_t worker_expect_late(struct worker *worker, uint32_t slot, uint64_t generation, uint64_t patience_ms, reply_handler *handler, void *owner);
 /* The owner is gone. */
 void worker_forget(struct worker *worker, uint64_t number);
 

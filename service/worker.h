@@ -2,13 +2,18 @@
 #ifndef WARREN_SERVICE_WORKER_H
 #define WARREN_SERVICE_WORKER_H
 
+#include "service/allowance.h"
 #include "service/supervisor.h"
 #include "tunnel/channel.h"
 
 #define WORKER_TICK_MS 500
 #define WORKER_HUNG_TICKS 10     /* 5 s without a heartbeat */
 #define WORKER_IMPATIENT_TICKS 4 /* while a REMOVE waits */
-#define WORKER_BACKOFF_MS 1000   /* one that dies at once is started once a second */
+#define WORKER_OWING_TICKS 20    /* 10 s for an answer, for READY, and without reading a byte of what waits for it */
+/* More messages than an honest worker has reason for: one a second of each tunnel, and eight at once. */
+#define WORKER_MESSAGES_PER_SECOND COUNTERS_TUNNELS
+#define WORKER_MESSAGES_BURST (8 * COUNTERS_TUNNELS)
+#define WORKER_BACKOFF_MS 1000 /* one that dies at once is started once a second */
 
 struct request {
 	struct request *next;
@@ -16,6 +21,7 @@ struct request {
 	uint32_t slot;
 	uint64_t generation;
 	bool is_removal;
+	unsigned ticks_left;
 	reply_handler *handler;
 	void *owner;
 };
@@ -40,8 +46,10 @@ struct worker {
 	unsigned incarnation;
 	uint64_t spawned_at; /* uv_now of the last start */
 	uint64_t heartbeat;
-	unsigned silent_ticks;
-	bool is_distrusted;            /* it broke the rules: killed when the reading of its channel ends */
+	unsigned silent_ticks, starting_ticks, deaf_ticks;
+	uint64_t sent; /* to it, at the last tick */
+	struct allowance messages;
+	const char *fault;             /* it broke the rules, by this: killed when the reading of its channel ends. Or NULL */
 	struct request *first, **last; /* in the order of asking */
 	unsigned removals;
 	uint64_t next_number;
@@ -68,6 +76,7 @@ void worker_kill(struct worker *worker, const char *why);
 /* worker_request.c */
 void worker_answer(struct worker *worker, const struct reply *reply, uint64_t number, uint32_t slot, uint64_t generation);
 void worker_answer_gone(struct worker *worker);
+bool worker_owes(struct worker *worker); /* at each tick: whether the time of an answer is up */
 /* supervisor.c */
 void supervisor_worker_ready(struct worker *worker);
 void supervisor_worker_exited(struct worker *worker);

@@ -80,21 +80,22 @@ static bool take_message(struct worker *worker, enum message_type type, struct m
 		return take_probed(worker, body);
 	if (type != MESSAGE_READY)
 		return supervisor->events.message(supervisor->events.owner, worker, type, body);
-	if (worker->state == WORKER_STARTING)
-		supervisor_worker_ready(worker);
-	return body->left == 0;
+	if (worker->state != WORKER_STARTING || body->left != 0)
+		return false;
+	supervisor_worker_ready(worker);
+	return true;
 }
 
-static void on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	struct worker *worker = owner;
 	(void)descriptors;
 	(void)count;
-	/* What comes after the message that broke the rules is not looked at; the process is killed when the reading ends. */
-	if (worker->state == WORKER_DYING || worker->is_distrusted)
-		return;
-	if (!take_message(worker, type, body))
-		worker->is_distrusted = true;
+	if (!allowance_take(&worker->messages, WORKER_MESSAGES_PER_SECOND, WORKER_MESSAGES_BURST, uv_now(worker->supervisor->loop)))
+		worker->fault = "it sends too many messages";
+	else if (!take_message(worker, type, body))
+		worker->fault = "it sent a message that no honest worker sends";
+	return worker->fault == NULL;
 }
 
 static void watch(struct worker *worker);
@@ -109,8 +110,10 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 		result = channel_read(worker->channel, on_message, worker);
 	if (worker->channel == NULL)
 		return;
-	if (worker->is_distrusted || result == CHANNEL_PROTOCOL)
-		worker_kill(worker, "it sent a message that no honest worker sends");
+	if (worker->fault != NULL)
+		worker_kill(worker, worker->fault);
+	else if (result == CHANNEL_PROTOCOL)
+		worker_kill(worker, "it sent what is no message");
 	else if (result != CHANNEL_OK && worker->supervisor->stops)
 		close_channel(worker); /* as it was told; its exit is still to come */
 	else if (result != CHANNEL_OK)
@@ -133,11 +136,19 @@ void worker_send(struct worker *worker, enum message_type type, struct message_w
 		message_writer_clear(writer);
 		return;
 	}
+	int result = channel_send(worker->channel, type, writer, descriptors, count);
 	/* A worker that missed a message is in a state that nobody knows: it is replaced. Not here, where a caller is in the middle of
 	 * something, but in the next turn, by closing its end of the channel. */
-	if (channel_send(worker->channel, type, writer, descriptors, count) != CHANNEL_OK)
+	if (result != CHANNEL_OK)
 		shutdown(channel_descriptor(worker->channel), SHUT_RDWR);
+	if (result == CHANNEL_FULL)
+		worker->fault = "it does not read";
 	watch(worker);
+}
+
+size_t worker_queued_descriptors(const struct worker *worker)
+{
+	return worker->channel == NULL ? 0 : channel_queued_descriptors(worker->channel);
 }
 
 static void on_process_exit(uv_process_t *process, int64_t status, int signal)
@@ -244,8 +255,10 @@ void worker_start(struct worker *worker)
 	worker->state = WORKER_ABSENT;
 	worker->spawned_at = uv_now(worker->supervisor->loop);
 	worker->heartbeat = counter_read(&seats_counters(worker->seats)->worker.heartbeat);
-	worker->silent_ticks = 0;
-	worker->is_distrusted = false;
+	worker->silent_ticks = worker->starting_ticks = worker->deaf_ticks = 0;
+	worker->sent = 0;
+	worker->messages = (struct allowance){ 0 };
+	worker->fault = NULL;
 	worker->incarnation++;
 	worker->process = calloc(1, sizeof(*worker->process));
 	if (worker->process == NULL || !open_channel(worker, ends)) {

@@ -4,28 +4,55 @@
 
 #include "service/worker.h"
 
-static uint64_t expect(struct worker *worker, uint32_t slot, uint64_t generation, bool is_removal, reply_handler *handler, void *owner)
+static struct request *expect(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner)
 {
 	struct request *request = malloc(sizeof(*request));
 	if (request == NULL)
-		return 0;
-	*request = (struct request){
-		.number = ++worker->next_number, .slot = slot, .generation = generation, .is_removal = is_removal, .handler = handler, .owner = owner
-	};
+		return NULL;
+	*request = (struct request){ .number = ++worker->next_number,
+		                     .slot = slot,
+		                     .generation = generation,
+		                     .ticks_left = WORKER_OWING_TICKS,
+		                     .handler = handler,
+		                     .owner = owner };
 	*worker->last = request;
 	worker->last = &request->next;
-	worker->removals += is_removal;
-	return request->number;
+	return request;
 }
 
 uint64_t worker_expect(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner)
 {
-	return expect(worker, slot, generation, false, handler, owner);
+	const struct request *request = expect(worker, slot, generation, handler, owner);
+	return request == NULL ? 0 : request->number;
 }
 
 uint64_t worker_expect_removal(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner)
 {
-	return expect(worker, slot, generation, true, handler, owner);
+	struct request *request = expect(worker, slot, generation, handler, owner);
+	if (request == NULL)
+		return 0;
+	request->is_removal = true;
+	worker->removals++;
+	return request->number;
+}
+
+uint64_t worker_expect_late(struct worker *worker, uint32_t slot, uint64_t generation, uint64_t patience_ms, reply_handler *handler, void *owner)
+{
+	struct request *request = expect(worker, slot, generation, handler, owner);
+	if (request == NULL)
+		return 0;
+	request->ticks_left += (unsigned)(patience_ms / WORKER_TICK_MS);
+	return request->number;
+}
+
+bool worker_owes(struct worker *worker)
+{
+	bool owes = false;
+	for (struct request *request = worker->first; request != NULL; request = request->next) {
+		owes |= request->ticks_left == 0;
+		request->ticks_left -= request->ticks_left > 0;
+	}
+	return owes;
 }
 
 static struct request *take(struct worker *worker, uint64_t number)

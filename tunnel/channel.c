@@ -28,8 +28,10 @@ struct outgoing {
 
 struct channel {
 	int descriptor;
-	bool accept_descriptors;
+	bool is_trusted;
 	struct outgoing *first, **last;
+	size_t queued_bytes, queued_descriptors;
+	uint64_t sent;
 	uint8_t *inbox;
 	size_t inbox_length, inbox_capacity;
 	int waiting[2 * MESSAGE_DESCRIPTORS_MAX]; /* received, their frame not yet whole */
@@ -43,7 +45,7 @@ static void close_all(int *descriptors, size_t count)
 			close(descriptors[i]);
 }
 
-struct channel *channel_create(int descriptor, bool accept_descriptors)
+struct channel *channel_create(int descriptor, bool is_trusted)
 {
 	struct channel *channel = calloc(1, sizeof *channel);
 	uint8_t *inbox = malloc(INBOX_START);
@@ -56,7 +58,7 @@ struct channel *channel_create(int descriptor, bool accept_descriptors)
 	}
 	*channel = (struct channel){
 		.descriptor = descriptor,
-		.accept_descriptors = accept_descriptors,
+		.is_trusted = is_trusted,
 		.last = &channel->first,
 		.inbox = inbox,
 		.inbox_capacity = INBOX_START,
@@ -98,18 +100,29 @@ bool channel_wants_write(const struct channel *channel)
 	return channel->first != NULL;
 }
 
+uint64_t channel_sent(const struct channel *channel)
+{
+	return channel->sent;
+}
+
+size_t channel_queued_descriptors(const struct channel *channel)
+{
+	return channel->queued_descriptors;
+}
+
 int channel_send(struct channel *channel, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count)
 {
-	struct outgoing *out = calloc(1, sizeof *out);
 	size_t length = sizeof(struct frame) + writer->length;
-	uint8_t *bytes =
-	    out == NULL || writer->failed || writer->length > MESSAGE_SIZE_MAX || count > MESSAGE_DESCRIPTORS_MAX ? NULL : malloc(length);
+	bool is_full = channel->queued_bytes + length > CHANNEL_QUEUED_BYTES || channel->queued_descriptors + count > CHANNEL_QUEUED_DESCRIPTORS;
+	bool is_sound = !writer->failed && writer->length <= MESSAGE_SIZE_MAX && count <= MESSAGE_DESCRIPTORS_MAX;
+	struct outgoing *out = is_full || !is_sound ? NULL : calloc(1, sizeof *out);
+	uint8_t *bytes = out == NULL ? NULL : malloc(length);
 	if (bytes == NULL) {
 		for (size_t i = 0; i < count; i++)
 			close(descriptors[i]);
 		free(out);
 		message_writer_clear(writer);
-		return CHANNEL_MEMORY;
+		return is_full ? CHANNEL_FULL : CHANNEL_MEMORY;
 	}
 	struct frame frame = { .length = (uint32_t)writer->length, .type = (uint16_t)type, .descriptors = (uint16_t)count };
 	memcpy(bytes, &frame, sizeof frame);
@@ -123,6 +136,8 @@ int channel_send(struct channel *channel, enum message_type type, struct message
 		memcpy(out->descriptors, descriptors, count * sizeof *descriptors);
 	*channel->last = out;
 	channel->last = &out->next;
+	channel->queued_bytes += length;
+	channel->queued_descriptors += count;
 	return channel_flush(channel);
 }
 
@@ -159,11 +174,14 @@ int channel_flush(struct channel *channel)
 		if (sent < 0)
 			return errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS ? CHANNEL_OK : CHANNEL_CLOSED;
 		out->sent += (size_t)sent;
+		channel->sent += (size_t)sent;
 		if (out->sent < out->length)
 			continue;
 		channel->first = out->next;
 		if (channel->first == NULL)
 			channel->last = &channel->first;
+		channel->queued_bytes -= out->length;
+		channel->queued_descriptors -= out->descriptor_count;
 		outgoing_free(out);
 	}
 	return CHANNEL_OK;
@@ -171,6 +189,7 @@ int channel_flush(struct channel *channel)
 
 static int take_descriptors(struct channel *channel, struct msghdr *message)
 {
+	bool came = false;
 	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
 		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -178,15 +197,15 @@ static int take_descriptors(struct channel *channel, struct msghdr *message)
 		for (size_t i = 0; i < count; i++) {
 			int descriptor;
 			memcpy(&descriptor, CMSG_DATA(header) + i * sizeof descriptor, sizeof descriptor);
-			if (channel->accept_descriptors && channel->waiting_count < sizeof channel->waiting / sizeof channel->waiting[0])
+			came = true;
+			if (channel->is_trusted && channel->waiting_count < sizeof channel->waiting / sizeof channel->waiting[0])
 				channel->waiting[channel->waiting_count++] = descriptor;
 			else
 				close(descriptor);
 		}
-		if (!channel->accept_descriptors)
-			return CHANNEL_PROTOCOL;
 	}
-	return (message->msg_flags & MSG_CTRUNC) != 0 ? CHANNEL_PROTOCOL : CHANNEL_OK;
+	bool is_refused = (came && !channel->is_trusted) || (message->msg_flags & MSG_CTRUNC) != 0;
+	return is_refused ? CHANNEL_PROTOCOL : CHANNEL_OK;
 }
 
 static bool grow(struct channel *channel, size_t capacity)
@@ -202,6 +221,12 @@ static bool grow(struct channel *channel, size_t capacity)
 	return true;
 }
 
+static bool may_come(const struct channel *channel, const struct frame *frame)
+{
+	return frame->length <= (channel->is_trusted ? MESSAGE_SIZE_MAX : CHANNEL_UNTRUSTED_MAX) &&
+	       frame->descriptors <= (channel->is_trusted ? MESSAGE_DESCRIPTORS_MAX : 0);
+}
+
 /* Handles the whole frames at the start of the inbox; what is left moves to its front. */
 static int dispatch(struct channel *channel, channel_handler *handle, void *owner)
 {
@@ -210,8 +235,7 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 	while (error == CHANNEL_OK && channel->inbox_length - at >= sizeof(struct frame)) {
 		struct frame frame;
 		memcpy(&frame, channel->inbox + at, sizeof frame);
-		if (frame.length > MESSAGE_SIZE_MAX || frame.descriptors > MESSAGE_DESCRIPTORS_MAX ||
-		    (frame.descriptors > 0 && !channel->accept_descriptors))
+		if (!may_come(channel, &frame))
 			return CHANNEL_PROTOCOL;
 		size_t whole = sizeof frame + frame.length;
 		if (channel->inbox_length - at < whole) {
@@ -222,7 +246,8 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 		if (frame.descriptors > channel->waiting_count)
 			return CHANNEL_PROTOCOL;
 		struct message_reader body = { .bytes = channel->inbox + at + sizeof frame, .left = frame.length };
-		handle(owner, (enum message_type)frame.type, &body, channel->waiting, frame.descriptors);
+		if (!handle(owner, (enum message_type)frame.type, &body, channel->waiting, frame.descriptors))
+			error = CHANNEL_PROTOCOL;
 		close_all(channel->waiting, frame.descriptors);
 		channel->waiting_count -= frame.descriptors;
 		memmove(channel->waiting, channel->waiting + frame.descriptors, channel->waiting_count * sizeof channel->waiting[0]);
@@ -236,7 +261,7 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 
 int channel_read(struct channel *channel, channel_handler *handle, void *owner)
 {
-	for (;;) {
+	for (size_t total = 0; total < CHANNEL_TURN_BYTES;) {
 		struct iovec part = { .iov_base = channel->inbox + channel->inbox_length,
 			              .iov_len = channel->inbox_capacity - channel->inbox_length };
 		union {
@@ -255,8 +280,10 @@ int channel_read(struct channel *channel, channel_handler *handle, void *owner)
 		if (got == 0)
 			return CHANNEL_CLOSED;
 		channel->inbox_length += (size_t)got;
+		total += (size_t)got;
 		error = dispatch(channel, handle, owner);
 		if (error != CHANNEL_OK)
 			return error;
 	}
+	return CHANNEL_OK;
 }

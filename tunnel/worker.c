@@ -175,7 +175,7 @@ static void on_probe(struct worker *worker, struct message_reader *body)
 	worker_send(&worker->context, MESSAGE_PROBED, &writer);
 }
 
-static void on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	struct worker *worker = owner;
 	if (type == MESSAGE_PREPARE)
@@ -255,6 +255,7 @@ static void free_worker(struct worker *worker)
 	worker->broken = true;
 	for (unsigned i = 0; i < COUNTERS_TUNNELS; i++)
 		tunnel_free(worker->tunnels[i]);
+	want_clear(&worker->context);
 	if (worker->context.loop != NULL)
 		loop_end_turn(worker->context.loop);
 	poller_free(worker->poller);

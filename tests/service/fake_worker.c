@@ -271,7 +271,7 @@ static void take_ack(enum message_type type, struct message_reader *body, const 
 		send_done(&message, MESSAGE_STATUS_OK);
 }
 
-static void on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	(void)owner;
 	if (type == MESSAGE_PREPARE)
@@ -282,6 +282,7 @@ static void on_message(void *owner, enum message_type type, struct message_reade
 		ends = true;
 	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT || type == MESSAGE_GRANTED)
 		take_ack(type, body, descriptors, count);
+	return true;
 }
 
 static int run(void)

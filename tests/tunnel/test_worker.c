@@ -74,7 +74,7 @@ static int dial_for_worker(uint16_t port)
 	return descriptor;
 }
 
-static void hear(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+static bool hear(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	(void)owner;
 	(void)descriptors;
@@ -93,6 +93,7 @@ static void hear(void *owner, enum message_type type, struct message_reader *bod
 		control.probed = true;
 	else if (type == MESSAGE_WANT_DIAL && message_decode_want(body, &want))
 		grant(&want, dial_for_worker(control.target_port));
+	return true;
 }
 
 static int64_t now_ms(void)
