@@ -10,6 +10,13 @@
 #include "service/spec_text.h"
 #include "tunnel/log.h"
 
+/* Of a tunnel. A connection that ends gives its descriptor back to the worker alone, so the sum cannot be bounded here, but the rate. */
+#define DIALS_PER_SECOND 1024
+#define DIALS_BURST 1024
+#define SOCKETS_PER_SECOND 64
+#define SOCKETS_BURST 1024 /* as many clients as a tunnel has by default */
+#define QUEUED_MOST 1024   /* descriptors on their way to the worker */
+
 static enum message_status status_of(int error)
 {
 	if (error == EMFILE || error == ENFILE)
@@ -116,15 +123,31 @@ static void grant_connection(struct service *service, struct worker *worker, con
 		outside_grant_dial_start(service, worker, &spec->forwards[want->index], want);
 }
 
-void grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+/* The clients of a tunnel can make an honest worker ask too often: that is refused, and no reason to end it. */
+static bool is_too_often(const struct service *service, const struct worker *worker, struct entry *entry, enum message_type type)
+{
+	uint64_t now = uv_now(&service->loop);
+	if (worker_queued_descriptors(worker) >= QUEUED_MOST)
+		return true;
+	return type == MESSAGE_WANT_DIAL ? !allowance_take(&entry->dial_rate, DIALS_PER_SECOND, DIALS_BURST, now)
+	                                 : !allowance_take(&entry->socket_rate, SOCKETS_PER_SECOND, SOCKETS_BURST, now);
+}
+
+bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
 {
 	struct entry *entry = service_seated(service, worker, want->slot);
+	/* The answers to the others go out at once. */
+	if (type == MESSAGE_WANT_DIAL && grant_dial_count(service, worker, want->slot) >= MESSAGE_WANTS_MOST)
+		return false;
 	if (entry == NULL || entry->snapshot->generation != want->generation)
 		refuse(worker, want, MESSAGE_STATUS_UNKNOWN);
+	else if (is_too_often(service, worker, entry, type))
+		refuse(worker, want, MESSAGE_STATUS_DESCRIPTORS);
 	else if (type == MESSAGE_WANT_UDP)
 		grant_udp(service, worker, entry, want);
 	else if (type == MESSAGE_WANT_RELAY)
 		grant_relay(worker, entry, want);
 	else
 		grant_connection(service, worker, entry, want);
+	return true;
 }

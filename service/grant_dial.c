@@ -193,6 +193,14 @@ void outside_grant_dial_start(struct service *service, struct worker *worker, co
 		finish(dial, -1, ENOMEM);
 }
 
+size_t grant_dial_count(const struct service *service, const struct worker *worker, uint32_t slot)
+{
+	size_t count = 0;
+	for (const struct dial *dial = service->dials; dial != NULL; dial = dial->next)
+		count += dial->worker == worker && dial->want.slot == slot && dial->incarnation == worker_incarnation(worker);
+	return count;
+}
+
 void grant_dial_end_all(struct service *service)
 {
 	while (service->dials != NULL)

@@ -166,10 +166,7 @@ static bool take_want_resolve(struct service *service, struct worker *worker, st
 static bool take_want(struct service *service, struct worker *worker, enum message_type type, struct message_reader *body)
 {
 	struct message_want message;
-	if (!message_decode_want(body, &message))
-		return false;
-	grant_take(service, worker, type, &message);
-	return true;
+	return message_decode_want(body, &message) && grant_take(service, worker, type, &message);
 }
 
 bool report_take(void *owner, struct worker *worker, enum message_type type, struct message_reader *body)

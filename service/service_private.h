@@ -108,7 +108,7 @@ void action_start(struct service *service, struct edit *edit, void (*done)(void 
 bool own_socket_is_address(const struct service *service, const union wireguard_endpoint *address);
 bool own_socket_is_path(const struct service *service, const char *path);          /* the API's */
 bool own_socket_is_listener_path(const struct service *service, const char *path); /* a tunnel's */
-/* grant.c */
-void grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
+/* grant.c: false when more is asked for at once than an honest worker does. */
+bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
 
 #endif

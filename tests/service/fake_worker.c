@@ -38,11 +38,13 @@ struct fake_tunnel {
 static struct fake_tunnel *tunnels;
 static struct counters *counters;
 static struct channel *channel;
-static bool ends;
+static bool ends, is_mute; /* nothing is sent any more */
 
 static void send_message(enum message_type type, struct message_writer *writer)
 {
-	if (channel_send(channel, type, writer, NULL, 0) != CHANNEL_OK)
+	if (is_mute)
+		message_writer_clear(writer);
+	else if (channel_send(channel, type, writer, NULL, 0) != CHANNEL_OK)
 		exit(1);
 }
 
@@ -88,6 +90,7 @@ static void take_prepare(struct message_reader *body, int *descriptors, size_t c
 	struct fake_tunnel *tunnel = &tunnels[message.slot];
 	if (begins(message.id, "crash-"))
 		raise(SIGKILL);
+	is_mute |= begins(message.id, "mute-");
 	if (begins(message.id, "bad-") || begins(message.id, "full-")) {
 		send_prepared(&message, begins(message.id, "bad-") ? MESSAGE_STATUS_INVALID : MESSAGE_STATUS_NO_MEMORY, MESSAGE_APPLIED_CREATED);
 		message_prepare_clear(&message);
@@ -181,9 +184,96 @@ static void ask(uint32_t slot, enum message_type type, const char *local)
 	send_message(type, &writer);
 }
 
+/* What is written to the control process from here on says nothing: a frame that is never whole. */
+static void send_half(void)
+{
+	static const uint8_t half[6] = { 100 };
+	if (channel_flush(channel) != CHANNEL_OK || write(3, half, sizeof(half)) != sizeof(half))
+		exit(5);
+	is_mute = true;
+}
+
+/* Whole frames, as many as the socket takes, for ever; it beats, and reads nothing. */
+static void flood(uint32_t slot)
+{
+	struct message_state message = { .slot = slot, .generation = tunnels[slot].generation, .state = TUNNEL_HANDSHAKING };
+	for (;;) {
+		struct message_writer writer;
+		message_writer_init(&writer);
+		message_encode_state(&writer, &message);
+		send_message(MESSAGE_STATE, &writer);
+		counter_add(&counters->worker.heartbeat, 1);
+		while (channel_wants_write(channel))
+			if (channel_flush(channel) != CHANNEL_OK)
+				exit(6);
+	}
+}
+
+static void ask_often(uint32_t slot, enum message_type type, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		ask(slot, type, "127.0.0.1");
+}
+
+/* Asks, beats and reads nothing. */
+static void ask_and_never_read(uint32_t slot)
+{
+	for (;;) {
+		ask_often(slot, MESSAGE_WANT_RELAY, 16);
+		counter_add(&counters->worker.heartbeat, 1);
+		poll(NULL, 0, 1);
+	}
+}
+
+static void send_gift(void)
+{
+	struct message_writer writer;
+	int descriptor = dup(0);
+	message_writer_init(&writer);
+	if (channel_send(channel, MESSAGE_READY, &writer, &descriptor, 1) != CHANNEL_OK)
+		exit(1);
+}
+
+static void send_odd_bytes(uint32_t slot)
+{
+	struct message_state message = { .slot = slot, .generation = tunnels[slot].generation, .state = TUNNEL_STALE };
+	struct message_probed probed = { .slot = slot, .generation = tunnels[slot].generation, .rtt_avg_ms = -1e300, .rtt_max_ms = 1e300 };
+	struct message_writer writer;
+	memset(message.reason, 0xff, sizeof(message.reason));
+	memcpy(message.reason, "\"\\\n\x01,\"state\":\"up\"}", 18);
+	memcpy(probed.detail, message.reason, 18);
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	send_message(MESSAGE_STATE, &writer);
+	message_writer_init(&writer);
+	message_encode_probed(&writer, &probed);
+	send_message(MESSAGE_PROBED, &writer);
+	counter_set(&counters->tunnels[slot].state, TUNNEL_STALE);
+}
+
+static void be_hostile_as_named(uint32_t slot)
+{
+	const char *id = tunnels[slot].id;
+	if (begins(id, "half-"))
+		send_half();
+	else if (begins(id, "flood-"))
+		flood(slot);
+	else if (begins(id, "dials-"))
+		ask_often(slot, MESSAGE_WANT_DIAL, 2 * MESSAGE_WANTS_MOST);
+	else if (begins(id, "relays-"))
+		ask_often(slot, MESSAGE_WANT_RELAY, 4000);
+	else if (begins(id, "deaf-"))
+		ask_and_never_read(slot);
+	else if (begins(id, "gift-"))
+		send_gift();
+	else if (begins(id, "odd-"))
+		send_odd_bytes(slot);
+}
+
 static void ask_as_named(uint32_t slot)
 {
 	const char *id = tunnels[slot].id;
+	be_hostile_as_named(slot);
 	if (begins(id, "dial-"))
 		ask(slot, MESSAGE_WANT_DIAL, "127.0.0.1");
 	else if (begins(id, "relay-"))

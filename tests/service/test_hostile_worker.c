@@ -1,0 +1,246 @@
+/* Workers that were broken into (P6, P7): what one sends costs the control process little, and ends the worker, with its reason in
+ * the log; the other worker's tunnel is served all the time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/service/bench_service.h"
+#include "tests/service/fake_worker.h"
+#include "tunnel/log.h"
+
+#define GUARD_MS 30000 /* against a hang only */
+
+static int standard_error, told; /* the log goes to a file in memory */
+static size_t descriptors;
+
+static void pause_ms(int ms)
+{
+	struct timespec pause = { .tv_nsec = ms * 1000000l };
+	nanosleep(&pause, NULL);
+}
+
+static bool was_told(const char *text)
+{
+	char log[65536];
+	ssize_t length = pread(told, log, sizeof(log) - 1, 0);
+	log[length < 0 ? 0 : length] = '\0';
+	return strstr(log, text) != NULL;
+}
+
+static uint64_t restarts(void)
+{
+	struct service_worker_stats stats;
+	service_worker_stats(own_bench.service, &stats);
+	return stats.restarts;
+}
+
+static int set_up(void **state)
+{
+	bench_set_up(state);
+	told = memfd_create("log", MFD_CLOEXEC);
+	standard_error = dup(STDERR_FILENO);
+	dup2(told, STDERR_FILENO);
+	log_start(LOG_WARN, false, "control");
+	/* Each of the two workers has one tunnel: the hostile one will be beside the first. */
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	descriptors = bench_descriptors();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	dup2(standard_error, STDERR_FILENO);
+	char log[4096];
+	if (getenv("TEST_LOG") != NULL)
+		fprintf(stderr, "%.*s", (int)pread(told, log, sizeof(log), 0), log);
+	close(standard_error);
+	close(told);
+	return bench_tear_down(state);
+}
+
+/* A change of the tunnel of the other worker is answered in good time. */
+static void others_are_served(void)
+{
+	int64_t start = bench_now_ms();
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-b", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-b", "{'spec':{'proxy':{'idle_timeout':8}}}"), PROBLEM_NONE);
+	assert_in_range(bench_now_ms() - start, 0, 2000);
+}
+
+static void wait_for_end_by(const char *why)
+{
+	int64_t start = bench_now_ms();
+	while (!was_told(why) && bench_now_ms() - start < GUARD_MS) {
+		others_are_served();
+		assert_in_range(bench_descriptors(), 1, descriptors + 1500);
+		pause_ms(20);
+	}
+	assert_true(was_told(why));
+}
+
+static void nothing_is_left_of(const char *id)
+{
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, id, NULL), PROBLEM_NONE);
+	bench_wait_ready(&own_bench);
+	others_are_served();
+	for (int i = 0; i < 500 && bench_descriptors() != descriptors; i++)
+		pause_ms(10);
+	assert_int_equal(bench_descriptors(), descriptors);
+}
+
+static void create(const char *id, const char *document)
+{
+	enum problem_code code = bench_code(&own_bench, EDIT_CREATE, id, document);
+	assert_true(code == PROBLEM_NONE || code == PROBLEM_WORKER_UNAVAILABLE);
+}
+
+static void a_flood_of_messages_ends_the_worker(void **state)
+{
+	(void)state;
+	create("flood-c", bench_document(NULL));
+	wait_for_end_by("it sends too many messages");
+	nothing_is_left_of("flood-c");
+}
+
+static void an_answer_that_is_owed_ends_the_worker(void **state)
+{
+	(void)state;
+	int64_t start = bench_now_ms();
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "mute-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	assert_in_range(bench_now_ms() - start, 0, GUARD_MS);
+	assert_true(was_told("it does not answer"));
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
+	assert_int_equal(bench_descriptors(), descriptors);
+}
+
+static void half_a_message_ends_the_worker(void **state)
+{
+	(void)state;
+	/* Its COMMIT is never answered, and the tunnel stays, as it is in the store. */
+	create("half-c", bench_document(NULL));
+	wait_for_end_by("it does not answer");
+	nothing_is_left_of("half-c");
+}
+
+static void descriptors_from_a_worker_are_closed(void **state)
+{
+	(void)state;
+	create("gift-c", bench_document(NULL));
+	wait_for_end_by("it sent what is no message");
+	nothing_is_left_of("gift-c");
+}
+
+/* A listener whose queue is full: a connection to it stays under way. */
+static int deaf_listener(unsigned *port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+	*port = ntohs(address.sin_port);
+	return listener;
+}
+
+static void too_many_dials_at_once_end_the_worker(void **state)
+{
+	char document[512];
+	unsigned port;
+	(void)state;
+	int listener = deaf_listener(&port);
+	descriptors++;
+	snprintf(document, sizeof(document),
+	         "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']},'forwards':[{'name':'w','direction':'inbound',"
+	         "'listen':'10.0.0.2:80','target':'127.0.0.1:%u'}]}}",
+	         port);
+	create("dials-c", document);
+	wait_for_end_by("it sent a message that no honest worker sends");
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "dials-c", NULL), PROBLEM_NONE);
+	close(listener);
+}
+
+static void relays_are_granted_at_a_rate(void **state)
+{
+	(void)state;
+	create("relays-c", bench_document(NULL));
+	struct snapshot *snapshot = bench_find(&own_bench, "relays-c");
+	uint64_t granted = 0, refused = 0;
+	for (int64_t start = bench_now_ms(); granted + refused < 4000 && bench_now_ms() - start < GUARD_MS;) {
+		granted = counter_read(&snapshot->counters->probes_ok);
+		refused = counter_read(&snapshot->counters->probes_failed);
+		pause_ms(10);
+	}
+	snapshot_release(snapshot);
+	assert_int_equal(granted + refused, 4000);
+	assert_in_range(granted, 200, 2000);
+	assert_int_equal(restarts(), 0);
+	nothing_is_left_of("relays-c");
+}
+
+static void a_worker_that_does_not_read_is_ended(void **state)
+{
+	(void)state;
+	create("deaf-c", bench_document(NULL));
+	wait_for_end_by("it does not");
+	nothing_is_left_of("deaf-c");
+}
+
+/* Whatever a worker writes, an event is one JSON object, and its members are ours. */
+static unsigned check_events(uint64_t after)
+{
+	struct events *events = service_events(own_bench.service);
+	enum event_type type;
+	char *text;
+	unsigned count = 0;
+	while (events_next(events, after, &after, &type, &text) == EVENTS_GOT) {
+		json_t *event = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+		assert_true(json_is_object(event));
+		count += type == EVENT_TUNNEL_PROBE || (type == EVENT_TUNNEL_STATE && strstr(text, "stale") != NULL);
+		json_decref(event);
+		free(text);
+	}
+	return count;
+}
+
+static void odd_bytes_are_text_in_the_events(void **state)
+{
+	(void)state;
+	uint64_t after = events_last_id(service_events(own_bench.service));
+	create("odd-c", bench_document(NULL));
+	others_are_served();
+	for (int i = 0; i < 500 && check_events(after) < 2; i++)
+		pause_ms(10);
+	assert_int_equal(check_events(after), 2);
+	assert_int_equal(restarts(), 0);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "odd-c", NULL), PROBLEM_NONE);
+}
+
+int main(int argc, char **argv)
+{
+	int code;
+	if (fake_worker_runs(argc, argv, &code))
+		return code;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_flood_of_messages_ends_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_that_is_owed_ends_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(half_a_message_ends_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(descriptors_from_a_worker_are_closed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(too_many_dials_at_once_end_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(relays_are_granted_at_a_rate, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_worker_that_does_not_read_is_ended, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(odd_bytes_are_text_in_the_events, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
