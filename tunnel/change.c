@@ -263,6 +263,7 @@ static enum message_status create(struct context *context, struct tunnel **creat
 		tunnel->device = NULL;
 		return status_of(error, detail);
 	}
+	wireguard_device_share_load(tunnel->device, &context->initiations);
 	wireguard_device_set_mtu(tunnel->device, message->spec.mtu);
 	if (!make_stack(tunnel, &message->spec, &tunnel->stack, &tunnel->resolver))
 		return MESSAGE_STATUS_NO_MEMORY;

@@ -15,6 +15,7 @@ struct context {
 	struct udp_batch *batch;
 	struct pool *pool;
 	struct counters *counters;
+	struct wireguard_load_queue initiations; /* of all tunnels' devices together */
 	/* Set by the worker; `writer` is cleared. */
 	void (*send)(struct context *context, enum message_type type, struct message_writer *writer);
 	struct want *wants;

@@ -135,7 +135,7 @@ static void change_device(struct cursor *cursor)
 		world_must(wireguard_device_set_private_key(nodes[0].device, &key, now) == 0);
 		break;
 	case 6: wireguard_device_set_mtu(nodes[0].device, (uint16_t)(576 + cursor_byte(cursor) * 4)); break;
-	case 7: nodes[0].device->load.high_until = now + SECOND; break;
+	case 7: nodes[0].device->load.queue.high_until = now + SECOND; break;
 	}
 }
 

@@ -118,7 +118,7 @@ static void initiate(struct cursor *cursor)
 	world_must(wireguard_cookie_add_macs(&other->cookies, wireguard_device_public_key(node.device)->bytes, bytes, sizeof message, now) == 0);
 	if (spoil >= 116 && spoil < 148)
 		bytes[spoil] ^= 0x11;
-	bool has_mac1 = !(spoil >= 116 && spoil < 132), is_high = now < node.device->load.high_until;
+	bool has_mac1 = !(spoil >= 116 && spoil < 132), is_high = now < node.device->load.queue.high_until;
 	bool is_new = !other->was_accepted || (memcmp(timestamp, other->timestamp, 12) > 0 && now - other->accepted_at >= SECOND / 50);
 	bool is_right = other->peer != NULL && has_mac1 && is_new && !node.is_full && !is_spoiled;
 	unsigned count = node.count;
@@ -127,7 +127,7 @@ static void initiate(struct cursor *cursor)
 	const struct world_datagram *answer = node.count > count ? world_sent(&node, node.count - count - 1) : NULL;
 	bool is_answered = answer != NULL && answer->bytes[0] == WIREGUARD_RESPONSE;
 	world_must(!is_answered || is_right);
-	world_must(is_answered || !is_right || is_high || wireguard_load_is_high(&node.device->load, now));
+	world_must(is_answered || !is_right || is_high || wireguard_load_is_high(&node.device->load, true, now));
 	world_must(answer == NULL || is_answered || (answer->bytes[0] == WIREGUARD_COOKIE_REPLY && has_mac1));
 	if (is_answered) {
 		other->was_accepted = true;
@@ -177,11 +177,11 @@ static void respond(struct cursor *cursor)
 		bytes[spoil] ^= 0x11;
 		is_right = false;
 	}
-	bool is_high = now < node.device->load.high_until;
+	bool is_high = now < node.device->load.queue.high_until;
 	world_receive(&node, &from, &message, sizeof message, now);
 	bool is_taken = other->peer->sessions.current != NULL;
 	world_must(!is_taken || is_right);
-	world_must(is_taken || !is_right || is_high || wireguard_load_is_high(&node.device->load, now));
+	world_must(is_taken || !is_right || is_high || wireguard_load_is_high(&node.device->load, false, now));
 	if (is_taken)
 		world_must(other->peer->sessions.current->is_initiator);
 	wireguard_noise_wipe(&noise);
@@ -229,7 +229,7 @@ static void step(struct cursor *cursor)
 	case 3: reply_with_cookie(cursor); break;
 	case 4: now += cursor_byte(cursor) * (SECOND / 1000); break;
 	case 5: now += cursor_byte(cursor) * SECOND; break;
-	case 6: node.device->load.high_until = now + SECOND; break;
+	case 6: node.device->load.queue.high_until = now + SECOND; break;
 	case 7: node.is_full = !node.is_full; break;
 	}
 	world_tick(&node, now);

@@ -8,7 +8,7 @@
 /* From the side, so that a test sees what a flood would do without making one. */
 static void put_under_load(struct link *link, unsigned node)
 {
-	link->nodes[node].device->load.high_until = link->now + SECOND;
+	link->nodes[node].device->load.queue.high_until = link->now + SECOND;
 }
 
 static uint64_t dropped(struct link *link, unsigned node, enum wireguard_drop reason)
@@ -145,7 +145,7 @@ static void test_w25_limiter_holds_back_a_source_with_a_cookie(void **state)
 	assert_int_equal(dropped(link, 1, WIREGUARD_DROP_RATE), 10 - WIREGUARD_LIMITER_BURST);
 	/* With the queue full no cookie helps. */
 	link->now += SECOND / 2;
-	link->nodes[1].device->load.busy_until = link->now + 2 * SECOND;
+	link->nodes[1].device->load.queue.busy_until = link->now + 2 * SECOND;
 	inject(link, 1, initiation);
 	assert_int_equal(dropped(link, 1, WIREGUARD_DROP_RATE), 11 - WIREGUARD_LIMITER_BURST);
 	free(initiation);
@@ -322,6 +322,53 @@ static void test_w26_flood(void **state)
 	link_free(link);
 }
 
+/* An initiation of a stranger for each victim, who knows its public key. Each victim is flooded from spoofed addresses. */
+static void flood_all(struct link *link, struct link_datagram **initiations, unsigned victims, uint64_t duration)
+{
+	for (uint64_t end = link->now + duration; link->now < end;) {
+		for (unsigned i = 0; i < 10 * victims; i++) {
+			union wireguard_endpoint from = link_ipv4((uint32_t)link_random(link), 4);
+			struct link_datagram *initiation = initiations[i % victims];
+			wireguard_device_receive(link->nodes[i % victims].device, initiation->bytes, initiation->length, &from, link->now);
+		}
+		link_run(link, MILLISECOND);
+	}
+}
+
+/* P7: so many tunnels of a worker are flooded together, and it costs little more than a flood of one; a peer's cookie is worth the same. */
+static void test_w26_devices_flooded_together(void **state)
+{
+	enum { VICTIMS = 6, PEER = 6, STRANGER = 7 };
+	struct link *link = link_create(8);
+	struct wireguard_load_queue shared = { 0 };
+	struct link_datagram *initiations[VICTIMS];
+	uint64_t read = 0;
+	(void)state;
+
+	link_join(link, PEER, 0);
+	for (unsigned i = 0; i < VICTIMS; i++) {
+		struct wireguard_network networks[2];
+		struct wireguard_peer_config config;
+		struct wireguard_peer *peer;
+		link_config(link, i, &config, networks);
+		assert_int_equal(wireguard_peer_add(link->nodes[STRANGER].device, &config, NULL, &peer, link->now), 0);
+		wireguard_peer_initiate(peer, link->now);
+		initiations[i] = take_type(link, WIREGUARD_INITIATION);
+		wireguard_device_share_load(link->nodes[i].device, &shared);
+	}
+	link->nodes[STRANGER].address = link_ipv4(0, 0);
+	flood_all(link, initiations, VICTIMS, 2 * SECOND);
+	for (unsigned i = 0; i < VICTIMS; i++)
+		read += dropped(link, i, WIREGUARD_DROP_UNKNOWN_PEER);
+	assert_in_range(read, 1, 3 * 2 * WIREGUARD_LOAD_HIGH);
+	wireguard_peer_initiate(link_peer(link, PEER, 0), link->now);
+	flood_all(link, initiations, VICTIMS, 6 * SECOND);
+	assert_int_equal(link->nodes[PEER].events[WIREGUARD_HANDSHAKE_COMPLETED], 1);
+	for (unsigned i = 0; i < VICTIMS; i++)
+		free(initiations[i]);
+	link_free(link);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -334,6 +381,7 @@ int main(void)
 		link_test(test_w24_what_a_cookie_is_good_for),
 		link_test(test_w24_cookies_over_ipv6),
 		link_test(test_w26_flood),
+		link_test(test_w26_devices_flooded_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,7 +259,7 @@ static struct link *faulty_link(void)
 /* Packets both ways for a while, with a handshake that needs a cookie, a rekey and a change of roles in it. */
 static void live(struct link *link)
 {
-	link->nodes[1].device->load.high_until = link->now + 6 * SECOND;
+	link->nodes[1].device->load.queue.high_until = link->now + 6 * SECOND;
 	link_send(link, 0, 1, 50);
 	link_run(link, 6 * SECOND);
 	link_send(link, 0, 1, 60);
@@ -278,7 +278,7 @@ static void recovers(struct link *link)
 	unsigned delivered[2];
 
 	fail_nothing();
-	link->nodes[1].device->load.high_until = 0;
+	link->nodes[1].device->load.queue.high_until = 0;
 	for (unsigned second = 0; second < 20; second++) {
 		link_send(link, 0, 1, 50);
 		link_send(link, 1, 0, 50);

@@ -107,24 +107,51 @@ static void test_w23_load_is_an_eighth_of_the_queue_and_sticks_for_a_second(void
 
 	wireguard_load_init(&load, &env);
 	for (unsigned i = 0; i < WIREGUARD_LOAD_HIGH; i++) {
-		assert_false(wireguard_load_is_high(&load, now));
-		assert_true(wireguard_load_enter(&load, now));
+		assert_false(wireguard_load_is_high(&load, true, now));
+		assert_true(wireguard_load_enter(&load, true, now));
 	}
-	assert_true(wireguard_load_is_high(&load, now));
-	assert_true(wireguard_load_is_high(&load, now + SECOND - 1));
-	assert_false(wireguard_load_is_high(&load, now + SECOND));
+	assert_true(wireguard_load_is_high(&load, true, now));
+	assert_true(wireguard_load_is_high(&load, true, now + SECOND - 1));
+	assert_false(wireguard_load_is_high(&load, true, now + SECOND));
 
 	/* 500 a second go on for ever. */
 	for (now += 10 * SECOND; now < 200 * SECOND; now += 2 * MILLISECOND) {
-		assert_false(wireguard_load_is_high(&load, now));
-		assert_true(wireguard_load_enter(&load, now));
+		assert_false(wireguard_load_is_high(&load, true, now));
+		assert_true(wireguard_load_enter(&load, true, now));
 	}
 	/* And no more than the queue holds at once. */
 	unsigned entered = 0;
-	while (wireguard_load_enter(&load, now))
+	while (wireguard_load_enter(&load, true, now))
 		entered++;
 	assert_in_range(entered, WIREGUARD_LOAD_QUEUE - 1, WIREGUARD_LOAD_QUEUE);
 	wireguard_load_clear(&load);
+}
+
+static void test_w23_devices_share_a_queue_of_initiations(void **state)
+{
+	struct wireguard_env env = { .random = no_random };
+	struct wireguard_load_queue shared = { 0 };
+	struct wireguard_load loads[8];
+	uint64_t now = 100 * SECOND;
+	unsigned entered = 0, own = 0;
+	(void)state;
+
+	for (unsigned i = 0; i < 8; i++) {
+		wireguard_load_init(&loads[i], &env);
+		loads[i].shared = &shared;
+	}
+	/* One device alone fills its own queue and leaves the others room. */
+	while (wireguard_load_enter(&loads[0], true, now))
+		own++;
+	assert_in_range(own, WIREGUARD_LOAD_QUEUE - 1, WIREGUARD_LOAD_QUEUE);
+	assert_true(wireguard_load_is_high(&loads[7], true, now)); /* but asks for cookies everywhere */
+	assert_false(wireguard_load_is_high(&loads[7], false, now));
+	for (unsigned i = 1; i < 8; i++)
+		while (wireguard_load_enter(&loads[i], true, now))
+			entered++;
+	assert_in_range(own + entered, WIREGUARD_LOAD_SHARED * WIREGUARD_LOAD_QUEUE - 1, WIREGUARD_LOAD_SHARED * WIREGUARD_LOAD_QUEUE);
+	/* A response has its place all the same. */
+	assert_true(wireguard_load_enter(&loads[7], false, now));
 }
 
 static void test_w25_limiter_is_there_only_while_it_is_needed(void **state)
@@ -154,6 +181,7 @@ int main(void)
 		cmocka_unit_test(test_w25_full_table_refuses_only_new_sources),
 		cmocka_unit_test(test_w25_two_million_steps_against_a_model),
 		cmocka_unit_test(test_w23_load_is_an_eighth_of_the_queue_and_sticks_for_a_second),
+		cmocka_unit_test(test_w23_devices_share_a_queue_of_initiations),
 		cmocka_unit_test(test_w25_limiter_is_there_only_while_it_is_needed),
 	};
 

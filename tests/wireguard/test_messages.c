@@ -177,7 +177,7 @@ static void test_w3_any_bit_flipped_behind_a_valid_mac1(void **state)
 			assert_int_equal(wireguard_hash_mac(bytes + length, device->checker.mac1_key, 32, bytes, length), 0);
 			is_dropped(messages.link, 1, bytes, each[type]->length);
 			bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			device->load.busy_until = 0; /* else a flood like this one meets the load's limits */
+			device->load.queue.busy_until = 0; /* else a flood like this one meets the load's limits */
 		}
 	}
 	free_messages(&messages);
@@ -307,7 +307,7 @@ static void test_w27_endpoint_stays_for_all_else(void **state)
 	is_dropped(link, 1, messages.initiation->bytes, messages.initiation->length);
 	/* A cookie that is taken. */
 	memcpy(&cookie, messages.cookie->bytes, sizeof cookie);
-	messages.link->nodes[1].device->load.busy_until = 0;
+	messages.link->nodes[1].device->load.queue.busy_until = 0;
 	struct wireguard_peer *peer = link_peer(link, 1, 0);
 	peer->last_sent_handshake = WIREGUARD_NEVER;
 	wireguard_peer_initiate(peer, link->now);

@@ -118,6 +118,11 @@ void wireguard_device_set_env(struct wireguard_device *device, const struct wire
 	set_env(device, env);
 }
 
+void wireguard_device_share_load(struct wireguard_device *device, struct wireguard_load_queue *shared)
+{
+	device->load.shared = shared;
+}
+
 static bool is_active(const struct wireguard_peer *peer)
 {
 	return peer->sessions.current != NULL || peer->handshake_index.is_listed || peer->staged.count > 0;

@@ -110,6 +110,12 @@ struct wireguard_peer_stats {
 	bool can_send;               /* there is a session to send with at this time */
 };
 
+/* Handshakes that wait to be read, as load.h counts them. All zero is an empty queue. */
+struct wireguard_load_queue {
+	uint64_t busy_until; /* when it will be empty */
+	uint64_t high_until; /* until then it was long enough to be load */
+};
+
 /* Library-wide start: picks the AEAD code for this CPU, makes the guarded arena for `slots` sessions and handshakes and checks
  * that it is locked (`require_lock` false: goes on without). WIREGUARD_CRYPTO or WIREGUARD_OUT_OF_MEMORY on failure. */
 int wireguard_start(size_t slots, bool require_lock) __attribute__((warn_unused_result));
@@ -125,6 +131,8 @@ int wireguard_device_create(struct wireguard_device **device, const struct wireg
                             const struct wireguard_env *env) __attribute__((warn_unused_result));
 void wireguard_device_free(struct wireguard_device *device);
 void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env);
+/* All devices that are given the same queue read no more initiations together than one queue allows. Borrowed; NULL: none. */
+void wireguard_device_share_load(struct wireguard_device *device, struct wireguard_load_queue *shared);
 /* Sessions of the old key end and handshakes start anew (W33). */
 int wireguard_device_set_private_key(struct wireguard_device *device, const struct wireguard_key *private_key, uint64_t now)
     __attribute__((warn_unused_result));

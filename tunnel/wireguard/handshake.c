@@ -97,7 +97,9 @@ static void send_cookie(struct wireguard_device *device, const struct wireguard_
 static bool admit(struct wireguard_device *device, const uint8_t *datagram, size_t length, const uint8_t sender[4],
                   const union wireguard_endpoint *from, uint64_t now)
 {
-	if (wireguard_load_is_high(&device->load, now)) {
+	bool is_initiation = wireguard_message_get32(datagram) == WIREGUARD_INITIATION;
+
+	if (wireguard_load_is_high(&device->load, is_initiation, now)) {
 		if (!wireguard_cookie_has_mac2(&device->checker, &device->env, datagram, length, from, now)) {
 			wireguard_device_drop(device, WIREGUARD_DROP_COOKIE);
 			send_cookie(device, (const void *)(datagram + length - sizeof(struct wireguard_message_macs)), sender, from, now);
@@ -108,7 +110,7 @@ static bool admit(struct wireguard_device *device, const uint8_t *datagram, size
 			return false;
 		}
 	}
-	if (wireguard_load_enter(&device->load, now))
+	if (wireguard_load_enter(&device->load, is_initiation, now))
 		return true;
 	wireguard_device_drop(device, WIREGUARD_DROP_RATE);
 	return false;

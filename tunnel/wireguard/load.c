@@ -1,9 +1,12 @@
-/* The queue's length is (busy_until - now) / COST. */
+/* A queue's length is (busy_until - now) / cost, its own COST or that of the shared one. */
 #include "tunnel/wireguard/load.h"
 
 #include "tunnel/wireguard/timers.h"
 
 #define COST (WIREGUARD_SECOND / WIREGUARD_LOAD_PER_SECOND)
+#define SHARED_COST (COST / WIREGUARD_LOAD_SHARED)
+#define SHARED_HIGH (WIREGUARD_LOAD_HIGH * WIREGUARD_LOAD_SHARED)
+#define SHARED_QUEUE (WIREGUARD_LOAD_QUEUE * WIREGUARD_LOAD_SHARED)
 
 void wireguard_load_init(struct wireguard_load *load, const struct wireguard_env *env)
 {
@@ -18,11 +21,18 @@ void wireguard_load_clear(struct wireguard_load *load)
 	load->sweep_at = WIREGUARD_NEVER;
 }
 
-bool wireguard_load_is_high(struct wireguard_load *load, uint64_t now)
+static bool is_high(struct wireguard_load_queue *queue, uint64_t high, uint64_t now)
 {
-	if (load->busy_until >= now + WIREGUARD_LOAD_HIGH * COST)
-		load->high_until = now + WIREGUARD_SECOND;
-	return now < load->high_until;
+	if (queue->busy_until >= now + high)
+		queue->high_until = now + WIREGUARD_SECOND;
+	return now < queue->high_until;
+}
+
+bool wireguard_load_is_high(struct wireguard_load *load, bool is_initiation, uint64_t now)
+{
+	bool is_shared_high = is_initiation && load->shared != NULL && is_high(load->shared, SHARED_HIGH * SHARED_COST, now);
+
+	return is_high(&load->queue, WIREGUARD_LOAD_HIGH * COST, now) || is_shared_high;
 }
 
 bool wireguard_load_allow(struct wireguard_load *load, const union wireguard_endpoint *from, uint64_t now)
@@ -36,13 +46,26 @@ bool wireguard_load_allow(struct wireguard_load *load, const union wireguard_end
 	return wireguard_limiter_allow(load->limiter, from, now);
 }
 
-bool wireguard_load_enter(struct wireguard_load *load, uint64_t now)
+/* When the queue would be empty with one more. */
+static uint64_t with_one_more(const struct wireguard_load_queue *queue, uint64_t cost, uint64_t now)
 {
-	uint64_t busy = load->busy_until > now ? load->busy_until : now;
+	return (queue->busy_until > now ? queue->busy_until : now) + cost;
+}
 
-	if (busy + COST > now + WIREGUARD_LOAD_QUEUE * COST)
+bool wireguard_load_enter(struct wireguard_load *load, bool is_initiation, uint64_t now)
+{
+	struct wireguard_load_queue *shared = is_initiation ? load->shared : NULL;
+	uint64_t busy = with_one_more(&load->queue, COST, now);
+
+	if (busy > now + WIREGUARD_LOAD_QUEUE * COST)
 		return false;
-	load->busy_until = busy + COST;
+	if (shared != NULL) {
+		uint64_t shared_busy = with_one_more(shared, SHARED_COST, now);
+		if (shared_busy > now + SHARED_QUEUE * SHARED_COST)
+			return false;
+		shared->busy_until = shared_busy;
+	}
+	load->queue.busy_until = busy;
 	return true;
 }
 
