@@ -255,7 +255,11 @@ bool receiver_settle(struct receiver *receiver, uint64_t now)
 	uint64_t held = receiver->held.count > 0 ? receiver->held.first[receiver->held.count - 1].right - receiver->next : 0;
 
 	window_adjust(&receiver->window, receiver->next, receiver->next - receiver->consumed, held, budget_share(), now);
-	if (receiver->deadline <= now || should_update(receiver))
+	if (receiver->deadline <= now) {
+		receiver->deadline = NETSTACK_NEVER; /* from here on it waits for room at most */
+		receiver->must_acknowledge = true;
+	}
+	if (should_update(receiver))
 		receiver->must_acknowledge = true;
 	return receiver->must_acknowledge;
 }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "netstack/budget.h"
+#include "netstack/stream.h"
 #include "tests/netstack/peer.h"
 
 static const struct link_profile good = { .rate = 100e6, .delay = 10 * MS, .queue = 50 * MS };
@@ -267,6 +268,34 @@ static void waits_for_room_in_the_tunnel(void **state)
 	link_free(pair.link);
 }
 
+/* An acknowledgement that is due waits for room, not for a time that has passed: the loop would spin. */
+static void an_acknowledgement_without_room_waits_in_peace(void **state)
+{
+	struct pair pair;
+
+	(void)state;
+	open_pair(&pair, &good, AF_INET, 0, 0);
+	pair.client.keeps_open = pair.server.keeps_open = true;
+	run(&pair, SECOND, NULL);
+	struct receiver *receiver = &pair.server.stream->receiver;
+	receiver->quick = 0; /* acknowledgements are delayed from now on */
+	pair.client.to_send = 100;
+	peer_pump(&pair.client);
+	run(&pair, 15 * MS, NULL);
+	assert_int_equal(pair.server.received, 100);
+	struct link_side *side = link_side(pair.link, 1);
+	side->is_refusing = true;
+	uint64_t late = link_now(pair.link) + SECOND;
+	assert_true(netstack_deadline(side->stack) < late);
+	netstack_tick(side->stack, late);
+	assert_true(receiver->must_acknowledge);
+	assert_int_equal(netstack_deadline(side->stack), NETSTACK_NEVER);
+	side->is_refusing = false;
+	netstack_writable(side->stack, late);
+	assert_false(receiver->must_acknowledge);
+	link_free(pair.link);
+}
+
 static void delivers_what_was_written_before_a_release(void **state)
 {
 	struct pair pair;
@@ -420,6 +449,7 @@ int main(void)
 		cmocka_unit_test(stops_for_a_slow_reader),
 		cmocka_unit_test(asks_for_a_window_whose_opening_was_lost),
 		cmocka_unit_test(waits_for_room_in_the_tunnel),
+		cmocka_unit_test(an_acknowledgement_without_room_waits_in_peace),
 		cmocka_unit_test(delivers_what_was_written_before_a_release),
 		cmocka_unit_test(carries_64_streams),
 		cmocka_unit_test(a_budget_holds_for_64_streams),
