@@ -272,6 +272,7 @@ static void show_made_up(struct netstack_stream *stream, uint8_t flags, uint32_t
 
 void handshake_show(struct netstack_stream *stream, const struct packet *packet)
 {
+	packet_blank_options(packet);
 	bring_up_to_date(stream);
 	show(stream, packet->bytes, packet->length);
 }
@@ -414,6 +415,21 @@ static bool is_from(const struct tcp_pcb *pcb, const struct packet *packet)
 	address_from_lwip(&local, &pcb->local_ip, pcb->local_port);
 	address_from_lwip(&remote, &pcb->remote_ip, pcb->remote_port);
 	return remote.family == packet->family && memcmp(remote.bytes, packet->source, size) == 0 && memcmp(local.bytes, packet->target, size) == 0;
+}
+
+/* As many as the listeners' backlogs hold, 255 each, and our own SYNs. */
+bool handshake_has_begun(const struct packet *packet, const struct segment *syn)
+{
+	for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+		if (pcb->local_port == syn->target && pcb->remote_port == syn->source && is_from(pcb, packet))
+			return true;
+	}
+	return false;
+}
+
+bool handshake_is_answer(const struct netstack_stream *stream, uint32_t acknowledgement)
+{
+	return stream->pcb != NULL && stream->pcb->state == SYN_SENT && acknowledgement == stream->pcb->lastack + 1;
 }
 
 void handshake_make_way(const struct packet *packet, const struct segment *syn)

@@ -37,6 +37,10 @@ void handshake_kick(void);
  * entered. */
 struct segment;
 void handshake_make_way(const struct packet *packet, const struct segment *syn);
+/* A SYN of a connection that waits for the last acknowledgement of its handshake. The stack is entered. */
+bool handshake_has_begun(const struct packet *packet, const struct segment *syn);
+/* The stream waits for an acknowledgement of its SYN, and this is it. */
+bool handshake_is_answer(const struct netstack_stream *stream, uint32_t acknowledgement);
 /* Everything that lwIP has goes. The stack is entered and muted. */
 void handshake_forget_all(void);
 

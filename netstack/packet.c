@@ -99,7 +99,7 @@ static bool has_checksum(const struct packet *packet, bool pseudo)
 	return checksum_fold(checksum_add(sum, packet->payload, packet->payload_length)) == 0xffff;
 }
 
-/* Each option lies within the header as a whole (RFC 9293, 3.2). */
+/* Each option lies within the header as a whole (RFC 9293, 3.2), and takes a byte of its 40 at least. */
 static bool has_sound_options(const uint8_t *options, size_t length)
 {
 	for (size_t at = 0; at < length && options[at] != 0;) {
@@ -188,4 +188,10 @@ void packet_segment(const struct packet *packet, struct segment *segment)
 	};
 	if (length > PACKET_TCP_HEADER)
 		find_sack(segment, header + PACKET_TCP_HEADER, length - PACKET_TCP_HEADER);
+}
+
+void packet_blank_options(const struct packet *packet)
+{
+	size_t length = (size_t)(packet->payload[12] >> 4) * 4;
+	memset(packet->payload + PACKET_TCP_HEADER, 1, length - PACKET_TCP_HEADER);
 }

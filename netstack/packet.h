@@ -91,5 +91,7 @@ bool packet_parse(struct packet *packet, uint8_t *bytes, size_t length);
 bool packet_is_sound(const struct packet *packet);
 /* For a sound TCP packet. */
 void packet_segment(const struct packet *packet, struct segment *segment);
+/* Turns a sound TCP packet's options into ones that say nothing. The checksum is no longer right. */
+void packet_blank_options(const struct packet *packet);
 
 #endif

@@ -96,6 +96,7 @@ static void sack(struct sender *sender, uint64_t left, uint64_t right, uint64_t 
 {
 	struct scoreboard *board = &sender->board;
 
+	/* Each round goes on by a segment, or over a run that was told before: in all no more than are outstanding. */
 	for (uint32_t i = scoreboard_find(board, left); i != board->tail;) {
 		const struct sent *sent = scoreboard_at(board, i);
 		if (scoreboard_end(sent) > right)
@@ -150,7 +151,7 @@ static void read_sack(struct sender *sender, const struct segment *segment, uint
 	struct block blocks[SEGMENT_SACK_MAX];
 	size_t count = 0;
 
-	for (size_t i = 0; i < segment->sack_count; i++) {
+	for (size_t i = 0; i < segment->sack_count; i++) { /* SEGMENT_SACK_MAX at most */
 		uint64_t left = place_of(sender, packet_read32(segment->sack + 8 * i));
 		uint64_t right = place_of(sender, packet_read32(segment->sack + 8 * i + 4));
 		if ((int64_t)(right - left) <= 0)
@@ -238,7 +239,7 @@ bool sender_heard(struct sender *sender, const struct segment *segment, unsigned
 		read_reno(sender, segment, place, ahead == 0 && !has_changed);
 	if (ahead > 0)
 		pop_acknowledged(sender, place, now);
-	if (segment->sack_count > 0 && !scoreboard_is_empty(&sender->board))
+	if (sender->has_sack && segment->sack_count > 0 && !scoreboard_is_empty(&sender->board))
 		read_sack(sender, segment, now);
 	return true;
 }
@@ -392,6 +393,7 @@ static void run_timeout(struct sender *sender, uint64_t now)
 	note_stall(sender, now);
 	rate_open(&sender->sample, board->in_flight);
 	bbr_timeout(&sender->bbr, sender->rate.delivered);
+	/* To the tail once: what is lost keeps its place in the ring. */
 	for (uint32_t i = board->head; (i = scoreboard_skip(board, i)) != board->tail; i++) {
 		const struct sent *sent = scoreboard_at(board, i);
 		if (sent->flags & SENT_LOST)

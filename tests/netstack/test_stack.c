@@ -449,6 +449,197 @@ static void withstands_sack_abuse(void **state)
 	link_free(victim.link);
 }
 
+/* --- what was not agreed --- */
+
+/* A far end played by hand, which connects to side 1; the server there writes. */
+struct plain {
+	struct link *link;
+	struct peer server;
+	struct spied spied;
+	struct netstack_endpoint from, to;
+	uint32_t acknowledgement; /* the server's first byte */
+};
+
+static void give(struct plain *plain, struct craft_tcp tcp)
+{
+	uint8_t packet[2000];
+
+	tcp.window = 60000;
+	link_inject(plain->link, 1, packet, craft_tcp(packet, &plain->from, &plain->to, &tcp));
+}
+
+/* The options of the SYN, and of the acknowledgement that completes the handshake. */
+static void open_plain(struct plain *plain, const uint8_t *syn, size_t syn_length, const uint8_t *last, size_t last_length)
+{
+	memset(plain, 0, sizeof(*plain));
+	plain->link = open_link();
+	plain->from = link_address(0, AF_INET, 4000);
+	plain->to = link_address(1, AF_INET, 80);
+	peer_init(&plain->server, plain->link, 200000);
+	plain->server.keeps_open = true;
+	peer_listen(&plain->server, 1, AF_INET, 80);
+	watch(plain->link, 1, &plain->spied);
+	link_side(plain->link, 1)->out.down_until = NETSTACK_NEVER; /* the other side knows nothing of this */
+	give(plain, (struct craft_tcp){ .sequence = 999, .flags = SEGMENT_SYN, .options = syn, .options_length = syn_length });
+	pass(plain->link, MS);
+	plain->acknowledgement = packet_read32(plain->spied.packet + 24) + 1;
+	give(plain,
+	     (struct craft_tcp){
+		 .sequence = 1000, .acknowledgement = plain->acknowledgement, .flags = SEGMENT_ACK, .options = last, .options_length = last_length });
+	pass(plain->link, MS);
+	assert_non_null(plain->server.stream);
+}
+
+static void acknowledge(struct plain *plain, uint32_t place, const uint8_t *options, size_t length)
+{
+	give(plain, (struct craft_tcp){ .sequence = 1000,
+	                                .acknowledgement = plain->acknowledgement + place,
+	                                .flags = SEGMENT_ACK,
+	                                .options = options,
+	                                .options_length = length });
+}
+
+/* P7: blocks of a peer that never agreed on SACK took a segment out of a list twice, and the worker ran in a circle. */
+static void sack_is_not_read_when_it_was_not_agreed(void **state)
+{
+	struct plain plain;
+	uint8_t sack[12] = { 1, 1, 5, 10 };
+
+	(void)state;
+	open_plain(&plain, NULL, 0, NULL, 0);
+	const struct sender *sender = &plain.server.stream->sender;
+	assert_false(sender->has_sack);
+	assert_true(sender->next >= 4 * 536);
+	packet_write32(sack + 4, plain.acknowledgement + 536);
+	packet_write32(sack + 8, plain.acknowledgement + 3 * 536);
+	acknowledge(&plain, 0, sack, sizeof(sack));
+	pass(plain.link, 5 * MS);
+	assert_int_equal(sender->board.sacked, 0);
+	acknowledge(&plain, 0, sack, sizeof(sack));
+	acknowledge(&plain, 536, NULL, 0);
+	for (int i = 0; i < 4; i++)
+		acknowledge(&plain, 536, NULL, 0);
+	pass(plain.link, 5 * MS);
+	assert_int_equal(sender->board.sacked, 0);
+	assert_int_equal(sender->acknowledged, 536);
+	assert_false(plain.server.is_closed);
+	link_free(plain.link);
+}
+
+static uint32_t dice(struct plain *plain, uint32_t sides)
+{
+	return (uint32_t)(link_random(plain->link) * sides);
+}
+
+/* The same at random, several acknowledgements a batch. */
+static void withstands_sack_abuse_of_any_peer(void **state)
+{
+	static const uint8_t permitted[] = { 4, 2, 1, 1 };
+	struct plain plain;
+
+	(void)state;
+	for (int agreed = 0; agreed < 2; agreed++) {
+		open_plain(&plain, permitted, agreed ? sizeof(permitted) : 0, NULL, 0);
+		const struct sender *sender = &plain.server.stream->sender;
+		for (int round = 0; round < 3000 && plain.server.stream != NULL; round++) {
+			uint32_t place = (uint32_t)sender->acknowledged;
+			if (dice(&plain, 3) == 0 && sender->next >= place + 536)
+				place += 536 * dice(&plain, 3);
+			uint8_t sack[12] = { 1, 1, 5, 10 };
+			uint32_t left = place + 536 * (1 + dice(&plain, 4));
+			packet_write32(sack + 4, plain.acknowledgement + left);
+			packet_write32(sack + 8, plain.acknowledgement + left + 536 * (1 + dice(&plain, 4)));
+			for (uint32_t i = dice(&plain, 5) + 1; i > 0; i--)
+				acknowledge(&plain, place, sack, dice(&plain, 2) * sizeof(sack));
+			if (dice(&plain, 3) == 0)
+				pass(plain.link, dice(&plain, 50) * MS);
+		}
+		link_free(plain.link);
+	}
+}
+
+/* Nor is anything else: what the SYN did not say, no later segment adds. */
+static void options_are_read_from_the_handshake_alone(void **state)
+{
+	static const uint8_t large[] = { 2, 4, 5, 100 }, all[] = { 2, 4, 2, 90, 1, 3, 3, 7, 1, 1, 4, 2 };
+	struct plain plain;
+
+	(void)state;
+	open_plain(&plain, large, sizeof(large), all, sizeof(all));
+	assert_int_equal(plain.server.stream->sender.segment, 1380);
+	assert_false(plain.server.stream->sender.has_sack);
+	assert_int_equal(plain.server.stream->window_shift, 0);
+	link_free(plain.link);
+}
+
+static void a_second_syn_adds_no_options(void **state)
+{
+	static const uint8_t all[] = { 2, 4, 2, 90, 1, 3, 3, 7, 1, 1, 4, 2 };
+	struct plain plain;
+	uint8_t packet[100];
+
+	(void)state;
+	memset(&plain, 0, sizeof(plain));
+	plain.link = open_link();
+	plain.from = link_address(0, AF_INET, 4000);
+	plain.to = link_address(1, AF_INET, 80);
+	peer_init(&plain.server, plain.link, 0);
+	plain.server.keeps_open = true;
+	peer_listen(&plain.server, 1, AF_INET, 80);
+	watch(plain.link, 1, &plain.spied);
+	link_side(plain.link, 1)->out.down_until = NETSTACK_NEVER;
+	give(&plain, (struct craft_tcp){ .sequence = 999, .flags = SEGMENT_SYN });
+	pass(plain.link, MS);
+	memcpy(packet, plain.spied.packet, 44);
+	give(&plain, (struct craft_tcp){ .sequence = 999, .flags = SEGMENT_SYN, .options = all, .options_length = sizeof(all) });
+	pass(plain.link, MS);
+	plain.acknowledgement = packet_read32(packet + 24) + 1;
+	acknowledge(&plain, 0, NULL, 0);
+	pass(plain.link, MS);
+	assert_non_null(plain.server.stream);
+	assert_false(plain.server.stream->sender.has_sack);
+	assert_int_equal(plain.server.stream->window_shift, 0);
+	assert_int_equal(plain.server.stream->sender.segment, 536);
+	link_free(plain.link);
+}
+
+/* Who does not see the SYN cannot choose what is agreed. */
+static void a_wrong_syn_ack_adds_no_options(void **state)
+{
+	static const uint8_t all[] = { 2, 4, 2, 90, 1, 3, 3, 7, 1, 1, 4, 2 };
+	struct plain plain;
+	struct peer client;
+
+	(void)state;
+	memset(&plain, 0, sizeof(plain));
+	plain.link = open_link();
+	peer_init(&client, plain.link, 0);
+	client.keeps_open = true;
+	watch(plain.link, 1, &plain.spied);
+	link_side(plain.link, 1)->out.down_until = NETSTACK_NEVER;
+	assert_int_equal(peer_connect(&client, 1, AF_INET, 80), 0);
+	plain.acknowledgement = packet_read32(plain.spied.packet + 24) + 1;
+	plain.from = link_address(0, AF_INET, 80);
+	netstack_stream_local(client.stream, &plain.to);
+	struct craft_tcp answer = { .sequence = 999,
+		                    .acknowledgement = plain.acknowledgement + 7,
+		                    .flags = SEGMENT_SYN | SEGMENT_ACK,
+		                    .options = all,
+		                    .options_length = sizeof(all) };
+	give(&plain, answer);
+	pass(plain.link, MS);
+	assert_false(client.is_connected);
+	answer.acknowledgement = plain.acknowledgement;
+	answer.options_length = 0;
+	give(&plain, answer);
+	pass(plain.link, MS);
+	assert_true(client.is_connected);
+	assert_false(client.stream->sender.has_sack);
+	assert_int_equal(client.stream->window_shift, 0);
+	assert_int_equal(client.stream->sender.segment, 536);
+	link_free(plain.link);
+}
+
 /* --- ICMP --- */
 
 static void on_ping(void *owner, uint64_t round_trip)
@@ -597,13 +788,25 @@ static void lwip_is_made_when_it_is_needed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(is_apart_from_a_twin),      cmocka_unit_test(takes_nothing_for_others),
-		cmocka_unit_test(numbers_cannot_be_guessed), cmocka_unit_test(datagrams_of_every_size_arrive),
-		cmocka_unit_test(serves_nothing_unasked),    cmocka_unit_test(fragments_are_bounded),
-		cmocka_unit_test(withstands_blind_segments), cmocka_unit_test(withstands_malformed_options),
-		cmocka_unit_test(withstands_sack_abuse),     cmocka_unit_test(echoes),
-		cmocka_unit_test(an_error_ends_a_connect),   cmocka_unit_test(large_packets_shrink),
-		cmocka_unit_test(a_thousand_stacks_work),    cmocka_unit_test(lwip_is_made_when_it_is_needed),
+		cmocka_unit_test(is_apart_from_a_twin),
+		cmocka_unit_test(takes_nothing_for_others),
+		cmocka_unit_test(numbers_cannot_be_guessed),
+		cmocka_unit_test(datagrams_of_every_size_arrive),
+		cmocka_unit_test(serves_nothing_unasked),
+		cmocka_unit_test(fragments_are_bounded),
+		cmocka_unit_test(withstands_blind_segments),
+		cmocka_unit_test(withstands_malformed_options),
+		cmocka_unit_test(withstands_sack_abuse),
+		cmocka_unit_test(echoes),
+		cmocka_unit_test(sack_is_not_read_when_it_was_not_agreed),
+		cmocka_unit_test(withstands_sack_abuse_of_any_peer),
+		cmocka_unit_test(options_are_read_from_the_handshake_alone),
+		cmocka_unit_test(a_second_syn_adds_no_options),
+		cmocka_unit_test(a_wrong_syn_ack_adds_no_options),
+		cmocka_unit_test(an_error_ends_a_connect),
+		cmocka_unit_test(large_packets_shrink),
+		cmocka_unit_test(a_thousand_stacks_work),
+		cmocka_unit_test(lwip_is_made_when_it_is_needed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
