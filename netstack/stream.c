@@ -66,6 +66,7 @@ struct netstack_stream *stream_find_by_packet(struct netstack *stack, const stru
 
 static void enqueue(struct stack_queue *queue, struct netstack_stream *stream)
 {
+	assert(!stream->is_queued && stream->state == STREAM_OPEN);
 	stream->is_queued = true;
 	stream->next_in_queue = NULL;
 	if (queue->last != NULL)
@@ -88,7 +89,8 @@ static struct netstack_stream *dequeue(struct stack_queue *queue)
 	return stream;
 }
 
-static void unqueue(struct stack_queue *queue, const struct netstack_stream *stream)
+/* false: it is not in this one. */
+static bool unqueue(struct stack_queue *queue, const struct netstack_stream *stream)
 {
 	struct netstack_stream *last = NULL;
 
@@ -101,13 +103,14 @@ static void unqueue(struct stack_queue *queue, const struct netstack_stream *str
 			queue->first = at->next_in_queue;
 		if (queue->last == at)
 			queue->last = last;
-		return;
+		return true;
 	}
+	return false;
 }
 
 void stream_touch(struct netstack_stream *stream)
 {
-	if (!stream->is_queued && stream->state == STREAM_OPEN)
+	if (!stream->is_queued && !stream->is_settling && stream->state == STREAM_OPEN)
 		enqueue(&stream->stack->dirty, stream);
 }
 
@@ -138,8 +141,9 @@ static void lay_out(struct netstack_stream *stream)
 	table_remove(&stack->streams, stream);
 	timers_remove(&stack->timers, &stream->timer);
 	if (stream->is_queued) {
-		unqueue(&stack->dirty, stream);
-		unqueue(&stack->waiting, stream);
+		bool was_queued = unqueue(&stack->dirty, stream) || unqueue(&stack->waiting, stream);
+		assert(was_queued);
+		stream->is_queued = false;
 	}
 	if (stream->state == STREAM_OPEN) {
 		sender_clear(&stream->sender);
@@ -253,6 +257,7 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 		return;
 	}
 	size_t count = receiver_take(&stream->receiver, segment, parts, PARTS_MAX, &length, now);
+	/* Each round takes bytes that were held, of which the window bounds the sum. */
 	while (count > 0 && stream->state == STREAM_OPEN) {
 		hand_over(stream, parts, count, length);
 		if (stream->state != STREAM_OPEN)
@@ -354,9 +359,9 @@ static void settle(struct netstack_stream *stream, uint64_t now)
 {
 	bool is_waiting;
 
-	stream->is_queued = true; /* what the owner writes now is sent just below */
+	stream->is_settling = true; /* what the owner writes now is sent just below */
 	tell_acknowledged(stream);
-	stream->is_queued = false;
+	stream->is_settling = false;
 	if (stream->state != STREAM_OPEN)
 		return;
 	sender_update(&stream->sender, now);

@@ -53,7 +53,8 @@ struct netstack_stream {
 	uint64_t born_at; /* of the SYN; when released, the time of that */
 	enum stream_state state;
 	struct stream_note note;
-	bool is_queued; /* in dirty or waiting */
+	bool is_queued;   /* in dirty or waiting */
+	bool is_settling; /* out of the queue, and to be sent in any case */
 	bool is_released;
 	bool has_shown_end;   /* lwIP knows the far end's FIN */
 	bool has_shut_down;   /* lwIP knows our FIN */

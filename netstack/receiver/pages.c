@@ -20,7 +20,7 @@ static bool cover(struct pages *pages, uint64_t last)
 {
 	size_t size = pages->size == 0 ? 16 : pages->size;
 
-	while (last - pages->base >= size)
+	while (last - pages->base >= size) /* both lie in one window, so 4,096 pages are the most */
 		size *= 2;
 	if (size == pages->size)
 		return true;

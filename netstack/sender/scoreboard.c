@@ -18,8 +18,17 @@ void scoreboard_clear(struct scoreboard *board)
 	*board = (struct scoreboard){ .flying = empty, .missing = empty, .sendings = board->sendings };
 }
 
-static void list_remove(struct scoreboard *board, struct sent_list *list, const struct sent *sent)
+static struct sent_list *list_of(struct scoreboard *board, enum sent_flag flag)
 {
+	return flag == SENT_FLYING ? &board->flying : &board->missing;
+}
+
+static void list_remove(struct scoreboard *board, enum sent_flag flag, struct sent *sent)
+{
+	struct sent_list *list = list_of(board, flag);
+
+	assert(sent->flags & flag);
+	sent->flags &= (uint8_t)~flag;
 	if (sent->older != SCOREBOARD_NONE)
 		scoreboard_at(board, sent->older)->newer = sent->newer;
 	else
@@ -30,10 +39,13 @@ static void list_remove(struct scoreboard *board, struct sent_list *list, const 
 		list->newest = sent->older;
 }
 
-static void list_append(struct scoreboard *board, struct sent_list *list, uint32_t index)
+static void list_append(struct scoreboard *board, enum sent_flag flag, uint32_t index)
 {
+	struct sent_list *list = list_of(board, flag);
 	struct sent *sent = scoreboard_at(board, index);
 
+	assert(!(sent->flags & (SENT_FLYING | SENT_LOST | SENT_SACKED)));
+	sent->flags |= flag;
 	sent->newer = SCOREBOARD_NONE;
 	sent->older = list->newest;
 	if (list->newest != SCOREBOARD_NONE)
@@ -91,7 +103,7 @@ uint32_t scoreboard_append(struct scoreboard *board, uint64_t start, uint32_t le
 	uint32_t index = board->tail++;
 
 	*scoreboard_at(board, index) = (struct sent){ .start = start, .length = length, .order = ++board->sendings };
-	list_append(board, &board->flying, index);
+	list_append(board, SENT_FLYING, index);
 	board->in_flight += length;
 	return index;
 }
@@ -101,7 +113,7 @@ void scoreboard_fly(struct scoreboard *board, uint32_t index)
 	struct sent *sent = scoreboard_at(board, index);
 
 	scoreboard_land(board, index);
-	list_append(board, &board->flying, index);
+	list_append(board, SENT_FLYING, index);
 	sent->order = ++board->sendings;
 	board->in_flight += sent->length;
 }
@@ -111,8 +123,7 @@ void scoreboard_lose(struct scoreboard *board, uint32_t index)
 	struct sent *sent = scoreboard_at(board, index);
 
 	scoreboard_land(board, index);
-	sent->flags |= SENT_LOST;
-	list_append(board, &board->missing, index);
+	list_append(board, SENT_LOST, index);
 	board->lost += sent->length;
 }
 
@@ -121,11 +132,10 @@ void scoreboard_land(struct scoreboard *board, uint32_t index)
 	struct sent *sent = scoreboard_at(board, index);
 
 	if (sent->flags & SENT_LOST) {
-		list_remove(board, &board->missing, sent);
+		list_remove(board, SENT_LOST, sent);
 		board->lost -= sent->length;
-		sent->flags &= (uint8_t)~SENT_LOST;
 	} else {
-		list_remove(board, &board->flying, sent);
+		list_remove(board, SENT_FLYING, sent);
 		board->in_flight -= sent->length;
 	}
 }
@@ -134,6 +144,7 @@ void scoreboard_pop(struct scoreboard *board)
 {
 	struct sent *sent = scoreboard_at(board, board->head);
 
+	assert(!scoreboard_is_empty(board) && !(sent->flags & (SENT_FLYING | SENT_LOST)));
 	if (sent->flags & SENT_SACKED)
 		board->sacked -= sent->length;
 	board->head++;
@@ -145,6 +156,7 @@ void scoreboard_mark_sacked(struct scoreboard *board, uint32_t index)
 {
 	struct sent *sent = scoreboard_at(board, index);
 
+	assert(!(sent->flags & (SENT_FLYING | SENT_LOST | SENT_SACKED)));
 	sent->flags |= SENT_SACKED;
 	sent->skip = index + 1;
 	board->sacked += sent->length;
@@ -166,12 +178,14 @@ uint32_t scoreboard_find(const struct scoreboard *board, uint64_t place)
 	return low;
 }
 
+/* A skip leads forward, and to the tail at most: a place is only written behind the segment that it belongs to. */
 uint32_t scoreboard_skip(struct scoreboard *board, uint32_t index)
 {
 	while (index != board->tail && (scoreboard_at(board, index)->flags & SENT_SACKED)) {
 		struct sent *sent = scoreboard_at(board, index);
 		if (sent->skip != board->tail && (scoreboard_at(board, sent->skip)->flags & SENT_SACKED))
 			sent->skip = scoreboard_at(board, sent->skip)->skip;
+		assert(sent->skip - index - 1 < board->tail - index);
 		index = sent->skip;
 	}
 	return index;
@@ -183,10 +197,10 @@ void scoreboard_renege(struct scoreboard *board)
 		struct sent *sent = scoreboard_at(board, i);
 		if (!(sent->flags & SENT_SACKED))
 			continue;
-		sent->flags = (uint8_t)((sent->flags & ~SENT_SACKED) | SENT_LOST);
+		sent->flags &= (uint8_t)~SENT_SACKED;
+		list_append(board, SENT_LOST, i);
 		board->sacked -= sent->length;
 		board->lost += sent->length;
-		list_append(board, &board->missing, i);
 	}
 	board->top_sacked = 0;
 	assert(board->sacked == 0);

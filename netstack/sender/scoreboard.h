@@ -1,6 +1,8 @@
 /* What was sent and is not yet acknowledged: a ring of segments in order of sequence, a list of those in flight in order of
  * sending (RFC 8985, 6.2 walks it), a list of those taken for lost. Every byte is in exactly one of three sums:
  *   in_flight + sacked + lost == next - first
+ * A segment is in one list or, once it landed, in none: each step asserts it, so the lists have no circle, and a walk over one ends after
+ * as many steps as segments are outstanding.
  * Runs of selectively acknowledged segments are skipped over, so a block that comes again costs little. */
 #ifndef WARREN_NETSTACK_SENDER_SCOREBOARD_H
 #define WARREN_NETSTACK_SENDER_SCOREBOARD_H
@@ -12,10 +14,11 @@
 #define SCOREBOARD_NONE UINT32_MAX
 
 enum sent_flag {
-	SENT_SACKED = 1,
-	SENT_LOST = 2,
+	SENT_SACKED = 1, /* in no list */
+	SENT_LOST = 2,   /* in the list of those taken for lost */
 	SENT_AGAIN = 4,
 	SENT_LIMITED = 8, /* while the application had no more */
+	SENT_FLYING = 16, /* in the list of those in flight */
 };
 
 struct sent {

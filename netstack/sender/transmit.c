@@ -1,5 +1,7 @@
 #include "netstack/sender/transmit.h"
 
+#include <assert.h>
+
 #include "netstack/netstack.h"
 
 #define MS 1000000ull
@@ -70,6 +72,7 @@ static enum outcome send_new(struct sender *sender, uint64_t end, uint64_t now)
 		return OUT_OF_MEMORY;
 	if (!emit(sender, sender->next, end, &reached))
 		return REFUSED;
+	assert(reached > sender->next); /* the callers' `end` lies ahead */
 	uint32_t index = scoreboard_append(&sender->board, sender->next, (uint32_t)(reached - sender->next));
 	sender->next = reached;
 	note_sent(sender, index, in_flight, now);
@@ -82,7 +85,7 @@ static enum outcome send_again(struct sender *sender, uint32_t index, uint64_t n
 	struct sent *sent = scoreboard_at(&sender->board, index);
 	uint64_t place = sent->start > sender->acknowledged ? sent->start : sender->acknowledged;
 
-	while (place < scoreboard_end(sent)) {
+	while (place < scoreboard_end(sent)) { /* a byte or the FIN at least a round: all of it is still queued */
 		if (!emit(sender, place, scoreboard_end(sent), &place))
 			return REFUSED;
 	}
@@ -189,6 +192,7 @@ void transmit_pump(struct sender *sender, uint64_t now)
 	take_credit(sender, now);
 	if (sender->board.in_flight == 0 && sender->rate.limited_until != 0 && sender_has_unsent(sender))
 		bbr_restart(&sender->bbr, now);
+	/* Each round ends the loop or puts a byte at least in flight, of which the window holds so many. */
 	while (!sender->is_blocked) {
 		bool again = sender->board.missing.oldest != SCOREBOARD_NONE;
 		uint64_t end = next_end(sender);
