@@ -110,6 +110,9 @@ static struct tunnel_peer *add_peer(struct tunnel *tunnel, const struct spec_pee
 		free(peer);
 		return NULL;
 	}
+	uint8_t timestamp[12];
+	counters_initiation(peer->counters, timestamp);
+	wireguard_peer_set_latest_timestamp(peer->peer, timestamp);
 	tunnel_peer_set_addresses(peer, addresses);
 	if (addresses->count > 0)
 		counters_set_endpoint(peer->counters, &addresses->list[0]);

@@ -1,6 +1,7 @@
 #include "tunnel/counters.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -133,4 +134,24 @@ bool counters_endpoint(const struct counters_peer *peer, union wireguard_endpoin
 		return endpoint->any.sa_family == AF_INET || endpoint->any.sa_family == AF_INET6;
 	}
 	return false;
+}
+
+void counters_set_initiation(struct counters_peer *peer, const uint8_t tai64n[12])
+{
+	uint64_t seconds;
+	uint32_t nanoseconds;
+	memcpy(&seconds, tai64n, sizeof seconds);
+	memcpy(&nanoseconds, tai64n + sizeof seconds, sizeof nanoseconds);
+	/* In this order: the last second's end, then this second's end, then the place in it. */
+	atomic_store_explicit(&peer->initiation_nanoseconds, UINT32_MAX, memory_order_release);
+	atomic_store_explicit(&peer->initiation_seconds, be64toh(seconds), memory_order_release);
+	atomic_store_explicit(&peer->initiation_nanoseconds, be32toh(nanoseconds), memory_order_release);
+}
+
+void counters_initiation(const struct counters_peer *peer, uint8_t tai64n[12])
+{
+	uint64_t seconds = htobe64(counter_read(&peer->initiation_seconds));
+	uint32_t nanoseconds = htobe32((uint32_t)counter_read(&peer->initiation_nanoseconds));
+	memcpy(tai64n, &seconds, sizeof seconds);
+	memcpy(tai64n + sizeof seconds, &nanoseconds, sizeof nanoseconds);
 }

@@ -73,6 +73,7 @@ struct counters_peer {
 	counter last_handshake_at; /* UNIX time in ms, 0: never */
 	counter endpoint_version;  /* odd while being written: read counters_endpoint */
 	counter endpoint[4];
+	counter initiation_seconds, initiation_nanoseconds; /* TAI64N of the newest initiation answered: for the worker's successor */
 };
 
 struct counters_worker {
@@ -106,6 +107,9 @@ void counters_copy_peer(struct counters_peer *to, const struct counters_peer *fr
 void counters_set_endpoint(struct counters_peer *peer, const union wireguard_endpoint *endpoint);
 bool counters_endpoint(const struct counters_peer *peer,
                        union wireguard_endpoint *endpoint); /* false when none was ever set, or torn by a dead writer */
+/* A TAI64N label, all zero when none was set. A writer that died in the middle leaves a later label, never an earlier one. */
+void counters_set_initiation(struct counters_peer *peer, const uint8_t tai64n[12]);
+void counters_initiation(const struct counters_peer *peer, uint8_t tai64n[12]);
 
 static inline uint64_t counter_read(const counter *c)
 {

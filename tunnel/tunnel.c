@@ -66,7 +66,14 @@ static void env_notify(void *owner, struct wireguard_peer *peer, enum wireguard_
 {
 	(void)owner;
 	struct tunnel_peer *mine = wireguard_peer_tag(peer);
-	health_note(mine, event);
+	if (event != WIREGUARD_INITIATION_TAKEN) {
+		health_note(mine, event);
+		return;
+	}
+	/* Before the answer leaves, so that the worker that follows a dead one drops a replay of what was answered. */
+	uint8_t timestamp[12];
+	wireguard_peer_latest_timestamp(peer, timestamp);
+	counters_set_initiation(mine->counters, timestamp);
 }
 
 const struct wireguard_env tunnel_device_env = {

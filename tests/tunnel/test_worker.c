@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,6 +30,7 @@ struct control {
 	pid_t worker;
 	struct channel *channel;
 	struct counters *counters;
+	int memory; /* the counters' descriptor, for each worker */
 	uint64_t acknowledged; /* request of the last DONE or PREPARED */
 	struct message_prepared prepared;
 	struct message_ack done;
@@ -141,25 +143,31 @@ static bool is_probed(void)
 	return control.probed;
 }
 
-static int start(void **state)
+static bool spawn(void)
 {
-	(void)state;
 	int ends[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	int memory = counters_create(&control.counters);
 	pid_t parent = getpid();
+	control.ready = false;
 	control.worker = fork();
 	if (control.worker == 0) {
 		close(ends[0]);
 		log_start(LOG_WARN, false, "worker 0");
 		struct worker_options options = { .control_pid = parent, .gso = true, .session_slots = 64 };
-		exit(worker_main(ends[1], memory, &options));
+		exit(worker_main(ends[1], control.memory, &options));
 	}
 	close(ends[1]);
-	close(memory);
-	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK); /* the worker starts its own */
 	control.channel = channel_create(ends[0], false);
-	return serve(is_ready, -1) ? 0 : -1;
+	return serve(is_ready, -1);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	control.memory = counters_create(&control.counters);
+	bool is_there = spawn();
+	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK); /* the worker starts its own */
+	return is_there ? 0 : -1;
 }
 
 static int stop(void **state)
@@ -425,6 +433,125 @@ static void test_change_keeps_the_session_and_remove_ends_all(void **state)
 	assert_int_equal(dial(proxy_ports[1]), -1);
 }
 
+/* A peer that the test itself plays: what its device sends last lies in `sent`. */
+static struct {
+	uint8_t sent[256];
+	size_t length;
+} player;
+
+static void play_random(void *owner, void *bytes, size_t length)
+{
+	(void)owner;
+	assert_int_equal(getrandom(bytes, length, 0), (ssize_t)length);
+}
+
+static void play_wall_clock(void *owner, struct timespec *now)
+{
+	(void)owner;
+	clock_gettime(CLOCK_REALTIME, now);
+}
+
+static uint8_t *play_reserve(void *owner, const union wireguard_endpoint *to, size_t length)
+{
+	(void)owner;
+	(void)to;
+	return length <= sizeof player.sent ? player.sent : NULL;
+}
+
+static void play_commit(void *owner, size_t length)
+{
+	(void)owner;
+	player.length = length;
+}
+
+static void play_deliver(void *owner, struct wireguard_peer *peer, uint8_t *packet, size_t length)
+{
+	(void)owner;
+	(void)peer;
+	(void)packet;
+	(void)length;
+}
+
+static void play_notify(void *owner, struct wireguard_peer *peer, enum wireguard_event event)
+{
+	(void)owner;
+	(void)peer;
+	(void)event;
+}
+
+static struct wireguard_device *play_peer(struct wireguard_peer **peer)
+{
+	static const uint8_t floor[12];
+	const struct wireguard_env env = { NULL, play_random, play_wall_clock, play_reserve, play_commit, play_deliver, play_notify };
+	struct wireguard_device *device;
+	assert_int_equal(wireguard_device_create(&device, &keys[1], floor, &env), WIREGUARD_OK);
+	struct wireguard_peer_config config = { .public_key = publics[0] };
+	config.endpoint.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(udp_ports[0]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	assert_int_equal(wireguard_peer_add(device, &config, NULL, peer, 1), WIREGUARD_OK);
+	return device;
+}
+
+static int play_socket(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(udp_ports[0]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int descriptor = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(connect(descriptor, (struct sockaddr *)&to, sizeof to), 0);
+	return descriptor;
+}
+
+/* A response to what was sent; the tunnel's own initiations come by as well. */
+static bool is_answered(int descriptor)
+{
+	uint8_t datagram[256];
+	while (serve(NULL, descriptor))
+		if (recv(descriptor, datagram, sizeof datagram, 0) > 0 && datagram[0] == 2)
+			return true;
+	return false;
+}
+
+static uint64_t drops_before;
+static bool is_dropped(void)
+{
+	return counter_read(&control.counters->tunnels[0].dropped[WIREGUARD_DROP_HANDSHAKE]) > drops_before;
+}
+
+/* P3, W6: the next worker reads in the shared memory what the one before has heard of the peer. */
+static void test_a_recorded_initiation_is_dropped_after_the_workers_death(void **state)
+{
+	(void)state;
+	struct wireguard_peer *peer;
+	struct wireguard_device *device = play_peer(&peer);
+	int own = play_socket(), elsewhere = play_socket();
+	wireguard_peer_initiate(peer, 1);
+	assert_int_equal(player.length, 148);
+	uint8_t recorded[148];
+	memcpy(recorded, player.sent, sizeof recorded);
+	assert_int_equal(send(own, recorded, sizeof recorded, 0), sizeof recorded);
+	assert_true(is_answered(own));
+
+	kill(control.worker, SIGKILL);
+	waitpid(control.worker, NULL, 0);
+	channel_free(control.channel);
+	wireguard_device_free(device);
+	wireguard_stop();
+	assert_true(spawn());
+	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK);
+	create(0, 4, true, 1420);
+	drops_before = counter_read(&control.counters->tunnels[0].dropped[WIREGUARD_DROP_HANDSHAKE]);
+	assert_int_equal(send(elsewhere, recorded, sizeof recorded, 0), sizeof recorded);
+	assert_true(serve(is_dropped, -1));
+	union wireguard_endpoint endpoint;
+	assert_true(counters_endpoint(&control.counters->peers[0], &endpoint));
+	assert_int_equal(ntohs(endpoint.v4.sin_port), udp_ports[1]);
+	device = play_peer(&peer);
+	wireguard_peer_initiate(peer, 1);
+	assert_int_equal(send(own, player.sent, player.length, 0), player.length);
+	assert_true(is_answered(own));
+	wireguard_device_free(device);
+	close(own);
+	close(elsewhere);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -436,6 +563,7 @@ int main(void)
 		cmocka_unit_test(test_connect_echoes),
 		cmocka_unit_test(test_socks5_echoes),
 		cmocka_unit_test(test_change_keeps_the_session_and_remove_ends_all),
+		cmocka_unit_test(test_a_recorded_initiation_is_dropped_after_the_workers_death),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -1,4 +1,5 @@
 /* Timestamps: their form (W7), and that they never step back (W8). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/wireguard/link.h"
@@ -103,6 +104,45 @@ static void test_w8_restart_with_a_clock_that_was_wrong(void **state)
 	link_free(link);
 }
 
+/* The responder restarts: what it is told of the peer keeps a recorded initiation from being taken once more. */
+static void test_w6_replay_to_a_responder_that_restarted(void **state)
+{
+	struct link *link = link_create(2);
+	struct link_node *node = &link->nodes[1];
+	struct wireguard_network networks[2];
+	struct wireguard_peer_config config;
+	struct wireguard_peer *peer;
+	union wireguard_endpoint elsewhere = link_ipv4(0x0a090909, 9);
+	uint8_t latest[12], zero[12] = { 0 };
+	(void)state;
+
+	link_join(link, 0, 1);
+	wireguard_peer_latest_timestamp(link_peer(link, 1, 0), latest);
+	assert_memory_equal(latest, zero, sizeof latest);
+	wireguard_peer_initiate(link_peer(link, 0, 1), link->now);
+	struct link_datagram *recorded = link_take(link);
+	link_inject(link, 1, &recorded->from, recorded->bytes, recorded->length);
+	assert_int_equal(node->events[WIREGUARD_INITIATION_TAKEN], 1);
+	wireguard_peer_latest_timestamp(link_peer(link, 1, 0), latest);
+
+	struct wireguard_env env = node->device->env;
+	wireguard_device_free(node->device);
+	assert_int_equal(wireguard_device_create(&node->device, &node->private_key, zero, &env), 0);
+	link_config(link, 0, &config, networks);
+	assert_int_equal(wireguard_peer_add(node->device, &config, NULL, &peer, link->now), 0);
+	wireguard_peer_set_latest_timestamp(peer, latest);
+	link->now += SECOND;
+	link_inject(link, 1, &elsewhere, recorded->bytes, recorded->length);
+	assert_int_equal(node->sent[WIREGUARD_RESPONSE], 1);
+	assert_int_equal(node->events[WIREGUARD_INITIATION_TAKEN], 1);
+	assert_memory_equal(&wireguard_peer_endpoint(peer)->v4, &config.endpoint.v4, sizeof config.endpoint.v4);
+	wireguard_peer_reconnect(link_peer(link, 0, 1), link->now);
+	link_run(link, SECOND);
+	assert_int_equal(node->events[WIREGUARD_INITIATION_TAKEN], 2);
+	free(recorded);
+	link_free(link);
+}
+
 /* One floor for all peers of a device: two initiations at one time differ. */
 static void test_w8_peers_of_one_device(void **state)
 {
@@ -127,7 +167,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_w7_form),         cmocka_unit_test(test_w8_next_is_always_later),
 		link_test(test_w8_f5_clock_that_jumps), link_test(test_w8_restart_with_a_clock_that_was_wrong),
-		link_test(test_w8_peers_of_one_device),
+		link_test(test_w8_peers_of_one_device), link_test(test_w6_replay_to_a_responder_that_restarted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,7 @@ enum wireguard_event {
 	WIREGUARD_HANDSHAKE_GAVE_UP,   /* REKEY_ATTEMPT_TIME passed (paper, 6.4); staged packets were dropped */
 	WIREGUARD_ENDPOINT_MOVED,      /* an authenticated packet came from elsewhere (paper, 6.5) */
 	WIREGUARD_PEER_SILENT,         /* data was sent and nothing came back for 15 s: a handshake follows (paper, 6.2) */
+	WIREGUARD_INITIATION_TAKEN,    /* the peer's was answered; wireguard_peer_latest_timestamp has its label */
 	WIREGUARD_SESSION_EXPIRED,     /* no session is left that could send */
 };
 
@@ -164,6 +165,10 @@ struct wireguard_peer *wireguard_peer_next(struct wireguard_device *device, stru
 void *wireguard_peer_tag(const struct wireguard_peer *peer);
 const struct wireguard_key *wireguard_peer_public_key(const struct wireguard_peer *peer);
 const union wireguard_endpoint *wireguard_peer_endpoint(const struct wireguard_peer *peer);
+/* The TAI64N label of the newest initiation of the peer that was answered, all zero: none. None that is not after it will be (paper, 5.1):
+ * a device that takes the place of another sets what that one had. */
+void wireguard_peer_latest_timestamp(const struct wireguard_peer *peer, uint8_t tai64n[12]);
+void wireguard_peer_set_latest_timestamp(struct wireguard_peer *peer, const uint8_t tai64n[12]);
 void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint);
 void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now);
 /* Starts a handshake as if there were a packet to send; nothing when one was sent in the last REKEY_TIMEOUT. */

@@ -146,9 +146,9 @@ static struct wireguard_peer *read_initiation(struct wireguard_device *device, s
 
 static bool is_replayed(const struct wireguard_peer *peer, const struct wireguard_tai64n *timestamp, uint64_t now)
 {
-	if (peer->latest_initiation == WIREGUARD_NEVER)
-		return false;
-	return !wireguard_tai64n_is_after(timestamp, &peer->latest_timestamp) || now - peer->latest_initiation < INITIATION_GAP;
+	if (!wireguard_tai64n_is_after(timestamp, &peer->latest_timestamp))
+		return true;
+	return peer->latest_initiation != WIREGUARD_NEVER && now - peer->latest_initiation < INITIATION_GAP;
 }
 
 /* The new session's keys, straight into its slot; NULL on failure. The handshake is wiped in any case. */
@@ -229,6 +229,7 @@ void wireguard_handshake_receive_initiation(struct wireguard_device *device, con
 	}
 	peer->latest_timestamp = timestamp;
 	peer->latest_initiation = now;
+	wireguard_peer_notify(peer, WIREGUARD_INITIATION_TAKEN);
 	peer->last_sent_handshake = now;
 	wireguard_timers_sessions_changed(&peer->timers, wireguard_sessions_oldest(&peer->sessions));
 	wireguard_peer_received(peer, from, sizeof *message, now);

@@ -197,6 +197,16 @@ bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer)
 	return peer->endpoint.any.sa_family != AF_UNSPEC;
 }
 
+void wireguard_peer_latest_timestamp(const struct wireguard_peer *peer, uint8_t tai64n[12])
+{
+	memcpy(tai64n, peer->latest_timestamp.bytes, sizeof peer->latest_timestamp.bytes);
+}
+
+void wireguard_peer_set_latest_timestamp(struct wireguard_peer *peer, const uint8_t tai64n[12])
+{
+	memcpy(peer->latest_timestamp.bytes, tai64n, sizeof peer->latest_timestamp.bytes);
+}
+
 void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint)
 {
 	peer->endpoint = *endpoint;
