@@ -7,18 +7,33 @@
 struct failing_file {
 	sqlite3_file base;
 	sqlite3_file *real; /* behind this struct */
+	const char *name;
 };
 
 static sqlite3_vfs *real_vfs;
 static sqlite3_vfs vfs;
 static atomic_int countdown[FAILING_CALLS], codes[FAILING_CALLS];
 static atomic_bool is_full, is_short, has_failed;
+static _Atomic(failing_vfs_watcher *) watch;
 
 void failing_vfs_fail(enum failing_call call, int nth, int code)
 {
 	codes[call] = code;
 	countdown[call] = nth;
 	has_failed = false;
+}
+
+void failing_vfs_watch(failing_vfs_watcher *watcher)
+{
+	watch = watcher;
+}
+
+static int tell(sqlite3_file *file, int code, enum failing_call call, sqlite3_int64 offset, const void *bytes, int length)
+{
+	failing_vfs_watcher *watcher = watch;
+	if (code == SQLITE_OK && watcher != NULL)
+		watcher(((struct failing_file *)file)->name, call, offset, bytes, length);
+	return code;
 }
 
 void failing_vfs_full(bool on)
@@ -67,19 +82,25 @@ static int on_write(sqlite3_file *file, const void *bytes, int length, sqlite3_i
 	int code = check(FAILING_WRITE);
 	if (code != SQLITE_OK && is_short)
 		(void)real_of(file)->pMethods->xWrite(real_of(file), bytes, length / 2, offset);
-	return code != SQLITE_OK ? code : real_of(file)->pMethods->xWrite(real_of(file), bytes, length, offset);
+	if (code == SQLITE_OK)
+		code = real_of(file)->pMethods->xWrite(real_of(file), bytes, length, offset);
+	return tell(file, code, FAILING_WRITE, offset, bytes, length);
 }
 
 static int on_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
 	int code = check(FAILING_TRUNCATE);
-	return code != SQLITE_OK ? code : real_of(file)->pMethods->xTruncate(real_of(file), size);
+	if (code == SQLITE_OK)
+		code = real_of(file)->pMethods->xTruncate(real_of(file), size);
+	return tell(file, code, FAILING_TRUNCATE, size, NULL, 0);
 }
 
 static int on_sync(sqlite3_file *file, int flags)
 {
 	int code = check(FAILING_SYNC);
-	return code != SQLITE_OK ? code : real_of(file)->pMethods->xSync(real_of(file), flags);
+	if (code == SQLITE_OK)
+		code = real_of(file)->pMethods->xSync(real_of(file), flags);
+	return tell(file, code, FAILING_SYNC, 0, NULL, 0);
 }
 
 static int on_file_size(sqlite3_file *file, sqlite3_int64 *size)
@@ -163,6 +184,7 @@ static int on_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, int 
 	(void)self;
 	failing->base.pMethods = NULL;
 	failing->real = (sqlite3_file *)(failing + 1);
+	failing->name = name == NULL ? "" : strrchr(name, '/') + 1;
 	int code = check(FAILING_OPEN);
 	if (code == SQLITE_OK)
 		code = real_vfs->xOpen(real_vfs, name, failing->real, flags, out);

@@ -3,6 +3,7 @@
 #define WARREN_TESTS_SERVICE_FAILING_VFS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum failing_call { FAILING_WRITE, FAILING_SYNC, FAILING_TRUNCATE, FAILING_READ, FAILING_OPEN, FAILING_CALLS };
 
@@ -14,5 +15,9 @@ void failing_vfs_fail(enum failing_call call, int nth, int code);
 void failing_vfs_short_writes(bool on);
 void failing_vfs_full(bool on);
 bool failing_vfs_has_failed(void); /* since failing_vfs_fail */
+/* Called after each write, truncation (to `offset`) and flush that succeeded, from the thread that did it; NULL: not any more. `name` is
+ * the file's without its folder. */
+typedef void failing_vfs_watcher(const char *name, enum failing_call call, int64_t offset, const void *bytes, int length);
+void failing_vfs_watch(failing_vfs_watcher *watcher);
 
 #endif
