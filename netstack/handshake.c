@@ -10,6 +10,9 @@
 #include "netstack/random.h"
 #include "netstack/segment.h"
 
+#define SEGMENT_LEAST4 536
+#define SEGMENT_LEAST6 1220
+
 /* --- lwIP's callbacks --- */
 
 /* Bytes of the segment that completed the handshake: all that lwIP ever sees. They are shown before the turn is settled, so they are
@@ -154,6 +157,18 @@ static void put_back(struct tcp_pcb *pcb)
 	tcp_active_pcbs = pcb;
 }
 
+/* A far end that announces less than every path carries (RFC 9293, 3.7.1; RFC 8200, 5) wants a datagram for each few bytes: it gets what
+ * the tunnel's own size allows. */
+static uint32_t segment_size(const struct netstack_stream *stream, uint32_t announced)
+{
+	bool is4 = stream->local.family == AF_INET;
+	uint32_t least = is4 ? SEGMENT_LEAST4 : SEGMENT_LEAST6;
+	uint32_t most = stream->stack->config.mtu - (uint32_t)((is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER) + PACKET_TCP_HEADER);
+	uint32_t size = announced < least ? least : announced;
+
+	return size < most ? size : most;
+}
+
 void handshake_complete(struct netstack_stream *stream, uint64_t now)
 {
 	struct tcp_pcb *pcb = stream->pcb;
@@ -163,7 +178,7 @@ void handshake_complete(struct netstack_stream *stream, uint64_t now)
 	struct sender_env env = { .owner = stream, .emit = segment_emit };
 	uint32_t first = stream->receiver.first;
 
-	sender_init(&stream->sender, &env, pcb->snd_nxt, pcb->mss, has_sack, round_trip, now);
+	sender_init(&stream->sender, &env, pcb->snd_nxt, segment_size(stream, pcb->mss), has_sack, round_trip, now);
 	stream->sender.window_end = stream->sender.window_max = pcb->snd_wnd;
 	stream->sender.window_sequence = pcb->snd_wl1;
 	receiver_init(&stream->receiver, first, scale, has_sack, BUDGET_FLOOR, round_trip, &stream->stack->retired);

@@ -469,20 +469,20 @@ static void give(struct plain *plain, struct craft_tcp tcp)
 }
 
 /* The options of the SYN, and of the acknowledgement that completes the handshake. */
-static void open_plain(struct plain *plain, const uint8_t *syn, size_t syn_length, const uint8_t *last, size_t last_length)
+static void open_plain(struct plain *plain, uint8_t family, const uint8_t *syn, size_t syn_length, const uint8_t *last, size_t last_length)
 {
 	memset(plain, 0, sizeof(*plain));
 	plain->link = open_link();
-	plain->from = link_address(0, AF_INET, 4000);
-	plain->to = link_address(1, AF_INET, 80);
+	plain->from = link_address(0, family, 4000);
+	plain->to = link_address(1, family, 80);
 	peer_init(&plain->server, plain->link, 200000);
 	plain->server.keeps_open = true;
-	peer_listen(&plain->server, 1, AF_INET, 80);
+	peer_listen(&plain->server, 1, family, 80);
 	watch(plain->link, 1, &plain->spied);
 	link_side(plain->link, 1)->out.down_until = NETSTACK_NEVER; /* the other side knows nothing of this */
 	give(plain, (struct craft_tcp){ .sequence = 999, .flags = SEGMENT_SYN, .options = syn, .options_length = syn_length });
 	pass(plain->link, MS);
-	plain->acknowledgement = packet_read32(plain->spied.packet + 24) + 1;
+	plain->acknowledgement = packet_read32(plain->spied.packet + (family == AF_INET ? 24 : 44)) + 1;
 	give(plain,
 	     (struct craft_tcp){
 		 .sequence = 1000, .acknowledgement = plain->acknowledgement, .flags = SEGMENT_ACK, .options = last, .options_length = last_length });
@@ -499,6 +499,40 @@ static void acknowledge(struct plain *plain, uint32_t place, const uint8_t *opti
 	                                .options_length = length });
 }
 
+/* Takes all that the server has; returns how many packets that took. */
+static uint64_t take_all(struct plain *plain)
+{
+	const struct sender *sender = &plain->server.stream->sender;
+	uint64_t before = link_side(plain->link, 1)->packets;
+
+	for (int round = 0; round < 10000 && sender->acknowledged < plain->server.to_send; round++) {
+		acknowledge(plain, (uint32_t)sender->next, NULL, 0);
+		pass(plain->link, 5 * MS);
+	}
+	assert_int_equal(sender->acknowledged, plain->server.to_send);
+	return link_side(plain->link, 1)->packets - before;
+}
+
+/* P7: a datagram a byte costs a worker's core a few hundred kilobits. */
+static void a_small_segment_size_is_not_followed(void **state)
+{
+	static const uint8_t sizes[][4] = { { 2, 4, 0, 0 }, { 2, 4, 0, 1 }, { 2, 4, 0, 88 }, { 2, 4, 2, 23 } };
+	struct plain plain;
+
+	(void)state;
+	for (size_t i = 0; i <= sizeof(sizes) / sizeof(sizes[0]); i++) {
+		bool is_none = i == sizeof(sizes) / sizeof(sizes[0]);
+		bool is_zero = i == 0; /* no size at all: what the tunnel takes */
+		for (int six = 0; six < 2; six++) {
+			open_plain(&plain, six ? AF_INET6 : AF_INET, is_none ? NULL : sizes[i], is_none ? 0 : 4, NULL, 0);
+			uint32_t least = six ? 1220 : 536, most = LINK_MTU - (six ? 60 : 40);
+			assert_int_equal(plain.server.stream->sender.segment, is_zero ? most : least);
+			assert_in_range(take_all(&plain), 1, 200000 / least + 50);
+			link_free(plain.link);
+		}
+	}
+}
+
 /* P7: blocks of a peer that never agreed on SACK took a segment out of a list twice, and the worker ran in a circle. */
 static void sack_is_not_read_when_it_was_not_agreed(void **state)
 {
@@ -506,7 +540,7 @@ static void sack_is_not_read_when_it_was_not_agreed(void **state)
 	uint8_t sack[12] = { 1, 1, 5, 10 };
 
 	(void)state;
-	open_plain(&plain, NULL, 0, NULL, 0);
+	open_plain(&plain, AF_INET, NULL, 0, NULL, 0);
 	const struct sender *sender = &plain.server.stream->sender;
 	assert_false(sender->has_sack);
 	assert_true(sender->next >= 4 * 536);
@@ -539,7 +573,7 @@ static void withstands_sack_abuse_of_any_peer(void **state)
 
 	(void)state;
 	for (int agreed = 0; agreed < 2; agreed++) {
-		open_plain(&plain, permitted, agreed ? sizeof(permitted) : 0, NULL, 0);
+		open_plain(&plain, AF_INET, permitted, agreed ? sizeof(permitted) : 0, NULL, 0);
 		const struct sender *sender = &plain.server.stream->sender;
 		for (int round = 0; round < 3000 && plain.server.stream != NULL; round++) {
 			uint32_t place = (uint32_t)sender->acknowledged;
@@ -565,7 +599,7 @@ static void options_are_read_from_the_handshake_alone(void **state)
 	struct plain plain;
 
 	(void)state;
-	open_plain(&plain, large, sizeof(large), all, sizeof(all));
+	open_plain(&plain, AF_INET, large, sizeof(large), all, sizeof(all));
 	assert_int_equal(plain.server.stream->sender.segment, 1380);
 	assert_false(plain.server.stream->sender.has_sack);
 	assert_int_equal(plain.server.stream->window_shift, 0);
@@ -798,6 +832,7 @@ int main(void)
 		cmocka_unit_test(withstands_malformed_options),
 		cmocka_unit_test(withstands_sack_abuse),
 		cmocka_unit_test(echoes),
+		cmocka_unit_test(a_small_segment_size_is_not_followed),
 		cmocka_unit_test(sack_is_not_read_when_it_was_not_agreed),
 		cmocka_unit_test(withstands_sack_abuse_of_any_peer),
 		cmocka_unit_test(options_are_read_from_the_handshake_alone),
