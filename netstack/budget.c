@@ -5,39 +5,50 @@
 static struct {
 	size_t limit;
 	size_t used;
-} budget;
+} process;
 
 void budget_start(size_t bytes)
 {
-	budget.limit = bytes;
-	budget.used = 0;
+	process.limit = bytes;
+	process.used = 0;
 }
 
-void budget_charge(size_t bytes)
+void budget_charge(struct budget *budget, size_t bytes)
 {
-	budget.used += bytes;
+	budget->used += bytes;
+	process.used += bytes;
 }
 
-void budget_release(size_t bytes)
+void budget_release(struct budget *budget, size_t bytes)
 {
-	assert(bytes <= budget.used);
-	budget.used -= bytes;
+	assert(bytes <= budget->used && budget->used <= process.used);
+	budget->used -= bytes;
+	process.used -= bytes;
 }
 
 size_t budget_used(void)
 {
-	return budget.used;
+	return process.used;
 }
 
-bool budget_is_spent(void)
+/* What the stack may still take. */
+static size_t room_of(const struct budget *budget)
 {
-	return budget.used >= budget.limit;
+	size_t free = process.used < process.limit ? process.limit - process.used : 0;
+
+	return budget->used < free ? free - budget->used : 0;
 }
 
-size_t budget_share(void)
+bool budget_is_spent(const struct budget *budget)
 {
-	if (budget_is_spent())
+	return room_of(budget) == 0;
+}
+
+size_t budget_share(const struct budget *budget)
+{
+	size_t room = room_of(budget);
+
+	if (room == 0)
 		return BUDGET_LEAST;
-	size_t share = (budget.limit - budget.used) / 2;
-	return share < BUDGET_FLOOR ? BUDGET_FLOOR : share;
+	return room / 2 < BUDGET_FLOOR ? BUDGET_FLOOR : room / 2;
 }

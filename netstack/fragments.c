@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "netstack/budget.h"
 #include "netstack/checksum.h"
 #include "netstack/netstack.h"
 
@@ -37,16 +38,36 @@ struct datagram {
 };
 
 struct fragments {
+	struct budget *budget;
 	struct datagram datagrams[DATAGRAM_COUNT];
 };
 
-struct fragments *fragments_create(void)
+struct fragments *fragments_create(struct budget *budget)
 {
-	return calloc(1, sizeof(struct fragments));
+	struct fragments *fragments = calloc(1, sizeof(*fragments));
+
+	if (fragments != NULL)
+		fragments->budget = budget;
+	return fragments;
 }
 
-static void forget(struct datagram *datagram)
+static struct bytes *create_bytes(struct fragments *fragments)
 {
+	size_t size = sizeof(struct bytes) + PACKET_IPV6_HEADER + DATAGRAM_MAX;
+	struct bytes *bytes = budget_is_spent(fragments->budget) ? NULL : malloc(size);
+
+	if (bytes == NULL)
+		return NULL;
+	bytes->retired.charged = size;
+	budget_charge(fragments->budget, size);
+	return bytes;
+}
+
+static void forget(struct fragments *fragments, struct datagram *datagram)
+{
+	if (datagram->bytes == NULL)
+		return;
+	budget_release(fragments->budget, datagram->bytes->retired.charged);
 	free(datagram->bytes);
 	datagram->bytes = NULL;
 }
@@ -56,7 +77,7 @@ void fragments_free(struct fragments *fragments)
 	if (fragments == NULL)
 		return;
 	for (size_t i = 0; i < DATAGRAM_COUNT; i++)
-		forget(&fragments->datagrams[i]);
+		forget(fragments, &fragments->datagrams[i]);
 	free(fragments);
 }
 
@@ -76,7 +97,7 @@ void fragments_expire(struct fragments *fragments, uint64_t now)
 {
 	for (size_t i = 0; i < DATAGRAM_COUNT; i++) {
 		if (fragments->datagrams[i].bytes != NULL && fragments->datagrams[i].expires <= now)
-			forget(&fragments->datagrams[i]);
+			forget(fragments, &fragments->datagrams[i]);
 	}
 }
 
@@ -109,9 +130,9 @@ static struct datagram *find(struct fragments *fragments, const struct packet *f
 		if (place->bytes != NULL && (datagram->bytes == NULL || datagram->expires < place->expires))
 			place = datagram;
 	}
-	forget(place);
+	forget(fragments, place);
 	*place = (struct datagram){
-		.bytes = malloc(sizeof(struct bytes) + PACKET_IPV6_HEADER + DATAGRAM_MAX),
+		.bytes = create_bytes(fragments),
 		.expires = now + LIFETIME,
 		.identification = fragment->identification,
 		.family = fragment->family,
@@ -160,23 +181,25 @@ static bool set_total(struct datagram *datagram, const struct packet *fragment)
 }
 
 /* The datagram's bytes, which it no longer has. */
-static struct bytes *take_bytes(struct datagram *datagram)
+static struct bytes *take_bytes(struct fragments *fragments, struct datagram *datagram)
 {
+	size_t size = sizeof(struct bytes) + PACKET_IPV6_HEADER + datagram->total;
 	struct bytes *bytes = datagram->bytes;
-	struct bytes *cut = realloc(bytes, sizeof(*bytes) + PACKET_IPV6_HEADER + datagram->total);
+	struct bytes *cut = realloc(bytes, size);
 
 	datagram->bytes = NULL;
 	if (cut == NULL)
-		cut = bytes;
-	cut->retired.charged = 0;
+		return bytes;
+	budget_release(fragments->budget, cut->retired.charged - size);
+	cut->retired.charged = size;
 	return cut;
 }
 
 /* A header as if it had come whole, so that every check is made again on the result. */
-static bool finish(struct datagram *datagram, struct packet *whole, struct retired *retired)
+static bool finish(struct fragments *fragments, struct datagram *datagram, struct packet *whole, struct retired *retired)
 {
 	size_t header = datagram->family == AF_INET ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER;
-	struct bytes *taken = take_bytes(datagram);
+	struct bytes *taken = take_bytes(fragments, datagram);
 	uint8_t *bytes = taken->packet + PACKET_IPV6_HEADER - header;
 
 	retired_add(retired, &taken->retired);
@@ -214,11 +237,11 @@ bool fragments_add(struct fragments *fragments, const struct packet *fragment, s
 	if (datagram == NULL)
 		return false;
 	if (!insert(datagram, fragment, &is_double) || (!fragment->more && !set_total(datagram, fragment))) {
-		forget(datagram);
+		forget(fragments, datagram);
 		return false;
 	}
 	if (is_double)
 		return false;
 	memcpy(datagram->bytes->packet + PACKET_IPV6_HEADER + fragment->offset, fragment->payload, fragment->payload_length);
-	return datagram->total != 0 && datagram->received == datagram->total && finish(datagram, whole, retired);
+	return datagram->total != 0 && datagram->received == datagram->total && finish(fragments, datagram, whole, retired);
 }

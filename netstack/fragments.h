@@ -7,9 +7,10 @@
 #include "netstack/packet.h"
 #include "netstack/retired.h"
 
+struct budget;
 struct fragments;
 
-struct fragments *fragments_create(void); /* NULL: out of memory */
+struct fragments *fragments_create(struct budget *budget); /* NULL: out of memory */
 void fragments_free(struct fragments *fragments);
 /* Takes a copy of a fragment. true: `whole` is the datagram that is complete now; its bytes are retired already, cut to their length, so that a
  * turn's datagrams take no more than what came. */

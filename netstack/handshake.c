@@ -68,16 +68,17 @@ static void on_error(void *argument, err_t error)
 	stream_note(stream);
 }
 
-/* The first acknowledgement is to offer our window, not the largest one. */
+/* The first acknowledgement is to offer our window, not the largest one, nor less than the SYN did. */
 static void begin(struct netstack_stream *stream, struct tcp_pcb *pcb)
 {
-	uint32_t window = BUDGET_FLOOR;
+	uint32_t window = budget_is_spent(&stream->stack->budget) ? UINT16_MAX : BUDGET_FLOOR;
 
 	if (window > (uint32_t)UINT16_MAX << pcb->rcv_scale)
 		window = (uint32_t)UINT16_MAX << pcb->rcv_scale;
 	pcb->rcv_wnd = pcb->rcv_ann_wnd = window;
 	pcb->rcv_ann_right_edge = pcb->rcv_nxt + window;
 	stream->receiver.first = pcb->rcv_nxt;
+	stream->receiver.edge = window;
 	stream->note.is_connected = true;
 	stream_note(stream);
 }
@@ -177,15 +178,16 @@ void handshake_complete(struct netstack_stream *stream, uint64_t now)
 	uint64_t round_trip = stream->listener == NULL && pcb->nrtx == 0 ? now - stream->born_at : 0;
 	struct sender_env env = { .owner = stream, .emit = segment_emit };
 	uint32_t first = stream->receiver.first;
+	uint64_t window = stream->receiver.edge;
 
-	sender_init(&stream->sender, &env, pcb->snd_nxt, segment_size(stream, pcb->mss), has_sack, round_trip, now);
+	sender_init(&stream->sender, &env, &stream->stack->budget, pcb->snd_nxt, segment_size(stream, pcb->mss), has_sack, round_trip, now);
 	stream->sender.window_end = stream->sender.window_max = pcb->snd_wnd;
 	stream->sender.window_sequence = pcb->snd_wl1;
-	receiver_init(&stream->receiver, first, scale, has_sack, BUDGET_FLOOR, round_trip, &stream->stack->retired);
+	receiver_init(&stream->receiver, first, scale, has_sack, window, round_trip, &stream->stack->budget, &stream->stack->retired);
 	stream->window_shift = pcb->snd_scale;
 	if (stream->note.early != NULL) {
 		stream->receiver.next = stream->note.early->length;
-		budget_charge(stream->note.early->length);
+		budget_charge(&stream->stack->budget, stream->note.early->length);
 	}
 	if (stream->note.is_finished) {
 		stream->receiver.has_end = true;

@@ -71,7 +71,7 @@ static void hang_up(struct lookup *lookup)
 		netstack_stream_abort(lookup->stream, lookup->env.stack->now);
 	lookup->stream = NULL;
 	if (lookup->message != NULL)
-		budget_release(MESSAGE_SIZE);
+		budget_release(&lookup->env.stack->budget, MESSAGE_SIZE);
 	free(lookup->message);
 	lookup->message = NULL;
 	lookup->message_length = 0;
@@ -141,9 +141,9 @@ static const struct netstack_stream_events stream_events = { on_connected, on_re
 static void ask_by_tcp(struct lookup *lookup, uint64_t now)
 {
 	hang_up(lookup);
-	lookup->message = budget_is_spent() ? NULL : malloc(MESSAGE_SIZE);
+	lookup->message = budget_is_spent(&lookup->env.stack->budget) ? NULL : malloc(MESSAGE_SIZE);
 	if (lookup->message != NULL)
-		budget_charge(MESSAGE_SIZE);
+		budget_charge(&lookup->env.stack->budget, MESSAGE_SIZE);
 	if (lookup->message == NULL || netstack_stream_connect(lookup->env.stack, &lookup->server, &stream_events, lookup, now, &lookup->stream) != 0)
 		try_next(lookup, now);
 }

@@ -17,7 +17,7 @@ void retired_free_all(struct retired *retired)
 	while (retired->first != NULL) {
 		struct retired_buffer *buffer = retired->first;
 		retired->first = buffer->next;
-		budget_release(buffer->charged);
+		budget_release(retired->budget, buffer->charged);
 		free(buffer);
 	}
 }

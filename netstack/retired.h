@@ -5,15 +5,18 @@
 
 #include <stddef.h>
 
+struct budget;
+
 /* The first member of a buffer from malloc. */
 struct retired_buffer {
 	struct retired_buffer *next;
 	size_t charged; /* bytes of the budget that are given back with it */
 };
 
-/* Embedded by value; all zero is empty. */
+/* Embedded by value; with no first it is empty. */
 struct retired {
 	struct retired_buffer *first;
+	struct budget *budget; /* that was charged */
 };
 
 /* Takes the buffer. NULL is allowed. */

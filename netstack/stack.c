@@ -270,7 +270,7 @@ static void input_fragment(struct netstack *stack, const struct packet *fragment
 	struct packet whole;
 
 	if (stack->fragments == NULL)
-		stack->fragments = fragments_create();
+		stack->fragments = fragments_create(&stack->budget);
 	if (stack->fragments == NULL)
 		return;
 	if (fragments_add(stack->fragments, fragment, &whole, &stack->retired, now))
@@ -524,6 +524,7 @@ int netstack_create(struct netstack **stack, const struct netstack_config *confi
 	fresh->config = *config;
 	fresh->env = *env;
 	fresh->now = now;
+	fresh->retired.budget = &fresh->budget;
 	if (timers_add(&fresh->timers, &fresh->lwip_timer, run_lwip_timer) != 0 ||
 	    timers_add(&fresh->timers, &fresh->fragment_timer, run_fragment_timer) != 0) {
 		release(fresh);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "netstack/budget.h"
 #include "netstack/fragments.h"
 #include "netstack/netstack.h"
 #include "netstack/packet.h"
@@ -53,6 +54,7 @@ struct netstack {
 	struct stack_queue noted;   /* lwIP told something about them */
 	struct netstack_stream *graveyard;
 	bool is_showing;         /* netstack_input runs: the only time at which bytes are shown to owners */
+	struct budget budget;    /* its part of the process\'s */
 	struct retired retired;  /* what was shown and is done with */
 	struct stack_held *held; /* packets of lwIP's that wait for room */
 	size_t held_count;

@@ -38,13 +38,13 @@ static bool cover(struct pages *pages, uint64_t last)
 /* When the budget is spent, a stream still has one for the first hole. */
 static struct page *create_page(struct pages *pages)
 {
-	if (budget_is_spent() && (pages->count + 1) * PAGES_SIZE > BUDGET_LEAST)
+	if (budget_is_spent(pages->budget) && (pages->count + 1) * PAGES_SIZE > BUDGET_LEAST)
 		return NULL;
 	struct page *page = malloc(sizeof(*page));
 	if (page == NULL)
 		return NULL;
 	page->retired.charged = sizeof(*page);
-	budget_charge(sizeof(*page));
+	budget_charge(pages->budget, sizeof(*page));
 	pages->count++;
 	return page;
 }
@@ -111,5 +111,5 @@ void pages_clear(struct pages *pages, struct retired *retired)
 	for (size_t i = 0; i < pages->size && pages->count > 0; i++)
 		retire(pages, pages->base + i, retired);
 	free(pages->table);
-	*pages = (struct pages){ 0 };
+	*pages = (struct pages){ .budget = pages->budget };
 }

@@ -12,9 +12,11 @@
 
 #define PAGES_SIZE 16384 /* BUDGET_LEAST is one */
 
+struct budget;
 struct page;
 
 struct pages {
+	struct budget *budget;
 	struct page **table; /* a ring by page number */
 	size_t size;
 	uint64_t base; /* the lowest page that may be there */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netstack/budget.h"
+
 size_t ranges_find(const struct ranges *ranges, uint64_t place)
 {
 	size_t low = 0, high = ranges->count;
@@ -40,10 +42,13 @@ static bool make_room(struct ranges *ranges)
 		ranges->first = ranges->all;
 		return true;
 	}
+	if (ranges->capacity > 0 && budget_is_spent(ranges->budget))
+		return false;
 	size_t capacity = ranges->capacity == 0 ? 16 : 2 * ranges->capacity;
 	struct range *all = realloc(ranges->all, capacity * sizeof(struct range));
 	if (all == NULL)
 		return false;
+	budget_charge(ranges->budget, (capacity - ranges->capacity) * sizeof(struct range));
 	ranges->all = all;
 	ranges->first = all + offset;
 	ranges->capacity = capacity;
@@ -91,6 +96,7 @@ void ranges_trim(struct ranges *ranges, uint64_t place)
 
 void ranges_clear(struct ranges *ranges)
 {
+	budget_release(ranges->budget, ranges->capacity * sizeof(struct range));
 	free(ranges->all);
-	*ranges = (struct ranges){ 0 };
+	*ranges = (struct ranges){ .budget = ranges->budget };
 }

@@ -8,12 +8,15 @@
 
 #define RANGES_MAX 16384 /* a fast path's startup has 5,000 holes; a peer that sends every second byte gets no more */
 
+struct budget;
+
 struct range {
 	uint64_t left;
 	uint64_t right;
 };
 
 struct ranges {
+	struct budget *budget;
 	struct range *all; /* what was allocated */
 	size_t capacity;
 	struct range *first; /* the front leaves first, and its room is used again only when it is large */
@@ -23,7 +26,7 @@ struct ranges {
 enum ranges_outcome {
 	RANGES_ADDED,
 	RANGES_KNOWN, /* every byte was there already */
-	RANGES_FULL,  /* too many, or out of memory: nothing changed */
+	RANGES_FULL,  /* too many, or out of memory or budget: nothing changed */
 };
 
 /* The first range that ends at `place` or behind it: an index, `count` if there is none. */

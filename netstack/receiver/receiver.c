@@ -11,7 +11,7 @@
 #define REPEATS_MAX 8
 
 void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, bool has_sack, uint64_t window, uint64_t round_trip,
-                   struct retired *retired)
+                   struct budget *budget, struct retired *retired)
 {
 	uint64_t most = (uint64_t)UINT16_MAX << scale;
 
@@ -21,6 +21,9 @@ void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, boo
 		.has_sack = has_sack,
 		.segment = 536,
 		.retired = retired,
+		.budget = budget,
+		.held.budget = budget,
+		.pages.budget = budget,
 		.quick = QUICK_COUNT,
 		.deadline = NETSTACK_NEVER,
 	};
@@ -30,7 +33,7 @@ void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, boo
 
 void receiver_clear(struct receiver *receiver)
 {
-	budget_release((size_t)(receiver->next - receiver->consumed));
+	budget_release(receiver->budget, (size_t)(receiver->next - receiver->consumed));
 	receiver->consumed = receiver->next;
 	ranges_clear(&receiver->held);
 	pages_clear(&receiver->pages, receiver->retired);
@@ -127,7 +130,7 @@ static size_t advance(struct receiver *receiver, uint64_t until)
 	size_t length = (size_t)(until - receiver->next);
 
 	receiver->next = until;
-	budget_charge(length);
+	budget_charge(receiver->budget, length);
 	return length;
 }
 
@@ -224,13 +227,13 @@ void receiver_consume(struct receiver *receiver, size_t bytes)
 	if (bytes > unread)
 		bytes = (size_t)unread;
 	receiver->consumed += bytes;
-	budget_release(bytes);
+	budget_release(receiver->budget, bytes);
 }
 
 /* The edge never moves back, whatever the budget does (RFC 9293, 3.8.6). */
 static uint64_t next_edge(const struct receiver *receiver)
 {
-	uint64_t share = budget_share();
+	uint64_t share = budget_share(receiver->budget);
 	uint64_t size = receiver->window.size < share ? receiver->window.size : share;
 	uint64_t edge = receiver->consumed + size;
 
@@ -254,7 +257,7 @@ bool receiver_settle(struct receiver *receiver, uint64_t now)
 {
 	uint64_t held = receiver->held.count > 0 ? receiver->held.first[receiver->held.count - 1].right - receiver->next : 0;
 
-	window_adjust(&receiver->window, receiver->next, receiver->next - receiver->consumed, held, budget_share(), now);
+	window_adjust(&receiver->window, receiver->next, receiver->next - receiver->consumed, held, budget_share(receiver->budget), now);
 	if (receiver->deadline <= now) {
 		receiver->deadline = NETSTACK_NEVER; /* from here on it waits for room at most */
 		receiver->must_acknowledge = true;

@@ -30,6 +30,7 @@ struct receiver {
 	uint32_t segment; /* the largest payload seen */
 	struct ranges held;
 	struct pages pages;
+	struct budget *budget;
 	struct retired *retired;
 	struct range recent[RECEIVER_SACK_MAX]; /* held ranges, the one that changed last first (RFC 2018, 4) */
 	uint8_t recent_count;
@@ -45,7 +46,7 @@ struct receiver {
 };
 
 void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, bool has_sack, uint64_t window, uint64_t round_trip,
-                   struct retired *retired);
+                   struct budget *budget, struct retired *retired);
 void receiver_clear(struct receiver *receiver);
 /* Takes a segment's payload and FIN. Returns how many parts are in order now: the segment's own bytes, then held ones. */
 size_t receiver_take(struct receiver *receiver, const struct segment *segment, struct iovec *parts, size_t max, size_t *length, uint64_t now);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netstack/budget.h"
+
 #define FIRST_SIZE 8
 
 struct queue_chunk {
@@ -17,13 +19,20 @@ static struct queue_chunk *at(const struct queue *queue, uint32_t index)
 	return &queue->ring[index & queue->mask];
 }
 
+static size_t size_of_ring(const struct queue *queue)
+{
+	return queue->ring == NULL ? 0 : (size_t)(queue->mask + 1) * sizeof(struct queue_chunk);
+}
+
 static bool grow(struct queue *queue)
 {
 	uint32_t size = queue->ring == NULL ? FIRST_SIZE : 2 * (queue->mask + 1);
+	if (queue->ring != NULL && budget_is_spent(queue->budget))
+		return false;
 	struct queue_chunk *ring = malloc(size * sizeof(*ring));
-
 	if (ring == NULL)
 		return false;
+	budget_charge(queue->budget, size * sizeof(*ring) - size_of_ring(queue));
 	for (uint32_t i = queue->head; i != queue->tail; i++)
 		ring[i & (size - 1)] = *at(queue, i);
 	free(queue->ring);
@@ -127,8 +136,9 @@ bool queue_own(struct queue *queue)
 
 void queue_clear(struct queue *queue)
 {
+	budget_release(queue->budget, size_of_ring(queue));
 	free(queue->ring);
 	free(queue->owned);
-	*queue = (struct queue){ .start = queue->start, .end = queue->end };
+	*queue = (struct queue){ .budget = queue->budget, .start = queue->start, .end = queue->end };
 	queue->start = queue->end;
 }

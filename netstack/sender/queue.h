@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+struct budget;
 struct queue_chunk;
 
 struct queue {
+	struct budget *budget;    /* of the records; the bytes are charged by the sender */
 	struct queue_chunk *ring; /* NULL while empty */
 	uint32_t mask;
 	uint32_t head;
@@ -20,7 +22,7 @@ struct queue {
 	uint8_t *owned; /* after queue_own: the one chunk's bytes */
 };
 
-/* false: out of memory, nothing was taken. */
+/* false: out of memory or budget, nothing was taken. */
 bool queue_append(struct queue *queue, const void *bytes, size_t length);
 /* Forgets what lies before `place`. */
 void queue_release(struct queue *queue, uint64_t place);

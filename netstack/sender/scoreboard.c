@@ -3,19 +3,27 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "netstack/budget.h"
+
 #define FIRST_SIZE 16
 
 static const struct sent_list empty = { SCOREBOARD_NONE, SCOREBOARD_NONE };
 
-void scoreboard_init(struct scoreboard *board)
+void scoreboard_init(struct scoreboard *board, struct budget *budget)
 {
-	*board = (struct scoreboard){ .flying = empty, .missing = empty };
+	*board = (struct scoreboard){ .budget = budget, .flying = empty, .missing = empty };
+}
+
+static size_t size_of_ring(const struct scoreboard *board)
+{
+	return board->ring == NULL ? 0 : (size_t)(board->mask + 1) * sizeof(struct sent);
 }
 
 void scoreboard_clear(struct scoreboard *board)
 {
+	budget_release(board->budget, size_of_ring(board));
 	free(board->ring);
-	*board = (struct scoreboard){ .flying = empty, .missing = empty, .sendings = board->sendings };
+	*board = (struct scoreboard){ .budget = board->budget, .flying = empty, .missing = empty, .sendings = board->sendings };
 }
 
 static struct sent_list *list_of(struct scoreboard *board, enum sent_flag flag)
@@ -87,9 +95,12 @@ bool scoreboard_reserve(struct scoreboard *board)
 	if (board->ring != NULL && board->tail - board->head <= board->mask)
 		return true;
 	uint32_t size = board->ring == NULL ? FIRST_SIZE : 2 * (board->mask + 1);
+	if (board->ring != NULL && budget_is_spent(board->budget))
+		return false;
 	struct sent *ring = malloc(size * sizeof(*ring));
 	if (ring == NULL)
 		return false;
+	budget_charge(board->budget, size * sizeof(*ring) - size_of_ring(board));
 	for (uint32_t i = board->head; i != board->tail; i++)
 		ring[i & (size - 1)] = *scoreboard_at(board, i);
 	free(board->ring);

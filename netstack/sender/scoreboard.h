@@ -38,12 +38,15 @@ struct sent {
 	uint8_t flags;
 };
 
+struct budget;
+
 struct sent_list {
 	uint32_t oldest;
 	uint32_t newest;
 };
 
 struct scoreboard {
+	struct budget *budget;
 	struct sent *ring; /* NULL while nothing is outstanding */
 	uint32_t mask;
 	uint32_t head;
@@ -57,7 +60,7 @@ struct scoreboard {
 	uint32_t sendings;   /* so far; an empty board goes on counting */
 };
 
-void scoreboard_init(struct scoreboard *board);
+void scoreboard_init(struct scoreboard *board, struct budget *budget);
 void scoreboard_clear(struct scoreboard *board);
 static inline bool scoreboard_is_empty(const struct scoreboard *board)
 {
@@ -75,7 +78,7 @@ static inline uint64_t scoreboard_end(const struct sent *sent)
 {
 	return sent->start + sent->length;
 }
-/* A place for one more segment. false: out of memory. */
+/* A place for one more segment. false: out of memory or budget. */
 bool scoreboard_reserve(struct scoreboard *board);
 /* After scoreboard_reserve: a segment that goes behind all others, in flight. */
 uint32_t scoreboard_append(struct scoreboard *board, uint64_t start, uint32_t length);

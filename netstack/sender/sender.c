@@ -13,12 +13,14 @@
 #define BUFFER_GAIN_LOSS 4    /* acknowledgements wait for rounds */
 #define OLD_MAX (1u << 30)    /* no window is larger */
 
-void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip,
-                 uint64_t now)
+void sender_init(struct sender *sender, const struct sender_env *env, struct budget *budget, uint32_t first, uint32_t segment, bool has_sack,
+                 uint64_t round_trip, uint64_t now)
 {
 	assert(env->emit != NULL);
 	*sender = (struct sender){
 		.env = *env,
+		.budget = budget,
+		.queue.budget = budget,
 		.first = first,
 		.segment = segment,
 		.has_sack = has_sack,
@@ -27,7 +29,7 @@ void sender_init(struct sender *sender, const struct sender_env *env, uint32_t f
 	};
 	for (size_t i = 0; i < SENDER_TIMERS; i++)
 		sender->deadlines[i] = NETSTACK_NEVER;
-	scoreboard_init(&sender->board);
+	scoreboard_init(&sender->board, budget);
 	rtt_init(&sender->rtt);
 	if (round_trip > 0)
 		rtt_sample(&sender->rtt, round_trip);
@@ -37,7 +39,7 @@ void sender_init(struct sender *sender, const struct sender_env *env, uint32_t f
 
 void sender_clear(struct sender *sender)
 {
-	budget_release((size_t)(sender->queue.end - sender->queue.start));
+	budget_release(sender->budget, (size_t)(sender->queue.end - sender->queue.start));
 	queue_clear(&sender->queue);
 	scoreboard_clear(&sender->board);
 	for (size_t i = 0; i < SENDER_TIMERS; i++)
@@ -47,7 +49,7 @@ void sender_clear(struct sender *sender)
 size_t sender_room(const struct sender *sender)
 {
 	size_t held = (size_t)(sender->queue.end - sender->queue.start);
-	size_t limit = budget_is_spent() ? BUDGET_LEAST : sender->limit;
+	size_t limit = budget_is_spent(sender->budget) ? BUDGET_LEAST : sender->limit;
 	return held < limit ? limit - held : 0;
 }
 
@@ -61,7 +63,7 @@ size_t sender_write(struct sender *sender, const void *bytes, size_t length)
 		length = room;
 	if (length == 0 || !queue_append(&sender->queue, bytes, length))
 		return 0;
-	budget_charge(length);
+	budget_charge(sender->budget, length);
 	return length;
 }
 
@@ -176,7 +178,7 @@ static void pop_acknowledged(struct sender *sender, uint64_t place, uint64_t now
 		scoreboard_pop(board);
 	}
 	uint64_t data = place < sender->queue.end ? place : sender->queue.end;
-	budget_release((size_t)(data - sender->queue.start));
+	budget_release(sender->budget, (size_t)(data - sender->queue.start));
 	queue_release(&sender->queue, data);
 	sender->rtt.backoff = 0;
 	sender->duplicates = 0;
@@ -305,7 +307,7 @@ static void set_limit(struct sender *sender)
 {
 	unsigned gain = sender->phase == SENDER_OPEN ? BUFFER_GAIN : BUFFER_GAIN_LOSS;
 	uint64_t want = gain * (sender->bbr.window > bbr_inflight(&sender->bbr, 1) ? sender->bbr.window : bbr_inflight(&sender->bbr, 1));
-	size_t share = budget_share();
+	size_t share = budget_share(sender->budget);
 
 	if (want < BUDGET_FLOOR)
 		want = BUDGET_FLOOR;

@@ -46,6 +46,7 @@ struct sender_env {
 
 struct sender {
 	struct sender_env env;
+	struct budget *budget;
 	uint32_t first;
 	uint32_t segment; /* payload bytes of a full segment */
 	uint64_t acknowledged;
@@ -78,8 +79,8 @@ struct sender {
 };
 
 /* `round_trip` of the handshake, 0 when unknown. */
-void sender_init(struct sender *sender, const struct sender_env *env, uint32_t first, uint32_t segment, bool has_sack, uint64_t round_trip,
-                 uint64_t now);
+void sender_init(struct sender *sender, const struct sender_env *env, struct budget *budget, uint32_t first, uint32_t segment, bool has_sack,
+                 uint64_t round_trip, uint64_t now);
 void sender_clear(struct sender *sender);
 /* Borrows the bytes; returns how many were taken. */
 size_t sender_write(struct sender *sender, const void *bytes, size_t length);

@@ -20,6 +20,7 @@
 #include "netstack/timers.h"
 
 static uint64_t seed = 1;
+static struct budget budget;
 
 static uint32_t dice(uint32_t below)
 {
@@ -48,7 +49,7 @@ static size_t train_on(uint64_t round_trip, double rate)
 	struct sender sender;
 	struct sender_env env = { .owner = &sent, .emit = count_bytes };
 
-	sender_init(&sender, &env, 0, 1000, true, round_trip, 1000000000);
+	sender_init(&sender, &env, &budget, 0, 1000, true, round_trip, 1000000000);
 	sender.window_end = sender.window_max = sender.bbr.window = 1 << 20;
 	sender.bbr.pacing_rate = rate;
 	assert_int_equal(sender_write(&sender, bytes, sizeof(bytes)), sizeof(bytes));
@@ -60,7 +61,6 @@ static size_t train_on(uint64_t round_trip, double rate)
 static void trains_are_long_where_the_path_is_short(void **state)
 {
 	(void)state;
-	budget_start(64 << 20);
 	assert_in_range(train_on(100000, 1e7), 60000, 66000);
 	assert_in_range(train_on(1100000, 1e7), 15000, 17000);
 	assert_in_range(train_on(10000000, 1e7), 5000, 7000);
@@ -179,7 +179,7 @@ static void timers_run_in_order(void **state)
 static void a_queue_gives_back_its_bytes(void **state)
 {
 	static uint8_t bytes[100000], apart[200000];
-	struct queue queue = { 0 };
+	struct queue queue = { .budget = &budget };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bytes); i++)
@@ -247,7 +247,7 @@ static void a_scoreboard_keeps_its_sums(void **state)
 	uint64_t next = 0;
 
 	(void)state;
-	scoreboard_init(&board);
+	scoreboard_init(&board, &budget);
 	for (int round = 0; round < 20000; round++) {
 		if (scoreboard_is_empty(&board) || dice(3) == 0) {
 			uint32_t length = 1 + dice(1400);
@@ -311,7 +311,7 @@ static void a_train_is_lost_in_order_of_sending(void **state)
 	uint32_t lost = 0;
 
 	(void)state;
-	scoreboard_init(&board);
+	scoreboard_init(&board, &budget);
 	rack_init(&rack);
 	for (uint64_t place = 0; place < 4000; place += 1000) {
 		assert_true(scoreboard_reserve(&board));
@@ -338,7 +338,7 @@ static void ranges_are_like_a_bitmap(void **state)
 	(void)state;
 	for (int run = 0; run < 50; run++) {
 		static uint8_t map[3000];
-		struct ranges ranges = { 0 };
+		struct ranges ranges = { .budget = &budget };
 		uint64_t from = 0;
 		memset(map, 0, sizeof(map));
 		for (int round = 0; round < 300; round++) {
@@ -378,15 +378,14 @@ static void a_receiver_puts_pieces_in_order(void **state)
 	const uint32_t first = 0xffffff00u;
 
 	(void)state;
-	budget_start(64 << 20);
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)dice(256);
 	for (int run = 0; run < 60; run++) {
-		struct retired retired = { NULL };
+		struct retired retired = { .budget = &budget };
 		struct receiver receiver;
 		size_t at = 0;
 		bool ended = false;
-		receiver_init(&receiver, first, 7, true, 60000 + dice(100000), 0, &retired);
+		receiver_init(&receiver, first, 7, true, 60000 + dice(100000), 0, &budget, &retired);
 		for (unsigned round = 0; !ended; round++) {
 			struct iovec parts[4];
 			size_t length, start = at > 3000 ? at - dice(3000) : 0, size = dice(run % 2 ? 3000 : 30);
@@ -429,33 +428,119 @@ static void a_receiver_puts_pieces_in_order(void **state)
 
 static void a_window_shrinks_with_the_budget(void **state)
 {
+	struct budget one = { 0 };
+
 	(void)state;
-	budget_start(10 << 20);
-	assert_int_equal(budget_share(), 5 << 20);
-	budget_charge(8 << 20);
-	assert_int_equal(budget_share(), 1 << 20);
-	budget_charge(3 << 20);
-	assert_true(budget_is_spent());
-	assert_int_equal(budget_share(), BUDGET_LEAST);
-	budget_release((1 << 20) + 1);
-	assert_int_equal(budget_share(), BUDGET_FLOOR);
-	budget_charge((1 << 20) + 1);
-	budget_release(11 << 20);
+	budget_start(12 << 20);
+	assert_int_equal(budget_share(&one), 6 << 20);
+	budget_charge(&one, 4 << 20);
+	assert_int_equal(budget_share(&one), 2 << 20); /* 8 MB are free, of which it may hold as much as it leaves */
+	budget_charge(&one, 2 << 20);
+	assert_true(budget_is_spent(&one));
+	assert_int_equal(budget_share(&one), BUDGET_LEAST);
+	budget_release(&one, 1);
+	assert_int_equal(budget_share(&one), BUDGET_FLOOR);
+	budget_release(&one, (6 << 20) - 1);
+	assert_int_equal(budget_used(), 0);
+}
+
+/* P7: a stack whose streams hold all that they may leaves the others their windows. */
+static void a_stack_cannot_spend_what_is_left_for_others(void **state)
+{
+	struct budget stacks[4] = { 0 };
+
+	(void)state;
+	budget_start(100 << 20);
+	for (int i = 0; i < 4; i++) {
+		assert_false(budget_is_spent(&stacks[i]));
+		while (!budget_is_spent(&stacks[i]))
+			budget_charge(&stacks[i], 1 << 20);
+	}
+	assert_int_equal(stacks[0].used, 50 << 20);
+	assert_int_equal(stacks[1].used, 25 << 20);
+	assert_in_range(stacks[3].used, 5 << 20, 7 << 20);
+	/* as they give back, all come to the same */
+	for (int round = 0; round < 1000; round++) {
+		struct budget *stack = &stacks[dice(4)];
+		if (budget_is_spent(stack))
+			budget_release(stack, 1 << 20);
+		else
+			budget_charge(stack, 1 << 20);
+	}
+	for (int i = 0; i < 4; i++)
+		assert_in_range(stacks[i].used, 17 << 20, 23 << 20);
+	assert_true(budget_used() < 100 << 20);
+	for (int i = 0; i < 4; i++)
+		budget_release(&stacks[i], stacks[i].used);
+}
+
+/* P6: what a far end can make grow is counted, be it by single bytes. */
+static void records_count_in_the_budget(void **state)
+{
+	static uint8_t bytes[4000];
+	struct budget one = { 0 };
+	struct scoreboard board;
+	struct queue queue = { .budget = &one };
+	struct ranges ranges = { .budget = &one };
+	struct range merged;
+
+	(void)state;
+	budget_start(64 << 20);
+	scoreboard_init(&board, &one);
+	for (uint32_t i = 0; i < 1000; i++) {
+		assert_true(scoreboard_reserve(&board));
+		scoreboard_append(&board, i, 1);
+	}
+	assert_int_equal(one.used, 1024 * sizeof(struct sent));
+	for (size_t i = 0; i < 1000; i++)
+		assert_true(queue_append(&queue, bytes + 2 * i, 1));
+	assert_in_range(one.used - 1024 * sizeof(struct sent), 1000 * 16, 1024 * 32);
+	size_t before = one.used;
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_int_equal(ranges_add(&ranges, (struct range){ 2 * i, 2 * i + 1 }, &merged), RANGES_ADDED);
+	assert_int_equal(one.used - before, 1024 * sizeof(struct range));
+	budget_charge(&one, 64 << 20); /* spent: they stay as they are */
+	for (uint32_t i = 1000; i < 1024; i++) {
+		assert_true(scoreboard_reserve(&board));
+		scoreboard_append(&board, i, 1);
+	}
+	assert_false(scoreboard_reserve(&board));
+	budget_release(&one, 64 << 20);
+	scoreboard_clear(&board);
+	queue_clear(&queue);
+	ranges_clear(&ranges);
+	assert_int_equal(one.used, 0);
+}
+
+/* Each test has the same budget, and gives all of it back. */
+static int start_budget(void **state)
+{
+	(void)state;
+	budget_start(64 << 20);
+	return 0;
+}
+
+static int check_budget(void **state)
+{
+	(void)state;
+	return budget_used() == 0 ? 0 : -1;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(trains_are_long_where_the_path_is_short),
-		cmocka_unit_test(a_late_first_sample_slows_the_start),
-		cmocka_unit_test(sums_like_the_rfc),
-		cmocka_unit_test(timers_run_in_order),
-		cmocka_unit_test(a_queue_gives_back_its_bytes),
-		cmocka_unit_test(a_scoreboard_keeps_its_sums),
-		cmocka_unit_test(a_train_is_lost_in_order_of_sending),
-		cmocka_unit_test(ranges_are_like_a_bitmap),
-		cmocka_unit_test(a_receiver_puts_pieces_in_order),
-		cmocka_unit_test(a_window_shrinks_with_the_budget),
+		cmocka_unit_test_setup_teardown(trains_are_long_where_the_path_is_short, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(a_late_first_sample_slows_the_start, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(sums_like_the_rfc, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(timers_run_in_order, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(a_queue_gives_back_its_bytes, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(a_scoreboard_keeps_its_sums, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(a_train_is_lost_in_order_of_sending, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(ranges_are_like_a_bitmap, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(a_receiver_puts_pieces_in_order, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(a_window_shrinks_with_the_budget, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(a_stack_cannot_spend_what_is_left_for_others, start_budget, check_budget),
+		cmocka_unit_test_setup_teardown(records_count_in_the_budget, start_budget, check_budget),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

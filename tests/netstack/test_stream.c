@@ -375,6 +375,41 @@ static void a_budget_holds_for_64_streams(void **state)
 	link_free(link);
 }
 
+/* P7: streams of a tunnel that nobody reads hold what their tunnel may. Another tunnel's windows stay open, new ones of theirs are small. */
+static void stalled_streams_leave_other_stacks_their_windows(void **state)
+{
+	struct link *stalled = link_create(1, 16 << 20), *other = link_create(2, 16 << 20);
+	static struct peer clients[33], servers[33];
+	struct peer client, server;
+
+	(void)state;
+	link_set(stalled, &good);
+	link_set(other, &good);
+	for (int i = 0; i < 33; i++) {
+		peer_init(&clients[i], stalled, UINT64_MAX);
+		peer_init(&servers[i], stalled, 0);
+		clients[i].keeps_open = servers[i].keeps_open = servers[i].does_not_read = true;
+		peer_listen(&servers[i], 1, AF_INET, (uint16_t)(1000 + i));
+		if (i < 32)
+			assert_int_equal(peer_connect(&clients[i], 0, AF_INET, (uint16_t)(1000 + i)), 0);
+	}
+	link_run(stalled, link_now(stalled) + 20 * SECOND, NULL, NULL);
+	assert_true(budget_is_spent(&link_side(stalled, 1)->stack->budget));
+	assert_true(netstack_memory_used() < 16 << 20);
+	assert_int_equal(peer_connect(&clients[32], 0, AF_INET, 1032), 0);
+	clients[32].to_send = 0;
+	link_run(stalled, link_now(stalled) + 200 * MS, NULL, NULL);
+	assert_int_equal(servers[32].stream->receiver.edge, UINT16_MAX);
+	peer_init(&client, other, 1000000);
+	peer_init(&server, other, 0);
+	peer_listen(&server, 1, AF_INET, 80);
+	assert_int_equal(peer_connect(&client, 0, AF_INET, 80), 0);
+	link_run(other, link_now(other) + 500 * MS, NULL, NULL);
+	assert_int_equal(server.received, 1000000);
+	link_free(stalled);
+	link_free(other);
+}
+
 /* The owner ends the stream in the middle of a call. */
 static void abort_in_received(void *owner, const struct iovec *parts, size_t count, size_t length)
 {
@@ -453,6 +488,7 @@ int main(void)
 		cmocka_unit_test(delivers_what_was_written_before_a_release),
 		cmocka_unit_test(carries_64_streams),
 		cmocka_unit_test(a_budget_holds_for_64_streams),
+		cmocka_unit_test(stalled_streams_leave_other_stacks_their_windows),
 		cmocka_unit_test(may_be_aborted_inside_a_call),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
