@@ -396,6 +396,7 @@ static void run_timer(struct timer *timer, uint64_t now)
 	if (stream->state != STREAM_OPEN)
 		return;
 	sender_expire(&stream->sender, now);
+	receiver_expire(&stream->receiver, now);
 	if (stream->sender.has_given_up) {
 		handshake_abort(stream);
 		stream_close(stream, NETSTACK_TIMED_OUT);

@@ -253,15 +253,20 @@ static bool should_update(const struct receiver *receiver)
 	return gain >= worth || (open < 2ull * receiver->segment && gain >= 2ull * receiver->segment);
 }
 
+void receiver_expire(struct receiver *receiver, uint64_t now)
+{
+	if (receiver->deadline > now)
+		return;
+	receiver->deadline = NETSTACK_NEVER;
+	receiver->must_acknowledge = true;
+}
+
 bool receiver_settle(struct receiver *receiver, uint64_t now)
 {
 	uint64_t held = receiver->held.count > 0 ? receiver->held.first[receiver->held.count - 1].right - receiver->next : 0;
 
 	window_adjust(&receiver->window, receiver->next, receiver->next - receiver->consumed, held, budget_share(receiver->budget), now);
-	if (receiver->deadline <= now) {
-		receiver->deadline = NETSTACK_NEVER; /* from here on it waits for room at most */
-		receiver->must_acknowledge = true;
-	}
+	receiver_expire(receiver, now);
 	if (should_update(receiver))
 		receiver->must_acknowledge = true;
 	return receiver->must_acknowledge;

@@ -55,6 +55,8 @@ size_t receiver_take_held(struct receiver *receiver, struct iovec *parts, size_t
 /* Everything and the FIN behind it has come; the FIN is not counted in `next`. */
 bool receiver_is_at_end(const struct receiver *receiver);
 void receiver_consume(struct receiver *receiver, size_t bytes);
+/* A delayed acknowledgement whose time has come is due, and from then on waits for room alone. */
+void receiver_expire(struct receiver *receiver, uint64_t now);
 /* At the end of a batch: right-sizes the window; says whether an acknowledgement is to be sent now. */
 bool receiver_settle(struct receiver *receiver, uint64_t now);
 /* One was sent, alone or with data. */

@@ -290,6 +290,15 @@ static void an_acknowledgement_without_room_waits_in_peace(void **state)
 	netstack_tick(side->stack, late);
 	assert_true(receiver->must_acknowledge);
 	assert_int_equal(netstack_deadline(side->stack), NETSTACK_NEVER);
+	/* more comes while it waits, and any timer of the stream runs */
+	pair.client.to_send = 200;
+	peer_pump(&pair.client);
+	run(&pair, 2 * SECOND, NULL);
+	assert_int_equal(pair.server.received, 200);
+	late = link_now(pair.link);
+	timers_set(&side->stack->timers, &pair.server.stream->timer, late);
+	netstack_tick(side->stack, late);
+	assert_int_equal(netstack_deadline(side->stack), NETSTACK_NEVER);
 	side->is_refusing = false;
 	netstack_writable(side->stack, late);
 	assert_false(receiver->must_acknowledge);
