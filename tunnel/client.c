@@ -12,16 +12,15 @@
 #include "tunnel/exchange.h"
 #include "tunnel/http_request.h"
 #include "tunnel/linger.h"
+#include "tunnel/logins.h"
 #include "tunnel/relay.h"
 #include "tunnel/socks.h"
 
 #define HEAD_TIME (10 * LOOP_SECOND)
-#define LOGIN_DELAY (100 * LOOP_MILLISECOND)
-#define LOGIN_DELAY_STEPS 4
 
 /* What each state waits for:
  * GREETING the first byte; HTTP the rest of a head; METHOD, PASSWORD, REQUEST the parts of SOCKS5; SOCKS4 its request; DIALING the dial;
- * DELAYED the time after a wrong password; JOINED the end of the relay, exchange or association that has the socket now. */
+ * DELAYED the time after a wrong password; HELD the time before another is looked at; JOINED the end of the relay, exchange or association that has the socket now. */
 enum client_state {
 	CLIENT_GREETING,
 	CLIENT_HTTP,
@@ -31,13 +30,15 @@ enum client_state {
 	CLIENT_SOCKS4,
 	CLIENT_DIALING,
 	CLIENT_DELAYED,
+	CLIENT_HELD,
 	CLIENT_JOINED
 };
 
 struct client {
 	struct connection connection;
 	struct poller *poller;
-	enum client_state state;
+	enum client_state state, held; /* HELD: the state to go on with */
+	bool has_waited;               /* it is held once at most */
 	uint16_t listen_index;
 	struct block *in;
 	struct http_head_search search;
@@ -51,6 +52,7 @@ struct client {
 };
 
 static void start_http(struct client *client);
+static void parse(struct client *client);
 
 static struct tunnel *tunnel_of(struct client *client)
 {
@@ -185,11 +187,22 @@ static void dial_target(struct client *client, const struct target *target)
 
 /* Logins. */
 
+static void look_again(struct client *client)
+{
+	client->state = client->held;
+	client->search = (struct http_head_search){ 0 };
+	poller_set(client->poller, LOOP_READABLE);
+	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + HEAD_TIME);
+	parse(client);
+}
+
 static void on_deadline(void *owner)
 {
 	struct client *client = owner;
 	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
-	if (client->state != CLIENT_DELAYED) {
+	if (client->state == CLIENT_HELD) {
+		look_again(client);
+	} else if (client->state != CLIENT_DELAYED) {
 		connection_count_failed(&client->connection, COUNTERS_FAILED_TIMEOUT);
 		client_free(client); /* the head did not come in time */
 	} else if (client->refusal_length > 0) {
@@ -203,19 +216,31 @@ static void on_deadline(void *owner)
 /* A wrong password is answered late, and later each time (X8). */
 static void delay_refusal(struct client *client)
 {
-	struct tunnel *tunnel = tunnel_of(client);
-	unsigned step = tunnel->refused_logins < LOGIN_DELAY_STEPS ? tunnel->refused_logins : LOGIN_DELAY_STEPS;
-	tunnel->refused_logins++;
+	uint64_t at = logins_refuse(&tunnel_of(client)->logins, client->connection.source, loop_now(loop_of(client)));
 	client->state = CLIENT_DELAYED;
 	poller_set(client->poller, 0);
-	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + (LOGIN_DELAY << step));
+	deadline_set(loop_of(client), &client->deadline, at);
+}
+
+/* True when its password is not to be looked at yet: the same bytes are read again then. */
+static bool is_held(struct client *client)
+{
+	uint64_t at = logins_wait(tunnel_of(client)->logins, client->connection.source, loop_now(loop_of(client)));
+	if (at == 0 || client->has_waited)
+		return false;
+	client->has_waited = true;
+	client->held = client->state;
+	client->state = CLIENT_HELD;
+	poller_set(client->poller, 0);
+	deadline_set(loop_of(client), &client->deadline, at);
+	return true;
 }
 
 static bool admit(struct client *client, const struct credentials *offered)
 {
 	bool admitted = credentials_admitted(offered, &tunnel_of(client)->spec);
 	if (admitted)
-		tunnel_of(client)->refused_logins = 0;
+		logins_forget(tunnel_of(client)->logins, client->connection.source);
 	return admitted;
 }
 
@@ -250,6 +275,8 @@ static void begin_connect(struct client *client, const struct http_request *requ
 	static const struct http_fault missing = { .status = 407,
 		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
 		                                   .detail = "a username and password are wanted" };
+	if (tunnel_of(client)->spec.user_count > 0 && request->has_credentials && is_held(client))
+		return;
 	client->in->start += (uint32_t)request->length_of_head;
 	connection_set_protocol(&client->connection, COUNTERS_CONNECT);
 	if (tunnel_of(client)->spec.user_count > 0) {
@@ -328,6 +355,10 @@ static bool parse_password(struct client *client)
 	enum socks_progress progress = socks_password_read(&offered, in->bytes + in->start, in->end - in->start, &taken);
 	if (progress == SOCKS_MORE)
 		return true;
+	if (is_held(client)) {
+		credentials_clear(&offered);
+		return true;
+	}
 	bool admitted = progress == SOCKS_WHOLE && admit(client, &offered);
 	credentials_clear(&offered);
 	if (!admitted) {
@@ -418,6 +449,7 @@ static void parse(struct client *client)
 		case CLIENT_SOCKS4: done = parse_request(client); break;
 		case CLIENT_DIALING:
 		case CLIENT_DELAYED:
+		case CLIENT_HELD:
 		case CLIENT_JOINED: return;
 		}
 	}
@@ -471,6 +503,7 @@ static void on_handed_back(void *owner, struct poller *poller, struct block *in)
 	client->poller = poller;
 	client->in = in;
 	client->state = CLIENT_HTTP;
+	client->has_waited = false;
 	start_http(client);
 }
 

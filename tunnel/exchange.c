@@ -9,12 +9,11 @@
 #include "tunnel/dial.h"
 #include "tunnel/intake.h"
 #include "tunnel/linger.h"
+#include "tunnel/logins.h"
 #include "tunnel/relay.h"
 
 #define HEAD_TIME (10 * LOOP_SECOND)
 #define REPLY_TIME (10 * LOOP_SECOND) /* for the client to take a reply of our own */
-#define LOGIN_DELAY (100 * LOOP_MILLISECOND)
-#define LOGIN_DELAY_STEPS 4
 #define READ_ROUNDS 8 /* reads of a body a turn, so that no connection starves another */
 /* A body whose length was promised comes at this pace at least while the client alone is waited for (X15). */
 #define BODY_TIME (60 * LOOP_SECOND)
@@ -25,9 +24,9 @@
 static const struct http_fault malformed_body = { .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "malformed chunks in the body" };
 
 /* READING waits for a request's head, and holds the last server's connection when that can be used again. DELAYED: the refusal of a
- * login waits. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply of our own goes out.
+ * login waits. HELD: a login waits to be looked at. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply of our own goes out.
  * JOINED: a relay has both sides. Only `advance` moves from one to another, and only it ends the exchange: callbacks note what happened. */
-enum exchange_state { READING, DELAYED, DIALLING, PASSING, ENDING, JOINED };
+enum exchange_state { READING, DELAYED, HELD, DIALLING, PASSING, ENDING, JOINED };
 
 struct exchange {
 	struct connection *connection;
@@ -40,6 +39,7 @@ struct exchange {
 	bool broken, closed;    /* end by reset, or quietly */
 	bool keeps;             /* ENDING: another request may follow */
 	bool counted;           /* this request, as one that succeeded or failed */
+	bool has_waited;        /* this request, in HELD */
 	struct poller *client;
 	struct intake in;
 	struct http_head_search search;
@@ -238,7 +238,7 @@ static void start_reading(struct exchange *exchange)
 	exchange->state = READING;
 	exchange->search = (struct http_head_search){ 0 };
 	exchange->asked = (struct http_asked){ 0 };
-	exchange->counted = false;
+	exchange->counted = exchange->has_waited = false;
 	touch(exchange);
 	watch(exchange, LOOP_READABLE, 0);
 	if (exchange->in.block == NULL)
@@ -472,6 +472,13 @@ static bool can_reuse(const struct exchange *exchange, const struct http_request
 	return !health_is_down(tunnel) && !tunnel_is_used_up(tunnel) && dial_judge(tunnel, &there).error == HTTP_ERROR_NONE;
 }
 
+static void wait_until(struct exchange *exchange, enum exchange_state state, uint64_t until)
+{
+	exchange->state = state;
+	watch(exchange, 0, LOOP_READABLE);
+	deadline_set(loop_of(exchange), &exchange->deadline, until);
+}
+
 /* True when the request may go on; else its refusal is on its way. */
 static bool admit(struct exchange *exchange, const struct http_request *request)
 {
@@ -486,16 +493,24 @@ static bool admit(struct exchange *exchange, const struct http_request *request)
 		return false;
 	}
 	if (credentials_admitted(&request->credentials, &tunnel->spec)) {
-		tunnel->refused_logins = 0;
+		logins_forget(tunnel->logins, exchange->connection->source);
 		return true;
 	}
 	/* A wrong password is answered late, and later each time (X8). */
-	unsigned step = tunnel->refused_logins < LOGIN_DELAY_STEPS ? tunnel->refused_logins : LOGIN_DELAY_STEPS;
-	tunnel->refused_logins++;
-	exchange->state = DELAYED;
-	watch(exchange, 0, LOOP_READABLE);
-	deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + (LOGIN_DELAY << step));
+	wait_until(exchange, DELAYED, logins_refuse(&tunnel->logins, exchange->connection->source, now_of(exchange)));
 	return false;
+}
+
+/* True when the request's password is not to be looked at yet: the head is read again then. It is held once at most. */
+static bool is_held(struct exchange *exchange, const struct http_request *request)
+{
+	const struct tunnel *tunnel = exchange->tunnel;
+	uint64_t at = logins_wait(tunnel->logins, exchange->connection->source, now_of(exchange));
+	if (at == 0 || exchange->has_waited || tunnel->spec.user_count == 0 || !request->has_credentials)
+		return false;
+	exchange->has_waited = true;
+	wait_until(exchange, HELD, at);
+	return true;
 }
 
 /* The head in the server's form, and what came of the body with it, wait in `up`. */
@@ -567,7 +582,8 @@ static void parse(struct exchange *exchange)
 			hand_back(exchange);
 			return;
 		}
-		take_request(exchange, &request);
+		if (!is_held(exchange, &request))
+			take_request(exchange, &request);
 		break;
 	}
 	http_request_clear(&request);
@@ -659,6 +675,7 @@ static void advance(struct exchange *exchange)
 			end_lingering(exchange);
 		return;
 	case DELAYED:
+	case HELD:
 	case JOINED: return;
 	}
 }
@@ -712,6 +729,15 @@ static void on_passing_due(struct exchange *exchange)
 	refuse(exchange, waits_for_client ? &slow_client : &slow_server, false);
 }
 
+/* Of a head that was held: `advance` reads it. */
+static void look_again(struct exchange *exchange)
+{
+	exchange->state = READING;
+	exchange->search = (struct http_head_search){ 0 };
+	watch(exchange, LOOP_READABLE, 0);
+	deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + HEAD_TIME);
+}
+
 static void on_deadline(void *owner)
 {
 	static const struct http_fault slow = { .status = 408, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the head did not come in time" };
@@ -725,6 +751,7 @@ static void on_deadline(void *owner)
 			refuse(exchange, &slow, false);
 		break;
 	case DELAYED: refuse(exchange, &wrong, true); break;
+	case HELD: look_again(exchange); break;
 	case PASSING: on_passing_due(exchange); break;
 	case ENDING: exchange->broken = true; break;
 	case DIALLING:

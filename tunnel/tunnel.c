@@ -379,6 +379,7 @@ void tunnel_free(struct tunnel *tunnel)
 	tunnel->udp = NULL;
 	turn_cancel(tunnel->context->loop, &tunnel->settle);
 	deadline_set(tunnel->context->loop, &tunnel->deadline, LOOP_NEVER);
+	free(tunnel->logins);
 	netstack_resolver_free(tunnel->resolver);
 	netstack_free(tunnel->stack);
 	for (size_t i = 0; i < tunnel->peer_count; i++)

@@ -12,6 +12,7 @@ struct dial;
 struct exchange;
 struct forward;
 struct listener;
+struct logins;
 struct probe;
 struct relay;
 
@@ -57,7 +58,7 @@ struct tunnel {
 	struct exchange *exchanging; /* exchanges, likewise */
 	struct forward *forwards;
 	struct probe *probe, *probes_asked;
-	unsigned refused_logins; /* in a row, for the back-off of logins */
+	struct logins *logins; /* NULL: no wrong password yet */
 	bool settling;
 	struct turn settle;
 	struct deadline deadline;

@@ -229,6 +229,7 @@ int rig_stop(void **state)
 		free(listener);
 	}
 	spec_clear(&rig.tunnel.spec);
+	free(rig.tunnel.logins);
 	loop_free(rig.context.loop);
 	pool_free(rig.context.pool);
 	free(rig.context.counters);

@@ -156,6 +156,46 @@ static void test_the_limit_is_for_those_who_may_pass(void **state)
 	expect_served("192.0.2.1", CONNECT RIGHT);
 }
 
+static void be_refused(const char *address, unsigned times)
+{
+	for (unsigned i = 0; i < times; i++) {
+		int client = come(address);
+		rig_write(client, CONNECT WRONG);
+		rig_pass(1600 * LOOP_MILLISECOND);
+		assert_int_equal(strncmp(rig_read(client), "HTTP/1.1 407 ", 13), 0);
+		close(client);
+		rig_turn();
+	}
+}
+
+/* X8: wrong passwords are counted for the address that they come from, by whichever connection. */
+static void test_back_off_is_for_the_address_that_guesses(void **state)
+{
+	(void)state;
+	set_user();
+	be_refused("192.0.2.1", 8);
+	int guess = come("192.0.2.1"), right = come("192.0.2.1"), socks = come("192.0.2.1");
+	rig_write(guess, CONNECT WRONG); /* the one before was told just now: nobody waits */
+	rig_write(right, CONNECT RIGHT);
+	rig_write_bytes(socks, "\5\1\2", 3);
+	assert_string_equal(rig_read(socks), "\5\2");
+	rig_write_bytes(socks, "\1\1u\1p", 5);
+	assert_string_equal(rig_read(right), "");
+	assert_string_equal(rig_read(socks), "");
+	expect_served("203.0.113.5", CONNECT RIGHT); /* another address waits for nothing */
+	size_t streams = rig_stream_count();
+	rig_pass(1600 * LOOP_MILLISECOND);
+	assert_int_equal(rig_stream_count(), streams + 1);
+	assert_int_equal(strncmp(rig_read(guess), "HTTP/1.1 407 ", 13), 0);
+	rig_read(socks);
+	assert_int_equal(rig_read_length(), 2);
+	rig_connected(rig_stream());
+	assert_int_equal(strncmp(rig_read(right), CONNECTED, strlen(CONNECTED)), 0);
+	close(guess);
+	close(socks);
+	leave(right);
+}
+
 static int start(void **state)
 {
 	struct rlimit files = { .rlim_cur = 4096, .rlim_max = 4096 };
@@ -174,6 +214,7 @@ int main(void)
 		TEST(test_who_was_refused_still_waits),
 		TEST(test_an_address_has_half_of_the_places),
 		TEST(test_the_limit_is_for_those_who_may_pass),
+		TEST(test_back_off_is_for_the_address_that_guesses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tunnel/logins.h"
+
 static void test_rate_limits_hold(void **state)
 {
 	(void)state;
@@ -122,7 +124,7 @@ static void test_every_request_needs_its_credentials(void **state)
 	set_user();
 	rig_browse(GET);
 	rig_expect_failure("HTTP/1.1 407 ", true); /* absent: at once */
-	assert_int_equal(rig.tunnel.refused_logins, 0);
+	assert_null(rig.tunnel.logins);
 	for (unsigned i = 0; i < 7; i++) {
 		uint64_t delay = 100 * LOOP_MILLISECOND << (i < 4 ? i : 4);
 		rig_write(rig_browser.client, WITH("dTp4"));
@@ -134,13 +136,33 @@ static void test_every_request_needs_its_credentials(void **state)
 	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_AUTHENTICATION]), 8);
 	assert_null(rig.streams);
 	rig_write(rig_browser.client, WITH("dTpw"));
-	assert_int_equal(rig.tunnel.refused_logins, 0);
 	rig_connected(rig_stream());
 	assert_string_equal(rig_stream_read(rig_stream()), GET_SENT); /* and they never leave (X3) */
 	rig_stream_write(rig_stream(), OK2);
 	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
 	rig_write(rig_browser.client, GET);
 	rig_expect_failure("HTTP/1.1 407 ", true);
+	rig_leave();
+}
+
+/* X8: who was refused often waits before the next password is looked at, even a right one, but for one back-off at most. */
+static void test_many_wrong_passwords_hold_the_next(void **state)
+{
+	(void)state;
+	set_user();
+	for (unsigned i = 0; i < 8; i++)
+		logins_refuse(&rig.tunnel.logins, 1, rig.now);
+	rig_browse(WITH("dTpw"));
+	assert_null(rig.streams);
+	rig_pass(1600 * LOOP_MILLISECOND - 1);
+	logins_refuse(&rig.tunnel.logins, 1, rig.now); /* by another connection */
+	assert_null(rig.streams);
+	rig_pass(1);
+	rig_connected(rig_stream());
+	assert_string_equal(rig_stream_read(rig_stream()), GET_SENT);
+	assert_int_equal(logins_wait(rig.tunnel.logins, 1, rig.now), 0);
+	rig_stream_write(rig_stream(), OK2);
+	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
 	rig_leave();
 }
 
@@ -237,6 +259,7 @@ int main(void)
 		TEST(test_interim_heads_are_few_and_small),
 		TEST(test_what_nobody_asked_for_holds_the_window),
 		TEST(test_every_request_needs_its_credentials),
+		TEST(test_many_wrong_passwords_hold_the_next),
 		TEST(test_over_the_limit),
 		TEST(test_slow_clients_are_cut),
 		TEST(test_slow_servers_are_cut),
