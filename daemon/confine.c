@@ -1,20 +1,33 @@
 #include "daemon/confine.h"
 
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <link.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tunnel/call_filter.h"
+#include "tunnel/counters.h"
 #include "tunnel/landlock.h"
 #include "tunnel/log.h"
 #include "tunnel/sandbox.h"
+
+#define SOCKET_TYPE_MASK 0xf /* the rest are flags */
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
 
 #ifndef WARREN_SANITIZED
 /* Rights at the nearest folder that is there: what `path` names may be made later. */
@@ -106,8 +119,6 @@ static const int allowed[] = {
 	SCMP_SYS(access),
 	SCMP_SYS(faccessat),
 	SCMP_SYS(faccessat2),
-	SCMP_SYS(fcntl),
-	SCMP_SYS(ioctl),
 	SCMP_SYS(flock),
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(fallocate),
@@ -141,7 +152,6 @@ static const int allowed[] = {
 	SCMP_SYS(getsockname),
 	SCMP_SYS(getpeername),
 	SCMP_SYS(getsockopt),
-	SCMP_SYS(setsockopt),
 	SCMP_SYS(sendto),
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(sendmsg),
@@ -177,18 +187,13 @@ static const int allowed[] = {
 	SCMP_SYS(mlock),
 	SCMP_SYS(mlock2),
 	SCMP_SYS(munlock),
-	SCMP_SYS(memfd_create),
 	SCMP_SYS(getrandom),
 	/* threads, workers, signals */
-	SCMP_SYS(clone),
-	SCMP_SYS(clone3),
 	SCMP_SYS(fork),
 	SCMP_SYS(vfork),
 	SCMP_SYS(execve),
 	SCMP_SYS(wait4),
 	SCMP_SYS(waitid),
-	SCMP_SYS(kill),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
 	SCMP_SYS(set_tid_address),
@@ -199,8 +204,6 @@ static const int allowed[] = {
 	SCMP_SYS(sched_yield),
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(arch_prctl),
-	SCMP_SYS(prctl),
-	SCMP_SYS(prlimit64),
 	SCMP_SYS(getrlimit),
 	SCMP_SYS(setrlimit),
 	SCMP_SYS(getrusage),
@@ -222,33 +225,121 @@ static const int allowed[] = {
 	SCMP_SYS(sigaltstack),
 	SCMP_SYS(restart_syscall),
 	/* a worker's own sandbox */
+	SCMP_SYS(setsid),
 	SCMP_SYS(seccomp),
 	SCMP_SYS(landlock_create_ruleset),
 	SCMP_SYS(landlock_add_rule),
 	SCMP_SYS(landlock_restrict_self),
 };
 
-static bool add_rules(scmp_filter_ctx filter)
-{
-	static const unsigned families[] = { AF_UNIX, AF_INET, AF_INET6 };
-	for (unsigned i = 0; i < sizeof families / sizeof families[0]; i++)
-		if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, families[i], 0)) != 0)
-			return false;
+#define OPTION(level, name)                                                                                                                          \
+	{                                                                                                                                            \
+		SCMP_SYS(setsockopt), 2,                                                                                                             \
+		{                                                                                                                                    \
+			CALL_IS(1, level), CALL_IS(2, name)                                                                                          \
+		}                                                                                                                                    \
+	}
+#define ARGUMENT(call, n, value)                                                                                                                     \
+	{                                                                                                                                            \
+		SCMP_SYS(call), 1,                                                                                                                   \
+		{                                                                                                                                    \
+			CALL_IS(n, value)                                                                                                            \
+		}                                                                                                                                    \
+	}
+
+/* Sockets of the API, of tunnels and of the resolvers. */
+static const struct call_rule socket_rules[] = {
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_UNIX), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_UNIX), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET6), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET6), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
+	OPTION(SOL_SOCKET, SO_REUSEADDR),
+	OPTION(SOL_SOCKET, SO_SNDBUF),
+	OPTION(SOL_SOCKET, SO_RCVBUF),
+	OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
+	OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
+	OPTION(SOL_SOCKET, SO_LINGER),
+	OPTION(SOL_SOCKET, SO_KEEPALIVE),
+	OPTION(IPPROTO_TCP, TCP_NODELAY),
+	OPTION(IPPROTO_TCP, TCP_CORK),
+	OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT),
+	OPTION(IPPROTO_IP, IP_RECVERR),
+	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
+	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+	/* a worker's, for which this list holds too */
+	OPTION(IPPROTO_IP, IP_MTU_DISCOVER),
+	OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER),
+	OPTION(SOL_UDP, UDP_GRO),
+	/* Typing into a terminal (TIOCSTI) is one of the others. */
+	ARGUMENT(ioctl, 1, FIONBIO),
+	ARGUMENT(ioctl, 1, FIOCLEX),
+	ARGUMENT(ioctl, 1, FIONREAD),
+	ARGUMENT(ioctl, 1, TCGETS),
+	/* Who gets a descriptor's signals (F_SETOWN) is one of the others. */
+	ARGUMENT(fcntl, 1, F_DUPFD),
+	ARGUMENT(fcntl, 1, F_DUPFD_CLOEXEC),
+	ARGUMENT(fcntl, 1, F_GETFD),
+	ARGUMENT(fcntl, 1, F_SETFD),
+	ARGUMENT(fcntl, 1, F_GETFL),
+	ARGUMENT(fcntl, 1, F_SETFL),
+	ARGUMENT(fcntl, 1, F_GETLK),
+	ARGUMENT(fcntl, 1, F_SETLK),
+	ARGUMENT(fcntl, 1, F_SETLKW),
+	ARGUMENT(fcntl, 1, F_ADD_SEALS),
+};
+
+/* Memory, threads and workers. */
+static const struct call_rule process_rules[] = {
 	/* Only a file becomes code, as the loader maps it. */
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0 &&
-	       seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0)) == 0 &&
-	       seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0;
+	{ SCMP_SYS(mmap), 1, { CALL_LACKS(2, PROT_EXEC) } },
+	{ SCMP_SYS(mmap), 1, { CALL_LACKS(3, MAP_ANONYMOUS) } },
+	{ SCMP_SYS(mprotect), 1, { CALL_LACKS(2, PROT_EXEC) } },
+	{ SCMP_SYS(clone), 1, { CALL_LACKS(0, NAMESPACES) } },
+	/* An abort, of this process or of a worker whose own list does not hold yet. */
+	ARGUMENT(tgkill, 2, SIGABRT),
+	ARGUMENT(kill, 1, 0),
+	ARGUMENT(kill, 1, SIGKILL),
+	ARGUMENT(kill, 1, SIGTERM),
+	ARGUMENT(prlimit64, 0, 0),
+	ARGUMENT(prctl, 0, PR_SET_NAME),
+	ARGUMENT(prctl, 0, PR_SET_DUMPABLE),
+	ARGUMENT(prctl, 0, PR_SET_NO_NEW_PRIVS),
+	ARGUMENT(prctl, 0, PR_SET_PDEATHSIG),
+	ARGUMENT(prctl, 0, PR_SET_SECCOMP),
+	ARGUMENT(prctl, 0, PR_GET_SECCOMP),
+	ARGUMENT(prctl, 0, PR_CAPBSET_READ),
+	ARGUMENT(prctl, 0, PR_CAPBSET_DROP),
+	ARGUMENT(prctl, 0, PR_CAP_AMBIENT),
+};
+
+/* What depends on the kernel. */
+static scmp_filter_ctx add_own_rules(scmp_filter_ctx filter)
+{
+	/* Landlock has no say about executing memory that is a file, so it must be no program from the start (Linux 6.3). */
+	const struct call_rule memory = { SCMP_SYS(memfd_create), 1, { CALL_HAS(1, counters_memory_flags()) } };
+	filter = call_filter_add(filter, &memory, 1);
+	/* Its flags lie in memory, where no filter sees them: the library then uses clone. */
+	if (filter != NULL && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) != 0) {
+		seccomp_release(filter);
+		return NULL;
+	}
+	return filter;
+}
+
+static scmp_filter_ctx make_filter(void)
+{
+	scmp_filter_ctx filter = call_filter_create(allowed, sizeof allowed / sizeof allowed[0]);
+	filter = call_filter_add(filter, socket_rules, sizeof socket_rules / sizeof socket_rules[0]);
+	filter = call_filter_add(filter, process_rules, sizeof process_rules / sizeof process_rules[0]);
+	return add_own_rules(filter);
 }
 
 void confine_control(const struct options *options)
 {
 	bool has_landlock = confine_files(options);
-	scmp_filter_ctx filter = call_filter_create(allowed, sizeof allowed / sizeof allowed[0]);
-	if (filter != NULL && !add_rules(filter)) {
-		seccomp_release(filter);
-		filter = NULL;
-	}
-	const char *lack = sandbox_lacks(call_filter_enter(filter), has_landlock);
+	const char *lack = sandbox_lacks(call_filter_enter(make_filter()), has_landlock);
 	if (lack != NULL)
 		log_line(LOG_WARN, NULL, "this kernel has no %s: the control process's sandbox is weaker", lack);
 }

@@ -32,6 +32,16 @@ scmp_filter_ctx call_filter_create(const int *allowed, size_t count)
 	return filter;
 }
 
+scmp_filter_ctx call_filter_add(scmp_filter_ctx filter, const struct call_rule *rules, size_t count)
+{
+	for (size_t i = 0; filter != NULL && i < count; i++)
+		if (seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rules[i].call, rules[i].count, rules[i].conditions) != 0) {
+			seccomp_release(filter);
+			filter = NULL;
+		}
+	return filter;
+}
+
 #ifdef RESULT
 /* Runs where the call stood, which may hold any lock: log_line takes none. */
 static void on_refused(int signal, siginfo_t *info, void *context)

@@ -7,6 +7,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef MFD_NOEXEC_SEAL /* of later headers than the oldest that this must build with */
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
 const double counters_bucket_bounds[COUNTERS_BUCKETS - 1] = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 };
 
 static const char *const failure_names[] = {
@@ -39,9 +43,19 @@ const char *tunnel_state_name(enum tunnel_state state)
 	return (unsigned)state < TUNNEL_STATE_COUNT ? state_names[state] : "failed";
 }
 
+unsigned counters_memory_flags(void)
+{
+	const unsigned plain = MFD_CLOEXEC | MFD_ALLOW_SEALING, no_program = plain | MFD_NOEXEC_SEAL;
+	int descriptor = memfd_create("warren-counters", no_program);
+	if (descriptor < 0)
+		return plain;
+	close(descriptor);
+	return no_program;
+}
+
 int counters_create(struct counters **counters)
 {
-	int descriptor = memfd_create("warren-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int descriptor = memfd_create("warren-counters", counters_memory_flags());
 	if (descriptor < 0)
 		return -1;
 	/* A reader of a memory that is cut would die of SIGBUS, so its size is sealed before anyone else holds it. */

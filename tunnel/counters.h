@@ -96,6 +96,8 @@ const char *tunnel_state_name(enum tunnel_state state);
 
 /* A sealed memfd with its mapping, or -1. The pages are untouched until used. */
 int counters_create(struct counters **counters);
+/* How the shared memory is made: such that it cannot be executed, where the kernel can promise that. */
+unsigned counters_memory_flags(void);
 struct counters *counters_map(int descriptor); /* NULL on failure */
 void counters_unmap(struct counters *counters);
 void counters_zero_gauges(struct counters_tunnel *tunnel);

@@ -12,8 +12,9 @@
 /* Of later versions than the oldest header that this must build with (linux/landlock.h). */
 #define FS_TRUNCATE (1ULL << 14)
 #define FS_IOCTL_DEV (1ULL << 15)
-#define NET_ALL 3ULL   /* bind and connect TCP */
-#define SCOPE_ALL 3ULL /* abstract unix sockets and signals of processes outside */
+#define NET_ALL 3ULL        /* bind and connect TCP */
+#define SCOPE_ABSTRACT 1ULL /* abstract unix sockets of processes outside */
+#define SCOPE_SIGNAL 2ULL   /* signals to them */
 
 struct rights {
 	uint64_t files, net, scope;
@@ -62,9 +63,10 @@ int landlock_create(bool connects)
 		refused.net = NET_ALL;
 		size += sizeof refused.net;
 	}
-	if (!connects && kernel >= 6) {
-		refused.scope = SCOPE_ALL;
-		size += sizeof refused.scope;
+	/* The size of the scope's field implies the one before it, which may be empty. */
+	if (kernel >= 6) {
+		refused.scope = connects ? SCOPE_SIGNAL : SCOPE_SIGNAL | SCOPE_ABSTRACT;
+		size = sizeof refused;
 	}
 	return (int)syscall(SYS_landlock_create_ruleset, &refused, size, 0);
 }

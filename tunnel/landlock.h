@@ -1,4 +1,5 @@
-/* Landlock: which files a process may still open, make, remove or execute, and that it opens no TCP connection of its own. Each right that
+/* Landlock: which files a process may still open, make, remove or execute, that it opens no TCP connection of its own,
+ * and that it signals nobody but itself and what it starts. Each right that
  * the kernel knows and no rule gives is gone. */
 #ifndef WARREN_TUNNEL_LANDLOCK_H
 #define WARREN_TUNNEL_LANDLOCK_H
@@ -14,7 +15,7 @@ enum landlock_use {
 	LANDLOCK_USE_COUNT
 };
 
-/* A set of rules without a rule; `connects` leaves TCP alone. -1 when the kernel has no Landlock. */
+/* A set of rules without a rule; `connects` leaves TCP and abstract unix sockets alone. -1 when the kernel has no Landlock. */
 int landlock_create(bool connects);
 /* What lies at or below `path`; nothing when there is nothing. */
 void landlock_allow(int rules, const char *path, enum landlock_use use);

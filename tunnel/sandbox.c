@@ -1,10 +1,13 @@
 #include "tunnel/sandbox.h"
 
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tunnel/call_filter.h"
@@ -17,30 +20,52 @@ bool sandbox_tie_to_parent(int parent)
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Away from the operator's terminal. */
+	setsid();
 	/* The parent may have died before the line above. */
 	return getppid() == parent;
 }
 
 /* The data path's calls, then what the allocator and an abort need. Descriptors come in by recvmsg and accept4 alone. */
 static const int allowed[] = {
-	SCMP_SYS(read),           SCMP_SYS(write),        SCMP_SYS(readv),           SCMP_SYS(writev),        SCMP_SYS(recvmsg),
-	SCMP_SYS(recvfrom),       SCMP_SYS(sendmsg),      SCMP_SYS(accept4),         SCMP_SYS(shutdown),      SCMP_SYS(close),
-	SCMP_SYS(getsockopt),     SCMP_SYS(setsockopt),   SCMP_SYS(getsockname),     SCMP_SYS(getpeername),   SCMP_SYS(epoll_ctl),
-	SCMP_SYS(epoll_wait),     SCMP_SYS(epoll_pwait),  SCMP_SYS(timerfd_settime), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-	SCMP_SYS(getrandom),      SCMP_SYS(munmap),       SCMP_SYS(mremap),          SCMP_SYS(madvise),       SCMP_SYS(brk),
-	SCMP_SYS(mlock),          SCMP_SYS(mlock2),       SCMP_SYS(munlock),         SCMP_SYS(futex),         SCMP_SYS(fcntl),
-	SCMP_SYS(ioctl),          SCMP_SYS(getpid),       SCMP_SYS(gettid),          SCMP_SYS(tgkill),        SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit),          SCMP_SYS(exit_group),
+	SCMP_SYS(read),       SCMP_SYS(write),        SCMP_SYS(readv),           SCMP_SYS(writev),        SCMP_SYS(accept4),
+	SCMP_SYS(shutdown),   SCMP_SYS(close),        SCMP_SYS(getsockname),     SCMP_SYS(getpeername),   SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait),  SCMP_SYS(timerfd_settime), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+	SCMP_SYS(getrandom),  SCMP_SYS(munmap),       SCMP_SYS(mremap),          SCMP_SYS(madvise),       SCMP_SYS(brk),
+	SCMP_SYS(mlock),      SCMP_SYS(mlock2),       SCMP_SYS(munlock),         SCMP_SYS(futex),         SCMP_SYS(getpid),
+	SCMP_SYS(gettid),     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit),       SCMP_SYS(exit_group),
 };
 
-static bool add_rules(scmp_filter_ctx filter)
+#define OPTION(call, level, name)                                                                                                                    \
+	{                                                                                                                                            \
+		SCMP_SYS(call), 2,                                                                                                                   \
+		{                                                                                                                                    \
+			CALL_IS(1, level), CALL_IS(2, name)                                                                                          \
+		}                                                                                                                                    \
+	}
+
+static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
 {
-	/* Memory never becomes executable, and no file is mapped. */
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) == 0 &&
-	       seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
-	                        SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS)) == 0 &&
-	       /* Sending on what is connected; addresses are for sendmsg in udp.c alone. */
-	       seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 1, SCMP_A4(SCMP_CMP_EQ, 0, 0)) == 0;
+	const struct call_rule rules[] = {
+		/* Memory never becomes executable, and no file is mapped. */
+		{ SCMP_SYS(mprotect), 1, { CALL_LACKS(2, PROT_EXEC) } },
+		{ SCMP_SYS(mmap), 2, { CALL_LACKS(2, PROT_EXEC), CALL_HAS(3, MAP_ANONYMOUS) } },
+		/* MSG_FASTOPEN would connect a listener that was shut down, to anywhere. An address is for sendmsg alone, on a UDP socket. */
+		{ SCMP_SYS(sendmsg), 1, { CALL_HAS_ONLY(2, MSG_NOSIGNAL | MSG_DONTWAIT) } },
+		{ SCMP_SYS(sendto), 2, { CALL_HAS_ONLY(3, MSG_NOSIGNAL | MSG_DONTWAIT), { 4, SCMP_CMP_EQ, 0, 0 } } },
+		{ SCMP_SYS(recvmsg), 1, { CALL_HAS_ONLY(2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) } },
+		{ SCMP_SYS(recvfrom), 1, { CALL_HAS_ONLY(3, MSG_DONTWAIT) } },
+		OPTION(setsockopt, SOL_SOCKET, SO_LINGER),
+		OPTION(setsockopt, IPPROTO_IP, IP_MTU_DISCOVER),
+		OPTION(setsockopt, IPPROTO_IPV6, IPV6_MTU_DISCOVER),
+		OPTION(setsockopt, SOL_UDP, UDP_GRO),
+		OPTION(getsockopt, SOL_SOCKET, SO_DOMAIN),
+		OPTION(getsockopt, SOL_SOCKET, SO_TYPE),
+		/* An abort is a signal to this process and to no other. */
+		{ SCMP_SYS(tgkill), 1, { CALL_IS(0, getpid()) } },
+	};
+	return call_filter_add(filter, rules, sizeof rules / sizeof rules[0]);
 }
 
 const char *sandbox_enter_worker(void)
@@ -50,11 +75,7 @@ const char *sandbox_enter_worker(void)
 #else
 	bool has_landlock = landlock_enter(landlock_create(false));
 #endif
-	scmp_filter_ctx filter = call_filter_create(allowed, sizeof allowed / sizeof allowed[0]);
-	if (filter != NULL && !add_rules(filter)) {
-		seccomp_release(filter);
-		filter = NULL;
-	}
+	scmp_filter_ctx filter = add_rules(call_filter_create(allowed, sizeof allowed / sizeof allowed[0]));
 	return sandbox_lacks(call_filter_enter(filter), has_landlock);
 }
 

@@ -3,14 +3,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,17 +91,109 @@ static long leave_namespace(void)
 	return unshare(CLONE_NEWUSER);
 }
 
+/* It connects a listener that was shut down. */
+static long send_fast_open(void)
+{
+	struct msghdr message = { .msg_name = (void *)(uintptr_t)&discard, .msg_namelen = sizeof discard };
+	return sendmsg(STDERR_FILENO, &message, MSG_FASTOPEN);
+}
+
+static long send_out_of_band(void)
+{
+	struct msghdr message = { .msg_namelen = 0 };
+	return sendmsg(STDERR_FILENO, &message, MSG_OOB);
+}
+
+static long set_option(int level, int name)
+{
+	int on = 1;
+	return setsockopt(STDERR_FILENO, level, name, &on, sizeof on);
+}
+
+static long set_fast_open(void)
+{
+	return set_option(IPPROTO_TCP, TCP_FASTOPEN_CONNECT);
+}
+
+static long attach_filter(void)
+{
+	return set_option(SOL_SOCKET, SO_ATTACH_BPF);
+}
+
+static long type_in_terminal(void)
+{
+	return ioctl(STDERR_FILENO, TIOCSTI, "x");
+}
+
+static long signal_parent(void)
+{
+	return tgkill(getppid(), getppid(), 0);
+}
+
+static long give_signals_to_parent(void)
+{
+	return fcntl(STDERR_FILENO, F_SETOWN, getppid());
+}
+
+static long choose_signal(void)
+{
+	return fcntl(STDERR_FILENO, F_SETSIG, SIGKILL);
+}
+
+static long limit_parent(void)
+{
+	const struct rlimit none = { 0, 0 };
+	return prlimit(getppid(), RLIMIT_FSIZE, &none, NULL);
+}
+
+/* A program that no file system holds, for which Landlock has no rule. */
+static long make_program_in_memory(void)
+{
+	return memfd_create("program", MFD_CLOEXEC);
+}
+
+static long start_in_namespace(void)
+{
+	long child = syscall(SYS_clone, (unsigned long)CLONE_NEWUSER | SIGCHLD, 0ul, 0ul, 0ul, 0ul);
+	if (child == 0)
+		_exit(0);
+	return child;
+}
+
+static long allow_debugger(void)
+{
+	return prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+}
+
 static const struct {
 	const char *name;
 	long (*attempt)(void);
 } acts[] = {
-	{ "do_nothing", do_nothing },           { "open_folder", open_folder },
-	{ "create_file", create_file },         { "make_socket", make_socket },
-	{ "make_raw_socket", make_raw_socket }, { "connect_socket", connect_socket },
-	{ "bind_socket", bind_socket },         { "execute", execute },
-	{ "start_process", start_process },     { "make_code", make_code },
-	{ "kill_parent", kill_parent },         { "trace_parent", trace_parent },
+	{ "do_nothing", do_nothing },
+	{ "open_folder", open_folder },
+	{ "create_file", create_file },
+	{ "make_socket", make_socket },
+	{ "make_raw_socket", make_raw_socket },
+	{ "connect_socket", connect_socket },
+	{ "bind_socket", bind_socket },
+	{ "execute", execute },
+	{ "start_process", start_process },
+	{ "make_code", make_code },
+	{ "kill_parent", kill_parent },
+	{ "trace_parent", trace_parent },
 	{ "leave_namespace", leave_namespace },
+	{ "send_fast_open", send_fast_open },
+	{ "send_out_of_band", send_out_of_band },
+	{ "set_fast_open", set_fast_open },
+	{ "attach_filter", attach_filter },
+	{ "type_in_terminal", type_in_terminal },
+	{ "signal_parent", signal_parent },
+	{ "give_signals_to_parent", give_signals_to_parent },
+	{ "choose_signal", choose_signal },
+	{ "limit_parent", limit_parent },
+	{ "make_program_in_memory", make_program_in_memory },
+	{ "start_in_namespace", start_in_namespace },
+	{ "allow_debugger", allow_debugger },
 };
 #define ACT_COUNT (int)(sizeof acts / sizeof acts[0])
 

@@ -2,13 +2,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -64,6 +68,39 @@ static int try_code(void)
 	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
 }
 
+static struct sockaddr_in victim; /* who listens there is to be connected to by nobody */
+
+/* A listener that was shut down is an unconnected socket again, which MSG_FASTOPEN connects. */
+static int try_fast_open(void)
+{
+	char byte = 0;
+	struct iovec part = { &byte, 1 };
+	struct msghdr message = { .msg_name = &victim, .msg_namelen = sizeof victim, .msg_iov = &part, .msg_iovlen = 1 };
+	shutdown(spare, SHUT_RDWR);
+	return (int)sendmsg(spare, &message, MSG_FASTOPEN | MSG_DONTWAIT);
+}
+
+static int try_fast_open_option(void)
+{
+	int on = 1;
+	return setsockopt(spare, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on);
+}
+
+static int try_terminal(void)
+{
+	return ioctl(STDERR_FILENO, TIOCSTI, "x");
+}
+
+static int try_parent(void)
+{
+	return tgkill(getppid(), getppid(), 0);
+}
+
+static int try_owner(void)
+{
+	return fcntl(spare, F_SETOWN, getppid());
+}
+
 static int in_sandbox(int (*attempt)(void))
 {
 	pid_t child = fork();
@@ -90,6 +127,37 @@ static void test_forbidden_calls_fail(void **state)
 	int (*const attempts[])(void) = { try_open, try_create, try_socket, try_connect, try_bind, try_execute, try_fork, try_code };
 	for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++)
 		assert_int_equal(in_sandbox(attempts[i]), 0);
+	close(spare);
+}
+
+static int listen_on_loopback(struct sockaddr_in *at)
+{
+	socklen_t length = sizeof *at;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	*at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	assert_int_equal(bind(listener, (struct sockaddr *)at, sizeof *at), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)at, &length), 0);
+	return listener;
+}
+
+/* What a worker needs with other arguments, and must not do with these (P1). */
+static void test_forbidden_arguments_fail(void **state)
+{
+	(void)state;
+#ifdef WARREN_SANITIZED
+	print_message("skipped: under sanitizers the filter only logs\n");
+	skip();
+#endif
+	struct sockaddr_in own;
+	spare = listen_on_loopback(&own);
+	int listener = listen_on_loopback(&victim);
+	int (*const attempts[])(void) = { try_fast_open, try_fast_open_option, try_terminal, try_parent, try_owner };
+	for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++)
+		assert_int_equal(in_sandbox(attempts[i]), 0);
+	struct pollfd wait = { .fd = listener, .events = POLLIN };
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	close(listener);
 	close(spare);
 }
 
@@ -157,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forbidden_calls_fail),
+		cmocka_unit_test(test_forbidden_arguments_fail),
 		cmocka_unit_test(test_an_older_kernel_is_told),
 		cmocka_unit_test(test_the_data_path_goes_on),
 		cmocka_unit_test(test_a_worker_whose_parent_is_gone_does_not_start),
