@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <link.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "tunnel/call_filter.h"
+#include "tunnel/capabilities.h"
 #include "tunnel/counters.h"
 #include "tunnel/landlock.h"
 #include "tunnel/log.h"
@@ -226,6 +228,8 @@ static const int allowed[] = {
 	SCMP_SYS(restart_syscall),
 	/* a worker's own sandbox */
 	SCMP_SYS(setsid),
+	SCMP_SYS(capget),
+	SCMP_SYS(capset),
 	SCMP_SYS(seccomp),
 	SCMP_SYS(landlock_create_ruleset),
 	SCMP_SYS(landlock_add_rule),
@@ -339,6 +343,8 @@ static scmp_filter_ctx make_filter(void)
 void confine_control(const struct options *options)
 {
 	bool has_landlock = confine_files(options);
+	/* A daemon that was started as root listens on low ports and has large buffers; all else it does without. */
+	capabilities_keep(CAPABILITY(CAP_NET_BIND_SERVICE) | CAPABILITY(CAP_NET_ADMIN));
 	const char *lack = sandbox_lacks(call_filter_enter(make_filter()), has_landlock);
 	if (lack != NULL)
 		log_line(LOG_WARN, NULL, "this kernel has no %s: the control process's sandbox is weaker", lack);

@@ -29,13 +29,16 @@ static void on_signal(int number)
 	service_stop(running);
 }
 
-static void raise_descriptor_limit(void)
+static void raise_limits(void)
 {
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	/* For root alone. Workers lock their keys in memory, and have no capability that makes a limit void. */
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
 /* `warrend worker …` is not for people: the supervisor writes these arguments (service/worker_process.c). */
@@ -146,7 +149,7 @@ int main(int count, char **arguments)
 	struct rlimit no_core = { 0, 0 };
 	setrlimit(RLIMIT_CORE, &no_core);
 	prctl(PR_SET_DUMPABLE, 0);
-	raise_descriptor_limit();
+	raise_limits();
 	int code = EXIT_SUCCESS;
 	if (!options_read(&options, count, arguments, failure)) {
 		code = fail(failure, EXIT_USAGE);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tunnel/call_filter.h"
+#include "tunnel/capabilities.h"
 #include "tunnel/landlock.h"
 
 bool sandbox_tie_to_parent(int parent)
@@ -75,6 +76,7 @@ const char *sandbox_enter_worker(void)
 #else
 	bool has_landlock = landlock_enter(landlock_create(false));
 #endif
+	capabilities_keep(0);
 	scmp_filter_ctx filter = add_rules(call_filter_create(allowed, sizeof allowed / sizeof allowed[0]));
 	return sandbox_lacks(call_filter_enter(filter), has_landlock);
 }

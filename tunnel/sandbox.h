@@ -6,7 +6,7 @@
 
 /* No core file, no debugger, no new privileges, no terminal; the process ends with its parent `parent`. False when the parent is gone already. */
 bool sandbox_tie_to_parent(int parent);
-/* From here on a forbidden call or argument fails (call_filter.h), and so would opening a file or a connection without that
+/* From here on no capability is left, a forbidden call or argument fails (call_filter.h), and so would opening a file or a connection without that
  * list (landlock.h). NULL, or what the kernel lacks for it: the caller says so in one line and goes on. */
 const char *sandbox_enter_worker(void);
 /* What a kernel lacks, in words for that line; NULL when it lacks nothing. */

@@ -21,6 +21,7 @@ FOR_CONTROL = {"open_folder", "create_file", "make_raw_socket", "execute", "make
                "make_program_in_memory", "start_in_namespace", "allow_debugger"}
 # Landlock's scope, since Linux 6.12.
 WHERE_SCOPED = {"kill_parent"}
+KEPT = 1 << 10 | 1 << 12  # CAP_NET_BIND_SERVICE, CAP_NET_ADMIN
 
 
 def hooked():
@@ -66,6 +67,21 @@ def test_no_core_is_written_and_no_privilege_gained(daemon):
         assert re.search(r"^NoNewPrivs:\t1$", status, re.M) and re.search(r"^Seccomp:\t2$", status, re.M), status
         limits = open(f"/proc/{pid}/limits", encoding="ascii").read()
         assert re.search(r"^Max core file size +0 +0 ", limits, re.M), limits
+
+
+def capabilities(pid):
+    status = open(f"/proc/{pid}/status", encoding="ascii").read()
+    return {name: int(value, 16) for name, value in re.findall(r"^Cap(\w+):\t(\w+)$", status, re.M)}
+
+
+def test_whoever_starts_it_no_capability_is_left(daemon):
+    """P1. The bounding set cannot be emptied by who is not root, and is void without new privileges."""
+    void = set() if os.geteuid() == 0 else {"Bnd"}
+    for pid in daemon.workers():
+        assert all(value == 0 or name in void for name, value in capabilities(pid).items()), capabilities(pid)
+    control = capabilities(daemon.pid)
+    assert control["Prm"] & ~KEPT == 0 and control["Inh"] == control["Amb"] == 0, control
+    assert control["Bnd"] == 0 or void, control
 
 
 def test_a_worker_has_no_terminal(daemon):
