@@ -6,7 +6,9 @@
 
 #include "tunnel/tunnel.h"
 
-#define BLOCKS_A_CALL 8
+#define BLOCKS_A_CALL 20
+/* Blocks are at most half empty: the copies then cost no more than twice what the window, and so the budget, counts for them. */
+#define LARGE_FROM (32u * 1024)
 
 static struct loop *loop_of(const struct downward *downward)
 {
@@ -52,7 +54,7 @@ void downward_clear(struct downward *downward)
 	deadline_set(loop_of(downward), &downward->throttle, LOOP_NEVER);
 	pool_give_all(pool_of(downward), downward->first);
 	downward->first = downward->last = NULL;
-	downward->own = downward->stands_for = 0;
+	downward->own = downward->stands_for = downward->kept = 0;
 	drop_parts(downward);
 }
 
@@ -61,6 +63,7 @@ void downward_move(struct downward *to, struct downward *from)
 	downward_init(to, from->tunnel, from->client);
 	to->first = from->first;
 	to->last = from->last;
+	to->kept = from->kept;
 	to->own = from->own;
 	to->stands_for = from->stands_for;
 	to->broken = from->broken;
@@ -80,7 +83,7 @@ static bool keep(struct downward *downward, const uint8_t *bytes, size_t length)
 	while (length > 0) {
 		struct block *block = downward->last;
 		if (block == NULL || block->end == block->capacity) {
-			block = pool_take(pool_of(downward), length > 2048 || block != NULL);
+			block = pool_take(pool_of(downward), length >= LARGE_FROM || downward->kept >= 2 * LARGE_FROM);
 			if (block == NULL)
 				return false;
 			if (downward->last == NULL)
@@ -93,6 +96,7 @@ static bool keep(struct downward *downward, const uint8_t *bytes, size_t length)
 		size_t step = length < room ? length : room;
 		memcpy(block->bytes + block->end, bytes, step);
 		block->end += (uint32_t)step;
+		downward->kept += step;
 		bytes += step;
 		length -= step;
 	}
@@ -155,6 +159,7 @@ static size_t drop_written(struct downward *downward, size_t written)
 		struct block *block = downward->first;
 		uint32_t step = written < block->end - block->start ? (uint32_t)written : block->end - block->start;
 		block->start += step;
+		downward->kept -= step;
 		written -= step;
 		if (block->start < block->end)
 			return 0;

@@ -18,6 +18,7 @@ struct downward {
 	struct tunnel *tunnel;
 	struct poller *client; /* borrowed; NULL: there is none yet, everything is kept */
 	struct block *first, *last;
+	size_t kept;       /* bytes in them */
 	size_t own;        /* bytes at the front that are not the stream's */
 	size_t stands_for; /* bytes of the stream that these were made from */
 	bool waiting;      /* the client takes no more now, or may not by the rate limit */

@@ -114,6 +114,27 @@ static void test_silence_ends_it(void **state)
 	close(client);
 }
 
+/* P6: what waits for a client that does not read is bounded by the window, and the blocks that it lies in by twice that. */
+static void test_a_client_that_does_not_read_costs_little(void **state)
+{
+	(void)state;
+	static const size_t sizes[] = { 700, 2500, 9000, 33000, 70000 };
+	char piece[70000];
+	memset(piece, 'd', sizeof piece);
+	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+		join(NULL, "");
+		for (size_t sent = 0; sent < 300000; sent += sizes[i]) {
+			rig_stream_write_bytes(stream, piece, sizes[i]);
+			size_t waiting = (size_t)(stream->shown - stream->consumed);
+			assert_true(pool_in_use(rig.context.pool) <= 2 * waiting + 2 * 4096);
+		}
+		assert_true(stream->shown > stream->consumed);
+		relay_abort(relay);
+		close(client);
+		assert_int_equal(pool_in_use(rig.context.pool), 0);
+	}
+}
+
 /* A stream without room stops the reading, and what was read waits in one block. */
 static void test_back_pressure(void **state)
 {
@@ -173,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_bytes_go_both_ways), TEST(test_half_closes_pass), TEST(test_resets_pass),
 		TEST(test_silence_ends_it),    TEST(test_back_pressure),    TEST(test_room_is_used_in_the_same_turn),
+		TEST(test_a_client_that_does_not_read_costs_little),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
