@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "service/policy.h"
 #include "service/service_private.h"
 #include "service/spec_text.h"
 
@@ -151,12 +150,18 @@ static void on_deadline(uv_timer_t *timer)
 	finish(timer->data, -1, ETIMEDOUT);
 }
 
+/* The directories may have changed since the path was allowed: it is walked anew, and all that follows is about the file that was found. */
 static void dial_path(struct service *service, struct worker *worker, const char *path, const struct message_want *want)
 {
-	/* The directories may have changed since the path was allowed. */
-	bool is_allowed = policy_allows_path(service, path) && !own_socket_is_path(service, path) && !own_socket_is_listener_path(service, path);
-	int descriptor = is_allowed ? host_socket_dial_unix(path) : -1;
-	grant_answer(worker, want, descriptor, is_allowed ? errno : EACCES);
+	int file = socket_path_open(&service->socket_roots, path);
+	if (file < 0) {
+		grant_answer(worker, want, -1, errno);
+		return;
+	}
+	int descriptor = own_socket_is_file(service, file) ? -1 : host_socket_dial_unix(file);
+	int error = descriptor < 0 ? EACCES : 0;
+	close(file);
+	grant_answer(worker, want, descriptor, error);
 }
 
 void outside_grant_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)

@@ -15,7 +15,6 @@
 #include "service/spec_text.h"
 
 #define BACKLOG 1024
-#define PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
 #define UNSENT_MOST (128 * 1024)
 #define BUFFER_SIZE (7 << 20) /* measured: takes a fast sender from thousands of lost packets to none */
 
@@ -34,7 +33,7 @@ static void tune_stream(int descriptor)
 
 static struct host_socket *adopt(enum host_socket_kind kind, int descriptor, int *error)
 {
-	struct host_socket *socket = calloc(1, sizeof(*socket) + (kind == HOST_SOCKET_UNIX ? PATH_SIZE : 0));
+	struct host_socket *socket = calloc(1, sizeof(*socket));
 	if (socket == NULL) {
 		*error = ENOMEM;
 		close(descriptor);
@@ -77,44 +76,76 @@ static int open_inet(const union wireguard_endpoint *address, enum spec_transpor
 	return -1;
 }
 
-static bool is_listened_on(const struct sockaddr_un *address)
+/* Takes away what a process left behind that is gone; a file that is no socket is not ours to take. */
+static void remove_stale(int directory, const char *name)
 {
+	struct sockaddr_un address;
+	struct stat info;
+	int file = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int descriptor = file < 0 ? -1 : socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool is_stale = descriptor >= 0 && fstat(file, &info) == 0 && S_ISSOCK(info.st_mode) && socket_path_address(file, NULL, &address) &&
+	                connect(descriptor, (const struct sockaddr *)&address, sizeof(address)) != 0 && errno == ECONNREFUSED;
+	if (is_stale)
+		unlinkat(directory, name, 0);
+	if (descriptor >= 0)
+		close(descriptor);
+	if (file >= 0)
+		close(file);
+}
+
+/* A listening socket in the place's directory, or -1. The mode of a socket before bind is the mode of its file: there is no moment in which
+ * others could connect, and no file whose mode is changed by its name. */
+static int listen_unix(struct unix_place *place)
+{
+	struct sockaddr_un address;
+	struct stat info;
+	if (!socket_path_address(place->directory, place->name, &address)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	remove_stale(place->directory, place->name);
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (descriptor < 0)
-		return true;
-	bool refused = connect(descriptor, (const struct sockaddr *)address, sizeof(*address)) != 0 && errno == ECONNREFUSED;
+		return -1;
+	if (fchmod(descriptor, 0600) == 0 && bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    fstatat(place->directory, place->name, &info, AT_SYMLINK_NOFOLLOW) == 0 && listen(descriptor, BACKLOG) == 0) {
+		place->device = info.st_dev;
+		place->inode = info.st_ino;
+		return descriptor;
+	}
+	int error = errno;
 	close(descriptor);
-	return !refused;
+	errno = error;
+	return -1;
 }
 
-static struct host_socket *open_unix(const char *path, int *error)
+static struct host_socket *open_unix(const struct socket_roots *roots, const char *path, int *error)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (descriptor < 0) {
-		*error = errno;
+	struct unix_place *place = calloc(1, sizeof(*place));
+	if (place == NULL) {
+		*error = ENOMEM;
 		return NULL;
 	}
-	struct stat info;
-	/* What a process left behind that is gone is taken away; a file that is no socket is not ours to take. */
-	if (lstat(path, &info) == 0 && S_ISSOCK(info.st_mode) && !is_listened_on(&address))
-		unlink(path);
-	if (bind(descriptor, (struct sockaddr *)&address, sizeof(address)) != 0 || chmod(path, 0600) != 0 || listen(descriptor, BACKLOG) != 0) {
-		*error = errno;
-		close(descriptor);
-		return NULL;
+	snprintf(place->path, sizeof(place->path), "%s", path);
+	place->directory = socket_path_directory(roots, place->path, &place->name);
+	int descriptor = place->directory < 0 ? -1 : listen_unix(place);
+	*error = errno;
+	struct host_socket *socket = descriptor < 0 ? NULL : adopt(HOST_SOCKET_UNIX, descriptor, error);
+	if (socket != NULL) {
+		socket->place = place;
+		return socket;
 	}
-	struct host_socket *socket = adopt(HOST_SOCKET_UNIX, descriptor, error);
-	if (socket != NULL)
-		memcpy(socket->path, address.sun_path, PATH_SIZE);
-	return socket;
+	if (place->directory >= 0)
+		close(place->directory);
+	free(place);
+	return NULL;
 }
 
-struct host_socket *host_socket_open(const struct spec_place *place, enum spec_transport transport, uint16_t preferred, bool insists, int *error)
+struct host_socket *host_socket_open(const struct socket_roots *roots, const struct spec_place *place, enum spec_transport transport,
+                                     uint16_t preferred, bool insists, int *error)
 {
 	if (place->kind == SPEC_PLACE_UNIX)
-		return open_unix(place->host, error);
+		return open_unix(roots, place->host, error);
 	union wireguard_endpoint address;
 	if (!place_address(place, &address)) {
 		*error = EINVAL;
@@ -207,12 +238,22 @@ struct host_socket *host_socket_reference(struct host_socket *socket)
 	return socket;
 }
 
+/* Another file that has taken the name stays. */
+static void remove_file(struct unix_place *place)
+{
+	struct stat info;
+	if (fstatat(place->directory, place->name, &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_dev == place->device && info.st_ino == place->inode)
+		unlinkat(place->directory, place->name, 0);
+	close(place->directory);
+	free(place);
+}
+
 void host_socket_release(struct host_socket *socket)
 {
 	if (socket == NULL || --socket->references > 0)
 		return;
 	if (socket->kind == HOST_SOCKET_UNIX)
-		unlink(socket->path);
+		remove_file(socket->place);
 	close(socket->descriptor);
 	free(socket);
 }
@@ -232,7 +273,7 @@ char *host_socket_format(const struct host_socket *socket)
 	char *text = NULL;
 	char address[64];
 	if (socket->kind == HOST_SOCKET_UNIX)
-		return asprintf(&text, "unix:%s", socket->path) < 0 ? NULL : text;
+		return asprintf(&text, "unix:%s", socket->place->path) < 0 ? NULL : text;
 	endpoint_format(&socket->bound, address);
 	return strdup(address);
 }
@@ -250,7 +291,7 @@ bool host_socket_serves(const struct host_socket *socket, const struct spec_plac
 	if (!kind_matches(socket, place, transport))
 		return false;
 	if (place->kind == SPEC_PLACE_UNIX)
-		return strcmp(socket->path, place->host) == 0;
+		return strcmp(socket->place->path, place->host) == 0;
 	return place_address(place, &address) && endpoint_same_host(&socket->bound, &address) &&
 	       (place->port == 0 || place->port == endpoint_port(&socket->bound));
 }
@@ -310,16 +351,24 @@ int host_socket_dial(const union wireguard_endpoint *target, enum spec_transport
 	return -1;
 }
 
-int host_socket_dial_unix(const char *path)
+/* The kernel keeps who listens: that is this process for the API and every listener of a tunnel. */
+static bool is_own(int connected)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	struct ucred listening;
+	socklen_t length = sizeof(listening);
+	return getsockopt(connected, SOL_SOCKET, SO_PEERCRED, &listening, &length) != 0 || listening.pid == getpid();
+}
+
+int host_socket_dial_unix(int file)
+{
+	struct sockaddr_un address;
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (descriptor < 0)
 		return -1;
-	if (connect(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0)
+	socket_path_address(file, NULL, &address);
+	int error = connect(descriptor, (struct sockaddr *)&address, sizeof(address)) != 0 ? errno : is_own(descriptor) ? EACCES : 0;
+	if (error == 0)
 		return descriptor;
-	int error = errno;
 	close(descriptor);
 	errno = error;
 	return -1;

@@ -3,9 +3,21 @@
 #ifndef WARREN_SERVICE_HOST_SOCKET_H
 #define WARREN_SERVICE_HOST_SOCKET_H
 
+#include <sys/stat.h>
+
+#include "service/socket_path.h"
 #include "tunnel/spec.h"
 
 enum host_socket_kind { HOST_SOCKET_WIREGUARD, HOST_SOCKET_TCP, HOST_SOCKET_UDP, HOST_SOCKET_UNIX };
+
+/* Where a unix socket lies: its file is removed by its directory, whatever that is called by then. */
+struct unix_place {
+	int directory; /* O_PATH */
+	dev_t device;
+	ino_t inode;
+	const char *name; /* in `path` */
+	char path[SOCKET_PATH_SIZE];
+};
 
 struct host_socket {
 	unsigned references;
@@ -13,12 +25,13 @@ struct host_socket {
 	int descriptor;
 	bool is_paused;
 	union wireguard_endpoint bound; /* TCP, UDP and WIREGUARD (the port alone counts there) */
-	char path[];                    /* UNIX */
+	struct unix_place *place;       /* UNIX */
 };
 
 /* Each gives NULL and an errno when it cannot be opened. A port of 0 takes `preferred` when that is free (0: none); with `insists`,
  * a preferred port that is taken is EADDRINUSE. */
-struct host_socket *host_socket_open(const struct spec_place *place, enum spec_transport transport, uint16_t preferred, bool insists, int *error);
+struct host_socket *host_socket_open(const struct socket_roots *roots, const struct spec_place *place, enum spec_transport transport,
+                                     uint16_t preferred, bool insists, int *error);
 /* For IPv6 and IPv4 at once, or for IPv4 where the host has no IPv6. */
 struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, int *error);
 /* A second one on the port of the first, which is about to be closed. */
@@ -42,7 +55,8 @@ bool host_socket_resume(struct host_socket *socket);
 int host_socket_relay(const union wireguard_endpoint *local);
 /* A connection that is under way (or done), or -1 with errno. */
 int host_socket_dial(const union wireguard_endpoint *target, enum spec_transport transport);
-int host_socket_dial_unix(const char *path);
+/* `file` is of socket_path_open, and stays the caller's. EACCES when it is a socket of this process, whatever its name. */
+int host_socket_dial_unix(int file);
 /* Whether packets to it would come back to this host. */
 bool host_socket_is_local(const union wireguard_endpoint *address);
 

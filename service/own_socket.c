@@ -47,16 +47,39 @@ bool own_socket_is_path(const struct service *service, const char *path)
 	return false;
 }
 
-bool own_socket_is_listener_path(const struct service *service, const char *path)
+static bool is_listener(const struct host_socket *socket, const struct stat *file, const char *path)
+{
+	if (socket == NULL || socket->kind != HOST_SOCKET_UNIX)
+		return false;
+	bool is_file = file != NULL && file->st_dev == socket->place->device && file->st_ino == socket->place->inode;
+	return is_file || (path != NULL && strcmp(socket->place->path, path) == 0);
+}
+
+/* One of them is enough: what lies there, or what it is called. */
+static bool is_listener_of_any(const struct service *service, const struct stat *file, const char *path)
 {
 	for (size_t i = 0; i < registry_count(service->registry); i++) {
 		const struct socket_list *sockets = &registry_at(service->registry, i)->sockets;
-		for (size_t k = 0; k < sockets->count; k++) {
-			const struct host_socket *socket = sockets->list[k].socket;
-			if (socket != NULL && socket->kind == HOST_SOCKET_UNIX &&
-			    (strcmp(socket->path, path) == 0 || is_same_file(socket->path, path)))
+		for (size_t k = 0; k < sockets->count; k++)
+			if (is_listener(sockets->list[k].socket, file, path))
 				return true;
-		}
 	}
 	return false;
+}
+
+bool own_socket_is_listener_path(const struct service *service, const char *path)
+{
+	struct stat file;
+	return is_listener_of_any(service, stat(path, &file) == 0 ? &file : NULL, path);
+}
+
+bool own_socket_is_file(const struct service *service, int file)
+{
+	struct stat found, own;
+	if (fstat(file, &found) != 0)
+		return true;
+	for (size_t i = 0; i < service->protection.path_count; i++)
+		if (stat(service->protection.paths[i], &own) == 0 && own.st_dev == found.st_dev && own.st_ino == found.st_ino)
+			return true;
+	return is_listener_of_any(service, &found, NULL);
 }

@@ -1,11 +1,10 @@
 #include "service/policy.h"
 
-#include <libgen.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "service/service_private.h"
 #include "service/spec_text.h"
@@ -26,36 +25,21 @@ static void require_admin(struct checking *checking, bool is_unchanged)
 	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
 }
 
-static bool is_within(const char *directory, const char *path)
+/* Lies in one of the directories that are allowed. */
+static bool is_allowed_path(const struct service *service, const char *path)
 {
-	char resolved[PATH_MAX];
-	if (realpath(directory, resolved) == NULL)
-		return false;
-	size_t length = strlen(resolved);
-	return strncmp(path, resolved, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
-bool policy_allows_path(const struct service *service, const char *path)
-{
-	char copy[128], parent[PATH_MAX], sockets[4200];
-	snprintf(copy, sizeof(copy), "%s", path);
-	if (realpath(dirname(copy), parent) == NULL)
-		return false;
-	snprintf(sockets, sizeof(sockets), "%s/sockets", service->state_dir.path);
-	if (is_within(sockets, parent))
-		return true;
-	for (size_t i = 0; i < service->options.allow_socket_count; i++)
-		if (is_within(service->options.allow_socket[i], parent))
-			return true;
-	return false;
+	const char *name;
+	int directory = socket_path_directory(&service->socket_roots, path, &name);
+	if (directory >= 0)
+		close(directory);
+	return directory >= 0;
 }
 
 static void check_path(struct checking *checking, const struct spec_place *place, bool is_unchanged)
 {
 	if (place->kind != SPEC_PLACE_UNIX)
 		return;
-	const char *name = strrchr(place->host, '/') + 1;
-	if (strcmp(name, "..") == 0 || strcmp(name, ".") == 0 || !policy_allows_path(checking->service, place->host))
+	if (!is_allowed_path(checking->service, place->host))
 		problem_add(checking->problem, checking->pointer, "path_not_allowed",
 		            "A unix socket lies in the state directory's «sockets», or in a directory that --allow-socket names.");
 	else if (own_socket_is_path(checking->service, place->host))

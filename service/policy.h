@@ -11,7 +11,5 @@ struct service;
  * makes it forbidden, when nothing else is wrong, and so does another route of a tunnel that has such a part (spec_route_equal). */
 void policy_check(const struct service *service, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
                   struct problem *problem);
-/* Lies in one of the directories that are allowed, links of directories followed. */
-bool policy_allows_path(const struct service *service, const char *path);
 
 #endif

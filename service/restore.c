@@ -144,7 +144,9 @@ static void bind_entry(struct service *service, struct entry *entry, bool insist
 	struct problem problem;
 	struct socket_pool none = { .count = 0 };
 	json_t *ports = entry->ports == NULL ? NULL : json_loads(entry->ports, 0, NULL);
-	struct socket_request request = { .spec = spec, .ports = ports, .insists = insists, .next_id = &entry->next_socket_id, .pointer = "" };
+	struct socket_request request = {
+		.spec = spec, .roots = &service->socket_roots, .ports = ports, .insists = insists, .next_id = &entry->next_socket_id, .pointer = ""
+	};
 	problem_init(&problem);
 	bool is_open = socket_list_want(&entry->sockets, spec) && socket_list_open(&entry->sockets, &request, &none, &problem);
 	json_decref(ports);

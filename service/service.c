@@ -159,6 +159,7 @@ static bool copy_options(struct service *service, const struct service_options *
 		long count = sysconf(_SC_NPROCESSORS_ONLN);
 		service->options.workers = count < 1 ? 1 : (unsigned)count;
 	}
+	/* One more: the state directory's own. */
 	service->options.allow_socket = calloc(options->allow_socket_count + 1, sizeof(char *));
 	service->options.allow_socket_count = 0;
 	for (size_t i = 0; service->options.allow_socket != NULL && i < options->allow_socket_count; i++) {
@@ -167,7 +168,11 @@ static bool copy_options(struct service *service, const struct service_options *
 			return false;
 		service->options.allow_socket[service->options.allow_socket_count++] = copy;
 	}
-	return service->options.allow_socket != NULL;
+	char **list = service->options.allow_socket;
+	if (list == NULL || asprintf(&list[service->options.allow_socket_count], "%s/sockets", options->state_dir) < 0)
+		return false;
+	service->socket_roots = (struct socket_roots){ .list = list, .count = ++service->options.allow_socket_count };
+	return true;
 }
 
 static bool make_parts(struct service *service, const struct service_options *options)

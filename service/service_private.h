@@ -49,6 +49,7 @@ struct service {
 	struct establishing *establishing; /* [worker] */
 	struct entry ***seated;            /* [worker][slot of the tunnel]: whom a worker's message is about */
 	struct protection protection;
+	struct socket_roots socket_roots; /* the state directory's and those of the options */
 	uint64_t next_revision;
 
 	uv_async_t wake; /* there are changes, results of the store, or a wish to stop. Any thread */
@@ -108,6 +109,7 @@ void action_start(struct service *service, struct edit *edit, void (*done)(void 
 bool own_socket_is_address(const struct service *service, const union wireguard_endpoint *address);
 bool own_socket_is_path(const struct service *service, const char *path);          /* the API's */
 bool own_socket_is_listener_path(const struct service *service, const char *path); /* a tunnel's */
+bool own_socket_is_file(const struct service *service, int file);                  /* either, by what socket_path_open has found */
 /* grant.c: false when more is asked for at once than an honest worker does. */
 bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
 

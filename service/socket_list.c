@@ -114,7 +114,7 @@ static struct host_socket *open_one(const struct socket_entry *entry, const stru
 	uint16_t preferred = port_at(request->ports, entry);
 	if (entry->kind == MESSAGE_SOCKET_UDP)
 		return host_socket_open_wireguard(spec->listen_port, preferred, request->insists, error);
-	return host_socket_open(place_of(entry, spec), transport_of(entry, spec), preferred, request->insists, error);
+	return host_socket_open(request->roots, place_of(entry, spec), transport_of(entry, spec), preferred, request->insists, error);
 }
 
 static bool make_way(const struct socket_entry *entry, const struct spec *spec, struct socket_pool *pool)

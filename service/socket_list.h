@@ -31,6 +31,7 @@ struct socket_pool {
 
 struct socket_request {
 	const struct spec *spec;
+	const struct socket_roots *roots;
 	const json_t *ports; /* chosen earlier ({"udp", "listen", "forwards"}), or NULL */
 	bool insists;        /* a port that was chosen earlier and is taken is a fault */
 	uint32_t *next_id;

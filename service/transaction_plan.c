@@ -107,7 +107,10 @@ static bool keep_sockets(struct transaction *transaction)
 
 static void open_sockets(struct transaction *transaction, struct plan *plan)
 {
-	struct socket_request request = { .spec = &plan->after->spec, .next_id = &plan->entry->next_socket_id, .pointer = plan->pointer };
+	struct socket_request request = { .spec = &plan->after->spec,
+		                          .roots = &transaction->service->socket_roots,
+		                          .next_id = &plan->entry->next_socket_id,
+		                          .pointer = plan->pointer };
 	/* A dry run may not ask a running tunnel to make way. */
 	struct socket_pool none = { .count = 0 };
 	bool was_sound = transaction->problem.code == PROBLEM_NONE;
