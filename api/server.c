@@ -285,6 +285,14 @@ static struct MHD_Daemon *start_daemon(struct api *api, bool with_tls)
 	return MHD_start_daemon(flags, 0, NULL, NULL, api_request_handle, api, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
+/* A tunnel's target that was made to be this socket, or a worker that was broken into: the operator's process is another one. */
+static bool is_from_within(const struct api *api, int descriptor)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+	return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && service_has_process(api->service, peer.pid);
+}
+
 /* Takes one client in. False when the system has no room for it. */
 static bool accept_client(struct api *api, const struct listener *listener)
 {
@@ -293,8 +301,8 @@ static bool accept_client(struct api *api, const struct listener *listener)
 	int descriptor = accept4(listener->descriptor, address, &from.length, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (descriptor < 0)
 		return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
-	struct api_connection *connection =
-	    api_connections_admit(api->connections, address) ? api_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
+	bool is_welcome = !is_from_within(api, descriptor) && api_connections_admit(api->connections, address);
+	struct api_connection *connection = is_welcome ? api_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
 	if (!connection)
 		close(descriptor);
 	else if (MHD_add_connection(listener->daemon, descriptor, address, from.length) != MHD_YES)

@@ -377,6 +377,11 @@ void service_protect_path(struct service *service, const char *path)
 	grown[protection->path_count++] = copy;
 }
 
+bool service_has_process(const struct service *service, pid_t pid)
+{
+	return pid == getpid() || supervisor_has_process(service->supervisor, pid);
+}
+
 unsigned service_token_scope(struct service *service, const char *token)
 {
 	return tokens_scope(service->tokens, token);

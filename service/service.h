@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "service/events.h"
 #include "service/problem.h"
@@ -43,6 +44,8 @@ void service_free(struct service *service);
 /* The API's own addresses and sockets, which nothing may be pointed at (CONTRACT.md); told once before service_run. */
 void service_protect(struct service *service, const struct sockaddr *address);
 void service_protect_path(struct service *service, const char *path);
+/* Is this process or one of its workers: nobody who may talk to the API. Any thread. */
+bool service_has_process(const struct service *service, pid_t pid);
 bool service_is_ready(const struct service *service); /* restored, and every worker answers */
 
 /* Reads. */

@@ -30,6 +30,14 @@ unsigned supervisor_ready_count(const struct supervisor *supervisor)
 	return supervisor->ready_count;
 }
 
+bool supervisor_has_process(const struct supervisor *supervisor, pid_t pid)
+{
+	for (unsigned i = 0; i < supervisor->count; i++)
+		if (pid != 0 && supervisor->workers[i].pid == pid)
+			return true;
+	return false;
+}
+
 unsigned worker_index(const struct worker *worker)
 {
 	return worker->index;

@@ -47,6 +47,8 @@ struct worker *supervisor_worker(struct supervisor *supervisor, unsigned index);
 uint64_t supervisor_restarts(const struct supervisor *supervisor);    /* any thread */
 unsigned supervisor_ready_count(const struct supervisor *supervisor); /* any thread */
 
+bool supervisor_has_process(const struct supervisor *supervisor, pid_t pid); /* any thread */
+
 unsigned worker_index(const struct worker *worker);
 bool worker_is_ready(const struct worker *worker);
 unsigned worker_incarnation(const struct worker *worker); /* goes up with each process */

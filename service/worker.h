@@ -42,6 +42,7 @@ struct worker {
 	struct channel *channel;
 	uv_poll_t *poll;
 	uv_process_t *process;
+	_Atomic pid_t pid; /* 0: none */
 	uv_timer_t backoff;
 	unsigned incarnation;
 	uint64_t spawned_at; /* uv_now of the last start */

@@ -156,6 +156,7 @@ static void on_process_exit(uv_process_t *process, int64_t status, int signal)
 	struct worker *worker = process->data;
 	uv_close((uv_handle_t *)process, on_handle_closed);
 	worker->process = NULL;
+	worker->pid = 0;
 	if (!worker->supervisor->stops)
 		log_line(LOG_ERROR, NULL, "worker %u died (status %d, signal %d) and is replaced", worker->index, (int)status, signal);
 	if (worker->state == WORKER_READY)
@@ -272,6 +273,7 @@ void worker_start(struct worker *worker)
 	close(ends[1]);
 	if (result == 0) {
 		worker->state = WORKER_STARTING;
+		worker->pid = uv_process_get_pid(worker->process);
 		watch(worker);
 		return;
 	}

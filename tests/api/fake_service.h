@@ -23,5 +23,7 @@ struct counters_peer *fake_service_peer_counters(struct service *service, const 
 void fake_service_hold(struct service *service, bool held);
 size_t fake_service_waiting(struct service *service);
 void fake_service_set_ready(struct service *service, bool ready);
+/* From here on this process counts as the daemon's. */
+void fake_service_own_everyone(struct service *service);
 
 #endif

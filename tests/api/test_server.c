@@ -372,6 +372,21 @@ static void a9_health_answers_over_the_limit(void **state)
 		close(crowd[i]);
 }
 
+/* The control process itself, by a target that leads to the socket, or a worker: they would be the operator, without a token (P1). */
+static void the_daemon_is_no_client_of_its_own(void **state)
+{
+	(void)state;
+	static const char list[] = "GET /v1/tunnels HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	char byte;
+	fake_service_own_everyone(fixture.service);
+	int within = fixture_connect_unix(&fixture);
+	fixture_write(within, list, sizeof(list) - 1);
+	assert_true(read(within, &byte, 1) <= 0);
+	close(within);
+	/* TCP needs a token. */
+	expect(fixture_ask(&fixture, "GET", "/v1/tunnels", "", ""), 200, "\"tunnels\":[]");
+}
+
 static void routes_answer_as_the_contract_says(void **state)
 {
 	(void)state;
@@ -529,6 +544,7 @@ int main(void)
 		LIVE(a6_keys_never_come_back),
 		LIVE(a8_lists_are_complete),
 		LIVE(a9_health_answers_over_the_limit),
+		LIVE(the_daemon_is_no_client_of_its_own),
 		LIVE(routes_answer_as_the_contract_says),
 		LIVE(peers_are_resources),
 		LIVE(wgquick_files_are_bodies),
