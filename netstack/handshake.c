@@ -10,6 +10,7 @@
 #include "netstack/random.h"
 #include "netstack/segment.h"
 
+#define WAITS_MAX 1024 /* connections of a stack in TIME-WAIT */
 #define SEGMENT_LEAST4 536
 #define SEGMENT_LEAST6 1220
 
@@ -401,10 +402,23 @@ static void slow_down_syns(void)
 	}
 }
 
+/* lwIP walks over all connections in TIME-WAIT for each segment that it does not know. It puts new ones first, so the oldest are dropped.
+ * Between two ticks there may be more by what was closed meanwhile. */
+static void bound_waits(void)
+{
+	struct tcp_pcb *last = tcp_tw_pcbs;
+
+	for (size_t i = 1; last != NULL && i < WAITS_MAX; i++)
+		last = last->next;
+	while (last != NULL && last->next != NULL)
+		tcp_abort(last->next); /* quiet in this state */
+}
+
 bool handshake_tick(void)
 {
 	slow_down_syns();
 	tcp_tmr();
+	bound_waits();
 	if (tcp_tw_pcbs != NULL)
 		return true;
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
@@ -449,6 +463,7 @@ bool handshake_is_answer(const struct netstack_stream *stream, uint32_t acknowle
 	return stream->pcb != NULL && stream->pcb->state == SYN_SENT && acknowledgement == stream->pcb->lastack + 1;
 }
 
+/* bound_waits keeps the list short. */
 void handshake_make_way(const struct packet *packet, const struct segment *syn)
 {
 	for (struct tcp_pcb *pcb = tcp_tw_pcbs, *next; pcb != NULL; pcb = next) {

@@ -120,7 +120,7 @@ int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, 
                     void *owner, struct netstack_listener **listener) __attribute__((warn_unused_result));
 void netstack_listener_free(struct netstack_listener *listener);
 
-/* UDP. `at` with port 0 takes a random port; `at` NULL any address of the stack. */
+/* UDP. `bytes` are valid until `received` returns. `at` with port 0 takes a random port; `at` NULL any address of the stack. */
 int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *at,
                        void (*received)(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length), void *owner,
                        struct netstack_flow **flow) __attribute__((warn_unused_result));

@@ -315,6 +315,7 @@ static void act_on_note(struct netstack_stream *stream, uint64_t now)
 	open_stream(stream, now);
 }
 
+/* The list holds each stream once, and only what lwIP does in answer to an owner can add to it meanwhile. */
 void stream_act_on_notes(struct netstack *stack, uint64_t now)
 {
 	struct netstack_stream *stream;

@@ -82,7 +82,7 @@ struct netstack_stream *table_find(struct stack_streams *table, const struct net
 	if (table->buckets == NULL)
 		return NULL;
 	struct netstack_stream *stream = table->buckets[hash_of(local, remote) & table->mask];
-	while (stream != NULL && !is_between(stream, local, remote))
+	while (stream != NULL && !is_between(stream, local, remote)) /* one a bucket in the mean: the hash has a key that nobody knows */
 		stream = stream->next_in_bucket;
 	if (stream != NULL)
 		table->latest = stream;

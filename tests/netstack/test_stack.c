@@ -674,6 +674,52 @@ static void a_wrong_syn_ack_adds_no_options(void **state)
 	link_free(plain.link);
 }
 
+/* --- connections that wait out old segments --- */
+
+#define WAITS 1400
+
+/* What a stray FIN of the connection from that port is answered with. */
+static uint8_t answer_to_fin(struct link *link, uint16_t port, struct spied *spied)
+{
+	struct netstack_endpoint from = link_address(0, AF_INET, port), to = link_address(1, AF_INET, 80);
+	struct craft_tcp fin = { .sequence = 5, .acknowledgement = 5, .flags = SEGMENT_FIN | SEGMENT_ACK, .window = 1000 };
+	uint8_t packet[100];
+
+	spied->count = 0;
+	inject(link, 1, packet, craft_tcp(packet, &from, &to, &fin));
+	assert_int_equal(spied->count, 1);
+	return spied->packet[33];
+}
+
+/* P7: lwIP walks over all that wait for each segment that it does not know, so a far end may not make thousands. */
+static void waits_are_bounded(void **state)
+{
+	struct link *link = link_create(1, 64 << 20);
+	static struct peer clients[WAITS];
+	static uint16_t ports[WAITS];
+	struct peer server;
+	struct spied spied;
+
+	(void)state;
+	peer_init(&server, link, 0);
+	peer_listen(&server, 1, AF_INET, 80);
+	for (int i = 0; i < WAITS; i++) {
+		struct netstack_endpoint local;
+		peer_init(&clients[i], link, 0);
+		assert_int_equal(peer_connect(&clients[i], 0, AF_INET, 80), 0);
+		netstack_stream_local(clients[i].stream, &local);
+		ports[i] = local.port;
+		pass(link, i % 100 == 99 ? 20 * MS : MS / 10);
+	}
+	pass(link, 300 * MS);
+	assert_int_equal(netstack_stream_count(link_side(link, 1)->stack), 0);
+	watch(link, 1, &spied);
+	assert_int_equal(answer_to_fin(link, ports[WAITS - 1], &spied), SEGMENT_ACK);
+	assert_int_equal(answer_to_fin(link, ports[WAITS - 1000], &spied), SEGMENT_ACK);
+	assert_true(answer_to_fin(link, ports[0], &spied) & SEGMENT_RST);
+	link_free(link);
+}
+
 /* --- ICMP --- */
 
 static void on_ping(void *owner, uint64_t round_trip)
@@ -838,6 +884,7 @@ int main(void)
 		cmocka_unit_test(options_are_read_from_the_handshake_alone),
 		cmocka_unit_test(a_second_syn_adds_no_options),
 		cmocka_unit_test(a_wrong_syn_ack_adds_no_options),
+		cmocka_unit_test(waits_are_bounded),
 		cmocka_unit_test(an_error_ends_a_connect),
 		cmocka_unit_test(large_packets_shrink),
 		cmocka_unit_test(a_thousand_stacks_work),
