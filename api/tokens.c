@@ -5,6 +5,7 @@
 #include "api/document.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/submission.h"
 
 static void reply_document(struct api_request *request, unsigned status, json_t *document)
 {
@@ -41,10 +42,34 @@ static unsigned read_scopes(json_t *scopes, struct problem *problem)
 	return mask;
 }
 
+static void on_created(struct api_request *request, struct change *change)
+{
+	request->is_secret = true;
+	if (change->problem.code != PROBLEM_NONE)
+		api_reply_problem(request, &change->problem, NULL);
+	else
+		reply_document(request, MHD_HTTP_CREATED, json_incref(change->token));
+}
+
+static void create(struct api_request *request, const char *name, unsigned scopes)
+{
+	struct change *change = change_create(CHANGE_TOKEN_CREATE, 0);
+	char *copy = strdup(name);
+	if (!change || !copy) {
+		change_free(change);
+		free(copy);
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the token.");
+		return;
+	}
+	change->token_name = copy;
+	change->token_scopes = scopes;
+	api_submission_send(request, change, on_created);
+}
+
 void api_tokens_create(struct api_request *request)
 {
 	static const char *const known[] = { "name", "scopes", NULL };
-	json_t *document = api_request_document(request), *created = NULL;
+	json_t *document = api_request_document(request);
 	if (!document)
 		return;
 	struct problem problem;
@@ -54,24 +79,30 @@ void api_tokens_create(struct api_request *request)
 	if (name && (!json_is_string(name) || json_string_length(name) > 128))
 		problem_add(&problem, "/name", "wrong_type", "A name is a string of at most 128 bytes.");
 	unsigned scopes = read_scopes(json_object_get(document, "scopes"), &problem);
-	if (problem.code == PROBLEM_NONE)
-		created = service_token_create(request->api->service, json_is_string(name) ? json_string_value(name) : "", scopes, &problem);
-	json_decref(document);
-	request->is_secret = true;
 	if (problem.code != PROBLEM_NONE)
 		api_reply_problem(request, &problem, NULL);
 	else
-		reply_document(request, MHD_HTTP_CREATED, created);
+		create(request, name ? json_string_value(name) : "", scopes);
+	json_decref(document);
 	problem_clear(&problem);
+}
+
+static void on_deleted(struct api_request *request, struct change *change)
+{
+	if (change->problem.code != PROBLEM_NONE)
+		api_reply_problem(request, &change->problem, NULL);
+	else
+		api_reply_empty(request, MHD_HTTP_NO_CONTENT);
 }
 
 void api_tokens_delete(struct api_request *request)
 {
-	struct problem problem;
-	problem_init(&problem);
-	if (service_token_delete(request->api->service, request->parameters[0], &problem))
-		api_reply_empty(request, MHD_HTTP_NO_CONTENT);
-	else
-		api_reply_problem(request, &problem, NULL);
-	problem_clear(&problem);
+	struct change *change = change_create(CHANGE_TOKEN_DELETE, 0);
+	if (!change) {
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the change.");
+		return;
+	}
+	/* An id that is too long is cut, and is nobody's all the same: ids are shorter than this. */
+	snprintf(change->token_id, sizeof(change->token_id), "%s", request->parameters[0]);
+	api_submission_send(request, change, on_deleted);
 }

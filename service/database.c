@@ -132,12 +132,26 @@ static bool check_file(const char *path, const struct stat *info, char failure[5
 	return wrong == NULL;
 }
 
+/* What keeps a file from being read, so that nobody moves a good one away: only SQLite's own word makes it damaged. */
+static void explain(sqlite3 *handle, const char *path, char failure[512])
+{
+	int code = sqlite3_errcode(handle) & 0xff;
+	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+		snprintf(failure, 512, "refusing %.300s: it is damaged (%s); restore it from a backup, or move it away to start with none", path,
+		         sqlite3_errmsg(handle));
+	else if (code == SQLITE_FULL || sqlite3_system_errno(handle) == ENOSPC)
+		snprintf(failure, 512,
+		         "cannot use %.300s: the disk is full; make room on it and start again, nothing is lost as long as the file stays where it is",
+		         path);
+	else
+		snprintf(failure, 512, "cannot use %.300s: %s", path, sqlite3_errmsg(handle));
+}
+
 static bool check_identity(sqlite3 *handle, const char *path, char failure[512])
 {
 	int64_t application = pragma_value(handle, "PRAGMA application_id"), version = pragma_value(handle, "PRAGMA user_version");
 	if (application < 0 || version < 0)
-		snprintf(failure, 512, "refusing %.300s: it is damaged (%s); restore it from a backup, or move it away to start with none", path,
-		         sqlite3_errmsg(handle));
+		explain(handle, path, failure);
 	else if (application != APPLICATION_ID)
 		snprintf(failure, 512, "refusing %.300s: it is a database of another program; move it away", path);
 	else if (version != SCHEMA_VERSION)
@@ -151,11 +165,14 @@ static bool check_identity(sqlite3 *handle, const char *path, char failure[512])
 static bool check_integrity(sqlite3 *handle, const char *path, char failure[512])
 {
 	sqlite3_stmt *statement = NULL;
-	bool sound = sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL) == SQLITE_OK &&
-	             sqlite3_step(statement) == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
-	sqlite3_finalize(statement);
-	if (!sound)
+	bool has_answer = sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL) == SQLITE_OK &&
+	                  sqlite3_step(statement) == SQLITE_ROW;
+	bool sound = has_answer && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
+	if (!has_answer)
+		explain(handle, path, failure);
+	else if (!sound)
 		snprintf(failure, 512, "refusing %.300s: it is damaged; restore it from a backup, or move it away to start with none", path);
+	sqlite3_finalize(statement);
 	return sound;
 }
 
@@ -173,7 +190,7 @@ static bool prepare(struct database *database, const char *path, char failure[51
 	for (size_t i = 0; i < STATEMENT_COUNT && result == SQLITE_OK; i++)
 		result = sqlite3_prepare_v3(handle, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &database->statements[i], NULL);
 	if (result != SQLITE_OK)
-		snprintf(failure, 512, "cannot use %.300s: %s", path, sqlite3_errmsg(handle));
+		explain(handle, path, failure);
 	return result == SQLITE_OK;
 }
 
@@ -282,7 +299,7 @@ static bool end_loading(sqlite3_stmt *statement, int result, bool sound, const c
 	return sound && result == SQLITE_DONE;
 }
 
-bool database_load_tunnels(struct database *database, void (*take)(void *owner, struct database_tunnel *tunnel), void *owner, char failure[512])
+bool database_load_tunnels(struct database *database, bool (*take)(void *owner, struct database_tunnel *tunnel), void *owner, char failure[512])
 {
 	sqlite3_stmt *statement = NULL;
 	bool sound = true;
@@ -295,15 +312,15 @@ bool database_load_tunnels(struct database *database, void (*take)(void *owner, 
 		struct database_tunnel tunnel;
 		result = SQLITE_OK;
 		sound = read_tunnel(statement, &tunnel);
-		if (sound)
-			take(owner, &tunnel);
-		else
+		if (!sound)
 			database_tunnel_clear(&tunnel);
+		else if (!take(owner, &tunnel))
+			result = SQLITE_NOMEM;
 	}
 	return end_loading(statement, result, sound, "tunnels", failure);
 }
 
-bool database_load_tokens(struct database *database, void (*take)(void *owner, struct database_token *token), void *owner, char failure[512])
+bool database_load_tokens(struct database *database, bool (*take)(void *owner, struct database_token *token), void *owner, char failure[512])
 {
 	sqlite3_stmt *statement = NULL;
 	bool sound = true;
@@ -315,12 +332,13 @@ bool database_load_tokens(struct database *database, void (*take)(void *owner, s
 			                        .created_at = sqlite3_column_int64(statement, 4) };
 		result = SQLITE_OK;
 		sound = id != NULL && token.name != NULL && column_blob(statement, 3, token.hash, sizeof(token.hash));
-		if (sound) {
-			snprintf(token.id, sizeof(token.id), "%s", id);
-			take(owner, &token);
-		} else {
+		if (!sound) {
 			free(token.name);
+			continue;
 		}
+		snprintf(token.id, sizeof(token.id), "%s", id);
+		if (!take(owner, &token))
+			result = SQLITE_NOMEM;
 	}
 	return end_loading(statement, result, sound, "tokens", failure);
 }

@@ -32,9 +32,10 @@ struct database_token {
  * the user. `vfs` names SQLite's file layer, NULL is the usual one. */
 struct database *database_open(const char *directory, const char *vfs, char failure[512]);
 void database_close(struct database *database);
-/* Everything that is there, to the callback, which takes what the struct owns. False, with a line, when a row is damaged. */
-bool database_load_tunnels(struct database *database, void (*take)(void *owner, struct database_tunnel *tunnel), void *owner, char failure[512]);
-bool database_load_tokens(struct database *database, void (*take)(void *owner, struct database_token *token), void *owner, char failure[512]);
+/* Everything that is there, to the callback, which takes what the struct owns and says false when memory ran out: then nothing more is
+ * read, since a part must not pass for the whole. False, with a line, for that, and when a row is damaged. */
+bool database_load_tunnels(struct database *database, bool (*take)(void *owner, struct database_tunnel *tunnel), void *owner, char failure[512]);
+bool database_load_tokens(struct database *database, bool (*take)(void *owner, struct database_token *token), void *owner, char failure[512]);
 uint64_t database_next_revision(struct database *database);
 
 /* Each gives SQLite's result code, 0 (SQLITE_OK) when done. */

@@ -41,6 +41,8 @@ void change_free(struct change *change)
 	free(change->edits);
 	labels_free(change->labels, change->label_count);
 	json_decref(change->document);
+	json_decref(change->token);
+	free(change->token_name);
 	problem_clear(&change->problem);
 	free(change);
 }
@@ -140,7 +142,9 @@ struct job *job_create(struct service *service, struct change *change)
 	switch (change->kind) {
 	case CHANGE_EDITS: is_read = read_edits(job); break;
 	case CHANGE_STATE: is_read = read_state(job); break;
-	case CHANGE_DELETE_WHERE: break;
+	case CHANGE_DELETE_WHERE:
+	case CHANGE_TOKEN_CREATE:
+	case CHANGE_TOKEN_DELETE: break;
 	}
 	if (!is_read)
 		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
@@ -451,6 +455,15 @@ static void run_state(struct job *job)
 	transaction_start(job->service, &request);
 }
 
+static void on_token_done(void *owner, json_t *token, const struct problem *problem)
+{
+	struct job *job = owner;
+	job->change->token = token;
+	if (problem->code != PROBLEM_NONE)
+		problem_set(&job->change->problem, problem->code, "%s", problem->detail);
+	job_answer(job);
+}
+
 void job_run(struct job *job)
 {
 	struct change *change = job->change;
@@ -469,5 +482,9 @@ void job_run(struct job *job)
 		break;
 	case CHANGE_DELETE_WHERE: delete_where(job); break;
 	case CHANGE_STATE: run_state(job); break;
+	case CHANGE_TOKEN_CREATE:
+		tokens_make(job->service->tokens, job->service->store, change->token_name, change->token_scopes, on_token_done, job);
+		break;
+	case CHANGE_TOKEN_DELETE: tokens_delete(job->service->tokens, job->service->store, change->token_id, on_token_done, job); break;
 	}
 }

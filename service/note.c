@@ -19,7 +19,12 @@ static void on_stored(struct store_batch *batch, void *owner)
 {
 	struct service *service = owner;
 	service->is_noting = false;
-	/* What could not be written is written again with the next change of it. */
+	/* What could not be written is still to be written. */
+	for (size_t i = 0; batch->result != 0 && i < batch->count; i++) {
+		struct entry *entry = registry_entry(service->registry, batch->writes[i].tunnel.id);
+		if (entry != NULL)
+			entry->is_noted = true;
+	}
 	store_batch_free(batch);
 }
 

@@ -42,24 +42,25 @@ static struct snapshot *read_snapshot(const struct service *service, const struc
 	return snapshot;
 }
 
-void restore_take(void *owner, struct database_tunnel *row)
+bool restore_take(void *owner, struct database_tunnel *row)
 {
 	struct service *service = owner;
 	char reason[200] = "";
 	struct entry *entry = entry_create(row->id);
 	struct snapshot *snapshot = read_snapshot(service, row, reason);
-	bool is_made = entry != NULL && snapshot != NULL && registry_reserve(service->registry, 1);
+	char *failure = reason[0] == '\0' ? NULL : strdup(reason);
+	bool is_made = entry != NULL && snapshot != NULL && (failure != NULL || reason[0] == '\0') && registry_reserve(service->registry, 1);
 	if (!is_made) {
-		log_line(LOG_ERROR, row->id, "the tunnel could not be read: memory ran out");
+		free(failure);
 		entry_free(entry);
 		snapshot_release(snapshot);
 		database_tunnel_clear(row);
-		return;
+		return false;
 	}
 	snapshot->revision = row->revision;
 	snapshot->generation = row->generation;
 	snapshot->created_at = row->created_at;
-	snapshot->failure = reason[0] == '\0' ? NULL : strdup(reason);
+	snapshot->failure = failure;
 	snapshot->status = status_reference(entry->status);
 	memcpy(entry->timestamp_floor, row->timestamp_floor, sizeof(entry->timestamp_floor));
 	entry->total_bytes = row->total_bytes;
@@ -73,6 +74,7 @@ void restore_take(void *owner, struct database_tunnel *row)
 	if (reason[0] != '\0')
 		log_line(LOG_ERROR, row->id, "%s", reason);
 	database_tunnel_clear(row);
+	return true;
 }
 
 static void publish_state(struct service *service, const struct entry *entry, enum tunnel_state state, const char *reason)
@@ -92,10 +94,13 @@ void restore_fail(struct service *service, struct entry *entry, const char *reas
 		return;
 	struct snapshot *failed = snapshot_copy(entry->snapshot);
 	log_line(LOG_ERROR, entry->id, "the tunnel has failed: %s", reason);
-	if (failed == NULL)
+	char *failure = failed == NULL ? NULL : strdup(reason);
+	if (failure == NULL) {
+		snapshot_release(failed);
 		return;
+	}
 	free(failed->failure);
-	failed->failure = strdup(reason);
+	failed->failure = failure;
 	if (entry->worker != NULL && worker_is_ready(entry->worker))
 		establish_send_ack(entry->worker, MESSAGE_REMOVE, 0, seat_index(entry->seat), entry->snapshot->generation);
 	/* Nobody would answer on them. */

@@ -146,10 +146,10 @@ static void wake_up(void *owner)
 	uv_async_send(&service->wake);
 }
 
-static void take_token(void *owner, struct database_token *token)
+static bool take_token(void *owner, struct database_token *token)
 {
 	struct service *service = owner;
-	tokens_load(service->tokens, token);
+	return tokens_load(service->tokens, token);
 }
 
 static bool copy_options(struct service *service, const struct service_options *options)
@@ -387,17 +387,7 @@ unsigned service_token_scope(struct service *service, const char *token)
 	return tokens_scope(service->tokens, token);
 }
 
-json_t *service_token_create(struct service *service, const char *name, unsigned scopes, struct problem *problem)
-{
-	return tokens_make(service->tokens, service->store, name, scopes, problem);
-}
-
 json_t *service_token_list(struct service *service)
 {
 	return tokens_list(service->tokens);
-}
-
-bool service_token_delete(struct service *service, const char *id, struct problem *problem)
-{
-	return tokens_delete(service->tokens, service->store, id, problem);
 }

@@ -93,6 +93,8 @@ enum change_kind {
 	CHANGE_EDITS,        /* the edits, in order */
 	CHANGE_DELETE_WHERE, /* every tunnel that has all the labels (none given: all) */
 	CHANGE_STATE,        /* `document` {"tunnels": […]} replaces everything, atomically */
+	CHANGE_TOKEN_CREATE, /* `token_name`, `token_scopes` */
+	CHANGE_TOKEN_DELETE, /* `token_id` */
 };
 
 struct change {
@@ -108,7 +110,11 @@ struct change {
 	struct label *labels; /* DELETE_WHERE, owned */
 	size_t label_count;
 	json_t *document; /* STATE, owned */
+	char *token_name; /* owned */
+	unsigned token_scopes;
+	char token_id[32];
 	/* answered */
+	json_t *token;          /* TOKEN_CREATE: {"id", "name", "scopes", "created_at", "token"}, owned */
 	struct problem problem; /* of the change as a whole */
 	size_t created, changed, unchanged, deleted;
 	/* Called once, on the service's thread; it takes the change back (change_free). */
@@ -129,12 +135,9 @@ char *spec_to_wgquick(const struct spec *spec, bool secrets);
  * [{"line", "code", "detail"}], a new reference. */
 json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem);
 
-/* Tokens (stored hashed). Verification is in constant time and takes no disk. */
+/* Tokens (stored hashed), made and deleted by changes. Verification is in constant time and takes no disk. */
 unsigned service_token_scope(struct service *service, const char *token); /* enum scope mask, 0 when unknown */
-/* {"id", "name", "scopes", "token"}, a new reference, or NULL with the problem. */
-json_t *service_token_create(struct service *service, const char *name, unsigned scopes, struct problem *problem);
 json_t *service_token_list(struct service *service);
-bool service_token_delete(struct service *service, const char *id, struct problem *problem);
 unsigned scope_parse(const char *name); /* its bit alone; 0 when unknown */
 
 #endif

@@ -92,7 +92,7 @@ bool establish_send_prepare(const struct entry *entry, const struct snapshot *sn
                             const struct message_addresses *addresses, bool all_fresh, uint64_t request);
 void establish_send_ack(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation);
 /* restore.c: what was found in the store. */
-void restore_take(void *owner, struct database_tunnel *row);
+bool restore_take(void *owner, struct database_tunnel *row);
 void restore_bind_all(struct service *service);
 void restore_tick(struct service *service);
 void restore_fail(struct service *service, struct entry *entry, const char *reason);

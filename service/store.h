@@ -31,8 +31,8 @@ void store_batch_free(struct store_batch *batch);
 
 /* What was found at the start, for the callbacks; see database.h. */
 struct store_loader {
-	void (*take_tunnel)(void *owner, struct database_tunnel *tunnel);
-	void (*take_token)(void *owner, struct database_token *token);
+	bool (*take_tunnel)(void *owner, struct database_tunnel *tunnel);
+	bool (*take_token)(void *owner, struct database_token *token);
 	void *owner;
 };
 

@@ -12,10 +12,25 @@
 #define TOKEN_BYTES 32
 #define TOKENS_MAX 10000
 
+struct token {
+	struct database_token stored;
+	bool is_revoked; /* it opens nothing, and is on the disk yet */
+};
+
 struct tokens {
 	pthread_mutex_t lock;
-	struct database_token *list;
-	size_t count;
+	struct token *list;
+	size_t count, capacity;
+	size_t reserved; /* room for those that are on their way to the disk; the service's thread alone */
+};
+
+/* A token on its way to the disk, or off it. */
+struct errand {
+	struct tokens *tokens;
+	struct database_token token;
+	json_t *shown;
+	tokens_done *done;
+	void *owner;
 };
 
 static const struct {
@@ -67,26 +82,49 @@ void tokens_free(struct tokens *tokens)
 	if (tokens == NULL)
 		return;
 	for (size_t i = 0; i < tokens->count; i++)
-		free(tokens->list[i].name);
+		free(tokens->list[i].stored.name);
 	free(tokens->list);
 	pthread_mutex_destroy(&tokens->lock);
 	free(tokens);
 }
 
-static bool add(struct tokens *tokens, const struct database_token *token)
+/* So that adding what was stored cannot fail. */
+static bool reserve(struct tokens *tokens)
 {
-	struct database_token *grown = realloc(tokens->list, (tokens->count + 1) * sizeof(*grown));
-	if (grown == NULL)
-		return false;
-	tokens->list = grown;
-	tokens->list[tokens->count++] = *token;
-	return true;
+	bool has_room = true;
+	pthread_mutex_lock(&tokens->lock);
+	if (tokens->count + tokens->reserved == tokens->capacity) {
+		size_t capacity = tokens->capacity == 0 ? 8 : tokens->capacity * 2;
+		struct token *grown = realloc(tokens->list, capacity * sizeof(*grown));
+		has_room = grown != NULL;
+		if (has_room) {
+			tokens->list = grown;
+			tokens->capacity = capacity;
+		}
+	}
+	pthread_mutex_unlock(&tokens->lock);
+	tokens->reserved += has_room;
+	return has_room;
 }
 
-void tokens_load(struct tokens *tokens, struct database_token *token)
+/* Takes what it owns. */
+static void add(struct tokens *tokens, struct database_token *token)
 {
-	if (!add(tokens, token))
+	pthread_mutex_lock(&tokens->lock);
+	tokens->list[tokens->count++] = (struct token){ .stored = *token };
+	pthread_mutex_unlock(&tokens->lock);
+	tokens->reserved--;
+	token->name = NULL;
+}
+
+bool tokens_load(struct tokens *tokens, struct database_token *token)
+{
+	bool has_room = reserve(tokens);
+	if (has_room)
+		add(tokens, token);
+	else
 		free(token->name);
+	return has_room;
 }
 
 static void hash_token(const char *token, uint8_t hash[32])
@@ -103,8 +141,8 @@ unsigned tokens_scope(struct tokens *tokens, const char *token)
 	pthread_mutex_lock(&tokens->lock);
 	/* All of them, so that the time tells nothing. */
 	for (size_t i = 0; i < tokens->count; i++)
-		if (sodium_memcmp(hash, tokens->list[i].hash, sizeof(hash)) == 0)
-			scopes = with_included(tokens->list[i].scopes);
+		if (sodium_memcmp(hash, tokens->list[i].stored.hash, sizeof(hash)) == 0)
+			scopes = tokens->list[i].is_revoked ? 0 : with_included(tokens->list[i].stored.scopes);
 	pthread_mutex_unlock(&tokens->lock);
 	return scopes;
 }
@@ -128,47 +166,115 @@ static json_t *token_to_json(const struct database_token *token)
 	return json_pack("{s:s, s:s, s:o, s:s}", "id", token->id, "name", token->name, "scopes", scopes_to_json(token->scopes), "created_at", at);
 }
 
-static int write_one(struct store *store, enum store_write_kind kind, const struct database_token *token)
+static void answer_fault(tokens_done *done, void *owner, enum problem_code code, const char *detail)
+{
+	struct problem problem;
+	problem_init(&problem);
+	problem_set(&problem, code, "%s", detail);
+	done(owner, NULL, &problem);
+	problem_clear(&problem);
+}
+
+static void free_errand(struct errand *errand)
+{
+	json_decref(errand->shown);
+	free(errand->token.name);
+	free(errand);
+}
+
+static void fail(struct errand *errand, enum problem_code code, const char *detail)
+{
+	answer_fault(errand->done, errand->owner, code, detail);
+	free_errand(errand);
+}
+
+static void succeed(struct errand *errand)
+{
+	struct problem none;
+	problem_init(&none);
+	errand->done(errand->owner, json_incref(errand->shown), &none);
+	free_errand(errand);
+}
+
+static bool submit(struct errand *errand, struct store *store, enum store_write_kind kind, void (*done)(struct store_batch *batch, void *owner))
 {
 	struct store_batch *batch = store_batch_create(1);
 	if (batch == NULL)
-		return -1;
-	batch->writes[0] = (struct store_write){ .kind = kind, .token = *token };
-	batch->writes[0].token.name = token->name == NULL ? NULL : strdup(token->name);
-	int result = store_write(store, batch);
-	store_batch_free(batch);
-	return result;
+		return false;
+	batch->writes[0] = (struct store_write){ .kind = kind, .token = errand->token };
+	batch->writes[0].token.name = strdup(errand->token.name);
+	batch->done = done;
+	batch->owner = errand;
+	if (batch->writes[0].token.name == NULL) {
+		store_batch_free(batch);
+		return false;
+	}
+	store_submit(store, batch);
+	return true;
 }
 
-json_t *tokens_make(struct tokens *tokens, struct store *store, const char *name, unsigned scopes, struct problem *problem)
+static struct errand *start_errand(struct tokens *tokens, const char *name, tokens_done *done, void *owner)
+{
+	struct errand *errand = calloc(1, sizeof(*errand));
+	if (errand == NULL)
+		return NULL;
+	*errand = (struct errand){ .tokens = tokens, .token.name = strdup(name), .done = done, .owner = owner };
+	if (errand->token.name != NULL)
+		return errand;
+	free(errand);
+	return NULL;
+}
+
+static void on_made(struct store_batch *batch, void *owner)
+{
+	struct errand *errand = owner;
+	int result = batch->result;
+	store_batch_free(batch);
+	if (result != 0) {
+		errand->tokens->reserved--;
+		fail(errand, PROBLEM_OUT_OF_RESOURCES, "The token could not be stored.");
+		return;
+	}
+	add(errand->tokens, &errand->token);
+	succeed(errand);
+}
+
+/* Fills in what is random, and how the token is shown this one time. */
+static bool draw(struct errand *errand, unsigned scopes)
 {
 	char text[64];
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
-	struct database_token token = { .name = strdup(name == NULL ? "" : name), .scopes = scopes, .created_at = now.tv_sec * 1000 };
+	struct database_token *token = &errand->token;
+	token->scopes = scopes;
+	token->created_at = now.tv_sec * 1000;
 	make_text(text, sizeof(text), "warren_", TOKEN_BYTES);
-	make_text(token.id, sizeof(token.id), "", 9);
+	make_text(token->id, sizeof(token->id), "", 9);
 	/* An id is a part of a path and of command lines: it starts with a letter. */
-	token.id[0] = 't';
-	hash_token(text, token.hash);
-	pthread_mutex_lock(&tokens->lock);
-	bool is_full = tokens->count >= TOKENS_MAX;
-	pthread_mutex_unlock(&tokens->lock);
-	json_t *json = NULL;
-	if (is_full || token.name == NULL || write_one(store, STORE_TOKEN_PUT, &token) != 0) {
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, is_full ? "There are too many tokens." : "The token could not be stored.");
-	} else {
-		json = token_to_json(&token);
-		(void)json_object_set_new(json, "token", json_string(text));
-		pthread_mutex_lock(&tokens->lock);
-		bool added = add(tokens, &token);
-		pthread_mutex_unlock(&tokens->lock);
-		if (added)
-			token.name = NULL;
-	}
+	token->id[0] = 't';
+	hash_token(text, token->hash);
+	errand->shown = token_to_json(token);
+	bool is_shown = json_object_set_new(errand->shown, "token", json_string(text)) == 0;
 	sodium_memzero(text, sizeof(text));
-	free(token.name);
-	return json;
+	return is_shown;
+}
+
+void tokens_make(struct tokens *tokens, struct store *store, const char *name, unsigned scopes, tokens_done *done, void *owner)
+{
+	if (tokens->count + tokens->reserved >= TOKENS_MAX) {
+		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "There are too many tokens.");
+		return;
+	}
+	struct errand *errand = start_errand(tokens, name, done, owner);
+	if (errand == NULL) {
+		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	bool has_room = reserve(tokens);
+	if (has_room && draw(errand, scopes) && submit(errand, store, STORE_TOKEN_PUT, on_made))
+		return;
+	tokens->reserved -= has_room;
+	fail(errand, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 }
 
 json_t *tokens_list(struct tokens *tokens)
@@ -176,34 +282,62 @@ json_t *tokens_list(struct tokens *tokens)
 	json_t *list = json_array();
 	pthread_mutex_lock(&tokens->lock);
 	for (size_t i = 0; i < tokens->count; i++)
-		(void)json_array_append_new(list, token_to_json(&tokens->list[i]));
+		(void)json_array_append_new(list, token_to_json(&tokens->list[i].stored));
 	pthread_mutex_unlock(&tokens->lock);
 	return list;
 }
 
-bool tokens_delete(struct tokens *tokens, struct store *store, const char *id, struct problem *problem)
+/* The service's thread, or with the lock. NULL when there is none. */
+static struct token *find(struct tokens *tokens, const char *id)
 {
-	struct database_token token = { .id = "" };
-	bool found = false;
-	snprintf(token.id, sizeof(token.id), "%s", id);
-	/* Out of use before it is off the disk: a token that is being taken away opens nothing more. */
+	for (size_t i = 0; i < tokens->count; i++)
+		if (strcmp(tokens->list[i].stored.id, id) == 0)
+			return &tokens->list[i];
+	return NULL;
+}
+
+static void on_deleted(struct store_batch *batch, void *owner)
+{
+	struct errand *errand = owner;
+	struct tokens *tokens = errand->tokens;
+	int result = batch->result;
+	store_batch_free(batch);
+	if (result != 0) {
+		fail(errand, PROBLEM_OUT_OF_RESOURCES,
+		     "The token is out of use, but could not be deleted from the disk: it would be back after a restart. Delete it again.");
+		return;
+	}
 	pthread_mutex_lock(&tokens->lock);
-	for (size_t i = 0; i < tokens->count && !found; i++) {
-		if (strcmp(tokens->list[i].id, id) != 0)
-			continue;
-		found = true;
-		token = tokens->list[i];
-		tokens->list[i] = tokens->list[--tokens->count];
+	struct token *token = find(tokens, errand->token.id);
+	if (token != NULL) {
+		free(token->stored.name);
+		*token = tokens->list[--tokens->count];
 	}
 	pthread_mutex_unlock(&tokens->lock);
-	if (!found) {
-		problem_set(problem, PROBLEM_NOT_FOUND, "There is no token of this id.");
-		return false;
+	if (token == NULL)
+		fail(errand, PROBLEM_NOT_FOUND, "There is no token of this id.");
+	else
+		succeed(errand);
+}
+
+void tokens_delete(struct tokens *tokens, struct store *store, const char *id, tokens_done *done, void *owner)
+{
+	/* Out of use before it is off the disk: a token that is being taken away opens nothing more. */
+	pthread_mutex_lock(&tokens->lock);
+	struct token *token = find(tokens, id);
+	if (token != NULL)
+		token->is_revoked = true;
+	pthread_mutex_unlock(&tokens->lock);
+	if (token == NULL) {
+		answer_fault(done, owner, PROBLEM_NOT_FOUND, "There is no token of this id.");
+		return;
 	}
-	bool deleted = write_one(store, STORE_TOKEN_DELETE, &token) == 0;
-	if (!deleted)
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES,
-		            "The token is out of use, but could not be deleted from the disk: it would be back after a restart.");
-	free(token.name);
-	return deleted;
+	struct errand *errand = start_errand(tokens, token->stored.name, done, owner);
+	if (errand == NULL) {
+		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	memcpy(errand->token.id, token->stored.id, sizeof(errand->token.id));
+	if (!submit(errand, store, STORE_TOKEN_DELETE, on_deleted))
+		fail(errand, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 }

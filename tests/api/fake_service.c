@@ -296,6 +296,10 @@ static void run_edit(struct service *service, const struct change *change, struc
 
 static void run_change(struct service *service, struct change *change)
 {
+	if (change->kind == CHANGE_TOKEN_CREATE)
+		change->token = json_pack("{s:s, s:s, s:[s], s:s}", "id", "t1", "name", change->token_name, "scopes", "read", "token", "shown-once");
+	if (change->kind == CHANGE_TOKEN_DELETE && strcmp(change->token_id, "t1") != 0)
+		problem_set(&change->problem, PROBLEM_NOT_FOUND, "There is no such token.");
 	if (change->kind == CHANGE_DELETE_WHERE) {
 		for (size_t i = service->count; i-- > 0;) {
 			bool all = true;
@@ -543,6 +547,8 @@ void change_free(struct change *change)
 	free(change->labels);
 	free(change->edits);
 	json_decref(change->document);
+	json_decref(change->token);
+	free(change->token_name);
 	problem_clear(&change->problem);
 	free(change);
 }
@@ -571,27 +577,10 @@ unsigned service_token_scope(struct service *service, const char *token)
 	return strcmp(token, FAKE_METRICS_TOKEN) == 0 ? SCOPE_METRICS : SCOPE_NONE;
 }
 
-json_t *service_token_create(struct service *service, const char *name, unsigned scopes, struct problem *problem)
-{
-	(void)service;
-	(void)scopes;
-	(void)problem;
-	return json_pack("{s:s, s:s, s:[s], s:s}", "id", "t1", "name", name, "scopes", "read", "token", "shown-once");
-}
-
 json_t *service_token_list(struct service *service)
 {
 	(void)service;
 	return json_pack("[{s:s, s:s}]", "id", "t1", "name", "one");
-}
-
-bool service_token_delete(struct service *service, const char *id, struct problem *problem)
-{
-	(void)service;
-	if (strcmp(id, "t1") == 0)
-		return true;
-	problem_set(problem, PROBLEM_NOT_FOUND, "There is no such token.");
-	return false;
 }
 
 unsigned scope_parse(const char *name)

@@ -161,3 +161,25 @@ def test_d5_full_disk(small_disk, make_daemon):
     daemon.start()
     assert daemon.api.get(f"/v1/tunnels/t{number}")["labels"] == {"mark": "after"}
     daemon.stop()
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first start", "later start"])
+def test_d5_full_disk_at_the_start_is_told(small_disk, make_daemon, is_first):
+    """Whoever reads «damaged, move it away» on a full disk loses everything."""
+    daemon = make_daemon()
+    if not is_first:
+        daemon.start()
+        daemon.api.put("kept", _document("kept"), status=201)
+        daemon.kill()
+        for name in ("api.addr", "state.db-shm"):
+            if os.path.exists(f"{small_disk}/{name}"):
+                os.unlink(f"{small_disk}/{name}")
+    _fill(f"{small_disk}/ballast")
+    daemon.start(wait=False)
+    assert daemon.process.wait(10) == 1, daemon.tail()
+    said = daemon.tail().strip().splitlines()[-1]
+    assert "disk is full" in said and small_disk in said and "damaged" not in said, said
+    os.unlink(f"{small_disk}/ballast")
+    daemon.start()
+    assert is_first or daemon.api.get("/v1/tunnels/kept")["labels"] == {"mark": "kept"}
+    daemon.stop()

@@ -206,3 +206,9 @@ const char *failing_vfs_register(void)
 	sqlite3_vfs_register(&vfs, 0);
 	return name;
 }
+
+void failing_vfs_make_default(void)
+{
+	(void)failing_vfs_register();
+	sqlite3_vfs_register(&vfs, 1);
+}

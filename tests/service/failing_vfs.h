@@ -9,6 +9,7 @@ enum failing_call { FAILING_WRITE, FAILING_SYNC, FAILING_TRUNCATE, FAILING_READ,
 
 /* Registers it; the name is for store_open. */
 const char *failing_vfs_register(void);
+void failing_vfs_make_default(void); /* for who names none */
 /* The Nth call from now (1 is the next) of that kind fails with SQLite's code, once; 0 switches it off. */
 void failing_vfs_fail(enum failing_call call, int nth, int code);
 /* A write stores half of what it should before it fails. */

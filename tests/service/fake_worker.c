@@ -172,6 +172,16 @@ static void tell_state(uint32_t slot, enum tunnel_state state)
 	send_message(MESSAGE_HANDSHAKE, &writer);
 }
 
+static void tell_limit(uint32_t slot)
+{
+	struct message_state message = { .slot = slot, .generation = tunnels[slot].generation };
+	struct message_writer writer;
+	counter_add(&counters->tunnels[slot].total_bytes_used, 500);
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	send_message(MESSAGE_LIMIT, &writer);
+}
+
 static void ask(uint32_t slot, enum message_type type, const char *local)
 {
 	struct message_want want = { .request = 77, .slot = slot, .generation = tunnels[slot].generation };
@@ -357,6 +367,8 @@ static void take_ack(enum message_type type, struct message_reader *body, const 
 		take_granted(&message, descriptors, count);
 	else if (type == MESSAGE_ABORT)
 		drop_prepared(&tunnels[message.slot]);
+	if (type == MESSAGE_RECONNECT && begins(tunnels[message.slot].id, "limit-"))
+		tell_limit(message.slot);
 	if (type == MESSAGE_ABORT || type == MESSAGE_RECONNECT)
 		send_done(&message, MESSAGE_STATUS_OK);
 }

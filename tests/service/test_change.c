@@ -586,33 +586,6 @@ static void events_tell_it_all(void **state)
 	assert_true(seen[EVENT_TUNNEL_DELETED]);
 }
 
-static void tokens_open_and_close(void **state)
-{
-	struct problem problem;
-	(void)state;
-	problem_init(&problem);
-	json_t *made = service_token_create(own_bench.service, "ci", scope_parse("read"), &problem);
-	const char *token = json_string_value(json_object_get(made, "token"));
-	assert_int_equal(service_token_scope(own_bench.service, token), SCOPE_METRICS | SCOPE_READ);
-	assert_int_equal(service_token_scope(own_bench.service, "warren_x"), 0);
-	bench_stop(&own_bench);
-	assert_true(bench_start(&own_bench));
-	assert_int_equal(service_token_scope(own_bench.service, token), SCOPE_METRICS | SCOPE_READ);
-	json_t *list = service_token_list(own_bench.service);
-	assert_int_equal(json_array_size(list), 1);
-	assert_null(json_object_get(json_array_get(list, 0), "token"));
-	assert_int_equal(json_array_size(json_object_get(json_array_get(list, 0), "scopes")), 1);
-	json_decref(list);
-	assert_true(service_token_delete(own_bench.service, json_string_value(json_object_get(made, "id")), &problem));
-	assert_int_equal(service_token_scope(own_bench.service, token), 0);
-	assert_false(service_token_delete(own_bench.service, "nope", &problem));
-	assert_int_equal(problem.code, PROBLEM_NOT_FOUND);
-	problem_clear(&problem);
-	json_decref(made);
-	assert_int_equal(scope_parse("metrics"), SCOPE_METRICS);
-	assert_int_equal(scope_parse("nothing"), 0);
-}
-
 static void listing_pages(void **state)
 {
 	(void)state;
@@ -675,7 +648,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(what_an_admin_opened_leads_where_it_led, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_the_policy_refuses, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(events_tell_it_all, bench_set_up, bench_tear_down),
-		cmocka_unit_test_setup_teardown(tokens_open_and_close, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(listing_pages, bench_set_up, bench_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,7 +166,7 @@ static size_t cut(size_t length, bool has_flushes)
 	return acknowledged;
 }
 
-static void take_tunnel(void *owner, struct database_tunnel *tunnel)
+static bool take_tunnel(void *owner, struct database_tunnel *tunnel)
 {
 	unsigned *found = owner;
 	unsigned number = 0, mark = 0;
@@ -174,12 +174,14 @@ static void take_tunnel(void *owner, struct database_tunnel *tunnel)
 	assert_int_equal(sscanf(tunnel->document, "{\"mark\":%u", &mark), 1);
 	found[number] = mark;
 	database_tunnel_clear(tunnel);
+	return true;
 }
 
-static void take_token(void *owner, struct database_token *token)
+static bool take_token(void *owner, struct database_token *token)
 {
 	(void)owner;
 	free(token->name);
+	return true;
 }
 
 static void no_wake(void *owner)

@@ -29,20 +29,22 @@ static char directory[64];
 static char failure[512];
 static size_t done_count;
 
-static void take_tunnel(void *owner, struct database_tunnel *tunnel)
+static bool take_tunnel(void *owner, struct database_tunnel *tunnel)
 {
 	struct found *found = owner;
 	if (found->count == 0)
 		snprintf(found->first_document, sizeof(found->first_document), "%s", tunnel->document);
 	memcpy(found->ids[found->count++], tunnel->id, 64);
 	database_tunnel_clear(tunnel);
+	return true;
 }
 
-static void take_token(void *owner, struct database_token *token)
+static bool take_token(void *owner, struct database_token *token)
 {
 	struct found *found = owner;
 	found->tokens++;
 	free(token->name);
+	return true;
 }
 
 static void no_wake(void *owner)
