@@ -174,9 +174,7 @@ static void feed_part(struct answer *answer, struct gathered *gathered, const ch
 {
 	for (size_t at = 0, taken = 0; at < length; at += taken) {
 		switch (answer->state) {
-		case ANSWER_HEAD:
-			taken = feed_head(answer, gathered, bytes + at, length - at, may_keep);
-			continue;
+		case ANSWER_HEAD: taken = feed_head(answer, gathered, bytes + at, length - at, may_keep); continue;
 		case ANSWER_BODY: taken = feed_body(answer, gathered, bytes + at, length - at); continue;
 		case ANSWER_UPGRADED: pass(answer, gathered, bytes + at, length - at); return;
 		case ANSWER_ENDED:

@@ -20,7 +20,8 @@
 
 /* What each state waits for:
  * GREETING the first byte; HTTP the rest of a head; METHOD, PASSWORD, REQUEST the parts of SOCKS5; SOCKS4 its request; DIALING the dial;
- * DELAYED the time after a wrong password; HELD the time before another is looked at; JOINED the end of the relay, exchange or association that has the socket now. */
+ * DELAYED the time after a wrong password; HELD the time before another is looked at; JOINED the end of the relay, exchange or association that has
+ * the socket now. */
 enum client_state {
 	CLIENT_GREETING,
 	CLIENT_HTTP,

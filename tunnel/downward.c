@@ -8,7 +8,7 @@
 
 #define BLOCKS_A_CALL 20
 /* Blocks are at most half empty: the copies then cost no more than twice what the window, and so the budget, counts for them. */
-#define LARGE_FROM (32u * 1024)
+#define LARGE_FROM ((size_t)32 * 1024)
 
 static struct loop *loop_of(const struct downward *downward)
 {

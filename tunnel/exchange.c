@@ -14,7 +14,7 @@
 
 #define HEAD_TIME (10 * LOOP_SECOND)
 #define REPLY_TIME (10 * LOOP_SECOND) /* for the client to take a reply of our own */
-#define READ_ROUNDS 8 /* reads of a body a turn, so that no connection starves another */
+#define READ_ROUNDS 8                 /* reads of a body a turn, so that no connection starves another */
 /* A body whose length was promised comes at this pace at least while the client alone is waited for (X15). */
 #define BODY_TIME (60 * LOOP_SECOND)
 #define BODY_BYTES 1024
@@ -24,8 +24,9 @@
 static const struct http_fault malformed_body = { .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "malformed chunks in the body" };
 
 /* READING waits for a request's head, and holds the last server's connection when that can be used again. DELAYED: the refusal of a
- * login waits. HELD: a login waits to be looked at. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply of our own goes out.
- * JOINED: a relay has both sides. Only `advance` moves from one to another, and only it ends the exchange: callbacks note what happened. */
+ * login waits. HELD: a login waits to be looked at. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply of our
+ * own goes out. JOINED: a relay has both sides. Only `advance` moves from one to another, and only it ends the exchange: callbacks note what
+ * happened. */
 enum exchange_state { READING, DELAYED, HELD, DIALLING, PASSING, ENDING, JOINED };
 
 struct exchange {
@@ -36,10 +37,10 @@ struct exchange {
 	struct exchange *next_flush;
 	bool queued;
 	enum exchange_state state;
-	bool broken, closed;    /* end by reset, or quietly */
-	bool keeps;             /* ENDING: another request may follow */
-	bool counted;           /* this request, as one that succeeded or failed */
-	bool has_waited;        /* this request, in HELD */
+	bool broken, closed; /* end by reset, or quietly */
+	bool keeps;          /* ENDING: another request may follow */
+	bool counted;        /* this request, as one that succeeded or failed */
+	bool has_waited;     /* this request, in HELD */
 	struct poller *client;
 	struct intake in;
 	struct http_head_search search;

@@ -192,8 +192,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
-		TEST(test_bytes_go_both_ways), TEST(test_half_closes_pass), TEST(test_resets_pass),
-		TEST(test_silence_ends_it),    TEST(test_back_pressure),    TEST(test_room_is_used_in_the_same_turn),
+		TEST(test_bytes_go_both_ways),
+		TEST(test_half_closes_pass),
+		TEST(test_resets_pass),
+		TEST(test_silence_ends_it),
+		TEST(test_back_pressure),
+		TEST(test_room_is_used_in_the_same_turn),
 		TEST(test_a_client_that_does_not_read_costs_little),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -367,7 +367,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_names),         cmocka_unit_test(reads_literals), cmocka_unit_test(X4_X6_refuses_doubtful_hosts),
 		cmocka_unit_test(X11_bounds_of_names), cmocka_unit_test(X5_authorities), cmocka_unit_test(X6_classes),
-		cmocka_unit_test(X6_policy),           cmocka_unit_test(X6_localhost),  cmocka_unit_test(X6_a_wide_entry_names_no_private_network),
+		cmocka_unit_test(X6_policy),           cmocka_unit_test(X6_localhost),   cmocka_unit_test(X6_a_wide_entry_names_no_private_network),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ struct control {
 	pid_t worker;
 	struct channel *channel;
 	struct counters *counters;
-	int memory; /* the counters' descriptor, for each worker */
+	int memory;            /* the counters' descriptor, for each worker */
 	uint64_t acknowledged; /* request of the last DONE or PREPARED */
 	struct message_prepared prepared;
 	struct message_ack done;

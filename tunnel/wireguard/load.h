@@ -27,8 +27,8 @@ enum {
 struct wireguard_load {
 	struct wireguard_load_queue queue;
 	struct wireguard_load_queue *shared; /* borrowed, or NULL */
-	uint64_t sweep_at;                 /* WIREGUARD_NEVER: there is no limiter */
-	struct wireguard_limiter *limiter; /* made when it is first needed, freed when it is empty */
+	uint64_t sweep_at;                   /* WIREGUARD_NEVER: there is no limiter */
+	struct wireguard_limiter *limiter;   /* made when it is first needed, freed when it is empty */
 	uint8_t limiter_key[16];
 };
 
