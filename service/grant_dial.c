@@ -17,7 +17,6 @@ struct dial {
 	struct dial *next;
 	struct service *service;
 	struct worker *worker;
-	unsigned incarnation;
 	struct message_want want;
 	enum spec_transport transport;
 	struct message_addresses addresses;
@@ -61,8 +60,7 @@ static void end(struct dial *dial)
 
 static void finish(struct dial *dial, int descriptor, int error)
 {
-	bool is_same = worker_is_ready(dial->worker) && worker_incarnation(dial->worker) == dial->incarnation;
-	if (is_same)
+	if (worker_is_ready(dial->worker))
 		grant_answer(dial->worker, &dial->want, descriptor, error);
 	else if (descriptor >= 0)
 		close(descriptor);
@@ -178,7 +176,6 @@ void outside_grant_dial_start(struct service *service, struct worker *worker, co
 	*dial = (struct dial){ .next = service->dials,
 		               .service = service,
 		               .worker = worker,
-		               .incarnation = worker_incarnation(worker),
 		               .want = *want,
 		               .transport = forward->transport,
 		               .descriptor = -1,
@@ -202,8 +199,18 @@ size_t grant_dial_count(const struct service *service, const struct worker *work
 {
 	size_t count = 0;
 	for (const struct dial *dial = service->dials; dial != NULL; dial = dial->next)
-		count += dial->worker == worker && dial->want.slot == slot && dial->incarnation == worker_incarnation(worker);
+		count += dial->worker == worker && dial->want.slot == slot;
 	return count;
+}
+
+void grant_dial_end_of(struct service *service, const struct worker *worker)
+{
+	struct dial *next;
+	for (struct dial *dial = service->dials; dial != NULL; dial = next) {
+		next = dial->next;
+		if (dial->worker == worker)
+			end(dial);
+	}
 }
 
 void grant_dial_end_all(struct service *service)

@@ -13,6 +13,8 @@ struct worker;
 void outside_grant_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want);
 /* Those of a slot that are under way. */
 size_t grant_dial_count(const struct service *service, const struct worker *worker, uint32_t slot);
+/* Of a worker that died: nobody waits for them any more. */
+void grant_dial_end_of(struct service *service, const struct worker *worker);
 void grant_dial_end_all(struct service *service);
 
 /* grant.c: the descriptor goes to the worker; -1: why, as an errno. */

@@ -54,6 +54,7 @@ static void on_worker_ready(void *owner, struct worker *worker)
 
 static void on_worker_died(void *owner, struct worker *worker)
 {
+	grant_dial_end_of(owner, worker);
 	report_worker_died(owner, worker);
 	move_surplus(owner, worker);
 }
