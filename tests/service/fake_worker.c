@@ -315,8 +315,9 @@ static void take_commit(const struct message_ack *message)
 	tunnel->is_used = true;
 	tunnel->is_prepared = false;
 	tunnel->generation = message->generation;
-	tell_state(message->slot, !tunnel->enabled ? TUNNEL_DISABLED : begins(tunnel->id, "up-") ? TUNNEL_UP : TUNNEL_HANDSHAKING);
+	/* Who waits for the state reads it afterwards. */
 	counter_add(&counters->tunnels[message->slot].total_bytes_used, 1000);
+	tell_state(message->slot, !tunnel->enabled ? TUNNEL_DISABLED : begins(tunnel->id, "up-") ? TUNNEL_UP : TUNNEL_HANDSHAKING);
 	ask_as_named(message->slot);
 	send_done(message, MESSAGE_STATUS_OK);
 }
