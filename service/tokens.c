@@ -192,7 +192,10 @@ static void succeed(struct errand *errand)
 {
 	struct problem none;
 	problem_init(&none);
-	errand->done(errand->owner, json_incref(errand->shown), &none);
+	/* Handed over: another thread may drop it at once. */
+	json_t *shown = errand->shown;
+	errand->shown = NULL;
+	errand->done(errand->owner, shown, &none);
 	free_errand(errand);
 }
 
