@@ -2,25 +2,10 @@
  * are refused. Its own error text quotes the input and is never used. */
 #include "api/document.h"
 
-#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <sodium.h>
-
-static void wipe_and_free(void *memory)
-{
-	if (memory)
-		sodium_memzero(memory, malloc_usable_size(memory));
-	free(memory);
-}
-
-void api_document_wipe_freed(void)
-{
-	json_set_alloc_funcs(malloc, wipe_and_free);
-}
 
 static bool is_too_deep(const char *bytes, size_t length)
 {

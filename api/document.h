@@ -8,8 +8,6 @@
 
 #define DOCUMENT_DEPTH_MAX 32 /* the deepest document of the API has 8 levels */
 
-/* Makes jansson wipe what it frees: documents hold keys. Once, before the first thread. */
-void api_document_wipe_freed(void);
 /* A new reference, or NULL with the problem invalid_json. The detail tells the place and the kind of the mistake and quotes nothing,
  * because the body may hold a key. */
 json_t *api_document_parse(const char *bytes, size_t length, struct problem *problem);

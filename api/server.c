@@ -226,7 +226,6 @@ struct api *api_create(const struct api_options *options, struct service *servic
 	snprintf(failure, 512, "out of memory");
 	if (sodium_init() < 0)
 		return NULL;
-	api_document_wipe_freed();
 	struct api *api = create_parts(service);
 	if (!api)
 		return NULL;
