@@ -197,7 +197,7 @@ static void send_held(struct netstack *stack)
 
 void stack_feed(struct netstack *stack, const uint8_t *packet, size_t length)
 {
-	if (!stack_start(stack))
+	if (length > UINT16_MAX || !stack_start(stack)) /* lwIP's lengths have 16 bits */
 		return;
 	stack_enter(stack);
 	struct pbuf *copy = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);

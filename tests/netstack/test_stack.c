@@ -329,6 +329,34 @@ static void fragments_are_bounded(void **state)
 	link_free(link);
 }
 
+/* P7: with its header it is longer than lwIP's lengths can say, and overran lwIP's copy of it. */
+static void the_largest_datagram_overruns_nothing(void **state)
+{
+	enum { PIECE = 1024, TOTAL = 65535 };
+	static uint8_t message[TOTAL] = { 128 }, whole[40 + TOTAL]; /* an echo request */
+	struct netstack_endpoint from = link_address(0, AF_INET6, 0), to = link_address(1, AF_INET6, 0);
+	struct link *link = open_link();
+	uint8_t packet[48 + PIECE];
+	struct spied spied;
+
+	(void)state;
+	watch(link, 1, &spied);
+	craft_icmp(whole, &from, &to, message, TOTAL);
+	for (size_t at = 0; at < TOTAL; at += PIECE) {
+		size_t length = TOTAL - at < PIECE ? TOTAL - at : PIECE;
+		memcpy(packet, whole, 40);
+		packet_write16(packet + 4, (uint16_t)(8 + length));
+		packet[6] = PACKET_FRAGMENT;
+		memset(packet + 40, 0, 8);
+		packet[40] = PACKET_ICMP6;
+		packet_write16(packet + 42, (uint16_t)(at | (at + length < TOTAL)));
+		memcpy(packet + 48, whole + 40 + at, length);
+		inject(link, 1, packet, 48 + length);
+	}
+	assert_int_equal(spied.count, 0);
+	link_free(link);
+}
+
 /* --- TCP from strangers --- */
 
 struct victim {
@@ -874,6 +902,7 @@ int main(void)
 		cmocka_unit_test(datagrams_of_every_size_arrive),
 		cmocka_unit_test(serves_nothing_unasked),
 		cmocka_unit_test(fragments_are_bounded),
+		cmocka_unit_test(the_largest_datagram_overruns_nothing),
 		cmocka_unit_test(withstands_blind_segments),
 		cmocka_unit_test(withstands_malformed_options),
 		cmocka_unit_test(withstands_sack_abuse),
