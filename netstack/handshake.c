@@ -16,42 +16,6 @@
 
 /* --- lwIP's callbacks --- */
 
-/* Bytes of the segment that completed the handshake: all that lwIP ever sees. They are shown before the turn is settled, so they are
- * retired from the start. */
-static struct stack_early *copy_early(struct netstack *stack, const struct pbuf *data)
-{
-	struct stack_early *early = malloc(sizeof(*early) + data->tot_len);
-
-	if (early == NULL)
-		return NULL;
-	early->retired.charged = 0; /* the receiver charges them */
-	early->length = pbuf_copy_partial(data, early->bytes, data->tot_len, 0);
-	retired_add(&stack->retired, &early->retired);
-	return early;
-}
-
-static err_t on_received(void *argument, struct tcp_pcb *pcb, struct pbuf *data, err_t error)
-{
-	struct netstack_stream *stream = argument;
-
-	(void)pcb;
-	(void)error;
-	if (stream == NULL) {
-		if (data != NULL)
-			pbuf_free(data);
-		return ERR_OK;
-	}
-	if (data == NULL) {
-		stream->note.is_finished = true;
-	} else {
-		stream->note.early = copy_early(stream->stack, data);
-		stream->note.is_broken = stream->note.early == NULL;
-		pbuf_free(data);
-	}
-	stream_note(stream);
-	return ERR_OK;
-}
-
 static void on_error(void *argument, err_t error)
 {
 	struct netstack_stream *stream = argument;
@@ -95,7 +59,7 @@ static void attach(struct netstack_stream *stream, struct tcp_pcb *pcb)
 {
 	stream->pcb = pcb;
 	tcp_arg(pcb, stream);
-	tcp_recv(pcb, on_received);
+	tcp_recv(pcb, NULL); /* gate.c keeps bytes from lwIP */
 	tcp_err(pcb, on_error);
 }
 
@@ -186,15 +150,6 @@ void handshake_complete(struct netstack_stream *stream, uint64_t now)
 	stream->sender.window_sequence = pcb->snd_wl1;
 	receiver_init(&stream->receiver, first, scale, has_sack, window, round_trip, &stream->stack->budget, &stream->stack->retired);
 	stream->window_shift = pcb->snd_scale;
-	if (stream->note.early != NULL) {
-		stream->receiver.next = stream->note.early->length;
-		budget_charge(&stream->stack->budget, stream->note.early->length);
-	}
-	if (stream->note.is_finished) {
-		stream->receiver.has_end = true;
-		stream->receiver.end = stream->receiver.next;
-		stream->has_shown_end = true;
-	}
 	segment_prepare(stream);
 	stack_enter(stream->stack);
 	take_out(pcb);
@@ -288,11 +243,10 @@ static void show_made_up(struct netstack_stream *stream, uint8_t flags, uint32_t
 	show(stream, packet, length);
 }
 
-void handshake_show(struct netstack_stream *stream, const struct packet *packet)
+void handshake_show_reset(struct netstack_stream *stream)
 {
-	packet_blank_options(packet);
 	bring_up_to_date(stream);
-	show(stream, packet->bytes, packet->length);
+	show_made_up(stream, SEGMENT_RST, stream->pcb->lastack);
 }
 
 /* lwIP takes the step of having sent its FIN; the segment itself is the sender's business. */
@@ -435,42 +389,6 @@ void handshake_kick(void)
 			pcb->rtime = 0;
 			tcp_rexmit_rto(pcb);
 		}
-	}
-}
-
-static bool is_from(const struct tcp_pcb *pcb, const struct packet *packet)
-{
-	struct netstack_endpoint local, remote;
-	size_t size = stack_address_size(packet->family);
-
-	address_from_lwip(&local, &pcb->local_ip, pcb->local_port);
-	address_from_lwip(&remote, &pcb->remote_ip, pcb->remote_port);
-	return remote.family == packet->family && memcmp(remote.bytes, packet->source, size) == 0 && memcmp(local.bytes, packet->target, size) == 0;
-}
-
-/* As many as the listeners' backlogs hold, 255 each, and our own SYNs. */
-bool handshake_has_begun(const struct packet *packet, const struct segment *syn)
-{
-	for (const struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
-		if (pcb->local_port == syn->target && pcb->remote_port == syn->source && is_from(pcb, packet))
-			return true;
-	}
-	return false;
-}
-
-bool handshake_is_answer(const struct netstack_stream *stream, uint32_t acknowledgement)
-{
-	return stream->pcb != NULL && stream->pcb->state == SYN_SENT && acknowledgement == stream->pcb->lastack + 1;
-}
-
-/* bound_waits keeps the list short. */
-void handshake_make_way(const struct packet *packet, const struct segment *syn)
-{
-	for (struct tcp_pcb *pcb = tcp_tw_pcbs, *next; pcb != NULL; pcb = next) {
-		next = pcb->next;
-		if (pcb->local_port == syn->target && pcb->remote_port == syn->source && is_from(pcb, packet) &&
-		    (int32_t)(syn->sequence - pcb->rcv_nxt) > 0)
-			tcp_abort(pcb);
 	}
 }
 

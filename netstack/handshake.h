@@ -8,8 +8,8 @@
 int handshake_connect(struct netstack_stream *stream);
 /* Makes sender and receiver out of what was agreed. */
 void handshake_complete(struct netstack_stream *stream, uint64_t now);
-/* A packet with SYN or RST for an open stream. */
-void handshake_show(struct netstack_stream *stream, const struct packet *packet);
+/* A reset by the far end, at the right place. */
+void handshake_show_reset(struct netstack_stream *stream);
 /* The far end's FIN, after all its bytes. */
 void handshake_show_end(struct netstack_stream *stream);
 /* The acknowledgement of our FIN. */
@@ -33,14 +33,6 @@ void handshake_listen_end(struct netstack *stack, struct tcp_pcb *pcb);
 bool handshake_tick(void);
 /* SYNs leave again at once. The stack is entered. */
 void handshake_kick(void);
-/* A SYN beyond what a connection in TIME-WAIT has received ends that wait (RFC 9293, 3.10.7.4): lwIP itself would refuse it. The stack is
- * entered. */
-struct segment;
-void handshake_make_way(const struct packet *packet, const struct segment *syn);
-/* A SYN of a connection that waits for the last acknowledgement of its handshake. The stack is entered. */
-bool handshake_has_begun(const struct packet *packet, const struct segment *syn);
-/* The stream waits for an acknowledgement of its SYN, and this is it. */
-bool handshake_is_answer(const struct netstack_stream *stream, uint32_t acknowledgement);
 /* Everything that lwIP has goes. The stack is entered and muted. */
 void handshake_forget_all(void);
 

@@ -195,3 +195,17 @@ void packet_blank_options(const struct packet *packet)
 	size_t length = (size_t)(packet->payload[12] >> 4) * 4;
 	memset(packet->payload + PACKET_TCP_HEADER, 1, length - PACKET_TCP_HEADER);
 }
+
+size_t packet_empty_segment(const struct packet *packet, uint32_t sequence, uint8_t flags)
+{
+	uint8_t *header = packet->payload;
+	size_t length = (size_t)(header[12] >> 4) * 4;
+
+	packet_write32(header + 4, sequence);
+	header[13] = flags;
+	if (packet->family == AF_INET)
+		packet_write16(packet->bytes + 2, (uint16_t)(packet->header_length + length));
+	else
+		packet_write16(packet->bytes + 4, (uint16_t)length);
+	return packet->header_length + length;
+}

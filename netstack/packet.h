@@ -93,5 +93,8 @@ bool packet_is_sound(const struct packet *packet);
 void packet_segment(const struct packet *packet, struct segment *segment);
 /* Turns a sound TCP packet's options into ones that say nothing. The checksum is no longer right. */
 void packet_blank_options(const struct packet *packet);
+/* Makes a segment without payload and FIN out of a sound TCP packet: at this place, with these flags, its options kept. The bytes behind the
+ * header stay as they are; the checksum is no longer right. Returns the packet's new length. */
+size_t packet_empty_segment(const struct packet *packet, uint32_t sequence, uint8_t flags);
 
 #endif

@@ -12,6 +12,7 @@
 #include "netstack/address.h"
 #include "netstack/budget.h"
 #include "netstack/flow.h"
+#include "netstack/gate.h"
 #include "netstack/handshake.h"
 #include "netstack/icmp.h"
 #include "netstack/listener.h"
@@ -208,31 +209,12 @@ void stack_feed(struct netstack *stack, const uint8_t *packet, size_t length)
 	stack_leave(stack);
 }
 
-/* Options are agreed upon by the SYN that begins a connection and by the right answer to ours. lwIP would read them from any segment. */
-static bool brings_options(struct netstack *stack, const struct netstack_stream *stream, const struct packet *packet, const struct segment *segment)
+static void input_open(struct netstack_stream *stream, const struct segment *segment, uint64_t now)
 {
-	uint8_t flags = segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST);
-
-	if (stream != NULL)
-		return flags == (SEGMENT_SYN | SEGMENT_ACK) && handshake_is_answer(stream, segment->acknowledgement);
-	if (flags != SEGMENT_SYN || stack->lwip == NULL)
-		return false;
-	stack_enter(stack);
-	bool has_begun = handshake_has_begun(packet, segment);
-	stack_leave(stack);
-	return !has_begun;
-}
-
-static void feed_tcp(struct netstack *stack, const struct netstack_stream *stream, const struct packet *packet, const struct segment *segment)
-{
-	if (stream == NULL && stack->lwip != NULL && (segment->flags & (SEGMENT_SYN | SEGMENT_ACK)) == SEGMENT_SYN) {
-		stack_enter(stack);
-		handshake_make_way(packet, segment);
-		stack_leave(stack);
-	}
-	if (!brings_options(stack, stream, packet, segment))
-		packet_blank_options(packet);
-	stack_feed(stack, packet->bytes, packet->length);
+	if (segment->flags & (SEGMENT_SYN | SEGMENT_RST))
+		gate_input_open(stream, segment, now);
+	else if (segment->flags & SEGMENT_ACK)
+		stream_input(stream, segment, now);
 }
 
 static void input_tcp(struct netstack *stack, const struct packet *packet, uint64_t now)
@@ -241,12 +223,14 @@ static void input_tcp(struct netstack *stack, const struct packet *packet, uint6
 
 	packet_segment(packet, &segment);
 	struct netstack_stream *stream = stream_find_by_packet(stack, packet, &segment);
-	if (stream == NULL || stream->state != STREAM_OPEN)
-		feed_tcp(stack, stream, packet, &segment);
-	else if (segment.flags & (SEGMENT_SYN | SEGMENT_RST))
-		handshake_show(stream, packet);
-	else if (segment.flags & SEGMENT_ACK)
-		stream_input(stream, &segment, now);
+	if (stream != NULL && stream->state == STREAM_OPEN) {
+		input_open(stream, &segment, now);
+	} else if (gate_input(stack, packet, &segment, now)) {
+		stream_act_on_notes(stack, now);
+		stream = stream_find_by_packet(stack, packet, &segment);
+		if (stream != NULL && stream->state == STREAM_OPEN)
+			input_open(stream, &segment, now);
+	}
 	stream_act_on_notes(stack, now);
 }
 

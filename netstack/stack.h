@@ -16,13 +16,6 @@ struct ping;
 struct stack_held;
 struct stack_lwip;
 
-/* Data that lwIP gave us. */
-struct stack_early {
-	struct retired_buffer retired;
-	size_t length;
-	uint8_t bytes[];
-};
-
 struct stack_streams {
 	struct netstack_stream **buckets; /* by addresses and ports, NULL while there is none */
 	size_t mask;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "netstack/gate.h"
 #include "netstack/handshake.h"
 #include "netstack/listener.h"
 #include "netstack/random.h"
@@ -13,7 +14,6 @@
 #define PORT_TRIES 64
 #define LEAST_SEGMENT 88            /* Linux' floor is about the same; RFC 1191 allows an MTU of 68 */
 #define LINGER (60 * 1000000000ull) /* a released stream's time to deliver */
-#define CHALLENGES_MAX 100          /* in a second (RFC 5961, 7) */
 
 /* --- birth --- */
 
@@ -201,7 +201,6 @@ static void proceed_to_end(struct netstack_stream *stream)
 		handshake_show_done(stream);
 	if (stream->state == STREAM_OPEN && stream->pcb != NULL && !stream->has_shown_end && receiver_is_at_end(&stream->receiver)) {
 		handshake_show_end(stream);
-		stream->note.is_finished = false;
 		if (stream->events != NULL)
 			stream->events->finished(stream->owner);
 	}
@@ -211,17 +210,12 @@ static void proceed_to_end(struct netstack_stream *stream)
 
 /* --- a segment --- */
 
-/* Both ends' limits on answers to segments that prove nothing. */
-static void challenge(struct netstack_stream *stream, uint64_t now)
+void stream_challenge(struct netstack_stream *stream, uint64_t now)
 {
-	struct netstack *stack = stream->stack;
-
-	if (now - stack->challenge_from >= 1000000000ull) {
-		stack->challenge_from = now;
-		stack->challenges = 0;
-	}
-	if (stack->challenges++ < CHALLENGES_MAX)
-		stream->receiver.must_acknowledge = true;
+	if (!gate_may_challenge(stream->stack, now))
+		return;
+	stream->receiver.must_acknowledge = true;
+	stream_touch(stream);
 }
 
 /* What is shown while the stack settles would be freed with what was shown before. It cannot be: only a segment brings bytes, and what
@@ -247,8 +241,8 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 	size_t length;
 
 	if (!sender_heard(&stream->sender, segment, stream->window_shift, now)) {
-		challenge(stream, now);
 		stream_touch(stream);
+		stream_challenge(stream, now);
 		return;
 	}
 	stream_touch(stream);
@@ -269,33 +263,17 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 
 /* --- what lwIP told --- */
 
-static void hand_over_early(struct netstack_stream *stream)
-{
-	struct stack_early *early = stream->note.early;
-	struct iovec part = { early->bytes, early->length };
-
-	stream->note.early = NULL;
-	if (stream->state == STREAM_OPEN)
-		hand_over(stream, &part, 1, early->length);
-}
-
 static void open_stream(struct netstack_stream *stream, uint64_t now)
 {
 	struct netstack_listener *listener = stream->listener;
-	bool is_finished = stream->note.is_finished;
 
 	handshake_complete(stream, now);
 	stream->state = STREAM_OPEN;
-	stream->note.is_finished = false;
 	stream->listener = NULL;
 	if (listener != NULL)
 		listener->accept(listener->owner, stream);
 	else if (stream->events != NULL)
 		stream->events->connected(stream->owner);
-	if (stream->note.early != NULL)
-		hand_over_early(stream);
-	if (stream->state == STREAM_OPEN && is_finished && stream->events != NULL)
-		stream->events->finished(stream->owner);
 	stream_touch(stream);
 }
 
@@ -303,11 +281,6 @@ static void act_on_note(struct netstack_stream *stream, uint64_t now)
 {
 	if (stream->note.is_gone) {
 		stream_close(stream, stream->note.why);
-		return;
-	}
-	if (stream->note.is_broken) {
-		handshake_abort(stream);
-		stream_close(stream, NETSTACK_OUT_OF_MEMORY);
 		return;
 	}
 	if (!stream->note.is_connected || stream->state != STREAM_CONNECTING)

@@ -28,11 +28,8 @@ enum stream_state {
 struct stream_note {
 	bool is_queued;
 	bool is_connected;
-	bool is_finished;
 	bool is_gone; /* the pcb is freed */
 	enum netstack_error why;
-	bool is_broken;            /* out of memory */
-	struct stack_early *early; /* bytes that came with the handshake, or NULL; retired, and shown in this turn */
 };
 
 struct netstack_stream {
@@ -82,9 +79,11 @@ void stream_kick_all(struct netstack *stack, uint64_t now);
 void stream_abandon_all(struct netstack *stack); /* nothing is sent */
 void stream_bury(struct netstack *stack);
 
-/* For handshake.c and icmp.c. */
+/* For handshake.c, gate.c and icmp.c. */
 struct netstack_stream *stream_create(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *remote);
 void stream_note(struct netstack_stream *stream);
+/* Acknowledges, unless such answers are too many (RFC 5961, 7). */
+void stream_challenge(struct netstack_stream *stream, uint64_t now);
 void stream_touch(struct netstack_stream *stream); /* it has something to do at the end of the batch */
 void stream_close(struct netstack_stream *stream, enum netstack_error why);
 /* The path takes only packets of this size. */

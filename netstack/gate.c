@@ -1,0 +1,183 @@
+#include "netstack/gate.h"
+
+#include "lwip/priv/tcp_priv.h"
+
+#include "netstack/address.h"
+#include "netstack/handshake.h"
+#include "netstack/segment.h"
+
+#define CHALLENGES_MAX 100 /* in a second */
+
+bool gate_may_challenge(struct netstack *stack, uint64_t now)
+{
+	if (now - stack->challenge_from >= 1000000000ull) {
+		stack->challenge_from = now;
+		stack->challenges = 0;
+	}
+	return stack->challenges++ < CHALLENGES_MAX;
+}
+
+/* --- what lwIP keeps --- */
+
+static bool is_of(const struct tcp_pcb *pcb, const struct packet *packet, const struct segment *segment)
+{
+	struct netstack_endpoint local, remote;
+	size_t size = stack_address_size(packet->family);
+
+	if (pcb->local_port != segment->target || pcb->remote_port != segment->source)
+		return false;
+	address_from_lwip(&local, &pcb->local_ip, pcb->local_port);
+	address_from_lwip(&remote, &pcb->remote_ip, pcb->remote_port);
+	return remote.family == packet->family && memcmp(remote.bytes, packet->source, size) == 0 && memcmp(local.bytes, packet->target, size) == 0;
+}
+
+/* The active list has the handshakes alone: as many as the listeners' backlogs hold, 255 each, and our own SYNs. The other is bounded by
+ * handshake_tick. */
+static struct tcp_pcb *find(struct tcp_pcb *first, const struct packet *packet, const struct segment *segment)
+{
+	while (first != NULL && !is_of(first, packet, segment))
+		first = first->next;
+	return first;
+}
+
+/* --- segments by state, each with the stack entered --- */
+
+static uint32_t length_of(const struct segment *segment)
+{
+	return (uint32_t)segment->length + ((segment->flags & SEGMENT_SYN) != 0) + ((segment->flags & SEGMENT_FIN) != 0);
+}
+
+/* lwIP sees the segment at this place, empty and with these flags. */
+static void show(struct netstack *stack, const struct packet *packet, uint32_t sequence, uint8_t flags)
+{
+	stack_feed(stack, packet->bytes, packet_empty_segment(packet, sequence, flags));
+}
+
+static void show_bare(struct netstack *stack, const struct packet *packet, uint32_t sequence, uint8_t flags)
+{
+	packet_blank_options(packet);
+	show(stack, packet, sequence, flags);
+}
+
+/* Options are agreed upon by the SYN that begins a connection, and by the right answer to ours. lwIP would read them from any segment. */
+static void hear_stranger(struct netstack *stack, const struct packet *packet, const struct segment *segment)
+{
+	if ((segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)) != SEGMENT_SYN)
+		packet_blank_options(packet);
+	stack_feed(stack, packet->bytes, packet->length); /* of which lwIP reads the header */
+}
+
+/* RFC 9293, 3.10.7.3. SYNs that cross make no connection, since lwIP knows no such step. A wrong acknowledgement is answered by a reset. */
+static void hear_in_syn_sent(struct netstack *stack, const struct tcp_pcb *pcb, const struct packet *packet, const struct segment *segment)
+{
+	uint8_t flags = segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST);
+	bool is_right = segment->acknowledgement == pcb->lastack + 1;
+
+	if (flags == (SEGMENT_SYN | SEGMENT_ACK) && is_right)
+		show(stack, packet, segment->sequence, flags);
+	else if (flags == (SEGMENT_RST | SEGMENT_ACK) && is_right)
+		show_bare(stack, packet, segment->sequence, flags);
+	else if ((flags & (SEGMENT_ACK | SEGMENT_RST)) == SEGMENT_ACK && !is_right)
+		show_bare(stack, packet, segment->sequence, SEGMENT_ACK);
+}
+
+/* RFC 9293, 3.4: a part of the segment lies within the window. */
+static bool is_acceptable(const struct tcp_pcb *pcb, const struct segment *segment)
+{
+	uint32_t start = segment->sequence - pcb->rcv_nxt, length = length_of(segment);
+
+	return start < pcb->rcv_wnd || (length > 0 && start + length - 1 < pcb->rcv_wnd);
+}
+
+/* RFC 9293, 3.10.7.4. lwIP sees the acknowledgement alone, at the place where it has to be; what came with it is the stream's. A wrong one is
+ * answered by a reset. */
+static bool hear_in_syn_received(struct netstack *stack, struct tcp_pcb *pcb, const struct packet *packet, const struct segment *segment,
+                                 uint64_t now)
+{
+	uint8_t flags = segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST);
+
+	if (flags == SEGMENT_SYN && segment->sequence == pcb->rcv_nxt - 1) {
+		show_bare(stack, packet, segment->sequence, flags);
+		return false;
+	}
+	bool is_reset = (flags & SEGMENT_RST) != 0;
+	if (is_reset && segment->sequence == pcb->rcv_nxt) {
+		show_bare(stack, packet, segment->sequence, SEGMENT_RST);
+		return false;
+	}
+	if (flags == SEGMENT_ACK && is_acceptable(pcb, segment)) {
+		show_bare(stack, packet, pcb->rcv_nxt, flags);
+		return true;
+	}
+	bool is_odd = is_reset ? is_acceptable(pcb, segment) : (flags & SEGMENT_SYN) || !is_acceptable(pcb, segment);
+	if (is_odd && gate_may_challenge(stack, now))
+		tcp_send_empty_ack(pcb);
+	return false;
+}
+
+/* RFC 9293, 3.10.7.4; resets are ignored (RFC 1337). lwIP itself sees nothing. */
+static void hear_in_time_wait(struct netstack *stack, struct tcp_pcb *pcb, const struct segment *segment, uint64_t now)
+{
+	uint32_t length = length_of(segment);
+	bool is_the_end = (segment->flags & SEGMENT_FIN) && segment->sequence + length == pcb->rcv_nxt;
+
+	if ((segment->flags & SEGMENT_RST) || length == 0)
+		return;
+	if (is_the_end)
+		pcb->tmr = tcp_ticks;
+	if (is_the_end || gate_may_challenge(stack, now))
+		tcp_send_empty_ack(pcb);
+}
+
+/* A SYN beyond what was received ends the wait (RFC 9293, 3.10.7.4): lwIP itself would refuse it. */
+static bool begins_anew(const struct tcp_pcb *pcb, const struct segment *segment)
+{
+	return (segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)) == SEGMENT_SYN && (int32_t)(segment->sequence - pcb->rcv_nxt) > 0;
+}
+
+static bool hear(struct netstack *stack, const struct packet *packet, const struct segment *segment, uint64_t now)
+{
+	struct tcp_pcb *pcb = find(tcp_active_pcbs, packet, segment);
+
+	if (pcb != NULL && pcb->state == SYN_RCVD)
+		return hear_in_syn_received(stack, pcb, packet, segment, now);
+	if (pcb != NULL) {
+		if (pcb->state == SYN_SENT)
+			hear_in_syn_sent(stack, pcb, packet, segment);
+		return false;
+	}
+	pcb = find(tcp_tw_pcbs, packet, segment);
+	if (pcb != NULL && !begins_anew(pcb, segment)) {
+		hear_in_time_wait(stack, pcb, segment, now);
+		return false;
+	}
+	if (pcb != NULL)
+		tcp_abort(pcb); /* quiet in this state */
+	hear_stranger(stack, packet, segment);
+	return false;
+}
+
+bool gate_input(struct netstack *stack, const struct packet *packet, const struct segment *segment, uint64_t now)
+{
+	if (!stack_start(stack))
+		return false;
+	stack_enter(stack);
+	bool may_have_opened = hear(stack, packet, segment, now);
+	stack_leave(stack);
+	return may_have_opened;
+}
+
+/* --- open streams --- */
+
+/* lwIP learns of a reset by a segment of ours. */
+void gate_input_open(struct netstack_stream *stream, const struct segment *segment, uint64_t now)
+{
+	const struct receiver *receiver = &stream->receiver;
+	uint32_t ahead = segment->sequence - segment_acknowledgement(stream);
+	uint64_t window = receiver->edge > receiver->next ? receiver->edge - receiver->next : 0;
+
+	if (!(segment->flags & SEGMENT_RST) || (ahead > 0 && ahead < window))
+		stream_challenge(stream, now);
+	else if (ahead == 0)
+		handshake_show_reset(stream);
+}

@@ -1,0 +1,23 @@
+/* Decides which TCP segments of the tunnel lwIP sees. lwIP 2.1.3 trusts numbers that it should check, and asserts what a far end can make
+ * false. So it sees no payload and no FIN from the tunnel, and of a connection that it keeps only segments whose numbers are right
+ * (RFC 9293, 3.10.7.3 and 3.10.7.4; RFC 5961, 3 to 5). */
+#ifndef WARREN_NETSTACK_GATE_H
+#define WARREN_NETSTACK_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct netstack;
+struct netstack_stream;
+struct packet;
+struct segment;
+
+/* A segment for what is not open: a listener, a handshake, a connection in TIME-WAIT, or nothing. The packet is changed. true: it may have
+ * completed a handshake, and is then the new stream's first segment. */
+bool gate_input(struct netstack *stack, const struct packet *packet, const struct segment *segment, uint64_t now);
+/* A segment with SYN or RST for an open stream. */
+void gate_input_open(struct netstack_stream *stream, const struct segment *segment, uint64_t now);
+/* Whether one more segment that proves nothing may be answered (RFC 5961, 7). */
+bool gate_may_challenge(struct netstack *stack, uint64_t now);
+
+#endif
