@@ -111,7 +111,7 @@ static size_t feed_head(struct answer *answer, struct gathered *gathered, const 
 	size_t most = room < left ? room : left, step = length < most ? length : most;
 	memcpy(head->bytes + had, bytes, step);
 	head->end += (uint32_t)step;
-	switch (http_response_read(&response, &answer->asked, &answer->search, (const char *)head->bytes, head->end)) {
+	switch (http_response_read(&response, &answer->asked, &answer->search, (char *)head->bytes, head->end)) {
 	case HTTP_MORE: return step;
 	case HTTP_REFUSED: fail(answer, response.fault.error, response.fault.detail); return 0;
 	case HTTP_WHOLE: break;

@@ -52,7 +52,8 @@ bool http_text_is(struct http_text text, const char *word)
 enum http_progress http_head_find(struct http_head_search *search, const char *bytes, size_t length, size_t *head)
 {
 	/* A port that speaks plain HTTP hears TLS and worse: say so at once instead of at the deadline. */
-	if (length > 0 && bytes[0] != '\r' && !http_is_token_byte((unsigned char)bytes[0]))
+	bool is_end = length > 0 && (bytes[0] == '\r' || (bytes[0] == '\n' && search->lenient));
+	if (length > 0 && !is_end && !http_is_token_byte((unsigned char)bytes[0]))
 		return HTTP_REFUSED;
 	while (search->scanned < length) {
 		const char *lf = memchr(bytes + search->scanned, '\n', length - search->scanned);
@@ -61,11 +62,12 @@ enum http_progress http_head_find(struct http_head_search *search, const char *b
 			break;
 		}
 		size_t at = (size_t)(lf - bytes);
+		bool has_cr = at > search->line && bytes[at - 1] == '\r';
 		search->too_long = at >= HTTP_HEAD_MAX;
 		/* RFC 9112, 2.2 would allow a bare LF: one reader's line end is another's data. */
-		if (search->too_long || at == search->line || bytes[at - 1] != '\r')
+		if (search->too_long || (!has_cr && !search->lenient))
 			return HTTP_REFUSED;
-		bool empty = at - search->line == 1;
+		bool empty = at - search->line == has_cr;
 		search->line = search->scanned = at + 1;
 		if (empty && search->begun) {
 			*head = search->scanned;
@@ -80,16 +82,17 @@ enum http_progress http_head_find(struct http_head_search *search, const char *b
 struct http_text http_head_line(struct http_text *rest)
 {
 	const char *lf = memchr(rest->bytes, '\n', rest->length);
-	size_t taken = (size_t)(lf - rest->bytes) + 1;
-	struct http_text line = { .bytes = rest->bytes, .length = taken - 2 };
-	rest->bytes += taken;
-	rest->length -= taken;
+	size_t length = (size_t)(lf - rest->bytes);
+	bool has_cr = length > 0 && lf[-1] == '\r';
+	struct http_text line = { .bytes = rest->bytes, .length = length - has_cr };
+	rest->bytes += length + 1;
+	rest->length -= length + 1;
 	return line;
 }
 
 int http_head_version(struct http_text text, bool *old)
 {
-	if (text.length != 8 || memcmp(text.bytes, "HTTP/", 5) != 0 || text.bytes[6] != '.')
+	if (text.length != 8 || strncasecmp(text.bytes, "HTTP/", 5) != 0 || text.bytes[6] != '.')
 		return -1;
 	char major = text.bytes[5], minor = text.bytes[7];
 	if (major < '0' || major > '9' || minor < '0' || minor > '9')
@@ -146,28 +149,31 @@ static bool is_hop_kind(enum http_field_kind kind)
 	return false;
 }
 
-static bool field_read(struct http_field *field, struct http_text line, bool response)
+static void classify(struct http_field *field)
+{
+	field->kind = http_field_kind(field->name);
+	field->hop = is_hop_kind(field->kind);
+}
+
+static bool field_read(struct http_field *field, struct http_text line)
 {
 	const char *colon = memchr(line.bytes, ':', line.length);
 	if (colon == NULL)
 		return false;
 	size_t name = (size_t)(colon - line.bytes);
 	field->name = (struct http_text){ .bytes = line.bytes, .length = name };
-	/* Only at its end: a line that starts with a space is a folded one (RFC 9112, 5.2), refused by the token check. */
-	while (response && field->name.length > 0 && is_space(field->name.bytes[field->name.length - 1]))
-		field->name.length--;
+	/* A line that starts with a space is a folded one (RFC 9112, 5.2), and no token. */
 	if (!http_is_token(field->name))
 		return false;
 	field->value = trim((struct http_text){ .bytes = colon + 1, .length = line.length - name - 1 });
 	for (size_t i = 0; i < field->value.length; i++)
 		if (!http_is_value_byte((unsigned char)field->value.bytes[i]))
 			return false;
-	field->kind = http_field_kind(field->name);
-	field->hop = is_hop_kind(field->kind);
+	classify(field);
 	return true;
 }
 
-int http_fields_read(struct http_fields *fields, struct http_text rest, bool response)
+int http_fields_read(struct http_fields *fields, struct http_text rest)
 {
 	fields->count = 0;
 	while (rest.length > 0) {
@@ -176,11 +182,62 @@ int http_fields_read(struct http_fields *fields, struct http_text rest, bool res
 			return 0;
 		if (fields->count == HTTP_FIELD_MAX)
 			return HTTP_FIELDS_TOO_MANY;
-		if (!field_read(&fields->list[fields->count], line, response))
+		if (!field_read(&fields->list[fields->count], line))
 			return HTTP_FIELDS_MALFORMED;
 		fields->count++;
 	}
 	return HTTP_FIELDS_MALFORMED;
+}
+
+void http_text_blank(char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (!http_is_value_byte((unsigned char)bytes[i]))
+			bytes[i] = ' ';
+}
+
+/* Folded lines become one, and control bytes spaces. A line that is folded and comes first is nobody's: its spaces name no field. */
+static void blank_odd_bytes(char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		bool is_folded = bytes[i] == '\n' && i + 1 < length && is_space(bytes[i + 1]);
+		if (is_folded && i > 0 && bytes[i - 1] == '\r')
+			bytes[i - 1] = ' ';
+		bool is_line_end = bytes[i] == '\n' || (bytes[i] == '\r' && i + 1 < length && bytes[i + 1] == '\n');
+		if (is_folded || (!is_line_end && !http_is_value_byte((unsigned char)bytes[i])))
+			bytes[i] = ' ';
+	}
+}
+
+/* False for a line that names no field. */
+static bool field_repair(struct http_field *field, struct http_text line)
+{
+	const char *colon = memchr(line.bytes, ':', line.length);
+	if (colon == NULL)
+		return false;
+	size_t name = (size_t)(colon - line.bytes);
+	field->name = (struct http_text){ .bytes = line.bytes, .length = name };
+	while (field->name.length > 0 && is_space(field->name.bytes[field->name.length - 1]))
+		field->name.length--;
+	field->value = trim((struct http_text){ .bytes = colon + 1, .length = line.length - name - 1 });
+	classify(field);
+	return http_is_token(field->name);
+}
+
+int http_fields_repair(struct http_fields *fields, char *bytes, size_t length)
+{
+	struct http_text rest = { .bytes = bytes, .length = length };
+	fields->count = 0;
+	blank_odd_bytes(bytes, length);
+	while (rest.length > 0) {
+		struct http_field field;
+		if (!field_repair(&field, http_head_line(&rest)))
+			continue;
+		if (fields->count == HTTP_FIELD_MAX)
+			return HTTP_FIELDS_TOO_MANY;
+		fields->list[fields->count++] = field;
+	}
+	return 0;
 }
 
 size_t http_fields_count(const struct http_fields *fields, enum http_field_kind kind)
@@ -208,8 +265,7 @@ static void mark_named(struct http_fields *fields, struct http_text name)
 	}
 }
 
-/* The next element of a comma-separated list, trimmed; empty ones occur (RFC 9110, 5.6.1). */
-static struct http_text next_element(struct http_text *list)
+struct http_text http_text_element(struct http_text *list)
 {
 	const char *comma = memchr(list->bytes, ',', list->length);
 	size_t length = comma == NULL ? list->length : (size_t)(comma - list->bytes);
@@ -220,14 +276,15 @@ static struct http_text next_element(struct http_text *list)
 	return trim(element);
 }
 
-static int read_options(struct http_fields *fields, struct http_text list, size_t *budget, struct http_connection_options *options)
+static void read_options(struct http_fields *fields, struct http_text list, size_t *budget, struct http_connection_options *options)
 {
 	while (list.length > 0) {
-		struct http_text option = next_element(&list);
+		struct http_text option = http_text_element(&list);
 		if (option.length == 0)
 			continue;
-		if (*budget == 0 || !http_is_token(option))
-			return HTTP_FIELDS_MALFORMED;
+		options->odd = options->odd || *budget == 0 || !http_is_token(option);
+		if (*budget == 0)
+			return;
 		(*budget)--;
 		if (http_text_is(option, "close"))
 			options->close = true;
@@ -238,10 +295,9 @@ static int read_options(struct http_fields *fields, struct http_text list, size_
 		else
 			mark_named(fields, option);
 	}
-	return 0;
 }
 
-int http_fields_connection(struct http_fields *fields, struct http_connection_options *options)
+void http_fields_connection(struct http_fields *fields, struct http_connection_options *options)
 {
 	size_t budget = CONNECTION_OPTIONS_MAX;
 	*options = (struct http_connection_options){ 0 };
@@ -250,19 +306,18 @@ int http_fields_connection(struct http_fields *fields, struct http_connection_op
 		if (field->kind != HTTP_FIELD_CONNECTION && field->kind != HTTP_FIELD_PROXY_CONNECTION)
 			continue;
 		struct http_connection_options read = { 0 };
-		if (read_options(fields, field->value, &budget, &read) < 0)
-			return HTTP_FIELDS_MALFORMED;
+		read_options(fields, field->value, &budget, &read);
 		options->close = options->close || read.close;
+		options->odd = options->odd || read.odd;
 		/* Proxy-Connection was never a standard: it may end a connection, not keep one (RFC 9112, C.2.2). */
 		if (field->kind == HTTP_FIELD_PROXY_CONNECTION)
 			continue;
 		options->keep_alive = options->keep_alive || read.keep_alive;
 		options->upgrade = options->upgrade || read.upgrade;
 	}
-	return 0;
 }
 
-static bool read_length(struct http_text text, uint64_t *length)
+bool http_text_length(struct http_text text, uint64_t *length)
 {
 	*length = 0;
 	if (text.length == 0 || text.length > LENGTH_DIGITS_MAX)
@@ -289,7 +344,7 @@ int http_fields_framing(const struct http_fields *fields, enum http_framing *fra
 	}
 	if (declared != NULL) {
 		*framing = HTTP_FRAMING_LENGTH;
-		return read_length(declared->value, length) ? 0 : HTTP_FIELDS_MALFORMED;
+		return http_text_length(declared->value, length) ? 0 : HTTP_FIELDS_MALFORMED;
 	}
 	return 0;
 }

@@ -84,7 +84,8 @@ static bool read_request_line(struct http_request *request, struct http_text lin
 	request->asked.connect = request->method.length == 7 && memcmp(request->method.bytes, "CONNECT", 7) == 0;
 	struct http_text target = cut(&rest, ' ');
 	int version = http_head_version(rest, &request->asked.old);
-	if (version < 0)
+	/* RFC 9112, 2.3: the name is case-sensitive. */
+	if (version < 0 || memcmp(rest.bytes, "HTTP", 4) != 0)
 		return refuse(request, 400, "malformed request line");
 	if (version == 0)
 		return refuse(request, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
@@ -132,7 +133,8 @@ static bool check_framing(struct http_request *request)
 static bool check_connection(struct http_request *request)
 {
 	struct http_connection_options options;
-	if (http_fields_connection(&request->fields, &options) < 0)
+	http_fields_connection(&request->fields, &options);
+	if (options.odd)
 		return refuse(request, 400, "malformed Connection");
 	/* RFC 9112, 9.3: a proxy keeps no connection to a client of HTTP/1.0. */
 	request->asked.keep_alive = !request->asked.old && !options.close;
@@ -203,7 +205,7 @@ static bool read_head(struct http_request *request, struct http_text head)
 	while (line.length == 0);
 	if (!read_request_line(request, line))
 		return false;
-	int result = http_fields_read(&request->fields, head, false);
+	int result = http_fields_read(&request->fields, head);
 	if (result == HTTP_FIELDS_TOO_MANY)
 		return refuse(request, 431, "too many fields");
 	if (result < 0)
@@ -217,7 +219,8 @@ enum http_progress http_request_read(struct http_request *request, struct http_h
 	enum http_progress progress = http_head_find(search, bytes, length, &head);
 	if (progress == HTTP_MORE)
 		return HTTP_MORE;
-	*request = (struct http_request){ 0 };
+	memset(request, 0, offsetof(struct http_request, fields)); /* the list is large */
+	request->fields.count = 0;
 	if (progress == HTTP_REFUSED) {
 		refuse(request, search->too_long ? 431 : 400, search->too_long ? "the head is too long" : "malformed head");
 		return HTTP_REFUSED;

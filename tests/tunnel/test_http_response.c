@@ -17,18 +17,23 @@ static const struct http_asked head = { .keep_alive = true, .head = true };
 static const struct http_asked old = { .old = true };
 static const struct http_asked upgrade = { .keep_alive = true, .upgrade = true };
 
+/* Reading repairs in place, so each try has its own copy; `response` points into `kept`. */
+static char kept[HTTP_HEAD_MAX + 100], tried[HTTP_HEAD_MAX + 100];
+
 static enum http_progress read_bytes(const struct http_asked *asked, const char *text, size_t length)
 {
 	struct http_head_search search = { 0 };
-	enum http_progress progress = http_response_read(&response, asked, &search, text, length);
+	memcpy(kept, text, length);
+	enum http_progress progress = http_response_read(&response, asked, &search, kept, length);
 	for (size_t cut = 0; cut < length && (progress != HTTP_WHOLE || cut < response.length_of_head); cut++) {
 		char *part = malloc(cut > 0 ? cut : 1);
 		memcpy(part, text, cut);
+		memcpy(tried, text, length);
 		search = (struct http_head_search){ 0 };
 		enum http_progress other = http_response_read(&again, asked, &search, part, cut);
 		free(part);
 		if (other == HTTP_MORE)
-			other = http_response_read(&again, asked, &search, text, length);
+			other = http_response_read(&again, asked, &search, tried, length);
 		if (other != progress ||
 		    (progress == HTTP_REFUSED && (again.fault.status != response.fault.status || again.fault.error != response.fault.error)))
 			fail_msg("another outcome when cut at %zu: %s", cut, text);
@@ -75,25 +80,9 @@ static void reads_status_lines(void **state)
 	takes(&get, "HTTP/1.1 404\r\n\r\n");
 	takes(&get, "HTTP/1.9 200 Not \xc3\xa4\tat all\r\n\r\n");
 	static const char *const bad[] = {
-		"HTTP/2 200 OK",
-		"HTTP/2.0 200 OK",
-		"HTTP/1.1 20 OK",
-		"HTTP/1.1 099 OK",
-		"HTTP/1.1 600 OK",
-		"HTTP/1.1 2000 OK",
-		"HTTP/1.1 200OK",
-		"HTTP/1.1  200 OK",
-		"HTTP/1.1 +20 OK",
-		"HTTP/1.1 2:0 OK",
-		"HTTP/1.1\t200 OK",
-		"HTTP/1.1 200 O\rK",
-		"HTTP/1.1 200 \x01",
-		"ICY 200 OK",
-		"http/1.1 200 OK",
-		"HTTP/1.1",
-		"HTTP/1.1 200\tOK",
-		" HTTP/1.1 200 OK",
-		"",
+		"HTTP/2 200 OK",   "HTTP/2.0 200 OK", "HTTP/1.1 20 OK",   "HTTP/1.1 099 OK",  "HTTP/1.1 2000 OK",
+		"HTTP/1.1 +20 OK", "HTTP/1.1 2:0 OK", "HTTP/1.1200 OK",   "HTTP/1.12 200 OK", "HTTP/1.1 4294967496 OK",
+		"ICY 200 OK",      "HTTP/1.1",        " HTTP/1.1 200 OK", "SSH-2.0-x",        "A: b",
 	};
 	char text[100];
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -101,8 +90,81 @@ static void reads_status_lines(void **state)
 		refuses(&get, text, HTTP_ERROR_HTTP_PROTOCOL_ERROR);
 	}
 	refuses(&get, "<html>hello\n", HTTP_ERROR_HTTP_PROTOCOL_ERROR);
-	refuses(&get, "HTTP/1.1 200 OK\nA: b\n\n", HTTP_ERROR_HTTP_PROTOCOL_ERROR);
+	/* Before a line end comes, which may be never. */
+	refuses(&get, "220 mail", HTTP_ERROR_HTTP_PROTOCOL_ERROR);
 	refuses(&get, "\x05\xff", HTTP_ERROR_HTTP_PROTOCOL_ERROR);
+}
+
+static void repairs_status_lines(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *line, *written;
+	} cases[] = {
+		{ "HTTP/1.1 999 Request denied", "HTTP/1.1 999 Request denied" },
+		{ "HTTP/1.1 600 x", "HTTP/1.1 600 x" },
+		{ "HTTP/1.1 404: x", "HTTP/1.1 404 x" },
+		{ "HTTP/1.1 404:", "HTTP/1.1 404 " },
+		{ "HTTP/1.1  404 \t x", "HTTP/1.1 404 x" },
+		{ "HTTP/1.1\t404\tx", "HTTP/1.1 404 x" },
+		{ "http/1.1 404 x", "HTTP/1.1 404 x" },
+		{ "hTTp/1.0 404 x", "HTTP/1.1 404 x" },
+		{ "HTTP/1.1 404 a\rb\x01\x7f"
+		  "c",
+		  "HTTP/1.1 404 a b  c" },
+		{ "\r\n\r\nHTTP/1.1 404 x", "HTTP/1.1 404 x" },
+		{ "\n\r\nHTTP/1.1 404 x", "HTTP/1.1 404 x" },
+	};
+	char text[100], expected[100];
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		snprintf(text, sizeof text, "%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", cases[i].line);
+		snprintf(expected, sizeof expected, "%s\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", cases[i].written);
+		goes_on_as(&get, text, expected);
+	}
+}
+
+static void repairs_fields(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *lines, *written;
+	} cases[] = {
+		{ "A: b\nC: d\n", "A: b\r\nC: d\r\n" },
+		{ "A: b\r\n c\r\n\td\r\nE: f\r\n", "A: b   c  \td\r\nE: f\r\n" },
+		{ "A: b\n c\n", "A: b  c\r\n" },
+		{ "A:\r\n b\r\n", "A: b\r\n" },
+		{ "A: b\r\n \r\nC: d\r\n", "A: b\r\nC: d\r\n" },
+		{ " folded: x\r\n more\r\nA: b\r\n", "A: b\r\n" },
+		{ "no colon\r\n folded: x\r\nA: b\r\n", "A: b\r\n" },
+		{ "A: b\r\n Content-Length: 5\r\n", "A: b   Content-Length: 5\r\n" },
+		{ "A: \x01"
+		  "b\rc\x7f\r\n",
+		  "A: b c\r\n" },
+		{ ": x\r\n", "" },
+		{ "A b: c\r\n", "" },
+		{ "\xc3\xa4: c\r\n", "" },
+		{ "A\x01: c\r\n", "A: c\r\n" },
+		{ "A\x01"
+		  "b: c\r\n",
+		  "" },
+		{ "HTTP/1.1 200 OK\r\n", "" },
+		{ "Connection: Keep-Alive; timeout=5\r\n", "" },
+		{ "Connection: a b, X\r\nX: y\r\n", "" },
+		{ "Content-Length: 0\r\n", "" },
+		{ "Content-Length:\r\n 0, 0\r\n", "" },
+		{ "Transfer-Encoding: identity\r\n", "" },
+		{ "Transfer-Encoding:\r\n", "" },
+	};
+	char text[200], expected[200];
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\n\r\n", cases[i].lines);
+		snprintf(expected, sizeof expected, "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", cases[i].written);
+		goes_on_as(&get, text, expected);
+	}
+	static const char nul[] = "HTTP/1.1 204 a\0b\r\nA: b\0c\r\n\r\n";
+	assert_int_equal(read_bytes(&get, nul, sizeof nul - 1), HTTP_WHOLE);
+	written[http_response_write(&response, &get, true, written, sizeof written)] = '\0';
+	assert_string_equal(written, "HTTP/1.1 204 a b\r\nA: b c\r\nConnection: keep-alive\r\n\r\n");
 }
 
 static void frames_bodies(void **state)
@@ -114,6 +176,17 @@ static void frames_bodies(void **state)
 	assert_true(response.keep_alive);
 	takes(&get, "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n");
 	assert_int_equal(response.framing, HTTP_FRAMING_CHUNKED);
+	static const char *const chunked[] = { "chunked, chunked", "identity,chunked,", "chunked\r\nTransfer-Encoding: chunked" };
+	char coded[100];
+	for (size_t i = 0; i < sizeof chunked / sizeof chunked[0]; i++) {
+		snprintf(coded, sizeof coded, "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n", chunked[i]);
+		takes(&get, coded);
+		assert_int_equal(response.framing, HTTP_FRAMING_CHUNKED);
+		assert_true(response.keep_alive);
+	}
+	takes(&get, "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n");
+	assert_int_equal(response.framing, HTTP_FRAMING_CHUNKED);
+	assert_false(response.keep_alive);
 	takes(&get, "HTTP/1.1 200 OK\r\n\r\n");
 	assert_int_equal(response.framing, HTTP_FRAMING_CLOSE);
 	assert_false(response.keep_alive);
@@ -139,14 +212,20 @@ static void X1_refuses_framing(void **state)
 	(void)state;
 	static const char *const bad[] = {
 		"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-		"Content-Length: 5\r\nContent-Length: 5\r\n",
-		"Content-Length: 5, 5\r\n",
+		"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+		"Content-Length: 5\r\nContent-Length: 6\r\n",
+		"Content-Length: 5, 6\r\n",
+		"Content-Length: 5 5\r\n",
+		"Content-Length: 0x5\r\n",
+		"Content-Length: 5\r\n 5\r\n",
 		"Content-Length: +5\r\n",
 		"Content-Length: -1\r\n",
 		"Content-Length: 18446744073709551616\r\n",
 		"Transfer-Encoding: gzip, chunked\r\n",
-		"Transfer-Encoding: identity\r\n",
-		"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+		"Transfer-Encoding: chunked, gzip\r\n",
+		"Transfer-Encoding: xchunked\r\n",
+		"Transfer-Encoding: chunked;q=1\r\n",
+		"Transfer-Encoding: identity chunked\r\n",
 	};
 	char text[200];
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -154,15 +233,6 @@ static void X1_refuses_framing(void **state)
 		refuses(&get, text, HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING);
 		refuses(&head, text, HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING);
 	}
-	refuses(&get, "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING);
-	static const char *const lines[] = { " folded: x\r\n", "A: b\r\n c\r\n", "A: b\rc\r\n",        "no colon\r\n",
-		                             ": x\r\n",        "A b: c\r\n",     "Connection: a b\r\n" };
-	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-		snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s\r\n", lines[i]);
-		refuses(&get, text, HTTP_ERROR_HTTP_PROTOCOL_ERROR);
-	}
-	static const char nul[] = "HTTP/1.1 200 OK\r\nA: \0\r\n\r\n";
-	assert_int_equal(read_bytes(&get, nul, sizeof nul - 1), HTTP_REFUSED);
 }
 
 static void keeps_the_servers_connection(void **state)
@@ -180,6 +250,8 @@ static void keeps_the_servers_connection(void **state)
 		{ "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\nConnection: x\r\n\r\n", true },
 		{ "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nProxy-Connection: Keep-Alive\r\n\r\n", false },
 		{ "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\n", false },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive; timeout=5\r\n\r\n", false },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: \"keep-alive\"\r\n\r\n", false },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		takes(&get, cases[i].text);
@@ -253,6 +325,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_status_lines),
+		cmocka_unit_test(repairs_status_lines),
+		cmocka_unit_test(repairs_fields),
 		cmocka_unit_test(frames_bodies),
 		cmocka_unit_test(X1_refuses_framing),
 		cmocka_unit_test(keeps_the_servers_connection),
