@@ -49,7 +49,7 @@ static void begin_body(struct answer *answer, const struct http_response *respon
 	answer->keeps_client = may_keep && http_response_keeps_client(response, &answer->asked);
 	answer->keeps_server = response->keep_alive;
 	answer->decodes = answer->asked.old && response->framing == HTTP_FRAMING_CHUNKED;
-	http_body_init(&answer->body, response->framing, response->length);
+	http_body_init_mended(&answer->body, response->framing, response->length);
 	answer->state = http_body_ended(&answer->body) ? ANSWER_ENDED : ANSWER_BODY;
 }
 
@@ -159,6 +159,17 @@ static size_t feed_decoded(struct answer *answer, struct gathered *gathered, con
 	return taken;
 }
 
+/* A byte that cannot go on as it is, and what goes on instead. */
+static void mend(struct answer *answer, struct gathered *gathered, char byte)
+{
+	struct http_text instead = http_body_mend(&answer->body, byte);
+	gathered->done++;
+	if (instead.length == 0)
+		return;
+	show(answer, gathered);
+	downward_add(answer->down, instead.bytes, instead.length);
+}
+
 static size_t feed_body(struct answer *answer, struct gathered *gathered, const char *bytes, size_t length)
 {
 	if (answer->decodes)
@@ -166,6 +177,8 @@ static size_t feed_body(struct answer *answer, struct gathered *gathered, const 
 	size_t taken = http_body_feed(&answer->body, bytes, length);
 	if (taken > 0)
 		pass(answer, gathered, bytes, taken);
+	if (taken < length && !http_body_failed(&answer->body) && !http_body_ended(&answer->body))
+		mend(answer, gathered, bytes[taken++]);
 	check_body(answer);
 	return taken;
 }
@@ -209,7 +222,11 @@ void answer_break(struct answer *answer)
 
 void answer_finish(struct answer *answer)
 {
-	if (answer->state == ANSWER_BODY && http_body_finish(&answer->body))
+	struct http_text rest;
+	if (answer->state == ANSWER_BODY && http_body_finish(&answer->body, &rest)) {
+		if (rest.length > 0 && !answer->decodes)
+			downward_add(answer->down, rest.bytes, rest.length);
 		answer->state = ANSWER_ENDED;
+	}
 	answer_break(answer);
 }

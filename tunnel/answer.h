@@ -1,5 +1,5 @@
 /* A server's response on its way to a client: heads are read whole and written anew, interim ones passed on, and the body is checked
- * and passed on as it is. Interim heads are at most 32, and 64 KiB together with the final one: else the answer has failed. */
+ * and passed on as it is, or as it should be. Interim heads are at most 32, and 64 KiB together with the final one: else the answer has failed. */
 #ifndef WARREN_TUNNEL_ANSWER_H
 #define WARREN_TUNNEL_ANSWER_H
 

@@ -54,7 +54,7 @@ void downward_clear(struct downward *downward)
 	deadline_set(loop_of(downward), &downward->throttle, LOOP_NEVER);
 	pool_give_all(pool_of(downward), downward->first);
 	downward->first = downward->last = NULL;
-	downward->own = downward->stands_for = downward->kept = 0;
+	downward->own = downward->stands_for = downward->added = downward->kept = 0;
 	drop_parts(downward);
 }
 
@@ -66,6 +66,7 @@ void downward_move(struct downward *to, struct downward *from)
 	to->kept = from->kept;
 	to->own = from->own;
 	to->stands_for = from->stands_for;
+	to->added = from->added;
 	to->broken = from->broken;
 	to->part_count = from->part_count;
 	to->parts = from->parts;
@@ -149,7 +150,9 @@ static size_t of_stream(struct downward *downward, size_t bytes)
 		stands_for = downward->stands_for;
 		downward->stands_for = 0;
 	}
-	return bytes - own + stands_for;
+	size_t done = bytes - own + stands_for, added = done < downward->added ? done : downward->added;
+	downward->added -= added;
+	return done - added;
 }
 
 /* Takes what was written away from the blocks; returns what of it was not theirs. */
@@ -287,6 +290,15 @@ size_t downward_show(struct downward *downward, const struct iovec *parts, size_
 	memcpy(parts_of(downward) + downward->part_count, parts, count * sizeof *parts);
 	downward->part_count += count;
 	return taken;
+}
+
+void downward_add(struct downward *downward, const void *bytes, size_t length)
+{
+	if (downward->parts != NULL)
+		keep_rest(downward, parts_of(downward), downward->part_count, 0);
+	drop_parts(downward);
+	downward->added += length;
+	downward_put(downward, bytes, length);
 }
 
 size_t downward_go_on(struct downward *downward)

@@ -21,6 +21,7 @@ struct downward {
 	size_t kept;       /* bytes in them */
 	size_t own;        /* bytes at the front that are not the stream's */
 	size_t stands_for; /* bytes of the stream that these were made from */
+	size_t added;      /* bytes among the stream's that are not its own, and have not been taken from what was reported */
 	bool waiting;      /* the client takes no more now, or may not by the rate limit */
 	bool broken;       /* the client is gone, or memory ran out: end both sides */
 	struct deadline throttle;
@@ -37,6 +38,8 @@ void downward_move(struct downward *to, struct downward *from);
 void downward_put_own(struct downward *downward, const void *bytes, size_t length, size_t stands_for);
 /* Bytes of the stream, copied. */
 void downward_put(struct downward *downward, const void *bytes, size_t length);
+/* Bytes of our own behind all that waits, copied. */
+void downward_add(struct downward *downward, const void *bytes, size_t length);
 /* Bytes of the stream that stay valid until the stack is settled: gathered for downward_flush, or dealt with at once when that is now.
  * Each of these three returns how many bytes of the stream the client has taken by it. */
 size_t downward_show(struct downward *downward, const struct iovec *parts, size_t count) __attribute__((warn_unused_result));

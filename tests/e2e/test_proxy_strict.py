@@ -145,9 +145,9 @@ def test_x1_bad_framing_is_refused_and_not_forwarded(loop, name):
 
 @pytest.mark.parametrize("body", [
     b"10000000000000000\r\nx", b"ffffffffffffffff\r\nx", b"-1\r\nx", b"+5\r\nhello\r\n0\r\n\r\n", b"0x5\r\nhello\r\n0\r\n\r\n",
-    b"5\nhello\n0\n\n", b"5\r\nhelloX\r\n0\r\n\r\n", b"5 \r\nhello\r\n0\r\n\r\n"[:0] + b"\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"5\nhello\n0\n\n", b"5\r\nhelloX\r\n0\r\n\r\n", b"5 \r\nhello\r\n0\r\n\r\n", b"\r\n5\r\nhello\r\n0\r\n\r\n",
     b"5;" + b"x" * 5000 + b"\r\nhello\r\n0\r\n\r\n", b"g\r\n", b"5;a\nb\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\nbad trailer\r\n\r\n",
-], ids=range(12))
+], ids=range(13))
 def test_x1_bad_chunks(loop, body):
     """A chunk that lies ends the exchange: 400, or a close once the request is under way; nothing of it becomes a second request."""
     with loop.connect() as connection:
@@ -183,7 +183,7 @@ def test_x1_large_head(loop):
 SPLIT = [
     (_request(method="GET"), b"HTTP/1.1 200"),
     (_request("Content-Length: 5", body=b"hello"), b"HTTP/1.1 200"),
-    (_request("Transfer-Encoding: chunked", body=b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: r\r\n\r\n"), b"HTTP/1.1 200"),
+    (_request("Transfer-Encoding: chunked", body=b"3\r\nabc\r\n2 ;x=y\r\nde\r\n0\r\nT: r\r\n\r\n"), b"HTTP/1.1 200"),
     (f"CONNECT {INNER}:{ECHO} HTTP/1.1\r\nHost: x\r\n\r\nearly".encode(), b"early"),
     (b"\5\1\0\5\1\0" + socks5_address(INNER, ECHO) + b"early", b"early"),
     (b"\4\1\0\7" + socket.inet_aton(INNER) + b"user\0early", b"early"),

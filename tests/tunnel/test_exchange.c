@@ -367,10 +367,33 @@ static void test_malformed_bodies_go_nowhere(void **state)
 	rig_browse(GET);
 	rig_connected(rig_stream());
 	rig_stream_write(rig_stream(), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
-	rig_stream_write(rig_stream(), "5 \r\n");
+	rig_stream_write(rig_stream(), "5 x\r\n");
 	assert_non_null(strstr(rig_read(rig_browser.client), "1\r\na\r\n"));
 	assert_true(rig_is_reset(rig_browser.client));
 	rig_leave();
+}
+
+/* What is left out and put in stays out of the stream's account. */
+static void test_chunks_are_mended(void **state)
+{
+	(void)state;
+	static const char answer[] = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2 \nhe\n3\t;x\r\nllo\r\n0\nHost: a\nA: b\n\n";
+	static const char mended[] = "2\r\nhe\r\n3;x\r\nllo\r\n0\r\nA: b\r\n\r\n";
+	for (size_t step = 1; step < sizeof answer; step++) {
+		rig.settles_late = step % 2 == 1;
+		rig_browse(GET);
+		struct netstack_stream *stream = rig_stream();
+		rig_connected(stream);
+		for (size_t at = 0; at < sizeof answer - 1; at += step) {
+			char piece[sizeof answer];
+			snprintf(piece, sizeof piece, "%.*s", (int)step, answer + at);
+			rig_stream_write(stream, piece);
+			assert_true(stream->consumed <= stream->shown);
+		}
+		assert_string_equal(strstr(rig_read(rig_browser.client), "\r\n\r\n") + 4, mended);
+		assert_int_equal(stream->consumed, stream->shown);
+		rig_leave();
+	}
 }
 
 static void test_expectations_are_passed_on(void **state)
@@ -592,6 +615,7 @@ int main(void)
 		TEST(test_a_large_body_waits_for_room),
 		TEST(test_a_slow_reader_gets_all),
 		TEST(test_malformed_bodies_go_nowhere),
+		TEST(test_chunks_are_mended),
 		TEST(test_expectations_are_passed_on),
 		TEST(test_an_early_answer_closes),
 		TEST(test_upgrades_become_relays),

@@ -102,7 +102,8 @@ static void counts_lengths(void **state)
 	assert_int_equal(http_body_feed(&body, "x", 1), 1);
 	assert_true(body.left == UINT64_MAX - 1);
 	assert_int_equal(http_body_feed(&body, "", 0), 0);
-	assert_false(http_body_finish(&body));
+	struct http_text rest;
+	assert_false(http_body_finish(&body, &rest));
 	assert_true(http_body_failed(&body));
 }
 
@@ -110,17 +111,18 @@ static void ends_with_the_connection(void **state)
 {
 	(void)state;
 	struct http_body body;
+	struct http_text rest;
 	feed(HTTP_FRAMING_CLOSE, 0, "0\r\n\r\n", 5);
 	assert_int_equal(whole.state, HTTP_BODY_CLOSE);
 	assert_int_equal(whole.payload, 5);
 	http_body_init(&body, HTTP_FRAMING_CLOSE, 0);
-	assert_true(http_body_finish(&body));
+	assert_true(http_body_finish(&body, &rest));
 	assert_int_equal(http_body_feed(&body, "x", 1), 0);
 	http_body_init(&body, HTTP_FRAMING_NONE, 0);
-	assert_true(http_body_finish(&body));
+	assert_true(http_body_finish(&body, &rest));
 	http_body_init(&body, HTTP_FRAMING_CHUNKED, 0);
 	assert_int_equal(http_body_feed(&body, "0\r\n", 3), 3);
-	assert_false(http_body_finish(&body));
+	assert_false(http_body_finish(&body, &rest));
 }
 
 static void decodes_chunks(void **state)
@@ -132,6 +134,8 @@ static void decodes_chunks(void **state)
 	ends("1\r\na\r\n00000000000000a\r\n0123\r\n4567\r\n0\r\n\r\n", "a0123\r\n4567", "");
 	ends("A\r\n0123456789\r\n0\r\n\r\n", "0123456789", "");
 	ends("5;a=b;c=\"d e\";\tf\r\nhello\r\n0;x\r\n\r\n", "hello", "");
+	/* RFC 9112, 7.1.1 */
+	ends("5 ;a\r\nhello\r\n0\t ;x\r\n\r\n", "hello", "");
 	ends("0\r\nX-Sum: abc\r\nEmpty:\r\nx-long-name-of-a-trailer-field: \t\xc3\xa4\r\n\r\nrest", "", "rest");
 	ends("0\r\nproxyx: a\r\nteX: a\r\nhosts: b\r\ntransfer-encodings: b\r\n\r\n", "", "");
 }
@@ -145,7 +149,11 @@ static void X1_refuses_chunks(void **state)
 		";a\r\n",
 		" 5\r\n",
 		"5 \r\n",
-		"5\t;a\r\n",
+		"5\t\r\n",
+		"5 \n",
+		"5 a\r\n",
+		"5 6;a\r\n",
+		" 5;a\r\n",
 		"+5\r\n",
 		"-1\r\n",
 		"0x5\r\n",
@@ -243,11 +251,155 @@ static void X1_bounds(void **state)
 	assert_int_equal(whole.state, HTTP_BODY_FAILED);
 }
 
+/* Mended: what goes on, strictly read, is the payload, and nothing is forgotten. */
+static void mend_in_steps(const char *text, size_t length, size_t step)
+{
+	struct http_body body;
+	struct http_text rest;
+	http_body_init_mended(&body, HTTP_FRAMING_CHUNKED, 0);
+	other = (struct outcome){ 0 };
+	for (size_t at = 0, end; at < length && !http_body_failed(&body) && !http_body_ended(&body);) {
+		end = at + step < length ? at + step : length;
+		size_t taken = http_body_feed(&body, text + at, end - at);
+		memcpy(other.bytes + other.taken, text + at, taken);
+		other.taken += taken;
+		at += taken;
+		if (at == end || http_body_failed(&body) || http_body_ended(&body))
+			continue;
+		struct http_text instead = http_body_mend(&body, text[at++]);
+		memcpy(other.bytes + other.taken, instead.bytes, instead.length);
+		other.taken += instead.length;
+	}
+	if (!http_body_failed(&body) && http_body_finish(&body, &rest)) {
+		memcpy(other.bytes + other.taken, rest.bytes, rest.length);
+		other.taken += rest.length;
+	}
+	other.bytes[other.taken] = '\0';
+	other.state = body.state;
+}
+
+static void decode_mended(const char *text, const char *payload)
+{
+	struct http_body body;
+	char copy[1000];
+	size_t length;
+	http_body_init_mended(&body, HTTP_FRAMING_CHUNKED, 0);
+	strcpy(copy, text);
+	http_body_decode(&body, copy, strlen(copy), &length);
+	assert_int_equal(length, strlen(payload));
+	assert_memory_equal(copy, payload, length);
+}
+
+static void goes_on_as(const char *text, const char *expected, const char *payload)
+{
+	for (size_t step = 1; step <= strlen(text); step++) {
+		mend_in_steps(text, strlen(text), step);
+		assert_int_equal(other.state, HTTP_BODY_ENDED);
+		assert_string_equal(other.bytes, expected);
+	}
+	char strictly[1000];
+	strcpy(strictly, expected);
+	ends(strictly, payload, "");
+	decode_mended(text, payload);
+}
+
+static void mends_a_servers_chunks(void **state)
+{
+	(void)state;
+	goes_on_as("2;a\r\nhe\r\n0\r\nT: r\r\n\r\n", "2;a\r\nhe\r\n0\r\nT: r\r\n\r\n", "he");
+	goes_on_as("2 \r\nhe\r\n0\t \r\n\r\n", "2\r\nhe\r\n0\r\n\r\n", "he");
+	goes_on_as(" 2\r\nhe\r\n 0\r\n\r\n", "2\r\nhe\r\n0\r\n\r\n", "he");
+	goes_on_as("2 ;a=b\r\nhe\r\n0 ; c\r\n\r\n", "2;a=b\r\nhe\r\n0; c\r\n\r\n", "he");
+	goes_on_as("2;\x01\x7f\r\nhe\r\n0\r\n\r\n", "2;\r\nhe\r\n0\r\n\r\n", "he");
+	goes_on_as("2\nhe\n1 \nl\r\n0;x\nA: b\n\n", "2\r\nhe\r\n1\r\nl\r\n0;x\r\nA: b\r\n\r\n", "hel");
+	goes_on_as("0\r\n", "0\r\n\r\n", "");
+	goes_on_as("0\r\nA: b\r\n", "0\r\nA: b\r\n\r\n", "");
+	goes_on_as("0\r\nA: b\x01\x7f c\r\n\r\n", "0\r\nA: b c\r\n\r\n", "");
+}
+
+/* X3: a trailer that no server should send does not go on; those beside it do. */
+static void X3_leaves_out_trailers(void **state)
+{
+	(void)state;
+	static const char *const lines[] = { "Content-Length: 5",
+		                             "transfer-encoding: chunked",
+		                             "HOST: a",
+		                             "Connection: close",
+		                             "Proxy-Other: x",
+		                             "Trailer: A",
+		                             "no colon",
+		                             "nocolon",
+		                             ": x",
+		                             " folded",
+		                             "A b: c",
+		                             "A : b",
+		                             "\xe9: x",
+		                             "A\x01: b",
+		                             "" };
+	char text[100];
+	for (size_t i = 0; lines[i][0] != '\0'; i++) {
+		snprintf(text, sizeof text, "0\r\nA: b\r\n%s\r\nC: d\r\n\r\n", lines[i]);
+		goes_on_as(text, "0\r\nA: b\r\nC: d\r\n\r\n", "");
+		snprintf(text, sizeof text, "0\n%s\nC: d\n\n", lines[i]);
+		goes_on_as(text, "0\r\nC: d\r\n\r\n", "");
+	}
+	char name[HTTP_BODY_NAME_MAX + 2] = { 0 };
+	memset(name, 'x', HTTP_BODY_NAME_MAX + 1);
+	snprintf(text, sizeof text, "0\r\n%.60s: b\r\n\r\n", name);
+	goes_on_as(text, text, "");
+	char longer[200];
+	snprintf(longer, sizeof longer, "0\r\n%s: b\r\n\r\n", name);
+	goes_on_as(longer, "0\r\n\r\n", "");
+}
+
+static void X1_what_cannot_be_mended_fails(void **state)
+{
+	(void)state;
+	static const char *const bad[] = { "\n",
+		                           "\r\n",
+		                           ";a\n",
+		                           "+5\r\n",
+		                           "0x5\r\n",
+		                           "5 6\r\n",
+		                           "5 a\r\n",
+		                           "5\rx",
+		                           "5\r\nhelloX",
+		                           "5;a\rb",
+		                           "0\r\n\rX",
+		                           "0\r\nA: b\rc",
+		                           "8000000000000000\n",
+		                           "5\nhello5\n",
+		                           "5\nhe\r\n0\r\n" };
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		for (size_t step = 1; step <= strlen(bad[i]); step++) {
+			mend_in_steps(bad[i], strlen(bad[i]), step);
+			if (other.state != HTTP_BODY_FAILED)
+				fail_msg("state %d: %s", (int)other.state, bad[i]);
+		}
+	static char blanks[HTTP_BODY_EXTENSION_MAX + 10];
+	memset(blanks, ' ', sizeof blanks);
+	blanks[0] = '5';
+	mend_in_steps(blanks, sizeof blanks, sizeof blanks);
+	assert_int_equal(other.state, HTTP_BODY_FAILED);
+	static char trailer[HTTP_BODY_TRAILER_MAX + 10];
+	memset(trailer, 'x', sizeof trailer);
+	memcpy(trailer, "0\r\n", 3);
+	mend_in_steps(trailer, sizeof trailer, sizeof trailer);
+	assert_int_equal(other.state, HTTP_BODY_FAILED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counts_lengths),    cmocka_unit_test(ends_with_the_connection), cmocka_unit_test(decodes_chunks),
-		cmocka_unit_test(X1_refuses_chunks), cmocka_unit_test(X3_refuses_trailers),      cmocka_unit_test(X1_bounds),
+		cmocka_unit_test(counts_lengths),
+		cmocka_unit_test(ends_with_the_connection),
+		cmocka_unit_test(decodes_chunks),
+		cmocka_unit_test(X1_refuses_chunks),
+		cmocka_unit_test(X3_refuses_trailers),
+		cmocka_unit_test(X1_bounds),
+		cmocka_unit_test(mends_a_servers_chunks),
+		cmocka_unit_test(X3_leaves_out_trailers),
+		cmocka_unit_test(X1_what_cannot_be_mended_fails),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
