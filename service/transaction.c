@@ -9,8 +9,6 @@
 
 static void answer_and_free(struct transaction *transaction)
 {
-	struct lanes *lanes = transaction->service->lanes;
-	struct lane_claim *claim = transaction->claim;
 	/* Before the answer: whoever has it may count on the sockets being closed. */
 	for (size_t i = 0; i < transaction->plan_count; i++)
 		plan_clear(&transaction->plans[i]);
@@ -20,9 +18,8 @@ static void answer_and_free(struct transaction *transaction)
 	free(transaction->plans);
 	free(transaction->index);
 	problem_clear(&transaction->problem);
+	lanes_release(transaction->service->lanes, &transaction->claim);
 	free(transaction);
-	if (claim != NULL)
-		lanes_release(lanes, claim);
 }
 
 /* The new sockets leave the way first, in the worker's hands too (it may not have come to the abort yet). */

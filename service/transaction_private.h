@@ -11,7 +11,7 @@
 struct transaction {
 	struct service *service;
 	struct transaction_request request;
-	struct lane_claim *claim;
+	struct lane_claim claim;
 	struct transaction *next_waiting;
 	struct plan *plans;
 	size_t plan_count;

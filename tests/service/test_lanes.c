@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@
 
 struct runner {
 	struct lanes *lanes;
-	struct lane_claim *claim;
+	struct lane_claim claim;
 	bool runs;
 	bool releases_at_once;
 	unsigned order;
@@ -25,7 +26,7 @@ static void run(void *owner)
 	runner->order = ++counter;
 	if (runner->releases_at_once) {
 		runner->runs = false;
-		lanes_release(runner->lanes, runner->claim);
+		lanes_release(runner->lanes, &runner->claim);
 	}
 }
 
@@ -41,7 +42,7 @@ static void release(struct runner *runner)
 {
 	assert_true(runner->runs);
 	runner->runs = false;
-	lanes_release(runner->lanes, runner->claim);
+	lanes_release(runner->lanes, &runner->claim);
 }
 
 static void one_id_is_served_in_order(void **state)
@@ -123,6 +124,62 @@ static void a_run_that_ends_at_once(void **state)
 	lanes_free(lanes);
 }
 
+static void a_turn_is_told(void **state)
+{
+	struct lanes *lanes = lanes_create();
+	struct runner a = { .runs = false }, later = a, alone = a;
+	(void)state;
+	assert_true(lanes_is_turn(lanes, NULL, "a"));
+	claim(&a, lanes, false, "a", "b");
+	claim(&later, lanes, false, "a", NULL);
+	claim(&alone, lanes, true, NULL, NULL);
+	assert_true(lanes_is_turn(lanes, &a.claim, "a") && lanes_is_turn(lanes, &a.claim, "b") && !lanes_is_turn(lanes, &a.claim, "c"));
+	assert_false(lanes_is_turn(lanes, &later.claim, "a") || lanes_is_turn(lanes, NULL, "b") || lanes_is_turn(lanes, &alone.claim, "c"));
+	assert_true(lanes_is_free(lanes, "c"));
+	release(&a);
+	assert_true(lanes_is_turn(lanes, &later.claim, "a") && lanes_is_free(lanes, "b"));
+	release(&later);
+	assert_true(lanes_is_turn(lanes, &alone.claim, "c") && !lanes_is_free(lanes, "c"));
+	release(&alone);
+	assert_true(lanes_is_free(lanes, "a") && !lanes_is_turn(lanes, &a.claim, "a"));
+	lanes_free(lanes);
+}
+
+enum { MANY = 10000 };
+
+static void *run_many(void *argument)
+{
+	struct lanes *lanes = lanes_create();
+	struct runner first = { .runs = false }, *many = argument;
+	claim(&first, lanes, false, "a", NULL);
+	for (unsigned i = 0; i < MANY; i++) {
+		many[i] = (struct runner){ .releases_at_once = true };
+		claim(&many[i], lanes, i % 1000 == 3, i % 1000 == 3 ? NULL : "a", NULL);
+	}
+	release(&first);
+	assert_int_equal(lanes_running(lanes), 0);
+	lanes_free(lanes);
+	return NULL;
+}
+
+/* Ten thousand that wait for one id and end at once, on a stack that their nesting would overflow. */
+static void the_stack_does_not_grow_with_those_that_wait(void **state)
+{
+	struct runner *many = calloc(MANY, sizeof(*many));
+	pthread_attr_t small;
+	pthread_t thread;
+	(void)state;
+	counter = 0;
+	pthread_attr_init(&small);
+	assert_int_equal(pthread_attr_setstacksize(&small, 128 * 1024), 0);
+	assert_int_equal(pthread_create(&thread, &small, run_many, many), 0);
+	pthread_join(thread, NULL);
+	pthread_attr_destroy(&small);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(many[i].order, i + 2);
+	free(many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -130,6 +187,8 @@ int main(void)
 		cmocka_unit_test(several_ids_wait_for_all),
 		cmocka_unit_test(one_alone_is_alone),
 		cmocka_unit_test(a_run_that_ends_at_once),
+		cmocka_unit_test(a_turn_is_told),
+		cmocka_unit_test(the_stack_does_not_grow_with_those_that_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
