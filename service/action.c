@@ -85,7 +85,8 @@ static bool can_act(struct edit *edit, const struct entry *entry)
 static bool send_action(struct service *service, struct edit *edit, struct entry *entry, void (*done)(void *owner), void *owner)
 {
 	struct message_probe probe = { .slot = seat_index(entry->seat), .generation = edit->snapshot->generation };
-	establish_hurry(service, entry);
+	if (lanes_is_free(service->lanes, entry->id))
+		establish_hurry(service, entry);
 	if (edit->kind == EDIT_PROBE)
 		read_probe(edit, &entry->snapshot->spec, &probe);
 	if (edit->problem.code != PROBLEM_NONE)

@@ -6,6 +6,7 @@
 
 #include "service/service_private.h"
 #include "service/spec_text.h"
+#include "service/status.h"
 #include "tunnel/log.h"
 
 bool establish_choose_worker(struct service *service, struct entry *entry)
@@ -137,17 +138,51 @@ void establish_send_ack(struct worker *worker, enum message_type type, uint64_t 
 
 #define WINDOW 256 /* tunnels on their way to a worker */
 
-/* Who asked: the tunnel may be another one, or none, by the time of the answer. */
+/* Who asked: the tunnel may be another one, or none, by the time of the answer. A failure waits for the tunnel's turn: a change that is under
+ * way knows nothing of it yet. */
 struct asked {
 	struct service *service;
 	struct worker *worker;
+	struct lane_claim turn;
 	char id[64];
 	uint64_t generation;
+	unsigned incarnation;
+	char reason[200];
 };
 
 static struct establishing *of_worker(struct service *service, const struct worker *worker)
 {
 	return &service->establishing[worker_index(worker)];
+}
+
+static void on_established(void *owner, const struct reply *reply);
+
+/* False: memory or descriptors are missing, and it waits. */
+static bool establish_now(struct service *service, struct entry *entry)
+{
+	struct worker *worker = entry->worker;
+	struct establishing *establishing = of_worker(service, worker);
+	struct asked *asked = calloc(1, sizeof(*asked));
+	uint32_t slot = seat_index(entry->seat);
+	uint64_t generation = entry->snapshot->generation, request = 0;
+	entry->is_waiting = false;
+	if (asked != NULL) {
+		*asked = (struct asked){ .service = service, .worker = worker, .generation = generation, .incarnation = worker_incarnation(worker) };
+		memcpy(asked->id, entry->id, sizeof(asked->id));
+		request = worker_expect(worker, slot, generation, on_established, asked);
+	}
+	if (request != 0 && establish_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, request)) {
+		establishing->under_way++;
+		establish_send_ack(worker, MESSAGE_COMMIT, 0, slot, generation);
+		return true;
+	}
+	if (request != 0)
+		worker_forget(worker, request);
+	free(asked);
+	status_set_reason(entry->status, false, "memory or descriptors ran out");
+	entry->is_waiting = true;
+	establishing->is_starved = true;
+	return false;
 }
 
 /* Those that wait are looked for once for half a window. */
@@ -159,9 +194,40 @@ static void establish_more(struct service *service, struct worker *worker)
 	for (unsigned i = 0; i < COUNTERS_TUNNELS && establishing->under_way < WINDOW; i++) {
 		struct entry *entry = service->seated[worker_index(worker)][establishing->next];
 		establishing->next = (establishing->next + 1) % COUNTERS_TUNNELS;
-		if (entry != NULL)
-			establish_hurry(service, entry);
+		if (entry == NULL || !entry->is_waiting)
+			continue;
+		/* A change that is under way hurries it itself, or fails and leaves it to the next tick. */
+		if (!lanes_is_free(service->lanes, entry->id))
+			establishing->is_starved = true;
+		else if (!establish_now(service, entry))
+			return;
 	}
+}
+
+void establish_tick(struct service *service)
+{
+	for (unsigned i = 0; i < supervisor_count(service->supervisor); i++) {
+		struct worker *worker = supervisor_worker(service->supervisor, i);
+		if (!service->establishing[i].is_starved || !worker_is_ready(worker))
+			continue;
+		service->establishing[i].is_starved = false;
+		establish_more(service, worker);
+	}
+}
+
+/* It is this one's turn. */
+static void fail_built(void *owner)
+{
+	struct asked *asked = owner;
+	struct service *service = asked->service;
+	struct entry *entry = registry_entry(service->registry, asked->id);
+	bool is_same = entry != NULL && entry->snapshot->generation == asked->generation && entry->worker == asked->worker &&
+	               worker_incarnation(asked->worker) == asked->incarnation;
+	/* One whose worker died is built again when the next one is ready. */
+	if (is_same)
+		restore_fail(service, entry, &asked->turn, asked->reason);
+	lanes_release(service->lanes, &asked->turn);
+	free(asked);
 }
 
 static void on_established(void *owner, const struct reply *reply)
@@ -169,47 +235,16 @@ static void on_established(void *owner, const struct reply *reply)
 	struct asked *asked = owner;
 	struct service *service = asked->service;
 	struct worker *worker = asked->worker;
-	struct entry *entry = registry_entry(service->registry, asked->id);
-	bool is_same = entry != NULL && entry->snapshot->generation == asked->generation;
-	/* One whose worker died is built again when the next one is ready. */
-	if (is_same && !reply->gone && reply->prepared.ack.status != MESSAGE_STATUS_OK) {
-		char reason[200];
-		snprintf(reason, sizeof(reason), "the worker could not build it: %.*s", (int)strnlen(reply->prepared.detail, 160),
+	if (!reply->gone && reply->prepared.ack.status != MESSAGE_STATUS_OK) {
+		snprintf(asked->reason, sizeof(asked->reason), "the worker could not build it: %.*s", (int)strnlen(reply->prepared.detail, 160),
 		         reply->prepared.detail);
-		restore_fail(service, entry, reason);
+		lanes_claim_one(service->lanes, &asked->turn, asked->id, fail_built, asked);
+	} else {
+		free(asked);
 	}
-	free(asked);
 	of_worker(service, worker)->under_way--;
 	if (!reply->gone)
 		establish_more(service, worker);
-}
-
-static void establish_now(struct service *service, struct entry *entry)
-{
-	struct worker *worker = entry->worker;
-	struct establishing *establishing = of_worker(service, worker);
-	struct asked *asked = calloc(1, sizeof(*asked));
-	uint32_t slot = seat_index(entry->seat);
-	uint64_t generation = entry->snapshot->generation, request = 0;
-	entry->is_waiting = false;
-	if (asked != NULL) {
-		*asked = (struct asked){ .service = service, .worker = worker, .generation = generation };
-		memcpy(asked->id, entry->id, sizeof(asked->id));
-		request = worker_expect(worker, slot, generation, on_established, asked);
-	}
-	if (request != 0 && establish_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, request)) {
-		establishing->under_way++;
-		establish_send_ack(worker, MESSAGE_COMMIT, 0, slot, generation);
-		return;
-	}
-	if (request != 0)
-		worker_forget(worker, request);
-	free(asked);
-	/* The answers to come give descriptors and memory back. */
-	if (establishing->under_way > 0)
-		entry->is_waiting = true;
-	else
-		restore_fail(service, entry, "memory or descriptors ran out");
 }
 
 void establish(struct service *service, struct entry *entry)
@@ -219,7 +254,7 @@ void establish(struct service *service, struct entry *entry)
 	if (worker == NULL || !worker_is_ready(worker) || entry->snapshot->failure != NULL)
 		return;
 	if (of_worker(service, worker)->under_way < WINDOW)
-		establish_now(service, entry);
+		(void)establish_now(service, entry);
 	else
 		entry->is_waiting = true;
 }
@@ -227,5 +262,13 @@ void establish(struct service *service, struct entry *entry)
 void establish_hurry(struct service *service, struct entry *entry)
 {
 	if (entry->is_waiting && worker_is_ready(entry->worker))
-		establish_now(service, entry);
+		(void)establish_now(service, entry);
+}
+
+void establish_anew(struct service *service, struct entry *entry)
+{
+	if (entry->worker == NULL || !worker_is_ready(entry->worker) || entry->snapshot->failure != NULL)
+		return;
+	establish_send_ack(entry->worker, MESSAGE_REMOVE, 0, seat_index(entry->seat), entry->snapshot->generation);
+	establish(service, entry);
 }

@@ -49,7 +49,7 @@ static void refuse(struct worker *worker, const struct message_want *want, enum 
 	worker_send(worker, MESSAGE_GRANTED, &writer, NULL, 0);
 }
 
-static void show_port(struct service *service, struct entry *entry)
+static void show_port(struct service *service, struct entry *entry, const struct lane_claim *turn)
 {
 	uint16_t port = socket_list_udp_port(&entry->sockets);
 	if (port == entry->snapshot->udp_port)
@@ -58,10 +58,11 @@ static void show_port(struct service *service, struct entry *entry)
 	if (changed == NULL)
 		return;
 	changed->udp_port = port;
-	snapshot_release(registry_swap(service->registry, entry, changed));
+	snapshot_release(registry_swap(service->registry, entry, turn, changed));
 }
 
-static void grant_udp(struct service *service, struct worker *worker, struct entry *entry, const struct message_want *want)
+static void grant_udp(struct service *service, struct worker *worker, struct entry *entry, const struct message_want *want,
+                      const struct lane_claim *turn)
 {
 	struct socket_entry *udp = socket_list_udp(&entry->sockets);
 	int error = 0;
@@ -82,7 +83,44 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 	/* Under the same id: to the worker it is the tunnel's UDP socket as before. */
 	host_socket_release(udp->socket);
 	udp->socket = fresh;
-	show_port(service, entry);
+	show_port(service, entry, turn);
+}
+
+/* A wish for another UDP socket, which changes what the tunnel has: it waits for the tunnel's turn. */
+struct udp_wish {
+	struct service *service;
+	struct worker *worker;
+	unsigned incarnation;
+	struct message_want want;
+	struct lane_claim turn;
+};
+
+/* It is this one's turn. The worker may have been replaced meanwhile, and the tunnel changed: then it asks again when it needs to. */
+static void grant_wish(void *owner)
+{
+	struct udp_wish *wish = owner;
+	struct service *service = wish->service;
+	struct entry *entry = service_seated(service, wish->worker, wish->want.slot);
+	bool is_same = entry != NULL && entry->snapshot->generation == wish->want.generation;
+	if (worker_incarnation(wish->worker) == wish->incarnation) {
+		if (is_same)
+			grant_udp(service, wish->worker, entry, &wish->want, &wish->turn);
+		else
+			refuse(wish->worker, &wish->want, MESSAGE_STATUS_UNKNOWN);
+	}
+	lanes_release(service->lanes, &wish->turn);
+	free(wish);
+}
+
+static void take_udp_wish(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
+{
+	struct udp_wish *wish = calloc(1, sizeof(*wish));
+	if (wish == NULL) {
+		refuse(worker, want, MESSAGE_STATUS_NO_MEMORY);
+		return;
+	}
+	*wish = (struct udp_wish){ .service = service, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want };
+	lanes_claim_one(service->lanes, &wish->turn, entry->id, grant_wish, wish);
 }
 
 static const struct host_socket *proxy_listener(const struct entry *entry, uint16_t index)
@@ -144,7 +182,7 @@ bool grant_take(struct service *service, struct worker *worker, enum message_typ
 	else if (is_too_often(service, worker, entry, type))
 		refuse(worker, want, MESSAGE_STATUS_DESCRIPTORS);
 	else if (type == MESSAGE_WANT_UDP)
-		grant_udp(service, worker, entry, want);
+		take_udp_wish(service, worker, entry, want);
 	else if (type == MESSAGE_WANT_RELAY)
 		grant_relay(worker, entry, want);
 	else

@@ -36,19 +36,19 @@ static bool move(struct service *service, struct entry *entry, struct worker *to
 	entry->seat = after.seat;
 	entry->worker = to;
 	service_seat(service, entry);
-	snapshot_release(registry_swap(service->registry, entry, moved));
+	snapshot_release(registry_swap(service->registry, entry, NULL, moved));
 	establish(service, entry);
 	return true;
 }
 
 void move_surplus(struct service *service, struct worker *dead)
 {
-	/* A change that is under way counts on the tunnel's place. */
-	if (service->is_stopping || lanes_running(service->lanes) > 0)
+	if (service->is_stopping)
 		return;
 	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++) {
 		struct entry *entry = service_seated(service, dead, slot);
-		if (entry == NULL || entry->snapshot->failure != NULL)
+		/* A change that is under way counts on the tunnel's place: that one waits for the new process with its change. */
+		if (entry == NULL || entry->snapshot->failure != NULL || !lanes_is_free(service->lanes, entry->id))
 			continue;
 		struct worker *to = emptiest(service);
 		if (to == NULL || load_of(to) + 1 >= load_of(dead) || !move(service, entry, to))

@@ -23,6 +23,10 @@ struct peer_lookup {
 	char name[254];
 	uint16_t port;
 	struct resolver_query *query;
+	struct message_addresses answer; /* that waits for the tunnel's turn */
+	struct lane_claim turn;
+	bool is_answered; /* `turn` is claimed */
+	bool is_closed;
 	uv_timer_t timer;
 	unsigned pause_ms;
 };
@@ -76,7 +80,10 @@ bool peer_lookup_addresses(struct message_addresses **made, const struct spec *s
 
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct peer_lookup *lookup = handle->data;
+	lookup->is_closed = true;
+	if (!lookup->is_answered)
+		free(lookup);
 }
 
 static void end(struct peer_lookup *lookup)
@@ -131,12 +138,12 @@ static void ask_later(struct peer_lookup *lookup)
 	lookup->pause_ms = lookup->pause_ms * 2 < PAUSE_LAST_MS ? lookup->pause_ms * 2 : PAUSE_LAST_MS;
 }
 
-static void on_resolved(void *owner, const struct message_addresses *addresses)
+static void take_answer(struct peer_lookup *lookup)
 {
-	struct peer_lookup *lookup = owner;
 	struct entry *entry = lookup->entry;
+	const struct message_addresses *addresses = &lookup->answer;
 	size_t index;
-	lookup->query = NULL;
+	registry_assert_turn(lookup->service->registry, entry, &lookup->turn);
 	if (peer_of(entry, lookup, &index) == NULL) {
 		end_one(lookup);
 		return;
@@ -154,6 +161,28 @@ static void on_resolved(void *owner, const struct message_addresses *addresses)
 		status_set_obstacle(entry->status, obstacle);
 	log_line(LOG_WARN, entry->id, "%s; it is tried again in %u ms", obstacle, lookup->pause_ms);
 	ask_later(lookup);
+}
+
+/* It is this one's turn; the question may have been given up meanwhile. */
+static void on_turn(void *owner)
+{
+	struct peer_lookup *lookup = owner;
+	struct lanes *lanes = lookup->service->lanes;
+	lookup->is_answered = false;
+	if (lookup->entry != NULL)
+		take_answer(lookup);
+	lanes_release(lanes, &lookup->turn);
+	if (lookup->is_closed)
+		free(lookup);
+}
+
+static void on_resolved(void *owner, const struct message_addresses *addresses)
+{
+	struct peer_lookup *lookup = owner;
+	lookup->query = NULL;
+	lookup->answer = *addresses;
+	lookup->is_answered = true;
+	lanes_claim_one(lookup->service->lanes, &lookup->turn, lookup->entry->id, on_turn, lookup);
 }
 
 static void ask(struct peer_lookup *lookup)
@@ -177,7 +206,7 @@ static void start(struct service *service, struct entry *entry, const struct spe
 	struct peer_lookup *lookup = find(entry, peer);
 	/* One that is under way, or waits for its next turn, which a worker's question brings forward. */
 	if (lookup != NULL) {
-		if (lookup->query == NULL) {
+		if (lookup->query == NULL && !lookup->is_answered) {
 			uv_timer_stop(&lookup->timer);
 			ask(lookup);
 		}

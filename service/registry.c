@@ -1,5 +1,6 @@
 #include "service/registry.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,17 +10,20 @@
 #include "service/status.h"
 
 struct registry {
+	const struct lanes *lanes;
 	pthread_mutex_t lock;
 	struct entry **list;
 	size_t count, capacity;
 	size_t reserved;
 };
 
-struct registry *registry_create(void)
+struct registry *registry_create(const struct lanes *lanes)
 {
 	struct registry *registry = calloc(1, sizeof(*registry));
-	if (registry != NULL)
-		pthread_mutex_init(&registry->lock, NULL);
+	if (registry == NULL)
+		return NULL;
+	registry->lanes = lanes;
+	pthread_mutex_init(&registry->lock, NULL);
 	return registry;
 }
 
@@ -134,8 +138,17 @@ void registry_remove(struct registry *registry, struct entry *entry)
 	pthread_mutex_unlock(&registry->lock);
 }
 
-struct snapshot *registry_swap(struct registry *registry, struct entry *entry, struct snapshot *snapshot)
+void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lane_claim *turn)
 {
+	assert(lanes_is_turn(registry->lanes, turn, entry->id));
+	(void)registry;
+	(void)entry;
+	(void)turn;
+}
+
+struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lane_claim *turn, struct snapshot *snapshot)
+{
+	registry_assert_turn(registry, entry, turn);
 	pthread_mutex_lock(&registry->lock);
 	struct snapshot *old = entry->snapshot;
 	entry->snapshot = snapshot;

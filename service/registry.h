@@ -4,6 +4,7 @@
 #define WARREN_SERVICE_REGISTRY_H
 
 #include "service/allowance.h"
+#include "service/lanes.h"
 #include "service/seat.h"
 #include "service/snapshot.h"
 #include "service/socket_list.h"
@@ -32,7 +33,8 @@ struct entry {
 	char *ports;                             /* while it is unbound: those of the last run */
 };
 
-struct registry *registry_create(void);
+/* Borrows the lanes. NULL when out of memory. */
+struct registry *registry_create(const struct lanes *lanes);
 void registry_free(struct registry *registry);
 
 struct entry *entry_create(const char *id); /* NULL when out of memory */
@@ -48,8 +50,11 @@ bool registry_reserve(struct registry *registry, size_t more);
 void registry_unreserve(struct registry *registry, size_t count);
 void registry_add(struct registry *registry, struct entry *entry);
 void registry_remove(struct registry *registry, struct entry *entry); /* the entry stays the caller's */
-/* Takes the reference and gives back the old one, to be released outside of any lock. */
-struct snapshot *registry_swap(struct registry *registry, struct entry *entry, struct snapshot *snapshot);
+/* An entry has one owner at a time: `turn` is the running claim of who changes it, or NULL for what is done at once while nobody else
+ * has or waits for the turn. Everything that changes a snapshot, the sockets or the addresses asserts it here. */
+void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lane_claim *turn);
+/* Takes the reference and gives back the old one, to be released outside of any lock. The caller has the turn. */
+struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lane_claim *turn, struct snapshot *snapshot);
 
 /* Any thread. */
 struct snapshot *registry_find(struct registry *registry, const char *id);

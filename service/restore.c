@@ -88,8 +88,9 @@ static void publish_state(struct service *service, const struct entry *entry, en
 	events_publish(service->events, EVENT_TUNNEL_STATE, entry->id, members);
 }
 
-void restore_fail(struct service *service, struct entry *entry, const char *reason)
+void restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason)
 {
+	registry_assert_turn(service->registry, entry, turn);
 	if (entry->snapshot->failure != NULL && strcmp(entry->snapshot->failure, reason) == 0)
 		return;
 	struct snapshot *failed = snapshot_copy(entry->snapshot);
@@ -106,7 +107,7 @@ void restore_fail(struct service *service, struct entry *entry, const char *reas
 	/* Nobody would answer on them. */
 	socket_list_clear(&entry->sockets);
 	(void)snapshot_take_sockets(failed, &entry->sockets);
-	snapshot_release(registry_swap(service->registry, entry, failed));
+	snapshot_release(registry_swap(service->registry, entry, turn, failed));
 	publish_state(service, entry, TUNNEL_FAILED, reason);
 }
 
@@ -132,12 +133,12 @@ static void give_to_worker(struct service *service, struct entry *entry)
 	snapshot->status = NULL;
 	if (!take_place(service, entry, snapshot)) {
 		snapshot_release(snapshot);
-		restore_fail(service, entry, "there is no room for more tunnels or peers");
+		restore_fail(service, entry, NULL, "there is no room for more tunnels or peers");
 		return;
 	}
 	if (snapshot->status == NULL)
 		snapshot->status = status_reference(entry->status);
-	snapshot_release(registry_swap(service->registry, entry, snapshot));
+	snapshot_release(registry_swap(service->registry, entry, NULL, snapshot));
 	service_seat(service, entry);
 	establish(service, entry);
 	peer_lookup_start(service, entry);
@@ -165,7 +166,7 @@ static void bind_entry(struct service *service, struct entry *entry, bool insist
 		snprintf(reason, sizeof(reason), "%.60s: %.120s", problem.fault_count > 0 ? problem.faults[0].pointer : "sockets",
 		         problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);
 		if (!insists)
-			restore_fail(service, entry, reason);
+			restore_fail(service, entry, NULL, reason);
 	}
 	problem_clear(&problem);
 }
@@ -174,7 +175,8 @@ static void bind_unbound(struct service *service, bool insists)
 {
 	for (size_t i = 0; i < registry_count(service->registry); i++) {
 		struct entry *entry = registry_at(service->registry, i);
-		if (entry->is_unbound)
+		/* A change that is under way binds it itself, or fails and leaves it to a later tick. */
+		if (entry->is_unbound && lanes_is_free(service->lanes, entry->id))
 			bind_entry(service, entry, insists);
 	}
 }

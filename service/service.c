@@ -125,6 +125,7 @@ static void on_tick(uv_timer_t *timer)
 	if (service->options.announce_alive != NULL)
 		service->options.announce_alive();
 	restore_tick(service);
+	establish_tick(service);
 	if (service->waiting != NULL)
 		transaction_check_waiting(service);
 	if (service->waiters != NULL)
@@ -178,11 +179,11 @@ static bool copy_options(struct service *service, const struct service_options *
 
 static bool make_parts(struct service *service, const struct service_options *options)
 {
-	service->registry = registry_create();
 	/* Microseconds, so that the ids of a later life are greater: nobody mistakes them for those of an earlier one. */
 	service->events = events_create(EVENTS_KEPT, (uint64_t)service_wall_ms() * 1000);
 	service->tokens = tokens_create();
 	service->lanes = lanes_create();
+	service->registry = registry_create(service->lanes);
 	service->inbox_end = &service->inbox;
 	bool is_made = copy_options(service, options) && service->registry != NULL && service->events != NULL && service->tokens != NULL &&
 	               service->lanes != NULL;

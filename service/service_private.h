@@ -33,6 +33,7 @@ struct protection {
 struct establishing {
 	unsigned under_way; /* sent, not answered */
 	uint32_t next;      /* the slot from which to look for those that wait */
+	bool is_starved;    /* one waits that no answer will bring forward: looked for at the next tick */
 };
 
 struct service {
@@ -82,10 +83,15 @@ struct entry *service_seated(struct service *service, struct worker *worker, uin
 void service_seat(struct service *service, struct entry *entry);
 void service_unseat(struct service *service, struct entry *entry);
 
-/* establish.c: a tunnel whose runtime is to be built from what it is, at the start or on a worker that was replaced. */
+/* establish.c: a tunnel whose runtime is to be built from what it is, at the start or on a worker that was replaced. One that memory or
+ * descriptors are missing for waits (entry->is_waiting) and is tried again. Nothing that is prepared for it may wait for its commit in the
+ * worker's process: the one would take the other's place. */
 void establish(struct service *service, struct entry *entry);
-/* One that waits for its turn goes now, because something that builds on it follows. */
+/* One that waits goes now, because something that builds on it follows. The caller has the tunnel's turn. */
 void establish_hurry(struct service *service, struct entry *entry);
+/* The worker does not hold a tunnel that it should. The caller has the tunnel's turn. */
+void establish_anew(struct service *service, struct entry *entry);
+void establish_tick(struct service *service);
 bool establish_choose_worker(struct service *service, struct entry *entry); /* the one with the fewest tunnels; false when none has room */
 /* `addresses` as in the entry. */
 bool establish_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
@@ -95,7 +101,8 @@ void establish_send_ack(struct worker *worker, enum message_type type, uint64_t 
 bool restore_take(void *owner, struct database_tunnel *row);
 void restore_bind_all(struct service *service);
 void restore_tick(struct service *service);
-void restore_fail(struct service *service, struct entry *entry, const char *reason);
+/* Its state is failed from now on. `turn` as in registry_swap. */
+void restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason);
 /* report.c: news and wishes of the workers. */
 bool report_take(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
 void report_worker_died(struct service *service, struct worker *worker);

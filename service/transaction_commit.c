@@ -56,8 +56,11 @@ static void on_retired(void *owner, const struct reply *reply)
 	struct plan *plan = owner;
 	struct transaction *transaction = plan->transaction;
 	plan->request = 0;
-	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK)
-		log_line(LOG_ERROR, plan->id, "the worker answered a change that is stored with status %u", reply->ack.status);
+	/* It is on the disk, so it is to run: the worker lost what it had prepared, and gets it whole. */
+	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK && plan->after != NULL) {
+		log_line(LOG_ERROR, plan->id, "the worker answered a change that is stored with status %u: it is built anew", reply->ack.status);
+		establish_anew(transaction->service, plan->entry);
+	}
 	if (--transaction->pending == 0)
 		transaction_finish(transaction);
 }
@@ -84,16 +87,16 @@ static void catch_up(const struct plan *plan)
 	if (!worker_is_ready(entry->worker) || plan->incarnation == worker_incarnation(entry->worker))
 		return;
 	bool all_fresh = plan->before == NULL || plan->before->failure != NULL || entry->is_waiting;
-	entry->is_waiting = false;
 	if (!establish_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, all_fresh, 0))
-		log_line(LOG_ERROR, entry->id, "the change is stored, but could not be sent to the worker that was replaced meanwhile");
+		log_line(LOG_WARN, entry->id,
+		         "the change is stored, but could not be sent to the worker that was replaced meanwhile: it is built anew");
 }
 
 static void swap_in(struct transaction *transaction, struct plan *plan)
 {
 	struct service *service = transaction->service;
 	struct entry *entry = plan->entry;
-	struct snapshot *old = registry_swap(service->registry, entry, snapshot_reference(plan->after));
+	struct snapshot *old = registry_swap(service->registry, entry, &transaction->claim, snapshot_reference(plan->after));
 	struct socket_list sockets = entry->sockets;
 	struct message_addresses *addresses = entry->addresses;
 	entry->sockets = plan->sockets;
@@ -110,6 +113,7 @@ static void swap_in(struct transaction *transaction, struct plan *plan)
 	entry->is_unbound = false;
 	service_seat(service, entry);
 	catch_up(plan);
+	entry->is_waiting = false;
 	for (size_t i = 0; i < entry->sockets.count; i++)
 		entry->sockets.list[i].is_fresh = false;
 	ask_worker(transaction, plan, MESSAGE_COMMIT, plan->after->generation);

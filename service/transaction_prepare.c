@@ -92,8 +92,8 @@ static bool send_prepare(struct transaction *transaction, struct plan *plan)
 	plan->request = worker_expect(worker, slot, plan->after->generation, on_prepared, plan);
 	if (plan->request == 0)
 		return false;
-	/* A tunnel that this worker does not hold (it failed before) needs every socket. */
-	bool all_fresh = plan->is_new || plan->before == NULL || plan->before->failure != NULL;
+	/* A tunnel that this worker does not hold (it failed before, or could not be sent) needs every socket. */
+	bool all_fresh = plan->is_new || plan->before == NULL || plan->before->failure != NULL || plan->entry->is_waiting;
 	if (establish_send_prepare(plan->entry, plan->after, &plan->sockets, plan->addresses, all_fresh, plan->request)) {
 		plan->is_prepared = true;
 		plan->incarnation = worker_incarnation(worker);

@@ -191,7 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	static struct service service = { .options = { .allow_remote = true, .allow_socket = allowed, .allow_socket_count = 1 } };
 	if (service.registry == NULL) {
 		demand(sodium_init() >= 0);
-		service.registry = registry_create();
+		service.registry = registry_create(NULL);
 		snprintf(service.state_dir.path, sizeof(service.state_dir.path), "/nonexistent");
 	}
 	struct input input = { bytes, length };

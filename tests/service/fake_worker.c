@@ -14,6 +14,7 @@
 #include "tunnel/counters.h"
 
 #define SOCKETS_MAX 256
+#define LATE_MS 400
 
 struct held {
 	uint32_t id;
@@ -38,7 +39,9 @@ struct fake_tunnel {
 static struct fake_tunnel *tunnels;
 static struct counters *counters;
 static struct channel *channel;
-static bool ends, is_mute; /* nothing is sent any more */
+static bool ends, is_mute;           /* nothing is sent any more */
+static struct message_prepared late; /* an answer that is sent when its time has come */
+static int64_t late_at;              /* 0: there is none */
 
 static void send_message(enum message_type type, struct message_writer *writer)
 {
@@ -56,6 +59,36 @@ static void send_prepared(const struct message_prepare *message, enum message_st
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_prepared(&writer, &reply);
+	send_message(MESSAGE_PREPARED, &writer);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void ask(uint32_t slot, enum message_type type, const char *local);
+
+/* The answer to a change comes after several ticks of the control process, and a wish before it. */
+static void answer_late(const struct message_prepare *message, enum message_applied applied)
+{
+	if (strncmp(message->id, "slow-udp-", 9) == 0)
+		ask(message->slot, MESSAGE_WANT_UDP, "127.0.0.1");
+	late = (struct message_prepared){ .ack = { message->request, message->slot, message->generation, MESSAGE_STATUS_OK },
+		                          .applied = (uint8_t)applied };
+	late_at = now_ms() + LATE_MS;
+}
+
+static void send_late(void)
+{
+	struct message_writer writer;
+	if (late_at == 0 || now_ms() < late_at)
+		return;
+	late_at = 0;
+	message_writer_init(&writer);
+	message_encode_prepared(&writer, &late);
 	send_message(MESSAGE_PREPARED, &writer);
 }
 
@@ -118,10 +151,11 @@ static void take_prepare(struct message_reader *body, int *descriptors, size_t c
 	}
 	if (counter_read(&counters->tunnels[message.slot].total_bytes_used) < message.total_bytes_used)
 		counter_set(&counters->tunnels[message.slot].total_bytes_used, message.total_bytes_used);
-	send_prepared(&message, MESSAGE_STATUS_OK,
-	              restarts          ? MESSAGE_APPLIED_RESTARTED
-	              : tunnel->is_used ? MESSAGE_APPLIED_IN_PLACE
-	                                : MESSAGE_APPLIED_CREATED);
+	enum message_applied applied = restarts ? MESSAGE_APPLIED_RESTARTED : tunnel->is_used ? MESSAGE_APPLIED_IN_PLACE : MESSAGE_APPLIED_CREATED;
+	if (begins(message.id, "slow-") && message.generation > 1)
+		answer_late(&message, applied);
+	else
+		send_prepared(&message, MESSAGE_STATUS_OK, applied);
 	message_prepare_clear(&message);
 }
 
@@ -296,12 +330,38 @@ static void ask_as_named(uint32_t slot)
 		ask(slot, (enum message_type)99, "127.0.0.1");
 }
 
-static void take_granted(const struct message_ack *message, const int *descriptors, size_t count)
+/* Where a test can see it: the port of the tunnel's UDP socket. */
+static void show_udp_port(uint32_t slot)
+{
+	const struct fake_tunnel *tunnel = &tunnels[slot];
+	for (size_t i = 0; i < tunnel->held_count; i++) {
+		union wireguard_endpoint name;
+		int type = 0;
+		socklen_t size = sizeof(type), length = sizeof(name);
+		getsockopt(tunnel->held[i].descriptor, SOL_SOCKET, SO_TYPE, &type, &size);
+		if (type == SOCK_DGRAM && getsockname(tunnel->held[i].descriptor, &name.any, &length) == 0)
+			counter_set(&counters->tunnels[slot].throughput_sent, ntohs(name.v6.sin6_port));
+	}
+}
+
+/* In place of the UDP socket that it has, which is the first. */
+static void take_udp(uint32_t slot, int *descriptor)
+{
+	struct fake_tunnel *tunnel = &tunnels[slot];
+	close(tunnel->held[0].descriptor);
+	tunnel->held[0].descriptor = *descriptor;
+	*descriptor = -1;
+	show_udp_port(slot);
+}
+
+static void take_granted(const struct message_ack *message, int *descriptors, size_t count)
 {
 	struct counters_tunnel *own = &counters->tunnels[message->slot];
 	counter_add(message->status == MESSAGE_STATUS_OK && count == 1 ? &own->probes_ok : &own->probes_failed, 1);
 	if (count == 1 && begins(tunnels[message->slot].id, "dial-") && write(descriptors[0], "hello", 5) != 5)
 		exit(4);
+	if (count == 1 && begins(tunnels[message->slot].id, "slow-udp-"))
+		take_udp(message->slot, &descriptors[0]);
 }
 
 static void take_commit(const struct message_ack *message)
@@ -312,6 +372,7 @@ static void take_commit(const struct message_ack *message)
 		return;
 	}
 	settle_sockets(tunnel);
+	show_udp_port(message->slot);
 	tunnel->is_used = true;
 	tunnel->is_prepared = false;
 	tunnel->generation = message->generation;
@@ -355,7 +416,7 @@ static void take_probe(struct message_reader *body)
 	send_message(MESSAGE_PROBED, &writer);
 }
 
-static void take_ack(enum message_type type, struct message_reader *body, const int *descriptors, size_t count)
+static void take_ack(enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	struct message_ack message;
 	if (!message_decode_ack(body, &message))
@@ -405,6 +466,7 @@ static int run(void)
 			poll_set.events |= POLLOUT;
 		poll(&poll_set, 1, 50);
 		counter_add(&counters->worker.heartbeat, 1);
+		send_late();
 		if (channel_flush(channel) != CHANNEL_OK || channel_read(channel, on_message, NULL) != CHANNEL_OK)
 			break;
 	}

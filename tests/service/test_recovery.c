@@ -295,6 +295,15 @@ static void a_fresh_udp_socket_heals(void **state)
 	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "c", document), PROBLEM_LISTENER_IN_USE);
 }
 
+/* When the change has been sent to the worker, and before its answer. */
+static void *close_soon(void *argument)
+{
+	const int *descriptor = argument;
+	pause_ms(100);
+	close(*descriptor);
+	return NULL;
+}
+
 static bool restart(void)
 {
 	bench_stop(&own_bench);
@@ -367,6 +376,69 @@ static void a_tunnel_that_cannot_be_bound_fails_alone(void **state)
 	assert_int_equal(bench_port(&own_bench, "up-a"), port);
 }
 
+static int take_port(unsigned port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
+	int one = 1, holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(holder, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	assert_int_equal(bind(holder, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(holder, 1), 0);
+	return holder;
+}
+
+static void submit(struct change *change, const char *id, const char *json)
+{
+	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	change->edits[0].kind = EDIT_PATCH;
+	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "%s", id);
+	change->edits[0].document = bench_json(json);
+}
+
+/* A change is under way, its worker slow, when the address that kept the tunnel from starting is free again: what is started then is the
+ * change alone, and the worker runs what the store says. */
+static void a_bind_waits_for_a_change_that_is_under_way(void **state)
+{
+	struct snapshot_status status;
+	char text[64], patch[128];
+	(void)state;
+	unsigned port = bench_free_port(), other = bench_free_port();
+	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
+	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", other);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "slow-a", bench_document(text)), PROBLEM_NONE);
+	bench_stop(&own_bench);
+	int holder = take_port(port);
+	assert_true(bench_start(&own_bench));
+	struct change *change = change_create(CHANGE_EDITS, 1);
+	submit(change, "slow-a", patch);
+	/* It tries the bind again at each tick of its first five seconds. */
+	pthread_t thread;
+	assert_int_equal(pthread_create(&thread, NULL, close_soon, &holder), 0);
+	bench_do(&own_bench, change);
+	pthread_join(thread, NULL);
+	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
+	assert_int_equal(change->edits[0].snapshot->generation, 2);
+	change_free(change);
+	wait_for_state("slow-a", TUNNEL_HANDSHAKING, &status);
+	assert_int_equal(status.observed_generation, 2);
+	assert_int_equal(bench_port(&own_bench, "slow-a"), other);
+	assert_true(bench_answers(other));
+}
+
+/* The worker wants another UDP socket while it prepares a change: what the control process has is what the worker has. */
+static void a_fresh_udp_socket_waits_for_a_change_that_is_under_way(void **state)
+{
+	(void)state;
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "slow-udp-a", bench_document(NULL)), PROBLEM_NONE);
+	size_t descriptors = bench_descriptors();
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "slow-udp-a", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	bool granted;
+	assert_int_equal(wait_for_grant("slow-udp-a", &granted), 1);
+	struct snapshot *snapshot = bench_find(&own_bench, "slow-udp-a");
+	assert_int_equal(snapshot->udp_port, counter_read(&snapshot->counters->throughput_sent));
+	snapshot_release(snapshot);
+	assert_int_equal(bench_descriptors(), descriptors);
+}
+
 static void a_tunnel_that_policy_forbids_now_fails_alone(void **state)
 {
 	struct snapshot_status status;
@@ -427,6 +499,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_fresh_udp_socket_heals, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(everything_is_there_after_a_restart, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_tunnel_that_cannot_be_bound_fails_alone, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_bind_waits_for_a_change_that_is_under_way, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_fresh_udp_socket_waits_for_a_change_that_is_under_way, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_tunnel_that_policy_forbids_now_fails_alone, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_name_that_does_not_resolve_is_told, bench_set_up, bench_tear_down),
 	};
