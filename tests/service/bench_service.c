@@ -17,6 +17,8 @@
 
 #include "tunnel/log.h"
 
+enum log_level bench_log_level = LOG_ERROR;
+
 struct waiting {
 	pthread_mutex_t lock;
 	pthread_cond_t done;
@@ -50,7 +52,7 @@ void bench_wait_ready(struct bench *bench)
 void bench_open(struct bench *bench)
 {
 	*bench = (struct bench){ .service = NULL };
-	log_start(getenv("TEST_LOG") != NULL ? LOG_DEBUG : LOG_ERROR, false, "control");
+	log_start(getenv("TEST_LOG") != NULL ? LOG_DEBUG : bench_log_level, false, "control");
 	snprintf(bench->directory, sizeof(bench->directory), "%s/warren-test-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(bench->directory));
 	snprintf(bench->options.state_dir, sizeof(bench->options.state_dir), "%s", bench->directory);

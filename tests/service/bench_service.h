@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "service/service.h"
+#include "tunnel/log.h"
 
 struct bench {
 	struct service *service;
@@ -13,6 +14,9 @@ struct bench {
 	char failure[512];
 	pthread_t thread;
 };
+
+/* What of the service's log is written; to be set before it is opened. */
+extern enum log_level bench_log_level;
 
 /* A fresh directory; started. */
 void bench_open(struct bench *bench);

@@ -50,7 +50,6 @@ static int set_up(void **state)
 	told = memfd_create("log", MFD_CLOEXEC);
 	standard_error = dup(STDERR_FILENO);
 	dup2(told, STDERR_FILENO);
-	log_start(LOG_WARN, false, "control");
 	/* Each of the two workers has one tunnel: the hostile one will be beside the first. */
 	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
@@ -233,6 +232,7 @@ int main(int argc, char **argv)
 	int code;
 	if (fake_worker_runs(argc, argv, &code))
 		return code;
+	bench_log_level = LOG_WARN;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_flood_of_messages_ends_the_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_answer_that_is_owed_ends_the_worker, set_up, tear_down),
