@@ -56,10 +56,12 @@ struct netstack_env {
 	bool (*output)(void *owner, const struct iovec *parts, size_t count, size_t length);
 };
 
-/* The process's share: seeds for sequence numbers, ports and ids; the budget in bytes for all receive and send buffers. */
+/* The process's share: seeds for sequence numbers, ports and ids; the budget in bytes for all receive and send buffers; who is told what
+ * lwIP asserted before the process ends, NULL: nobody. That call may neither allocate nor take a lock. */
 struct netstack_limits {
 	uint8_t seed[32];
 	size_t memory_budget;
+	void (*failed)(const char *text);
 };
 void netstack_start(const struct netstack_limits *limits);
 void netstack_stop(void);

@@ -10,6 +10,7 @@
 #include "lwip/priv/tcp_priv.h"
 
 #include "netstack/address.h"
+#include "netstack/assertion.h"
 #include "netstack/budget.h"
 #include "netstack/flow.h"
 #include "netstack/gate.h"
@@ -60,6 +61,7 @@ size_t netstack_state_size(void)
 void netstack_start(const struct netstack_limits *limits)
 {
 	random_start(limits->seed);
+	assertion_start(limits->failed);
 	budget_start(limits->memory_budget);
 	if (process.pristine != NULL)
 		return;

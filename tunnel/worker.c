@@ -216,6 +216,12 @@ static void on_heartbeat(void *owner)
 	deadline_set(worker->context.loop, &worker->heartbeat, loop_now(worker->context.loop) + HEARTBEAT);
 }
 
+/* log_line neither allocates nor takes a lock. */
+static void tell_assertion(const char *text)
+{
+	log_line(LOG_ERROR, NULL, "lwIP asserts \"%s\": the worker ends", text);
+}
+
 static bool start_libraries(const struct worker_options *options)
 {
 	size_t slots = options->session_slots == 0 ? SESSIONS_DEFAULT : options->session_slots;
@@ -223,7 +229,8 @@ static bool start_libraries(const struct worker_options *options)
 		log_line(LOG_ERROR, NULL, "the memory for keys could not be had or locked: raise the limit of locked memory (ulimit -l)");
 		return false;
 	}
-	struct netstack_limits limits = { .memory_budget = options->memory_budget == 0 ? BUDGET_DEFAULT : options->memory_budget };
+	struct netstack_limits limits = { .memory_budget = options->memory_budget == 0 ? BUDGET_DEFAULT : options->memory_budget,
+		                          .failed = tell_assertion };
 	randombytes_buf(limits.seed, sizeof limits.seed);
 	netstack_start(&limits);
 	sodium_memzero(limits.seed, sizeof limits.seed);

@@ -4,9 +4,13 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "netstack/assertion.h"
 #include "netstack/packet.h"
 #include "netstack/stream.h"
 #include "tests/netstack/craft.h"
@@ -293,12 +297,47 @@ static void a_reset_needs_its_place(void **state)
 	link_free(bench.link);
 }
 
+static int told; /* the pipe's end */
+
+static void tell(const char *text)
+{
+	if (write(told, text, strlen(text)) < 0)
+		_exit(1);
+}
+
+static void an_assertion_tells_its_text(void **state)
+{
+	const struct netstack_limits limits = { .memory_budget = 1 << 20, .failed = tell };
+	int ends[2], status;
+	char text[100] = "";
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		signal(SIGABRT, SIG_DFL); /* cmocka's would go on */
+		told = ends[1];
+		netstack_start(&limits);
+		assertion_lwip_failed("insane offset!");
+	}
+	close(ends[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "insane offset!");
+	close(ends[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_byte_half_the_numbers_ahead_opens_nothing), cmocka_unit_test(no_segment_ends_the_process),
-		cmocka_unit_test(bytes_that_overtake_the_handshake_arrive),    cmocka_unit_test(bytes_and_the_end_may_come_with_the_handshake),
-		cmocka_unit_test(challenges_are_bounded_in_every_state),       cmocka_unit_test(a_reset_needs_its_place),
+		cmocka_unit_test(a_byte_half_the_numbers_ahead_opens_nothing),
+		cmocka_unit_test(no_segment_ends_the_process),
+		cmocka_unit_test(bytes_that_overtake_the_handshake_arrive),
+		cmocka_unit_test(bytes_and_the_end_may_come_with_the_handshake),
+		cmocka_unit_test(challenges_are_bounded_in_every_state),
+		cmocka_unit_test(a_reset_needs_its_place),
+		cmocka_unit_test(an_assertion_tells_its_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* lwIP's assertions are about its own state: better a worker that starts anew than one that goes on with a broken heap. */
-#define LWIP_PLATFORM_ASSERT(message) abort()
+_Noreturn void assertion_lwip_failed(const char *text);
+#define LWIP_PLATFORM_ASSERT(message) assertion_lwip_failed(message)
 #define LWIP_PLATFORM_DIAG(arguments)
 
 #endif
