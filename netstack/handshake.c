@@ -156,21 +156,32 @@ void handshake_complete(struct netstack_stream *stream, uint64_t now)
 	stack_leave(stream->stack);
 }
 
+static bool is_listened_on(const ip_addr_t *address, uint16_t port)
+{
+	const struct tcp_pcb_listen *pcb = tcp_listen_pcbs.listen_pcbs;
+
+	while (pcb != NULL && !(pcb->local_port == port && ip_addr_cmp(&pcb->local_ip, address)))
+		pcb = pcb->next;
+	return pcb != NULL;
+}
+
+/* lwIP's tcp_bind would refuse a port for a stranger's handshake, or for a connection in TIME-WAIT. */
 int handshake_listen(struct netstack_listener *listener, struct tcp_pcb **pcb, const struct netstack_endpoint *at)
 {
 	ip_addr_t address;
-	int result = NETSTACK_OUT_OF_MEMORY;
 
 	if (!stack_start(listener->stack))
-		return result;
+		return NETSTACK_OUT_OF_MEMORY;
 	stack_enter(listener->stack);
-	struct tcp_pcb *fresh = tcp_new();
+	address_to_lwip(&address, at);
+	bool is_taken = is_listened_on(&address, at->port);
+	struct tcp_pcb *fresh = is_taken ? NULL : tcp_new();
+	int result = is_taken ? NETSTACK_IN_USE : NETSTACK_OUT_OF_MEMORY;
 	if (fresh != NULL) {
-		address_to_lwip(&address, at);
-		if (tcp_bind(fresh, &address, at->port) != ERR_OK) {
-			tcp_close(fresh);
-			result = NETSTACK_IN_USE;
-		} else if ((*pcb = tcp_listen(fresh)) == NULL) {
+		fresh->local_ip = address;
+		fresh->local_port = at->port;
+		*pcb = tcp_listen(fresh);
+		if (*pcb == NULL) {
 			tcp_close(fresh);
 		} else {
 			tcp_arg(*pcb, listener);

@@ -297,6 +297,31 @@ static void a_reset_needs_its_place(void **state)
 	link_free(bench.link);
 }
 
+/* Whoever sends a SYN would else keep a forward from coming back. */
+static void a_handshake_keeps_no_port_from_a_listener(void **state)
+{
+	struct netstack_listener *listener, *other;
+	struct bench bench;
+
+	(void)state;
+	init(&bench);
+	bench.from = link_address(0, AF_INET, 4000);
+	bench.to = link_address(1, AF_INET, 80);
+	listener = peer_listen(&bench.peer, 1, AF_INET, 80);
+	give(&bench, SEGMENT_SYN, (uint32_t)-1, 0, 0);
+	struct netstack *stack = link_side(bench.link, 1)->stack;
+	assert_int_equal(netstack_listen(stack, &bench.to, peer_accept, &bench.peer, &other), NETSTACK_IN_USE);
+	netstack_listener_free(listener);
+	assert_int_equal(netstack_listen(stack, &bench.to, peer_accept, &bench.peer, &other), 0);
+	give(&bench, SEGMENT_ACK, 0, 0, 0); /* it was the other listener's */
+	assert_int_equal(bench.flags & SEGMENT_RST, SEGMENT_RST);
+	give(&bench, SEGMENT_SYN, (uint32_t)-1, 0, 0);
+	assert_int_equal(bench.flags, SEGMENT_SYN | SEGMENT_ACK);
+	give(&bench, SEGMENT_ACK, 0, 0, 0);
+	assert_int_equal(stream_count(&bench), 1);
+	link_free(bench.link);
+}
+
 static int told; /* the pipe's end */
 
 static void tell(const char *text)
@@ -331,13 +356,10 @@ static void an_assertion_tells_its_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_byte_half_the_numbers_ahead_opens_nothing),
-		cmocka_unit_test(no_segment_ends_the_process),
-		cmocka_unit_test(bytes_that_overtake_the_handshake_arrive),
-		cmocka_unit_test(bytes_and_the_end_may_come_with_the_handshake),
-		cmocka_unit_test(challenges_are_bounded_in_every_state),
-		cmocka_unit_test(a_reset_needs_its_place),
-		cmocka_unit_test(an_assertion_tells_its_text),
+		cmocka_unit_test(a_byte_half_the_numbers_ahead_opens_nothing), cmocka_unit_test(no_segment_ends_the_process),
+		cmocka_unit_test(bytes_that_overtake_the_handshake_arrive),    cmocka_unit_test(bytes_and_the_end_may_come_with_the_handshake),
+		cmocka_unit_test(challenges_are_bounded_in_every_state),       cmocka_unit_test(a_reset_needs_its_place),
+		cmocka_unit_test(a_handshake_keeps_no_port_from_a_listener),   cmocka_unit_test(an_assertion_tells_its_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
