@@ -62,6 +62,8 @@ set(lwip_units
 	def inet_chksum init ip mem memp netif pbuf tcp tcp_in tcp_out udp
 	ipv4/icmp ipv4/ip4 ipv4/ip4_addr ipv4/ip4_frag
 	ipv6/icmp6 ipv6/inet6 ipv6/ip6 ipv6/ip6_addr ipv6/ip6_frag ipv6/nd6)
+set_property(GLOBAL PROPERTY LWIP_SOURCE "${lwip_source}") # for the test lwip_assertions
+set_property(GLOBAL PROPERTY LWIP_UNITS "${lwip_units}")
 file(GLOB_RECURSE lwip_headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/netstack/lwip/*.h")
 set(lwip_dir "${CMAKE_BINARY_DIR}/lwip")
 file(MAKE_DIRECTORY "${lwip_dir}")
