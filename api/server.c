@@ -100,7 +100,7 @@ static bool add_name(struct api *api, const char *name)
 	return names[api->hosts.name_count++] != NULL;
 }
 
-/* What may be opened to whom (CONTRACT.md, "The program"). */
+/* What may be opened to whom (warrend(8), --listen). */
 static bool is_allowed(const struct api_options *options, const struct api_address *address, const char *written, char failure[512])
 {
 	if (api_listener_is_loopback(address))

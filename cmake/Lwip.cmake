@@ -1,4 +1,4 @@
-# Builds lwIP into one object whose mutable state lies in one section, so that a stack is a copy of those bytes (DESIGN.md, section 2).
+# Builds lwIP into one object whose mutable state lies in one section, so that a stack is a copy of those bytes (ARCHITECTURE.md, «Decisions that differ»).
 # lwIP gets flags of its own: sections of data, link-time optimisation or coverage would scatter or swell that state.
 # As a script (cmake -DLWIP_CHECK_OBJECT=... -P Lwip.cmake) it checks the object.
 

@@ -1,4 +1,4 @@
-/* The options of `warrend`: command line beats environment beats configuration file (CONTRACT: the program). */
+/* The options of `warrend`: command line beats environment beats configuration file (warrend(8)). */
 #ifndef WARREN_DAEMON_OPTIONS_H
 #define WARREN_DAEMON_OPTIONS_H
 

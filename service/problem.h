@@ -1,4 +1,4 @@
-/* What can be wrong with a request, by name, with all faults at once (CONTRACT.md, "Errors"; RFC 9457). */
+/* What can be wrong with a request, by name, with all faults at once (openapi.yaml, Problem; RFC 9457). */
 #ifndef WARREN_SERVICE_PROBLEM_H
 #define WARREN_SERVICE_PROBLEM_H
 

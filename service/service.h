@@ -41,7 +41,7 @@ struct service *service_create(const struct service_options *options, char failu
 void service_run(struct service *service);
 void service_stop(struct service *service);
 void service_free(struct service *service);
-/* The API's own addresses and sockets, which nothing may be pointed at (CONTRACT.md); told once before service_run. */
+/* The API's own addresses and sockets, which nothing may be pointed at (P1); told once before service_run. */
 void service_protect(struct service *service, const struct sockaddr *address);
 void service_protect_path(struct service *service, const char *path);
 /* Is this process or one of its workers: nobody who may talk to the API. Any thread. */

@@ -1,4 +1,4 @@
-/* Edits of one or several tunnels that are done together or not at all, in the order that DESIGN.md gives: plan, bind, prepare in the
+/* Edits of one or several tunnels that are done together or not at all, in this order: plan, bind, prepare in the
  * worker, commit to the store, swap, retire, answer. Any step that fails undoes those before it. */
 #ifndef WARREN_SERVICE_TRANSACTION_H
 #define WARREN_SERVICE_TRANSACTION_H

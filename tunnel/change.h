@@ -1,4 +1,4 @@
-/* How a tunnel comes to be and changes: what can fail is done in tunnel_prepare, the rest at tunnel_commit (DESIGN section 5). */
+/* How a tunnel comes to be and changes: what can fail is done in tunnel_prepare, the rest at tunnel_commit (ARCHITECTURE.md, «A change»). */
 #ifndef WARREN_TUNNEL_CHANGE_H
 #define WARREN_TUNNEL_CHANGE_H
 

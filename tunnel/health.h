@@ -1,5 +1,5 @@
 /* A tunnel's state, from the data path alone, and how it heals itself: new handshake, the endpoint's name again, another address
- * family, a new UDP socket, round and round, with back-off and jitter (DESIGN section 5). An enabled tunnel tries for ever. */
+ * family, a new UDP socket, round and round, with back-off and jitter. An enabled tunnel tries for ever. */
 #ifndef WARREN_TUNNEL_HEALTH_H
 #define WARREN_TUNNEL_HEALTH_H
 

@@ -42,7 +42,7 @@ enum message_type {
 	MESSAGE_LIMIT,        /* message_state's slot and generation: total_bytes is used up */
 };
 
-/* Remedies, in their order (DESIGN section 5). */
+/* Remedies, in their order. */
 enum message_healing {
 	MESSAGE_HEALING_NONE,
 	MESSAGE_HEALING_HANDSHAKE,
@@ -137,7 +137,7 @@ struct message_probed {
 	char detail[160];
 };
 
-/* The states of CONTRACT.md, as in the shared counters. */
+/* The states of openapi.yaml, as in the shared counters. */
 enum tunnel_state { TUNNEL_DISABLED, TUNNEL_STARTING, TUNNEL_HANDSHAKING, TUNNEL_UP, TUNNEL_STALE, TUNNEL_FAILED, TUNNEL_STATE_COUNT };
 
 struct message_state {

@@ -94,7 +94,7 @@ struct spec {
 	struct spec_probe probe;
 };
 
-/* Every member at its default (CONTRACT.md), no key, no peer. */
+/* Every member at its default (openapi.yaml), no key, no peer. */
 void spec_init(struct spec *spec);
 void spec_clear(struct spec *spec);
 /* A deep copy into an uninitialised `to`; false when out of memory (then `to` is cleared). */

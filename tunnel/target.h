@@ -48,7 +48,7 @@ static inline bool target_is_name(const struct target *target)
 }
 
 enum target_class target_class(const struct netstack_endpoint *address);
-/* CONTRACT, Proxy: may this tunnel's clients go to this address? Without allow_private_targets a private one needs an entry of allowed_ips
+/* May this tunnel's clients go to this address? Without allow_private_targets a private one needs an entry of allowed_ips
  * that lies within the private block (10.0.0.0/8, fc00::/7 …). */
 enum target_verdict target_judge(const struct spec *spec, const struct netstack_endpoint *address);
 /* The same for what a client asked for, before a name is resolved: localhost and names under it are forbidden (RFC 6761, 6.3). */

@@ -468,7 +468,7 @@ def test_endpoints_port_moves_under_traffic(home, far, daemon):
         far.wg("set", far.interface, "listen-port", "51820")
 
 
-# SCENARIOS, section 0, by the names of what went wrong.
+# S1 to S12 of docs/promises.md, by the names of what went wrong.
 
 def test_close_releases_the_device_at_once(pair):
     daemon, far, near = pair

@@ -42,6 +42,7 @@ static void test_w11_rekey_after_messages(void **state)
 	link_free(link);
 }
 
+/* P4 too: a counter that went round would be a nonce used twice. */
 static void test_w11_nothing_is_sent_at_the_limit(void **state)
 {
 	struct link *link = link_of_two();
