@@ -1,6 +1,6 @@
 /* Decides which TCP segments of the tunnel lwIP sees. lwIP 2.1.3 trusts numbers that it should check, and asserts what a far end can make
- * false. So it sees no payload and no FIN from the tunnel, and of a connection that it keeps only segments whose numbers are right
- * (RFC 9293, 3.10.7.3 and 3.10.7.4; RFC 5961, 3 to 5). */
+ * false. So of a connection that it keeps it sees only segments whose numbers are right (RFC 9293, 3.10.7.3 and 3.10.7.4; RFC 5961, 3 to 5), and
+ * these without payload and FIN. What belongs to no connection it answers by a SYN-ACK or a reset. */
 #ifndef WARREN_NETSTACK_GATE_H
 #define WARREN_NETSTACK_GATE_H
 

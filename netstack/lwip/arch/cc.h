@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-_Noreturn void assertion_lwip_failed(const char *text);
+#include "netstack/assertion.h"
+
 #define LWIP_PLATFORM_ASSERT(message) assertion_lwip_failed(message)
 #define LWIP_PLATFORM_DIAG(arguments)
 
