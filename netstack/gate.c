@@ -67,7 +67,8 @@ static void hear_stranger(struct netstack *stack, const struct packet *packet, c
 	stack_feed(stack, packet->bytes, packet->length); /* of which lwIP reads the header */
 }
 
-/* RFC 9293, 3.10.7.3. SYNs that cross make no connection, since lwIP knows no such step. A wrong acknowledgement is answered by a reset. */
+/* RFC 9293, 3.10.7.3. SYNs that cross make no connection, since lwIP knows no such step. A wrong acknowledgement is answered by a reset here:
+ * lwIP would also repeat its SYN at once, and give up after a few. */
 static void hear_in_syn_sent(struct netstack *stack, const struct tcp_pcb *pcb, const struct packet *packet, const struct segment *segment)
 {
 	uint8_t flags = segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST);
@@ -78,7 +79,8 @@ static void hear_in_syn_sent(struct netstack *stack, const struct tcp_pcb *pcb, 
 	else if (flags == (SEGMENT_RST | SEGMENT_ACK) && is_right)
 		show_bare(stack, packet, segment->sequence, flags);
 	else if ((flags & (SEGMENT_ACK | SEGMENT_RST)) == SEGMENT_ACK && !is_right)
-		show_bare(stack, packet, segment->sequence, SEGMENT_ACK);
+		tcp_rst(pcb, segment->acknowledgement, segment->sequence + length_of(segment), &pcb->local_ip, &pcb->remote_ip, pcb->local_port,
+		        pcb->remote_port);
 }
 
 /* RFC 9293, 3.4: a part of the segment lies within the window. */
@@ -100,16 +102,16 @@ static bool hear_in_syn_received(struct netstack *stack, struct tcp_pcb *pcb, co
 		show_bare(stack, packet, segment->sequence, flags);
 		return false;
 	}
-	bool is_reset = (flags & SEGMENT_RST) != 0;
+	bool is_reset = (flags & SEGMENT_RST) != 0, is_in_window = is_acceptable(pcb, segment);
 	if (is_reset && segment->sequence == pcb->rcv_nxt) {
 		show_bare(stack, packet, segment->sequence, SEGMENT_RST);
 		return false;
 	}
-	if (flags == SEGMENT_ACK && is_acceptable(pcb, segment)) {
+	if (flags == SEGMENT_ACK && is_in_window) {
 		show_bare(stack, packet, pcb->rcv_nxt, flags);
 		return true;
 	}
-	bool is_odd = is_reset ? is_acceptable(pcb, segment) : (flags & SEGMENT_SYN) || !is_acceptable(pcb, segment);
+	bool is_odd = is_reset ? is_in_window : (flags & SEGMENT_SYN) || !is_in_window;
 	if (is_odd && gate_may_challenge(stack, now))
 		tcp_send_empty_ack(pcb);
 	return false;

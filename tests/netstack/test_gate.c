@@ -297,6 +297,25 @@ static void a_reset_needs_its_place(void **state)
 	link_free(bench.link);
 }
 
+/* lwIP repeats its SYN at once for each, and gives up after seven. */
+static void wrong_answers_end_no_connect(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	to_syn_sent(&bench);
+	for (int i = 0; i < 20; i++) {
+		give(&bench, SEGMENT_SYN | SEGMENT_ACK, 0, 5, 0);
+		assert_int_equal(bench.answers, 1);
+		assert_int_equal(bench.flags & SEGMENT_RST, SEGMENT_RST);
+	}
+	pass(&bench, 2 * SECOND);
+	assert_false(bench.peer.is_closed);
+	give(&bench, SEGMENT_SYN | SEGMENT_ACK, 0, 0, 0);
+	assert_true(bench.peer.is_connected);
+	link_free(bench.link);
+}
+
 /* Whoever sends a SYN would else keep a forward from coming back. */
 static void a_handshake_keeps_no_port_from_a_listener(void **state)
 {
@@ -356,10 +375,15 @@ static void an_assertion_tells_its_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_byte_half_the_numbers_ahead_opens_nothing), cmocka_unit_test(no_segment_ends_the_process),
-		cmocka_unit_test(bytes_that_overtake_the_handshake_arrive),    cmocka_unit_test(bytes_and_the_end_may_come_with_the_handshake),
-		cmocka_unit_test(challenges_are_bounded_in_every_state),       cmocka_unit_test(a_reset_needs_its_place),
-		cmocka_unit_test(a_handshake_keeps_no_port_from_a_listener),   cmocka_unit_test(an_assertion_tells_its_text),
+		cmocka_unit_test(a_byte_half_the_numbers_ahead_opens_nothing),
+		cmocka_unit_test(no_segment_ends_the_process),
+		cmocka_unit_test(bytes_that_overtake_the_handshake_arrive),
+		cmocka_unit_test(bytes_and_the_end_may_come_with_the_handshake),
+		cmocka_unit_test(challenges_are_bounded_in_every_state),
+		cmocka_unit_test(a_reset_needs_its_place),
+		cmocka_unit_test(wrong_answers_end_no_connect),
+		cmocka_unit_test(a_handshake_keeps_no_port_from_a_listener),
+		cmocka_unit_test(an_assertion_tells_its_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
