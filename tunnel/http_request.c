@@ -1,5 +1,6 @@
 #include "tunnel/http_request.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -45,6 +46,30 @@ static bool is_path(struct http_text path)
 	return true;
 }
 
+/* RFC 3986, 3.2.1. What else could stand there could be a host for another reader (X4). */
+static bool is_userinfo(const char *bytes, size_t length)
+{
+	static const char marks[] = "-._~%!$&'()*+,;=:";
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)bytes[i]) && memchr(marks, bytes[i], sizeof marks - 1) == NULL)
+			return false;
+	return true;
+}
+
+/* The authority without userinfo, which is for the client alone to use (RFC 9110, 4.2.4). */
+static bool drop_userinfo(struct http_text *authority)
+{
+	const char *at = memchr(authority->bytes, '@', authority->length);
+	if (at == NULL)
+		return true;
+	size_t length = (size_t)(at - authority->bytes);
+	if (!is_userinfo(authority->bytes, length))
+		return false;
+	authority->bytes += length + 1;
+	authority->length -= length + 1;
+	return true;
+}
+
 static bool read_absolute(struct http_request *request, struct http_text target)
 {
 	static const char scheme[] = "http://";
@@ -57,7 +82,8 @@ static bool read_absolute(struct http_request *request, struct http_text target)
 	size_t length = target.length - skip;
 	while (authority < length && rest[authority] != '/' && rest[authority] != '?' && rest[authority] != '#')
 		authority++;
-	if (target_parse_authority(&request->target, rest, authority, HTTP_PORT) < 0)
+	struct http_text place = { .bytes = rest, .length = authority };
+	if (!drop_userinfo(&place) || target_parse_authority(&request->target, place.bytes, place.length, HTTP_PORT) < 0)
 		return refuse(request, 400, "malformed host or port in the request target");
 	request->path = (struct http_text){ .bytes = rest + authority, .length = length - authority };
 	if (!is_path(request->path))
@@ -94,7 +120,7 @@ static bool read_request_line(struct http_request *request, struct http_text lin
 	return read_target(request, target);
 }
 
-/* RFC 9112, 3.2: one Host, well-formed. Its value does not count beside that of the target (3.2.2). */
+/* RFC 9112, 3.2: one Host, well-formed or empty. Its value does not count beside that of the target (3.2.2). */
 static bool check_host(struct http_request *request)
 {
 	size_t count = http_fields_count(&request->fields, HTTP_FIELD_HOST);
@@ -104,7 +130,7 @@ static bool check_host(struct http_request *request)
 		return refuse(request, 400, "exactly one Host is needed");
 	struct http_text value = http_fields_find(&request->fields, HTTP_FIELD_HOST)->value;
 	struct target host;
-	if (target_parse_authority(&host, value.bytes, value.length, HTTP_PORT) < 0)
+	if (value.length > 0 && target_parse_authority(&host, value.bytes, value.length, HTTP_PORT) < 0)
 		return refuse(request, 400, "malformed Host");
 	return true;
 }

@@ -222,15 +222,16 @@ malformed:
 static bool read_port(const char *text, size_t length, uint16_t *port)
 {
 	uint32_t value = 0;
-	if (length > 5)
-		return false;
+	/* As many digits as one likes (RFC 3986, 3.2.3). */
 	for (size_t i = 0; i < length; i++) {
 		if (text[i] < '0' || text[i] > '9')
 			return false;
 		value = value * 10 + (uint32_t)(text[i] - '0');
+		if (value > UINT16_MAX)
+			return false;
 	}
 	*port = (uint16_t)value;
-	return value >= 1 && value <= UINT16_MAX;
+	return value >= 1;
 }
 
 int target_parse_authority(struct target *target, const char *text, size_t length, uint16_t port)

@@ -115,7 +115,10 @@ BAD_FRAMING = {
     "origin-form": _request(target="/", method="GET"),
     "asterisk": _request(target="*", method="OPTIONS"),
     "no-authority": _request(target="http:///x", method="GET"),
-    "userinfo": _request(target=f"http://user:pass@{TARGET}/", method="GET"),
+    "two-userinfos": _request(target=f"http://a@b@{TARGET}/", method="GET"),
+    "backslash-in-userinfo": _request(target=f"http://a\\@{TARGET}/", method="GET"),
+    "control-in-userinfo": _request(target=f"http://a\x01@{TARGET}/", method="GET"),
+    "userinfo-without-host": _request(target="http://user@/", method="GET"),
     "https-scheme": _request(target=f"https://{TARGET}/", method="GET"),
     "ftp-scheme": _request(target=f"ftp://{TARGET}/", method="GET"),
     "port-0": _request(target=f"http://{INNER}:0/", method="GET"),
@@ -167,6 +170,38 @@ def test_x1_chunked_in_any_case_is_chunked(loop):
         seen = len(loop.recorder.received)
         assert loop.ask(_request(f"Transfer-Encoding: {spelling}", body=b"5\r\nhello\r\n0\r\n\r\n"))[0] == 200
         wait_until(lambda: b"hello" in b"".join(loop.recorder.received[seen:]), what="the body arrives")
+
+
+LEGAL = {
+    "userinfo": _request(target=f"http://user:S3cr3t@{TARGET}/{CANARY}", method="GET"),
+    "name-alone": _request(target=f"http://S3cr3t@{TARGET}/{CANARY}", method="GET"),
+    "empty-userinfo": _request(target=f"http://@{TARGET}/{CANARY}", method="GET"),
+    "empty-name": _request(target=f"http://:S3cr3t@{TARGET}/{CANARY}", method="GET"),
+    "encoded-userinfo": _request(target=f"http://a%40b:S3cr3t%3a!$&'()*+,;=-._~@{TARGET}/{CANARY}", method="GET"),
+    "zeros-before-port": _request(target=f"http://{INNER}:0000000{PORT}/{CANARY}", method="GET"),
+    "upper-case-scheme": _request(target=f"HTTP://{TARGET}/{CANARY}", method="GET"),
+    "at-in-path": _request(target=f"http://{TARGET}/{CANARY}@x?a=b@c", method="GET"),
+    "empty-host": _request(host=None).replace(b"\r\n\r\n", b"\r\nHost:\r\n\r\n"),
+    "blank-host": _request(host=" ", method="GET"),
+    "old-and-empty-host": _request(host=None, version="HTTP/1.0").replace(b"\r\n\r\n", b"\r\nHost:\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", LEGAL)
+def test_legal_requests_are_forwarded_without_userinfo(loop, name):
+    seen = len(loop.recorder.received)
+    assert loop.ask(LEGAL[name])[0] == 200
+    head = b"".join(loop.recorder.received[seen:])
+    assert f"/{CANARY}".encode() in head and f"\r\nHost: {TARGET}\r\n".encode() in head
+    assert b"S3cr3t" not in head and b"uthorization" not in head
+
+
+@pytest.mark.parametrize("port, host", [(ECHO, ""), (ECHO, " "), (f"000000{ECHO}", "x")])
+def test_connect_with_an_empty_host_or_zeros(loop, port, host):
+    with loop.connect() as connection:
+        connection.send(f"CONNECT {INNER}:{port} HTTP/1.1\r\nHost:{host}\r\n\r\n".encode())
+        assert connection.read_head()[0] == 200
+        assert connection.send(b"ok").read(2) == b"ok"
 
 
 def test_x1_http10_without_host(loop):

@@ -531,7 +531,7 @@ static void test_malformed_requests_close(void **state)
 		"GET http://a/ HTTP/1.1\r\n\r\n",
 		"GET http://a/ HTTP/1.1\nHost: a\n\n",
 		"POST http://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET http://u@p@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
 	};
 	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
 		rig_browse(requests[i]);

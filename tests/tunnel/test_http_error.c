@@ -88,7 +88,7 @@ static void X17_echoes_nothing(void **state)
 	(void)state;
 	static const char *const requests[] = {
 		"CANARY http://canary/?canary HTTP/9.9\r\nCanary: canary\r\n\r\n",
-		"GET http://canary@canary/canary?canary HTTP/1.1\r\nHost: canary\r\nProxy-Authorization: Basic Y2FuYXJ5OmNhbmFyeQ==\r\n\r\n",
+		"GET http://canary@canary@canary/canary?canary HTTP/1.1\r\nHost: canary\r\nProxy-Authorization: Basic Y2FuYXJ5OmNhbmFyeQ==\r\n\r\n",
 		"GET http://canary/canary?canary HTTP/1.1\r\nHost: canary\r\nHost: canary\r\nCookie: canary\r\n\r\n",
 		"POST http://canary/ HTTP/1.1\r\nHost: canary\r\nContent-Length: canary\r\n\r\n",
 		"POST http://canary/ HTTP/1.1\r\nHost: canary\r\nExpect: canary\r\n\r\n",

@@ -146,8 +146,12 @@ static void refuses_other_targets(void **state)
 	refuses("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	refuses("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	refuses("connect a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
-	refuses("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
-	refuses("GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("GET http://u@b@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("GET http://u[@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("GET http://u\x01@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("GET http://\xc3\xa4@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("GET http://u@/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+	refuses("GET http://@ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	refuses("GET http://a:0/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	refuses("GET http://a:65536/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	refuses("GET http://a\\@b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
@@ -288,7 +292,7 @@ static void X1_hosts(void **state)
 	refuses("GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400);
 	refuses("GET http://a/ HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n", 400);
 	refuses("GET http://a/ HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", 400);
-	static const char *const bad[] = { "", "a b", "a, b", "u@a", "a:b", "a:0", "a:65536", "http://a", "a/", "[::1", "%61", "a\\b", "127.1" };
+	static const char *const bad[] = { "a b", "a, b", "u@a", "a:b", "a:0", "a:65536", "http://a", "a/", "[::1", "%61", "a\\b", "127.1" };
 	char text[200];
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		snprintf(text, sizeof text, "GET http://a/ HTTP/1.1\r\nHost: %s\r\n\r\n", bad[i]);
@@ -296,6 +300,15 @@ static void X1_hosts(void **state)
 		snprintf(text, sizeof text, "GET http://a/ HTTP/1.0\r\nHost: %s\r\n\r\n", bad[i]);
 		refuses(text, 400);
 	}
+	/* RFC 9112, 3.2: a client whose target has no authority of its own sends it empty, and some always do. */
+	goes_on_as("GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as("GET http://a/ HTTP/1.0\r\nHost: \r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+	takes("CONNECT a:1 HTTP/1.1\r\nHost:\r\n\r\n");
+	/* RFC 9110, 4.2.4: userinfo goes no further. */
+	goes_on_as("GET http://me:pw@a:0000081/x@y HTTP/1.1\r\nHost: a\r\n\r\n", "GET /x@y HTTP/1.1\r\nHost: a:81\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as("GET http://@a HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as("GET http://u%40:!$&'()*+,;=-._~@[::2]/ HTTP/1.1\r\nHost: a\r\n\r\n",
+	           "GET / HTTP/1.1\r\nHost: [::2]\r\nConnection: keep-alive\r\n\r\n");
 	/* RFC 9112, 3.2.2: the target wins. */
 	goes_on_as("GET http://a:81/ HTTP/1.1\r\nHost: evil.example\r\n\r\n", "GET / HTTP/1.1\r\nHost: a:81\r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as("GET http://[::2]/ HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: [::2]\r\nConnection: keep-alive\r\n\r\n");
