@@ -151,6 +151,7 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 {
 	struct client *client = owner;
 	client->dial = NULL;
+	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
 	if (stream == NULL) {
 		refuse(client, fault);
 		return;
@@ -179,7 +180,7 @@ static void dial_target(struct client *client, const struct target *target)
 		return;
 	}
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
-	poller_set(client->poller, 0); /* early data waits in the socket */
+	poller_set(client->poller, LOOP_LEFT); /* early data waits in the socket */
 	client->state = CLIENT_DIALING;
 	client->dial = dial_start(tunnel_of(client), target, false, on_dialed, client);
 	if (client->dial == NULL)
@@ -192,7 +193,7 @@ static void look_again(struct client *client)
 {
 	client->state = client->held;
 	client->search = (struct http_head_search){ 0 };
-	poller_set(client->poller, LOOP_READABLE);
+	poller_set(client->poller, LOOP_READABLE | LOOP_LEFT);
 	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + HEAD_TIME);
 	parse(client);
 }
@@ -201,8 +202,12 @@ static void on_deadline(void *owner)
 {
 	struct client *client = owner;
 	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
+	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
+		                                .detail = "the client finished before there was a connection" };
 	if (client->state == CLIENT_HELD) {
 		look_again(client);
+	} else if (client->state == CLIENT_DIALING) {
+		refuse(client, &left);
 	} else if (client->state != CLIENT_DELAYED) {
 		connection_count_failed(&client->connection, COUNTERS_FAILED_TIMEOUT);
 		client_free(client); /* the head did not come in time */
@@ -219,7 +224,7 @@ static void delay_refusal(struct client *client)
 {
 	uint64_t at = logins_refuse(&tunnel_of(client)->logins, client->connection.source, loop_now(loop_of(client)));
 	client->state = CLIENT_DELAYED;
-	poller_set(client->poller, 0);
+	poller_set(client->poller, LOOP_BROKEN);
 	deadline_set(loop_of(client), &client->deadline, at);
 }
 
@@ -232,7 +237,7 @@ static bool is_held(struct client *client)
 	client->has_waited = true;
 	client->held = client->state;
 	client->state = CLIENT_HELD;
-	poller_set(client->poller, 0);
+	poller_set(client->poller, LOOP_BROKEN);
 	deadline_set(loop_of(client), &client->deadline, at);
 	return true;
 }
@@ -476,10 +481,31 @@ static bool make_room(struct client *client)
 	return true;
 }
 
+static void give_up(struct client *client)
+{
+	connection_count_failed(&client->connection, COUNTERS_FAILED_CLIENT_GONE);
+	client_free(client);
+}
+
+/* While nothing is read. */
+static void on_left(struct client *client, int events)
+{
+	if ((events & LOOP_BROKEN) != 0) {
+		give_up(client);
+		return;
+	}
+	poller_set(client->poller, LOOP_BROKEN);
+	if (client->state == CLIENT_DIALING)
+		deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + CONNECTION_LEFT_TIME);
+}
+
 static void on_client(void *owner, int events)
 {
 	struct client *client = owner;
-	(void)events;
+	if ((poller_events(client->poller) & LOOP_READABLE) == 0) {
+		on_left(client, events);
+		return;
+	}
 	if (!make_room(client)) {
 		client_free(client);
 		return;
@@ -489,8 +515,7 @@ static void on_client(void *owner, int events)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		connection_count_failed(&client->connection, COUNTERS_FAILED_CLIENT_GONE);
-		client_free(client);
+		give_up(client);
 		return;
 	}
 	in->end += (uint32_t)got;
@@ -512,7 +537,7 @@ static void start_http(struct client *client)
 {
 	client->search = (struct http_head_search){ 0 };
 	poller_set_owner(client->poller, on_client, client);
-	poller_set(client->poller, LOOP_READABLE);
+	poller_set(client->poller, LOOP_READABLE | LOOP_LEFT);
 	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + HEAD_TIME);
 	parse(client);
 }
@@ -533,5 +558,5 @@ void client_accept(struct listener *listener, int descriptor, const union wiregu
 	client->listen_index = listener->index;
 	deadline_init(&client->deadline, on_deadline, client);
 	deadline_set(tunnel->context->loop, &client->deadline, loop_now(tunnel->context->loop) + HEAD_TIME);
-	poller_set(poller, LOOP_READABLE);
+	poller_set(poller, LOOP_READABLE | LOOP_LEFT);
 }

@@ -8,6 +8,9 @@
 
 #include "tunnel/tunnel.h"
 
+/* A client that sends no more may still want its answer, or have gone: it is waited for so long while nothing moves. */
+#define CONNECTION_LEFT_TIME (10 * LOOP_SECOND)
+
 struct connection {
 	struct tunnel *tunnel;
 	struct connection *next, **before;

@@ -38,6 +38,7 @@ struct exchange {
 	bool queued;
 	enum exchange_state state;
 	bool broken, closed; /* end by reset, or quietly */
+	bool finished;       /* the client sends no more */
 	bool keeps;          /* ENDING: another request may follow */
 	bool counted;        /* this request, as one that succeeded or failed */
 	bool has_waited;     /* this request, in HELD */
@@ -109,9 +110,17 @@ static void watch(struct exchange *exchange, int add, int remove)
 	poller_set(exchange->client, (poller_events(exchange->client) | add) & ~remove);
 }
 
-static void set_idle_deadline(struct exchange *exchange)
+/* How long nothing may move, 0 for ever. A client that has sent its request and finished may have gone. */
+static uint64_t idle_time(const struct exchange *exchange)
 {
 	uint64_t idle = exchange->tunnel->spec.idle_timeout * LOOP_SECOND;
+	bool has_left = exchange->finished && http_body_ended(&exchange->body);
+	return has_left && (idle == 0 || idle > CONNECTION_LEFT_TIME) ? CONNECTION_LEFT_TIME : idle;
+}
+
+static void set_idle_deadline(struct exchange *exchange)
+{
+	uint64_t idle = idle_time(exchange);
 	uint64_t at = idle == 0 ? LOOP_NEVER : exchange->active_at + idle;
 	if (exchange->state == PASSING && exchange->body.state == HTTP_BODY_LENGTH && exchange->body_from + BODY_TIME < at)
 		at = exchange->body_from + BODY_TIME;
@@ -380,6 +389,11 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 	start_passing(exchange);
 }
 
+static void set_dial_deadline(struct exchange *exchange)
+{
+	deadline_set(loop_of(exchange), &exchange->deadline, exchange->finished ? now_of(exchange) + CONNECTION_LEFT_TIME : LOOP_NEVER);
+}
+
 static void dial(struct exchange *exchange)
 {
 	static const struct http_fault over = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.connections is reached" };
@@ -390,7 +404,7 @@ static void dial(struct exchange *exchange)
 		return;
 	}
 	exchange->state = DIALLING;
-	deadline_set(loop_of(exchange), &exchange->deadline, LOOP_NEVER);
+	set_dial_deadline(exchange);
 	exchange->dial = dial_start(exchange->tunnel, &exchange->target, false, on_dialed, exchange);
 	if (exchange->dial == NULL)
 		refuse_memory(exchange);
@@ -632,6 +646,8 @@ static bool read_body_once(struct exchange *exchange)
 	bool more = upward_offer(up, exchange->stream) && !http_body_ended(&exchange->body);
 	if (!more)
 		watch(exchange, 0, LOOP_READABLE);
+	if (http_body_ended(&exchange->body))
+		set_idle_deadline(exchange);
 	return more && up->read_full;
 }
 
@@ -681,9 +697,26 @@ static void advance(struct exchange *exchange)
 	}
 }
 
+/* While nothing is read. */
+static void on_left(struct exchange *exchange, int events)
+{
+	exchange->broken = exchange->broken || (events & LOOP_BROKEN) != 0;
+	if ((events & LOOP_FINISHED) == 0 || exchange->finished)
+		return;
+	exchange->finished = true;
+	watch(exchange, 0, LOOP_FINISHED);
+	touch(exchange);
+	if (exchange->state == DIALLING)
+		set_dial_deadline(exchange);
+	else if (exchange->state == PASSING)
+		set_idle_deadline(exchange);
+}
+
 static void on_client(void *owner, int events)
 {
 	struct exchange *exchange = owner;
+	if ((poller_events(exchange->client) & LOOP_READABLE) == 0)
+		on_left(exchange, events);
 	if ((events & LOOP_WRITABLE) != 0)
 		count_down(exchange, downward_go_on(&exchange->down));
 	if ((events & LOOP_READABLE) != 0) {
@@ -711,7 +744,7 @@ static void on_passing_due(struct exchange *exchange)
 		                                       .error = HTTP_ERROR_HTTP_REQUEST_ERROR,
 		                                       .detail = "the body did not come in time" };
 	static const struct http_fault slow_server = { .error = HTTP_ERROR_CONNECTION_READ_TIMEOUT, .detail = "the server did not answer in time" };
-	uint64_t now = now_of(exchange), idle = exchange->tunnel->spec.idle_timeout * LOOP_SECOND;
+	uint64_t now = now_of(exchange), idle = idle_time(exchange);
 	bool is_idle = idle > 0 && exchange->active_at + idle <= now;
 	bool is_slow = exchange->body_from + BODY_TIME <= now && is_body_slow(exchange);
 	if (exchange->body_from + BODY_TIME <= now) {
@@ -743,6 +776,8 @@ static void on_deadline(void *owner)
 {
 	static const struct http_fault slow = { .status = 408, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the head did not come in time" };
 	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
+	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
+		                                .detail = "the client finished before there was a connection" };
 	struct exchange *exchange = owner;
 	switch (exchange->state) {
 	case READING:
@@ -756,6 +791,10 @@ static void on_deadline(void *owner)
 	case PASSING: on_passing_due(exchange); break;
 	case ENDING: exchange->broken = true; break;
 	case DIALLING:
+		dial_cancel(exchange->dial);
+		exchange->dial = NULL;
+		refuse(exchange, &left, false);
+		break;
 	case JOINED: break;
 	}
 	advance(exchange);
@@ -794,6 +833,7 @@ struct exchange *exchange_create(struct connection *connection, struct poller *c
 	deadline_init(&exchange->deadline, on_deadline, exchange);
 	poller_set_owner(client, on_client, exchange);
 	http_body_init(&exchange->body, HTTP_FRAMING_NONE, 0);
+	watch(exchange, LOOP_LEFT, 0);
 	start_reading(exchange);
 	return exchange;
 }

@@ -34,6 +34,7 @@ struct passage {
 	struct want *want;
 	struct dial *dial;
 	struct relay *relay;
+	struct deadline left; /* the side that is there sends no more */
 };
 
 static struct loop *loop_of(const struct passage *passage)
@@ -71,6 +72,7 @@ static void stop_waiting(struct passage *passage)
 
 static void passage_free(struct passage *passage)
 {
+	deadline_set(loop_of(passage), &passage->left, LOOP_NEVER);
 	dial_cancel(passage->dial);
 	stop_waiting(passage);
 	if (passage->stream != NULL)
@@ -101,6 +103,16 @@ static void fail(struct passage *passage, enum counters_failure failure)
 	passage_free(passage);
 }
 
+static void on_left(void *owner)
+{
+	fail(owner, COUNTERS_FAILED_CLIENT_GONE);
+}
+
+static void wait_no_longer(struct passage *passage)
+{
+	deadline_set(loop_of(passage), &passage->left, loop_now(loop_of(passage)) + CONNECTION_LEFT_TIME);
+}
+
 /* NULL when out of memory or over the limit. */
 static struct passage *passage_create(struct tunnel *tunnel, struct forward *forward)
 {
@@ -109,6 +121,7 @@ static struct passage *passage_create(struct tunnel *tunnel, struct forward *for
 		return NULL;
 	passage->forward = forward;
 	connection_add(&passage->connection, tunnel, COUNTERS_FORWARD, passage_end);
+	deadline_init(&passage->left, on_left, passage);
 	if (!connection_is_over_limit(&passage->connection))
 		return passage;
 	fail(passage, COUNTERS_FAILED_LIMIT);
@@ -122,6 +135,7 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 	struct passage *passage = owner;
 	struct tunnel *tunnel = passage->connection.tunnel;
 	passage->dial = NULL;
+	deadline_set(loop_of(passage), &passage->left, LOOP_NEVER);
 	if (stream == NULL) {
 		fail(passage, dial_failure(fault->error));
 		return;
@@ -137,8 +151,13 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 /* Until the relay has it, nothing is read from the client. */
 static void on_early_client(void *owner, int events)
 {
-	(void)owner;
-	(void)events;
+	struct passage *passage = owner;
+	if ((events & LOOP_BROKEN) != 0) {
+		fail(passage, COUNTERS_FAILED_CLIENT_GONE);
+		return;
+	}
+	poller_set(passage->client, LOOP_BROKEN);
+	wait_no_longer(passage);
 }
 
 static void start_dial(struct passage *passage, const struct spec_place *place)
@@ -168,6 +187,7 @@ void forward_accept(struct listener *listener, int descriptor)
 		fail(passage, COUNTERS_FAILED_MEMORY);
 		return;
 	}
+	poller_set(passage->client, LOOP_LEFT);
 	start_dial(passage, &tunnel->spec.forwards[listener->index].target);
 }
 
@@ -187,6 +207,7 @@ static void on_early_finished(void *owner)
 {
 	struct passage *passage = owner;
 	passage->begun->stream_finished = true;
+	wait_no_longer(passage);
 }
 
 /* Nothing is written before the host's side is there. */
@@ -232,6 +253,7 @@ static void on_granted(void *owner, enum message_status status, int descriptor)
 	struct tunnel *tunnel = passage->connection.tunnel;
 	passage->want = NULL;
 	passage->forward->waiting--;
+	deadline_set(loop_of(passage), &passage->left, LOOP_NEVER);
 	if (status != MESSAGE_STATUS_OK) {
 		fail(passage, failure_of(status));
 		return;

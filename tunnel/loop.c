@@ -223,11 +223,19 @@ static void forget_change(struct poller *poller)
 	poller->is_changed = false;
 }
 
+/* What tells that the client has left is told once: nothing reads or writes it away, and epoll tells of EPOLLHUP whatever is wanted. */
+static uint32_t epoll_events(const struct poller *poller)
+{
+	uint32_t events = (poller->events & LOOP_READABLE ? EPOLLIN : 0) | (poller->events & LOOP_WRITABLE ? EPOLLOUT : 0);
+	if (events == 0)
+		events = EPOLLET;
+	return events | (poller->events & LOOP_FINISHED ? EPOLLRDHUP : 0);
+}
+
 /* With nothing wanted it leaves epoll, which would go on to tell of errors. */
 static void tell_epoll(struct poller *poller)
 {
-	struct epoll_event event = { .events = (poller->events & LOOP_READABLE ? EPOLLIN : 0) | (poller->events & LOOP_WRITABLE ? EPOLLOUT : 0),
-		                     .data.ptr = poller };
+	struct epoll_event event = { .events = epoll_events(poller), .data.ptr = poller };
 	int act = poller->events == 0 ? EPOLL_CTL_DEL : poller->held == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 	if (epoll_ctl(poller->loop->epoll, act, poller->descriptor, &event) < 0)
 		abort(); /* no memory: a descriptor that is never served would hang in silence; the worker is replaced instead */
@@ -253,6 +261,7 @@ static void dispatch(struct poller *poller, uint32_t events)
 	uint8_t fired = (events & EPOLLIN ? LOOP_READABLE : 0) | (events & EPOLLOUT ? LOOP_WRITABLE : 0);
 	if (events & (EPOLLERR | EPOLLHUP))
 		fired |= LOOP_READABLE | LOOP_WRITABLE;
+	fired |= (events & EPOLLRDHUP ? LOOP_FINISHED & poller->events : 0) | (events & EPOLLERR ? LOOP_BROKEN : 0);
 	if (fired & ~poller->events & poller->held || poller->events == 0)
 		note_change(poller);
 	if (events & EPOLLERR && poller->events != 0)

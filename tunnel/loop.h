@@ -26,7 +26,10 @@ void loop_refresh(struct loop *loop);
 
 /* A watched descriptor, which does not block. The poller owns it and closes it. */
 struct poller;
-enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 }; /* both, when the socket has an error */
+/* READABLE and WRITABLE come both when the socket has an error. FINISHED: the far end sends no more; BROKEN: the connection broke. Both come
+ * without anything being read, and may come once only. */
+enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_FINISHED = 4, LOOP_BROKEN = 8 };
+#define LOOP_LEFT (LOOP_FINISHED | LOOP_BROKEN)
 typedef void poller_ready(void *owner, int events);
 struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *ready, void *owner);
 void poller_set(struct poller *poller, int events); /* 0 stops */

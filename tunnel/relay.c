@@ -271,20 +271,23 @@ static void on_client(void *owner, int events)
 		if (end_if_over(relay))
 			return;
 	}
-	if ((events & LOOP_READABLE) != 0 && !relay->client_finished && relay->stream != NULL)
+	bool is_read = (poller_events(relay->client) & LOOP_READABLE) != 0;
+	if ((events & LOOP_BROKEN) != 0 && !is_read)
+		end_broken(relay);
+	else if ((events & LOOP_READABLE) != 0 && !relay->client_finished && relay->stream != NULL)
 		read_client(relay);
 }
 
 static void start(struct relay *relay)
 {
 	poller_set_owner(relay->client, on_client, relay);
-	poller_set(relay->client, LOOP_READABLE);
+	poller_set(relay->client, LOOP_READABLE | LOOP_BROKEN);
 	netstack_stream_set_owner(relay->stream, &stream_events, relay);
 	touch(relay);
 	if (relay->idle_timeout > 0)
 		deadline_set(relay->tunnel->context->loop, &relay->idle, relay->active_at + relay->idle_timeout);
 	if (!upward_offer(&relay->up, relay->stream))
-		poller_set(relay->client, 0);
+		poller_set(relay->client, LOOP_BROKEN);
 	queue(relay);
 }
 

@@ -188,12 +188,16 @@ static bool poll_once(void)
 		struct pollfd ask = { .fd = poller->descriptor };
 		if (poller->freed || poller->events == 0)
 			continue;
-		ask.events = (short)((poller->events & LOOP_READABLE ? POLLIN : 0) | (poller->events & LOOP_WRITABLE ? POLLOUT : 0));
+		ask.events = (short)((poller->events & LOOP_READABLE ? POLLIN : 0) | (poller->events & LOOP_WRITABLE ? POLLOUT : 0) |
+		                     (poller->events & LOOP_FINISHED ? POLLRDHUP : 0));
 		if (poll(&ask, 1, 0) <= 0)
 			continue;
-		bool error = (ask.revents & (POLLERR | POLLHUP)) != 0;
-		int events = (ask.revents & POLLIN || error ? LOOP_READABLE : 0) | (ask.revents & POLLOUT || error ? LOOP_WRITABLE : 0);
-		poller->ready(poller->owner, events);
+		bool error = (ask.revents & (POLLERR | POLLHUP)) != 0, broken = (ask.revents & POLLERR) != 0;
+		int events = (ask.revents & POLLIN || error ? LOOP_READABLE : 0) | (ask.revents & POLLOUT || error ? LOOP_WRITABLE : 0) |
+		             (ask.revents & POLLRDHUP ? LOOP_FINISHED : 0) | (broken ? LOOP_BROKEN : 0);
+		if (!broken && (events & poller->events) == 0)
+			continue;
+		poller->ready(poller->owner, broken ? events : events & poller->events);
 		any = true;
 	}
 	sweep_pollers();

@@ -594,6 +594,33 @@ static void test_a_client_that_leaves_early(void **state)
 	close(rig_browser.client);
 }
 
+/* It may have gone: it is not waited for longer than 10 s while nothing moves, before a connection, an answer, or the rest of one. */
+static void test_a_client_that_finishes_is_not_waited_for(void **state)
+{
+	(void)state;
+	for (int stage = 0; stage < 3; stage++) {
+		rig_browse(GET);
+		if (stage > 0)
+			rig_connected(rig_stream());
+		if (stage > 1)
+			rig_stream_write(rig_stream(), "HTTP/1.1 200 OK\r\n\r\nsome");
+		rig_pass(20 * LOOP_SECOND);
+		shutdown(rig_browser.client, SHUT_WR);
+		rig_pass(9 * LOOP_SECOND);
+		assert_int_equal(rig_browser.ended, 0);
+		if (stage > 1) {
+			rig_stream_write(rig_stream(), "more");
+			rig_pass(9 * LOOP_SECOND);
+			assert_int_equal(rig_browser.ended, 0);
+		}
+		rig_pass(2 * LOOP_SECOND);
+		assert_non_null(strstr(rig_read(rig_browser.client), stage > 1 ? "somemore" : "HTTP/1.1 504 "));
+		close(rig_browser.client);
+		rig_turn();
+		assert_int_equal(rig_browser.ended, 1);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
@@ -626,6 +653,7 @@ int main(void)
 		TEST(test_malformed_requests_close),
 		TEST(test_aborts_leave_nothing),
 		TEST(test_a_client_that_leaves_early),
+		TEST(test_a_client_that_finishes_is_not_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

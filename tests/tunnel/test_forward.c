@@ -196,6 +196,20 @@ static void test_inbound_that_finishes_early(void **state)
 	assert_null(rig.tunnel.connections);
 }
 
+/* Whoever finished before the other side was there is not waited for longer than 10 s. */
+static void test_who_finishes_early_is_not_waited_for(void **state)
+{
+	(void)state;
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	forward_apply(&rig.tunnel);
+	rig_stream_finish(rig_accept(rig.listeners, "10.2.0.9", 5555));
+	rig_pass(9 * LOOP_SECOND);
+	assert_non_null(rig.tunnel.connections);
+	rig_pass(2 * LOOP_SECOND);
+	assert_null(rig.tunnel.connections);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_CLIENT_GONE]), 1);
+}
+
 static void test_inbound_refusals(void **state)
 {
 	(void)state;
@@ -408,6 +422,7 @@ int main(void)
 		TEST(test_outbound_ends_with_the_tunnel),
 		TEST(test_inbound),
 		TEST(test_inbound_that_finishes_early),
+		TEST(test_who_finishes_early_is_not_waited_for),
 		TEST(test_inbound_refusals),
 		TEST(test_inbound_waits_are_bounded),
 		TEST(test_changes_leave_what_stays),

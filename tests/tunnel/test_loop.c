@@ -236,10 +236,50 @@ static void test_an_error_is_told_whatever_is_wanted(void **state)
 	poller_set(ear.poller, LOOP_WRITABLE);
 	loop_run(ear.loop);
 	assert_int_equal(ear.heard, 1);
-	assert_int_equal(ear.last, LOOP_READABLE | LOOP_WRITABLE);
+	assert_int_equal(ear.last, LOOP_READABLE | LOOP_WRITABLE | LOOP_BROKEN);
 	poller_free(ear.poller);
 	close(listener);
 	loop_free(ear.loop);
+}
+
+struct parting {
+	struct poller *poller;
+	int finished, broken;
+};
+
+static void on_parting(void *owner, int events)
+{
+	struct parting *parting = owner;
+	parting->finished += (events & LOOP_FINISHED) != 0;
+	parting->broken += (events & LOOP_BROKEN) != 0;
+	if ((events & LOOP_FINISHED) != 0)
+		poller_set(parting->poller, LOOP_BROKEN);
+}
+
+/* The far end's end is told once, without a byte read and without spinning, and a break that comes after it is told too. */
+static void test_who_leaves_is_noticed_without_reading(void **state)
+{
+	(void)state;
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	struct loop *loop = loop_create();
+	struct parting parting = { 0 };
+	parting.poller = poller_create(loop, ends[0], on_parting, &parting);
+	poller_set(parting.poller, LOOP_LEFT);
+	assert_int_equal(write(ends[1], "unread", 6), 6);
+	run_for_a_moment(loop);
+	assert_int_equal(parting.finished + parting.broken, 0);
+	shutdown(ends[1], SHUT_WR);
+	run_for_a_moment(loop);
+	assert_int_equal(parting.finished, 1);
+	assert_int_equal(parting.broken, 0);
+	assert_int_equal(write(ends[0], "unread", 6), 6); /* what makes a reset of the close */
+	close(ends[1]);
+	run_for_a_moment(loop);
+	assert_int_equal(parting.finished, 1);
+	assert_true(parting.broken >= 1 && parting.broken <= 2);
+	poller_free(parting.poller);
+	loop_free(loop);
 }
 
 int main(void)
@@ -252,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_a_poller_freed_in_its_turn_is_silent),
 		cmocka_unit_test(test_a_copied_socket_is_let_go),
 		cmocka_unit_test(test_an_error_is_told_whatever_is_wanted),
+		cmocka_unit_test(test_who_leaves_is_noticed_without_reading),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
