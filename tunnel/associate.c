@@ -134,8 +134,10 @@ static void send_inner(struct associate *associate, const struct netstack_endpoi
 	uint64_t now = loop_now(loop_of(associate));
 	if (health_is_down(tunnel))
 		health_wanted(tunnel);
-	if (!may_pass(tunnel, &tunnel->upward, length))
+	if (!may_pass(tunnel, &tunnel->upward, length)) {
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
+	}
 	associate->active_at = now;
 	if (netstack_flow_send(associate->flow, to, bytes, length, now) == NETSTACK_OK)
 		tunnel_count_sent(tunnel, length);
@@ -148,8 +150,11 @@ static void on_answered(void *owner, const struct netstack_endpoint *from, const
 	struct associate *associate = owner;
 	struct tunnel *tunnel = associate->tunnel;
 	uint8_t header[SOCKS_DATAGRAM_HEADER_MAX];
-	if (associate->client_host.any.sa_family == AF_UNSPEC || !may_pass(tunnel, &tunnel->downward, length))
+	bool has_client = associate->client_host.any.sa_family != AF_UNSPEC;
+	if (!has_client || !may_pass(tunnel, &tunnel->downward, length)) {
+		tunnel_count_dropped(tunnel, has_client ? COUNTERS_DROP_OVERFLOW : COUNTERS_DROP_STRANGER);
 		return;
+	}
 	struct iovec parts[2] = {
 		{ .iov_base = header, .iov_len = socks_datagram_header_write(header, from) },
 		{ .iov_base = (void *)(uintptr_t)bytes, .iov_len = length },
@@ -159,6 +164,8 @@ static void on_answered(void *owner, const struct netstack_endpoint *from, const
 	associate->active_at = loop_now(loop_of(associate));
 	if (sendmsg(poller_descriptor(associate->relay), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		tunnel_count_received(tunnel, length);
+	else
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 }
 
 /* Names. */
@@ -169,8 +176,10 @@ static void hold(struct known_name *name, uint16_t port, const uint8_t *bytes, s
 	if (name->waiting == NULL)
 		name->waiting = pool_take(name->associate->tunnel->context->pool, false);
 	struct block *block = name->waiting;
-	if (block == NULL || block->capacity - block->end < sizeof held + length)
+	if (block == NULL || block->capacity - block->end < sizeof held + length) {
+		tunnel_count_dropped(name->associate->tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
+	}
 	memcpy(block->bytes + block->end, &held, sizeof held);
 	memcpy(block->bytes + block->end + sizeof held, bytes, length);
 	block->end += (uint32_t)(sizeof held + length);
@@ -193,6 +202,18 @@ static void send_held(struct known_name *name)
 		send_named(name, held.port, block->bytes + at + sizeof held, held.length);
 	}
 	pool_give(name->associate->tunnel->context->pool, block);
+}
+
+static void drop_held(struct known_name *name)
+{
+	struct block *block = name->waiting;
+	struct held held;
+	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof held + held.length)) {
+		memcpy(&held, block->bytes + at, sizeof held);
+		tunnel_count_dropped(name->associate->tunnel, COUNTERS_DROP_REFUSED);
+	}
+	pool_give(name->associate->tunnel->context->pool, block);
+	name->waiting = NULL;
 }
 
 /* The first address that may be gone to: what a name resolves to is judged as a literal is (X6). */
@@ -222,8 +243,7 @@ static void on_named(void *owner, enum netstack_name_error error, const struct n
 		turn_queue(loop_of(associate), &associate->turn);
 	} else if (!more) {
 		name->refused_until = loop_now(loop_of(associate)) + NAME_REFUSED;
-		pool_give(associate->tunnel->context->pool, name->waiting);
-		name->waiting = NULL;
+		drop_held(name);
 	}
 }
 
@@ -259,8 +279,10 @@ static void send_to_name(struct associate *associate, const struct target *targe
 		send_named(name, target->port, bytes, length);
 		return;
 	}
-	if (name->refused_until > now)
+	if (name->refused_until > now) {
+		tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_REFUSED);
 		return;
+	}
 	hold(name, target->port, bytes, length);
 	if (name->query == NULL && name->address.family == 0)
 		ask_name(name);
@@ -272,8 +294,10 @@ static void on_client_datagram(struct associate *associate, const uint8_t *bytes
 {
 	struct target target;
 	int header = socks_datagram_read(&target, bytes, length);
-	if (header < 0 || dial_judge(associate->tunnel, &target).error != HTTP_ERROR_NONE)
+	if (header < 0 || dial_judge(associate->tunnel, &target).error != HTTP_ERROR_NONE) {
+		tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_REFUSED);
 		return;
+	}
 	if (target_is_name(&target)) {
 		send_to_name(associate, &target, bytes + header, length - (size_t)header);
 		return;
@@ -307,7 +331,9 @@ static void on_relay(void *owner, int events)
 		ssize_t got = recvfrom(poller_descriptor(associate->relay), bytes, sizeof bytes, MSG_DONTWAIT, &from.any, &size);
 		if (got >= 0 && is_client(associate, &from))
 			on_client_datagram(associate, bytes, (size_t)got);
-		else if (got < 0 && errno == EAGAIN)
+		else if (got >= 0)
+			tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_STRANGER);
+		else if (errno == EAGAIN)
 			return;
 	}
 }
@@ -414,6 +440,15 @@ static bool ask_relay(struct associate *associate, uint16_t listen_index)
 	return true;
 }
 
+/* A client that knows where it will send from says so by its own address, or by none. Any other, such as the target's or one behind a
+ * NAT, is no claim to a port (RFC 1928, 4): the first datagram makes it then. */
+static uint16_t claimed_port(const struct netstack_endpoint *claim, const struct netstack_endpoint *client)
+{
+	static const uint8_t zero[16];
+	bool is_zero = memcmp(claim->bytes, zero, sizeof zero) == 0;
+	return claim->family != 0 && (is_zero || address_is_same_host(claim, client)) ? claim->port : 0;
+}
+
 struct associate *associate_create(struct connection *connection, struct poller *control, const struct socks_request *request, uint16_t listen_index,
                                    void (*ended)(void *owner), void *owner)
 {
@@ -437,6 +472,6 @@ struct associate *associate_create(struct connection *connection, struct poller 
 	poller_set(control, 0);
 	if (!ask_relay(associate, listen_index))
 		turn_queue(tunnel->context->loop, &associate->turn);
-	associate->client.port = request->target.port;
+	associate->client.port = claimed_port(&request->target.address, &associate->client);
 	return associate;
 }

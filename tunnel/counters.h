@@ -44,6 +44,10 @@ enum counters_drop {
 	COUNTERS_DROP_NO_ENDPOINT,
 	COUNTERS_DROP_SEND,     /* the kernel refused the datagram for good */
 	COUNTERS_DROP_NOT_PEER, /* a destination that is no peer's endpoint: never sent */
+	/* datagrams of SOCKS associations and forwards */
+	COUNTERS_DROP_STRANGER, /* to or from somebody else than the client that is served */
+	COUNTERS_DROP_REFUSED,  /* malformed, or where it may not or cannot go */
+	COUNTERS_DROP_OVERFLOW, /* no room where it waits, or over a limit */
 	COUNTERS_DROPS
 };
 

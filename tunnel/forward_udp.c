@@ -171,8 +171,10 @@ static void send_inner(struct talk *talk, const uint8_t *bytes, size_t length)
 	struct tunnel *tunnel = talk->talks->tunnel;
 	if (health_is_down(tunnel))
 		health_wanted(tunnel);
-	if (!may_pass(tunnel, &tunnel->upward, length))
+	if (!may_pass(tunnel, &tunnel->upward, length)) {
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
+	}
 	talk->active_at = now_of(talk->talks);
 	if (netstack_flow_send(talk->flow, &talk->inner, bytes, length, talk->active_at) == NETSTACK_OK)
 		tunnel_count_sent(tunnel, length);
@@ -183,8 +185,10 @@ static void send_inner(struct talk *talk, const uint8_t *bytes, size_t length)
 static void send_host(struct talk *talk, const uint8_t *bytes, size_t length)
 {
 	struct tunnel *tunnel = talk->talks->tunnel;
-	if (!may_pass(tunnel, &tunnel->downward, length))
+	if (!may_pass(tunnel, &tunnel->downward, length)) {
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
+	}
 	struct iovec part = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = length };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 	if (!talk->inbound) {
@@ -194,6 +198,14 @@ static void send_host(struct talk *talk, const uint8_t *bytes, size_t length)
 	talk->active_at = now_of(talk->talks);
 	if (sendmsg(talk->descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		tunnel_count_received(tunnel, length);
+	else
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
+}
+
+/* No talk: there are too many. */
+static void count_unserved(struct tunnel *tunnel, const struct talk *talk)
+{
+	tunnel_count_dropped(tunnel, talk == NULL ? COUNTERS_DROP_OVERFLOW : COUNTERS_DROP_REFUSED);
 }
 
 static void hold(struct talk *talk, const uint8_t *bytes, size_t length)
@@ -202,8 +214,10 @@ static void hold(struct talk *talk, const uint8_t *bytes, size_t length)
 		talk->waiting = pool_take(talk->talks->tunnel->context->pool, false);
 	struct block *block = talk->waiting;
 	uint16_t size = (uint16_t)length;
-	if (block == NULL || block->capacity - block->end < length + sizeof size)
+	if (block == NULL || block->capacity - block->end < length + sizeof size) {
+		tunnel_count_dropped(talk->talks->tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
+	}
 	memcpy(block->bytes + block->end, &size, sizeof size);
 	memcpy(block->bytes + block->end + sizeof size, bytes, length);
 	block->end += (uint32_t)(sizeof size + length);
@@ -231,6 +245,8 @@ static void on_answered(void *owner, const struct netstack_endpoint *from, const
 	struct talk *talk = owner;
 	if (talk->open && address_equal(from, &talk->inner))
 		send_host(talk, bytes, length);
+	else
+		tunnel_count_dropped(talk->talks->tunnel, COUNTERS_DROP_STRANGER);
 }
 
 static void on_named(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
@@ -301,8 +317,8 @@ static void on_client_datagram(struct forward_udp *udp, const union wireguard_en
 	if (talk == NULL)
 		talk = meet_client(udp, client);
 	if (talk == NULL || talk->refused)
-		return;
-	if (talk->open)
+		count_unserved(udp->talks.tunnel, talk);
+	else if (talk->open)
 		send_inner(talk, bytes, length);
 	else
 		hold(talk, bytes, length);
@@ -435,8 +451,8 @@ static void on_inner_datagram(void *owner, const struct netstack_endpoint *from,
 	if (talk == NULL)
 		talk = meet_source(inner, from);
 	if (talk == NULL || talk->refused)
-		return;
-	if (talk->open)
+		count_unserved(inner->talks.tunnel, talk);
+	else if (talk->open)
 		send_host(talk, bytes, length);
 	else
 		hold(talk, bytes, length);

@@ -126,6 +126,14 @@ static enum socks_progress read_name(struct target *target, struct cursor *curso
 	return target_parse(target, (const char *)name, length, port) == 0 ? SOCKS_WHOLE : SOCKS_REFUSED;
 }
 
+/* What a name claims of where datagrams will come from says nothing, be it a good one, a bad one or empty. */
+static enum socks_progress skip_name(struct cursor *cursor)
+{
+	take(cursor, take_u8(cursor));
+	take_u16(cursor);
+	return cursor->ended ? SOCKS_MORE : SOCKS_WHOLE;
+}
+
 /* `type` is one of address_type. */
 static enum socks_progress read_target(struct target *target, uint8_t type, struct cursor *cursor)
 {
@@ -166,7 +174,8 @@ enum socks_progress socks_request_read(struct socks_request *request, const uint
 		return SOCKS_MORE;
 	if (!is_address_type(type))
 		return refuse(request, SOCKS_ADDRESS_TYPE_NOT_SUPPORTED);
-	enum socks_progress progress = read_target(&request->target, type, &cursor);
+	bool is_claim = command == SOCKS_UDP_ASSOCIATE && type == ADDRESS_NAME;
+	enum socks_progress progress = is_claim ? skip_name(&cursor) : read_target(&request->target, type, &cursor);
 	if (progress == SOCKS_MORE)
 		return SOCKS_MORE;
 	request->command = (enum socks_command)command;

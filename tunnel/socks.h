@@ -56,7 +56,7 @@ struct socks_greeting {
 struct socks_request {
 	size_t length;              /* of the message; the bytes behind it are early data: keep them */
 	enum socks_command command; /* SOCKS4: always SOCKS_CONNECT */
-	struct target target;       /* UDP ASSOCIATE: where the client will send from; all zero, or a name, when it does not know */
+	struct target target;       /* UDP ASSOCIATE: where the client says it will send from; all zero for a name */
 	enum socks_reply refusal;   /* of SOCKS_REFUSED */
 };
 

@@ -93,8 +93,8 @@ static bool env_output(void *owner, const struct iovec *parts, size_t count, siz
 		return true;
 	switch (wireguard_device_send(tunnel->device, parts, count, length, now_of(tunnel))) {
 	case WIREGUARD_BUSY: return false;
-	case WIREGUARD_NO_PEER: counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_PEER], 1); break;
-	case WIREGUARD_NO_ENDPOINT: counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NO_ENDPOINT], 1); break;
+	case WIREGUARD_NO_PEER: tunnel_count_dropped(tunnel, COUNTERS_DROP_NO_PEER); break;
+	case WIREGUARD_NO_ENDPOINT: tunnel_count_dropped(tunnel, COUNTERS_DROP_NO_ENDPOINT); break;
 	}
 	return true;
 }
@@ -142,7 +142,7 @@ static bool may_send(void *owner, const union wireguard_endpoint *to, const uint
 			return true;
 	if (length == 64 && datagram[0] == 3)
 		return true;
-	counter_add(&tunnel->counters->dropped[COUNTERS_DROP_NOT_PEER], 1);
+	tunnel_count_dropped(tunnel, COUNTERS_DROP_NOT_PEER);
 	return false;
 }
 
@@ -279,6 +279,11 @@ void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
 {
 	counter_add(&tunnel->counters->bytes_sent, bytes);
 	counter_add(&tunnel->counters->total_bytes_used, bytes);
+}
+
+void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason)
+{
+	counter_add(&tunnel->counters->dropped[reason], 1);
 }
 
 void tunnel_count_received(struct tunnel *tunnel, size_t bytes)

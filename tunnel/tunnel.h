@@ -98,6 +98,7 @@ void tunnel_replace_udp(struct tunnel *tunnel, int descriptor);
 /* Payload through the proxy and forwards, for the counters and limits. */
 void tunnel_count_sent(struct tunnel *tunnel, size_t bytes);
 void tunnel_count_received(struct tunnel *tunnel, size_t bytes);
+void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason);
 bool tunnel_is_used_up(const struct tunnel *tunnel); /* limits.total_bytes */
 /* How many bytes the rate limit lets pass now, at most `wanted`; with 0, `*again` is when to ask again. */
 size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again);

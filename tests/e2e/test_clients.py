@@ -253,6 +253,26 @@ def test_socks5_udp(home, far, tunnel):
                 assert (port, got) == (7100, data) and source in (INNER, INNER6)
 
 
+@pytest.mark.parametrize("claim", [(INNER, 7100), (INNER6, 7100), ("10.9.8.7", 1234), (b"far.test", 7100), (b"", 0), (b"", 9), (b"a b", 1), ("::", 0)],
+                         ids=["target", "target6", "nat", "name", "empty", "empty-with-port", "bad-name", "zero6"])
+def test_socks5_udp_claims_that_say_nothing(home, far, tunnel, claim):
+    """The first datagram of the client's address makes the claim; what others send after it is dropped and counted."""
+    proxy = proxy_address(tunnel)
+    with UdpEcho(far.namespace, (INNER, 7100)), Association(home, proxy, claim) as association:
+        assert association.code == 0
+        association.send(INNER, 7100, b"mine")
+        assert association.receive() == (INNER, 7100, b"mine")
+
+
+def test_socks5_udp_drops_are_counted(home, daemon, tunnel):
+    with Association(home, proxy_address(tunnel)) as association, home.socket(kind=socket.SOCK_DGRAM) as stranger:
+        association.send("127.0.0.1", 7100, b"forbidden")
+        wait_until(lambda: daemon.api.stats(tunnel["id"])["dropped"].get("refused") == 1, what="the forbidden one is counted")
+        stranger.bind((proxy_address(tunnel)[0], 0))
+        stranger.sendto(b"\0\0\0" + socks5_address(INNER, 7100) + b"theirs", association.relay)
+        wait_until(lambda: daemon.api.stats(tunnel["id"])["dropped"].get("stranger") == 1, what="the stranger's is counted")
+
+
 def test_socks5_udp_real_dns(home, far, tunnel):
     """A DNS question over the relay, answered by the server behind the tunnel."""
     with Association(home, proxy_address(tunnel)) as association:

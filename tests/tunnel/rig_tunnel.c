@@ -47,6 +47,11 @@ void tunnel_count_received(struct tunnel *tunnel, size_t bytes)
 	counter_add(&tunnel->counters->bytes_received, bytes);
 }
 
+void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason)
+{
+	counter_add(&tunnel->counters->dropped[reason], 1);
+}
+
 bool tunnel_is_used_up(const struct tunnel *tunnel)
 {
 	uint64_t used = counter_read(&tunnel->counters->bytes_sent) + counter_read(&tunnel->counters->bytes_received);

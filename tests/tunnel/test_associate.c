@@ -29,16 +29,22 @@ static void end_user(struct connection *connection)
 	connection_remove(connection);
 }
 
-static void ask(uint16_t announced)
+static void ask_with(struct netstack_endpoint claim)
 {
 	struct socks_request request = { .command = SOCKS_UDP_ASSOCIATE };
-	request.target.port = announced;
+	if (claim.family != 0)
+		target_from_address(&request.target, &claim);
 	user.ended = 0;
 	connection_add(&user.connection, &rig.tunnel, COUNTERS_SOCKS5, end_user);
 	user.associate = associate_create(&user.connection, rig_client(&control), &request, 2, on_ended, &user);
 	assert_non_null(user.associate);
 	assert_int_equal(user.ended, 0);
 	rig_turn();
+}
+
+static void ask(uint16_t announced)
+{
+	ask_with(rig_endpoint("0.0.0.0", announced));
 }
 
 static void grant(void)
@@ -50,14 +56,24 @@ static void grant(void)
 	rig_grant(MESSAGE_STATUS_OK, ends[1]);
 }
 
-static void begin(uint16_t announced)
+static void begin_with(struct netstack_endpoint claim)
 {
 	rig.local = rig_host("192.168.1.1", 1080);
 	rig.peer = rig_host("192.168.1.9", 4000);
 	rig.from = rig_host("192.168.1.9", 7000);
-	ask(announced);
+	ask_with(claim);
 	grant();
 	rig_read(control);
+}
+
+static void begin(uint16_t announced)
+{
+	begin_with(rig_endpoint("0.0.0.0", announced));
+}
+
+static uint64_t dropped(enum counters_drop reason)
+{
+	return counter_read(&rig.tunnel.counters->dropped[reason]);
 }
 
 static void leave(void)
@@ -153,7 +169,35 @@ static void test_only_the_client_is_served(void **state)
 	rig.from = rig_host("::ffff:192.168.1.9", 7005); /* as a socket of both families shows it */
 	send_to("198.51.100.5", 53, "client");
 	assert_int_equal(rig.flows->sent, 1);
+	assert_int_equal(dropped(COUNTERS_DROP_STRANGER), 4);
 	leave();
+}
+
+/* A port counts only beside the client's own address or none. */
+static void test_a_claim_that_is_not_the_clients_own_says_nothing(void **state)
+{
+	(void)state;
+	const struct {
+		struct netstack_endpoint claim;
+		bool is_own;
+	} cases[] = {
+		{ rig_endpoint("198.51.100.5", 53), false },                    /* the target */
+		{ rig_endpoint("10.0.0.9", 7005), false },                      /* behind a NAT */
+		{ rig_endpoint("2001:db8::5", 7005), false }, { { 0 }, false }, /* a name */
+		{ rig_endpoint("0.0.0.0", 0), false },        { rig_endpoint("192.168.1.9", 0), false },
+		{ rig_endpoint("0.0.0.0", 7005), true },      { rig_endpoint("::", 7005), true },
+		{ rig_endpoint("192.168.1.9", 7005), true },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		begin_with(cases[i].claim);
+		send_to("198.51.100.5", 53, "from 7000");
+		assert_int_equal(rig.flows->sent, cases[i].is_own ? 0 : 1);
+		rig.from = rig_host("192.168.1.9", 7005);
+		send_to("198.51.100.5", 53, "from 7005");
+		assert_int_equal(rig.flows->sent, 1);
+		leave();
+	}
+	assert_int_equal(dropped(COUNTERS_DROP_STRANGER), sizeof cases / sizeof cases[0]);
 }
 
 static void test_what_is_malformed_or_forbidden_is_dropped(void **state)
@@ -178,6 +222,7 @@ static void test_what_is_malformed_or_forbidden_is_dropped(void **state)
 	send_to("inside.example", 53, "x");
 	rig_name("inside.example", "127.0.0.1");
 	assert_int_equal(rig.flows->sent, 0);
+	assert_int_equal(dropped(COUNTERS_DROP_REFUSED), sizeof forbidden / sizeof forbidden[0] + 6);
 	leave();
 }
 
@@ -282,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_association),
 		TEST(test_only_the_client_is_served),
+		TEST(test_a_claim_that_is_not_the_clients_own_says_nothing),
 		TEST(test_what_is_malformed_or_forbidden_is_dropped),
 		TEST(test_names_are_resolved_in_the_tunnel),
 		TEST(test_refusals),

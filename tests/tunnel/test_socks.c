@@ -160,6 +160,15 @@ static void X11_requests(void **state)
 	assert_int_equal(read_message(REQUEST, LITERAL("\5\3\0\1\0\0\0\0\0\0")), SOCKS_WHOLE);
 	assert_int_equal(request.command, SOCKS_UDP_ASSOCIATE);
 	assert_int_equal(request.target.port, 0);
+	/* A name claims nothing of where datagrams will come from, whatever it is. */
+	assert_int_equal(read_message(REQUEST, LITERAL("\5\3\0\3\0\0\x50")), SOCKS_WHOLE);
+	assert_int_equal(request.target.port, 0);
+	assert_int_equal(read_message(REQUEST, LITERAL("\5\3\0\3\013Example.com\1\xbb")), SOCKS_WHOLE);
+	assert_int_equal(request.target.address.family + request.target.port, 0);
+	assert_int_equal(read_message(REQUEST, LITERAL("\5\3\0\3\4a\r\nb\0\x50")), SOCKS_WHOLE);
+	assert_int_equal(read_message(REQUEST, LITERAL("\5\3\0\1\xc0\0\2\1\0\x50")), SOCKS_WHOLE);
+	assert_int_equal(request.target.address.family, AF_INET);
+	assert_int_equal(request.target.port, 80);
 }
 
 static void X11_refusals(void **state)
