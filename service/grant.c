@@ -11,11 +11,22 @@
 #include "tunnel/log.h"
 
 /* Of a tunnel. A connection that ends gives its descriptor back to the worker alone, so the sum cannot be bounded here, but the rate. */
-#define DIALS_PER_SECOND 1024
-#define DIALS_BURST 1024
+#define DIALS_PER_SECOND 8192
+#define DIALS_BURST 8192
 #define SOCKETS_PER_SECOND 64
 #define SOCKETS_BURST 1024 /* as many clients as a tunnel has by default */
 #define QUEUED_MOST 1024   /* descriptors on their way to the worker */
+#define LATER_MS 10        /* until what was put off is looked at again */
+
+/* A wish that is over the rate. The clients of a tunnel can make an honest worker ask too often, so it is neither refused nor a reason to
+ * end the worker: it waits. */
+struct late_wish {
+	struct late_wish *next;
+	struct worker *worker;
+	unsigned incarnation;
+	enum message_type type;
+	struct message_want want;
+};
 
 static enum message_status status_of(int error)
 {
@@ -161,7 +172,6 @@ static void grant_connection(struct service *service, struct worker *worker, con
 		outside_grant_dial_start(service, worker, &spec->forwards[want->index], want);
 }
 
-/* The clients of a tunnel can make an honest worker ask too often: that is refused, and no reason to end it. */
 static bool is_too_often(const struct service *service, const struct worker *worker, struct entry *entry, enum message_type type)
 {
 	uint64_t now = uv_now(&service->loop);
@@ -171,21 +181,81 @@ static bool is_too_often(const struct service *service, const struct worker *wor
 	                                 : !allowance_take(&entry->socket_rate, SOCKETS_PER_SECOND, SOCKETS_BURST, now);
 }
 
-bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+/* False: over the rate. */
+static bool grant(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
 {
 	struct entry *entry = service_seated(service, worker, want->slot);
-	/* The answers to the others go out at once. */
-	if (type == MESSAGE_WANT_DIAL && grant_dial_count(service, worker, want->slot) >= MESSAGE_WANTS_MOST)
-		return false;
 	if (entry == NULL || entry->snapshot->generation != want->generation)
 		refuse(worker, want, MESSAGE_STATUS_UNKNOWN);
 	else if (is_too_often(service, worker, entry, type))
-		refuse(worker, want, MESSAGE_STATUS_DESCRIPTORS);
+		return false;
 	else if (type == MESSAGE_WANT_UDP)
 		take_udp_wish(service, worker, entry, want);
 	else if (type == MESSAGE_WANT_RELAY)
 		grant_relay(worker, entry, want);
 	else
 		grant_connection(service, worker, entry, want);
+	return true;
+}
+
+static void on_later(uv_timer_t *timer)
+{
+	struct service *service = timer->data;
+	for (struct late_wish **at = &service->late; *at != NULL;) {
+		struct late_wish *wish = *at;
+		bool is_gone = worker_incarnation(wish->worker) != wish->incarnation;
+		if (!is_gone && !grant(service, wish->worker, wish->type, &wish->want)) {
+			at = &wish->next;
+			continue;
+		}
+		*at = wish->next;
+		free(wish);
+	}
+	if (service->late == NULL)
+		uv_timer_stop(timer);
+}
+
+static void put_off(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+{
+	struct late_wish *wish = calloc(1, sizeof(*wish)), **end = &service->late;
+	if (wish == NULL) {
+		refuse(worker, want, MESSAGE_STATUS_NO_MEMORY);
+		return;
+	}
+	*wish = (struct late_wish){ .worker = worker, .incarnation = worker_incarnation(worker), .type = type, .want = *want };
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = wish;
+	if (!uv_is_active((uv_handle_t *)&service->later))
+		uv_timer_start(&service->later, on_later, LATER_MS, LATER_MS);
+}
+
+static size_t late_count(const struct service *service, const struct worker *worker, uint32_t slot)
+{
+	size_t count = 0;
+	for (const struct late_wish *wish = service->late; wish != NULL; wish = wish->next)
+		count += wish->worker == worker && wish->want.slot == slot && wish->incarnation == worker_incarnation(worker);
+	return count;
+}
+
+void grant_forget_late(struct service *service)
+{
+	while (service->late != NULL) {
+		struct late_wish *wish = service->late;
+		service->late = wish->next;
+		free(wish);
+	}
+}
+
+bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+{
+	/* Honest workers have no more unanswered; other answers than to dials go out at once. */
+	size_t unanswered = late_count(service, worker, want->slot);
+	if (type == MESSAGE_WANT_DIAL)
+		unanswered += grant_dial_count(service, worker, want->slot);
+	if (unanswered >= MESSAGE_WANTS_MOST)
+		return false;
+	if (!grant(service, worker, type, want))
+		put_off(service, worker, type, want);
 	return true;
 }

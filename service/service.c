@@ -241,7 +241,8 @@ struct service *service_create(const struct service_options *options, char failu
 	}
 	uv_async_init(&service->loop, &service->wake, on_wake);
 	uv_timer_init(&service->loop, &service->tick);
-	service->wake.data = service->tick.data = service;
+	uv_timer_init(&service->loop, &service->later);
+	service->wake.data = service->tick.data = service->later.data = service;
 	if (!make_parts(service, options))
 		snprintf(failure, 512, "memory ran out");
 	else if (state_dir_open(&service->state_dir, options->state_dir, failure)) {
@@ -317,6 +318,7 @@ void service_free(struct service *service)
 	end_started(service);
 	store_close(service->store);
 	grant_dial_end_all(service);
+	grant_forget_late(service);
 	registry_free(service->registry);
 	resolver_free(service->resolver);
 	uv_walk(&service->loop, on_any_handle, NULL);

@@ -18,6 +18,7 @@
 
 struct job;
 struct dial;
+struct late_wish;
 struct waiter;
 
 /* Addresses and files that nothing may be pointed at. */
@@ -66,6 +67,8 @@ struct service {
 	struct transaction *waiting; /* for a worker that is being replaced */
 	struct waiter *waiters;      /* for the first handshake of their tunnel */
 	struct job *jobs;            /* all that are under way */
+	struct late_wish *late;      /* of workers, over the rate (grant.c) */
+	uv_timer_t later;
 	struct dial *dials;          /* connections that are being made for inbound forwards */
 	size_t dial_count;
 	size_t unbound;      /* tunnels found at the start whose sockets could not be opened yet */
@@ -119,5 +122,6 @@ bool own_socket_is_listener_path(const struct service *service, const char *path
 bool own_socket_is_file(const struct service *service, int file);                  /* either, by what socket_path_open has found */
 /* grant.c: false when more is asked for at once than an honest worker does. */
 bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
+void grant_forget_late(struct service *service); /* at the end */
 
 #endif

@@ -259,11 +259,12 @@ static void ask_often(uint32_t slot, enum message_type type, unsigned count)
 		ask(slot, type, "127.0.0.1");
 }
 
-/* Asks, beats and reads nothing. */
+/* Asks as often as it may, beats and reads nothing. */
 static void ask_and_never_read(uint32_t slot)
 {
-	for (;;) {
-		ask_often(slot, MESSAGE_WANT_RELAY, 16);
+	for (unsigned asked = 0;; asked += 16) {
+		if (asked < 1000)
+			ask_often(slot, MESSAGE_WANT_RELAY, 16);
 		counter_add(&counters->worker.heartbeat, 1);
 		poll(NULL, 0, 1);
 	}
@@ -305,7 +306,7 @@ static void be_hostile_as_named(uint32_t slot)
 	else if (begins(id, "dials-"))
 		ask_often(slot, MESSAGE_WANT_DIAL, 2 * MESSAGE_WANTS_MOST);
 	else if (begins(id, "relays-"))
-		ask_often(slot, MESSAGE_WANT_RELAY, 4000);
+		ask_often(slot, MESSAGE_WANT_RELAY, MESSAGE_WANTS_MOST);
 	else if (begins(id, "deaf-"))
 		ask_and_never_read(slot);
 	else if (begins(id, "gift-"))
@@ -358,6 +359,9 @@ static void take_granted(const struct message_ack *message, int *descriptors, si
 {
 	struct counters_tunnel *own = &counters->tunnels[message->slot];
 	counter_add(message->status == MESSAGE_STATUS_OK && count == 1 ? &own->probes_ok : &own->probes_failed, 1);
+	/* As an honest one does: the next when one is answered. */
+	if (begins(tunnels[message->slot].id, "relays-"))
+		ask(message->slot, MESSAGE_WANT_RELAY, "127.0.0.1");
 	if (count == 1 && begins(tunnels[message->slot].id, "dial-") && write(descriptors[0], "hello", 5) != 5)
 		exit(4);
 	if (count == 1 && begins(tunnels[message->slot].id, "slow-udp-"))

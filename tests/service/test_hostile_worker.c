@@ -171,20 +171,23 @@ static void too_many_dials_at_once_end_the_worker(void **state)
 	close(listener);
 }
 
+/* What is over the rate waits and is not refused: many clients of an honest worker can make it ask that often. */
 static void relays_are_granted_at_a_rate(void **state)
 {
+	enum { BURST = 1024, A_SECOND = 64 };
 	(void)state;
+	int64_t start = bench_now_ms();
 	create("relays-c", bench_document(NULL));
 	struct snapshot *snapshot = bench_find(&own_bench, "relays-c");
-	uint64_t granted = 0, refused = 0;
-	for (int64_t start = bench_now_ms(); granted + refused < 4000 && bench_now_ms() - start < GUARD_MS;) {
+	uint64_t granted = 0;
+	while (granted < BURST + A_SECOND / 2 && bench_now_ms() - start < GUARD_MS) {
 		granted = counter_read(&snapshot->counters->probes_ok);
-		refused = counter_read(&snapshot->counters->probes_failed);
 		pause_ms(10);
 	}
+	uint64_t most = BURST + A_SECOND * (uint64_t)(bench_now_ms() - start + 1000) / 1000;
+	assert_int_equal(counter_read(&snapshot->counters->probes_failed), 0);
 	snapshot_release(snapshot);
-	assert_int_equal(granted + refused, 4000);
-	assert_in_range(granted, 200, 2000);
+	assert_in_range(granted, BURST + A_SECOND / 2, most);
 	assert_int_equal(restarts(), 0);
 	nothing_is_left_of("relays-c");
 }
