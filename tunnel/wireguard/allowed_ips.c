@@ -24,6 +24,11 @@ struct wireguard_allowed_node {
 	uint8_t prefix;
 };
 
+struct wireguard_allowed_chunk {
+	struct wireguard_allowed_chunk *next;
+	struct wireguard_allowed_node nodes[];
+};
+
 static struct bits bits_of(uint8_t family, const uint8_t *address)
 {
 	struct bits bits = { 0, 0 };
@@ -74,27 +79,28 @@ static struct bits cut(struct bits bits, unsigned prefix)
 	return (struct bits){ bits.high, bits.low & UINT64_MAX << (128 - prefix) };
 }
 
-static void free_spare(struct wireguard_allowed_ips *allowed)
+static void give_spare(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_node *node)
 {
-	while (allowed->spare != NULL) {
-		struct wireguard_allowed_node *spare = allowed->spare;
-		allowed->spare = spare->children[0];
-		free(spare);
-	}
+	node->children[0] = allowed->spare;
+	allowed->spare = node;
+	allowed->spares++;
 }
 
-/* At worst a network takes a node of its own and one where its path leaves another's. */
+/* At worst a network takes a node of its own and one where its path leaves another's, which there is none of for the very first. */
 static int set_aside(struct wireguard_allowed_ips *allowed, size_t count)
 {
-	for (size_t i = 0; i < 2 * count; i++) {
-		struct wireguard_allowed_node *spare = malloc(sizeof *spare);
-		if (spare == NULL) {
-			free_spare(allowed);
-			return WIREGUARD_OUT_OF_MEMORY;
-		}
-		spare->children[0] = allowed->spare;
-		allowed->spare = spare;
-	}
+	size_t wanted = 2 * count - (count > 0 && allowed->nodes == 0);
+
+	if (wanted <= allowed->spares)
+		return 0;
+	wanted -= allowed->spares;
+	struct wireguard_allowed_chunk *chunk = malloc(sizeof *chunk + wanted * sizeof chunk->nodes[0]);
+	if (chunk == NULL)
+		return WIREGUARD_OUT_OF_MEMORY;
+	chunk->next = allowed->chunks;
+	allowed->chunks = chunk;
+	for (size_t i = 0; i < wanted; i++)
+		give_spare(allowed, &chunk->nodes[i]);
 	return 0;
 }
 
@@ -104,6 +110,7 @@ static struct wireguard_allowed_node *take_spare(struct wireguard_allowed_ips *a
 
 	assert(taken != NULL);
 	allowed->spare = taken->children[0];
+	allowed->spares--;
 	allowed->nodes++;
 	*taken = (struct wireguard_allowed_node){ .bits = cut(bits, prefix), .prefix = (uint8_t)prefix };
 	return taken;
@@ -119,15 +126,15 @@ static void disown(struct wireguard_allowed_node *node)
 	node->owner = NULL;
 }
 
-static void own(struct wireguard_allowed_node *node, struct wireguard_allowed_owner *owner)
+static void own(struct wireguard_allowed_node *node, struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first)
 {
 	disown(node);
 	node->owner = owner;
-	node->owners_next = owner->first;
-	node->owners_link = &owner->first;
-	if (owner->first != NULL)
-		owner->first->owners_link = &node->owners_next;
-	owner->first = node;
+	node->owners_next = *first;
+	node->owners_link = first;
+	if (*first != NULL)
+		(*first)->owners_link = &node->owners_next;
+	*first = node;
 }
 
 static void hang(struct wireguard_allowed_node *parent, struct wireguard_allowed_node **link, struct wireguard_allowed_node *child)
@@ -136,7 +143,8 @@ static void hang(struct wireguard_allowed_node *parent, struct wireguard_allowed
 	*link = child;
 }
 
-static void insert(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, const struct wireguard_network *network)
+static void insert(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first,
+                   const struct wireguard_network *network)
 {
 	struct bits bits = bits_of(network->family, network->bytes);
 	struct wireguard_allowed_node **link = &allowed->roots[network->family != AF_INET], *parent = NULL;
@@ -147,13 +155,13 @@ static void insert(struct wireguard_allowed_ips *allowed, struct wireguard_allow
 	while (*link != NULL && (*link)->prefix <= network->prefix && covers(*link, bits)) {
 		parent = *link;
 		if (parent->prefix == network->prefix) {
-			own(parent, owner);
+			own(parent, owner, first);
 			return;
 		}
 		link = &parent->children[bit_at(bits, parent->prefix)];
 	}
 	struct wireguard_allowed_node *below = *link, *added = take_spare(allowed, bits, network->prefix);
-	own(added, owner);
+	own(added, owner, first);
 	if (below == NULL) {
 		hang(parent, link, added);
 		return;
@@ -179,7 +187,7 @@ static void prune(struct wireguard_allowed_ips *allowed, struct wireguard_allowe
 		*link = child;
 		if (child != NULL)
 			child->parent = parent;
-		free(node);
+		give_spare(allowed, node);
 		allowed->nodes--;
 		node = parent;
 	}
@@ -197,6 +205,16 @@ void wireguard_allowed_ips_remove(struct wireguard_allowed_ips *allowed, struct 
 	}
 }
 
+int wireguard_allowed_ips_add(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first,
+                              const struct wireguard_network *networks, size_t count)
+{
+	if (set_aside(allowed, count) != 0)
+		return WIREGUARD_OUT_OF_MEMORY;
+	for (size_t i = 0; i < count; i++)
+		insert(allowed, owner, first, &networks[i]);
+	return 0;
+}
+
 int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner,
                                   const struct wireguard_network *networks, size_t count)
 {
@@ -204,15 +222,32 @@ int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct 
 		return WIREGUARD_OUT_OF_MEMORY;
 	wireguard_allowed_ips_remove(allowed, owner);
 	for (size_t i = 0; i < count; i++)
-		insert(allowed, owner, &networks[i]);
-	free_spare(allowed);
+		insert(allowed, owner, &owner->first, &networks[i]);
 	return 0;
+}
+
+void wireguard_allowed_ips_adopt(struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first)
+{
+	owner->first = *first;
+	*first = NULL;
+	if (owner->first != NULL)
+		owner->first->owners_link = &owner->first;
+}
+
+void wireguard_allowed_ips_drop(struct wireguard_allowed_ips *allowed)
+{
+	while (allowed->chunks != NULL) {
+		struct wireguard_allowed_chunk *chunk = allowed->chunks;
+		allowed->chunks = chunk->next;
+		free(chunk);
+	}
+	*allowed = (struct wireguard_allowed_ips){ 0 };
 }
 
 void wireguard_allowed_ips_clear(struct wireguard_allowed_ips *allowed)
 {
 	assert(allowed->nodes == 0);
-	*allowed = (struct wireguard_allowed_ips){ 0 };
+	wireguard_allowed_ips_drop(allowed);
 }
 
 struct wireguard_allowed_owner *wireguard_allowed_ips_find(const struct wireguard_allowed_ips *allowed, uint8_t family, const uint8_t *address)

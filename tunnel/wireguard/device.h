@@ -16,6 +16,7 @@
 
 struct wireguard_device;
 struct wireguard_peer;
+struct wireguard_update;
 
 struct wireguard_key {
 	uint8_t bytes[32];
@@ -155,6 +156,19 @@ int wireguard_device_send(struct wireguard_device *device, const struct iovec *p
 uint64_t wireguard_device_deadline(const struct wireguard_device *device);
 void wireguard_device_tick(struct wireguard_device *device, uint64_t now);
 
+/* Another private key and other peers in two steps, so that one of them cannot fail. What is prepared touches nothing that runs; one at a
+ * time is prepared for a device, whose peers do not change otherwise meanwhile. OK, OUT_OF_MEMORY, CRYPTO, OWN_KEY or DUPLICATE. */
+int wireguard_update_create(struct wireguard_update **update, struct wireguard_device *device, const struct wireguard_key *private_key, size_t most)
+    __attribute__((warn_unused_result));
+/* One of the peers that are to be, `most` at most: one of this key that there is gets another configuration and keeps its tag; else it is made.
+ * An endpoint AF_UNSPEC: it stays where it is. */
+int wireguard_update_peer(struct wireguard_update *update, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer)
+    __attribute__((warn_unused_result));
+/* Cannot fail, allocates nothing, and frees the update. The peers that are not in it have been removed before. Sessions go on, but for
+ * those of another private key, which end and begin anew (W33). */
+void wireguard_update_commit(struct wireguard_update *update, uint64_t now);
+void wireguard_update_free(struct wireguard_update *update); /* instead of the commit */
+
 /* Peers. A change keeps sessions, unless the preshared key differs, which counts from the next handshake on (W33). */
 int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer,
                        uint64_t now) __attribute__((warn_unused_result));
@@ -177,6 +191,9 @@ void wireguard_peer_initiate(struct wireguard_peer *peer, uint64_t now);
 void wireguard_peer_reconnect(struct wireguard_peer *peer, uint64_t now);
 /* A handshake at once, as if none had been tried, beside the sessions: the endpoint or the preshared key is another one. */
 void wireguard_peer_restart(struct wireguard_peer *peer, uint64_t now);
+/* The one or the other (`restarts`) for one of many: `begun` counts them from 0. The first few are sent at once, the others after gaps, since
+ * each costs some exchanges of keys. */
+void wireguard_peer_begin(struct wireguard_peer *peer, bool restarts, size_t *begun, uint64_t now);
 /* After WIREGUARD_HANDSHAKE_GAVE_UP: one more initiation, and giving up again when it stays unanswered, unless there is something to send. */
 void wireguard_peer_retry(struct wireguard_peer *peer, uint64_t now);
 /* Wipes sessions and handshake, drops what is staged; as if the peer had just been added. */

@@ -54,6 +54,7 @@ struct wireguard_device {
 struct wireguard_peer {
 	struct wireguard_device *device;
 	void *tag;
+	struct wireguard_update_item *pending; /* what is prepared for it, or NULL */
 	struct wireguard_peer *next, *before, *chained;
 	struct wireguard_key public_key;
 	union wireguard_endpoint endpoint;
@@ -109,6 +110,11 @@ struct wireguard_noise_remote wireguard_peer_remote(const struct wireguard_peer 
 bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer);
 /* Computes the secret that the two static keys share, after either was set. */
 void wireguard_peer_share(struct wireguard_peer *peer);
+/* A peer that is not in the device yet, to be linked, which cannot fail, or discarded. The tables get room for `more` on top of the
+ * device's. NULL when out of memory. */
+struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, const struct wireguard_key *public_key, void *tag, size_t more);
+void wireguard_peer_link(struct wireguard_peer *peer);
+void wireguard_peer_discard(struct wireguard_peer *peer);
 void wireguard_peer_free_all(struct wireguard_device *device);
 /* What every authenticated message that came in or went out does; a changed source is the peer's new endpoint (paper, 6.5). */
 void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now);

@@ -27,11 +27,14 @@ struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, cons
 	return NULL;
 }
 
-static int grow_chains(struct wireguard_device *device)
+static int grow_chains(struct wireguard_device *device, size_t peers)
 {
-	if (device->peer_count < device->chain_count)
+	size_t count = device->chain_count == 0 ? 1 : device->chain_count;
+
+	while (count < peers)
+		count *= 2;
+	if (count == device->chain_count)
 		return 0;
-	size_t count = device->chain_count == 0 ? 1 : device->chain_count * 2;
 	struct wireguard_peer **chains = calloc(count, sizeof(*chains));
 	if (chains == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
@@ -46,8 +49,9 @@ static int grow_chains(struct wireguard_device *device)
 	return 0;
 }
 
-static void link_peer(struct wireguard_device *device, struct wireguard_peer *peer)
+void wireguard_peer_link(struct wireguard_peer *peer)
 {
+	struct wireguard_device *device = peer->device;
 	struct wireguard_peer **chain = chain_of(device, peer->public_key.bytes);
 
 	peer->chained = *chain;
@@ -86,7 +90,7 @@ void wireguard_peer_share(struct wireguard_peer *peer)
 }
 
 /* Memory, a place in the schedule and room in the tables; all of it or nothing. */
-static struct wireguard_peer *create(struct wireguard_device *device)
+struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, const struct wireguard_key *public_key, void *tag, size_t more)
 {
 	struct wireguard_peer *peer = calloc(1, sizeof *peer);
 	uint64_t seed;
@@ -94,12 +98,14 @@ static struct wireguard_peer *create(struct wireguard_device *device)
 	if (peer == NULL)
 		return NULL;
 	device->env.random(device->env.owner, &seed, sizeof seed);
-	if (grow_chains(device) != 0 || wireguard_indices_reserve(&device->indices, device->peer_count + 1) != 0 ||
+	if (grow_chains(device, device->peer_count + more) != 0 || wireguard_indices_reserve(&device->indices, device->peer_count + more) != 0 ||
 	    wireguard_arena_acquire(peer->slots, WIREGUARD_PEER_SLOTS) != 0)
 		goto free_peer;
 	if (wireguard_timers_init(&peer->timers, &device->schedule, seed) != 0)
 		goto release;
 	peer->device = device;
+	peer->tag = tag;
+	peer->public_key = *public_key;
 	memcpy(peer->sessions.slots, &peer->slots[WIREGUARD_PEER_SESSIONS], sizeof peer->sessions.slots);
 	peer->handshake.secrets = peer->slots[WIREGUARD_PEER_HANDSHAKE];
 	peer->handshake_index.peer = peer;
@@ -122,12 +128,10 @@ int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_p
 		return WIREGUARD_OWN_KEY;
 	if (wireguard_peer_find(device, &config->public_key) != NULL)
 		return WIREGUARD_DUPLICATE;
-	struct wireguard_peer *added = create(device);
+	struct wireguard_peer *added = wireguard_peer_make(device, &config->public_key, tag, 1);
 	if (added == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
-	added->tag = tag;
-	added->public_key = config->public_key;
-	link_peer(device, added);
+	wireguard_peer_link(added);
 	wireguard_peer_share(added);
 	if (wireguard_peer_change(added, config, now) != 0) {
 		wireguard_peer_remove(added);
@@ -153,12 +157,18 @@ void wireguard_peer_remove(struct wireguard_peer *peer)
 {
 	struct wireguard_device *device = peer->device;
 
+	assert(peer->pending == NULL);
 	wireguard_handshake_abandon(peer);
 	wireguard_sessions_clear(&peer->sessions, &device->indices);
 	wireguard_peer_drop_staged(peer);
-	wireguard_timers_clear(&peer->timers, &device->schedule);
 	wireguard_allowed_ips_remove(&device->allowed_ips, &peer->allowed);
 	unlink_peer(device, peer);
+	wireguard_peer_discard(peer);
+}
+
+void wireguard_peer_discard(struct wireguard_peer *peer)
+{
+	wireguard_timers_clear(&peer->timers, &peer->device->schedule);
 	wireguard_arena_release(peer->slots, WIREGUARD_PEER_SLOTS);
 	sodium_memzero(peer, sizeof *peer);
 	free(peer);
