@@ -26,6 +26,11 @@ int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, 
 	return 0;
 }
 
+void netstack_listener_set_owner(struct netstack_listener *listener, void *owner)
+{
+	listener->owner = owner;
+}
+
 /* Handshakes that are not complete end with it; lwIP resets them when they come. */
 void netstack_listener_free(struct netstack_listener *listener)
 {

@@ -120,6 +120,7 @@ void netstack_stream_set_owner(struct netstack_stream *stream, const struct nets
 /* A port on an inner address. `accept` gets a connected stream and takes it by netstack_stream_set_owner, or aborts it. */
 int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream),
                     void *owner, struct netstack_listener **listener) __attribute__((warn_unused_result));
+void netstack_listener_set_owner(struct netstack_listener *listener, void *owner);
 void netstack_listener_free(struct netstack_listener *listener);
 
 /* UDP. `bytes` are valid until `received` returns. `at` with port 0 takes a random port; `at` NULL any address of the stack. */
@@ -152,8 +153,13 @@ enum netstack_name_error {
 int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)
     __attribute__((warn_unused_result));
 void netstack_resolver_free(struct netstack_resolver *resolver); /* queries in flight end without a call */
-int netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count)
-    __attribute__((warn_unused_result));
+/* Other servers are copied first, which can fail, and swapped in, which cannot: `servers` has those of before then, for free(). A port 0 is 53. */
+struct netstack_servers {
+	struct netstack_endpoint *list; /* malloc'ed; NULL when there is none */
+	size_t count;
+};
+int netstack_servers_copy(struct netstack_servers *copy, const struct netstack_endpoint *servers, size_t count) __attribute__((warn_unused_result));
+void netstack_resolver_swap_servers(struct netstack_resolver *resolver, struct netstack_servers *servers);
 /* `answered` comes once, possibly before this returns (then *query is NULL); addresses in the order in which to try them (RFC 6724
  * in short: families taken in turn, IPv6 first where the stack has it). It may come twice when `more` is true: the second family. */
 void netstack_resolve(struct netstack_resolver *resolver, const char *name,

@@ -40,8 +40,7 @@ struct pending {
 struct netstack_resolver {
 	struct netstack *stack; /* NULL: it is gone */
 	struct netstack_resolver *next;
-	struct netstack_endpoint *servers; /* NULL when there is none */
-	size_t server_count;
+	struct netstack_servers servers;
 	struct name_cache cache;
 	struct netstack_query *queries;
 	struct pending *pending; /* lookups that run */
@@ -180,7 +179,7 @@ static struct lookup *find_lookup(struct netstack_resolver *resolver, const char
 		if (lookup_is_for(pending->lookup, name, family))
 			return pending->lookup;
 	}
-	struct lookup_env env = { resolver, resolver->stack, &resolver->servers, &resolver->server_count, on_ended };
+	struct lookup_env env = { resolver, resolver->stack, &resolver->servers.list, &resolver->servers.count, on_ended };
 	struct pending *pending = calloc(1, sizeof(*pending));
 	struct lookup *lookup = pending != NULL ? lookup_create(&env, name, family) : NULL;
 	if (lookup == NULL) {
@@ -301,7 +300,7 @@ void netstack_resolve(struct netstack_resolver *resolver, const char *name, answ
 		answered(owner, NETSTACK_NAME_BAD, NULL, 0, false);
 		return;
 	}
-	if (stack == NULL || resolver->server_count == 0) {
+	if (stack == NULL || resolver->servers.count == 0) {
 		answered(owner, NETSTACK_NAME_NO_SERVER, NULL, 0, false);
 		return;
 	}
@@ -319,31 +318,33 @@ void netstack_query_cancel(struct netstack_query *query)
 	free(query);
 }
 
-int netstack_resolver_set_servers(struct netstack_resolver *resolver, const struct netstack_endpoint *servers, size_t count)
+int netstack_servers_copy(struct netstack_servers *copy, const struct netstack_endpoint *servers, size_t count)
 {
-	struct netstack_endpoint *copy = NULL;
-
-	if (count > LOOKUP_SERVERS_MAX)
-		count = LOOKUP_SERVERS_MAX;
-	if (count > 0 && (copy = malloc(count * sizeof(*copy))) == NULL)
+	*copy = (struct netstack_servers){ .count = count > LOOKUP_SERVERS_MAX ? LOOKUP_SERVERS_MAX : count };
+	if (copy->count > 0 && (copy->list = malloc(copy->count * sizeof(*copy->list))) == NULL)
 		return NETSTACK_OUT_OF_MEMORY;
-	for (size_t i = 0; i < count; i++) {
-		copy[i] = servers[i];
-		if (copy[i].port == 0)
-			copy[i].port = DNS_PORT;
+	for (size_t i = 0; i < copy->count; i++) {
+		copy->list[i] = servers[i];
+		if (copy->list[i].port == 0)
+			copy->list[i].port = DNS_PORT;
 	}
-	free(resolver->servers);
-	resolver->servers = copy;
-	resolver->server_count = count;
-	name_cache_clear(&resolver->cache); /* another server may see other names */
 	return 0;
+}
+
+void netstack_resolver_swap_servers(struct netstack_resolver *resolver, struct netstack_servers *servers)
+{
+	struct netstack_servers before = resolver->servers;
+
+	resolver->servers = *servers;
+	*servers = before;
+	name_cache_clear(&resolver->cache); /* another server may see other names */
 }
 
 int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)
 {
 	struct netstack_resolver *fresh = calloc(1, sizeof(*fresh));
 
-	if (fresh == NULL || netstack_resolver_set_servers(fresh, servers, count) != 0) {
+	if (fresh == NULL || netstack_servers_copy(&fresh->servers, servers, count) != 0) {
 		free(fresh);
 		return NETSTACK_OUT_OF_MEMORY;
 	}
@@ -388,6 +389,6 @@ void netstack_resolver_free(struct netstack_resolver *resolver)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
 		netstack_query_cancel(resolver->queries);
 	name_cache_clear(&resolver->cache);
-	free(resolver->servers);
+	free(resolver->servers.list);
 	free(resolver);
 }

@@ -12,12 +12,30 @@
 #include "tunnel/probe.h"
 #include "tunnel/publish.h"
 
-/* What is prepared and waits for its commit. `stack` is there when the change needs a new one. */
+/* What one peer is to be. */
+struct prepared_peer {
+	struct tunnel_peer *peer;
+	bool is_new, is_moved, is_rekeyed;
+	struct message_addresses *several; /* of its endpoint, when it is new or has moved; else NULL */
+};
+
+/* What is prepared and waits for its commit: all of it is there, so that the commit only changes pointers. `stack` is there when the change
+ * needs a new one. */
 struct candidate {
 	struct message_prepare message;
 	enum message_applied applied;
 	struct netstack *stack;
 	struct netstack_resolver *resolver;
+	struct netstack_servers servers;
+	struct wireguard_update *update;
+	struct prepared_peer *prepared; /* in the order of spec.peers */
+	size_t prepared_count;
+	struct tunnel_peer **peers; /* the same, for the tunnel */
+	struct udp_socket *udp;
+	uint32_t udp_id;
+	struct listener *listeners;
+	struct forward *forwards;
+	struct probe *probe;
 	int descriptors[MESSAGE_DESCRIPTORS_MAX]; /* of the fresh sockets, in the message's order; -1 once used */
 	size_t descriptor_count;
 };
@@ -29,17 +47,46 @@ static void close_descriptors(struct candidate *candidate)
 			close(candidate->descriptors[i]);
 }
 
+static void forget_peers(struct candidate *candidate)
+{
+	wireguard_update_free(candidate->update);
+	for (size_t i = 0; i < candidate->prepared_count; i++) {
+		struct prepared_peer *prepared = &candidate->prepared[i];
+		free(prepared->several);
+		prepared->peer->is_kept = false;
+		if (prepared->is_new)
+			free(prepared->peer);
+	}
+	free(candidate->prepared);
+	free(candidate->peers);
+}
+
+static void free_candidate(struct candidate *candidate)
+{
+	close_descriptors(candidate);
+	forget_peers(candidate);
+	udp_socket_free(candidate->udp);
+	while (candidate->listeners != NULL) {
+		struct listener *listener = candidate->listeners;
+		candidate->listeners = listener->next;
+		listener_free(listener);
+	}
+	forward_discard(candidate->forwards);
+	probe_discard(candidate->probe);
+	free(candidate->servers.list);
+	netstack_resolver_free(candidate->resolver);
+	netstack_free(candidate->stack);
+	message_prepare_clear(&candidate->message);
+	free(candidate);
+}
+
 void change_forget(struct tunnel *tunnel)
 {
 	struct candidate *candidate = tunnel->candidate;
 	if (candidate == NULL)
 		return;
 	tunnel->candidate = NULL;
-	close_descriptors(candidate);
-	netstack_resolver_free(candidate->resolver);
-	netstack_free(candidate->stack);
-	message_prepare_clear(&candidate->message);
-	free(candidate);
+	free_candidate(candidate);
 }
 
 /* Stacks. */
@@ -92,55 +139,6 @@ static struct wireguard_peer_config config_of(const struct spec_peer *spec)
 	return config;
 }
 
-static struct tunnel_peer *add_peer(struct tunnel *tunnel, const struct spec_peer *spec, const struct message_addresses *addresses, uint32_t slot,
-                                    int *error)
-{
-	struct tunnel_peer *peer = calloc(1, sizeof *peer);
-	*error = WIREGUARD_OUT_OF_MEMORY;
-	if (peer == NULL)
-		return NULL;
-	*peer = (struct tunnel_peer){ .tunnel = tunnel, .counters_slot = slot, .counters = &tunnel->context->counters->peers[slot] };
-	peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .kept_waiting = true };
-	struct wireguard_peer_config config = config_of(spec);
-	if (addresses->count > 0)
-		config.endpoint = addresses->list[0];
-	*error = wireguard_peer_add(tunnel->device, &config, peer, &peer->peer, loop_now(tunnel->context->loop));
-	sodium_memzero(&config.preshared_key, sizeof config.preshared_key);
-	if (*error != WIREGUARD_OK) {
-		free(peer);
-		return NULL;
-	}
-	uint8_t timestamp[12];
-	counters_initiation(peer->counters, timestamp);
-	wireguard_peer_set_latest_timestamp(peer->peer, timestamp);
-	tunnel_peer_set_addresses(peer, addresses);
-	if (addresses->count > 0)
-		counters_set_endpoint(peer->counters, &addresses->list[0]);
-	return peer;
-}
-
-/* An endpoint that the spec did not change stays where the peer was last heard. */
-static int change_peer(struct tunnel_peer *peer, const struct spec_peer *before, const struct spec_peer *after,
-                       const struct message_addresses *addresses)
-{
-	struct wireguard_peer_config config = config_of(after);
-	bool moved = before == NULL || !spec_place_equal(&before->endpoint, &after->endpoint);
-	bool rekeyed = before != NULL && sodium_memcmp(&before->preshared_key, &after->preshared_key, sizeof after->preshared_key) != 0;
-	config.endpoint = moved && addresses->count > 0 ? addresses->list[0] : *wireguard_peer_endpoint(peer->peer);
-	int error = wireguard_peer_change(peer->peer, &config, loop_now(peer->tunnel->context->loop));
-	sodium_memzero(&config.preshared_key, sizeof config.preshared_key);
-	if (error != WIREGUARD_OK)
-		return error;
-	if (moved)
-		tunnel_peer_set_addresses(peer, addresses);
-	if (moved && addresses->count > 0)
-		counters_set_endpoint(peer->counters, &addresses->list[0]);
-	/* A session outlives another preshared key: both ends may be told of it at different times (W33). */
-	if ((moved && addresses->count > 0) || (rekeyed && !health_is_heard(peer)))
-		health_renew(peer);
-	return WIREGUARD_OK;
-}
-
 static const struct spec_peer *spec_peer_of(const struct spec *spec, const struct wireguard_key *key)
 {
 	for (size_t i = 0; i < spec->peer_count; i++)
@@ -149,46 +147,64 @@ static const struct spec_peer *spec_peer_of(const struct spec *spec, const struc
 	return NULL;
 }
 
-static void remove_missing(struct tunnel *tunnel, const struct spec *after)
+/* One that is new, or that the tunnel has. An endpoint that the spec did not change stays where the peer was last heard. */
+static int prepare_peer(struct tunnel *tunnel, struct prepared_peer *prepared, const struct spec_peer *after,
+                        const struct message_addresses *addresses, uint32_t slot)
 {
-	size_t kept = 0;
-	for (size_t i = 0; i < tunnel->peer_count; i++) {
-		struct tunnel_peer *peer = tunnel->peers[i];
-		if (spec_peer_of(after, wireguard_peer_public_key(peer->peer)) != NULL)
-			tunnel->peers[kept++] = peer;
-		else
-			tunnel_free_peer(peer);
+	const struct spec_peer *before = spec_peer_of(&tunnel->spec, &after->public_key);
+	prepared->peer = tunnel_peer_find(tunnel, &after->public_key);
+	prepared->is_new = prepared->peer == NULL;
+	prepared->is_moved = before == NULL || !spec_place_equal(&before->endpoint, &after->endpoint);
+	prepared->is_rekeyed = before != NULL && sodium_memcmp(&before->preshared_key, &after->preshared_key, sizeof after->preshared_key) != 0;
+	if (prepared->is_new && (prepared->peer = calloc(1, sizeof *prepared->peer)) == NULL)
+		return WIREGUARD_OUT_OF_MEMORY;
+	struct tunnel_peer *peer = prepared->peer;
+	peer->is_kept = true;
+	if (prepared->is_new) {
+		peer->tunnel = tunnel;
+		peer->counters_slot = slot;
+		peer->counters = &tunnel->context->counters->peers[slot];
+		peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .kept_waiting = true };
 	}
-	tunnel->peer_count = kept;
+	return !prepared->is_moved || tunnel_addresses_copy(&prepared->several, addresses) ? WIREGUARD_OK : WIREGUARD_OUT_OF_MEMORY;
 }
 
-/* Makes the device's peers those of `after`; `before` is NULL for a new tunnel. WIREGUARD_OK, or the first error. */
-static int apply_peers(struct tunnel *tunnel, const struct spec *before, const struct message_prepare *message)
+static int prepare_device_peer(struct candidate *candidate, size_t i)
 {
-	const struct spec *after = &message->spec;
-	remove_missing(tunnel, after);
-	struct tunnel_peer **peers = calloc(after->peer_count + 1, sizeof(struct tunnel_peer *));
-	if (peers == NULL)
+	struct prepared_peer *prepared = &candidate->prepared[i];
+	const struct message_addresses *addresses = &candidate->message.endpoints[i];
+	struct wireguard_peer_config config = config_of(&candidate->message.spec.peers[i]);
+	struct wireguard_peer *peer;
+	if (prepared->is_moved && addresses->count > 0)
+		config.endpoint = addresses->list[0];
+	int error = wireguard_update_peer(candidate->update, &config, prepared->peer, &peer);
+	sodium_memzero(&config.preshared_key, sizeof config.preshared_key);
+	if (error == WIREGUARD_OK)
+		prepared->peer->peer = peer;
+	return error;
+}
+
+/* WIREGUARD_OK, or the first error. */
+static int prepare_peers(struct tunnel *tunnel, struct candidate *candidate)
+{
+	const struct message_prepare *message = &candidate->message;
+	const struct spec *spec = &message->spec;
+	candidate->prepared = calloc(spec->peer_count + 1, sizeof *candidate->prepared);
+	candidate->peers = calloc(spec->peer_count + 1, sizeof(struct tunnel_peer *));
+	if (candidate->prepared == NULL || candidate->peers == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
-	int first_error = WIREGUARD_OK;
-	size_t count = 0;
-	for (size_t i = 0; i < after->peer_count; i++) {
-		int error;
-		struct tunnel_peer *peer = tunnel_peer_find(tunnel, &after->peers[i].public_key);
-		if (peer != NULL)
-			error = change_peer(peer, before == NULL ? NULL : spec_peer_of(before, &after->peers[i].public_key), &after->peers[i],
-			                    &message->endpoints[i]);
-		else
-			peer = add_peer(tunnel, &after->peers[i], &message->endpoints[i], message->peer_slots[i], &error);
-		if (peer != NULL)
-			peers[count++] = peer;
-		if (error != WIREGUARD_OK && first_error == WIREGUARD_OK)
-			first_error = error;
+	int error = wireguard_update_create(&candidate->update, tunnel->device, &spec->private_key, spec->peer_count);
+	for (size_t i = 0; i < spec->peer_count && error == WIREGUARD_OK; i++) {
+		struct prepared_peer *prepared = &candidate->prepared[i];
+		if (spec_peer_of(spec, &spec->peers[i].public_key) != &spec->peers[i])
+			return WIREGUARD_DUPLICATE;
+		error = prepare_peer(tunnel, prepared, &spec->peers[i], &message->endpoints[i], message->peer_slots[i]);
+		candidate->prepared_count += prepared->peer != NULL;
+		candidate->peers[i] = prepared->peer;
+		if (error == WIREGUARD_OK)
+			error = prepare_device_peer(candidate, i);
 	}
-	free(tunnel->peers);
-	tunnel->peers = peers;
-	tunnel->peer_count = count;
-	return first_error;
+	return error;
 }
 
 static enum message_status status_of(int error, char detail[160])
@@ -244,13 +260,10 @@ static enum message_status create(struct context *context, struct tunnel **creat
 	struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 	*created = tunnel;
 	if (tunnel == NULL) {
-		close_descriptors(candidate);
-		message_prepare_clear(message);
-		free(candidate);
-		return MESSAGE_STATUS_NO_MEMORY;
+		free_candidate(candidate);
+		return status_of(WIREGUARD_OUT_OF_MEMORY, detail);
 	}
 	tunnel->context = context;
-	tunnel->candidate = candidate;
 	tunnel->slot = message->slot;
 	snprintf(tunnel->id, sizeof tunnel->id, "%s", message->id);
 	tunnel->counters = &context->counters->tunnels[message->slot];
@@ -269,23 +282,72 @@ static enum message_status create(struct context *context, struct tunnel **creat
 	wireguard_device_share_load(tunnel->device, &context->initiations);
 	wireguard_device_set_mtu(tunnel->device, message->spec.mtu);
 	if (!make_stack(tunnel, &message->spec, &tunnel->stack, &tunnel->resolver))
-		return MESSAGE_STATUS_NO_MEMORY;
-	return status_of(apply_peers(tunnel, NULL, message), detail);
+		return status_of(WIREGUARD_OUT_OF_MEMORY, detail);
+	return MESSAGE_STATUS_OK;
 }
 
-/* A change's peers are checked by their keys; adding them is left to the commit, since it touches what is running. */
-static enum message_status prepare_change(struct tunnel *tunnel, char detail[160])
+/* The fresh ones, which take nothing before they are started. */
+static bool prepare_sockets(struct tunnel *tunnel, struct candidate *candidate)
+{
+	size_t next = 0;
+	for (size_t i = 0; i < candidate->message.socket_count; i++) {
+		const struct message_socket *socket = &candidate->message.sockets[i];
+		if (!socket->fresh)
+			continue;
+		int descriptor = candidate->descriptors[next];
+		candidate->descriptors[next++] = -1;
+		if (socket->kind == MESSAGE_SOCKET_UDP) {
+			candidate->udp = tunnel_make_udp(tunnel, descriptor);
+			candidate->udp_id = socket->id;
+			if (candidate->udp == NULL)
+				return false;
+			continue;
+		}
+		struct listener *listener = listener_create(tunnel, socket, descriptor);
+		if (listener == NULL)
+			return false;
+		listener->next = candidate->listeners;
+		candidate->listeners = listener;
+	}
+	return true;
+}
+
+/* A new stack when the tunnel runs and the change needs one; else other name servers. */
+static bool prepare_stack(struct tunnel *tunnel, struct candidate *candidate)
+{
+	const struct spec *spec = &candidate->message.spec;
+	struct netstack_endpoint servers[SPEC_DNS_MAX];
+	if (candidate->applied == MESSAGE_APPLIED_RESTARTED)
+		return make_stack(tunnel, spec, &candidate->stack, &candidate->resolver);
+	return netstack_servers_copy(&candidate->servers, servers, servers_of(spec, servers)) == NETSTACK_OK;
+}
+
+static enum message_status prepare_all(struct tunnel *tunnel, char detail[160])
 {
 	struct candidate *candidate = tunnel->candidate;
 	const struct spec *spec = &candidate->message.spec;
-	struct wireguard_key own;
-	if (wireguard_key_public(&own, &spec->private_key) != WIREGUARD_OK || spec_peer_of(spec, &own) != NULL)
-		return status_of(WIREGUARD_OWN_KEY, detail);
-	candidate->applied = MESSAGE_APPLIED_IN_PLACE;
-	if (!spec_needs_restart(&tunnel->spec, spec))
-		return MESSAGE_STATUS_OK;
-	candidate->applied = MESSAGE_APPLIED_RESTARTED;
-	return make_stack(tunnel, spec, &candidate->stack, &candidate->resolver) ? MESSAGE_STATUS_OK : MESSAGE_STATUS_NO_MEMORY;
+	int error = prepare_peers(tunnel, candidate);
+	if (error != WIREGUARD_OK)
+		return status_of(error, detail);
+	bool is_made = prepare_stack(tunnel, candidate) && prepare_sockets(tunnel, candidate) &&
+	               forward_prepare(tunnel, spec, candidate->stack == NULL ? tunnel->stack : candidate->stack, &candidate->forwards) &&
+	               probe_prepare(tunnel, spec, &candidate->probe);
+	return is_made ? MESSAGE_STATUS_OK : status_of(WIREGUARD_OUT_OF_MEMORY, detail);
+}
+
+static bool is_all_fresh(const struct message_prepare *message)
+{
+	for (size_t i = 0; i < message->socket_count; i++)
+		if (!message->sockets[i].fresh)
+			return false;
+	return true;
+}
+
+static enum message_applied applied_to(const struct tunnel *tunnel, const struct spec *spec)
+{
+	if (tunnel->generation == 0)
+		return MESSAGE_APPLIED_CREATED;
+	return spec_needs_restart(&tunnel->spec, spec) ? MESSAGE_APPLIED_RESTARTED : MESSAGE_APPLIED_IN_PLACE;
 }
 
 enum message_status tunnel_prepare(struct context *context, struct tunnel **tunnel, struct message_prepare *message, int *descriptors, size_t count,
@@ -299,19 +361,27 @@ enum message_status tunnel_prepare(struct context *context, struct tunnel **tunn
 		snprintf(detail, 160, "the worker could not take the tunnel");
 		return MESSAGE_STATUS_INVALID;
 	}
-	if (*tunnel == NULL) {
-		enum message_status status = create(context, tunnel, candidate, detail);
-		if (status != MESSAGE_STATUS_OK) {
-			tunnel_free(*tunnel);
-			*tunnel = NULL;
-		}
-		return status;
+	/* The control process thinks that a tunnel is here which could not be built. */
+	if (*tunnel == NULL && !is_all_fresh(&candidate->message)) {
+		snprintf(detail, 160, "the worker does not hold it");
+		free_candidate(candidate);
+		return MESSAGE_STATUS_UNKNOWN;
 	}
+	bool is_new = *tunnel == NULL;
+	enum message_status status = is_new ? create(context, tunnel, candidate, detail) : MESSAGE_STATUS_OK;
+	if (*tunnel == NULL)
+		return status;
 	(*tunnel)->candidate = candidate;
-	enum message_status status = prepare_change(*tunnel, detail);
-	*applied = candidate->applied;
-	if (status != MESSAGE_STATUS_OK)
-		change_forget(*tunnel);
+	*applied = candidate->applied = applied_to(*tunnel, &candidate->message.spec);
+	if (status == MESSAGE_STATUS_OK)
+		status = prepare_all(*tunnel, detail);
+	if (status == MESSAGE_STATUS_OK)
+		return status;
+	change_forget(*tunnel);
+	if (is_new) {
+		tunnel_free(*tunnel);
+		*tunnel = NULL;
+	}
 	return status;
 }
 
@@ -337,28 +407,21 @@ static void drop_unlisted(struct tunnel *tunnel, const struct message_prepare *m
 			listener->index = socket->index;
 	}
 	if (tunnel->udp != NULL && listed(message, tunnel->udp_id) == NULL)
-		tunnel_replace_udp(tunnel, -1);
+		tunnel_take_udp(tunnel, NULL);
 }
 
-static bool adopt_fresh(struct tunnel *tunnel, struct candidate *candidate)
+static void take_sockets(struct tunnel *tunnel, struct candidate *candidate)
 {
-	bool adopted = true;
-	size_t next = 0;
-	for (size_t i = 0; i < candidate->message.socket_count; i++) {
-		const struct message_socket *socket = &candidate->message.sockets[i];
-		if (!socket->fresh)
-			continue;
-		int descriptor = candidate->descriptors[next];
-		candidate->descriptors[next++] = -1;
-		if (socket->kind == MESSAGE_SOCKET_UDP) {
-			tunnel_replace_udp(tunnel, descriptor);
-			tunnel->udp_id = socket->id;
-			adopted = adopted && tunnel->udp != NULL;
-		} else {
-			adopted = listener_create(tunnel, socket, descriptor) != NULL && adopted;
-		}
+	if (candidate->udp != NULL) {
+		tunnel_take_udp(tunnel, candidate->udp);
+		tunnel->udp_id = candidate->udp_id;
+		candidate->udp = NULL;
 	}
-	return adopted;
+	while (candidate->listeners != NULL) {
+		struct listener *listener = candidate->listeners;
+		candidate->listeners = listener->next;
+		listener_start(listener);
+	}
 }
 
 static void swap_stack(struct tunnel *tunnel, struct candidate *candidate)
@@ -375,18 +438,47 @@ static void swap_stack(struct tunnel *tunnel, struct candidate *candidate)
 	wireguard_device_set_mtu(tunnel->device, candidate->message.spec.mtu);
 }
 
-static int change_device(struct tunnel *tunnel, const struct message_prepare *message)
+static void remove_missing(struct tunnel *tunnel)
 {
-	int error = WIREGUARD_OK;
-	const struct spec *after = &message->spec;
-	remove_missing(tunnel, after);
-	if (sodium_memcmp(&tunnel->spec.private_key, &after->private_key, sizeof after->private_key) != 0)
-		error = wireguard_device_set_private_key(tunnel->device, &after->private_key, loop_now(tunnel->context->loop));
-	int peers = apply_peers(tunnel, &tunnel->spec, message);
-	struct netstack_endpoint servers[SPEC_DNS_MAX];
-	if (netstack_resolver_set_servers(tunnel->resolver, servers, servers_of(after, servers)) != NETSTACK_OK)
-		return WIREGUARD_OUT_OF_MEMORY;
-	return error != WIREGUARD_OK ? error : peers;
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		struct tunnel_peer *peer = tunnel->peers[i];
+		if (peer->is_kept)
+			peer->is_kept = false;
+		else
+			tunnel_free_peer(peer);
+	}
+}
+
+static void take_peer(struct prepared_peer *prepared, const struct message_addresses *addresses)
+{
+	struct tunnel_peer *peer = prepared->peer;
+	peer->is_kept = false;
+	if (prepared->is_new) {
+		uint8_t timestamp[12];
+		counters_initiation(peer->counters, timestamp);
+		wireguard_peer_set_latest_timestamp(peer->peer, timestamp);
+	}
+	if (prepared->is_moved)
+		tunnel_peer_take_addresses(peer, &prepared->several, addresses->count > 0);
+	if (prepared->is_moved && addresses->count > 0)
+		counters_set_endpoint(peer->counters, &addresses->list[0]);
+	/* A session outlives another preshared key: both ends may be told of it at different times (W33). */
+	peer->health.is_renewed =
+	    !prepared->is_new && ((prepared->is_moved && addresses->count > 0) || (prepared->is_rekeyed && !health_is_heard(peer)));
+}
+
+static void take_peers(struct tunnel *tunnel, struct candidate *candidate)
+{
+	remove_missing(tunnel);
+	wireguard_update_commit(candidate->update, loop_now(tunnel->context->loop));
+	candidate->update = NULL;
+	free(tunnel->peers);
+	tunnel->peers = candidate->peers;
+	tunnel->peer_count = candidate->prepared_count;
+	candidate->peers = NULL;
+	for (size_t i = 0; i < candidate->prepared_count; i++)
+		take_peer(&candidate->prepared[i], &candidate->message.endpoints[i]);
+	candidate->prepared_count = 0;
 }
 
 static uint64_t wall_ms(void)
@@ -427,28 +519,35 @@ static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 	tunnel->rate_at = now;
 }
 
-enum message_status tunnel_commit(struct tunnel *tunnel, uint64_t generation)
+bool tunnel_is_prepared(const struct tunnel *tunnel, uint64_t generation)
+{
+	return tunnel->candidate != NULL && tunnel->candidate->message.generation == generation;
+}
+
+void tunnel_commit(struct tunnel *tunnel)
 {
 	struct candidate *candidate = tunnel->candidate;
-	if (candidate == NULL || candidate->message.generation != generation)
-		return MESSAGE_STATUS_UNKNOWN;
-	bool first = tunnel->generation == 0;
-	int error = WIREGUARD_OK;
 	if (!candidate->message.spec.enabled)
 		tunnel_end_connections(tunnel); /* while there is a socket: the far ends are told */
 	drop_unlisted(tunnel, &candidate->message);
 	if (candidate->stack != NULL)
 		swap_stack(tunnel, candidate);
-	if (!first)
-		error = change_device(tunnel, &candidate->message);
+	else
+		netstack_resolver_swap_servers(tunnel->resolver, &candidate->servers);
+	take_peers(tunnel, candidate);
 	take_spec(tunnel, &candidate->message);
-	bool adopted = adopt_fresh(tunnel, candidate);
+	take_sockets(tunnel, candidate);
+	forward_commit(tunnel, candidate->forwards);
+	candidate->forwards = NULL;
+	probe_commit(tunnel, candidate->probe);
+	candidate->probe = NULL;
 	change_forget(tunnel);
-	forward_apply(tunnel);
-	probe_apply(tunnel);
+}
+
+void tunnel_begin(struct tunnel *tunnel)
+{
 	health_start(tunnel);
 	tunnel_wake(tunnel);
-	return error == WIREGUARD_OK && adopted ? MESSAGE_STATUS_OK : MESSAGE_STATUS_NO_MEMORY;
 }
 
 bool tunnel_abort(struct tunnel *tunnel, uint64_t generation)

@@ -22,6 +22,8 @@ struct forward {
 	size_t waiting;
 	struct netstack_listener *listener; /* TCP */
 	struct forward_inner *udp;
+	struct forward *heir; /* prepared: takes the inner port over when this one goes */
+	bool is_open;         /* committed */
 };
 
 /* A TCP connection of a forward: first one side is there and the other is asked for (dial or want), then the relay has both. */
@@ -290,7 +292,7 @@ static void on_accepted(void *owner, struct netstack_stream *stream)
 {
 	struct forward *forward = owner;
 	struct tunnel *tunnel = forward->tunnel;
-	struct passage *passage = passage_create(tunnel, forward);
+	struct passage *passage = forward->is_open ? passage_create(tunnel, forward) : NULL;
 	if (passage == NULL) {
 		netstack_stream_abort(stream, loop_now(tunnel->context->loop));
 		return;
@@ -350,7 +352,7 @@ static void forward_close(struct forward *forward)
 	free(forward);
 }
 
-static int open_inner(struct forward *forward)
+static int open_inner(struct forward *forward, struct netstack *stack)
 {
 	struct target at;
 	const struct spec_place *listen = &forward->spec.listen;
@@ -358,30 +360,101 @@ static int open_inner(struct forward *forward)
 	if (listen->kind != SPEC_PLACE_INET || target_parse(&at, listen->host, strlen(listen->host), listen->port) < 0 || target_is_name(&at))
 		return NETSTACK_NO_ADDRESS;
 	if (forward->spec.transport == SPEC_UDP)
-		return forward_inner_open(forward->tunnel, &at.address, forward->index, &forward->udp);
-	return netstack_listen(forward->tunnel->stack, &at.address, on_accepted, forward, &forward->listener);
+		return forward_inner_create(forward->tunnel, stack, &at.address, &forward->udp);
+	return netstack_listen(stack, &at.address, on_accepted, forward, &forward->listener);
 }
 
-static void forward_open(struct tunnel *tunnel, size_t index)
+static bool has_same(const struct spec *spec, const struct spec_forward *forward)
 {
-	const struct spec_forward *spec = &tunnel->spec.forwards[index];
+	for (size_t i = 0; i < spec->forward_count; i++)
+		if (is_same(&spec->forwards[i], forward))
+			return true;
+	return false;
+}
+
+/* One that goes with the change and has the port that the other wants. */
+static struct forward *find_leaving(struct tunnel *tunnel, const struct spec *after, const struct spec_forward *wanted)
+{
+	for (struct forward *forward = tunnel->forwards; forward != NULL; forward = forward->next)
+		if (forward->heir == NULL && forward->spec.transport == wanted->transport &&
+		    spec_place_equal(&forward->spec.listen, &wanted->listen) && !has_same(after, &forward->spec))
+			return forward;
+	return NULL;
+}
+
+static bool is_there(const struct tunnel *tunnel, const struct spec_forward *wanted)
+{
+	for (const struct forward *forward = tunnel->forwards; forward != NULL; forward = forward->next)
+		if (is_same(&forward->spec, wanted))
+			return true;
+	return false;
+}
+
+/* 0 or a netstack_error. */
+static int prepare_one(struct tunnel *tunnel, const struct spec *spec, size_t index, struct netstack *stack, struct forward **fresh)
+{
 	struct forward *forward = calloc(1, sizeof *forward);
-	int error = NETSTACK_OUT_OF_MEMORY;
-	if (forward != NULL) {
-		forward->tunnel = tunnel;
-		forward->index = (uint16_t)index;
-		if (copy_spec(&forward->spec, spec))
-			error = open_inner(forward);
-	}
+	if (forward == NULL)
+		return NETSTACK_OUT_OF_MEMORY;
+	*forward = (struct forward){ .tunnel = tunnel, .index = (uint16_t)index };
+	int error = copy_spec(&forward->spec, &spec->forwards[index]) ? NETSTACK_OK : NETSTACK_OUT_OF_MEMORY;
+	struct forward *leaving = stack == tunnel->stack ? find_leaving(tunnel, spec, &spec->forwards[index]) : NULL;
+	if (error == NETSTACK_OK && leaving == NULL)
+		error = open_inner(forward, stack);
 	if (error != NETSTACK_OK) {
-		log_line(LOG_ERROR, tunnel->id, "forward %s: its inner port could not be opened (error %d)", spec->name, error);
-		if (forward != NULL)
-			clear_copy(&forward->spec);
+		clear_copy(&forward->spec);
 		free(forward);
-		return;
+		return error;
 	}
-	forward->next = tunnel->forwards;
-	tunnel->forwards = forward;
+	if (leaving != NULL)
+		leaving->heir = forward;
+	forward->next = *fresh;
+	*fresh = forward;
+	return NETSTACK_OK;
+}
+
+bool forward_prepare(struct tunnel *tunnel, const struct spec *spec, struct netstack *stack, struct forward **fresh)
+{
+	*fresh = NULL;
+	for (size_t i = 0; i < spec->forward_count; i++) {
+		if (spec->forwards[i].direction != SPEC_INBOUND || (stack == tunnel->stack && is_there(tunnel, &spec->forwards[i])))
+			continue;
+		int error = prepare_one(tunnel, spec, i, stack, fresh);
+		if (error == NETSTACK_OUT_OF_MEMORY) {
+			forward_discard(*fresh);
+			*fresh = NULL;
+			return false;
+		}
+		if (error != NETSTACK_OK)
+			log_line(LOG_ERROR, tunnel->id, "forward %s: its inner port could not be opened (error %d)", spec->forwards[i].name, error);
+	}
+	return true;
+}
+
+void forward_discard(struct forward *fresh)
+{
+	while (fresh != NULL) {
+		struct forward *forward = fresh;
+		fresh = forward->next;
+		for (struct forward *open = forward->tunnel->forwards; open != NULL; open = open->next)
+			if (open->heir == forward)
+				open->heir = NULL;
+		forward_close(forward);
+	}
+}
+
+static void hand_over(struct forward *from)
+{
+	struct forward *to = from->heir;
+	if (to == NULL)
+		return;
+	from->heir = NULL;
+	to->listener = from->listener;
+	to->udp = from->udp;
+	from->listener = NULL;
+	from->udp = NULL;
+	if (to->listener != NULL)
+		netstack_listener_set_owner(to->listener, to);
 }
 
 /* Where the forward is in the spec now, or -1. */
@@ -394,14 +467,6 @@ static int find_in_spec(const struct forward *forward)
 	return -1;
 }
 
-static bool is_open(const struct tunnel *tunnel, size_t index)
-{
-	for (const struct forward *forward = tunnel->forwards; forward != NULL; forward = forward->next)
-		if (forward->index == index)
-			return true;
-	return false;
-}
-
 static void close_missing(struct tunnel *tunnel)
 {
 	for (struct forward **at = &tunnel->forwards; *at != NULL;) {
@@ -409,6 +474,7 @@ static void close_missing(struct tunnel *tunnel)
 		int index = find_in_spec(forward);
 		if (index < 0) {
 			*at = forward->next;
+			hand_over(forward);
 			forward_close(forward);
 			continue;
 		}
@@ -419,12 +485,18 @@ static void close_missing(struct tunnel *tunnel)
 	}
 }
 
-void forward_apply(struct tunnel *tunnel)
+void forward_commit(struct tunnel *tunnel, struct forward *fresh)
 {
 	close_missing(tunnel);
-	for (size_t i = 0; i < tunnel->spec.forward_count; i++)
-		if (tunnel->spec.forwards[i].direction == SPEC_INBOUND && !is_open(tunnel, i))
-			forward_open(tunnel, i);
+	while (fresh != NULL) {
+		struct forward *forward = fresh;
+		fresh = forward->next;
+		forward->is_open = true;
+		if (forward->udp != NULL)
+			forward_inner_start(forward->udp, forward->index);
+		forward->next = tunnel->forwards;
+		tunnel->forwards = forward;
+	}
 	for (struct listener *listener = tunnel->listeners; listener != NULL; listener = listener->next)
 		if (listener->udp != NULL)
 			forward_udp_apply(listener->udp);

@@ -61,6 +61,7 @@ struct forward_inner {
 	struct talks talks;
 	struct netstack_flow *flow;
 	uint16_t index;
+	bool is_open; /* to datagrams: not before the change that it belongs to is committed */
 };
 
 static uint64_t now_of(const struct talks *talks)
@@ -364,9 +365,13 @@ struct forward_udp *forward_udp_create(struct listener *listener, int descriptor
 	talks_init(&udp->talks, tunnel);
 	udp->listener = listener;
 	udp->poller = poller;
-	take_target(udp);
-	poller_set(poller, LOOP_READABLE);
 	return udp;
+}
+
+void forward_udp_start(struct forward_udp *udp)
+{
+	take_target(udp);
+	poller_set(udp->poller, LOOP_READABLE);
 }
 
 void forward_udp_free(struct forward_udp *udp)
@@ -447,8 +452,8 @@ static struct talk *meet_source(struct forward_inner *inner, const struct netsta
 static void on_inner_datagram(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
 {
 	struct forward_inner *inner = owner;
-	struct talk *talk = find_source(inner, from);
-	if (talk == NULL)
+	struct talk *talk = inner->is_open ? find_source(inner, from) : NULL;
+	if (talk == NULL && inner->is_open)
 		talk = meet_source(inner, from);
 	if (talk == NULL || talk->refused)
 		count_unserved(inner->talks.tunnel, talk);
@@ -458,20 +463,26 @@ static void on_inner_datagram(void *owner, const struct netstack_endpoint *from,
 		hold(talk, bytes, length);
 }
 
-int forward_inner_open(struct tunnel *tunnel, const struct netstack_endpoint *at, uint16_t index, struct forward_inner **inner)
+int forward_inner_create(struct tunnel *tunnel, struct netstack *stack, const struct netstack_endpoint *at, struct forward_inner **inner)
 {
 	struct forward_inner *fresh = calloc(1, sizeof *fresh);
 	if (fresh == NULL)
 		return NETSTACK_OUT_OF_MEMORY;
-	int error = netstack_flow_open(tunnel->stack, at, on_inner_datagram, fresh, &fresh->flow);
+	int error = netstack_flow_open(stack, at, on_inner_datagram, fresh, &fresh->flow);
 	if (error != NETSTACK_OK) {
 		free(fresh);
 		return error;
 	}
 	talks_init(&fresh->talks, tunnel);
-	fresh->index = index;
 	*inner = fresh;
 	return NETSTACK_OK;
+}
+
+void forward_inner_start(struct forward_inner *inner, uint16_t index)
+{
+	talks_end(&inner->talks);
+	inner->is_open = true;
+	inner->index = index;
 }
 
 void forward_inner_set_index(struct forward_inner *inner, uint16_t index)

@@ -158,6 +158,15 @@ static void initiate(struct tunnel_peer *peer, void (*how)(struct wireguard_peer
 	tunnel_wake(peer->tunnel);
 }
 
+static void begin(struct tunnel_peer *peer, size_t *begun)
+{
+	if (peer->health.retry_at != LOOP_NEVER)
+		ask_resolve(peer);
+	peer->health.retry_at = LOOP_NEVER;
+	wireguard_peer_begin(peer->peer, peer->health.is_renewed, begun, loop_now(peer->tunnel->context->loop));
+	tunnel_wake(peer->tunnel);
+}
+
 static void stop(struct tunnel_peer *peer)
 {
 	peer->health.retry_at = LOOP_NEVER;
@@ -167,12 +176,14 @@ static void stop(struct tunnel_peer *peer)
 
 void health_start(struct tunnel *tunnel)
 {
+	size_t begun = 0;
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
 		struct tunnel_peer *peer = tunnel->peers[i];
 		if (tunnel->udp == NULL)
 			stop(peer);
-		else if (!stats_of(peer).can_send)
-			initiate(peer, wireguard_peer_initiate);
+		else if (has_endpoint(peer) && (peer->health.is_renewed || !stats_of(peer).can_send))
+			begin(peer, &begun);
+		peer->health.is_renewed = false;
 	}
 	health_review(tunnel);
 }

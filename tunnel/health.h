@@ -22,6 +22,7 @@ struct health_peer {
 	unsigned events;   /* enum wireguard_event, or'ed as bits, not yet looked at */
 	struct health_news endpoint, handshake;
 	bool has_completed; /* the handshake that was last told, or is held back */
+	bool is_renewed;    /* by the change that is being committed: its endpoint or preshared key is another one */
 };
 
 struct health {
@@ -31,7 +32,7 @@ struct health {
 	bool has_events;
 };
 
-/* After a commit: handshakes with every peer that has no session and whose endpoint is known. */
+/* After a commit: handshakes with every peer that has no session, or is renewed, and whose endpoint is known. */
 void health_start(struct tunnel *tunnel);
 void health_stop(struct tunnel *tunnel);
 /* From the device, which must not be called back: only noted. */

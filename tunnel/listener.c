@@ -62,7 +62,6 @@ static bool open_socket(struct listener *listener, int descriptor)
 		close(descriptor);
 		return false;
 	}
-	poller_set(listener->poller, LOOP_READABLE);
 	return true;
 }
 
@@ -82,17 +81,28 @@ struct listener *listener_create(struct tunnel *tunnel, const struct message_soc
 		free(listener);
 		return NULL;
 	}
+	return listener;
+}
+
+void listener_start(struct listener *listener)
+{
+	struct tunnel *tunnel = listener->tunnel;
 	listener->next = tunnel->listeners;
 	tunnel->listeners = listener;
-	return listener;
+	if (listener->udp != NULL)
+		forward_udp_start(listener->udp);
+	else
+		poller_set(listener->poller, LOOP_READABLE);
 }
 
 void listener_free(struct listener *listener)
 {
-	struct listener **at = &listener->tunnel->listeners;
-	while (*at != listener)
-		at = &(*at)->next;
-	*at = listener->next;
+	for (struct listener **at = &listener->tunnel->listeners; *at != NULL; at = &(*at)->next) {
+		if (*at != listener)
+			continue;
+		*at = listener->next;
+		break;
+	}
 	deadline_set(listener->tunnel->context->loop, &listener->pause, LOOP_NEVER);
 	poller_free(listener->poller);
 	if (listener->udp != NULL)

@@ -19,8 +19,10 @@ struct listener {
 	struct deadline pause;         /* after an accept that failed for want of descriptors */
 };
 
-/* Takes the descriptor, also on failure. NULL when out of memory. Linked into tunnel->listeners; it accepts at once. */
+/* Takes the descriptor, also on failure. NULL when out of memory. Nothing is accepted before it is started. */
 struct listener *listener_create(struct tunnel *tunnel, const struct message_socket *socket, int descriptor);
+/* Links it into tunnel->listeners; it accepts at once. Cannot fail. */
+void listener_start(struct listener *listener);
 void listener_free(struct listener *listener);
 
 #endif

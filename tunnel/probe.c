@@ -276,25 +276,43 @@ static struct probe *probe_create(struct tunnel *tunnel, enum spec_probe_type ty
 	return probe;
 }
 
-static bool is_unchanged(const struct probe *probe, const struct spec_probe *spec, uint64_t interval)
+static uint64_t interval_of(const struct spec_probe *spec)
 {
-	return probe->type == spec->type && probe->interval == interval && strcmp(probe->text, spec->target == NULL ? "" : spec->target) == 0;
+	return (spec->interval == 0 ? 1 : spec->interval) * LOOP_SECOND;
 }
 
-void probe_apply(struct tunnel *tunnel)
+bool probe_prepare(struct tunnel *tunnel, const struct spec *spec, struct probe **fresh)
 {
-	const struct spec_probe *spec = &tunnel->spec.probe;
-	uint64_t interval = (spec->interval == 0 ? 1 : spec->interval) * LOOP_SECOND;
-	bool wanted = tunnel->spec.enabled && spec->type != SPEC_PROBE_NONE;
-	if (tunnel->probe != NULL && wanted && is_unchanged(tunnel->probe, spec, interval))
+	bool is_wanted = spec->enabled && spec->probe.type != SPEC_PROBE_NONE;
+	*fresh = is_wanted ? probe_create(tunnel, spec->probe.type, spec->probe.target) : NULL;
+	if (*fresh == NULL)
+		return !is_wanted;
+	uint64_t interval = interval_of(&spec->probe);
+	(*fresh)->interval = interval;
+	(*fresh)->timeout = interval < TIMEOUT_PERIODIC ? interval : TIMEOUT_PERIODIC;
+	return true;
+}
+
+static bool is_same(const struct probe *a, const struct probe *b)
+{
+	return a != NULL && b != NULL && a->type == b->type && a->interval == b->interval && strcmp(a->text, b->text) == 0;
+}
+
+void probe_commit(struct tunnel *tunnel, struct probe *fresh)
+{
+	if (is_same(tunnel->probe, fresh)) {
+		probe_free(fresh);
 		return;
+	}
 	probe_free(tunnel->probe);
-	tunnel->probe = wanted ? probe_create(tunnel, spec->type, spec->target) : NULL;
-	if (tunnel->probe == NULL)
-		return;
-	tunnel->probe->interval = interval;
-	tunnel->probe->timeout = interval < TIMEOUT_PERIODIC ? interval : TIMEOUT_PERIODIC;
-	set_deadline(tunnel->probe, now_of(tunnel->probe) + FIRST_AFTER);
+	tunnel->probe = fresh;
+	if (fresh != NULL)
+		set_deadline(fresh, now_of(fresh) + FIRST_AFTER);
+}
+
+void probe_discard(struct probe *fresh)
+{
+	probe_free(fresh);
 }
 
 static void refuse(struct tunnel *tunnel, const struct message_probe *message)

@@ -148,15 +148,33 @@ static bool may_send(void *owner, const union wireguard_endpoint *to, const uint
 
 static const struct udp_events udp_events = { .received = on_datagram, .writable = on_udp_writable, .may_send = may_send };
 
-void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
+struct udp_socket *tunnel_make_udp(struct tunnel *tunnel, int descriptor)
+{
+	return udp_socket_create(tunnel->context->batch, descriptor, &udp_events, tunnel);
+}
+
+void tunnel_take_udp(struct tunnel *tunnel, struct udp_socket *fresh)
 {
 	publish_socket(tunnel);
 	udp_socket_free(tunnel->udp);
 	tunnel->counted = (struct udp_counts){ 0 };
-	tunnel->udp = descriptor < 0 ? NULL : udp_socket_create(tunnel->context->batch, descriptor, &udp_events, tunnel);
-	for (size_t i = 0; i < tunnel->peer_count && tunnel->udp != NULL; i++)
-		wireguard_peer_initiate(tunnel->peers[i]->peer, now_of(tunnel));
+	tunnel->udp = fresh;
+	if (fresh != NULL)
+		udp_socket_start(fresh);
 	tunnel_wake(tunnel);
+}
+
+void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
+{
+	size_t begun = 0;
+	struct udp_socket *fresh = tunnel_make_udp(tunnel, descriptor);
+	if (fresh == NULL) {
+		log_line(LOG_WARN, tunnel->id, "healing: memory for a new UDP socket ran out");
+		return;
+	}
+	tunnel_take_udp(tunnel, fresh);
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		wireguard_peer_begin(tunnel->peers[i]->peer, false, &begun, now_of(tunnel));
 }
 
 /* The end of a turn. */
@@ -213,13 +231,20 @@ struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wiregua
 	return peer == NULL ? NULL : wireguard_peer_tag(peer);
 }
 
-void tunnel_peer_set_addresses(struct tunnel_peer *peer, const struct message_addresses *addresses)
+bool tunnel_addresses_copy(struct message_addresses **copy, const struct message_addresses *addresses)
+{
+	*copy = addresses->count < 2 ? NULL : malloc(sizeof *addresses);
+	if (*copy != NULL)
+		**copy = *addresses;
+	return *copy != NULL || addresses->count < 2;
+}
+
+void tunnel_peer_take_addresses(struct tunnel_peer *peer, struct message_addresses **several, bool is_known)
 {
 	free(peer->addresses);
-	peer->addresses = addresses->count < 2 ? NULL : malloc(sizeof *addresses);
-	if (peer->addresses != NULL)
-		*peer->addresses = *addresses;
-	peer->has_address = addresses->count > 0;
+	peer->addresses = *several;
+	*several = NULL;
+	peer->has_address = is_known;
 	peer->address = 0;
 }
 
@@ -249,7 +274,9 @@ void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *messa
 	if (peer == NULL || message->addresses.count == 0)
 		return;
 	bool was_unknown = !peer->has_address;
-	tunnel_peer_set_addresses(peer, &message->addresses);
+	struct message_addresses *several;
+	(void)tunnel_addresses_copy(&several, &message->addresses);
+	tunnel_peer_take_addresses(peer, &several, true);
 	/* The peer may be where it is said to be although its name has several addresses. */
 	for (size_t i = 0; i < message->addresses.count; i++)
 		if (endpoint_equal(&message->addresses.list[i], wireguard_peer_endpoint(peer->peer))) {

@@ -26,6 +26,7 @@ struct tunnel_peer {
 	size_t address;                          /* the one in use */
 	uint64_t counted_sent, counted_received; /* what of the device's figures is in the counters */
 	struct health_peer health;
+	bool is_kept; /* by the change that is prepared */
 };
 
 struct bucket {
@@ -75,7 +76,12 @@ struct tunnel {
  * and the descriptors of its fresh sockets, also on failure. `detail` gets a sentence when the status is not OK. */
 enum message_status tunnel_prepare(struct context *context, struct tunnel **tunnel, struct message_prepare *message, int *descriptors, size_t count,
                                    enum message_applied *applied, char detail[160]);
-enum message_status tunnel_commit(struct tunnel *tunnel, uint64_t generation);
+/* Whether what is prepared is of that generation. */
+bool tunnel_is_prepared(const struct tunnel *tunnel, uint64_t generation);
+/* Puts what is prepared in the place of what runs. It cannot fail and allocates nothing: all that can fail was done by tunnel_prepare. */
+void tunnel_commit(struct tunnel *tunnel);
+/* After a commit: handshakes begin, and the state is told. */
+void tunnel_begin(struct tunnel *tunnel);
 /* Forgets the candidate. True when the tunnel was never active and is gone with it. */
 bool tunnel_abort(struct tunnel *tunnel, uint64_t generation);
 /* Closes everything, wipes the keys and frees. Nothing is sent to any peer afterwards. */
@@ -89,11 +95,17 @@ void tunnel_wake(struct tunnel *tunnel);
  * bytes go, and what is shown meanwhile is written at once. */
 void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now));
 struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wireguard_key *public_key);
-/* Where the endpoint is said to be, with the first address in use. Without memory the others are forgotten. */
-void tunnel_peer_set_addresses(struct tunnel_peer *peer, const struct message_addresses *addresses);
+/* A peer's addresses when there are several, malloc'ed; else NULL. False when out of memory. */
+bool tunnel_addresses_copy(struct message_addresses **copy, const struct message_addresses *addresses);
+/* Where the endpoint is said to be, with the first address in use. Takes `several`, which is NULL afterwards. */
+void tunnel_peer_take_addresses(struct tunnel_peer *peer, struct message_addresses **several, bool is_known);
 /* The next of a peer's addresses, another family first. False when there is no other. */
 bool tunnel_peer_next_address(struct tunnel_peer *peer);
+/* Another UDP socket, at once; takes the descriptor. Without memory the old one stays. */
 void tunnel_replace_udp(struct tunnel *tunnel, int descriptor);
+/* The same in two steps; NULL as `fresh`: none. */
+struct udp_socket *tunnel_make_udp(struct tunnel *tunnel, int descriptor); /* NULL when out of memory; takes the descriptor */
+void tunnel_take_udp(struct tunnel *tunnel, struct udp_socket *fresh);
 
 /* Payload through the proxy and forwards, for the counters and limits. */
 void tunnel_count_sent(struct tunnel *tunnel, size_t bytes);

@@ -340,8 +340,12 @@ struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, co
 	*sock = (struct udp_socket){
 		.batch = batch, .poller = poller, .descriptor = descriptor, .v6 = family == AF_INET6, .events = events, .owner = owner
 	};
-	poller_set(poller, LOOP_READABLE);
 	return sock;
+}
+
+void udp_socket_start(struct udp_socket *sock)
+{
+	poller_set(sock->poller, LOOP_READABLE);
 }
 
 void udp_socket_free(struct udp_socket *sock)

@@ -34,6 +34,7 @@ void udp_batch_flush(struct udp_batch *batch);
 
 /* Takes the descriptor, also on failure (NULL). */
 struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, const struct udp_events *events, void *owner);
+void udp_socket_start(struct udp_socket *socket); /* nothing is received before. Cannot fail */
 void udp_socket_free(struct udp_socket *socket);
 const struct udp_counts *udp_socket_counts(const struct udp_socket *socket);
 /* Room for a datagram of `length` bytes, or NULL while the kernel takes none; then udp_commit with the same length, or nothing. */

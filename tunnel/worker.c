@@ -96,7 +96,13 @@ static void on_prepare(struct worker *worker, struct message_reader *body, int *
 static void on_commit(struct worker *worker, const struct message_ack *ack)
 {
 	struct tunnel *tunnel = ack->slot < COUNTERS_TUNNELS ? worker->tunnels[ack->slot] : NULL;
-	reply_ack(worker, ack, tunnel == NULL ? MESSAGE_STATUS_UNKNOWN : tunnel_commit(tunnel, ack->generation));
+	if (tunnel == NULL || !tunnel_is_prepared(tunnel, ack->generation)) {
+		reply_ack(worker, ack, MESSAGE_STATUS_UNKNOWN);
+		return;
+	}
+	tunnel_commit(tunnel);
+	tunnel_begin(tunnel);
+	reply_ack(worker, ack, MESSAGE_STATUS_OK);
 }
 
 static void on_abort(struct worker *worker, const struct message_ack *ack)

@@ -291,6 +291,11 @@ int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, 
 	return NETSTACK_OK;
 }
 
+void netstack_listener_set_owner(struct netstack_listener *listener, void *owner)
+{
+	listener->owner = owner;
+}
+
 void netstack_listener_free(struct netstack_listener *listener)
 {
 	if (listener != NULL)

@@ -143,6 +143,13 @@ static void test_outbound_ends_with_the_tunnel(void **state)
 	}
 }
 
+static void apply(void)
+{
+	struct forward *fresh;
+	assert_true(forward_prepare(&rig.tunnel, &rig.tunnel.spec, rig.tunnel.stack, &fresh));
+	forward_commit(&rig.tunnel, fresh);
+}
+
 /* Inbound TCP. */
 
 static void test_inbound(void **state)
@@ -150,7 +157,7 @@ static void test_inbound(void **state)
 	(void)state;
 	int server;
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
-	forward_apply(&rig.tunnel);
+	apply();
 	assert_int_equal(rig.listeners->at.port, 80);
 	struct netstack_stream *stream = rig_accept(rig.listeners, "10.2.0.9", 5555);
 	const struct rig_message *message = rig_sent(MESSAGE_WANT_DIAL);
@@ -184,7 +191,7 @@ static void test_inbound_that_finishes_early(void **state)
 	(void)state;
 	int server;
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
-	forward_apply(&rig.tunnel);
+	apply();
 	struct netstack_stream *stream = rig_accept(rig.listeners, "10.2.0.9", 5555);
 	rig_stream_write(stream, "all of it");
 	rig_stream_finish(stream);
@@ -201,7 +208,7 @@ static void test_who_finishes_early_is_not_waited_for(void **state)
 {
 	(void)state;
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
-	forward_apply(&rig.tunnel);
+	apply();
 	rig_stream_finish(rig_accept(rig.listeners, "10.2.0.9", 5555));
 	rig_pass(9 * LOOP_SECOND);
 	assert_non_null(rig.tunnel.connections);
@@ -214,7 +221,7 @@ static void test_inbound_refusals(void **state)
 {
 	(void)state;
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
-	forward_apply(&rig.tunnel);
+	apply();
 	struct netstack_stream *stream = rig_accept(rig.listeners, "10.2.0.9", 5555);
 	rig_stream_write(stream, "kept");
 	rig_grant(MESSAGE_STATUS_REFUSED, -1);
@@ -242,7 +249,7 @@ static void test_inbound_waits_are_bounded(void **state)
 	size_t asked = 0;
 	rig.tunnel.spec.limits.connections = 0;
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
-	forward_apply(&rig.tunnel);
+	apply();
 	for (uint16_t i = 0; i < 1024; i++) {
 		assert_false(rig_accept(rig.listeners, "10.2.0.9", (uint16_t)(1000 + i))->aborted);
 		asked += rig.sent_count;
@@ -265,7 +272,7 @@ static void test_changes_leave_what_stays(void **state)
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
 	add("ssh", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 22, "127.0.0.1", 2222);
 	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
-	forward_apply(&rig.tunnel);
+	apply();
 	struct netstack_listener *ssh = rig.listeners, *web = ssh->next;
 	struct netstack_flow *dns = rig.flows;
 	struct netstack_stream *kept = rig_accept(ssh, "10.2.0.9", 1), *gone = rig_accept(web, "10.2.0.9", 2);
@@ -273,12 +280,12 @@ static void test_changes_leave_what_stays(void **state)
 	clear();
 	add("ssh", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 22, "127.0.0.1", 2222);
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 9090);
-	forward_apply(&rig.tunnel);
+	apply();
 	assert_false(ssh->closed);
-	assert_true(web->closed);
+	/* Its port passes to the one that has it now. */
+	assert_false(web->closed);
 	assert_true(dns->closed);
-	assert_false(rig.listeners->closed);
-	assert_ptr_not_equal(rig.listeners, ssh);
+	assert_ptr_equal(rig.listeners, ssh);
 	assert_true(gone->gone);
 	assert_false(kept->gone);
 	assert_true(rig_is_at_end(servers[0]));
@@ -288,7 +295,34 @@ static void test_changes_leave_what_stays(void **state)
 	struct message_reader reader = { .bytes = rig_sent(MESSAGE_WANT_DIAL)->bytes, .left = rig_sent(MESSAGE_WANT_DIAL)->length };
 	assert_true(message_decode_want(&reader, &want));
 	assert_int_equal(want.index, 0);
+	rig.sent_count = 0;
+	rig_accept(web, "10.2.0.9", 4);
+	reader = (struct message_reader){ .bytes = rig_sent(MESSAGE_WANT_DIAL)->bytes, .left = rig_sent(MESSAGE_WANT_DIAL)->length };
+	assert_true(message_decode_want(&reader, &want));
+	assert_int_equal(want.index, 1);
 	close(servers[0]);
+}
+
+/* What is prepared refuses what comes before its commit, and goes without a trace when there is none. */
+static void test_prepared_is_closed(void **state)
+{
+	(void)state;
+	struct forward *fresh;
+	struct netstack_endpoint source = rig_endpoint("10.2.0.9", 1);
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
+	for (int i = 0; i < 2; i++) {
+		assert_true(forward_prepare(&rig.tunnel, &rig.tunnel.spec, rig.tunnel.stack, &fresh));
+		assert_true(rig_accept(rig.listeners, "10.2.0.9", 1)->aborted);
+		rig.flows->received(rig.flows->owner, &source, (const uint8_t *)"ab", 2);
+		assert_null(rig_sent(MESSAGE_WANT_DIAL));
+		assert_null(rig.tunnel.connections);
+		if (i == 0)
+			forward_discard(fresh);
+	}
+	forward_commit(&rig.tunnel, fresh);
+	assert_false(rig_accept(rig.listeners, "10.2.0.9", 1)->aborted);
+	assert_non_null(rig_sent(MESSAGE_WANT_DIAL));
 }
 
 /* UDP. */
@@ -299,6 +333,7 @@ static void test_outbound_udp(void **state)
 	int client;
 	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, "10.9.0.53", 53);
 	listener.udp = forward_udp_create(&listener, pair(&client, SOCK_DGRAM));
+	forward_udp_start(listener.udp);
 	rig.from = rig_host("127.0.0.1", 4000);
 	rig_write(client, "question");
 	struct netstack_flow *flow = rig.flows;
@@ -332,6 +367,7 @@ static void test_outbound_udp_to_a_name(void **state)
 	int client;
 	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, "dns.example", 53);
 	listener.udp = forward_udp_create(&listener, pair(&client, SOCK_DGRAM));
+	forward_udp_start(listener.udp);
 	rig_write(client, "one");
 	rig_write(client, "two");
 	assert_int_equal(rig.flows->sent, 0);
@@ -344,7 +380,7 @@ static void test_outbound_udp_to_a_name(void **state)
 	clear();
 	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, "other.example", 53);
 	rig.tunnel.listeners = &listener;
-	forward_apply(&rig.tunnel);
+	apply();
 	rig.tunnel.listeners = NULL;
 	assert_true(old->closed);
 	rig_write(client, "three");
@@ -364,7 +400,7 @@ static void test_inbound_udp(void **state)
 	(void)state;
 	int servers[2];
 	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
-	forward_apply(&rig.tunnel);
+	apply();
 	struct netstack_flow *flow = rig.flows;
 	struct netstack_endpoint sources[2] = { rig_endpoint("10.2.0.9", 1000), rig_endpoint("fd00::9", 1000) };
 	for (int i = 0; i < 2; i++) {
@@ -392,7 +428,7 @@ static void test_inbound_udp_is_bounded(void **state)
 {
 	(void)state;
 	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
-	forward_apply(&rig.tunnel);
+	apply();
 	struct netstack_flow *flow = rig.flows;
 	struct netstack_endpoint source = rig_endpoint("10.2.0.9", 1);
 	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
@@ -417,6 +453,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
 		TEST(test_outbound),
+		TEST(test_prepared_is_closed),
 		TEST(test_outbound_to_a_name_that_fails),
 		TEST(test_outbound_without_a_target),
 		TEST(test_outbound_ends_with_the_tunnel),

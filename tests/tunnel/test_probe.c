@@ -146,11 +146,18 @@ static void test_a_tunnel_that_ends_answers(void **state)
 	rig.pong(rig.pong_owner, 5); /* of a probe that is gone */
 }
 
+static void apply(void)
+{
+	struct probe *fresh;
+	assert_true(probe_prepare(&rig.tunnel, &rig.tunnel.spec, &fresh));
+	probe_commit(&rig.tunnel, fresh);
+}
+
 static void test_periodic(void **state)
 {
 	(void)state;
 	rig.tunnel.spec.probe = (struct spec_probe){ .type = SPEC_PROBE_PING, .target = strdup("10.2.0.1"), .interval = 10 };
-	probe_apply(&rig.tunnel);
+	apply();
 	rig_pass(LOOP_SECOND);
 	assert_int_equal(rig.pings, 1);
 	pong(LOOP_MILLISECOND);
@@ -159,7 +166,7 @@ static void test_periodic(void **state)
 	assert_int_equal(result.sent, 1);
 	assert_true(result.ok);
 	rig_pass(5 * LOOP_SECOND);
-	probe_apply(&rig.tunnel); /* nothing changed: its pace stays */
+	apply(); /* nothing changed: its pace stays */
 	rig_pass(5 * LOOP_SECOND);
 	assert_int_equal(rig.pings, 2);
 	rig_pass(5 * LOOP_SECOND);
@@ -169,12 +176,12 @@ static void test_periodic(void **state)
 	assert_int_equal(counter_read(&rig.tunnel.counters->probes_ok), 1);
 	assert_int_equal(counter_read(&rig.tunnel.counters->probes_failed), 1);
 	rig.tunnel.spec.enabled = false;
-	probe_apply(&rig.tunnel);
+	apply();
 	assert_null(rig.tunnel.probe);
 	rig_pass(60 * LOOP_SECOND);
 	assert_int_equal(rig.pings, 2);
 	rig.tunnel.spec.enabled = true;
-	probe_apply(&rig.tunnel);
+	apply();
 	probe_stop(&rig.tunnel);
 	assert_null(rig.tunnel.probe);
 }

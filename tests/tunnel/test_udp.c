@@ -74,6 +74,7 @@ static void open_end(struct end *end, struct loop *loop, struct udp_batch *batch
 	turn_init(&end->turn, on_end_of_turn, end);
 	end->socket = udp_socket_create(batch, descriptor, &events, end);
 	assert_non_null(end->socket);
+	udp_socket_start(end->socket);
 }
 
 static void send_one(struct end *from, struct end *to, size_t length, uint8_t first)

@@ -1,0 +1,298 @@
+/* Changes of a tunnel in a worker (F1): each allocation of PREPARE fails in turn, and what ran goes on; COMMIT asks for no memory at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/tunnel/failing_heap.h"
+#include "tunnel/log.h"
+#include "tunnel/tunnel.h"
+#include "tunnel/wireguard/arena.h"
+
+#define PEERS_MOST 40
+
+static struct {
+	struct context context;
+	struct tunnel *tunnel;
+	struct wireguard_key key, publics[PEERS_MOST];
+	uint64_t generation;
+} world;
+
+static void send_nothing(struct context *context, enum message_type type, struct message_writer *writer)
+{
+	(void)context;
+	(void)type;
+	message_writer_clear(writer);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	assert_true(sodium_init() >= 0);
+	log_start(LOG_ERROR, false, "worker");
+	assert_int_equal(wireguard_start(4096, false), WIREGUARD_OK);
+	struct netstack_limits limits = { .memory_budget = 16 << 20 };
+	netstack_start(&limits);
+	world.context.send = send_nothing;
+	close(counters_create(&world.context.counters));
+	world.context.loop = loop_create();
+	world.context.pool = pool_create();
+	world.context.batch = udp_batch_create(world.context.loop, true);
+	for (unsigned i = 0; i < PEERS_MOST; i++) {
+		struct wireguard_key secret;
+		assert_int_equal(wireguard_key_generate(&secret), WIREGUARD_OK);
+		assert_int_equal(wireguard_key_public(&world.publics[i], &secret), WIREGUARD_OK);
+	}
+	return wireguard_key_generate(&world.key);
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	tunnel_free(world.tunnel);
+	loop_end_turn(world.context.loop);
+	udp_batch_free(world.context.batch);
+	pool_free(world.context.pool);
+	loop_free(world.context.loop);
+	counters_unmap(world.context.counters);
+	netstack_stop();
+	wireguard_stop();
+	return 0;
+}
+
+static struct wireguard_network network(uint8_t a, uint8_t b, uint8_t c, uint8_t prefix)
+{
+	return (struct wireguard_network){ .family = AF_INET, .prefix = prefix, .bytes = { 10, a, b, c } };
+}
+
+/* What a test changes. */
+struct wish {
+	unsigned first_peer, peer_count;
+	uint8_t networks; /* of the second byte of allowed IPs */
+	uint8_t preshared;
+	uint16_t mtu;
+	const char *forward, *dns;
+	bool has_new_key, has_new_sockets;
+};
+
+static void describe_peer(struct spec_peer *peer, const struct wish *wish, unsigned number)
+{
+	peer->public_key = world.publics[number];
+	peer->has_preshared_key = wish->preshared != 0;
+	memset(&peer->preshared_key, wish->preshared, sizeof peer->preshared_key);
+	peer->endpoint = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("peer.example"), .port = 51820 };
+	peer->allowed_ips = calloc(2, sizeof *peer->allowed_ips);
+	peer->allowed_ips[0] = network(wish->networks, (uint8_t)number, 0, 24);
+	peer->allowed_ips[1] = network((uint8_t)(wish->networks + 1), (uint8_t)number, 1, 32);
+	peer->allowed_ip_count = 2;
+	peer->persistent_keepalive = 25;
+}
+
+static void describe(struct spec *spec, const struct wish *wish)
+{
+	spec_init(spec);
+	spec->private_key = world.key;
+	if (wish->has_new_key)
+		spec->private_key.bytes[5] ^= 0x55;
+	spec->has_private_key = true;
+	spec->mtu = wish->mtu;
+	spec->addresses[0] = network(200, 0, 1, 32);
+	spec->address_count = 1;
+	spec->dns = calloc(1, sizeof *spec->dns);
+	spec->dns[0] = network(201, 0, wish->dns == NULL ? 1 : 2, 32);
+	spec->dns_count = 1;
+	spec->peers = calloc(wish->peer_count, sizeof *spec->peers);
+	spec->peer_count = wish->peer_count;
+	for (unsigned i = 0; i < wish->peer_count; i++)
+		describe_peer(&spec->peers[i], wish, wish->first_peer + i);
+	spec->listen = calloc(1, sizeof *spec->listen);
+	spec->listen[0] = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("127.0.0.1") };
+	spec->listen_count = 1;
+	spec->forwards = calloc(2, sizeof *spec->forwards);
+	for (unsigned i = 0; i < 2; i++)
+		spec->forwards[i] = (struct spec_forward){ .name = strdup(i == 0 ? wish->forward : "names"),
+			                                   .direction = SPEC_INBOUND,
+			                                   .transport = i == 0 ? SPEC_TCP : SPEC_UDP,
+			                                   .listen = { .kind = SPEC_PLACE_INET, .host = strdup("10.200.0.1"), .port = 80 },
+			                                   .target = { .kind = SPEC_PLACE_INET, .host = strdup("127.0.0.1"), .port = 8080 } };
+	spec->forward_count = 2;
+	spec->probe = (struct spec_probe){ .type = SPEC_PROBE_PING, .target = strdup("10.200.0.9"), .interval = wish->preshared + 1u };
+}
+
+static int bound(int type)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int descriptor = socket(AF_INET, type | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(descriptor, (struct sockaddr *)&at, sizeof at), 0);
+	return descriptor;
+}
+
+/* The heap fails by `allowed` from here on, within tunnel_prepare alone. */
+static enum message_status prepare(const struct wish *wish, unsigned allowed)
+{
+	static uint32_t next_id;
+	struct message_prepare message = { .slot = 0, .generation = world.generation + 1, .id = "t", .socket_count = 2 };
+	char detail[160];
+	enum message_applied applied;
+	int descriptors[2];
+	size_t fresh = wish->has_new_sockets ? 2 : 0;
+	describe(&message.spec, wish);
+	message.endpoints = calloc(wish->peer_count, sizeof *message.endpoints);
+	message.peer_slots = calloc(wish->peer_count, sizeof *message.peer_slots);
+	message.sockets = calloc(2, sizeof *message.sockets);
+	for (unsigned i = 0; i < wish->peer_count; i++) {
+		message.peer_slots[i] = i;
+		message.endpoints[i].count = 2;
+		for (unsigned k = 0; k < 2; k++)
+			message.endpoints[i].list[k].v4 = (struct sockaddr_in){ .sin_family = AF_INET,
+				                                                .sin_port = htons((uint16_t)(9 + k)),
+				                                                .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		next_id += fresh > 0;
+		message.sockets[i] = (struct message_socket){ .id = fresh > 0 ? next_id : next_id - 1 + i,
+			                                      .kind = i == 0 ? MESSAGE_SOCKET_UDP : MESSAGE_SOCKET_PROXY,
+			                                      .fresh = fresh > 0 };
+		descriptors[i] = fresh > 0 ? bound(i == 0 ? SOCK_DGRAM : SOCK_STREAM) : -1;
+	}
+	heap_fails_after(allowed);
+	enum message_status status = tunnel_prepare(&world.context, &world.tunnel, &message, descriptors, fresh, &applied, detail);
+	heap_works();
+	for (size_t i = 0; i < fresh; i++)
+		if (descriptors[i] >= 0)
+			close(descriptors[i]);
+	message_prepare_clear(&message);
+	if (status != MESSAGE_STATUS_OK && fresh > 0)
+		next_id -= 2;
+	return status;
+}
+
+static size_t descriptors_open(void)
+{
+	size_t count = 0;
+	for (int i = 0; i < 256; i++)
+		count += dup2(i, i) == i;
+	return count;
+}
+
+/* Prepares with ever more memory until it succeeds; before that nothing of what runs is touched. Then commits with none. */
+static unsigned change(const struct wish *wish)
+{
+	const struct wireguard_peer *peer = world.tunnel == NULL ? NULL : world.tunnel->peers[0]->peer;
+	size_t slots = wireguard_arena_used(), descriptors = descriptors_open(), count = peer == NULL ? 0 : world.tunnel->peer_count;
+	unsigned allowed = 0;
+	while (prepare(wish, allowed) != MESSAGE_STATUS_OK) {
+		assert_int_equal(wireguard_arena_used(), slots);
+		assert_int_equal(descriptors_open(), descriptors);
+		allowed++;
+		if (peer == NULL) {
+			assert_null(world.tunnel);
+			continue;
+		}
+		assert_int_equal(world.tunnel->generation, world.generation);
+		assert_int_equal(world.tunnel->peer_count, count);
+		assert_ptr_equal(world.tunnel->peers[0]->peer, peer);
+		assert_null(world.tunnel->candidate);
+		assert_true(allowed < 5000);
+	}
+	assert_true(tunnel_is_prepared(world.tunnel, world.generation + 1));
+	heap_fails_after(0);
+	tunnel_commit(world.tunnel);
+	assert_int_equal(heap_refused(), 0);
+	heap_works();
+	tunnel_begin(world.tunnel);
+	assert_int_equal(world.tunnel->generation, ++world.generation);
+	assert_int_equal(world.tunnel->peer_count, wish->peer_count);
+	loop_end_turn(world.context.loop);
+	return allowed;
+}
+
+static void check(const struct wish *wish)
+{
+	for (unsigned i = 0; i < wish->peer_count; i++) {
+		const struct tunnel_peer *peer = world.tunnel->peers[i];
+		assert_memory_equal(wireguard_peer_public_key(peer->peer), &world.publics[wish->first_peer + i], 32);
+		assert_ptr_equal(tunnel_peer_find(world.tunnel, &world.publics[wish->first_peer + i]), peer);
+		assert_true(peer->has_address && peer->addresses != NULL && peer->addresses->count == 2);
+	}
+	assert_non_null(world.tunnel->udp);
+	assert_non_null(world.tunnel->listeners);
+	assert_non_null(world.tunnel->probe);
+	assert_non_null(world.tunnel->forwards);
+}
+
+static const struct wish first = { .peer_count = 8, .mtu = 1420, .forward = "web", .has_new_sockets = true };
+
+static void a_tunnel_is_made_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	assert_in_range(change(&first), 30, 4999);
+	check(&first);
+}
+
+static void a_change_in_place_is_done_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	struct wish other = { .first_peer = 4, .peer_count = 33, .networks = 7, .preshared = 3, .mtu = 1420, .forward = "other", .dns = "other" };
+	change(&first);
+	assert_in_range(change(&other), 30, 4999);
+	check(&other);
+	assert_in_range(change(&first), 10, 4999);
+	check(&first);
+}
+
+static void another_key_and_stack_come_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	struct wish other = { .peer_count = 16, .mtu = 1300, .forward = "web", .has_new_key = true, .has_new_sockets = true };
+	change(&first);
+	assert_in_range(change(&other), 30, 4999);
+	check(&other);
+}
+
+/* What is given up leaves nothing, and a tunnel that the worker does not hold is not made of less than all of its sockets. */
+static void what_is_aborted_leaves_nothing(void **state)
+{
+	(void)state;
+	struct wish other = { .first_peer = 2, .peer_count = 20, .networks = 3, .mtu = 1420, .forward = "other", .has_new_sockets = true };
+	struct wish held = { .peer_count = 8, .mtu = 1420, .forward = "web" };
+	assert_int_equal(prepare(&held, 100000), MESSAGE_STATUS_UNKNOWN);
+	assert_null(world.tunnel);
+	change(&first);
+	size_t slots = wireguard_arena_used(), descriptors = descriptors_open();
+	assert_int_equal(prepare(&other, 100000), MESSAGE_STATUS_OK);
+	assert_false(tunnel_abort(world.tunnel, world.generation + 1));
+	assert_int_equal(wireguard_arena_used(), slots);
+	assert_int_equal(descriptors_open(), descriptors);
+	check(&first);
+	change(&other);
+	check(&other);
+}
+
+static int set_up(void **state)
+{
+	world.generation = 0;
+	world.tunnel = NULL;
+	return start(state);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, stop)
+	const struct CMUnitTest tests[] = {
+		TEST(a_tunnel_is_made_whole_or_not_at_all),
+		TEST(a_change_in_place_is_done_whole_or_not_at_all),
+		TEST(another_key_and_stack_come_whole_or_not_at_all),
+		TEST(what_is_aborted_leaves_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
