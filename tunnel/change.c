@@ -98,11 +98,14 @@ static struct netstack_endpoint endpoint_of(const struct wireguard_network *netw
 	return endpoint;
 }
 
+/* One that no peer's allowed_ips cover would cost each name a second: it is left out. */
 static size_t servers_of(const struct spec *spec, struct netstack_endpoint servers[SPEC_DNS_MAX])
 {
+	size_t count = 0;
 	for (size_t i = 0; i < spec->dns_count; i++)
-		servers[i] = endpoint_of(&spec->dns[i], 53);
-	return spec->dns_count;
+		if (spec_has_route(spec, spec->dns[i].family, spec->dns[i].bytes))
+			servers[count++] = endpoint_of(&spec->dns[i], 53);
+	return count;
 }
 
 static bool make_stack(struct tunnel *tunnel, const struct spec *spec, struct netstack **stack, struct netstack_resolver **resolver)

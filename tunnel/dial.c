@@ -87,7 +87,8 @@ static struct http_fault fault_of_name(enum netstack_name_error why)
 	case NETSTACK_NAME_TIMED_OUT:
 		return (struct http_fault){ .error = HTTP_ERROR_DNS_TIMEOUT, .detail = "the tunnel's name servers did not answer" };
 	case NETSTACK_NAME_NO_SERVER:
-		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the tunnel has no name server: set interface.dns" };
+		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR,
+			                    .detail = "the tunnel has no name server that its allowed_ips cover: see interface.dns" };
 	case NETSTACK_NAME_OK:
 	case NETSTACK_NAME_NOT_FOUND:
 	case NETSTACK_NAME_BAD: return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the name was not found" };
@@ -217,6 +218,12 @@ static bool is_own_address(const struct tunnel *tunnel, const struct netstack_en
 	return false;
 }
 
+static struct http_fault judge_route(const struct tunnel *tunnel, const struct netstack_endpoint *address)
+{
+	const char *why = tunnel_why_unroutable(tunnel, address);
+	return why == NULL ? (struct http_fault){ 0 } : (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE, .detail = why };
+}
+
 static struct http_fault judge_address(const struct tunnel *tunnel, const struct netstack_endpoint *address)
 {
 	switch (target_judge(&tunnel->spec, address)) {
@@ -230,7 +237,7 @@ static struct http_fault judge_address(const struct tunnel *tunnel, const struct
 	}
 	if (is_own_address(tunnel, address))
 		return (struct http_fault){ .error = HTTP_ERROR_PROXY_LOOP_DETECTED, .detail = "the target is the tunnel's own address" };
-	return (struct http_fault){ 0 };
+	return judge_route(tunnel, address);
 }
 
 struct http_fault dial_judge(const struct tunnel *tunnel, const struct target *target)
@@ -250,7 +257,7 @@ static void try_next(struct dial *dial)
 	while (dial->tried < dial->address_count) {
 		struct attempt *attempt = &dial->attempts[dial->tried];
 		struct netstack_endpoint *address = &dial->addresses[dial->tried++];
-		struct http_fault fault = dial->exempt ? (struct http_fault){ 0 } : judge_address(tunnel, address);
+		struct http_fault fault = dial->exempt ? judge_route(tunnel, address) : judge_address(tunnel, address);
 		if (fault.error != HTTP_ERROR_NONE) {
 			dial->fault = fault;
 			continue;
@@ -323,7 +330,11 @@ static void begin(void *owner)
 	struct tunnel *tunnel = dial->tunnel;
 	if (dial->over || dial->begun)
 		return;
-	struct http_fault fault = dial->exempt ? (struct http_fault){ 0 } : dial_judge(tunnel, &dial->target);
+	struct http_fault fault = { 0 };
+	if (!dial->exempt)
+		fault = dial_judge(tunnel, &dial->target);
+	else if (!target_is_name(&dial->target))
+		fault = judge_route(tunnel, &dial->target.address);
 	if (tunnel_is_used_up(tunnel))
 		fault = (struct http_fault){ .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.total_bytes is used up" };
 	if (fault.error != HTTP_ERROR_NONE) {

@@ -250,6 +250,14 @@ static void on_answered(void *owner, const struct netstack_endpoint *from, const
 		tunnel_count_dropped(talk->talks->tunnel, COUNTERS_DROP_STRANGER);
 }
 
+static const struct netstack_endpoint *first_routable(const struct tunnel *tunnel, const struct netstack_endpoint *addresses, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (tunnel_why_unroutable(tunnel, &addresses[i]) == NULL)
+			return &addresses[i];
+	return NULL;
+}
+
 static void on_named(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
 {
 	struct talk *talk = owner;
@@ -257,13 +265,14 @@ static void on_named(void *owner, enum netstack_name_error error, const struct n
 		talk->query = NULL;
 	if (talk->open || talk->turn.queued)
 		return;
-	if (error == NETSTACK_NAME_OK && count > 0) {
+	const struct netstack_endpoint *there = error == NETSTACK_NAME_OK ? first_routable(talk->talks->tunnel, addresses, count) : NULL;
+	if (there != NULL) {
 		uint16_t port = talk->inner.port;
-		talk->inner = addresses[0];
+		talk->inner = *there;
 		talk->inner.port = port;
 		turn_queue(talk->talks->tunnel->context->loop, &talk->turn);
 	} else if (!more) {
-		refuse(talk, COUNTERS_FAILED_NAME);
+		refuse(talk, error == NETSTACK_NAME_OK && count > 0 ? COUNTERS_FAILED_UNREACHABLE : COUNTERS_FAILED_NAME);
 	}
 }
 
@@ -279,7 +288,10 @@ static void find_target(struct talk *talk, const struct target *target)
 	talk->inner.port = target->port;
 	turn_init(&talk->turn, on_turn, talk);
 	if (!target_is_name(target)) {
-		talk_open(talk, send_inner);
+		if (tunnel_why_unroutable(tunnel, &talk->inner) == NULL)
+			talk_open(talk, send_inner);
+		else
+			refuse(talk, COUNTERS_FAILED_UNREACHABLE);
 		return;
 	}
 	netstack_resolve(tunnel->resolver, target->host, on_named, talk, now_of(talk->talks), &talk->query);

@@ -169,6 +169,11 @@ static bool is_taken(const struct tunnel *tunnel, const struct probe *but, uint6
 static void ping(struct probe *probe)
 {
 	struct tunnel *tunnel = probe->tunnel;
+	const char *why = tunnel_why_unroutable(tunnel, &probe->target.address);
+	if (why != NULL) {
+		end_attempt(probe, why);
+		return;
+	}
 	while (is_taken(tunnel, probe, probe->began))
 		probe->began++;
 	int error = netstack_ping(tunnel->stack, &probe->target.address, probe->timeout, on_pong, tunnel, probe->began);

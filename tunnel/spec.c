@@ -316,3 +316,20 @@ bool spec_decode(struct message_reader *reader, struct spec *spec)
 		spec_clear(spec);
 	return !reader->failed;
 }
+
+static bool covers(const struct wireguard_network *network, uint8_t family, const uint8_t *address)
+{
+	unsigned whole = network->prefix / 8, rest = network->prefix % 8;
+	if (network->family != family || memcmp(network->bytes, address, whole) != 0)
+		return false;
+	return rest == 0 || ((network->bytes[whole] ^ address[whole]) >> (8 - rest)) == 0;
+}
+
+bool spec_has_route(const struct spec *spec, uint8_t family, const uint8_t *address)
+{
+	for (size_t i = 0; i < spec->peer_count; i++)
+		for (size_t j = 0; j < spec->peers[i].allowed_ip_count; j++)
+			if (covers(&spec->peers[i].allowed_ips[j], family, address))
+				return true;
+	return false;
+}

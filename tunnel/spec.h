@@ -94,6 +94,8 @@ struct spec {
 	struct spec_probe probe;
 };
 
+/* Some peer's allowed_ips cover the address of 4 or 16 bytes. */
+bool spec_has_route(const struct spec *spec, uint8_t family, const uint8_t *address);
 /* Every member at its default (openapi.yaml), no key, no peer. */
 void spec_init(struct spec *spec);
 void spec_clear(struct spec *spec);

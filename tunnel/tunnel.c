@@ -99,6 +99,25 @@ static bool env_output(void *owner, const struct iovec *parts, size_t count, siz
 	return true;
 }
 
+/* Its name may be resolved yet. */
+static bool has_endpoint_in_spec(const struct tunnel *tunnel, const struct wireguard_peer *peer)
+{
+	for (size_t i = 0; i < tunnel->spec.peer_count; i++)
+		if (memcmp(&tunnel->spec.peers[i].public_key, wireguard_peer_public_key(peer), sizeof(struct wireguard_key)) == 0)
+			return tunnel->spec.peers[i].endpoint.kind != SPEC_PLACE_NONE;
+	return false;
+}
+
+const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address)
+{
+	const struct wireguard_peer *peer = wireguard_device_route(tunnel->device, address->family, address->bytes);
+	if (peer == NULL)
+		return "no peer's allowed_ips cover the target";
+	if (wireguard_peer_endpoint(peer)->any.sa_family == AF_UNSPEC && !has_endpoint_in_spec(tunnel, peer))
+		return "the target's peer has no endpoint and was not heard yet";
+	return NULL;
+}
+
 struct netstack_env tunnel_stack_env(struct tunnel *tunnel)
 {
 	return (struct netstack_env){ .owner = tunnel, .output = env_output };

@@ -94,6 +94,9 @@ void tunnel_wake(struct tunnel *tunnel);
 /* Calls one of the stack's functions that settle it (netstack_tick, _writable, _kick): what was shown of this turn is written before its
  * bytes go, and what is shown meanwhile is written at once. */
 void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now));
+/* Why no packet can go to an inner address now: no peer's allowed_ips cover it, or its peer has no endpoint and none is looked up. A literal,
+ * or NULL when one can. */
+const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address);
 struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wireguard_key *public_key);
 /* A peer's addresses when there are several, malloc'ed; else NULL. False when out of memory. */
 bool tunnel_addresses_copy(struct message_addresses **copy, const struct message_addresses *addresses);

@@ -73,6 +73,7 @@ struct rig {
 	size_t stream_room;
 	bool settles_late; /* bytes of streams are shown while the stack is settled */
 	bool down;
+	struct netstack_endpoint unroutable; /* no packet can go there */
 	uint64_t now;
 	unsigned wanted, pings;
 	struct netstack_endpoint pinged;

@@ -78,6 +78,13 @@ void tunnel_spend(struct bucket *bucket, size_t bytes)
 		bucket->tokens -= bytes;
 }
 
+const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address)
+{
+	(void)tunnel;
+	bool is_it = rig.unroutable.family == address->family && memcmp(rig.unroutable.bytes, address->bytes, sizeof address->bytes) == 0;
+	return is_it ? "no peer's allowed_ips cover the target" : NULL;
+}
+
 bool health_is_down(const struct tunnel *tunnel)
 {
 	(void)tunnel;

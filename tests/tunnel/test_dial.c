@@ -1,4 +1,6 @@
 /* Connections to targets: the race of a name's addresses, and what comes of those that lose it. */
+#include <string.h>
+
 #include "tests/tunnel/rig.h"
 #include "tunnel/dial.h"
 
@@ -78,12 +80,48 @@ static void test_a_loser_may_close_in_the_turn_of_the_race(void **state)
 	netstack_stream_abort(winner, rig.now);
 }
 
+static enum http_error dial_to(const char *host, bool exempt)
+{
+	struct target target;
+	seen.dialed = 0;
+	assert_int_equal(target_parse(&target, host, strlen(host), 443), 0);
+	struct dial *dial = dial_start(&rig.tunnel, &target, exempt, on_dialed, NULL);
+	assert_non_null(dial);
+	rig_turn();
+	return seen.dialed == 0 ? HTTP_ERROR_NONE : seen.error;
+}
+
+/* At once, whoever asks, and whether the tunnel is up or not; of a name's addresses the other is tried. */
+static void test_what_cannot_be_sent_fails_at_once(void **state)
+{
+	(void)state;
+	rig.unroutable = rig_endpoint("198.51.100.7", 0);
+	for (int up = 0; up < 2; up++) {
+		rig.tunnel.health.state = up == 1 ? TUNNEL_UP : TUNNEL_HANDSHAKING;
+		assert_int_equal(dial_to("198.51.100.7", false), HTTP_ERROR_DESTINATION_IP_UNROUTABLE);
+		assert_int_equal(dial_to("198.51.100.7", true), HTTP_ERROR_DESTINATION_IP_UNROUTABLE);
+	}
+	assert_int_equal(rig_stream_count(), 0);
+	dial_name();
+	struct netstack_endpoint two[2] = { rig_endpoint("198.51.100.7", 0), rig_endpoint("198.51.100.8", 0) };
+	rig.queries[0].used = false;
+	rig.queries[0].answered(rig.queries[0].owner, NETSTACK_NAME_OK, two, 2, false);
+	rig_turn();
+	assert_int_equal(rig_stream_count(), 1);
+	rig_refuse(rig.streams, NETSTACK_REFUSED);
+	dial_name();
+	rig_name("two.example", "198.51.100.7");
+	assert_int_equal(seen.dialed, 1);
+	assert_int_equal(seen.error, HTTP_ERROR_DESTINATION_IP_UNROUTABLE);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_loser_may_send_in_the_turn_of_the_race),
 		TEST(test_a_loser_may_close_in_the_turn_of_the_race),
+		TEST(test_what_cannot_be_sent_fails_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,8 @@ void wireguard_device_receive(struct wireguard_device *device, uint8_t *datagram
  * WIREGUARD_OK, NO_PEER, NO_ENDPOINT, STAGED (the device took a copy), BUSY or BAD_PACKET. */
 int wireguard_device_send(struct wireguard_device *device, const struct iovec *parts, size_t count, size_t length, uint64_t now)
     __attribute__((warn_unused_result));
+/* The peer that wireguard_device_send would send to for this destination of 4 or 16 bytes, or NULL. */
+struct wireguard_peer *wireguard_device_route(const struct wireguard_device *device, uint8_t family, const uint8_t *address);
 /* The time at which wireguard_device_tick has something to do. */
 uint64_t wireguard_device_deadline(const struct wireguard_device *device);
 void wireguard_device_tick(struct wireguard_device *device, uint64_t now);

@@ -88,25 +88,27 @@ static void peek(uint8_t *bytes, size_t length, const struct iovec *parts)
 	}
 }
 
+struct wireguard_peer *wireguard_device_route(const struct wireguard_device *device, uint8_t family, const uint8_t *address)
+{
+	struct wireguard_allowed_owner *owner = wireguard_allowed_ips_find(&device->allowed_ips, family, address);
+	return owner == NULL ? NULL : wireguard_peer_of_owner(owner);
+}
+
 /* WIREGUARD_OK, WIREGUARD_BAD_PACKET or WIREGUARD_NO_PEER. */
 static int route(const struct wireguard_device *device, const struct iovec *parts, size_t length, struct wireguard_peer **peer)
 {
 	uint8_t header[IPV6_HEADER];
-	struct wireguard_allowed_owner *owner;
 
 	if (length < IPV4_HEADER || length > DATAGRAM_MAX - WIREGUARD_OVERHEAD - WIREGUARD_PADDING)
 		return WIREGUARD_BAD_PACKET;
 	peek(header, length < sizeof header ? length : sizeof header, parts);
 	if (header[0] >> 4 == 4)
-		owner = wireguard_allowed_ips_find(&device->allowed_ips, AF_INET, header + IPV4_DESTINATION);
+		*peer = wireguard_device_route(device, AF_INET, header + IPV4_DESTINATION);
 	else if (header[0] >> 4 == 6 && length >= IPV6_HEADER)
-		owner = wireguard_allowed_ips_find(&device->allowed_ips, AF_INET6, header + IPV6_DESTINATION);
+		*peer = wireguard_device_route(device, AF_INET6, header + IPV6_DESTINATION);
 	else
 		return WIREGUARD_BAD_PACKET;
-	if (owner == NULL)
-		return WIREGUARD_NO_PEER;
-	*peer = wireguard_peer_of_owner(owner);
-	return WIREGUARD_OK;
+	return *peer == NULL ? WIREGUARD_NO_PEER : WIREGUARD_OK;
 }
 
 static int stage(struct wireguard_peer *peer, const struct iovec *parts, size_t count, size_t length, uint64_t now)
