@@ -10,6 +10,7 @@
 #include "api/edit.h"
 #include "api/reply.h"
 #include "api/submission.h"
+#include "api/warning.h"
 
 #define WAIT_DEFAULT 30
 #define WAIT_MAX 3600
@@ -38,10 +39,13 @@ static void reply_problem(struct api_request *request, const struct edit *edit)
 	text_clear(&members);
 }
 
-/* The body's members besides the tunnel: the warnings of a wg-quick file. */
-static char *dump_warnings(const struct api_request *request)
+/* The body's members besides the tunnel: the warnings, always of a wg-quick file, else when there are some. */
+static char *dump_warnings(struct api_request *request, const struct edit *edit)
 {
-	if (request->kind != API_BODY_WGQUICK)
+	bool sets_spec = edit->kind == EDIT_CREATE || edit->kind == EDIT_PUT || edit->kind == EDIT_PATCH;
+	if (sets_spec && edit->snapshot)
+		api_warning_add_routes(&request->warnings, &edit->snapshot->spec);
+	if (request->kind != API_BODY_WGQUICK && !request->warnings)
 		return NULL;
 	char *list = request->warnings ? json_dumps(request->warnings, JSON_COMPACT) : NULL, *members = NULL;
 	if (asprintf(&members, ",\"warnings\":%s", list ? list : "[]") < 0)
@@ -80,7 +84,7 @@ static void finish_edit(struct api_request *request, struct change *change)
 	}
 	struct text body;
 	text_init(&body);
-	char *members = dump_warnings(request);
+	char *members = dump_warnings(request, edit);
 	api_edit_write(&body, edit, members);
 	free(members);
 	struct MHD_Response *response = api_reply_create(request, "application/json", &body);

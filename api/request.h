@@ -51,7 +51,7 @@ struct api_request {
 	unsigned status_override; /* 431 with an invalid_request, else 0 */
 	bool must_close;          /* framing is in doubt, or the body is not read to its end */
 	bool is_secret;           /* the reply is wiped after it was sent */
-	json_t *warnings;         /* of a wg-quick body, owned, or NULL */
+	json_t *warnings;         /* of a wg-quick body or its spec, owned, or NULL */
 	struct change *change;    /* answered, owned */
 	void (*finish)(struct api_request *request, struct change *change);
 	enum MHD_Result result; /* of the queued reply */

@@ -1,0 +1,40 @@
+#include "api/warning.h"
+
+#include <arpa/inet.h>
+
+static void add(json_t **warnings, const char *what, const char *address, const char *effect)
+{
+	if (!*warnings)
+		*warnings = json_array();
+	json_t *detail = json_sprintf("%s: no peer's allowed_ips cover %s, so %s", what, address, effect);
+	(void)json_array_append_new(*warnings, json_pack("{s:s, s:o}", "code", "unroutable", "detail", detail));
+}
+
+static void check_literal(json_t **warnings, const struct spec *spec, const char *what, const char *host)
+{
+	uint8_t address[16];
+	int family = AF_INET;
+	if (!host || inet_pton(family, host, address) != 1) {
+		family = AF_INET6;
+		if (!host || inet_pton(family, host, address) != 1)
+			return;
+	}
+	if (!spec_has_route(spec, (uint8_t)family, address))
+		add(warnings, what, host, "nothing can be sent to it.");
+}
+
+void api_warning_add_routes(json_t **warnings, const struct spec *spec)
+{
+	char address[INET6_ADDRSTRLEN];
+	if (spec->peer_count == 0)
+		return;
+	for (size_t i = 0; i < spec->dns_count; i++)
+		if (!spec_has_route(spec, spec->dns[i].family, spec->dns[i].bytes) &&
+		    inet_ntop(spec->dns[i].family, spec->dns[i].bytes, address, sizeof(address)))
+			add(warnings, "interface.dns", address, "it is not asked.");
+	for (size_t i = 0; i < spec->forward_count; i++)
+		if (spec->forwards[i].direction == SPEC_OUTBOUND)
+			check_literal(warnings, spec, spec->forwards[i].name, spec->forwards[i].target.host);
+	if (spec->probe.type == SPEC_PROBE_PING)
+		check_literal(warnings, spec, "probe", spec->probe.target);
+}

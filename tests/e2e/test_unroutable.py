@@ -1,0 +1,91 @@
+"""What no peer's allowed_ips cover cannot be sent: that is said at once, and beforehand where it can be."""
+
+import socket
+import time
+
+import pytest
+
+from harness import keys
+from harness.clients import Connection
+from harness.loop import INNER, Ends, pages
+from harness.process import wait_until
+from harness.spec import proxy_address
+
+OUTSIDE, OUTSIDE6, OF_NOBODY = "203.0.113.5", "2001:db8::5", "10.88.0.1"
+AT_ONCE = 3
+
+
+def _free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def near(local_daemon):
+    """The API and the tunnel's created document: it reaches 10.99.0.0/24, and 10.88.0.0/24 by a peer that is nowhere."""
+    api, ends = local_daemon.api, Ends()
+    with pages() as server:
+        far = api.create(ends.far(server.address), wait_up=False)
+        document = ends.near(far["status"]["udp_port"], proxy={"allow_private_targets": True}, forwards=[
+            {"name": "tcp", "direction": "outbound", "protocol": "tcp", "listen": f"127.0.0.1:{_free_port()}", "target": f"{OUTSIDE}:80"},
+            {"name": "udp", "direction": "outbound", "protocol": "udp", "listen": f"127.0.0.1:{_free_port(socket.SOCK_DGRAM)}",
+             "target": f"{OUTSIDE}:53"}])
+        spec = document["spec"]
+        spec["interface"]["addresses"] = ["10.99.0.2", "fd99::2"]
+        spec["interface"]["dns"] = [OUTSIDE]
+        spec["peers"][0]["allowed_ips"] = ["10.99.0.0/24"]
+        spec["peers"].append({"public_key": keys.new_key().public, "allowed_ips": ["10.88.0.0/24"]})
+        yield api, api.create(document)
+
+
+@pytest.mark.parametrize("target", [OUTSIDE, f"[{OUTSIDE6}]", OF_NOBODY])
+def test_a_target_that_no_packet_reaches(near, target):
+    address, begun = proxy_address(near[1]), time.monotonic()
+    for request in (f"GET http://{target}/ HTTP/1.1\r\nHost: x\r\n\r\n", f"CONNECT {target}:80 HTTP/1.1\r\nHost: x\r\n\r\n"):
+        with Connection(address) as connection:
+            status, headers, _ = connection.send(request.encode()).read_reply()
+            assert status == 502 and "destination_ip_unroutable" in headers["proxy-status"]
+    with Connection(address) as connection:
+        assert connection.socks5_connect(target.strip("[]"), 80) in (3, 4)
+    if ":" not in target:
+        with Connection(address) as connection:
+            assert connection.send(b"\4\1\0\x50" + socket.inet_aton(target) + b"\0").read(2) == b"\0\x5b"
+    assert time.monotonic() - begun < AT_ONCE
+
+
+def test_what_is_covered_is_reached(near):
+    with Connection(proxy_address(near[1])) as connection:
+        assert connection.send(f"GET http://{INNER}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode()).read_reply()[0] == 200
+
+
+def test_a_name_server_that_no_packet_reaches_is_not_asked(near):
+    begun = time.monotonic()
+    with Connection(proxy_address(near[1])) as connection:
+        status, headers, _ = connection.send(b"GET http://a.test/ HTTP/1.1\r\nHost: x\r\n\r\n").read_reply()
+        assert status == 502 and "dns_error" in headers["proxy-status"]
+    assert time.monotonic() - begun < AT_ONCE
+
+
+def test_forwards_and_probes_fail_at_once(near):
+    api, tunnel = near
+    tcp, udp = (("127.0.0.1", int(forward["listen"].rsplit(":", 1)[1])) for forward in tunnel["spec"]["forwards"])
+    with Connection(tcp, timeout=AT_ONCE) as connection:
+        assert connection.is_at_end()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", udp)
+        client.sendto(b"x", udp)
+        wait_until(lambda: api.stats("near")["dropped"].get("refused", 0) >= 1, what="the datagram is counted")
+    for kind, target in (("ping", OUTSIDE), ("tcp", f"{OUTSIDE}:80"), ("ping", OF_NOBODY)):
+        begun = time.monotonic()
+        result = api.expect(200, "POST", "/v1/tunnels/near/actions/probe", {"type": kind, "target": target, "count": 1, "timeout": 9}).json
+        assert not result["ok"] and "peer" in result["detail"], result
+        assert time.monotonic() - begun < AT_ONCE
+
+
+def test_it_is_told_at_the_create(near):
+    api, tunnel = near
+    warnings = [warning for warning in tunnel["warnings"] if warning["code"] == "unroutable"]
+    assert len(warnings) == 3 and all(OUTSIDE in warning["detail"] for warning in warnings)
+    patched = api.patch("near", {"spec": {"interface": {"dns": [INNER]}, "forwards": []}})
+    assert not patched.get("warnings")
