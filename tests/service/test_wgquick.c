@@ -11,6 +11,7 @@
 #include "service/service.h"
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+#define KEY2 "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 
 static json_t *read_text(const char *text, size_t length, json_t **warnings, struct problem *problem)
@@ -101,6 +102,18 @@ static void faults_have_lines(void **state)
 		{ "PrivateKey = " KEY "\n[Interface]\n", "/line/1" },
 		{ "[Interface]\nMTU = 99999\n", "/line/2" },
 		{ "[Interface]\nMTU = -1\n", "/line/2" },
+		{ "[Interface]\nMTU = 1 420\n", "/line/2" },
+		{ "[Interface]\nPrivateKey =\n", "/line/2" },
+		{ "[Interface]\nListenPort = no-such-service\n", "/line/2" },
+		{ "[Interface]\nAddress = 10.0.0.2 x\n", "/line/2" },
+		{ "[Interface]\nDNS = 10.2.0.1:53\n", "/line/2" },
+		{ "[Interface]\n[Peer]\nPublicKey =\n", "/line/3" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nPresharedKey =\n", "/line/4" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = [2001:db8::1]51820\n", "/line/4" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = :51820\n", "/line/4" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = 192.0.2.1:0\n", "/line/4" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = 192.0.2.1:70000\n", "/line/4" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nAllowedIPs = 10.0.0.0/8 10.1.0.0/16\n", "/line/4" },
 		{ "[Interface]\nAddress = 10.0.0.2/33\n", "/line/2" },
 		{ "[Interface]\nDNS = 1.2.3\n", "/line/2" },
 		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nAllowedIPs = 10.0.0.0/8,\n", "/line/4" },
@@ -113,6 +126,100 @@ static void faults_have_lines(void **state)
 	             "20\n",
 	             24, "/line/2");
 	assert_fault("\xff\xfe", 2, NULL);
+}
+
+#define HEAD "[Interface]\nPrivateKey=" KEY "\nAddress=10.2.0.2\n"
+#define PEER_HEAD HEAD "[Peer]\nPublicKey=" PEER "\n"
+
+/* Each as the tools take it; tests/e2e/test_wgquick_files.py has their verdict. */
+static void lists_and_empty_values_are_read_as_the_tools_read_them(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t addresses, dns, warnings;
+		unsigned mtu, listen_port;
+	} cases[] = {
+		{ HEAD "DNS = 1.1.1.1,\n", 1, 1, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS = ,1.1.1.1,,9.9.9.9 ,\n", 1, 2, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS = 1.1.1.1 9.9.9.9\t2620:fe::fe\n", 1, 3, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS =\n", 1, 0, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS = ,\n", 1, 0, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS = 10.2.0.1, ~.\n", 1, 1, 1, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS = 10.2.0.1 ~corp .lan -x a_b b\xc3\xbc"
+		       "cher\n",
+		  1, 1, 5, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS = 1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5 1.0.0.6 1.0.0.7 1.0.0.8 1.0.0.9\n", 1, 8, 1, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "Address = fd00::1 fd00::2/64\n", 3, 0, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "Address = fd00::1,\nAddress =\n", 2, 0, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "MTU =\n", 1, 0, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "MTU = 1400\nmtu = 01380\n", 1, 0, 0, 1380, 0 },
+		{ HEAD "ListenPort =\n", 1, 0, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "ListenPort = 051820\n", 1, 0, 0, SPEC_MTU_DEFAULT, 51820 },
+		{ HEAD "Listen Port = 5 1820\n", 1, 0, 0, SPEC_MTU_DEFAULT, 51820 },
+		{ HEAD "# caf\xe9\n", 1, 0, 0, SPEC_MTU_DEFAULT, 0 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct draft draft;
+		read_spec(cases[i].text, &draft, cases[i].warnings);
+		assert_int_equal(draft.spec.address_count, cases[i].addresses);
+		assert_int_equal(draft.spec.dns_count, cases[i].dns);
+		assert_int_equal(draft.spec.mtu, cases[i].mtu);
+		assert_int_equal(draft.spec.listen_port, cases[i].listen_port);
+		draft_clear(&draft);
+	}
+}
+
+static void peers_are_read_as_the_tools_read_them(void **state)
+{
+	static const struct {
+		const char *text, *host;
+		unsigned port, keepalive;
+		size_t networks;
+	} cases[] = {
+		{ PEER_HEAD "Endpoint = 2001:db8::1:51820\n", "2001:db8::1", 51820, 0, 0 },
+		{ PEER_HEAD "Endpoint = [2001:db8::1]:51820\n", "2001:db8::1", 51820, 0, 0 },
+		{ PEER_HEAD "Endpoint = [192.0.2.1]:51820\n", "192.0.2.1", 51820, 0, 0 },
+		{ PEER_HEAD "Endpoint = [vpn.example]:51820\n", "vpn.example", 51820, 0, 0 },
+		{ PEER_HEAD "Endpoint = 192.0.2.1:051820\n", "192.0.2.1", 51820, 0, 0 },
+		{ PEER_HEAD "Endpoint = 192.0.2.1 : 51820\n", "192.0.2.1", 51820, 0, 0 },
+		{ PEER_HEAD "Endpoint = [ 2001:db8::1 ] : 51820\n", "2001:db8::1", 51820, 0, 0 },
+		{ PEER_HEAD "Endpoint = 192.0.2.1:domain\n", "192.0.2.1", 53, 0, 0 },
+		{ PEER_HEAD "Endpoint =\n", NULL, 0, 0, 0 },
+		{ PEER_HEAD "PersistentKeepalive =\n", NULL, 0, 0, 0 },
+		{ PEER_HEAD "PersistentKeepalive = 0025\n", NULL, 0, 25, 0 },
+		{ PEER_HEAD "Persistent Keepalive = OFF\n", NULL, 0, 0, 0 },
+		{ PEER_HEAD "AllowedIPs = 10.0.0.0/08, ::/00, 192.0.2.1\n", NULL, 0, 0, 3 },
+		{ HEAD "[ Peer ]\nPublic Key = " PEER "\nAllowedIPs =\n", NULL, 0, 0, 0 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct draft draft;
+		read_spec(cases[i].text, &draft, 0);
+		const struct spec_peer *peer = &draft.spec.peers[0];
+		assert_int_equal(peer->endpoint.port, cases[i].port);
+		if (cases[i].host != NULL)
+			assert_string_equal(peer->endpoint.host, cases[i].host);
+		else
+			assert_int_equal(peer->endpoint.kind, SPEC_PLACE_NONE);
+		assert_int_equal(peer->persistent_keepalive, cases[i].keepalive);
+		assert_int_equal(peer->allowed_ip_count, cases[i].networks);
+		draft_clear(&draft);
+	}
+}
+
+static void peers_of_one_key_are_one_peer(void **state)
+{
+	struct draft draft;
+	(void)state;
+	read_spec(PEER_HEAD "AllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:1\nPersistentKeepalive = 5\n[Peer]\nPublicKey = " KEY2
+	                    "\n[Peer]\nAllowedIPs = ::/0\nPersistentKeepalive = 25\nPublicKey = " PEER "\n",
+	          &draft, 1);
+	assert_int_equal(draft.spec.peer_count, 2);
+	assert_int_equal(draft.spec.peers[0].allowed_ip_count, 2);
+	assert_int_equal(draft.spec.peers[0].endpoint.port, 1);
+	assert_int_equal(draft.spec.peers[0].persistent_keepalive, 25);
+	draft_clear(&draft);
 }
 
 static void keepalive_may_be_off(void **state)
@@ -146,8 +253,14 @@ static void what_is_written_reads_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_file_as_providers_give_it), cmocka_unit_test(warnings_have_lines),        cmocka_unit_test(faults_have_lines),
-		cmocka_unit_test(keepalive_may_be_off),        cmocka_unit_test(what_is_written_reads_back),
+		cmocka_unit_test(a_file_as_providers_give_it),
+		cmocka_unit_test(warnings_have_lines),
+		cmocka_unit_test(faults_have_lines),
+		cmocka_unit_test(lists_and_empty_values_are_read_as_the_tools_read_them),
+		cmocka_unit_test(peers_are_read_as_the_tools_read_them),
+		cmocka_unit_test(peers_of_one_key_are_one_peer),
+		cmocka_unit_test(keepalive_may_be_off),
+		cmocka_unit_test(what_is_written_reads_back),
 	};
 	if (sodium_init() < 0)
 		return 1;
