@@ -443,6 +443,9 @@ static void look_at_answer(struct exchange *exchange)
 			finish_answer(exchange);
 		return;
 	case ANSWER_UPGRADED:
+		/* What the client still sends of its body comes before what it says in the other protocol. */
+		if (exchange->stream != NULL && !http_body_ended(&exchange->body))
+			return;
 		if (exchange->stream != NULL)
 			join_relay(exchange);
 		else if (downward_is_empty(&exchange->down))

@@ -164,9 +164,9 @@ static bool check_connection(struct http_request *request)
 		return refuse(request, 400, "malformed Connection");
 	/* RFC 9112, 9.3: a proxy keeps no connection to a client of HTTP/1.0. */
 	request->asked.keep_alive = !request->asked.old && !options.close;
-	/* With a body the switch of protocols would wait for its end (RFC 9110, 7.8): such a request goes on without it. */
-	request->asked.upgrade = options.upgrade && !request->asked.old && !request->asked.connect && !has_body(request) &&
-	                         http_fields_find(&request->fields, HTTP_FIELD_UPGRADE) != NULL;
+	/* With a body the switch of protocols waits for its end (RFC 9110, 7.8): docker attaches to a container so. */
+	request->asked.upgrade =
+	    options.upgrade && !request->asked.old && !request->asked.connect && http_fields_find(&request->fields, HTTP_FIELD_UPGRADE) != NULL;
 	return true;
 }
 

@@ -348,8 +348,8 @@ static void X3_upgrade(void **state)
 	    "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nConnection: upgrade\r\n\r\n");
 	assert_true(request.asked.upgrade);
 	goes_on_as(with("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n"),
-	           "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n");
-	assert_false(request.asked.upgrade);
+	           "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nContent-Length: 2\r\nConnection: upgrade\r\n\r\n");
+	assert_true(request.asked.upgrade);
 	takes(with("Connection: upgrade\r\n"));
 	assert_false(request.asked.upgrade);
 	takes(with("Upgrade: websocket\r\n"));
