@@ -56,6 +56,25 @@ out:
 	return result;
 }
 
+/* UTF-8 in Latin-1, in place. False when it has a character that Latin-1 lacks. */
+static bool to_latin1(char *part, uint8_t *length)
+{
+	size_t at = 0;
+	for (size_t i = 0; i < *length; i++) {
+		unsigned char c = (unsigned char)part[i];
+		if (c >= 0x80) {
+			/* 0xc2 and 0xc3 begin U+0080 to U+00FF. */
+			if ((c != 0xc2 && c != 0xc3) || ++i == *length || ((unsigned char)part[i] & 0xc0) != 0x80)
+				return false;
+			c = (unsigned char)(c << 6 | ((unsigned char)part[i] & 0x3f));
+		}
+		part[at++] = (char)c;
+	}
+	memset(part + at, 0, *length - at);
+	*length = (uint8_t)at;
+	return true;
+}
+
 bool credentials_admitted(const struct credentials *offered, const struct spec *spec)
 {
 	struct credentials user;
@@ -63,6 +82,8 @@ bool credentials_admitted(const struct credentials *offered, const struct spec *
 	for (size_t i = 0; i < spec->user_count; i++) {
 		const struct spec_user *known = &spec->users[i];
 		unsigned usable = credentials_set(&user, known->username, strlen(known->username), known->password, strlen(known->password)) == 0;
+		admitted |= usable & (sodium_memcmp(&user, offered, sizeof user) == 0);
+		usable &= to_latin1(user.username, &user.username_length) && to_latin1(user.password, &user.password_length);
 		admitted |= usable & (sodium_memcmp(&user, offered, sizeof user) == 0);
 	}
 	credentials_clear(&user);

@@ -24,8 +24,8 @@ int credentials_set(struct credentials *credentials, const char *username, size_
 /* Reads «Basic <base64>» (RFC 7617): canonical base64 of user:password. -1 as above, and for any other form. */
 int credentials_from_basic(struct credentials *credentials, const char *value, size_t length) __attribute__((warn_unused_result));
 void credentials_clear(struct credentials *credentials);
-/* True when one of the spec's users is this one. The time taken depends on the spec alone: not on what is offered, nor on which user
- * matches (X8). A spec without users admits nobody here. */
+/* True when one of the spec's users is this one, in UTF-8 or as a client writes it that knows Latin-1 alone (RFC 7617, 2.1). The time taken depends
+ * on the spec alone: not on what is offered, nor on which user matches (X8). A spec without users admits nobody here. */
 bool credentials_admitted(const struct credentials *offered, const struct spec *spec);
 
 #endif

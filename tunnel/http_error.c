@@ -123,7 +123,7 @@ size_t http_error_write(char *out, size_t room, const struct http_fault *fault, 
 		put_quoted(&head, fault->detail);
 	http_put(&head, "\r\n");
 	if (status == 407)
-		http_put(&head, "Proxy-Authenticate: Basic realm=\"warren\"\r\n");
+		http_put(&head, "Proxy-Authenticate: Basic realm=\"warren\", charset=\"UTF-8\"\r\n");
 	http_put(&head, "Content-Type: text/plain\r\nCache-Control: no-store\r\n");
 	http_put_framing(&head, HTTP_FRAMING_LENGTH, body.length);
 	http_put(&head, (options & HTTP_ERROR_KEEP_ALIVE) != 0 ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");

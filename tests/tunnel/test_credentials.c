@@ -100,6 +100,17 @@ static void X8_admits_users_only(void **state)
 	assert_false(admits(&spec, "", ""));
 	assert_false(admits(&spec, "alic", "ecorrect horse"));
 	assert_false(admits(&spec, "Alice", "correct horse"));
+	/* As a client writes it that knows Latin-1 alone; what that lacks has one form (RFC 7617, 2.1). */
+	static char joerg[] = "j\xc3\xb6rg", pound[] = "na\xc3\xafve\xc2\xa3", euro[] = "\xe2\x82\xac", cut[] = "a\xc3";
+	struct spec_user spoken[] = { { joerg, pound }, { a, euro }, { b, cut } };
+	struct spec spec8 = { .users = spoken, .user_count = 3 };
+	assert_true(admits(&spec8, joerg, pound));
+	assert_true(admits(&spec8, "j\xf6rg", "na\xefve\xa3"));
+	assert_false(admits(&spec8, "j\xf6rg", "na\xefve"));
+	assert_false(admits(&spec8, "jrg", "nave"));
+	assert_true(admits(&spec8, a, euro));
+	assert_false(admits(&spec8, a, "\x80"));
+	assert_true(admits(&spec8, b, cut));
 	spec.user_count = 0;
 	assert_false(admits(&spec, "", ""));
 	assert_false(admits(&spec, "alice", "correct horse"));

@@ -43,7 +43,7 @@ static void X8_asks_for_credentials(void **state)
 	    http_error_write(out, sizeof out, &(struct http_fault){ .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED }, HTTP_ERROR_KEEP_ALIVE);
 	out[length] = '\0';
 	assert_non_null(strstr(out, "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Status: warren; error=http_request_denied\r\n"
-	                            "Proxy-Authenticate: Basic realm=\"warren\"\r\n"));
+	                            "Proxy-Authenticate: Basic realm=\"warren\", charset=\"UTF-8\"\r\n"));
 }
 
 /* Every error's reply is a response that our own reader takes, with a body of the length it says. */
