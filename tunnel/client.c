@@ -244,7 +244,8 @@ static bool is_held(struct client *client)
 
 static bool admit(struct client *client, const struct credentials *offered)
 {
-	bool admitted = credentials_admitted(offered, &tunnel_of(client)->spec);
+	/* Without users it logs in because it cannot do otherwise. */
+	bool admitted = tunnel_of(client)->spec.user_count == 0 || credentials_admitted(offered, &tunnel_of(client)->spec);
 	if (admitted)
 		logins_forget(tunnel_of(client)->logins, client->connection.source);
 	return admitted;

@@ -67,7 +67,9 @@ enum socks_method socks_method_choose(const struct socks_greeting *greeting, boo
 {
 	if (wanted)
 		return greeting->offers_password ? SOCKS_METHOD_PASSWORD : SOCKS_METHOD_UNACCEPTABLE;
-	return greeting->offers_none ? SOCKS_METHOD_NONE : SOCKS_METHOD_UNACCEPTABLE;
+	if (greeting->offers_none)
+		return SOCKS_METHOD_NONE;
+	return greeting->offers_password ? SOCKS_METHOD_PASSWORD : SOCKS_METHOD_UNACCEPTABLE;
 }
 
 size_t socks_method_write(uint8_t out[2], enum socks_method method)

@@ -62,7 +62,8 @@ struct socks_request {
 
 /* A greeting of another version is SOCKS_REFUSED: reply with SOCKS_METHOD_UNACCEPTABLE. */
 enum socks_progress socks_greeting_read(struct socks_greeting *greeting, const uint8_t *bytes, size_t length);
-/* `wanted`: the tunnel has users. Never falls back to no authentication then. */
+/* `wanted`: the tunnel has users. Never falls back to no authentication then. Without users a client that can only log in may: any name and
+ * password will do. */
 enum socks_method socks_method_choose(const struct socks_greeting *greeting, bool wanted);
 size_t socks_method_write(uint8_t out[2], enum socks_method method);
 
