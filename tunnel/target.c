@@ -185,6 +185,17 @@ static bool is_name(const char *host, size_t length)
 	return length > start && !is_numeric_label(host + start, length - start);
 }
 
+/* Programs with sockets of both families write an IPv4 address so (RFC 4291, 2.5.5.2); no packet carries it. */
+static void unmap(struct netstack_endpoint *address)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	if (address->family != AF_INET6 || memcmp(address->bytes, mapped, sizeof mapped) != 0)
+		return;
+	address->family = AF_INET;
+	memmove(address->bytes, address->bytes + sizeof mapped, 4);
+	memset(address->bytes + 4, 0, sizeof address->bytes - 4);
+}
+
 static bool is_address(struct target *target)
 {
 	int family = strchr(target->host, ':') == NULL ? AF_INET : AF_INET6;
@@ -209,8 +220,11 @@ int target_parse(struct target *target, const char *host, size_t length, uint16_
 	for (size_t i = 0; i < length; i++)
 		target->host[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
 	if (is_address(target)) {
-		if (!bracketed || target->address.family == AF_INET6)
+		struct netstack_endpoint address = target->address;
+		if (!bracketed || address.family == AF_INET6) {
+			target_from_address(target, &address);
 			return 0;
+		}
 	} else if (!bracketed && is_name(target->host, length)) {
 		return 0;
 	}
@@ -259,6 +273,7 @@ int target_parse_authority(struct target *target, const char *text, size_t lengt
 void target_from_address(struct target *target, const struct netstack_endpoint *address)
 {
 	*target = (struct target){ .address = *address, .port = address->port };
-	if (inet_ntop(address->family, address->bytes, target->host, sizeof target->host) == NULL)
+	unmap(&target->address);
+	if (inet_ntop(target->address.family, target->address.bytes, target->host, sizeof target->host) == NULL)
 		target->host[0] = '\0';
 }

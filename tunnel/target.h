@@ -35,8 +35,8 @@ enum target_verdict {
 };
 
 /* Reads a name, a strict dotted quad or an IPv6 literal (bare or in brackets, without a zone) into host and address; the port is set
- * to `port`. 0, or -1 for what is none of these: percent signs, control bytes, empty or overlong labels, and names that some would
- * read as a number (0x7f.1, 127.1, 2130706433), since two readers could then see two hosts. */
+ * to `port`. An IPv4-mapped literal is the IPv4 address that it maps. 0, or -1 for what is none of these: percent signs, control bytes, empty or
+ * overlong labels, and names that some would read as a number (0x7f.1, 127.1, 2130706433), since two readers could then see two hosts. */
 int target_parse(struct target *target, const char *host, size_t length, uint16_t port) __attribute__((warn_unused_result));
 /* The same for «host», «host:» or «host:port»; without a port `port` counts, and 0 for that makes one required. Userinfo, port 0 and
  * ports over 65535 are -1. */

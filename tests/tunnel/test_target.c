@@ -68,7 +68,18 @@ static void reads_literals(void **state)
 	assert_int_equal(target.address.family, AF_INET6);
 	assert_string_equal(target.host, "2001:db8::1");
 	assert_int_equal(parse(&target, "2001:db8::1"), 0);
+	/* A mapped address is what it maps, and judged as that. */
 	assert_int_equal(parse(&target, "[::ffff:127.0.0.1]"), 0);
+	assert_string_equal(target.host, "127.0.0.1");
+	assert_int_equal(target.address.family, AF_INET);
+	assert_int_equal(target_class(&target.address), TARGET_LOOPBACK);
+	assert_int_equal(parse(&target, "::ffff:c633:6407"), 0);
+	assert_string_equal(target.host, "198.51.100.7");
+	assert_int_equal(target.port, 80);
+	struct netstack_endpoint mapped = endpoint("::ffff:198.51.100.7");
+	target_from_address(&target, &mapped);
+	assert_string_equal(target.host, "198.51.100.7");
+	assert_int_equal(target.address.family, AF_INET);
 	target_from_address(&target, &(struct netstack_endpoint){ .family = AF_INET, .bytes = { 10, 9, 0, 5 }, .port = 5432 });
 	assert_string_equal(target.host, "10.9.0.5");
 	assert_int_equal(target.port, 5432);
