@@ -288,6 +288,36 @@ def test_x3_hop_by_hop_headers_stay_here(loop):
     assert head.count(b"host:") == 1 and f"host: {TARGET}".encode() in head
 
 
+def test_x3_an_upgrade_behind_a_body(loop):
+    """As docker attaches to a container: a POST with a body, a 101, and both sides speak what they like. A 101 that is too early changes
+    nothing of where the body ends."""
+    def attach(sock):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += sock.recv(65536)
+        assert b"\r\nUpgrade: tcp\r\n" in head and b"\r\nConnection: upgrade\r\n" in head
+        body = head.partition(b"\r\n\r\n")[2]
+        while b"early" not in head and len(body) < 12:
+            body += sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nhello")
+        while len(body) < 16:
+            body += sock.recv(65536)
+        sock.sendall(body)
+    with Server(None, ("127.0.0.1", 0), attach) as server:
+        _add_forward(loop, "attach", 8083, server.address[1])
+        for path in ("late", "early"):
+            with loop.connect() as connection:
+                connection.send(_request("Connection: Upgrade", "Upgrade: tcp", "Content-Length: 12", target=f"http://{INNER}:8083/{path}"))
+                connection.send(b'{"Tty"')
+                if path == "early":
+                    assert connection.read_head()[0] == 101
+                connection.send(b":true}")
+                if path == "late":
+                    assert connection.read_head()[0] == 101
+                assert connection.read(5) == b"hello"
+                assert connection.send(b"exit").read_all() == b'{"Tty":true}exit'
+
+
 def test_x3_host_follows_the_target(loop):
     seen = len(loop.recorder.received)
     assert loop.ask(_request(method="GET", host="other.example"))[0] == 200
@@ -325,6 +355,13 @@ def test_x6_forbidden_targets(loop, host):
             code = connection.socks5_connect(host.strip("[]"), port)
             assert code == 2 or (host == "localhost" and code in (2, 4))
         assert server.accepted == 0
+
+
+def test_x6_a_mapped_target_is_the_address_that_it_maps(loop):
+    assert loop.ask(_request(method="GET", target=f"http://[::ffff:{INNER}]:{PORT}/"))[0] == 200
+    with loop.connect() as connection:
+        assert connection.socks5_connect(f"::ffff:{INNER}", ECHO) == 0
+        assert connection.send(b"ok").read(2) == b"ok"
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0"])
@@ -374,6 +411,24 @@ def test_x8_basic_authorization(closed):
         assert ask("", raw) in (407, 400), raw
 
 
+def test_x8_passwords_in_utf8_and_latin1(loop):
+    import base64
+    document = loop.document("spoken", users=[{"username": "jörg", "password": "naïve£"}])
+    document["spec"]["interface"] = {"generate_private_key": True, "addresses": ["10.99.0.4"]}
+    proxy = proxy_address(loop.daemon.api.create(document, wait_up=False))
+    for encoding in ("utf-8", "latin-1"):
+        user, word = "jörg".encode(encoding), "naïve£".encode(encoding)
+        with Connection(proxy, timeout=20) as connection:
+            value = base64.b64encode(user + b":" + word).decode()
+            assert connection.http_connect("127.0.0.1:80", f"Proxy-Authorization: Basic {value}\r\n")[0] == 403
+        with Connection(proxy, timeout=20) as connection:
+            connection.send(b"\5\1\2").read(2)
+            assert connection.send(b"\1" + bytes([len(user)]) + user + bytes([len(word)]) + word).read(2) == b"\1\0"
+    with Connection(proxy, timeout=20) as connection:
+        status, headers = connection.http_connect("127.0.0.1:80")
+        assert status == 407 and headers["proxy-authenticate"] == 'Basic realm="warren", charset="UTF-8"'
+
+
 def test_x8_connection_can_be_used_again_after_a_407(closed):
     proxy, _, _ = closed
     with Connection(proxy, timeout=20) as connection:
@@ -398,10 +453,17 @@ def test_x9_greetings_with_users(closed, greeting, reply):
 
 
 def test_x9_greetings_without_users(loop):
-    for greeting in (b"\5\1\1", b"\5\1\2", b"\5\3\1\2\3"):
+    for greeting in (b"\5\1\1", b"\5\2\1\3"):
         with loop.connect() as connection:
             assert connection.send(greeting).read(2) == b"\5\xff"
             assert connection.is_at_end()
+    # A client that can only log in may do so with anything.
+    for greeting in (b"\5\1\2", b"\5\3\1\2\3"):
+        with loop.connect() as connection:
+            assert connection.send(greeting).read(2) == b"\5\2"
+            assert connection.send(b"\1\3any\5thing").read(2) == b"\1\0"
+            assert connection.socks5_request(INNER, ECHO)[0] == 0
+            assert connection.send(b"ok").read(2) == b"ok"
     with loop.connect() as connection:
         assert connection.send(b"\5\0").read_all() in (b"\5\xff", b"")
     with loop.connect() as connection:
