@@ -112,6 +112,10 @@ void netstack_stream_abort(struct netstack_stream *stream, uint64_t now);
 /* The owner loses interest: what was written is still delivered, then the connection ends by itself. Unlike write, the bytes not yet
  * acknowledged are copied. No callback follows. */
 void netstack_stream_release(struct netstack_stream *stream, uint64_t now);
+/* When the far end last sent something, an acknowledgement included; 0: not since it was connected. */
+uint64_t netstack_stream_heard_at(const struct netstack_stream *stream);
+/* Asks the far end whether it is there: an empty segment that it has to answer (RFC 9293, 3.8.4). Nothing tells of the answer but heard_at. */
+void netstack_stream_probe(struct netstack_stream *stream);
 void netstack_stream_local(const struct netstack_stream *stream, struct netstack_endpoint *local);
 void netstack_stream_remote(const struct netstack_stream *stream, struct netstack_endpoint *remote);
 /* For a stream that is connected. NULL as `events`: nobody is interested. */

@@ -245,6 +245,7 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 		stream_challenge(stream, now);
 		return;
 	}
+	stream->heard_at = now;
 	stream_touch(stream);
 	if (is_unwanted(stream, segment)) {
 		netstack_stream_abort(stream, now);
@@ -511,6 +512,20 @@ void netstack_stream_release(struct netstack_stream *stream, uint64_t now)
 	receiver_consume(&stream->receiver, (size_t)(stream->receiver.next - stream->receiver.consumed));
 	stream_touch(stream);
 	stack_end(stack);
+}
+
+uint64_t netstack_stream_heard_at(const struct netstack_stream *stream)
+{
+	return stream->heard_at;
+}
+
+/* What is not acknowledged is sent again by the sender, and asks the same. One that finds no room is lost, as on any wire. */
+void netstack_stream_probe(struct netstack_stream *stream)
+{
+	const struct sender *sender = &stream->sender;
+
+	if (stream->state == STREAM_OPEN && sender->next == sender->acknowledged)
+		(void)segment_emit(stream, sender->acknowledged - 1, NULL, 0, 0, SEGMENT_ACK);
 }
 
 void netstack_stream_local(const struct netstack_stream *stream, struct netstack_endpoint *local)

@@ -60,6 +60,7 @@ struct netstack_stream {
 	uint8_t header_length;
 	uint8_t header[PACKET_IPV6_HEADER + PACKET_TCP_HEADER];
 	uint64_t header_sum; /* of the pseudo header and the ports */
+	uint64_t heard_at;   /* the last segment that was taken */
 	uint64_t told;       /* acknowledged bytes that the owner was told of */
 	struct sender sender;
 	struct receiver receiver;

@@ -246,6 +246,36 @@ static void asks_for_a_window_whose_opening_was_lost(void **state)
 	link_free(pair.link);
 }
 
+/* An idle far end says nothing until it is asked, and answers once then; one that is gone does not. */
+static void tells_whether_the_far_end_is_there(void **state)
+{
+	struct link_profile link_profile = good;
+	struct pair pair;
+
+	(void)state;
+	link_profile.down_from = 1060 * SECOND;
+	link_profile.down_until = 1100 * SECOND;
+	open_pair(&pair, &link_profile, AF_INET6, 1000, 1000);
+	pair.client.keeps_open = pair.server.keeps_open = true;
+	link_run(pair.link, 1020 * SECOND, NULL, NULL);
+	uint64_t heard_at = netstack_stream_heard_at(pair.client.stream);
+	assert_true(heard_at > 1000 * SECOND && heard_at < 1002 * SECOND);
+	link_run(pair.link, 1030 * SECOND, NULL, NULL);
+	assert_true(netstack_stream_heard_at(pair.client.stream) == heard_at);
+	netstack_stream_probe(pair.client.stream);
+	link_run(pair.link, 1040 * SECOND, NULL, NULL);
+	heard_at = netstack_stream_heard_at(pair.client.stream);
+	assert_true(heard_at > 1030 * SECOND && heard_at < 1031 * SECOND);
+	link_run(pair.link, 1070 * SECOND, NULL, NULL);
+	netstack_stream_probe(pair.client.stream);
+	link_run(pair.link, 1080 * SECOND, NULL, NULL);
+	assert_true(netstack_stream_heard_at(pair.client.stream) == heard_at);
+	assert_int_equal(pair.server.received + pair.client.received, 2000);
+	netstack_stream_abort(pair.client.stream, link_now(pair.link));
+	netstack_stream_abort(pair.server.stream, link_now(pair.link));
+	link_free(pair.link);
+}
+
 /* Refused packets are not lost: nothing is sent twice on a good link. */
 static void waits_for_room_in_the_tunnel(void **state)
 {
@@ -492,6 +522,7 @@ int main(void)
 		cmocka_unit_test(is_reset_by_an_abort),
 		cmocka_unit_test(stops_for_a_slow_reader),
 		cmocka_unit_test(asks_for_a_window_whose_opening_was_lost),
+		cmocka_unit_test(tells_whether_the_far_end_is_there),
 		cmocka_unit_test(waits_for_room_in_the_tunnel),
 		cmocka_unit_test(an_acknowledgement_without_room_waits_in_peace),
 		cmocka_unit_test(delivers_what_was_written_before_a_release),
