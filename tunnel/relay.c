@@ -6,6 +6,7 @@
 
 #include "tunnel/tunnel.h"
 
+#define PROBES 4      /* of the far end within the idle timeout */
 #define READ_ROUNDS 8 /* reads a connection and turn, so that none starves another */
 
 struct relay {
@@ -88,14 +89,35 @@ static void touch(struct relay *relay)
 	relay->active_at = now_of(relay);
 }
 
+/* An idle connection lives as long as both ends answer: the kernel asks the client (service/host_socket.c), and the far end is asked here. Of
+ * one that has finished its way only bytes are a sign of life: the other may have forgotten it. */
+static uint64_t alive_at(const struct relay *relay)
+{
+	bool is_whole = relay->stream != NULL && !relay->client_finished && !relay->stream_finished;
+	uint64_t heard_at = is_whole ? netstack_stream_heard_at(relay->stream) : 0;
+	return heard_at > relay->active_at ? heard_at : relay->active_at;
+}
+
+static void set_idle_deadline(struct relay *relay)
+{
+	uint64_t alive = alive_at(relay), end = alive + relay->idle_timeout, pause = relay->idle_timeout / PROBES;
+	uint64_t next = now_of(relay) - alive < pause ? alive + pause : now_of(relay) + pause;
+	deadline_set(relay->tunnel->context->loop, &relay->idle, next < end ? next : end);
+}
+
 static void on_idle(void *owner)
 {
 	struct relay *relay = owner;
-	uint64_t at = relay->active_at + relay->idle_timeout;
-	if (at > now_of(relay))
-		deadline_set(relay->tunnel->context->loop, &relay->idle, at);
-	else
+	uint64_t silence = now_of(relay) - alive_at(relay);
+	if (silence >= relay->idle_timeout) {
 		end_broken(relay);
+		return;
+	}
+	if (relay->stream != NULL && silence >= relay->idle_timeout / PROBES) {
+		netstack_stream_probe(relay->stream);
+		tunnel_wake(relay->tunnel);
+	}
+	set_idle_deadline(relay);
 }
 
 /* Both ways are over. The stream may still have bytes to deliver: the stack does that alone. */
@@ -285,7 +307,7 @@ static void start(struct relay *relay)
 	netstack_stream_set_owner(relay->stream, &stream_events, relay);
 	touch(relay);
 	if (relay->idle_timeout > 0)
-		deadline_set(relay->tunnel->context->loop, &relay->idle, relay->active_at + relay->idle_timeout);
+		set_idle_deadline(relay);
 	if (!upward_offer(&relay->up, relay->stream))
 		poller_set(relay->client, LOOP_BROKEN);
 	queue(relay);

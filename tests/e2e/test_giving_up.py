@@ -8,7 +8,7 @@ import pytest
 from harness.clients import Connection, socks5_address
 from harness.loop import INNER, Ends
 from harness.process import wait_until
-from harness.servers import Server
+from harness.servers import Server, echo
 from harness.spec import proxy_address
 
 SILENT = "10.99.0.77"   # an inner address that nobody has
@@ -135,6 +135,23 @@ def test_a_client_that_only_finishes_gets_its_answer(near):
             still.send(_get(INNER)).half_close()
             assert still.read_head()[0] == 504
             assert moving.read_reply()[2] == b"slow"
+
+
+def test_an_idle_connection_lives_while_both_ends_answer(local_daemon):
+    """As an SSH session does: several times the idle timeout without a byte; until its far end is gone."""
+    api, ends = local_daemon.api, Ends()
+    with Server(None, ("127.0.0.1", 0), echo) as server:
+        far = api.create(ends.far(server.address), wait_up=False)
+        near = api.create(ends.near(far["status"]["udp_port"], proxy={"idle_timeout": 2}))
+        with Connection(proxy_address(near), timeout=20) as connection:
+            assert connection.http_connect(f"{INNER}:80")[0] == 200
+            for _ in range(2):
+                time.sleep(5)   # nothing can be waited for: it is that nothing happens
+                assert connection.send(b"still here").read(10) == b"still here"
+            api.patch("far", {"spec": {"enabled": False}})
+            begun = time.monotonic()
+            assert connection.is_at_end()
+            assert time.monotonic() - begun < 2 + AT_ONCE
 
 
 def test_places_are_free_again(near):

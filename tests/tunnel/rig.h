@@ -33,6 +33,8 @@ struct netstack_stream {
 	char *log; /* what the far end got */
 	size_t logged;
 	uint64_t shown, consumed;
+	uint64_t heard_at;
+	unsigned probes;
 	bool connected, finished, aborted, released, gone;
 };
 

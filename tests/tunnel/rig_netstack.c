@@ -177,6 +177,16 @@ void netstack_stream_local(const struct netstack_stream *stream, struct netstack
 	*local = rig_endpoint("10.2.0.2", 40000);
 }
 
+uint64_t netstack_stream_heard_at(const struct netstack_stream *stream)
+{
+	return stream->heard_at;
+}
+
+void netstack_stream_probe(struct netstack_stream *stream)
+{
+	stream->probes++;
+}
+
 void netstack_stream_remote(const struct netstack_stream *stream, struct netstack_endpoint *remote)
 {
 	*remote = stream->remote;

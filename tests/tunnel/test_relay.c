@@ -114,6 +114,36 @@ static void test_silence_ends_it(void **state)
 	close(client);
 }
 
+/* An idle connection whose far end answers lives on; one that does not, or is half closed, ends by the idle timeout. */
+static void test_what_answers_is_kept(void **state)
+{
+	(void)state;
+	join(NULL, "");
+	for (int i = 0; i < 20; i++) {
+		rig_pass(80 * LOOP_SECOND);
+		assert_true(stream->probes > 0 && stream->probes <= 2);
+		stream->probes = 0;
+		stream->heard_at = rig.now;
+	}
+	assert_int_equal(ended, 0);
+	rig_pass(299 * LOOP_SECOND);
+	assert_int_equal(ended, 0);
+	rig_pass(2 * LOOP_SECOND);
+	assert_int_equal(ended, 1);
+	assert_true(stream->aborted && rig_is_reset(client));
+	close(client);
+	join(NULL, "");
+	shutdown(client, SHUT_WR);
+	for (int i = 0; i < 3; i++) {
+		rig_pass(90 * LOOP_SECOND);
+		stream->heard_at = rig.now;
+	}
+	assert_int_equal(ended, 0);
+	rig_pass(31 * LOOP_SECOND);
+	assert_int_equal(ended, 1);
+	close(client);
+}
+
 /* P6: what waits for a client that does not read is bounded by the window, and the blocks that it lies in by twice that. */
 static void test_a_client_that_does_not_read_costs_little(void **state)
 {
@@ -196,6 +226,7 @@ int main(void)
 		TEST(test_half_closes_pass),
 		TEST(test_resets_pass),
 		TEST(test_silence_ends_it),
+		TEST(test_what_answers_is_kept),
 		TEST(test_back_pressure),
 		TEST(test_room_is_used_in_the_same_turn),
 		TEST(test_a_client_that_does_not_read_costs_little),
