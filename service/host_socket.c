@@ -75,6 +75,8 @@ static int open_inet(const union wireguard_endpoint *address, enum spec_transpor
 		set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 	if (transport == SPEC_TCP)
 		tune_stream(descriptor);
+	else
+		set_option(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
 	bool bound = bind(descriptor, &address->any, endpoint_length(address)) == 0;
 	if (bound && transport == SPEC_TCP && !chosen)
 		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -352,6 +354,8 @@ int host_socket_dial(const union wireguard_endpoint *target, enum spec_transport
 		return -1;
 	if (transport == SPEC_TCP)
 		tune_stream(descriptor);
+	else
+		set_option(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
 	if (connect(descriptor, &target->any, endpoint_length(target)) == 0 || errno == EINPROGRESS)
 		return descriptor;
 	int error = errno;

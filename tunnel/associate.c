@@ -9,11 +9,11 @@
 
 #include "tunnel/address.h"
 #include "tunnel/dial.h"
+#include "tunnel/host_datagram.h"
 #include "tunnel/linger.h"
 #include "tunnel/want.h"
 
 #define DATAGRAMS_A_TURN 64
-#define DATAGRAM_MAX 65535
 #define NAMES 16                       /* that an association remembers */
 #define NAME_REFUSED (5 * LOOP_SECOND) /* before one that was not found is asked for again */
 
@@ -37,6 +37,7 @@ struct associate {
 	void (*ended)(void *owner);
 	void *owner;
 	struct poller *control, *relay;
+	uint32_t lost; /* datagrams that the kernel had no room for */
 	struct want *want;
 	enum socks_reply refusal; /* to be said at the end of the turn */
 	enum counters_failure failure;
@@ -323,12 +324,11 @@ static bool is_client(struct associate *associate, const union wireguard_endpoin
 static void on_relay(void *owner, int events)
 {
 	struct associate *associate = owner;
-	uint8_t bytes[DATAGRAM_MAX];
+	uint8_t bytes[HOST_DATAGRAM_MAX];
 	(void)events;
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
 		union wireguard_endpoint from = { 0 };
-		socklen_t size = sizeof from;
-		ssize_t got = recvfrom(poller_descriptor(associate->relay), bytes, sizeof bytes, MSG_DONTWAIT, &from.any, &size);
+		ssize_t got = host_datagram_receive(associate->tunnel, poller_descriptor(associate->relay), bytes, &from, &associate->lost);
 		if (got >= 0 && is_client(associate, &from))
 			on_client_datagram(associate, bytes, (size_t)got);
 		else if (got >= 0)

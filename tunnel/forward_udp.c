@@ -7,6 +7,7 @@
 
 #include "tunnel/address.h"
 #include "tunnel/health.h"
+#include "tunnel/host_datagram.h"
 #include "tunnel/log.h"
 #include "tunnel/target.h"
 #include "tunnel/want.h"
@@ -16,7 +17,6 @@
 #define REFUSAL (5 * LOOP_SECOND) /* before the same source is tried again */
 #define SWEEP_EVERY (5 * LOOP_SECOND)
 #define DATAGRAMS_A_TURN 64
-#define DATAGRAM_MAX 65535
 
 struct talk;
 
@@ -41,6 +41,7 @@ struct talk {
 	union wireguard_endpoint client; /* outbound */
 	int descriptor;                  /* outbound: the forward's; inbound: the poller's */
 	struct poller *poller;           /* inbound */
+	uint32_t lost;                   /* inbound: as below */
 	struct want *want;               /* inbound */
 	struct netstack_query *query;    /* outbound */
 	struct turn turn;                /* outbound: opens, when the stack is done with the call that named the target */
@@ -52,6 +53,7 @@ struct forward_udp {
 	struct talks talks;
 	struct listener *listener;
 	struct poller *poller;
+	uint32_t lost; /* datagrams that the kernel had no room for, as far as they are counted */
 	struct target target;
 	bool has_target;
 };
@@ -340,12 +342,11 @@ static void on_client_datagram(struct forward_udp *udp, const union wireguard_en
 static void on_clients(void *owner, int events)
 {
 	struct forward_udp *udp = owner;
-	uint8_t bytes[DATAGRAM_MAX];
+	uint8_t bytes[HOST_DATAGRAM_MAX];
 	(void)events;
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
 		union wireguard_endpoint client = { 0 };
-		socklen_t size = sizeof client;
-		ssize_t got = recvfrom(poller_descriptor(udp->poller), bytes, sizeof bytes, MSG_DONTWAIT, &client.any, &size);
+		ssize_t got = host_datagram_receive(udp->talks.tunnel, poller_descriptor(udp->poller), bytes, &client, &udp->lost);
 		if (got >= 0)
 			on_client_datagram(udp, &client, bytes, (size_t)got);
 		else if (errno == EAGAIN)
@@ -406,10 +407,10 @@ void forward_udp_apply(struct forward_udp *udp)
 static void on_host(void *owner, int events)
 {
 	struct talk *talk = owner;
-	uint8_t bytes[DATAGRAM_MAX];
+	uint8_t bytes[HOST_DATAGRAM_MAX];
 	(void)events;
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
-		ssize_t got = recv(talk->descriptor, bytes, sizeof bytes, MSG_DONTWAIT);
+		ssize_t got = host_datagram_receive(talk->talks->tunnel, talk->descriptor, bytes, NULL, &talk->lost);
 		if (got >= 0)
 			send_inner(talk, bytes, (size_t)got);
 		else if (errno != ECONNREFUSED && errno != EINTR) /* nobody listens there yet: that may change */

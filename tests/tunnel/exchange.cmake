@@ -3,5 +3,5 @@ add_library(warren_rig OBJECT rig_browser.c rig_loop.c rig_netstack.c rig_socket
 target_link_libraries(warren_rig PRIVATE warren_tunnel warren_flags PkgConfig::CMOCKA)
 foreach(noun client dial relay exchange exchange_limits forward associate probe)
 	warren_test(NAME test_${noun} SOURCES test_${noun}.c $<TARGET_OBJECTS:warren_rig> LIBS warren_tunnel
-		LINK_OPTIONS -Wl,--wrap=getsockname,--wrap=getpeername,--wrap=recvfrom,--wrap=sendmsg)
+		LINK_OPTIONS -Wl,--wrap=getsockname,--wrap=getpeername,--wrap=recvmsg,--wrap=sendmsg)
 endforeach()

@@ -7,12 +7,12 @@
 
 int __real_getsockname(int descriptor, struct sockaddr *address, socklen_t *length);
 int __real_getpeername(int descriptor, struct sockaddr *address, socklen_t *length);
-ssize_t __real_recvfrom(int descriptor, void *bytes, size_t length, int flags, struct sockaddr *address, socklen_t *size);
 ssize_t __real_sendmsg(int descriptor, const struct msghdr *message, int flags);
 int __wrap_getsockname(int descriptor, struct sockaddr *address, socklen_t *length);
 int __wrap_getpeername(int descriptor, struct sockaddr *address, socklen_t *length);
-ssize_t __wrap_recvfrom(int descriptor, void *bytes, size_t length, int flags, struct sockaddr *address, socklen_t *size);
+ssize_t __real_recvmsg(int descriptor, struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int descriptor, const struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int descriptor, struct msghdr *message, int flags);
 
 union wireguard_endpoint rig_host(const char *address, uint16_t port)
 {
@@ -44,12 +44,12 @@ int __wrap_getpeername(int descriptor, struct sockaddr *address, socklen_t *leng
 	return 0;
 }
 
-ssize_t __wrap_recvfrom(int descriptor, void *bytes, size_t length, int flags, struct sockaddr *address, socklen_t *size)
+ssize_t __wrap_recvmsg(int descriptor, struct msghdr *message, int flags)
 {
-	ssize_t got = __real_recvfrom(descriptor, bytes, length, flags, address, size);
-	if (got >= 0 && address != NULL && rig.from.any.sa_family != AF_UNSPEC) {
-		*size = sizeof rig.from;
-		say(&rig.from, address, size);
+	ssize_t got = __real_recvmsg(descriptor, message, flags);
+	if (got >= 0 && message->msg_name != NULL && rig.from.any.sa_family != AF_UNSPEC) {
+		message->msg_namelen = sizeof rig.from;
+		say(&rig.from, message->msg_name, &message->msg_namelen);
 	}
 	return got;
 }
