@@ -58,7 +58,7 @@ static struct host_socket *adopt(enum host_socket_kind kind, int descriptor, int
 	return socket;
 }
 
-static int open_inet(const union wireguard_endpoint *address, enum spec_transport transport, int *error)
+static int open_inet(const union wireguard_endpoint *address, enum spec_transport transport, bool v6_only, int *error)
 {
 	int type = transport == SPEC_TCP ? SOCK_STREAM : SOCK_DGRAM;
 	int descriptor = socket(address->any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -72,7 +72,7 @@ static int open_inet(const union wireguard_endpoint *address, enum spec_transpor
 	if (transport == SPEC_TCP && chosen)
 		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (address->any.sa_family == AF_INET6)
-		set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, v6_only);
 	if (transport == SPEC_TCP)
 		tune_stream(descriptor);
 	else
@@ -153,7 +153,7 @@ static struct host_socket *open_unix(const struct socket_roots *roots, const cha
 }
 
 struct host_socket *host_socket_open(const struct socket_roots *roots, const struct spec_place *place, enum spec_transport transport,
-                                     uint16_t preferred, bool insists, int *error)
+                                     uint16_t preferred, bool insists, bool v6_only, int *error)
 {
 	if (place->kind == SPEC_PLACE_UNIX)
 		return open_unix(roots, place->host, error);
@@ -166,14 +166,17 @@ struct host_socket *host_socket_open(const struct socket_roots *roots, const str
 	bool prefers = place->port == 0 && preferred != 0;
 	if (prefers) {
 		endpoint_set_port(&address, preferred);
-		descriptor = open_inet(&address, transport, error);
+		descriptor = open_inet(&address, transport, v6_only, error);
 		endpoint_set_port(&address, 0);
 	}
 	if (descriptor < 0 && !(prefers && insists && *error == EADDRINUSE))
-		descriptor = open_inet(&address, transport, error);
+		descriptor = open_inet(&address, transport, v6_only, error);
 	if (descriptor < 0)
 		return NULL;
-	return adopt(transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP, descriptor, error);
+	struct host_socket *socket = adopt(transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP, descriptor, error);
+	if (socket != NULL)
+		socket->v6_only = v6_only;
+	return socket;
 }
 
 static int open_dual(uint16_t port, bool shares, int *error)
@@ -307,12 +310,19 @@ bool host_socket_serves(const struct host_socket *socket, const struct spec_plac
 	       (place->port == 0 || place->port == endpoint_port(&socket->bound));
 }
 
+/* The other family's port too, unless it is told otherwise. */
+static bool is_for_both(const union wireguard_endpoint *address)
+{
+	return address->any.sa_family == AF_INET6 && endpoint_is_any(address);
+}
+
 bool host_socket_overlaps(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport)
 {
 	union wireguard_endpoint address;
 	if (!kind_matches(socket, place, transport) || place->kind == SPEC_PLACE_UNIX || !place_address(place, &address))
 		return false;
-	return place->port != 0 && place->port == endpoint_port(&socket->bound) && address.any.sa_family == socket->bound.any.sa_family &&
+	bool may_meet = address.any.sa_family == socket->bound.any.sa_family || is_for_both(&address) || is_for_both(&socket->bound);
+	return place->port != 0 && place->port == endpoint_port(&socket->bound) && may_meet &&
 	       (endpoint_is_any(&address) || endpoint_is_any(&socket->bound) || endpoint_same_host(&address, &socket->bound));
 }
 
@@ -341,7 +351,7 @@ int host_socket_relay(const union wireguard_endpoint *local)
 	int error = 0;
 	union wireguard_endpoint address = *local;
 	endpoint_set_port(&address, 0);
-	int descriptor = open_inet(&address, SPEC_UDP, &error);
+	int descriptor = open_inet(&address, SPEC_UDP, true, &error);
 	errno = error;
 	return descriptor;
 }

@@ -24,14 +24,16 @@ struct host_socket {
 	enum host_socket_kind kind;
 	int descriptor;
 	bool is_paused;
+	bool v6_only;                   /* as its place wants it, see host_socket_open */
 	union wireguard_endpoint bound; /* TCP, UDP and WIREGUARD (the port alone counts there) */
 	struct unix_place *place;       /* UNIX */
 };
 
-/* Each gives NULL and an errno when it cannot be opened. A port of 0 takes `preferred` when that is free (0: none); with `insists`,
+/* Each gives NULL and an errno when it cannot be opened. [::] is for IPv4 too, as with most programs, unless `v6_only` says that IPv4 has that
+ * port elsewhere; other places do not care. A port of 0 takes `preferred` when that is free (0: none); with `insists`,
  * a preferred port that is taken is EADDRINUSE. */
 struct host_socket *host_socket_open(const struct socket_roots *roots, const struct spec_place *place, enum spec_transport transport,
-                                     uint16_t preferred, bool insists, int *error);
+                                     uint16_t preferred, bool insists, bool v6_only, int *error);
 /* For IPv6 and IPv4 at once, or for IPv4 where the host has no IPv6. */
 struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, int *error);
 /* A second one on the port of the first, which is about to be closed. */

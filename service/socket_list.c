@@ -43,11 +43,31 @@ bool socket_list_want(struct socket_list *list, const struct spec *spec)
 	return true;
 }
 
+static bool is_v4_at(const struct spec_place *place, uint16_t port)
+{
+	return place->kind == SPEC_PLACE_INET && place->port == port && strchr(place->host, ':') == NULL;
+}
+
+/* [::] leaves IPv4 to a place of the same tunnel that names the same port. */
+static bool is_v6_only(const struct spec_place *place, const struct spec *spec)
+{
+	bool has_v4 = false;
+	if (place->kind != SPEC_PLACE_INET || place->port == 0 || strchr(place->host, ':') == NULL)
+		return false;
+	for (size_t i = 0; i < spec->listen_count; i++)
+		has_v4 = has_v4 || is_v4_at(&spec->listen[i], place->port);
+	for (size_t i = 0; i < spec->forward_count; i++)
+		has_v4 = has_v4 || (spec->forwards[i].direction == SPEC_OUTBOUND && is_v4_at(&spec->forwards[i].listen, place->port));
+	return has_v4;
+}
+
 static bool serves(const struct host_socket *socket, const struct socket_entry *entry, const struct spec *spec)
 {
 	if (entry->kind == MESSAGE_SOCKET_UDP)
 		return socket->kind == HOST_SOCKET_WIREGUARD && (spec->listen_port == 0 || spec->listen_port == host_socket_port(socket));
-	return host_socket_serves(socket, place_of(entry, spec), transport_of(entry, spec));
+	const struct spec_place *place = place_of(entry, spec);
+	return host_socket_serves(socket, place, transport_of(entry, spec)) &&
+	       (socket->kind == HOST_SOCKET_UNIX || socket->v6_only == is_v6_only(place, spec));
 }
 
 static bool is_exact(const struct socket_entry *entry, const struct spec *spec)
@@ -108,13 +128,13 @@ static struct host_socket *take_over(const struct socket_entry *entry, const str
 	return NULL;
 }
 
-static struct host_socket *open_one(const struct socket_entry *entry, const struct socket_request *request, int *error)
+static struct host_socket *open_one(const struct socket_entry *entry, const struct socket_request *request, bool v6_only, int *error)
 {
 	const struct spec *spec = request->spec;
 	uint16_t preferred = port_at(request->ports, entry);
 	if (entry->kind == MESSAGE_SOCKET_UDP)
 		return host_socket_open_wireguard(spec->listen_port, preferred, request->insists, error);
-	return host_socket_open(request->roots, place_of(entry, spec), transport_of(entry, spec), preferred, request->insists, error);
+	return host_socket_open(request->roots, place_of(entry, spec), transport_of(entry, spec), preferred, request->insists, v6_only, error);
 }
 
 static bool make_way(const struct socket_entry *entry, const struct spec *spec, struct socket_pool *pool)
@@ -155,6 +175,21 @@ static void tell_fault(const struct socket_entry *entry, const struct socket_req
 	}
 }
 
+static struct host_socket *open_in_turn(const struct socket_entry *entry, const struct socket_request *request, struct socket_pool *pool, int *error)
+{
+	bool v6_only = is_v6_only(place_of(entry, request->spec), request->spec);
+	struct host_socket *socket = open_one(entry, request, v6_only, error);
+	if (socket == NULL && *error == EADDRINUSE && make_way(entry, request->spec, pool))
+		socket = open_one(entry, request, v6_only, error);
+	if (socket != NULL || *error != EADDRINUSE || v6_only)
+		return socket;
+	/* Another tunnel or program has IPv4's port: [::] is left with its own family. */
+	socket = open_one(entry, request, true, error);
+	if (socket != NULL)
+		socket->v6_only = v6_only;
+	return socket;
+}
+
 bool socket_list_open(struct socket_list *list, const struct socket_request *request, struct socket_pool *pool, struct problem *problem)
 {
 	for (size_t i = 0; i < list->count; i++) {
@@ -164,9 +199,7 @@ bool socket_list_open(struct socket_list *list, const struct socket_request *req
 			continue;
 		entry->socket = take_over(entry, request->spec, pool);
 		if (entry->socket == NULL)
-			entry->socket = open_one(entry, request, &error);
-		if (entry->socket == NULL && error == EADDRINUSE && make_way(entry, request->spec, pool))
-			entry->socket = open_one(entry, request, &error);
+			entry->socket = open_in_turn(entry, request, pool, &error);
 		if (entry->socket == NULL) {
 			tell_fault(entry, request, error, problem);
 			continue;

@@ -1,0 +1,59 @@
+"""[::] listens for both families, and leaves IPv4 to whoever names its port."""
+
+import socket
+
+import pytest
+
+from harness.clients import Connection
+from harness.loop import INNER, Ends, pages
+from harness.spec import proxy_address
+
+USERS = [{"username": "u", "password": "pw"}]
+
+
+def _free_port():
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+        probe.bind(("::", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def near(make_daemon):
+    """near(*listen): the API and a tunnel that is up, that listens there, and whose inner port 80 answers."""
+    daemon = make_daemon(arguments=["--allow-remote"]).start()
+    with pages() as server:
+        ends = Ends()
+        far = daemon.api.create(ends.far(server.address), wait_up=False)
+        yield lambda *listen: (daemon.api, daemon.api.create(ends.near(far["status"]["udp_port"], proxy={"listen": listen, "users": USERS})))
+
+
+def _works(host, port):
+    with Connection((host, port), timeout=10) as connection:
+        return connection.send(f"GET http://{INNER}/ HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic dTpwdw==\r\n\r\n".encode()).read_reply()[0] == 200
+
+
+def test_both_families_are_served(near):
+    _, tunnel = near("[::]:0")
+    port = proxy_address(tunnel)[1]
+    assert _works("127.0.0.1", port) and _works("::1", port)
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["six-first", "four-first"])
+@pytest.mark.parametrize("four", ["127.0.0.1", "0.0.0.0"])
+def test_ipv4_may_have_a_place_of_its_own(near, order, four):
+    """And every change from one to the other takes effect in place."""
+    port = _free_port()
+    both, six = [f"[::]:{port}", f"{four}:{port}"][::order], [f"[::]:{port}"]
+    api, _ = near(*both)
+    assert _works("127.0.0.1", port) and _works("::1", port)
+    for listen, has_six in ((six, True), (both, True), ([f"{four}:{port}"], False), (six, True), (six, True)):
+        assert api.patch("near", {"spec": {"proxy": {"listen": listen}}})["applied"] in ("in_place", "unchanged")
+        assert _works("127.0.0.1", port)
+        assert not has_six or _works("::1", port)
+
+
+def test_another_program_may_have_ipv4s_port(near):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        api, _ = near(f"[::]:{port}")
+        assert _works("::1", port)
