@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/draft.h"
+#include "service/json_writer.h"
 #include "service/precondition.h"
 #include "service/service_private.h"
 
@@ -41,7 +42,10 @@ static void read_probe(struct edit *edit, const struct spec *spec, struct messag
 	json_reader_integer(&reader, edit->document, "count", 1, PROBE_COUNT_MAX, &count);
 	json_reader_integer(&reader, edit->document, "timeout", 1, PROBE_TIMEOUT_MAX, &timeout);
 	if (is_given || spec->probe.type == SPEC_PROBE_NONE) {
-		json_t *rest = edit->document == NULL ? json_object() : json_copy(edit->document);
+		struct json_writer writer = { .failed = false };
+		json_t *rest = json_writer_copy(&writer, edit->document);
+		if (writer.failed)
+			problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 		(void)json_object_del(rest, "count");
 		(void)json_object_del(rest, "timeout");
 		draft_read_probe(&reader, rest, &probe);

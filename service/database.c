@@ -140,9 +140,10 @@ static void explain(sqlite3 *handle, const char *path, char failure[512])
 		snprintf(failure, 512, "refusing %.300s: it is damaged (%s); restore it from a backup, or move it away to start with none", path,
 		         sqlite3_errmsg(handle));
 	else if (code == SQLITE_FULL || sqlite3_system_errno(handle) == ENOSPC)
-		snprintf(failure, 512,
-		         "cannot use %.300s: the disk is full; make room on it and start again, nothing is lost as long as the file stays where it is",
-		         path);
+		snprintf(
+		    failure, 512,
+		    "cannot use %.300s: the disk is full; make room on it and start again, nothing is lost as long as the file stays where it is",
+		    path);
 	else
 		snprintf(failure, 512, "cannot use %.300s: %s", path, sqlite3_errmsg(handle));
 }
@@ -165,8 +166,8 @@ static bool check_identity(sqlite3 *handle, const char *path, char failure[512])
 static bool check_integrity(sqlite3 *handle, const char *path, char failure[512])
 {
 	sqlite3_stmt *statement = NULL;
-	bool has_answer = sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL) == SQLITE_OK &&
-	                  sqlite3_step(statement) == SQLITE_ROW;
+	bool has_answer =
+	    sqlite3_prepare_v2(handle, "PRAGMA integrity_check(1)", -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW;
 	bool sound = has_answer && strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
 	if (!has_answer)
 		explain(handle, path, failure);

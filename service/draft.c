@@ -257,8 +257,10 @@ static int compare_keys(const void *a, const void *b)
 static void find_duplicate_peers(struct json_reader *reader, const struct spec *spec)
 {
 	const struct spec_peer **sorted = calloc(spec->peer_count + 1, sizeof(const struct spec_peer *));
-	if (sorted == NULL)
+	if (sorted == NULL) {
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 		return;
+	}
 	for (size_t i = 0; i < spec->peer_count; i++)
 		sorted[i] = &spec->peers[i];
 	qsort(sorted, spec->peer_count, sizeof(*sorted), compare_keys);
@@ -381,8 +383,10 @@ static void complete_password(struct draft *draft, size_t index, const struct sp
 {
 	struct spec_user *user = &draft->spec.users[index];
 	const struct spec_user *known = user_with_name(previous, user->username);
-	if (draft->passwords[index] == DRAFT_SECRET_ABSENT && known != NULL)
-		user->password = strdup(known->password);
+	if (draft->passwords[index] == DRAFT_SECRET_ABSENT && known != NULL && (user->password = strdup(known->password)) == NULL) {
+		problem_set(&draft->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
 	if (draft->passwords[index] == DRAFT_SECRET_SET || user->password != NULL)
 		return;
 	char place[160];

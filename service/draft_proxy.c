@@ -1,4 +1,5 @@
 /* The parts of a draft that are about traffic: proxy, users, forwards, limits, probe. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,12 @@
 
 void draft_read_place(struct json_reader *reader, const char *text, struct spec_place *place)
 {
-	if (!place_parse(text, place))
+	errno = 0;
+	if (place_parse(text, place))
+		return;
+	if (errno == ENOMEM)
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	else
 		json_reader_fault(reader, "invalid_address", "This must be HOST:PORT, with an IPv6 address in brackets, or unix:/path.");
 }
 
@@ -42,7 +48,8 @@ static void read_listen(struct draft *draft, struct json_reader *reader, const j
 		return;
 	}
 	if (is_left_out) {
-		spec->listen_count = place_parse("127.0.0.1:0", &spec->listen[0]) ? 1 : 0;
+		draft_read_place(reader, "127.0.0.1:0", &spec->listen[0]);
+		spec->listen_count = 1;
 		return;
 	}
 	size_t mark = json_reader_enter(reader, "listen");
@@ -124,7 +131,7 @@ static void read_user(struct json_reader *reader, const json_t *value, struct sp
 	else if (text != NULL && !credential_is_valid(text, true))
 		json_reader_fault_at(reader, "username", "invalid_value", "A username has 1 to 255 bytes, no colon and no control characters.");
 	else if (text != NULL)
-		user->username = strdup(text);
+		user->username = json_reader_copy(reader, text);
 	if (json_reader_is_null(value, "password"))
 		*password = DRAFT_SECRET_REMOVED;
 	if (json_object_get(value, "password") == NULL || *password == DRAFT_SECRET_REMOVED)
@@ -134,7 +141,7 @@ static void read_user(struct json_reader *reader, const json_t *value, struct sp
 	if (text != NULL && !credential_is_valid(text, false))
 		json_reader_fault_at(reader, "password", "invalid_value", "A password has 1 to 255 bytes and no control characters.");
 	else if (text != NULL)
-		user->password = strdup(text);
+		user->password = json_reader_copy(reader, text);
 }
 
 static void read_users(struct draft *draft, struct json_reader *reader, const json_t *proxy)
@@ -261,7 +268,7 @@ static void read_forward(const struct spec *spec, struct json_reader *reader, co
 	if (name != NULL && !draft_id_is_valid(name))
 		json_reader_fault_at(reader, "name", "invalid_value", "A name has 1 to 63 of a-z, 0-9, dot, underscore and hyphen.");
 	else if (name != NULL)
-		forward->name = strdup(name);
+		forward->name = json_reader_copy(reader, name);
 	forward->direction = read_choice(reader, value, "direction", "outbound", "inbound") ? SPEC_INBOUND : SPEC_OUTBOUND;
 	forward->transport = read_choice(reader, value, "protocol", "tcp", "udp") ? SPEC_UDP : SPEC_TCP;
 	const char *listen = required_string(reader, value, "listen");
@@ -372,7 +379,7 @@ void draft_read_probe(struct json_reader *reader, const json_t *value, struct sp
 	if (target != NULL && !probe_target_is_valid(probe->type, target))
 		json_reader_fault_at(reader, "target", "invalid_value", "This must be an IP address for ping, HOST:PORT for tcp, a name for dns.");
 	else if (target != NULL)
-		probe->target = strdup(target);
+		probe->target = json_reader_copy(reader, target);
 	uint64_t interval = probe->interval;
 	json_reader_integer(reader, value, "interval", 1, 86400, &interval);
 	probe->interval = (uint32_t)interval;

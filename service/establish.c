@@ -157,6 +157,13 @@ static struct establishing *of_worker(struct service *service, const struct work
 
 static void on_established(void *owner, const struct reply *reply);
 
+static void wait_for_memory(struct service *service, struct entry *entry)
+{
+	status_set_reason(entry->status, false, "memory or descriptors ran out");
+	entry->is_waiting = true;
+	of_worker(service, entry->worker)->is_starved = true;
+}
+
 /* False: memory or descriptors are missing, and it waits. */
 static bool establish_now(struct service *service, struct entry *entry)
 {
@@ -179,9 +186,7 @@ static bool establish_now(struct service *service, struct entry *entry)
 	if (request != 0)
 		worker_forget(worker, request);
 	free(asked);
-	status_set_reason(entry->status, false, "memory or descriptors ran out");
-	entry->is_waiting = true;
-	establishing->is_starved = true;
+	wait_for_memory(service, entry);
 	return false;
 }
 
@@ -224,8 +229,8 @@ static void fail_built(void *owner)
 	bool is_same = entry != NULL && entry->snapshot->generation == asked->generation && entry->worker == asked->worker &&
 	               worker_incarnation(asked->worker) == asked->incarnation;
 	/* One whose worker died is built again when the next one is ready. */
-	if (is_same)
-		restore_fail(service, entry, &asked->turn, asked->reason);
+	if (is_same && !restore_fail(service, entry, &asked->turn, asked->reason))
+		wait_for_memory(service, entry);
 	lanes_release(service->lanes, &asked->turn);
 	free(asked);
 }

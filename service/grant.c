@@ -60,18 +60,14 @@ static void refuse(struct worker *worker, const struct message_want *want, enum 
 	worker_send(worker, MESSAGE_GRANTED, &writer, NULL, 0);
 }
 
-static void show_port(struct service *service, struct entry *entry, const struct lane_claim *turn)
+static struct host_socket *open_fresh(const struct entry *entry, const struct socket_entry *udp, int *error)
 {
-	uint16_t port = socket_list_udp_port(&entry->sockets);
-	if (port == entry->snapshot->udp_port)
-		return;
-	struct snapshot *changed = snapshot_copy(entry->snapshot);
-	if (changed == NULL)
-		return;
-	changed->udp_port = port;
-	snapshot_release(registry_swap(service->registry, entry, turn, changed));
+	if (entry->snapshot->spec.listen_port != 0)
+		return host_socket_open_beside(udp->socket, error);
+	return host_socket_open_wireguard(0, 0, false, error);
 }
 
+/* What is shown of the tunnel is made before the worker gets the socket. */
 static void grant_udp(struct service *service, struct worker *worker, struct entry *entry, const struct message_want *want,
                       const struct lane_claim *turn)
 {
@@ -81,20 +77,22 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 		refuse(worker, want, MESSAGE_STATUS_REFUSED);
 		return;
 	}
-	struct host_socket *fresh =
-	    entry->snapshot->spec.listen_port != 0 ? host_socket_open_beside(udp->socket, &error) : host_socket_open_wireguard(0, 0, false, &error);
+	struct snapshot *shown = snapshot_copy(entry->snapshot);
+	struct host_socket *fresh = shown == NULL ? NULL : open_fresh(entry, udp, &error);
 	int descriptor = fresh == NULL ? -1 : host_socket_duplicate(fresh);
 	if (fresh != NULL && descriptor < 0)
 		error = errno;
-	grant_answer(worker, want, descriptor, error);
+	grant_answer(worker, want, descriptor, shown == NULL ? ENOMEM : error);
 	if (descriptor < 0) {
 		host_socket_release(fresh);
+		snapshot_release(shown);
 		return;
 	}
 	/* Under the same id: to the worker it is the tunnel's UDP socket as before. */
 	host_socket_release(udp->socket);
 	udp->socket = fresh;
-	show_port(service, entry, turn);
+	shown->udp_port = host_socket_port(fresh);
+	snapshot_release(registry_swap(service->registry, entry, turn, shown));
 }
 
 /* A wish for another UDP socket, which changes what the tunnel has: it waits for the tunnel's turn. */

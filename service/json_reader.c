@@ -128,6 +128,14 @@ const char *json_reader_text(struct json_reader *reader, const json_t *value)
 	return NULL;
 }
 
+char *json_reader_copy(struct json_reader *reader, const char *text)
+{
+	char *copy = strdup(text);
+	if (copy == NULL)
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	return copy;
+}
+
 void json_reader_bool(struct json_reader *reader, const json_t *object, const char *member, bool *value)
 {
 	const json_t *found = json_object_get(object, member);

@@ -30,6 +30,8 @@ const json_t *json_reader_object(struct json_reader *reader, const json_t *objec
 const json_t *json_reader_array(struct json_reader *reader, const json_t *object, const char *member);
 const char *json_reader_string(struct json_reader *reader, const json_t *object, const char *member);
 const char *json_reader_text(struct json_reader *reader, const json_t *value); /* of an element where the reader is */
+/* A copy of a member's text, malloc'ed; NULL, and the problem is that memory ran out. */
+char *json_reader_copy(struct json_reader *reader, const char *text);
 void json_reader_bool(struct json_reader *reader, const json_t *object, const char *member, bool *value);
 void json_reader_integer(struct json_reader *reader, const json_t *object, const char *member, uint64_t least, uint64_t most, uint64_t *value);
 bool json_reader_is_null(const json_t *object, const char *member);

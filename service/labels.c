@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/json_writer.h"
+
 void labels_free(struct label *labels, size_t count)
 {
 	for (size_t i = 0; labels != NULL && i < count; i++) {
@@ -110,12 +112,9 @@ size_t labels_read(struct json_reader *reader, const json_t *document, struct la
 
 json_t *labels_to_json(const struct label *labels, size_t count)
 {
+	struct json_writer writer = { .failed = false };
 	json_t *object = json_object();
-	for (size_t i = 0; i < count; i++) {
-		if (json_object_set_new(object, labels[i].key, json_string(labels[i].value)) != 0) {
-			json_decref(object);
-			return NULL;
-		}
-	}
-	return object;
+	for (size_t i = 0; i < count; i++)
+		json_writer_set(&writer, object, labels[i].key, json_string(labels[i].value));
+	return json_writer_end(&writer, object);
 }

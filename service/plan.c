@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/json_writer.h"
 #include "service/plan_peer.h"
 #include "service/policy.h"
 #include "service/precondition.h"
@@ -74,10 +75,10 @@ static void create(struct plan *plan, const struct service *service, struct edit
 }
 
 /* RFC 7396, 2. */
-static json_t *merge(json_t *target, const json_t *patch)
+static json_t *merge(struct json_writer *writer, json_t *target, const json_t *patch)
 {
 	if (!json_is_object(patch))
-		return json_deep_copy(patch);
+		return json_incref((json_t *)(uintptr_t)patch); /* nothing is merged into it */
 	json_t *result = json_is_object(target) ? json_incref(target) : json_object();
 	json_t *walked = (json_t *)(uintptr_t)patch;
 	const char *name;
@@ -86,7 +87,7 @@ static json_t *merge(json_t *target, const json_t *patch)
 		if (json_is_null(value))
 			(void)json_object_del(result, name);
 		else
-			(void)json_object_set_new(result, name, merge(json_object_get(result, name), value));
+			json_writer_set(writer, result, name, merge(writer, json_object_get(result, name), value));
 	}
 	return result;
 }
@@ -102,11 +103,17 @@ static void note_removed_key(struct draft *draft, const json_t *document)
 static void patch(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
 {
 	struct draft draft;
+	struct json_writer writer = { .failed = false };
 	const struct snapshot *current = plan->after;
 	json_t *document = json_object();
-	(void)json_object_set_new(document, "labels", labels_to_json(current->labels, current->label_count));
-	(void)json_object_set_new(document, "spec", spec_to_json(&current->spec, true));
-	json_t *merged = merge(document, edit->document);
+	json_writer_set(&writer, document, "labels", labels_to_json(current->labels, current->label_count));
+	json_writer_set(&writer, document, "spec", spec_to_json(&current->spec, true));
+	json_t *merged = json_writer_end(&writer, merge(&writer, document, edit->document));
+	if (writer.failed || merged == NULL) {
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		json_decref(document);
+		return;
+	}
 	draft_init(&draft);
 	draft_read(&draft, merged, "");
 	note_removed_key(&draft, merged);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/draft.h"
+#include "service/json_writer.h"
 #include "service/keys.h"
 #include "service/spec_json.h"
 #include "service/spec_text.h"
@@ -35,16 +36,18 @@ static void remove_peer(struct spec *spec, struct spec_peer *peer)
 static json_t *with_key(const json_t *document, const struct wireguard_key *key)
 {
 	char text[KEY_TEXT_SIZE];
-	json_t *copy = json_is_object(document) ? json_copy((json_t *)(uintptr_t)document) : json_deep_copy(document);
-	if (json_is_object(copy) && json_object_get(copy, "public_key") == NULL) {
+	struct json_writer writer = { .failed = false };
+	json_t *copy = json_writer_copy(&writer, document);
+	if (json_object_get(copy, "public_key") == NULL) {
 		key_format(key, text);
-		(void)json_object_set_new(copy, "public_key", json_string(text));
+		json_writer_set(&writer, copy, "public_key", json_string(text));
 	}
-	return copy;
+	return json_writer_end(&writer, copy);
 }
 
 static json_t *patched(const struct spec_peer *peer, const json_t *patch)
 {
+	struct json_writer writer = { .failed = false };
 	json_t *document = spec_peer_to_json(peer, true);
 	json_t *walked = (json_t *)(uintptr_t)patch;
 	const char *name;
@@ -52,8 +55,8 @@ static json_t *patched(const struct spec_peer *peer, const json_t *patch)
 	/* No member of a peer is an object, so that a merge (RFC 7396) is one level deep. Null stays, because for a secret it means more
 	 * than being absent. */
 	json_object_foreach (walked, name, value)
-		(void)json_object_set(document, name, value);
-	return document;
+		json_writer_set(&writer, document, name, json_incref(value));
+	return json_writer_end(&writer, document);
 }
 
 static void read_peer(struct edit *edit, const json_t *document, const struct spec_peer *known, struct spec_peer *peer)
@@ -126,6 +129,9 @@ void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
 		return;
 	}
 	json_t *document = edit->kind == EDIT_PEER_PATCH ? patched(known, edit->document) : with_key(edit->document, &edit->peer);
-	put_peer(spec, edit, known, document);
+	if (document == NULL)
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	else
+		put_peer(spec, edit, known, document);
 	json_decref(document);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "service/peer_lookup.h"
+#include "service/json_writer.h"
 #include "service/service_private.h"
 #include "service/spec_text.h"
 #include "service/status.h"
@@ -23,7 +24,7 @@ static struct entry *entry_of(struct service *service, struct worker *worker, ui
 static char *quote(const char *text, size_t size)
 {
 	json_t *string = json_stringn(text, strnlen(text, size));
-	char *quoted = json_dumps(string, JSON_ENCODE_ANY);
+	char *quoted = json_writer_text(string);
 	json_decref(string);
 	return quoted == NULL ? strdup("\"\"") : quoted;
 }
@@ -101,8 +102,8 @@ static bool take_handshake(struct service *service, struct worker *worker, struc
 	}
 	char key[KEY_TEXT_SIZE];
 	key_format(&message.peer, key);
-	publish(service, EVENT_TUNNEL_HANDSHAKE, entry, "\"peer\":\"%s\",\"completed\":%s,\"count\":%u", key,
-	        message.completed ? "true" : "false", message.count);
+	publish(service, EVENT_TUNNEL_HANDSHAKE, entry, "\"peer\":\"%s\",\"completed\":%s,\"count\":%u", key, message.completed ? "true" : "false",
+	        message.count);
 	waiter_check_all(service);
 	return true;
 }

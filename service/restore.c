@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/peer_lookup.h"
+#include "service/json_writer.h"
 #include "service/policy.h"
 #include "service/service_private.h"
 #include "service/snapshot_make.h"
@@ -80,7 +81,7 @@ bool restore_take(void *owner, struct database_tunnel *row)
 static void publish_state(struct service *service, const struct entry *entry, enum tunnel_state state, const char *reason)
 {
 	json_t *text = json_string(reason);
-	char *quoted = text == NULL ? NULL : json_dumps(text, JSON_ENCODE_ANY);
+	char *quoted = text == NULL ? NULL : json_writer_text(text);
 	char members[512];
 	snprintf(members, sizeof(members), "\"state\":\"%s\",\"reason\":%s", tunnel_state_name(state), quoted == NULL ? "\"\"" : quoted);
 	free(quoted);
@@ -88,17 +89,17 @@ static void publish_state(struct service *service, const struct entry *entry, en
 	events_publish(service->events, EVENT_TUNNEL_STATE, entry->id, members);
 }
 
-void restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason)
+bool restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason)
 {
 	registry_assert_turn(service->registry, entry, turn);
 	if (entry->snapshot->failure != NULL && strcmp(entry->snapshot->failure, reason) == 0)
-		return;
+		return true;
 	struct snapshot *failed = snapshot_copy(entry->snapshot);
 	log_line(LOG_ERROR, entry->id, "the tunnel has failed: %s", reason);
 	char *failure = failed == NULL ? NULL : strdup(reason);
 	if (failure == NULL) {
 		snapshot_release(failed);
-		return;
+		return false;
 	}
 	free(failed->failure);
 	failed->failure = failure;
@@ -106,9 +107,10 @@ void restore_fail(struct service *service, struct entry *entry, const struct lan
 		establish_send_ack(entry->worker, MESSAGE_REMOVE, 0, seat_index(entry->seat), entry->snapshot->generation);
 	/* Nobody would answer on them. */
 	socket_list_clear(&entry->sockets);
-	(void)snapshot_take_sockets(failed, &entry->sockets);
+	snapshot_drop_sockets(failed);
 	snapshot_release(registry_swap(service->registry, entry, turn, failed));
 	publish_state(service, entry, TUNNEL_FAILED, reason);
+	return true;
 }
 
 static bool take_place(struct service *service, struct entry *entry, struct snapshot *snapshot)
@@ -121,11 +123,12 @@ static bool take_place(struct service *service, struct entry *entry, struct snap
 	return has_addresses && has_seats && snapshot_take_sockets(snapshot, &entry->sockets);
 }
 
-static void give_to_worker(struct service *service, struct entry *entry)
+/* False: memory ran out, and it is as it was. */
+static bool give_to_worker(struct service *service, struct entry *entry)
 {
 	struct snapshot *snapshot = snapshot_copy(entry->snapshot);
 	if (snapshot == NULL)
-		return;
+		return false;
 	free(snapshot->failure);
 	snapshot->failure = NULL;
 	/* The copy has the status already; taking seats would count it twice. */
@@ -133,8 +136,7 @@ static void give_to_worker(struct service *service, struct entry *entry)
 	snapshot->status = NULL;
 	if (!take_place(service, entry, snapshot)) {
 		snapshot_release(snapshot);
-		restore_fail(service, entry, NULL, "there is no room for more tunnels or peers");
-		return;
+		return restore_fail(service, entry, NULL, "there is no room for more tunnels or peers");
 	}
 	if (snapshot->status == NULL)
 		snapshot->status = status_reference(entry->status);
@@ -142,6 +144,7 @@ static void give_to_worker(struct service *service, struct entry *entry)
 	service_seat(service, entry);
 	establish(service, entry);
 	peer_lookup_start(service, entry);
+	return true;
 }
 
 static void bind_entry(struct service *service, struct entry *entry, bool insists)
@@ -156,17 +159,19 @@ static void bind_entry(struct service *service, struct entry *entry, bool insist
 	problem_init(&problem);
 	bool is_open = socket_list_want(&entry->sockets, spec) && socket_list_open(&entry->sockets, &request, &none, &problem);
 	json_decref(ports);
-	if (is_open) {
+	if (is_open && give_to_worker(service, entry)) {
 		entry->is_unbound = false;
 		service->unbound--;
-		give_to_worker(service, entry);
 	} else {
+		/* One that memory was missing for is tried again with the others. */
 		socket_list_clear(&entry->sockets);
 		char reason[200];
+		if (is_open)
+			problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 		snprintf(reason, sizeof(reason), "%.60s: %.120s", problem.fault_count > 0 ? problem.faults[0].pointer : "sockets",
 		         problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);
 		if (!insists)
-			restore_fail(service, entry, NULL, reason);
+			(void)restore_fail(service, entry, NULL, reason);
 	}
 	problem_clear(&problem);
 }

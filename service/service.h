@@ -57,7 +57,9 @@ struct service_filter {
 	const char *after; /* ids greater than this, or NULL */
 	size_t limit;      /* 0: all */
 };
-/* Snapshots in the order of their ids, each referenced; the array is malloc'ed. `more` tells whether there are further ones. */
+/* Snapshots in the order of their ids, each referenced; the array is malloc'ed. `more` tells whether there are further ones.
+ * SERVICE_LIST_FAILED when out of memory: then there is no array. */
+#define SERVICE_LIST_FAILED SIZE_MAX
 size_t service_list(struct service *service, const struct service_filter *filter, struct snapshot ***snapshots, bool *more);
 
 struct service_worker_stats {

@@ -69,7 +69,7 @@ struct service {
 	struct job *jobs;            /* all that are under way */
 	struct late_wish *late;      /* of workers, over the rate (grant.c) */
 	uv_timer_t later;
-	struct dial *dials;          /* connections that are being made for inbound forwards */
+	struct dial *dials; /* connections that are being made for inbound forwards */
 	size_t dial_count;
 	size_t unbound;      /* tunnels found at the start whose sockets could not be opened yet */
 	uint64_t started_at; /* uv_now */
@@ -104,8 +104,8 @@ void establish_send_ack(struct worker *worker, enum message_type type, uint64_t 
 bool restore_take(void *owner, struct database_tunnel *row);
 void restore_bind_all(struct service *service);
 void restore_tick(struct service *service);
-/* Its state is failed from now on. `turn` as in registry_swap. */
-void restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason);
+/* Its state is failed from now on. `turn` as in registry_swap. False when out of memory: it is as it was, and the caller tries again. */
+bool restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason);
 /* report.c: news and wishes of the workers. */
 bool report_take(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
 void report_worker_died(struct service *service, struct worker *worker);

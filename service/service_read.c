@@ -26,6 +26,7 @@ static bool passes(const struct service_filter *filter, const struct snapshot *s
 struct listing {
 	struct snapshot **list;
 	size_t count, capacity;
+	bool failed;
 };
 
 static bool add(struct listing *listing, struct snapshot *snapshot)
@@ -47,15 +48,25 @@ static bool take_chunk(struct listing *listing, const struct service_filter *fil
 {
 	bool goes_on = true;
 	for (size_t i = 0; i < count; i++) {
-		bool fits = goes_on && passes(filter, chunk[i]);
+		bool fits = goes_on && !listing->failed && passes(filter, chunk[i]);
 		if (fits && filter->limit != 0 && listing->count == filter->limit) {
 			*more = true;
 			goes_on = fits = false;
 		}
-		if (!fits || !add(listing, chunk[i]))
-			snapshot_release(chunk[i]);
+		if (fits && add(listing, chunk[i]))
+			continue;
+		listing->failed |= fits;
+		snapshot_release(chunk[i]);
 	}
-	return goes_on;
+	return goes_on && !listing->failed;
+}
+
+static void forget(struct listing *listing)
+{
+	for (size_t i = 0; i < listing->count; i++)
+		snapshot_release(listing->list[i]);
+	free(listing->list);
+	*listing = (struct listing){ .count = SERVICE_LIST_FAILED };
 }
 
 /* In chunks, so that the registry's lock is held for a moment at a time however many tunnels there are, and the filters run outside. */
@@ -75,6 +86,9 @@ size_t service_list(struct service *service, const struct service_filter *filter
 		snprintf(after, sizeof(after), "%s", chunk[count - 1]->id);
 		goes_on = take_chunk(&listing, filter, chunk, count, more);
 	}
+	/* Half a list is none. */
+	if (listing.failed)
+		forget(&listing);
 	*snapshots = listing.list;
 	return listing.count;
 }

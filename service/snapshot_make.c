@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/json_writer.h"
 #include "service/keys.h"
 #include "service/labels.h"
 #include "service/service.h"
@@ -13,7 +14,7 @@
 
 static char *dump(json_t *json)
 {
-	char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+	char *text = json == NULL ? NULL : json_writer_text(json);
 	json_decref(json);
 	return text;
 }
@@ -100,7 +101,9 @@ struct snapshot *snapshot_copy(const struct snapshot *from)
 	copy->udp_port = from->udp_port;
 	copy->worker = from->worker;
 	copy->failure = from->failure == NULL ? NULL : strdup(from->failure);
-	if (copy_listen(copy, from) && copy_seats(copy, from))
+	/* A failure that is lost would be a tunnel that runs. */
+	bool has_failure = copy->failure != NULL || from->failure == NULL;
+	if (has_failure && copy_listen(copy, from) && copy_seats(copy, from))
 		return copy;
 	snapshot_release(copy);
 	return NULL;
@@ -158,11 +161,19 @@ bool snapshot_move_seats(struct snapshot *snapshot, const struct entry *entry)
 	return true;
 }
 
-bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets)
+void snapshot_drop_sockets(struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < snapshot->listen_count; i++)
 		free(snapshot->listen[i]);
 	free(snapshot->listen);
+	snapshot->listen = NULL;
+	snapshot->listen_count = 0;
+	snapshot->udp_port = 0;
+}
+
+bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets)
+{
+	snapshot_drop_sockets(snapshot);
 	snapshot->udp_port = socket_list_udp_port(sockets);
 	return socket_list_format(sockets, &snapshot->listen, &snapshot->listen_count);
 }

@@ -15,6 +15,8 @@ bool snapshot_take_seats(struct snapshot *snapshot, const struct entry *entry, c
 /* Places on the worker that the entry has now, with what the old ones counted; nobody writes to those any more. False when none are left. */
 bool snapshot_move_seats(struct snapshot *snapshot, const struct entry *entry);
 /* Bound addresses. False when out of memory. */
+/* It listens nowhere. */
+void snapshot_drop_sockets(struct snapshot *snapshot);
 bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets);
 
 #endif

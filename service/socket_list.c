@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/json_writer.h"
+
 static const struct spec_place any_place = { .kind = SPEC_PLACE_NONE };
 
 static const struct spec_place *place_of(const struct socket_entry *entry, const struct spec *spec)
@@ -256,18 +258,22 @@ bool socket_list_format(const struct socket_list *list, char ***listen, size_t *
 
 char *socket_list_ports(const struct socket_list *list)
 {
-	json_t *listen = json_array(), *forwards = json_array();
-	json_t *ports = json_pack("{s:i, s:o, s:o}", "udp", (int)socket_list_udp_port(list), "listen", listen, "forwards", forwards);
-	for (size_t i = 0; ports != NULL && i < list->count; i++) {
+	struct json_writer writer = { .failed = false };
+	json_t *listen = json_array(), *forwards = json_array(), *ports = json_object();
+	json_writer_set(&writer, ports, "udp", json_integer(socket_list_udp_port(list)));
+	json_writer_set(&writer, ports, "listen", listen);
+	json_writer_set(&writer, ports, "forwards", forwards);
+	for (size_t i = 0; !writer.failed && i < list->count; i++) {
 		const struct socket_entry *entry = &list->list[i];
 		json_t *array = entry->kind == MESSAGE_SOCKET_PROXY ? listen : forwards;
 		/* Inbound forwards have no socket; their places stay empty, so that the index is that of the spec. */
-		while (entry->kind != MESSAGE_SOCKET_UDP && json_array_size(array) < entry->index)
-			json_array_append_new(array, json_integer(0));
-		if (entry->kind != MESSAGE_SOCKET_UDP)
-			json_array_append_new(array, json_integer(host_socket_port(entry->socket)));
+		while (entry->kind != MESSAGE_SOCKET_UDP && !writer.failed && json_array_size(array) < entry->index)
+			json_writer_add(&writer, array, json_integer(0));
+		if (entry->kind != MESSAGE_SOCKET_UDP && !writer.failed)
+			json_writer_add(&writer, array, json_integer(host_socket_port(entry->socket)));
 	}
-	char *text = ports == NULL ? NULL : json_dumps(ports, JSON_COMPACT);
+	ports = json_writer_end(&writer, ports);
+	char *text = ports == NULL ? NULL : json_writer_text(ports);
 	json_decref(ports);
 	return text;
 }

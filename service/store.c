@@ -139,7 +139,8 @@ static void work_off(struct database *database, struct store_batch *first)
 	if (holds_delete(first)) {
 		result = database_truncate_log(database);
 		if (result != SQLITE_OK)
-			log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s", database_error(result));
+			log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s",
+			         database_error(result));
 	}
 	result = database_forget(database);
 	if (result != SQLITE_OK)

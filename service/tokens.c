@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "service/json_writer.h"
 #include "service/service.h"
 
 #define TOKEN_BYTES 32
@@ -53,11 +54,12 @@ unsigned scope_parse(const char *name)
 
 static json_t *scopes_to_json(unsigned scopes)
 {
+	struct json_writer writer = { .failed = false };
 	json_t *list = json_array();
 	for (size_t i = 0; i < sizeof(scopes_by_name) / sizeof(scopes_by_name[0]); i++)
 		if ((scopes & scopes_by_name[i].scope) != 0)
-			json_array_append_new(list, json_string(scopes_by_name[i].name));
-	return list;
+			json_writer_add(&writer, list, json_string(scopes_by_name[i].name));
+	return json_writer_end(&writer, list);
 }
 
 /* Each scope includes the ones before it. A token keeps those that it was given, so that it reads back as it was made. */
@@ -282,12 +284,13 @@ void tokens_make(struct tokens *tokens, struct store *store, const char *name, u
 
 json_t *tokens_list(struct tokens *tokens)
 {
+	struct json_writer writer = { .failed = false };
 	json_t *list = json_array();
 	pthread_mutex_lock(&tokens->lock);
 	for (size_t i = 0; i < tokens->count; i++)
-		(void)json_array_append_new(list, token_to_json(&tokens->list[i].stored));
+		json_writer_add(&writer, list, token_to_json(&tokens->list[i].stored));
 	pthread_mutex_unlock(&tokens->lock);
-	return list;
+	return json_writer_end(&writer, list);
 }
 
 /* The service's thread, or with the lock. NULL when there is none. */

@@ -3,16 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/json_writer.h"
 #include "service/peer_lookup.h"
 #include "service/transaction_private.h"
 #include "tunnel/log.h"
 
 static char *document_of(const struct snapshot *snapshot)
 {
+	struct json_writer writer = { .failed = false };
 	json_t *document = json_object();
-	(void)json_object_set_new(document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
-	(void)json_object_set_new(document, "spec", spec_to_json(&snapshot->spec, true));
-	char *text = json_object_size(document) == 2 ? json_dumps(document, JSON_COMPACT) : NULL;
+	json_writer_set(&writer, document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
+	json_writer_set(&writer, document, "spec", spec_to_json(&snapshot->spec, true));
+	document = json_writer_end(&writer, document);
+	char *text = document == NULL ? NULL : json_writer_text(document);
 	json_decref(document);
 	return text;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "service/json_writer.h"
 #include "service/service.h"
 #include "service/spec_text.h"
 
@@ -17,6 +18,7 @@ enum section { SECTION_NONE, SECTION_INTERFACE, SECTION_PEER };
 
 struct reading {
 	struct problem *problem;
+	struct json_writer writer;
 	json_t *warnings;
 	json_t *interface;
 	json_t *peers;
@@ -37,8 +39,8 @@ static void fault(struct reading *reading, const char *code, const char *detail)
 
 static void warn(struct reading *reading, const char *code, const char *detail)
 {
-	(void)json_array_append_new(reading->warnings,
-	                            json_pack("{s:I, s:s, s:s}", "line", (json_int_t)reading->line, "code", code, "detail", detail));
+	json_writer_add(&reading->writer, reading->warnings,
+	                json_pack("{s:I, s:s, s:s}", "line", (json_int_t)reading->line, "code", code, "detail", detail));
 }
 
 /* Cuts the space around it off, in place. */
@@ -94,7 +96,7 @@ static void set_number(struct reading *reading, json_t *object, const char *memb
 	if (number < 0)
 		fault(reading, "out_of_range", "This number is not in the range of the key.");
 	else
-		(void)json_object_set_new(object, member, json_integer(number));
+		json_writer_set(&reading->writer, object, member, json_integer(number));
 }
 
 static void read_key(struct reading *reading, json_t *object, const char *member, const char *value)
@@ -103,25 +105,22 @@ static void read_key(struct reading *reading, json_t *object, const char *member
 	if (!key_parse(value, &key))
 		fault(reading, "invalid_key", "A key is the base64 form of 32 bytes: 44 characters with one = at the end.");
 	else
-		(void)json_object_set_new(object, member, json_string(value));
+		json_writer_set(&reading->writer, object, member, json_string(value));
 	memset(&key, 0, sizeof(key));
 }
 
-static json_t *list_of(json_t *object, const char *member)
+static json_t *list_of(struct reading *reading, json_t *object, const char *member)
 {
-	json_t *list = json_object_get(object, member);
-	if (list != NULL)
-		return list;
-	list = json_array();
-	(void)json_object_set_new(object, member, list);
-	return list;
+	if (json_object_get(object, member) == NULL)
+		json_writer_set(&reading->writer, object, member, json_array());
+	return json_object_get(object, member);
 }
 
 static void add_address(struct reading *reading, json_t *list, const char *entry)
 {
 	struct wireguard_network network;
 	if (network_parse(entry, true, &network))
-		(void)json_array_append_new(list, json_string(entry));
+		json_writer_add(&reading->writer, list, json_string(entry));
 	else
 		fault(reading, "invalid_address", "This must be an IP address with or without a prefix length.");
 }
@@ -138,13 +137,13 @@ static void add_dns(struct reading *reading, json_t *list, const char *entry)
 	else if (json_array_size(list) == SPEC_DNS_MAX)
 		warn(reading, "dns_too_many", "A tunnel asks at most 8 DNS servers; this one was left out.");
 	else
-		(void)json_array_append_new(list, json_string(entry));
+		json_writer_add(&reading->writer, list, json_string(entry));
 }
 
 /* Separated by blanks and commas, and again on each further line. */
 static void read_list(struct reading *reading, const char *member, char *value, void (*add)(struct reading *reading, json_t *list, const char *entry))
 {
-	json_t *list = list_of(reading->interface, member);
+	json_t *list = list_of(reading, reading->interface, member);
 	char *rest = value;
 	for (char *entry = strsep(&rest, "," BLANKS); entry != NULL; entry = strsep(&rest, "," BLANKS))
 		if (*entry != '\0')
@@ -160,7 +159,7 @@ static void add_network(struct reading *reading, json_t *list, char *entry)
 		memmove(slash + 1, prefix, strlen(prefix) + 1);
 	}
 	if (network_parse(entry, false, &network))
-		(void)json_array_append_new(list, json_string(entry));
+		json_writer_add(&reading->writer, list, json_string(entry));
 	else
 		fault(reading, "invalid_network", "This must be an IP address with or without a prefix length.");
 }
@@ -168,7 +167,7 @@ static void add_network(struct reading *reading, json_t *list, char *entry)
 /* Separated by commas, none of them left over. Empty: there are none. */
 static void read_allowed_ips(struct reading *reading, char *value)
 {
-	json_t *list = list_of(reading->peer, "allowed_ips");
+	json_t *list = list_of(reading, reading->peer, "allowed_ips");
 	char *rest = *value == '\0' ? NULL : value;
 	for (char *entry = strsep(&rest, ","); entry != NULL; entry = strsep(&rest, ","))
 		add_network(reading, list, entry);
@@ -196,7 +195,7 @@ static void read_endpoint(struct reading *reading, char *value)
 	if (!format_endpoint(value, text, sizeof(text)) || !place_parse(text, &place) || place.kind != SPEC_PLACE_INET)
 		fault(reading, "invalid_address", "An endpoint is HOST:PORT.");
 	else
-		(void)json_object_set_new(reading->peer, "endpoint", json_string(text));
+		json_writer_set(&reading->writer, reading->peer, "endpoint", json_string(text));
 	place_clear(&place);
 }
 
@@ -261,9 +260,9 @@ static void merge_peer(struct reading *reading, json_t *first, json_t *second)
 	json_t *value;
 	json_object_foreach (second, member, value) {
 		if (strcmp(member, "allowed_ips") == 0)
-			(void)json_array_extend(list_of(first, member), value);
+			reading->writer.failed |= json_array_extend(list_of(reading, first, member), value) != 0;
 		else
-			(void)json_object_set(first, member, value);
+			json_writer_set(&reading->writer, first, member, json_incref(value));
 	}
 	warn(reading, "merged_peer", "Another [Peer] has this key; the two are one peer, with the AllowedIPs of both.");
 	(void)json_array_remove(reading->peers, json_array_size(reading->peers) - 1);
@@ -279,7 +278,7 @@ static void finish_peer(struct reading *reading)
 	else if (first != NULL)
 		merge_peer(reading, first, reading->peer);
 	else
-		(void)json_object_set(reading->peers_by_key, key, reading->peer);
+		json_writer_set(&reading->writer, reading->peers_by_key, key, json_incref(reading->peer));
 }
 
 static void end_peer(struct reading *reading)
@@ -303,7 +302,9 @@ static void read_section(struct reading *reading, const char *name)
 		reading->section = SECTION_PEER;
 		reading->peer_line = reading->line;
 		reading->peer = json_object();
-		(void)json_array_append_new(reading->peers, reading->peer);
+		json_writer_add(&reading->writer, reading->peers, reading->peer);
+		if (reading->writer.failed)
+			reading->peer = NULL;
 	} else {
 		reading->section = SECTION_NONE;
 		fault(reading, "unknown_section", "A section is [Interface] or [Peer].");
@@ -343,10 +344,12 @@ static void read_lines(struct reading *reading, const char *text, size_t length)
 		const char *newline = memchr(text, '\n', length);
 		size_t size = newline == NULL ? length : (size_t)(newline - text);
 		reading->line++;
-		char *line = size < LINE_MAX_SIZE && memchr(text, '\0', size) == NULL ? strndup(text, size) : NULL;
+		bool is_line = size < LINE_MAX_SIZE && memchr(text, '\0', size) == NULL;
+		char *line = is_line ? strndup(text, size) : NULL;
+		reading->writer.failed |= is_line && line == NULL;
 		if (line != NULL)
 			read_line(reading, line);
-		else
+		else if (!is_line)
 			fault(reading, "invalid_value", "A line has less than 65536 bytes and no NUL.");
 		if (line != NULL)
 			explicit_bzero(line, size);
@@ -372,6 +375,8 @@ json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, 
 	else
 		read_lines(&reading, text, length);
 	json_decref(reading.peers_by_key);
+	if (reading.writer.failed)
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 	if (problem->code == PROBLEM_NONE && !reading.has_interface) {
 		reading.line = 1;
 		fault(&reading, "required", "There is no [Interface] section.");

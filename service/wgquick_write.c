@@ -31,7 +31,19 @@ static void write_key(FILE *file, const char *key, const struct wireguard_key *v
 	sodium_memzero(text, sizeof(text));
 }
 
-static void write_peer(FILE *file, const struct spec_peer *peer, bool secrets)
+/* False when out of memory. */
+static bool write_endpoint(FILE *file, const struct spec_place *place)
+{
+	if (place->kind == SPEC_PLACE_NONE)
+		return true;
+	char *endpoint = place_format(place);
+	if (endpoint != NULL)
+		fprintf(file, "Endpoint = %s\n", endpoint);
+	free(endpoint);
+	return endpoint != NULL;
+}
+
+static bool write_peer(FILE *file, const struct spec_peer *peer, bool secrets)
 {
 	fputs("\n[Peer]\n", file);
 	write_key(file, "PublicKey", &peer->public_key);
@@ -39,13 +51,11 @@ static void write_peer(FILE *file, const struct spec_peer *peer, bool secrets)
 		write_key(file, "PresharedKey", &peer->preshared_key);
 	else if (peer->has_preshared_key)
 		fputs("# PresharedKey is left out\n", file);
-	char *endpoint = place_format(&peer->endpoint);
-	if (endpoint != NULL)
-		fprintf(file, "Endpoint = %s\n", endpoint);
-	free(endpoint);
+	bool is_whole = write_endpoint(file, &peer->endpoint);
 	write_networks(file, "AllowedIPs", peer->allowed_ips, peer->allowed_ip_count, false);
 	if (peer->persistent_keepalive != 0)
 		fprintf(file, "PersistentKeepalive = %u\n", peer->persistent_keepalive);
+	return is_whole;
 }
 
 char *spec_to_wgquick(const struct spec *spec, bool secrets)
@@ -65,11 +75,14 @@ char *spec_to_wgquick(const struct spec *spec, bool secrets)
 	fprintf(file, "MTU = %u\n", spec->mtu);
 	if (spec->listen_port != 0)
 		fprintf(file, "ListenPort = %u\n", spec->listen_port);
-	for (size_t i = 0; i < spec->peer_count; i++)
-		write_peer(file, &spec->peers[i], secrets);
-	if (fclose(file) != 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	bool is_whole = true;
+	for (size_t i = 0; i < spec->peer_count && is_whole; i++)
+		is_whole = write_peer(file, &spec->peers[i], secrets);
+	is_whole = ferror(file) == 0 && is_whole;
+	if (fclose(file) == 0 && is_whole)
+		return text;
+	if (text != NULL)
+		sodium_memzero(text, length);
+	free(text);
+	return NULL;
 }

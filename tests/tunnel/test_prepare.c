@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/tunnel/failing_heap.h"
+#include "tests/failing_heap.h"
 #include "tunnel/log.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/wireguard/arena.h"

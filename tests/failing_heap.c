@@ -1,46 +1,48 @@
-#include "tests/tunnel/failing_heap.h"
+#include "tests/failing_heap.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-static _Thread_local struct {
-	bool fails, once;
-	unsigned allowed, refused;
-} heap;
+static _Atomic bool fails, once;
+static _Atomic unsigned passed, allowed_to_pass, refused;
+static _Thread_local bool is_spared;
 
 void heap_fails_after(unsigned allowed)
 {
-	heap.fails = true;
-	heap.once = false;
-	heap.allowed = allowed;
-	heap.refused = 0;
+	once = false;
+	allowed_to_pass = allowed;
+	passed = refused = 0;
+	fails = true;
 }
 
 void heap_fails_once_after(unsigned allowed)
 {
 	heap_fails_after(allowed);
-	heap.once = true;
+	once = true;
+}
+
+void heap_spares_this_thread(void)
+{
+	is_spared = true;
 }
 
 void heap_works(void)
 {
-	heap.fails = false;
+	fails = false;
 }
 
 unsigned heap_refused(void)
 {
-	return heap.refused;
+	return refused;
 }
 
 static bool refuses(void)
 {
-	if (!heap.fails || heap.allowed-- > 0)
+	if (!fails || is_spared || passed++ < allowed_to_pass || (once && refused > 0))
 		return false;
-	heap.allowed = 0;
-	heap.fails = !heap.once;
-	heap.refused++;
+	refused++;
 	errno = ENOMEM;
 	return true;
 }

@@ -1,0 +1,337 @@
+/* Every allocation fails in turn (F1), once and for good: what comes of it is whole and right, or an error, and nothing in between. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/json_writer.h"
+#include "service/plan.h"
+#include "service/service_private.h"
+#include "service/snapshot_make.h"
+#include "tests/failing_heap.h"
+#include "tunnel/log.h"
+
+#define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+#define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+#define OTHER "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak="
+
+static const char document_text[] =
+    "{'labels':{'site':'berlin','team':'net'},'spec':{'interface':{'private_key':'" KEY "','addresses':['10.2.0.2','fd00::2'],'dns':['10.2.0.1']},"
+    "'peers':[{'public_key':'" PEER "','endpoint':'vpn.example:51820','allowed_ips':['0.0.0.0/0','::/0'],'preshared_key':'" OTHER "'},"
+    "{'public_key':'" OTHER "','endpoint':'192.0.2.1:1','allowed_ips':['10.0.0.0/8']}],"
+    "'proxy':{'listen':['127.0.0.1:1080','[::1]:0'],'users':[{'username':'u','password':'p'},{'username':'v','password':'q'}]},"
+    "'forwards':[{'name':'web','listen':'127.0.0.1:8080','target':'web.example:80'},"
+    "{'name':'in','direction':'inbound','listen':'10.2.0.2:80','target':'127.0.0.1:80'}],"
+    "'probe':{'type':'tcp','target':'web.example:80','interval':10}}}";
+
+static struct service service; /* as much of one as policy asks */
+static struct snapshot *tunnel;
+
+static json_t *parse(const char *text)
+{
+	char copy[4096];
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *c = copy; *c != '\0'; c++)
+		if (*c == '\'')
+			*c = '"';
+	json_t *json = json_loads(copy, 0, NULL);
+	assert_non_null(json);
+	return json;
+}
+
+/* `run` says whether it succeeded, and has checked then that it did so wholly. It is called with each allocation failing, until none is left. */
+static unsigned each_allocation_fails(bool (*run)(void))
+{
+	unsigned number = 0;
+	for (int for_good = 0; for_good < 2; for_good++) {
+		bool is_done = false;
+		for (number = 0; !is_done; number++) {
+			(for_good ? heap_fails_after : heap_fails_once_after)(number);
+			bool is_whole = run();
+			heap_works();
+			is_done = heap_refused() == 0;
+			assert_true(is_whole || !is_done);
+		}
+	}
+	return number;
+}
+
+static struct edit edit;
+static enum edit_kind edit_kind;
+static char *wanted_labels, *wanted_spec;
+static struct spec wanted;
+
+static void keep(const struct snapshot *made)
+{
+	free(wanted_labels);
+	free(wanted_spec);
+	spec_clear(&wanted);
+	wanted_labels = strdup(made->labels_json);
+	wanted_spec = strdup(made->spec_json);
+	assert_true(spec_copy(&wanted, &made->spec));
+}
+
+/* One edit of a plan; what it leads to is the wanted, or the plan is as it was and the edit has a problem. */
+static struct snapshot *do_edit(void)
+{
+	struct plan plan = { .id = "t" };
+	struct draft draft;
+	if (edit_kind != EDIT_CREATE) {
+		plan.before = snapshot_reference(tunnel);
+		plan.after = snapshot_reference(tunnel);
+	}
+	edit = (struct edit){ .kind = edit_kind, .document = json_incref(edit.document) };
+	memcpy(edit.peer.bytes, tunnel == NULL ? (const uint8_t *)KEY : tunnel->spec.peers[1].public_key.bytes, sizeof(edit.peer));
+	problem_init(&edit.problem);
+	draft_init(&draft);
+	if (edit_kind == EDIT_CREATE || edit_kind == EDIT_PUT)
+		draft_read(&draft, edit.document, "");
+	plan_edit(&plan, &service, &edit, &draft, SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN);
+	bool is_done = edit.problem.code == PROBLEM_NONE;
+	assert_true(is_done || plan.after == plan.before);
+	struct snapshot *made = is_done ? snapshot_reference(plan.after) : NULL;
+	draft_clear(&draft);
+	plan_clear(&plan);
+	problem_clear(&edit.problem);
+	json_decref(edit.document);
+	return made;
+}
+
+static bool edit_is_whole(void)
+{
+	struct snapshot *made = do_edit();
+	heap_works();
+	if (made == NULL)
+		return false;
+	assert_string_equal(made->labels_json, wanted_labels);
+	assert_string_equal(made->spec_json, wanted_spec);
+	assert_true(spec_equal(&made->spec, &wanted));
+	snapshot_release(made);
+	return true;
+}
+
+static void an_edit_is_whole_or_refused(enum edit_kind kind, const char *text, unsigned least)
+{
+	edit_kind = kind;
+	edit.document = parse(text);
+	struct snapshot *made = do_edit();
+	assert_non_null(made);
+	keep(made);
+	snapshot_release(made);
+	assert_in_range(each_allocation_fails(edit_is_whole), least, 2000);
+	json_decref(edit.document);
+}
+
+static void a_create(void **state)
+{
+	(void)state;
+	an_edit_is_whole_or_refused(EDIT_CREATE, document_text, 60);
+}
+
+static void a_put_that_keeps_secrets(void **state)
+{
+	(void)state;
+	an_edit_is_whole_or_refused(EDIT_PUT,
+	                            "{'spec':{'interface':{'addresses':['10.2.0.2']},'peers':[{'public_key':'" PEER "'}],"
+	                            "'proxy':{'users':[{'username':'v'},{'username':'u'}]}}}",
+	                            30);
+}
+
+static void a_patch_keeps_labels_and_all_else(void **state)
+{
+	(void)state;
+	an_edit_is_whole_or_refused(EDIT_PATCH, "{'spec':{'limits':{'connections':5},'interface':{'mtu':1300}}}", 80);
+	an_edit_is_whole_or_refused(EDIT_PATCH, "{'labels':{'team':null,'new':'one'},'spec':{'probe':null}}", 80);
+}
+
+static void changes_of_a_peer(void **state)
+{
+	(void)state;
+	an_edit_is_whole_or_refused(EDIT_PEER_PATCH, "{'allowed_ips':['10.1.0.0/16'],'persistent_keepalive':25}", 50);
+	an_edit_is_whole_or_refused(EDIT_PEER_PUT, "{'endpoint':'vpn.example:2','allowed_ips':['10.1.0.0/16']}", 50);
+	an_edit_is_whole_or_refused(EDIT_PEER_DELETE, "{}", 30);
+}
+
+static bool copy_is_whole(void)
+{
+	struct snapshot *copy = snapshot_copy(tunnel);
+	if (copy == NULL)
+		return false;
+	assert_string_equal(copy->labels_json, tunnel->labels_json);
+	assert_string_equal(copy->spec_json, tunnel->spec_json);
+	assert_string_equal(copy->failure, "a reason");
+	assert_int_equal(copy->listen_count, 1);
+	assert_string_equal(copy->listen[0], "127.0.0.1:1080");
+	snapshot_release(copy);
+	return true;
+}
+
+static void a_copy_of_a_failed_tunnel_is_failed(void **state)
+{
+	(void)state;
+	tunnel->failure = strdup("a reason");
+	tunnel->listen = calloc(1, sizeof(char *));
+	tunnel->listen[0] = strdup("127.0.0.1:1080");
+	tunnel->listen_count = 1;
+	assert_in_range(each_allocation_fails(copy_is_whole), 60, 2000);
+	free(tunnel->failure);
+	tunnel->failure = NULL;
+}
+
+static char *reference;
+
+static bool json_is_whole(void)
+{
+	json_t *json = spec_to_json(&tunnel->spec, true);
+	char *text = json == NULL ? NULL : json_writer_text(json);
+	json_decref(json);
+	if (text != NULL && reference != NULL)
+		assert_string_equal(text, reference);
+	bool is_whole = text != NULL;
+	if (reference == NULL)
+		reference = text;
+	else
+		free(text);
+	return is_whole;
+}
+
+static bool wgquick_is_whole(void)
+{
+	char *text = spec_to_wgquick(&tunnel->spec, true);
+	if (text != NULL && reference != NULL)
+		assert_string_equal(text, reference);
+	bool is_whole = text != NULL;
+	if (reference == NULL)
+		reference = text;
+	else
+		free(text);
+	return is_whole;
+}
+
+static const char wgquick_text[] = "[Interface]\nPrivateKey = " KEY "\nAddress = 10.2.0.2, fd00::2\nDNS = 10.2.0.1, corp.example\nMTU = 1300\n"
+				   "PostUp = true\n[Peer]\nPublicKey = " PEER "\nEndpoint = vpn.example:51820\nAllowedIPs = 0.0.0.0/0, ::/0\n"
+				   "[Peer]\nPublicKey = " OTHER "\nAllowedIPs = 10.0.0.0/8\nPersistentKeepalive = 25\n";
+
+static bool reading_is_whole(void)
+{
+	struct problem problem;
+	json_t *warnings;
+	problem_init(&problem);
+	json_t *document = wgquick_to_document(wgquick_text, sizeof(wgquick_text) - 1, &warnings, &problem);
+	assert_true((document == NULL) == (problem.code != PROBLEM_NONE));
+	if (document != NULL)
+		assert_int_equal(json_array_size(warnings), 2);
+	char *text = document == NULL ? NULL : json_writer_text(document);
+	json_decref(document);
+	json_decref(warnings);
+	problem_clear(&problem);
+	bool is_whole = text != NULL;
+	if (text != NULL && reference != NULL)
+		assert_string_equal(text, reference);
+	if (reference == NULL)
+		reference = text;
+	else
+		free(text);
+	return is_whole;
+}
+
+static void texts(void **state)
+{
+	(void)state;
+	bool (*const all[])(void) = { json_is_whole, wgquick_is_whole, reading_is_whole };
+	for (size_t i = 0; i < 3; i++) {
+		reference = NULL;
+		assert_true(all[i]());
+		each_allocation_fails(all[i]);
+		free(reference);
+	}
+}
+
+enum { MANY = 700 };
+
+static bool list_is_whole(void)
+{
+	const struct service_filter filter = { .state = -1 };
+	struct snapshot **list;
+	bool more;
+	size_t count = service_list(&service, &filter, &list, &more);
+	if (count == SERVICE_LIST_FAILED) {
+		assert_null(list);
+		return false;
+	}
+	assert_int_equal(count, MANY);
+	for (size_t i = 0; i < count; i++)
+		snapshot_release(list[i]);
+	free(list);
+	return true;
+}
+
+static void a_list_is_whole_or_none(void **state)
+{
+	(void)state;
+	assert_true(registry_reserve(service.registry, MANY));
+	for (unsigned i = 0; i < MANY; i++) {
+		char id[64];
+		snprintf(id, sizeof(id), "t-%u", i);
+		struct entry *entry = entry_create(id);
+		entry->snapshot = snapshot_copy(tunnel);
+		memcpy(entry->snapshot->id, id, sizeof(id));
+		registry_add(service.registry, entry);
+	}
+	assert_in_range(each_allocation_fails(list_is_whole), 2, 100);
+	/* Nothing is kept of a list that failed. */
+	for (size_t i = 0; i < MANY; i++)
+		assert_int_equal(registry_at(service.registry, i)->snapshot->references, 1);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	static char directory[] = "/tmp", *allowed[] = { directory };
+	heap_works();
+	assert_true(sodium_init() >= 0);
+	log_start(LOG_ERROR, false, "control");
+	json_set_alloc_funcs(malloc, free);
+	service = (struct service){ .options = { .allow_remote = true, .allow_socket = allowed, .allow_socket_count = 1 } };
+	service.lanes = lanes_create();
+	service.registry = registry_create(service.lanes);
+	edit_kind = EDIT_CREATE;
+	edit.document = parse(document_text);
+	tunnel = NULL;
+	tunnel = do_edit();
+	json_decref(edit.document);
+	return tunnel == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	registry_free(service.registry);
+	lanes_free(service.lanes);
+	snapshot_release(tunnel);
+	free(wanted_labels);
+	free(wanted_spec);
+	spec_clear(&wanted);
+	wanted_labels = wanted_spec = NULL;
+	return 0;
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_create),
+		TEST(a_put_that_keeps_secrets),
+		TEST(a_patch_keeps_labels_and_all_else),
+		TEST(changes_of_a_peer),
+		TEST(a_copy_of_a_failed_tunnel_is_failed),
+		TEST(texts),
+		TEST(a_list_is_whole_or_none),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
