@@ -11,6 +11,7 @@
 #include "api/reply.h"
 #include "api/submission.h"
 #include "api/warning.h"
+#include "service/json_writer.h"
 
 #define WAIT_DEFAULT 30
 #define WAIT_MAX 3600
@@ -47,7 +48,7 @@ static char *dump_warnings(struct api_request *request, const struct edit *edit)
 		api_warning_add_routes(&request->warnings, &edit->snapshot->spec);
 	if (request->kind != API_BODY_WGQUICK && !request->warnings)
 		return NULL;
-	char *list = request->warnings ? json_dumps(request->warnings, JSON_COMPACT) : NULL, *members = NULL;
+	char *list = request->warnings ? json_writer_text(request->warnings) : NULL, *members = NULL;
 	if (asprintf(&members, ",\"warnings\":%s", list ? list : "[]") < 0)
 		members = NULL;
 	free(list);

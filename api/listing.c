@@ -66,7 +66,11 @@ bool api_listing_get(struct api_request *request, bool is_paged, struct api_list
 	filter.limit = (size_t)size;
 	listing->count = service_list(request->api->service, &filter, &listing->snapshots, &listing->more);
 	api_request_free_labels(labels, filter.label_count);
-	return true;
+	if (listing->count != SERVICE_LIST_FAILED)
+		return true;
+	*listing = (struct api_listing){ 0 };
+	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the list.");
+	return false;
 }
 
 void api_listing_clear(struct api_listing *listing)

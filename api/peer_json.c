@@ -5,6 +5,7 @@
 
 #include "api/clock.h"
 #include "api/tunnel_json.h"
+#include "service/json_writer.h"
 #include "service/service.h"
 
 const char *const api_peer_live_members[] = {
@@ -22,7 +23,7 @@ bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *
 
 static void write_one(struct text *text, const struct snapshot *snapshot, json_t *peers, size_t index, const char *members)
 {
-	char *written = json_dumps(json_array_get(peers, index), JSON_COMPACT);
+	char *written = json_writer_text(json_array_get(peers, index));
 	if (!written) {
 		text->failed = true;
 		return;

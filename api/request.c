@@ -195,11 +195,16 @@ bool api_request_number(struct api_request *request, const char *name, uint64_t 
 	return false;
 }
 
+static bool is_label(const char *written)
+{
+	const char *equals = strchr(written, '=');
+	return equals && equals != written;
+}
+
+/* False when out of memory. */
 static bool split_label(const char *written, struct label *label)
 {
 	const char *equals = strchr(written, '=');
-	if (!equals || equals == written)
-		return false;
 	label->key = strndup(written, (size_t)(equals - written));
 	label->value = strdup(equals + 1);
 	return label->key && label->value;
@@ -219,16 +224,22 @@ bool api_request_labels(struct api_request *request, struct label **labels, size
 	const struct api_target *target = &request->target;
 	*count = 0;
 	*labels = calloc(target->parameter_count + 1, sizeof(**labels));
-	bool good = *labels;
-	for (size_t i = 0; good && i < target->parameter_count; i++)
-		if (strcmp(target->parameters[i].name, "label") == 0)
-			good = split_label(target->parameters[i].value, &(*labels)[(*count)++]);
-	if (good)
+	bool is_valid = true, has_memory = *labels;
+	for (size_t i = 0; is_valid && has_memory && i < target->parameter_count; i++) {
+		if (strcmp(target->parameters[i].name, "label") != 0)
+			continue;
+		is_valid = is_label(target->parameters[i].value);
+		has_memory = !is_valid || split_label(target->parameters[i].value, &(*labels)[(*count)++]);
+	}
+	if (is_valid && has_memory)
 		return true;
 	api_request_free_labels(*labels, *count);
 	*labels = NULL;
 	*count = 0;
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"label\" is written label=KEY=VALUE.");
+	if (has_memory)
+		api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"label\" is written label=KEY=VALUE.");
+	else
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the labels.");
 	return false;
 }
 

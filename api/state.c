@@ -6,6 +6,7 @@
 #include "api/reply.h"
 #include "api/submission.h"
 #include "api/tunnel_json.h"
+#include "service/json_writer.h"
 
 static void write_one(struct text *body, const struct snapshot *snapshot, bool with_secrets)
 {
@@ -14,7 +15,7 @@ static void write_one(struct text *body, const struct snapshot *snapshot, bool w
 		return;
 	}
 	json_t *spec = spec_to_json(&snapshot->spec, true);
-	char *written = spec ? json_dumps(spec, JSON_COMPACT) : NULL;
+	char *written = spec ? json_writer_text(spec) : NULL;
 	if (written)
 		api_tunnel_write_state(body, snapshot, written);
 	body->failed |= !written;

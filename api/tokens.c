@@ -6,10 +6,11 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/submission.h"
+#include "service/json_writer.h"
 
 static void reply_document(struct api_request *request, unsigned status, json_t *document)
 {
-	char *written = document ? json_dumps(document, JSON_COMPACT) : NULL;
+	char *written = document ? json_writer_text(document) : NULL;
 	struct text body = { .bytes = written, .length = written ? strlen(written) : 0, .failed = !written };
 	json_decref(document);
 	api_reply_json(request, status, &body);

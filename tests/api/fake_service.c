@@ -8,6 +8,8 @@
 
 #include <sodium.h>
 
+#include "service/json_writer.h"
+
 #define TUNNELS_MAX 20000
 
 /* Freed with the last reference to the snapshot, as the real service's slots are. */
@@ -98,11 +100,12 @@ static json_t *peer_json(const struct spec_peer *peer)
 json_t *spec_to_json(const struct spec *spec, bool secrets)
 {
 	json_t *peers = json_array(), *interface = json_pack("{s:[s]}", "addresses", "10.2.0.2/32");
+	struct json_writer writer = { .failed = false };
 	for (size_t i = 0; i < spec->peer_count; i++)
-		json_array_append_new(peers, peer_json(&spec->peers[i]));
+		json_writer_add(&writer, peers, peer_json(&spec->peers[i]));
 	if (secrets)
-		json_object_set_new(interface, "private_key", json_string(FAKE_PRIVATE_KEY));
-	return json_pack("{s:b, s:o, s:o}", "enabled", spec->enabled, "interface", interface, "peers", peers);
+		json_writer_set(&writer, interface, "private_key", json_string(FAKE_PRIVATE_KEY));
+	return json_writer_end(&writer, json_pack("{s:b, s:o, s:o}", "enabled", spec->enabled, "interface", interface, "peers", peers));
 }
 
 char *spec_to_wgquick(const struct spec *spec, bool secrets)
@@ -495,6 +498,10 @@ size_t service_list(struct service *service, const struct service_filter *filter
 	*more = false;
 	pthread_mutex_lock(&service->lock);
 	*snapshots = calloc(service->count + 1, sizeof(**snapshots));
+	if (*snapshots == NULL) {
+		pthread_mutex_unlock(&service->lock);
+		return SERVICE_LIST_FAILED;
+	}
 	for (size_t i = 0; i < service->count && !*more; i++) {
 		if (!is_wanted(service->tunnels[i].snapshot, filter))
 			continue;
