@@ -4,12 +4,21 @@
 
 #include "service/job.h"
 #include "service/service_private.h"
+#include "service/status.h"
 
 struct waiter {
 	struct waiter *next;
 	struct job *job;
+	struct runtime_status *status; /* the tunnel's, referenced: another tunnel of the same id has another one */
 	uint64_t deadline;
 };
+
+static void answer(struct waiter *waiter)
+{
+	status_release(waiter->status);
+	job_answer(waiter->job);
+	free(waiter);
+}
 
 void waiter_start(struct job *job)
 {
@@ -19,7 +28,10 @@ void waiter_start(struct job *job)
 		job_answer(job);
 		return;
 	}
-	*waiter = (struct waiter){ .next = service->waiters, .job = job, .deadline = uv_now(&service->loop) + 1000ull * job->change->timeout };
+	*waiter = (struct waiter){ .next = service->waiters,
+		                   .job = job,
+		                   .status = status_reference(job->edits[0].snapshot->status),
+		                   .deadline = uv_now(&service->loop) + 1000ull * job->change->timeout };
 	service->waiters = waiter;
 	waiter_check_all(service);
 }
@@ -30,7 +42,7 @@ static bool is_over(struct service *service, const struct waiter *waiter)
 	struct edit *edit = &waiter->job->edits[0];
 	const struct entry *entry = registry_entry(service->registry, edit->id);
 	struct snapshot_status status;
-	if (entry == NULL) {
+	if (entry == NULL || entry->status != waiter->status) {
 		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted while its handshake was waited for.");
 		return true;
 	}
@@ -56,8 +68,7 @@ void waiter_check_all(struct service *service)
 			continue;
 		}
 		*at = waiter->next;
-		job_answer(waiter->job);
-		free(waiter);
+		answer(waiter);
 	}
 }
 
@@ -66,7 +77,7 @@ void waiter_refuse_all(struct service *service)
 	while (service->waiters != NULL) {
 		struct waiter *waiter = service->waiters;
 		service->waiters = waiter->next;
-		job_refuse(waiter->job);
-		free(waiter);
+		problem_set(&waiter->job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is ending.");
+		answer(waiter);
 	}
 }

@@ -37,7 +37,12 @@ bool bench_start(struct bench *bench)
 	bench->service = service_create(&bench->options, bench->failure);
 	if (bench->service == NULL)
 		return false;
-	assert_int_equal(pthread_create(&bench->thread, NULL, run_service, bench), 0);
+	pthread_attr_t attributes;
+	pthread_attr_init(&attributes);
+	if (bench->stack_size != 0)
+		assert_int_equal(pthread_attr_setstacksize(&attributes, bench->stack_size), 0);
+	assert_int_equal(pthread_create(&bench->thread, &attributes, run_service, bench), 0);
+	pthread_attr_destroy(&attributes);
 	return true;
 }
 

@@ -13,6 +13,7 @@ struct bench {
 	char directory[64];
 	char failure[512];
 	pthread_t thread;
+	size_t stack_size; /* of the service's thread; 0: the default */
 };
 
 /* What of the service's log is written; to be set before it is opened. */

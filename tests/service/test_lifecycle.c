@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -434,12 +435,82 @@ static void p9_create_then_delete_is_the_baseline(void **state)
 	assert_int_equal(bench_descriptors(), descriptors);
 }
 
+static void *delete_and_create(void *argument)
+{
+	struct snapshot *snapshot = NULL;
+	(void)argument;
+	while (snapshot == NULL)
+		snapshot = service_find(own_bench.service, "a");
+	snapshot_release(snapshot);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	return NULL;
+}
+
+/* The tunnel of a waiter is deleted, and another one has its id at once: the waiter hears of its own. */
+static void a_waiter_follows_its_tunnel_and_not_the_id(void **state)
+{
+	pthread_t thread;
+	(void)state;
+	struct change *change = change_create(CHANGE_EDITS, 1);
+	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	change->wait_up = true;
+	change->timeout = 10;
+	change->edits[0].kind = EDIT_CREATE;
+	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "a");
+	change->edits[0].document = bench_json(bench_document(NULL));
+	assert_int_equal(pthread_create(&thread, NULL, delete_and_create, NULL), 0);
+	bench_do(&own_bench, change);
+	pthread_join(thread, NULL);
+	assert_int_equal(change->edits[0].problem.code, PROBLEM_NOT_FOUND);
+	change_free(change);
+}
+
+enum { WAITING = 10000 };
+
+static void on_answered(struct change *change, void *owner)
+{
+	_Atomic unsigned *answered = owner;
+	if (change->edits[0].problem.code == PROBLEM_PRECONDITION_FAILED)
+		++*answered;
+	change_free(change);
+}
+
+/* They wait for one that its worker is slow with, and end at once when their turn comes: on a stack that their nesting would overflow. */
+static void ten_thousand_changes_of_one_tunnel_wait(void **state)
+{
+	_Atomic unsigned answered = 0;
+	(void)state;
+	bench_stop(&own_bench);
+	own_bench.stack_size = 192 * 1024;
+	assert_true(bench_start(&own_bench));
+	bench_wait_ready(&own_bench);
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "slow-a", bench_document(NULL)), PROBLEM_NONE);
+	for (unsigned i = 0; i <= WAITING; i++) {
+		struct change *change = change_create(CHANGE_EDITS, 1);
+		change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+		change->edits[0].kind = EDIT_PATCH;
+		snprintf(change->edits[0].id, sizeof(change->edits[0].id), "slow-a");
+		change->edits[0].document = bench_json("{'spec':{'proxy':{'idle_timeout':7}}}");
+		change->edits[0].if_match = i == 0 ? NULL : strdup("\"1\"");
+		change->done = on_answered;
+		change->owner = &answered;
+		service_submit(own_bench.service, change);
+	}
+	for (int64_t start = bench_now_ms(); answered < WAITING && bench_now_ms() - start < 30000;)
+		sched_yield();
+	assert_int_equal(answered, WAITING);
+	own_bench.stack_size = 0;
+}
+
 int main(int argc, char **argv)
 {
 	int code;
 	if (fake_worker_runs(argc, argv, &code))
 		return code;
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_waiter_follows_its_tunnel_and_not_the_id, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(ten_thousand_changes_of_one_tunnel_wait, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(s2_delete_twice_and_at_once, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(s3_reconfigure_a_thousand_times, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(s4_two_tunnels_two_generations, bench_set_up, bench_tear_down),
