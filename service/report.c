@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "service/peer_lookup.h"
-#include "service/json_writer.h"
 #include "service/service_private.h"
 #include "service/spec_text.h"
 #include "service/status.h"
@@ -18,15 +17,6 @@ static struct entry *entry_of(struct service *service, struct worker *worker, ui
 {
 	struct entry *entry = service_seated(service, worker, slot);
 	return entry != NULL && entry->snapshot->generation == generation ? entry : NULL;
-}
-
-/* A worker's text as a JSON string, malloc'ed. */
-static char *quote(const char *text, size_t size)
-{
-	json_t *string = json_stringn(text, strnlen(text, size));
-	char *quoted = json_writer_text(string);
-	json_decref(string);
-	return quoted == NULL ? strdup("\"\"") : quoted;
 }
 
 static void publish(struct service *service, enum event_type type, const struct entry *entry, const char *format, ...)
@@ -54,7 +44,7 @@ static bool take_state(struct service *service, struct worker *worker, struct me
 		return true;
 	message.reason[sizeof(message.reason) - 1] = '\0';
 	status_set_reason(entry->status, message.state == TUNNEL_UP, message.reason);
-	char *reason = quote(message.reason, sizeof(message.reason));
+	char *reason = events_quote(message.reason, strlen(message.reason));
 	char healing[48] = "";
 	if (message.healing != MESSAGE_HEALING_NONE)
 		snprintf(healing, sizeof(healing), ",\"healing\":\"%s\"", message_healing_name((enum message_healing)message.healing));
@@ -131,7 +121,7 @@ static bool take_probed(struct service *service, struct worker *worker, struct m
 	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
 	if (entry == NULL)
 		return true;
-	char *detail = quote(message.detail, sizeof(message.detail));
+	char *detail = events_quote(message.detail, strnlen(message.detail, sizeof(message.detail)));
 	bool is_number = message.rtt_avg_ms >= 0 && message.rtt_avg_ms < 1e9;
 	publish(service, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%.3f,\"detail\":%s",
 	        message.ok ? "true" : "false", message.sent, message.received, is_number ? message.rtt_avg_ms : 0.0,

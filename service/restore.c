@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "service/peer_lookup.h"
-#include "service/json_writer.h"
 #include "service/policy.h"
 #include "service/service_private.h"
 #include "service/snapshot_make.h"
@@ -80,13 +79,13 @@ bool restore_take(void *owner, struct database_tunnel *row)
 
 static void publish_state(struct service *service, const struct entry *entry, enum tunnel_state state, const char *reason)
 {
-	json_t *text = json_string(reason);
-	char *quoted = text == NULL ? NULL : json_writer_text(text);
-	char members[512];
-	snprintf(members, sizeof(members), "\"state\":\"%s\",\"reason\":%s", tunnel_state_name(state), quoted == NULL ? "\"\"" : quoted);
+	char *quoted = events_quote(reason, strlen(reason)), *members = NULL;
+	if (asprintf(&members, "\"state\":\"%s\",\"reason\":%s", tunnel_state_name(state), quoted == NULL ? "\"\"" : quoted) < 0)
+		members = NULL;
+	if (members != NULL)
+		events_publish(service->events, EVENT_TUNNEL_STATE, entry->id, members);
 	free(quoted);
-	json_decref(text);
-	events_publish(service->events, EVENT_TUNNEL_STATE, entry->id, members);
+	free(members);
 }
 
 bool restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason)

@@ -1,0 +1,175 @@
+/* What workers tell becomes events, and an event is one JSON object whatever a worker sends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/service_private.h"
+#include "service/status.h"
+#include "service/worker.h"
+#include "tunnel/log.h"
+
+static struct service service;
+static struct worker worker;
+static struct entry *entry, *slots[COUNTERS_TUNNELS], **seated[] = { slots };
+
+static int set_up(void **state)
+{
+	(void)state;
+	assert_true(sodium_init() >= 0);
+	log_start(LOG_ERROR, false, "control");
+	service = (struct service){ .seated = seated, .events = events_create(64, 0), .lanes = lanes_create() };
+	service.registry = registry_create(service.lanes);
+	entry = entry_create("t");
+	entry->snapshot = calloc(1, sizeof(*entry->snapshot));
+	*entry->snapshot = (struct snapshot){ .references = 1, .id = "t", .generation = 3, .status = status_reference(entry->status) };
+	entry->snapshot->spec.peers = calloc(1, sizeof(struct spec_peer));
+	entry->snapshot->spec.peer_count = 1;
+	memset(&entry->snapshot->spec.peers[0].public_key, 5, 32);
+	entry->snapshot->labels_json = strdup("{}");
+	entry->snapshot->spec_json = strdup("{}");
+	assert_true(registry_reserve(service.registry, 1));
+	registry_add(service.registry, entry);
+	slots[0] = entry;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	registry_free(service.registry);
+	lanes_free(service.lanes);
+	events_free(service.events);
+	slots[0] = NULL;
+	return 0;
+}
+
+static void tell(enum message_type type, struct message_writer *writer)
+{
+	struct message_reader reader = { .bytes = writer->bytes, .left = writer->length };
+	assert_true(report_take(&service, &worker, type, &reader));
+	message_writer_clear(writer);
+}
+
+/* The latest event; a new reference. */
+static json_t *latest(enum event_type wanted)
+{
+	uint64_t id = events_last_id(service.events);
+	enum event_type type;
+	json_error_t error;
+	char *text;
+	assert_int_equal(events_next(service.events, id - 1, &id, &type, &text), EVENTS_GOT);
+	assert_int_equal(type, wanted);
+	json_t *event = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+	if (event == NULL)
+		fail_msg("%s in %s", error.text, text);
+	free(text);
+	return event;
+}
+
+static const struct {
+	const char *sent;
+	const char *told;
+} texts[] = {
+	{ "", "" },
+	{ "plain", "plain" },
+	{ "\"}, {\"x\":\"\\", "\"}, {\"x\":\"\\" },
+	{ "a\x01\n\x1f\x7f", "a\x01\n\x1f\x7f" },
+	{ "gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x87", "gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x87" },
+	{ "\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd" },
+	{ "\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd" },                                   /* overlong */
+	{ "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },                   /* a surrogate */
+	{ "\xf4\x90\x80\x80!", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd!" }, /* over U+10FFFF */
+	{ "cut \xe2\x82", "cut \xef\xbf\xbd\xef\xbf\xbd" },
+};
+
+static void texts_of_any_bytes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct message_state message = { .generation = 3, .state = TUNNEL_STALE };
+		struct message_probed probed = { .generation = 3 };
+		struct message_writer writer;
+		strcpy(message.reason, texts[i].sent);
+		strcpy(probed.detail, texts[i].sent);
+		message_writer_init(&writer);
+		message_encode_state(&writer, &message);
+		tell(MESSAGE_STATE, &writer);
+		json_t *event = latest(EVENT_TUNNEL_STATE);
+		assert_string_equal(json_string_value(json_object_get(event, "reason")), texts[i].told);
+		json_decref(event);
+		message_writer_init(&writer);
+		message_encode_probed(&writer, &probed);
+		tell(MESSAGE_PROBED, &writer);
+		event = latest(EVENT_TUNNEL_PROBE);
+		assert_string_equal(json_string_value(json_object_get(event, "detail")), texts[i].told);
+		json_decref(event);
+		/* And what a tunnel is said to have failed of. */
+		char reason[200];
+		snprintf(reason, sizeof(reason), "%zu %s", i, texts[i].sent);
+		assert_true(restore_fail(&service, entry, NULL, reason));
+		event = latest(EVENT_TUNNEL_STATE);
+		assert_string_equal(json_string_value(json_object_get(event, "reason")) + 2, texts[i].told);
+		json_decref(event);
+	}
+}
+
+/* As long as a text can be, of each byte. */
+static void long_texts(void **state)
+{
+	(void)state;
+	for (int byte = 1; byte < 256; byte++) {
+		struct message_state message = { .generation = 3, .state = TUNNEL_UP };
+		struct message_writer writer;
+		char reason[200];
+		memset(message.reason, byte, sizeof(message.reason) - 1);
+		message_writer_init(&writer);
+		message_encode_state(&writer, &message);
+		tell(MESSAGE_STATE, &writer);
+		json_decref(latest(EVENT_TUNNEL_STATE));
+		memset(reason, byte, sizeof(reason) - 1);
+		reason[sizeof(reason) - 1] = '\0';
+		assert_true(restore_fail(&service, entry, NULL, reason));
+		json_decref(latest(EVENT_TUNNEL_STATE));
+	}
+}
+
+static void numbers_of_any_kind(void **state)
+{
+	static const double numbers[] = { 0, -0.0, 1.5, -1, 1e300, -1e300, INFINITY, -INFINITY, NAN, 5e-324 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct message_probed probed = { .generation = 3, .sent = UINT32_MAX, .rtt_min_ms = numbers[i], .rtt_avg_ms = numbers[i] };
+		struct message_writer writer;
+		message_writer_init(&writer);
+		message_encode_probed(&writer, &probed);
+		/* No honest worker sends what is no number, or less than none: such a one is ended, and nothing is told. */
+		struct message_reader reader = { .bytes = writer.bytes, .left = writer.length };
+		uint64_t before = events_last_id(service.events);
+		bool is_taken = report_take(&service, &worker, MESSAGE_PROBED, &reader);
+		message_writer_clear(&writer);
+		assert_int_equal(events_last_id(service.events), before + is_taken);
+		if (!is_taken)
+			continue;
+		json_t *event = latest(EVENT_TUNNEL_PROBE);
+		double told = json_real_value(json_object_get(event, "rtt_avg_ms"));
+		assert_true(told == (i == 2 ? 1.5 : 0));
+		json_decref(event);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(texts_of_any_bytes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(long_texts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(numbers_of_any_kind, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
