@@ -15,10 +15,9 @@ const char *const api_peer_live_members[] = {
 bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *key, size_t *index)
 {
 	/* Public keys are no secret. */
-	for (*index = 0; *index < snapshot->spec.peer_count; (*index)++)
-		if (memcmp(&snapshot->spec.peers[*index].public_key, key, sizeof(*key)) == 0)
-			return true;
-	return false;
+	const struct spec_peer *peer = spec_peer_find(&snapshot->spec, key);
+	*index = peer ? (size_t)(peer - snapshot->spec.peers) : 0;
+	return peer;
 }
 
 static void write_one(struct text *text, const struct snapshot *snapshot, json_t *peers, size_t index, const char *members)

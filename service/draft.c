@@ -300,6 +300,8 @@ static void read_peers(struct draft *draft, struct json_reader *reader, const js
 		json_reader_leave(reader, inner);
 	}
 	find_duplicate_peers(reader, spec);
+	if (!spec_index_peers(spec))
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 	json_reader_leave(reader, mark);
 }
 
@@ -341,14 +343,6 @@ void draft_read(struct draft *draft, const json_t *document, const char *pointer
 	read_id(draft, &reader, document);
 	draft->label_count = labels_read(&reader, document, &draft->labels);
 	read_spec(draft, &reader, document);
-}
-
-static const struct spec_peer *peer_with_key(const struct spec *spec, const struct wireguard_key *key)
-{
-	for (size_t i = 0; spec != NULL && i < spec->peer_count; i++)
-		if (memcmp(&spec->peers[i].public_key, key, sizeof(*key)) == 0)
-			return &spec->peers[i];
-	return NULL;
 }
 
 static const struct spec_user *user_with_name(const struct spec *spec, const char *username)
@@ -397,15 +391,15 @@ static void complete_password(struct draft *draft, size_t index, const struct sp
 static void refuse_own_key(struct draft *draft)
 {
 	struct wireguard_key own;
-	if (!draft->spec.has_private_key || !keys_public(&own, &draft->spec.private_key))
+	/* Without memory the peers may be of no use. */
+	if (draft->problem.code == PROBLEM_OUT_OF_RESOURCES || !draft->spec.has_private_key || !keys_public(&own, &draft->spec.private_key))
 		return;
-	for (size_t i = 0; i < draft->spec.peer_count; i++) {
-		if (memcmp(&own, &draft->spec.peers[i].public_key, sizeof(own)) != 0)
-			continue;
-		char place[160];
-		snprintf(place, sizeof(place), "%s/spec/peers/%zu/public_key", draft->pointer, i);
-		problem_add(&draft->problem, place, "own_key", "This is the tunnel's own key; a peer has another one.");
-	}
+	const struct spec_peer *peer = spec_peer_find(&draft->spec, &own);
+	if (peer == NULL)
+		return;
+	char place[160];
+	snprintf(place, sizeof(place), "%s/spec/peers/%zu/public_key", draft->pointer, (size_t)(peer - draft->spec.peers));
+	problem_add(&draft->problem, place, "own_key", "This is the tunnel's own key; a peer has another one.");
 }
 
 void draft_complete(struct draft *draft, const struct spec *previous)
@@ -414,7 +408,7 @@ void draft_complete(struct draft *draft, const struct spec *previous)
 	complete_private_key(draft, previous);
 	for (size_t i = 0; i < spec->peer_count; i++) {
 		const struct spec_peer *known =
-		    draft->preshared_keys[i] == DRAFT_SECRET_ABSENT ? peer_with_key(previous, &spec->peers[i].public_key) : NULL;
+		    draft->preshared_keys[i] == DRAFT_SECRET_ABSENT ? spec_peer_find(previous, &spec->peers[i].public_key) : NULL;
 		if (known == NULL)
 			continue;
 		spec->peers[i].has_preshared_key = known->has_preshared_key;

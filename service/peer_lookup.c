@@ -34,13 +34,12 @@ struct peer_lookup {
 static const struct spec_peer *peer_of(const struct entry *entry, const struct peer_lookup *lookup, size_t *index)
 {
 	const struct spec *spec = &entry->snapshot->spec;
-	for (*index = 0; *index < spec->peer_count; ++*index) {
-		const struct spec_peer *peer = &spec->peers[*index];
-		if (memcmp(&peer->public_key, &lookup->peer, sizeof(lookup->peer)) == 0 && peer->endpoint.kind == SPEC_PLACE_INET &&
-		    peer->endpoint.port == lookup->port && strcmp(peer->endpoint.host, lookup->name) == 0)
-			return peer;
-	}
-	return NULL;
+	const struct spec_peer *peer = spec_peer_find(spec, &lookup->peer);
+	if (peer == NULL || peer->endpoint.kind != SPEC_PLACE_INET || peer->endpoint.port != lookup->port ||
+	    strcmp(peer->endpoint.host, lookup->name) != 0)
+		return NULL;
+	*index = (size_t)(peer - spec->peers);
+	return peer;
 }
 
 static bool is_name(const struct spec_peer *peer)
@@ -71,9 +70,10 @@ bool peer_lookup_addresses(struct message_addresses **made, const struct spec *s
 			addresses[i].count = 1;
 			continue;
 		}
-		for (size_t k = 0; old != NULL && peer->endpoint.kind != SPEC_PLACE_NONE && k < old_spec->peer_count; k++)
-			if (spec_place_equal(&peer->endpoint, &old_spec->peers[k].endpoint))
-				addresses[i] = old[k];
+		const struct spec_peer *before =
+		    old == NULL || peer->endpoint.kind == SPEC_PLACE_NONE ? NULL : spec_peer_find(old_spec, &peer->public_key);
+		if (before != NULL && spec_place_equal(&peer->endpoint, &before->endpoint))
+			addresses[i] = old[before - old_spec->peers];
 	}
 	return true;
 }
@@ -246,8 +246,7 @@ void peer_lookup_start(struct service *service, struct entry *entry)
 
 void peer_lookup_again(struct service *service, struct entry *entry, const struct wireguard_key *peer)
 {
-	const struct spec *spec = &entry->snapshot->spec;
-	for (size_t i = 0; i < spec->peer_count; i++)
-		if (memcmp(&spec->peers[i].public_key, peer, sizeof(*peer)) == 0 && is_name(&spec->peers[i]))
-			start(service, entry, &spec->peers[i]);
+	const struct spec_peer *found = spec_peer_find(&entry->snapshot->spec, peer);
+	if (found != NULL && is_name(found))
+		start(service, entry, found);
 }

@@ -6,7 +6,7 @@
 
 struct service;
 
-/* Addresses of all peers, malloc'ed: literals at once, names as `old` (or NULL) had them when they are the same. Without a name it is NULL:
+/* Addresses of all peers, malloc'ed: literals at once, names as `old` (or NULL) had them when the peer has the same. Without a name it is NULL:
  * then the spec says it all. False when out of memory. */
 bool peer_lookup_addresses(struct message_addresses **addresses, const struct spec *spec, const struct spec *old_spec,
                            const struct message_addresses *old);

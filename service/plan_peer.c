@@ -12,10 +12,8 @@
 
 static struct spec_peer *find(struct spec *spec, const struct wireguard_key *key)
 {
-	for (size_t i = 0; i < spec->peer_count; i++)
-		if (memcmp(&spec->peers[i].public_key, key, sizeof(*key)) == 0)
-			return &spec->peers[i];
-	return NULL;
+	const struct spec_peer *found = spec_peer_find(spec, key);
+	return found == NULL ? NULL : &spec->peers[found - spec->peers];
 }
 
 static void clear_peer(struct spec_peer *peer)
@@ -112,7 +110,7 @@ static void put_peer(struct spec *spec, struct edit *edit, struct spec_peer *kno
 	spec->peers[spec->peer_count++] = peer;
 }
 
-void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
+static void edit_peers(struct spec *spec, struct edit *edit, bool *is_new)
 {
 	struct spec_peer *known = find(spec, &edit->peer);
 	*is_new = known == NULL;
@@ -134,4 +132,11 @@ void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
 	else
 		put_peer(spec, edit, known, document);
 	json_decref(document);
+}
+
+void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
+{
+	edit_peers(spec, edit, is_new);
+	if (!spec_index_peers(spec))
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 }

@@ -24,14 +24,6 @@ static bool names(const char *header, uint64_t revision, bool is_weak)
 	return false;
 }
 
-static bool has_peer(const struct snapshot *snapshot, const struct wireguard_key *key)
-{
-	for (size_t i = 0; i < snapshot->spec.peer_count; i++)
-		if (memcmp(&snapshot->spec.peers[i].public_key, key, sizeof(*key)) == 0)
-			return true;
-	return false;
-}
-
 bool precondition_holds(const struct edit *edit, const struct snapshot *current)
 {
 	if (edit->if_match != NULL && (current == NULL || !names(edit->if_match, current->revision, false)))
@@ -40,6 +32,6 @@ bool precondition_holds(const struct edit *edit, const struct snapshot *current)
 		return true;
 	/* "*" of a peer's address is about the peer. */
 	if (edit->kind == EDIT_PEER_PUT && strcmp(edit->if_none_match, "*") == 0)
-		return !has_peer(current, &edit->peer);
+		return spec_peer_find(&current->spec, &edit->peer) == NULL;
 	return !names(edit->if_none_match, current->revision, true);
 }

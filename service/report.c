@@ -56,15 +56,6 @@ static bool take_state(struct service *service, struct worker *worker, struct me
 	return true;
 }
 
-static bool has_peer(const struct entry *entry, const struct wireguard_key *key)
-{
-	const struct spec *spec = &entry->snapshot->spec;
-	for (size_t i = 0; i < spec->peer_count; i++)
-		if (memcmp(&spec->peers[i].public_key, key, sizeof(*key)) == 0)
-			return true;
-	return false;
-}
-
 /* The seconds of a TAI64N label. */
 static uint64_t seconds_of(const uint8_t label[12])
 {
@@ -80,7 +71,7 @@ static bool take_handshake(struct service *service, struct worker *worker, struc
 	if (!message_decode_handshake(body, &message))
 		return false;
 	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL || !has_peer(entry, &message.peer))
+	if (entry == NULL || spec_peer_find(&entry->snapshot->spec, &message.peer) == NULL)
 		return true;
 	/* It never steps back (W8). */
 	if (memcmp(message.last_timestamp, entry->timestamp_floor, sizeof(entry->timestamp_floor)) > 0) {
@@ -104,7 +95,7 @@ static bool take_endpoint(struct service *service, struct worker *worker, struct
 	if (!message_decode_endpoint(body, &message))
 		return false;
 	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL || !has_peer(entry, &message.peer))
+	if (entry == NULL || spec_peer_find(&entry->snapshot->spec, &message.peer) == NULL)
 		return true;
 	char key[KEY_TEXT_SIZE], endpoint[64];
 	key_format(&message.peer, key);

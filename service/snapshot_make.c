@@ -111,15 +111,9 @@ struct snapshot *snapshot_copy(const struct snapshot *from)
 
 static struct seat *peer_seat(const struct snapshot *snapshot, size_t index, const struct snapshot *previous, struct seats *seats)
 {
-	const struct wireguard_key *key = &snapshot->spec.peers[index].public_key;
-	size_t count = previous == NULL || previous->seats == NULL ? 0 : previous->spec.peer_count;
-	/* Where it was is where it mostly is still. */
-	for (size_t n = 0; n < count; n++) {
-		size_t at = (index + n) % count;
-		if (memcmp(&previous->spec.peers[at].public_key, key, sizeof(*key)) == 0)
-			return seat_reference(previous->seats[at + 1]);
-	}
-	return seat_take_peer(seats);
+	bool has_seats = previous != NULL && previous->seats != NULL;
+	const struct spec_peer *known = has_seats ? spec_peer_find(&previous->spec, &snapshot->spec.peers[index].public_key) : NULL;
+	return known != NULL ? seat_reference(previous->seats[known - previous->spec.peers + 1]) : seat_take_peer(seats);
 }
 
 bool snapshot_take_seats(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous)

@@ -142,19 +142,11 @@ static struct wireguard_peer_config config_of(const struct spec_peer *spec)
 	return config;
 }
 
-static const struct spec_peer *spec_peer_of(const struct spec *spec, const struct wireguard_key *key)
-{
-	for (size_t i = 0; i < spec->peer_count; i++)
-		if (memcmp(&spec->peers[i].public_key, key, sizeof *key) == 0)
-			return &spec->peers[i];
-	return NULL;
-}
-
 /* One that is new, or that the tunnel has. An endpoint that the spec did not change stays where the peer was last heard. */
 static int prepare_peer(struct tunnel *tunnel, struct prepared_peer *prepared, const struct spec_peer *after,
                         const struct message_addresses *addresses, uint32_t slot)
 {
-	const struct spec_peer *before = spec_peer_of(&tunnel->spec, &after->public_key);
+	const struct spec_peer *before = spec_peer_find(&tunnel->spec, &after->public_key);
 	prepared->peer = tunnel_peer_find(tunnel, &after->public_key);
 	prepared->is_new = prepared->peer == NULL;
 	prepared->is_moved = before == NULL || !spec_place_equal(&before->endpoint, &after->endpoint);
@@ -199,7 +191,7 @@ static int prepare_peers(struct tunnel *tunnel, struct candidate *candidate)
 	int error = wireguard_update_create(&candidate->update, tunnel->device, &spec->private_key, spec->peer_count);
 	for (size_t i = 0; i < spec->peer_count && error == WIREGUARD_OK; i++) {
 		struct prepared_peer *prepared = &candidate->prepared[i];
-		if (spec_peer_of(spec, &spec->peers[i].public_key) != &spec->peers[i])
+		if (spec_peer_find(spec, &spec->peers[i].public_key) != &spec->peers[i])
 			return WIREGUARD_DUPLICATE;
 		error = prepare_peer(tunnel, prepared, &spec->peers[i], &message->endpoints[i], message->peer_slots[i]);
 		candidate->prepared_count += prepared->peer != NULL;

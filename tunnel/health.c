@@ -279,15 +279,10 @@ static void note_remedy(struct tunnel *tunnel, enum message_healing healing, con
 
 static bool is_named(const struct tunnel_peer *peer)
 {
-	const struct spec *spec = &peer->tunnel->spec;
-	for (size_t i = 0; i < spec->peer_count; i++) {
-		const struct spec_peer *named = &spec->peers[i];
-		uint8_t bytes[16];
-		if (memcmp(&named->public_key, wireguard_peer_public_key(peer->peer), sizeof named->public_key) == 0)
-			return named->endpoint.kind == SPEC_PLACE_INET && inet_pton(AF_INET, named->endpoint.host, bytes) != 1 &&
-			       inet_pton(AF_INET6, named->endpoint.host, bytes) != 1;
-	}
-	return false;
+	const struct spec_peer *named = spec_peer_find(&peer->tunnel->spec, wireguard_peer_public_key(peer->peer));
+	uint8_t bytes[16];
+	return named != NULL && named->endpoint.kind == SPEC_PLACE_INET && inet_pton(AF_INET, named->endpoint.host, bytes) != 1 &&
+	       inet_pton(AF_INET6, named->endpoint.host, bytes) != 1;
 }
 
 static void ask_resolve(struct tunnel_peer *peer)

@@ -1,5 +1,6 @@
 #include "tunnel/spec.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ void spec_clear(struct spec *spec)
 	if (spec->peers != NULL)
 		sodium_memzero(spec->peers, spec->peer_count * sizeof *spec->peers);
 	free(spec->peers);
+	free(spec->peers_by_key);
 	free(spec->dns);
 	for (size_t i = 0; i < spec->listen_count; i++)
 		free(spec->listen[i].host);
@@ -53,6 +55,60 @@ void spec_clear(struct spec *spec)
 	free(spec->forwards);
 	free(spec->probe.target);
 	sodium_memzero(spec, sizeof *spec);
+}
+
+/* Few are found as fast by looking at each. */
+#define UNSORTED_MOST 8
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct spec_peer *const *first = a, *const *second = b;
+	int order = memcmp(&(*first)->public_key, &(*second)->public_key, sizeof(*first)->public_key);
+	return order != 0 ? order : (*first > *second) - (*first < *second);
+}
+
+bool spec_index_peers(struct spec *spec)
+{
+	free(spec->peers_by_key);
+	spec->peers_by_key = NULL;
+	if (spec->peer_count <= UNSORTED_MOST)
+		return true;
+	spec->peers_by_key = calloc(spec->peer_count, sizeof(const struct spec_peer *));
+	if (spec->peers_by_key == NULL)
+		return false;
+	for (size_t i = 0; i < spec->peer_count; i++)
+		spec->peers_by_key[i] = &spec->peers[i];
+	qsort(spec->peers_by_key, spec->peer_count, sizeof *spec->peers_by_key, compare_keys);
+	return true;
+}
+
+/* Sorted and not hashed: who chooses the keys cannot make a search long. */
+static const struct spec_peer *find_sorted(const struct spec *spec, const struct wireguard_key *public_key)
+{
+	size_t low = 0, high = spec->peer_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (memcmp(&spec->peers_by_key[middle]->public_key, public_key, sizeof *public_key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == spec->peer_count || memcmp(&spec->peers_by_key[low]->public_key, public_key, sizeof *public_key) != 0)
+		return NULL;
+	return spec->peers_by_key[low];
+}
+
+const struct spec_peer *spec_peer_find(const struct spec *spec, const struct wireguard_key *public_key)
+{
+	if (spec == NULL)
+		return NULL;
+	if (spec->peers_by_key != NULL)
+		return find_sorted(spec, public_key);
+	assert(spec->peer_count <= UNSORTED_MOST);
+	for (size_t i = 0; i < spec->peer_count; i++)
+		if (memcmp(&spec->peers[i].public_key, public_key, sizeof *public_key) == 0)
+			return &spec->peers[i];
+	return NULL;
 }
 
 /* By the wire form: one walk over all members instead of a second one that could forget some. */
@@ -312,6 +368,8 @@ bool spec_decode(struct message_reader *reader, struct spec *spec)
 	spec->listen_port = message_get_u16(reader);
 	decode_proxy(reader, spec);
 	decode_tail(reader, spec);
+	if (!reader->failed && !spec_index_peers(spec))
+		reader->failed = true;
 	if (reader->failed)
 		spec_clear(spec);
 	return !reader->failed;

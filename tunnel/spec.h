@@ -80,6 +80,7 @@ struct spec {
 	uint16_t listen_port;
 	struct spec_peer *peers;
 	size_t peer_count;
+	const struct spec_peer **peers_by_key; /* sorted; NULL: too few to need it. Made by spec_index_peers */
 	struct spec_place *listen;
 	size_t listen_count;
 	unsigned protocols; /* enum spec_protocol, or'ed */
@@ -101,6 +102,11 @@ void spec_init(struct spec *spec);
 void spec_clear(struct spec *spec);
 /* A deep copy into an uninitialised `to`; false when out of memory (then `to` is cleared). */
 bool spec_copy(struct spec *to, const struct spec *from);
+/* To be called when the peers are all there, and again when one was added, taken away or got another key. False when out of memory: then the
+ * spec must not be used. Decoding and copying do it. */
+bool spec_index_peers(struct spec *spec);
+/* The peer of this key, or NULL; of a NULL spec too. The first one when there are several, which no valid spec has. */
+const struct spec_peer *spec_peer_find(const struct spec *spec, const struct wireguard_key *public_key);
 /* Equal in all members, secrets included (in constant time for those). */
 bool spec_equal(const struct spec *a, const struct spec *b);
 /* Traffic of both leads to the same far ends: key, inner addresses, name servers and peers are equal. In constant time, as above. */

@@ -114,6 +114,7 @@ static void describe(struct spec *spec, const struct wish *wish)
 	spec->peer_count = wish->peer_count;
 	for (unsigned i = 0; i < wish->peer_count; i++)
 		describe_peer(&spec->peers[i], wish, wish->first_peer + i);
+	assert_true(spec_index_peers(spec));
 	spec->listen = calloc(1, sizeof *spec->listen);
 	spec->listen[0] = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("127.0.0.1") };
 	spec->listen_count = 1;
