@@ -1,0 +1,102 @@
+/* What a tunnel with 4,096 peers and 65,000 allowed IPs costs the control process. The times are printed, and no limit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/service/bench_service.h"
+#include "tests/service/fake_worker.h"
+#include "tunnel/log.h"
+
+enum { PEERS = 4096, NETWORKS = 16 };
+
+static double now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static json_t *document(unsigned seed)
+{
+	json_t *json = bench_json("{'spec':{'interface':{'private_key':'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=','addresses':['10.2.0.2']}}}");
+	json_t *peers = json_array();
+	for (unsigned i = 0; i < PEERS; i++) {
+		char text[64];
+		json_t *networks = json_array();
+		for (unsigned k = 0; k < NETWORKS; k++) {
+			snprintf(text, sizeof(text), "%u.%u.%u.%u/32", 11 + (seed & 1), i >> 8, i & 255, k);
+			json_array_append_new(networks, json_string(text));
+		}
+		json_array_append_new(
+		    peers, json_pack("{s:s, s:s, s:o}", "public_key", bench_key(seed + i), "endpoint", "192.0.2.1:51820", "allowed_ips", networks));
+	}
+	json_object_set_new(json_object_get(json, "spec"), "peers", peers);
+	return json;
+}
+
+static _Atomic bool is_done;
+
+static void on_done(struct change *change, void *owner)
+{
+	(void)change;
+	(void)owner;
+	is_done = true;
+}
+
+/* A change that ends at once on the service's loop: how long it takes is how long the loop is held. */
+static double longest_turn(void)
+{
+	double longest = 0;
+	while (!is_done) {
+		double start = now_ms();
+		(void)bench_code(&own_bench, EDIT_DELETE, "nothing", NULL);
+		double turn = now_ms() - start;
+		longest = turn > longest ? turn : longest;
+	}
+	return longest;
+}
+
+static void put(const char *what, unsigned seed)
+{
+	struct change *change = change_create(CHANGE_EDITS, 1);
+	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	change->edits[0].kind = EDIT_PUT;
+	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "many");
+	change->edits[0].document = document(seed);
+	change->done = on_done;
+	is_done = false;
+	double start = now_ms();
+	service_submit(own_bench.service, change);
+	double submitted = now_ms(), longest = longest_turn(), end = now_ms();
+	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
+	print_message("%s: read %.1f ms in the caller's thread, done %.1f ms later, the loop was held for up to %.1f ms\n", what, submitted - start,
+	              end - submitted, longest);
+	change_free(change);
+}
+
+static void many_peers(void **state)
+{
+	(void)state;
+	put("created", 0);
+	put("unchanged", 0);
+	put("all peers others", 1 << 20);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "many", "{'spec':{'interface':{'mtu':1400}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "many", NULL), PROBLEM_NONE);
+}
+
+int main(int argc, char **argv)
+{
+	int code;
+	if (fake_worker_runs(argc, argv, &code))
+		return code;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(many_peers, bench_set_up, bench_tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
