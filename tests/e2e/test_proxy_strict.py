@@ -304,10 +304,10 @@ def test_x3_an_upgrade_behind_a_body(loop):
             body += sock.recv(65536)
         sock.sendall(body)
     with Server(None, ("127.0.0.1", 0), attach) as server:
-        _add_forward(loop, "attach", 8083, server.address[1])
+        _add_forward(loop, "attach", 8099, server.address[1])
         for path in ("late", "early"):
             with loop.connect() as connection:
-                connection.send(_request("Connection: Upgrade", "Upgrade: tcp", "Content-Length: 12", target=f"http://{INNER}:8083/{path}"))
+                connection.send(_request("Connection: Upgrade", "Upgrade: tcp", "Content-Length: 12", target=f"http://{INNER}:8099/{path}"))
                 connection.send(b'{"Tty"')
                 if path == "early":
                     assert connection.read_head()[0] == 101
