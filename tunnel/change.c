@@ -12,6 +12,8 @@
 #include "tunnel/probe.h"
 #include "tunnel/publish.h"
 
+#define PEERS_A_STEP 16 /* each new one costs an exchange of keys, some 0.15 ms */
+
 /* What one peer is to be. */
 struct prepared_peer {
 	struct tunnel_peer *peer;
@@ -30,6 +32,7 @@ struct candidate {
 	struct wireguard_update *update;
 	struct prepared_peer *prepared; /* in the order of spec.peers */
 	size_t prepared_count;
+	bool is_whole;              /* all is prepared */
 	struct tunnel_peer **peers; /* the same, for the tunnel */
 	struct udp_socket *udp;
 	uint32_t udp_id;
@@ -179,27 +182,29 @@ static int prepare_device_peer(struct candidate *candidate, size_t i)
 	return error;
 }
 
-/* WIREGUARD_OK, or the first error. */
-static int prepare_peers(struct tunnel *tunnel, struct candidate *candidate)
+static int begin_peers(struct tunnel *tunnel, struct candidate *candidate)
 {
-	const struct message_prepare *message = &candidate->message;
-	const struct spec *spec = &message->spec;
+	const struct spec *spec = &candidate->message.spec;
 	candidate->prepared = calloc(spec->peer_count + 1, sizeof *candidate->prepared);
 	candidate->peers = calloc(spec->peer_count + 1, sizeof(struct tunnel_peer *));
 	if (candidate->prepared == NULL || candidate->peers == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
-	int error = wireguard_update_create(&candidate->update, tunnel->device, &spec->private_key, spec->peer_count);
-	for (size_t i = 0; i < spec->peer_count && error == WIREGUARD_OK; i++) {
-		struct prepared_peer *prepared = &candidate->prepared[i];
-		if (spec_peer_find(spec, &spec->peers[i].public_key) != &spec->peers[i])
-			return WIREGUARD_DUPLICATE;
-		error = prepare_peer(tunnel, prepared, &spec->peers[i], &message->endpoints[i], message->peer_slots[i]);
-		candidate->prepared_count += prepared->peer != NULL;
-		candidate->peers[i] = prepared->peer;
-		if (error == WIREGUARD_OK)
-			error = prepare_device_peer(candidate, i);
-	}
-	return error;
+	return wireguard_update_create(&candidate->update, tunnel->device, &spec->private_key, spec->peer_count);
+}
+
+/* The next peer. */
+static int prepare_next(struct tunnel *tunnel, struct candidate *candidate)
+{
+	const struct message_prepare *message = &candidate->message;
+	size_t i = candidate->prepared_count;
+	const struct spec_peer *peer = &message->spec.peers[i];
+	struct prepared_peer *prepared = &candidate->prepared[i];
+	if (spec_peer_find(&message->spec, &peer->public_key) != peer)
+		return WIREGUARD_DUPLICATE;
+	int error = prepare_peer(tunnel, prepared, peer, &message->endpoints[i], message->peer_slots[i]);
+	candidate->prepared_count += prepared->peer != NULL;
+	candidate->peers[i] = prepared->peer;
+	return error == WIREGUARD_OK ? prepare_device_peer(candidate, i) : error;
 }
 
 static enum message_status status_of(int error, char detail[160])
@@ -254,10 +259,8 @@ static enum message_status create(struct context *context, struct tunnel **creat
 	struct message_prepare *message = &candidate->message;
 	struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 	*created = tunnel;
-	if (tunnel == NULL) {
-		free_candidate(candidate);
+	if (tunnel == NULL)
 		return status_of(WIREGUARD_OUT_OF_MEMORY, detail);
-	}
 	tunnel->context = context;
 	tunnel->slot = message->slot;
 	snprintf(tunnel->id, sizeof tunnel->id, "%s", message->id);
@@ -317,17 +320,40 @@ static bool prepare_stack(struct tunnel *tunnel, struct candidate *candidate)
 	return netstack_servers_copy(&candidate->servers, servers, servers_of(spec, servers)) == NETSTACK_OK;
 }
 
-static enum message_status prepare_all(struct tunnel *tunnel, char detail[160])
+/* Some peers; after the last, all else. */
+static enum message_status prepare_step(struct tunnel *tunnel, char detail[160])
 {
 	struct candidate *candidate = tunnel->candidate;
 	const struct spec *spec = &candidate->message.spec;
-	int error = prepare_peers(tunnel, candidate);
+	int error = candidate->prepared == NULL ? begin_peers(tunnel, candidate) : WIREGUARD_OK;
+	for (size_t done = 0; done < PEERS_A_STEP && candidate->prepared_count < spec->peer_count && error == WIREGUARD_OK; done++)
+		error = prepare_next(tunnel, candidate);
 	if (error != WIREGUARD_OK)
 		return status_of(error, detail);
-	bool is_made = prepare_stack(tunnel, candidate) && prepare_sockets(tunnel, candidate) &&
-	               forward_prepare(tunnel, spec, candidate->stack == NULL ? tunnel->stack : candidate->stack, &candidate->forwards) &&
-	               probe_prepare(tunnel, spec, &candidate->probe);
-	return is_made ? MESSAGE_STATUS_OK : status_of(WIREGUARD_OUT_OF_MEMORY, detail);
+	if (candidate->prepared_count < spec->peer_count)
+		return MESSAGE_STATUS_OK;
+	candidate->is_whole = prepare_stack(tunnel, candidate) && prepare_sockets(tunnel, candidate) &&
+	                      forward_prepare(tunnel, spec, candidate->stack == NULL ? tunnel->stack : candidate->stack, &candidate->forwards) &&
+	                      probe_prepare(tunnel, spec, &candidate->probe);
+	return candidate->is_whole ? MESSAGE_STATUS_OK : status_of(WIREGUARD_OUT_OF_MEMORY, detail);
+}
+
+bool tunnel_is_preparing(const struct tunnel *tunnel)
+{
+	return tunnel->candidate != NULL && !tunnel->candidate->is_whole;
+}
+
+enum message_status tunnel_prepare_more(struct tunnel **tunnel, char detail[160])
+{
+	enum message_status status = prepare_step(*tunnel, detail);
+	if (status == MESSAGE_STATUS_OK)
+		return status;
+	change_forget(*tunnel);
+	if ((*tunnel)->generation == 0) {
+		tunnel_free(*tunnel);
+		*tunnel = NULL;
+	}
+	return status;
 }
 
 static bool is_all_fresh(const struct message_prepare *message)
@@ -362,22 +388,18 @@ enum message_status tunnel_prepare(struct context *context, struct tunnel **tunn
 		free_candidate(candidate);
 		return MESSAGE_STATUS_UNKNOWN;
 	}
-	bool is_new = *tunnel == NULL;
-	enum message_status status = is_new ? create(context, tunnel, candidate, detail) : MESSAGE_STATUS_OK;
-	if (*tunnel == NULL)
-		return status;
+	if (*tunnel == NULL) {
+		enum message_status status = create(context, tunnel, candidate, detail);
+		if (status != MESSAGE_STATUS_OK) {
+			free_candidate(candidate);
+			tunnel_free(*tunnel);
+			*tunnel = NULL;
+			return status;
+		}
+	}
 	(*tunnel)->candidate = candidate;
 	*applied = candidate->applied = applied_to(*tunnel, &candidate->message.spec);
-	if (status == MESSAGE_STATUS_OK)
-		status = prepare_all(*tunnel, detail);
-	if (status == MESSAGE_STATUS_OK)
-		return status;
-	change_forget(*tunnel);
-	if (is_new) {
-		tunnel_free(*tunnel);
-		*tunnel = NULL;
-	}
-	return status;
+	return tunnel_prepare_more(tunnel, detail);
 }
 
 /* Commit. */

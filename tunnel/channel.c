@@ -29,6 +29,7 @@ struct outgoing {
 struct channel {
 	int descriptor;
 	bool is_trusted;
+	bool is_paused;
 	struct outgoing *first, **last;
 	size_t queued_bytes, queued_descriptors;
 	uint64_t sent;
@@ -232,7 +233,7 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 {
 	size_t at = 0;
 	int error = CHANNEL_OK;
-	while (error == CHANNEL_OK && channel->inbox_length - at >= sizeof(struct frame)) {
+	while (error == CHANNEL_OK && !channel->is_paused && channel->inbox_length - at >= sizeof(struct frame)) {
 		struct frame frame;
 		memcpy(&frame, channel->inbox + at, sizeof frame);
 		if (!may_come(channel, &frame))
@@ -261,7 +262,7 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 
 int channel_read(struct channel *channel, channel_handler *handle, void *owner)
 {
-	for (size_t total = 0; total < CHANNEL_TURN_BYTES;) {
+	for (size_t total = 0; total < CHANNEL_TURN_BYTES && !channel->is_paused;) {
 		struct iovec part = { .iov_base = channel->inbox + channel->inbox_length,
 			              .iov_len = channel->inbox_capacity - channel->inbox_length };
 		union {
@@ -286,4 +287,15 @@ int channel_read(struct channel *channel, channel_handler *handle, void *owner)
 			return error;
 	}
 	return CHANNEL_OK;
+}
+
+void channel_pause(struct channel *channel)
+{
+	channel->is_paused = true;
+}
+
+int channel_resume(struct channel *channel, channel_handler *handle, void *owner)
+{
+	channel->is_paused = false;
+	return dispatch(channel, handle, owner);
 }

@@ -35,7 +35,10 @@ int channel_flush(struct channel *channel) __attribute__((warn_unused_result));
 /* Reads what is there, within CHANNEL_TURN_BYTES, and calls `handle` for each whole message. `descriptors` are the handler's to take: those
  * it sets to -1 are its own, the rest is closed after the call. It gives false to have no more of this end: nothing behind that message is
  * looked at. It must not free the channel. */
+/* After the message that is being handled none is handed on until channel_resume, which hands on what waits. */
+void channel_pause(struct channel *channel);
 typedef bool channel_handler(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count);
 int channel_read(struct channel *channel, channel_handler *handle, void *owner) __attribute__((warn_unused_result));
+int channel_resume(struct channel *channel, channel_handler *handle, void *owner) __attribute__((warn_unused_result));
 
 #endif

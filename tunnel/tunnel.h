@@ -76,6 +76,11 @@ struct tunnel {
  * and the descriptors of its fresh sockets, also on failure. `detail` gets a sentence when the status is not OK. */
 enum message_status tunnel_prepare(struct context *context, struct tunnel **tunnel, struct message_prepare *message, int *descriptors, size_t count,
                                    enum message_applied *applied, char detail[160]);
+/* Many peers cost exchanges of keys, so that they are prepared in steps: true while tunnel_prepare said OK and not all is done. Nothing else
+ * may be asked of the tunnel meanwhile, but to free it. */
+bool tunnel_is_preparing(const struct tunnel *tunnel);
+/* The next step, of some milliseconds. As tunnel_prepare: the tunnel is gone (NULL) when it was new and this fails. */
+enum message_status tunnel_prepare_more(struct tunnel **tunnel, char detail[160]);
 /* Whether what is prepared is of that generation. */
 bool tunnel_is_prepared(const struct tunnel *tunnel, uint64_t generation);
 /* Puts what is prepared in the place of what runs. It cannot fail and allocates nothing: all that can fail was done by tunnel_prepare. */

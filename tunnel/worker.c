@@ -25,6 +25,8 @@ struct worker {
 	struct poller *poller;
 	struct deadline heartbeat;
 	struct tunnel *tunnels[COUNTERS_TUNNELS];
+	struct message_prepared prepared; /* the answer to what is being prepared in steps */
+	struct deadline next_step;
 	int exit_code;
 	bool broken; /* the channel is: nothing can be said any more */
 };
@@ -38,7 +40,8 @@ static void stop(struct worker *worker, int exit_code)
 
 static void watch_channel(struct worker *worker)
 {
-	poller_set(worker->poller, LOOP_READABLE | (channel_wants_write(worker->channel) ? LOOP_WRITABLE : 0));
+	int readable = worker->next_step.at == LOOP_NEVER ? LOOP_READABLE : 0;
+	poller_set(worker->poller, readable | (channel_wants_write(worker->channel) ? LOOP_WRITABLE : 0));
 }
 
 static void worker_send(struct context *context, enum message_type type, struct message_writer *writer)
@@ -73,24 +76,57 @@ static struct tunnel *find(struct worker *worker, uint32_t slot, uint64_t genera
 	return tunnel != NULL && tunnel->generation == generation ? tunnel : NULL;
 }
 
+static void say_prepared(struct worker *worker)
+{
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_prepared(&writer, &worker->prepared);
+	worker_send(&worker->context, MESSAGE_PREPARED, &writer);
+}
+
+/* Between two steps the tunnels' traffic goes on, and the messages of the control process wait: what follows counts on the answer. */
+static bool go_on_or_answer(struct worker *worker)
+{
+	const struct tunnel *tunnel = worker->tunnels[worker->prepared.ack.slot];
+	bool goes_on = worker->prepared.ack.status == MESSAGE_STATUS_OK && tunnel != NULL && tunnel_is_preparing(tunnel);
+	if (goes_on) {
+		channel_pause(worker->channel);
+		deadline_set(worker->context.loop, &worker->next_step, loop_now(worker->context.loop) + 1);
+	} else {
+		say_prepared(worker);
+	}
+	return goes_on;
+}
+
 static void on_prepare(struct worker *worker, struct message_reader *body, int *descriptors, size_t count)
 {
 	struct message_prepare message;
-	struct message_prepared reply = { 0 };
+	struct message_prepared *reply = &worker->prepared;
+	*reply = (struct message_prepared){ .applied = MESSAGE_APPLIED_CREATED };
 	if (!message_decode_prepare(body, &message) || message.slot >= COUNTERS_TUNNELS) {
 		log_line(LOG_ERROR, NULL, "the control process sent a tunnel that cannot be read");
 		stop(worker, 1);
 		return;
 	}
-	reply.ack = (struct message_ack){ .request = message.request, .slot = message.slot, .generation = message.generation };
+	reply->ack = (struct message_ack){ .request = message.request, .slot = message.slot, .generation = message.generation };
 	enum message_applied applied;
-	reply.ack.status =
-	    (uint8_t)tunnel_prepare(&worker->context, &worker->tunnels[message.slot], &message, descriptors, count, &applied, reply.detail);
-	reply.applied = (uint8_t)applied;
-	struct message_writer writer;
-	message_writer_init(&writer);
-	message_encode_prepared(&writer, &reply);
-	worker_send(&worker->context, MESSAGE_PREPARED, &writer);
+	reply->ack.status =
+	    (uint8_t)tunnel_prepare(&worker->context, &worker->tunnels[message.slot], &message, descriptors, count, &applied, reply->detail);
+	reply->applied = (uint8_t)applied;
+	(void)go_on_or_answer(worker);
+}
+
+static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count);
+
+static void on_next_step(void *owner)
+{
+	struct worker *worker = owner;
+	struct message_prepared *reply = &worker->prepared;
+	reply->ack.status = (uint8_t)tunnel_prepare_more(&worker->tunnels[reply->ack.slot], reply->detail);
+	if (!go_on_or_answer(worker) && !worker->broken && channel_resume(worker->channel, on_message, worker) != CHANNEL_OK)
+		stop(worker, 1);
+	if (!worker->broken)
+		watch_channel(worker);
 }
 
 static void on_commit(struct worker *worker, const struct message_ack *ack)
@@ -260,6 +296,7 @@ static bool start_context(struct worker *worker, int channel_descriptor, int cou
 	/* The channel closes its descriptor, and so does the poller: each gets its own. */
 	worker->poller = poller_create(context->loop, dup(channel_descriptor), on_channel, worker);
 	deadline_init(&worker->heartbeat, on_heartbeat, worker);
+	deadline_init(&worker->next_step, on_next_step, worker);
 	return worker->poller != NULL;
 }
 

@@ -139,6 +139,15 @@ static int bound(int type)
 	return descriptor;
 }
 
+static double now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static double longest_step; /* of the last prepare */
+
 /* The heap fails by `allowed` from here on, within tunnel_prepare alone. */
 static enum message_status prepare(const struct wish *wish, unsigned allowed)
 {
@@ -169,6 +178,12 @@ static enum message_status prepare(const struct wish *wish, unsigned allowed)
 	}
 	heap_fails_after(allowed);
 	enum message_status status = tunnel_prepare(&world.context, &world.tunnel, &message, descriptors, fresh, &applied, detail);
+	longest_step = 0;
+	while (status == MESSAGE_STATUS_OK && tunnel_is_preparing(world.tunnel)) {
+		double start = now_ms();
+		status = tunnel_prepare_more(&world.tunnel, detail);
+		longest_step = now_ms() - start > longest_step ? now_ms() - start : longest_step;
+	}
 	heap_works();
 	for (size_t i = 0; i < fresh; i++)
 		if (descriptors[i] >= 0)
@@ -281,14 +296,7 @@ static void what_is_aborted_leaves_nothing(void **state)
 	check(&other);
 }
 
-static double now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-/* What 4,096 peers with 65,000 allowed IPs cost a worker. The times are printed, and no limit. */
+/* What 4,096 peers with 65,000 allowed IPs cost a worker. The times, of its thread alone, are printed, and no limit. */
 static void many_peers_are_taken(void **state)
 {
 	(void)state;
@@ -304,8 +312,8 @@ static void many_peers_are_taken(void **state)
 		double begun = now_ms();
 		loop_end_turn(world.context.loop);
 		world.generation++;
-		print_message("%s: prepared in %.1f ms, committed in %.1f ms, begun in %.1f ms, settled in %.1f ms\n", i == 0 ? "new" : "again",
-		              prepared - start, committed - prepared, begun - committed, now_ms() - begun);
+		print_message("%s: prepared in %.1f ms, in steps of up to %.1f ms, committed in %.1f ms, begun in %.1f ms, settled in %.1f ms\n",
+		              i == 0 ? "new" : "again", prepared - start, longest_step, committed - prepared, begun - committed, now_ms() - begun);
 	}
 }
 
