@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/json_writer.h"
 #include "service/keys.h"
+#include "service/service.h"
 #include "service/spec_text.h"
 
 #define ALLOWED_IPS_MAX 65536
@@ -24,6 +26,7 @@ void draft_clear(struct draft *draft)
 	spec_clear(&draft->spec);
 	free(draft->preshared_keys);
 	free(draft->passwords);
+	free(draft->spec_json);
 	problem_clear(&draft->problem);
 	*draft = (struct draft){ .label_count = 0 };
 }
@@ -345,6 +348,14 @@ void draft_read(struct draft *draft, const json_t *document, const char *pointer
 	read_spec(draft, &reader, document);
 }
 
+void draft_write(struct draft *draft)
+{
+	json_t *json = draft->problem.code == PROBLEM_NONE ? spec_to_json(&draft->spec, false) : NULL;
+	free(draft->spec_json);
+	draft->spec_json = json == NULL ? NULL : json_writer_text(json);
+	json_decref(json);
+}
+
 static const struct spec_user *user_with_name(const struct spec *spec, const char *username)
 {
 	for (size_t i = 0; spec != NULL && username != NULL && i < spec->user_count; i++)
@@ -405,6 +416,7 @@ static void refuse_own_key(struct draft *draft)
 void draft_complete(struct draft *draft, const struct spec *previous)
 {
 	struct spec *spec = &draft->spec;
+	bool forgets = false;
 	complete_private_key(draft, previous);
 	for (size_t i = 0; i < spec->peer_count; i++) {
 		const struct spec_peer *known =
@@ -413,6 +425,12 @@ void draft_complete(struct draft *draft, const struct spec *previous)
 			continue;
 		spec->peers[i].has_preshared_key = known->has_preshared_key;
 		spec->peers[i].preshared_key = known->preshared_key;
+		forgets |= known->has_preshared_key;
+	}
+	/* The text says of each peer whether it has one. */
+	if (forgets) {
+		free(draft->spec_json);
+		draft->spec_json = NULL;
 	}
 	for (size_t i = 0; i < spec->user_count; i++)
 		complete_password(draft, i, previous);

@@ -18,6 +18,7 @@ struct draft {
 	struct label *labels; /* sorted by key */
 	size_t label_count;
 	struct spec spec; /* not for use while there are faults */
+	char *spec_json;  /* of it, without secrets, when draft_write has made it; or NULL */
 	bool generate_private_key;
 	enum draft_secret private_key;
 	enum draft_secret *preshared_keys; /* spec.peer_count entries */
@@ -30,6 +31,8 @@ void draft_init(struct draft *draft);
 void draft_clear(struct draft *draft);
 /* Reads a document {"id", "labels", "spec", …}; `pointer` is its place in the request. Everything wrong goes to draft->problem. Any thread. */
 void draft_read(struct draft *draft, const json_t *document, const char *pointer);
+/* Makes spec_json, which takes long when there are many peers: not on the service's thread. Without memory there is none. */
+void draft_write(struct draft *draft);
 /* Fills the secrets that were left out from `previous` (or NULL), makes the key that is to be generated, and adds what is still
  * missing to draft->problem. */
 void draft_complete(struct draft *draft, const struct spec *previous);

@@ -68,8 +68,10 @@ static void make_id(char id[64])
 static void read_edit(struct edit *edit, struct draft *draft, const char *pointer)
 {
 	draft_init(draft);
-	if (has_document(edit->kind))
+	if (has_document(edit->kind)) {
 		draft_read(draft, edit->document, pointer);
+		draft_write(draft);
+	}
 	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
 		snprintf(edit->id, sizeof(edit->id), "%s", draft->id);
 	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
@@ -126,6 +128,7 @@ static bool read_state(struct job *job)
 		draft_init(&job->drafts[i]);
 		job->edit_count = job->draft_count = i + 1;
 		draft_read(&job->drafts[i], json_array_get(list, i), pointer);
+		draft_write(&job->drafts[i]);
 		require_id(&job->edits[i], &job->drafts[i], pointer);
 	}
 	return true;

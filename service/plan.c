@@ -44,7 +44,8 @@ static void replace(struct plan *plan, const struct service *service, struct edi
 	memcpy(plan->pointer, draft->pointer, sizeof(plan->pointer));
 	size_t label_count = draft->label_count;
 	draft->label_count = 0;
-	struct snapshot *made = snapshot_make(plan->id, &draft->labels, label_count, &draft->spec, plan->before, service_wall_ms());
+	struct snapshot *made =
+	    snapshot_make(plan->id, &draft->labels, label_count, &draft->spec, plan->before, &draft->spec_json, service_wall_ms());
 	if (made == NULL) {
 		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 		return;

@@ -36,7 +36,7 @@ static struct snapshot *read_snapshot(const struct service *service, const struc
 	}
 	size_t label_count = draft.label_count;
 	draft.label_count = 0;
-	struct snapshot *snapshot = snapshot_make(row->id, &draft.labels, label_count, &draft.spec, NULL, row->updated_at);
+	struct snapshot *snapshot = snapshot_make(row->id, &draft.labels, label_count, &draft.spec, NULL, NULL, row->updated_at);
 	draft_clear(&draft);
 	json_decref(document);
 	return snapshot;

@@ -20,7 +20,7 @@ static char *dump(json_t *json)
 }
 
 struct snapshot *snapshot_make(const char *id, struct label **labels, size_t label_count, struct spec *spec, const struct snapshot *previous,
-                               int64_t now_ms)
+                               char **spec_json, int64_t now_ms)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 	if (snapshot == NULL) {
@@ -37,7 +37,9 @@ struct snapshot *snapshot_make(const char *id, struct label **labels, size_t lab
 	*labels = NULL;
 	memset(spec, 0, sizeof(*spec));
 	snapshot->labels_json = dump(labels_to_json(snapshot->labels, label_count));
-	snapshot->spec_json = dump(spec_to_json(&snapshot->spec, false));
+	snapshot->spec_json = spec_json != NULL && *spec_json != NULL ? *spec_json : dump(spec_to_json(&snapshot->spec, false));
+	if (spec_json != NULL)
+		*spec_json = NULL;
 	snapshot->generation = previous == NULL ? 1 : previous->generation + 1;
 	snapshot->created_at = previous == NULL ? now_ms : previous->created_at;
 	snapshot->updated_at = now_ms;
@@ -92,7 +94,7 @@ struct snapshot *snapshot_copy(const struct snapshot *from)
 		labels_free(labels, from->label_count);
 		return NULL;
 	}
-	struct snapshot *copy = snapshot_make(from->id, &labels, from->label_count, &spec, NULL, from->updated_at);
+	struct snapshot *copy = snapshot_make(from->id, &labels, from->label_count, &spec, NULL, NULL, from->updated_at);
 	if (copy == NULL)
 		return NULL;
 	copy->revision = from->revision;

@@ -2,10 +2,15 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "service/json_writer.h"
+#include "service/labels.h"
+#include "service/service.h"
 #include "tunnel/log.h"
 
 struct queue {
@@ -64,6 +69,7 @@ void store_batch_free(struct store_batch *batch)
 	for (size_t i = 0; i < batch->count; i++) {
 		database_tunnel_clear(&batch->writes[i].tunnel);
 		free(batch->writes[i].token.name);
+		snapshot_release(batch->writes[i].snapshot);
 	}
 	free(batch->writes);
 	free(batch);
@@ -74,11 +80,37 @@ const char *store_error(int result)
 	return database_error(result);
 }
 
+static char *document_of(const struct snapshot *snapshot)
+{
+	struct json_writer writer = { .failed = false };
+	json_t *document = json_object();
+	json_writer_set(&writer, document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
+	json_writer_set(&writer, document, "spec", spec_to_json(&snapshot->spec, true));
+	document = json_writer_end(&writer, document);
+	char *text = document == NULL ? NULL : json_writer_text(document);
+	json_decref(document);
+	return text;
+}
+
+static int put_tunnel(struct database *database, const struct store_write *write)
+{
+	struct database_tunnel row = write->tunnel;
+	if (write->snapshot == NULL)
+		return database_put_tunnel(database, &row);
+	row.document = document_of(write->snapshot);
+	if (row.document == NULL)
+		return SQLITE_NOMEM;
+	int result = database_put_tunnel(database, &row);
+	sodium_memzero(row.document, strlen(row.document));
+	free(row.document);
+	return result;
+}
+
 static int apply_write(struct database *database, const struct store_write *write)
 {
 	int result = SQLITE_OK;
 	switch (write->kind) {
-	case STORE_PUT: result = database_put_tunnel(database, &write->tunnel); break;
+	case STORE_PUT: result = put_tunnel(database, write); break;
 	case STORE_NOTE: result = database_note_tunnel(database, &write->tunnel); break;
 	case STORE_DELETE: result = database_delete_tunnel(database, write->tunnel.id); break;
 	case STORE_TOKEN_PUT: result = database_put_token(database, &write->token); break;

@@ -12,6 +12,7 @@ enum store_write_kind { STORE_PUT, STORE_NOTE, STORE_DELETE, STORE_TOKEN_PUT, ST
 struct store_write {
 	enum store_write_kind kind;
 	struct database_tunnel tunnel; /* PUT, NOTE, DELETE (id alone) */
+	struct snapshot *snapshot;     /* PUT: what tunnel.document is made of, by the store's thread, since it takes long; referenced. Or NULL */
 	struct database_token token;   /* TOKEN_PUT, TOKEN_DELETE (id alone) */
 };
 

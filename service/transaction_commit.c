@@ -3,22 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/json_writer.h"
 #include "service/peer_lookup.h"
 #include "service/transaction_private.h"
 #include "tunnel/log.h"
-
-static char *document_of(const struct snapshot *snapshot)
-{
-	struct json_writer writer = { .failed = false };
-	json_t *document = json_object();
-	json_writer_set(&writer, document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
-	json_writer_set(&writer, document, "spec", spec_to_json(&snapshot->spec, true));
-	document = json_writer_end(&writer, document);
-	char *text = document == NULL ? NULL : json_writer_text(document);
-	json_decref(document);
-	return text;
-}
 
 static bool write_plan(struct store_write *write, const struct plan *plan)
 {
@@ -27,7 +14,7 @@ static bool write_plan(struct store_write *write, const struct plan *plan)
 	write->kind = plan->after == NULL ? STORE_DELETE : STORE_PUT;
 	if (plan->after == NULL)
 		return true;
-	row->document = document_of(plan->after);
+	write->snapshot = snapshot_reference(plan->after);
 	row->revision = plan->after->revision;
 	row->generation = plan->after->generation;
 	row->created_at = plan->after->created_at;
@@ -35,7 +22,7 @@ static bool write_plan(struct store_write *write, const struct plan *plan)
 	row->ports = socket_list_ports(&plan->sockets);
 	memcpy(row->timestamp_floor, plan->entry->timestamp_floor, sizeof(row->timestamp_floor));
 	row->total_bytes = plan->entry->total_bytes;
-	return row->document != NULL && row->ports != NULL;
+	return row->ports != NULL;
 }
 
 static void publish(struct service *service, const struct plan *plan)
