@@ -338,11 +338,16 @@ static void on_relay(void *owner, int events)
 	}
 }
 
+/* The association ends with its control connection (RFC 1928, 7), also before there is a relay: what comes then is that the client left. */
 static void on_control(void *owner, int events)
 {
 	struct associate *associate = owner;
 	char away[512];
-	(void)events;
+	if ((events & LOOP_LEFT) != 0 && associate->want != NULL) {
+		connection_count_failed(associate->connection, COUNTERS_FAILED_CLIENT_GONE);
+		end(associate);
+		return;
+	}
 	ssize_t got = recv(poller_descriptor(associate->control), away, sizeof away, MSG_DONTWAIT);
 	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 		end(associate);
@@ -436,6 +441,7 @@ static bool ask_relay(struct associate *associate, uint16_t listen_index)
 	associate->want = want_ask(tunnel->context, MESSAGE_WANT_RELAY, &want, on_granted, associate);
 	if (associate->want == NULL)
 		return false;
+	poller_set(associate->control, LOOP_LEFT);
 	associate->refusal = SOCKS_SUCCEEDED;
 	return true;
 }

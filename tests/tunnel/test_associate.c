@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tunnel/associate.h"
+#include "tunnel/want.h"
 
 static struct {
 	struct connection connection;
@@ -313,12 +314,49 @@ static void test_aborts_leave_nothing(void **state)
 	send_to("late.example", 53, "x");
 	end_user(&user.connection);
 	leave();
-	ask(0);
-	close(control); /* not watched until it is granted */
-	rig_turn();
+}
+
+static void answer(uint64_t request)
+{
+	struct message_ack ack = { .request = request, .status = MESSAGE_STATUS_OK };
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	want_answer(&rig.context, &ack, ends[1]);
+	assert_true(rig_is_at_end(ends[0]));
+	close(ends[0]);
+}
+
+/* The want of one that is gone keeps no place: it is not sent when it still waited, and its answer is closed when it was (P6, P7). */
+static void test_who_gives_up_before_the_grant_frees_its_place(void **state)
+{
+	(void)state;
+	rig.local = rig_host("192.168.1.1", 1080);
+	rig.peer = rig_host("192.168.1.9", 4000);
+	uint64_t first = rig.context.next_want + 1;
+	size_t asked = 0;
+	for (unsigned i = 0; i < 2 * MESSAGE_WANTS_MOST; i++) {
+		ask(0);
+		if (i % 2 == 0)
+			close(control); /* as a reset */
+		else
+			shutdown(control, SHUT_WR);
+		rig_turn();
+		assert_int_equal(user.ended, 1);
+		assert_null(rig.tunnel.connections);
+		if (i % 2 != 0)
+			close(control);
+		asked += rig.sent_count;
+		rig.sent_count = 0;
+	}
+	assert_int_equal(asked, MESSAGE_WANTS_MOST);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_CLIENT_GONE]), 2 * MESSAGE_WANTS_MOST);
+	ask(0); /* waits for one of the answers alone, not for the rest of those who are gone */
+	assert_int_equal(rig.sent_count, 0);
+	answer(first);
+	assert_int_equal(rig.sent_count, 1);
 	grant();
+	assert_memory_equal(rig_read(control), "\x05\x00", 2);
 	leave();
-	assert_int_equal(user.ended, 1);
 }
 
 int main(void)
@@ -333,6 +371,7 @@ int main(void)
 		TEST(test_refusals),
 		TEST(test_silence_ends_it),
 		TEST(test_aborts_leave_nothing),
+		TEST(test_who_gives_up_before_the_grant_frees_its_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
