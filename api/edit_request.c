@@ -103,6 +103,7 @@ static bool prepare(struct api_request *request, struct change *change, json_t *
 	struct edit *edit = &change->edits[0];
 	struct problem problem;
 	problem_init(&problem);
+	edit->is_file = request->kind == API_BODY_WGQUICK;
 	bool good = api_edit_fill(edit, request->route, request->parameters, document, "", &problem);
 	if (!good && !document)
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no such tunnel or peer.");

@@ -101,14 +101,20 @@ static void note_removed_key(struct draft *draft, const json_t *document)
 		draft->private_key = DRAFT_SECRET_REMOVED;
 }
 
+/* Of the tunnel as it is, secrets included. */
+static json_t *document_of(struct json_writer *writer, const struct snapshot *snapshot)
+{
+	json_t *document = json_object();
+	json_writer_set(writer, document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
+	json_writer_set(writer, document, "spec", spec_to_json(&snapshot->spec, true));
+	return document;
+}
+
 static void patch(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
 {
 	struct draft draft;
 	struct json_writer writer = { .failed = false };
-	const struct snapshot *current = plan->after;
-	json_t *document = json_object();
-	json_writer_set(&writer, document, "labels", labels_to_json(current->labels, current->label_count));
-	json_writer_set(&writer, document, "spec", spec_to_json(&current->spec, true));
+	json_t *document = document_of(&writer, plan->after);
 	json_t *merged = json_writer_end(&writer, merge(&writer, document, edit->document));
 	if (writer.failed || merged == NULL) {
 		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
@@ -121,6 +127,51 @@ static void patch(struct plan *plan, const struct service *service, struct edit 
 	put(plan, service, edit, &draft, scope);
 	draft_clear(&draft);
 	json_decref(merged);
+	json_decref(document);
+}
+
+static void replace_member(struct json_writer *writer, json_t *object, const char *member, const json_t *from)
+{
+	json_t *value = json_object_get(from, member);
+	if (value != NULL)
+		json_writer_set(writer, object, member, json_incref(value));
+	else
+		(void)json_object_del(object, member);
+}
+
+static void update_member(struct json_writer *writer, json_t *object, const char *member, const json_t *from)
+{
+	json_t *value = json_object_get(from, member);
+	writer->failed |= value != NULL && json_object_update(json_object_get(object, member), value) != 0;
+}
+
+/* The interface and the peers are the file's, whole; labels and listeners come from the address's query, and only if there are any. */
+static void lay_file_over(struct json_writer *writer, json_t *document, const json_t *file)
+{
+	json_t *spec = json_object_get(document, "spec");
+	const json_t *said = json_object_get(file, "spec");
+	replace_member(writer, spec, "interface", said);
+	replace_member(writer, spec, "peers", said);
+	update_member(writer, spec, "proxy", said);
+	update_member(writer, document, "labels", file);
+}
+
+/* A body that cannot say a thing does not unsay it: users would be gone, and their port open to everybody. */
+static void put_file(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
+{
+	struct draft draft;
+	struct json_writer writer = { .failed = false };
+	json_t *document = document_of(&writer, plan->after);
+	lay_file_over(&writer, document, edit->document);
+	document = json_writer_end(&writer, document);
+	if (document == NULL) {
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	draft_init(&draft);
+	draft_read(&draft, document, "");
+	put(plan, service, edit, &draft, scope);
+	draft_clear(&draft);
 	json_decref(document);
 }
 
@@ -182,7 +233,12 @@ void plan_edit(struct plan *plan, const struct service *service, struct edit *ed
 	edit->applied = APPLIED_UNCHANGED;
 	switch (edit->kind) {
 	case EDIT_CREATE: create(plan, service, edit, draft, scope); break;
-	case EDIT_PUT: put(plan, service, edit, draft, scope); break;
+	case EDIT_PUT:
+		if (edit->is_file && plan->after != NULL && draft->problem.code == PROBLEM_NONE)
+			put_file(plan, service, edit, scope);
+		else
+			put(plan, service, edit, draft, scope);
+		break;
 	case EDIT_PATCH: patch(plan, service, edit, scope); break;
 	case EDIT_DELETE: remove_tunnel(plan); break;
 	case EDIT_PEER_PUT:

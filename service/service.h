@@ -81,6 +81,7 @@ struct edit {
 	char id[64];               /* empty with EDIT_CREATE: the document's, else made by the server */
 	json_t *document;          /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
 	                              PROBE: NULL, or {"type", "target", "count", "timeout"} */
+	bool is_file;              /* PUT: the document is of a wg-quick file, and what such a file has no words for stays */
 	struct wireguard_key peer; /* PEER_* */
 	char *if_match;            /* owned; header values as they came, or NULL */
 	char *if_none_match;

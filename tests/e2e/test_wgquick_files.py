@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
+from harness.clients import Connection
 from harness.daemon import Daemon
+from harness.spec import proxy_address
 
 KEY = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 PEER = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
@@ -107,3 +109,18 @@ def test_files_are_taken_as_the_tools_take_them(module_daemon, directory, text, 
 def test_comments_need_not_be_utf8(module_daemon):
     body = f"# caf\u00e9\n{INTERFACE}".encode("latin-1")
     assert module_daemon.api.request("POST", "/v1/tunnels?dry_run=true", body, content_type="text/plain").status < 300
+
+
+def test_a_put_file_keeps_what_it_cannot_say(module_daemon):
+    """A port that asks for a password goes on asking for it."""
+    api = module_daemon.api
+    users = [{"username": "u", "password": "p"}]
+    api.create({"id": "kept", "labels": {"a": "b"}, "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.9"]}, "limits": {"connections": 7},
+                "proxy": {"listen": ["127.0.0.1:0"], "users": users}}}, wait_up=False)
+    reply = api.expect(200, "PUT", "/v1/tunnels/kept?label=c=d", SECTION.encode(), content_type="text/plain").json
+    assert reply["spec"]["interface"]["addresses"] == ["10.2.0.2/32"] and len(reply["spec"]["peers"]) == 1
+    assert [user["username"] for user in reply["spec"]["proxy"]["users"]] == ["u"]
+    assert reply["labels"] == {"a": "b", "c": "d"} and reply["spec"]["limits"]["connections"] == 7
+    with Connection(proxy_address(reply)) as connection:
+        connection.send(b"GET http://10.2.0.1/ HTTP/1.1\r\nHost: 10.2.0.1\r\n\r\n")
+        assert connection.read_reply()[0] == 407

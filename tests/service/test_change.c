@@ -538,6 +538,74 @@ static void what_an_admin_opened_leads_where_it_led(void **state)
 	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", "{'spec':{'forwards':[],'interface':{'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
 }
 
+static enum problem_code put_file(unsigned scope, const char *json)
+{
+	struct change *change = batch_of(1, false);
+	set_edit(change, 0, EDIT_PUT, "a", json);
+	change->scope = scope;
+	change->edits[0].is_file = true;
+	bench_do(&own_bench, change);
+	enum problem_code code = change->edits[0].problem.code;
+	change_free(change);
+	return code;
+}
+
+/* What the document of a wg-quick file has: an interface and peers, and what the query adds. */
+#define FILE_OF(addresses, more) "{'spec':{'interface':{'addresses':['" addresses "'],'mtu':1400},'peers':[]}" more "}"
+
+static void a_file_unsays_nothing_that_it_cannot_say(void **state)
+{
+	(void)state;
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a",
+	                            "{'labels':{'x':'1','y':'2'},'spec':{'enabled':false,'interface':{'dns':['10.0.0.9']},'limits':{'connections':7},"
+	                            "'proxy':{'users':[{'username':'u','password':'p'}],'idle_timeout':77},"
+	                            "'forwards':[{'name':'o','direction':'outbound','listen':'127.0.0.1:0','target':'10.0.0.1:9'}],"
+	                            "'probe':{'type':'tcp','target':'10.0.0.1:9'}}}"),
+	                 PROBLEM_NONE);
+	struct snapshot *before = bench_find(&own_bench, "a");
+	assert_int_equal(put_file(SCOPE_WRITE, FILE_OF("10.9.9.9/32", ",'labels':{'y':'3'}")), PROBLEM_NONE);
+	struct snapshot *after = bench_find(&own_bench, "a");
+	const struct spec *spec = &after->spec;
+	/* Its own: */
+	assert_int_equal(spec->peer_count, 0);
+	assert_int_equal(spec->dns_count, 0);
+	assert_int_equal(spec->mtu, 1400);
+	assert_int_equal(spec->addresses[0].bytes[1], 9);
+	/* The rest: */
+	assert_memory_equal(&spec->private_key, &before->spec.private_key, sizeof(spec->private_key));
+	assert_string_equal(after->labels_json, "{\"x\":\"1\",\"y\":\"3\"}");
+	assert_false(spec->enabled);
+	assert_int_equal(spec->limits.connections, 7);
+	assert_int_equal(spec->idle_timeout, 77);
+	assert_int_equal(spec->user_count, 1);
+	assert_string_equal(spec->users[0].password, "p");
+	assert_int_equal(spec->listen_count, before->spec.listen_count);
+	assert_int_equal(spec->forward_count, 1);
+	assert_int_equal(spec->probe.type, SPEC_PROBE_TCP);
+	snapshot_release(before);
+	snapshot_release(after);
+	/* JSON has words for all of it, so it replaces all of it. */
+	assert_int_equal(bench_code(&own_bench, EDIT_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
+	after = bench_find(&own_bench, "a");
+	assert_int_equal(after->spec.user_count, 0);
+	snapshot_release(after);
+	/* Where there is no tunnel yet, it is made. */
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.9.9.9'],'generate_private_key':true}}}"), PROBLEM_NONE);
+}
+
+static void a_file_leads_nothing_of_an_admin_elsewhere(void **state)
+{
+	(void)state;
+	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
+	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.0.0.2'],'dns':['10.0.0.9']}}}"), PROBLEM_FORBIDDEN);
+	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.0.0.2']}}}"), PROBLEM_NONE);
+	assert_int_equal(put_file(SCOPE_ADMIN, "{'spec':{'interface':{'addresses':['10.0.0.2'],'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
+	/* A kept forward that listens on an address that is no longer the tunnel's is a fault, not a forward less. */
+	assert_int_equal(put_file(SCOPE_ADMIN, "{'spec':{'interface':{'addresses':['10.0.0.3']}}}"), PROBLEM_VALIDATION_FAILED);
+}
+
 static void what_the_policy_refuses(void **state)
 {
 	char patch[512];
@@ -646,6 +714,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_needs_admin, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_an_admin_opened_leads_where_it_led, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_file_unsays_nothing_that_it_cannot_say, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_file_leads_nothing_of_an_admin_elsewhere, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_the_policy_refuses, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(events_tell_it_all, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(listing_pages, bench_set_up, bench_tear_down),
