@@ -135,9 +135,12 @@ static void try_next(struct dial *dial)
 	finish(dial, -1, dial->error == 0 ? EHOSTUNREACH : dial->error);
 }
 
-static void on_resolved(void *owner, const struct message_addresses *addresses)
+/* The family that came first is dialled; a connection does not wait for the other. */
+static void on_resolved(void *owner, const struct message_addresses *addresses, bool more)
 {
 	struct dial *dial = owner;
+	if (more)
+		resolver_cancel(dial->query);
 	dial->query = NULL;
 	dial->addresses = *addresses;
 	try_next(dial);

@@ -12,7 +12,7 @@
 #include "tunnel/log.h"
 
 #define PAUSE_FIRST_MS 1000
-#define PAUSE_LAST_MS 15000 /* a name that is there again is found within 20 s (F8) */
+#define PAUSE_LAST_MS 10000 /* a name that is there again is found within 20 s (F8) */
 
 /* One name of one peer. It is freed by the close of its timer. */
 struct peer_lookup {
@@ -22,7 +22,7 @@ struct peer_lookup {
 	struct wireguard_key peer;
 	char name[254];
 	uint16_t port;
-	struct resolver_query *query;
+	struct resolver_query *query;    /* NULL: none, or its last answer has come */
 	struct message_addresses answer; /* that waits for the tunnel's turn */
 	struct lane_claim turn;
 	bool is_answered; /* `turn` is claimed */
@@ -152,7 +152,8 @@ static void take_answer(struct peer_lookup *lookup)
 	if (addresses->count > 0) {
 		entry->addresses[index] = *addresses;
 		status_set_obstacle(entry->status, "");
-		end_one(lookup);
+		if (lookup->query == NULL)
+			end_one(lookup);
 		return;
 	}
 	char obstacle[160];
@@ -176,11 +177,15 @@ static void on_turn(void *owner)
 		free(lookup);
 }
 
-static void on_resolved(void *owner, const struct message_addresses *addresses)
+/* The addresses of one family are used while those of the other are awaited. */
+static void on_resolved(void *owner, const struct message_addresses *addresses, bool more)
 {
 	struct peer_lookup *lookup = owner;
-	lookup->query = NULL;
+	if (!more)
+		lookup->query = NULL;
 	lookup->answer = *addresses;
+	if (lookup->is_answered)
+		return; /* its turn is claimed, and finds the newer answer */
 	lookup->is_answered = true;
 	lanes_claim_one(lookup->service->lanes, &lookup->turn, lookup->entry->id, on_turn, lookup);
 }

@@ -10,16 +10,28 @@
 #include "service/spec_text.h"
 #include "tunnel/log.h"
 
-/* A query lives until c-ares has answered; its asker may have lost interest (done is NULL) before that. */
+#define FAMILIES 2
+#define DELAY_MS 50 /* how long one family waits for the other (RFC 8305, 3) */
+
+/* IPv4 first, because a host without a way out over IPv6 is more common than one without IPv4; the worker tries the rest. */
+static const int families[FAMILIES] = { AF_INET, AF_INET6 };
+
+struct part {
+	struct resolver_query *query;
+	struct message_addresses addresses;
+	bool is_answered;
+};
+
+/* A query lives until c-ares has answered both parts; its asker may have lost interest (done is NULL) before that. */
 struct resolver_query {
 	struct resolver *resolver;
 	struct resolver_query *next;
 	uint16_t port;
 	uint64_t deadline;
-	void (*done)(void *owner, const struct message_addresses *addresses);
+	uint64_t tell_at; /* when what has come is told, 0: it is told, or there is nothing */
+	void (*done)(void *owner, const struct message_addresses *addresses, bool more);
 	void *owner;
-	struct message_addresses addresses;
-	bool is_answered;
+	struct part parts[FAMILIES];
 };
 
 struct socket_watch {
@@ -56,23 +68,61 @@ static void on_watch_closed(uv_handle_t *handle)
 
 static void arm_timer(struct resolver *resolver);
 
+static bool is_answered(const struct resolver_query *query)
+{
+	return query->parts[0].is_answered && query->parts[1].is_answered;
+}
+
+/* Neither family takes the other's half of the room. */
+static void gather(const struct resolver_query *query, struct message_addresses *addresses)
+{
+	const struct message_addresses *four = &query->parts[0].addresses, *six = &query->parts[1].addresses;
+	size_t kept = six->count < MESSAGE_ADDRESSES_MAX / 2 ? six->count : MESSAGE_ADDRESSES_MAX / 2;
+	*addresses = (struct message_addresses){ .count = 0 };
+	for (size_t i = 0; i < four->count && addresses->count < MESSAGE_ADDRESSES_MAX - kept; i++)
+		addresses->list[addresses->count++] = four->list[i];
+	for (size_t i = 0; i < six->count && addresses->count < MESSAGE_ADDRESSES_MAX; i++)
+		addresses->list[addresses->count++] = six->list[i];
+}
+
+static bool is_final(const struct resolver_query *query, uint64_t now)
+{
+	return is_answered(query) || query->deadline <= now;
+}
+
+static bool is_due(const struct resolver_query *query, uint64_t now)
+{
+	return query->done != NULL && (is_final(query, now) || (query->tell_at != 0 && query->tell_at <= now));
+}
+
+/* The asker may cancel its query within the call. */
+static void tell(struct resolver_query *query, uint64_t now)
+{
+	struct message_addresses addresses;
+	bool more = !is_final(query, now);
+	void (*done)(void *, const struct message_addresses *, bool) = query->done;
+	gather(query, &addresses);
+	query->tell_at = 0;
+	if (!more)
+		query->done = NULL;
+	done(query->owner, &addresses, more);
+}
+
 /* Calls back for all that are answered or overdue. Answers are kept until here, so that no asker is called from within resolver_ask. */
 static void deliver(struct resolver *resolver)
 {
 	uint64_t now = uv_now(resolver->loop);
 	for (;;) {
 		struct resolver_query *query = resolver->queries;
-		while (query != NULL && (query->done == NULL || (!query->is_answered && query->deadline > now)))
+		while (query != NULL && !is_due(query, now))
 			query = query->next;
 		if (query == NULL)
 			break;
-		void (*done)(void *, const struct message_addresses *) = query->done;
-		query->done = NULL;
-		done(query->owner, &query->addresses);
+		tell(query, now);
 	}
 	for (struct resolver_query **at = &resolver->queries; *at != NULL;) {
 		struct resolver_query *query = *at;
-		if (query->done == NULL && query->is_answered) {
+		if (query->done == NULL && is_answered(query)) {
 			*at = query->next;
 			free(query);
 		} else {
@@ -107,7 +157,7 @@ static void arm_timer(struct resolver *resolver)
 	if (resolver->queries == NULL)
 		uv_timer_stop(&resolver->timer);
 	else if (!uv_is_active((uv_handle_t *)&resolver->timer))
-		uv_timer_start(&resolver->timer, on_timer, 100, 100);
+		uv_timer_start(&resolver->timer, on_timer, DELAY_MS, DELAY_MS);
 }
 
 static struct socket_watch *watch_of(struct resolver *resolver, ares_socket_t socket)
@@ -159,7 +209,7 @@ static void refresh_channel(struct resolver *resolver)
 		return;
 	if (resolver->has_channel)
 		ares_destroy(resolver->channel);
-	struct ares_options options = { .timeout = 1500, .tries = 3, .sock_state_cb = on_socket_state, .sock_state_cb_data = resolver };
+	struct ares_options options = { .timeout = 1000, .tries = 3, .sock_state_cb = on_socket_state, .sock_state_cb_data = resolver };
 	int result = ares_init_options(&resolver->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
 	resolver->has_channel = result == ARES_SUCCESS;
 	resolver->configured = info.st_mtim;
@@ -220,26 +270,39 @@ static void take_address(struct message_addresses *addresses, const struct socka
 
 static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo *info)
 {
-	struct resolver_query *query = data;
+	struct part *part = data;
+	struct resolver_query *query = part->query;
+	struct resolver *resolver = query->resolver;
 	(void)timeouts;
-	query->is_answered = true;
-	if (status == ARES_SUCCESS) {
-		/* IPv4 first, because a host without a way out over IPv6 is more common than one without IPv4; the worker tries the rest. */
-		for (int pass = 0; pass < 2; pass++)
-			for (const struct ares_addrinfo_node *node = info->nodes; node != NULL; node = node->ai_next)
-				if ((node->ai_family == AF_INET) == (pass == 0))
-					take_address(&query->addresses, node->ai_addr, query->port);
-	}
+	part->is_answered = true;
+	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? info->nodes : NULL; node != NULL; node = node->ai_next)
+		take_address(&part->addresses, node->ai_addr, query->port);
 	if (info != NULL)
 		ares_freeaddrinfo(info);
-	struct resolver *resolver = query->resolver;
+	if (part->addresses.count > 0)
+		query->tell_at = uv_now(resolver->loop) + DELAY_MS;
 	/* Delivered by the timer when c-ares knew it at once. */
 	if (resolver->is_asking && !resolver->ends)
-		uv_timer_start(&resolver->timer, on_timer, 0, 100);
+		uv_timer_start(&resolver->timer, on_timer, 0, DELAY_MS);
+}
+
+/* Each family for itself, because c-ares answers for two when the slower one is there. */
+static void ask_for(struct resolver_query *query, const char *name, size_t family)
+{
+	/* No sorting: it opens sockets towards every address. */
+	struct ares_addrinfo_hints hints = { .ai_family = families[family], .ai_socktype = SOCK_DGRAM, .ai_flags = ARES_AI_NOSORT };
+	struct resolver *resolver = query->resolver;
+	query->parts[family].query = query;
+	query->parts[family].is_answered = !resolver->has_channel;
+	if (!resolver->has_channel)
+		return;
+	resolver->is_asking = true;
+	ares_getaddrinfo(resolver->channel, name, NULL, &hints, on_answer, &query->parts[family]);
+	resolver->is_asking = false;
 }
 
 struct resolver_query *resolver_ask(struct resolver *resolver, const char *name, uint16_t port,
-                                    void (*done)(void *owner, const struct message_addresses *addresses), void *owner)
+                                    void (*done)(void *owner, const struct message_addresses *addresses, bool more), void *owner)
 {
 	assert(done != NULL);
 	struct resolver_query *query = calloc(1, sizeof(*query));
@@ -250,15 +313,8 @@ struct resolver_query *resolver_ask(struct resolver *resolver, const char *name,
 	query->deadline = uv_now(resolver->loop) + RESOLVER_DEADLINE_MS;
 	resolver->queries = query;
 	arm_timer(resolver);
-	if (!resolver->has_channel) {
-		query->is_answered = true;
-		return query;
-	}
-	/* No sorting: it opens sockets towards every address. */
-	struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_flags = ARES_AI_NOSORT };
-	resolver->is_asking = true;
-	ares_getaddrinfo(resolver->channel, name, NULL, &hints, on_answer, query);
-	resolver->is_asking = false;
+	for (size_t family = 0; family < FAMILIES; family++)
+		ask_for(query, name, family);
 	return query;
 }
 

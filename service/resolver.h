@@ -6,7 +6,7 @@
 
 #include "tunnel/message.h"
 
-#define RESOLVER_DEADLINE_MS 5000
+#define RESOLVER_DEADLINE_MS 10000 /* three servers of which two are dead, and the third is slow */
 
 struct resolver;
 struct resolver_query;
@@ -14,10 +14,11 @@ struct resolver_query;
 struct resolver *resolver_create(uv_loop_t *loop);
 /* No callback comes any more. The handles are closed in the loop's next turns. */
 void resolver_free(struct resolver *resolver);
-/* `done` is called once, never from within this function, with the addresses (port included; none when the name has none or the deadline
- * passed). NULL when out of memory. */
+/* `done` is called, never from within this function, with the addresses (port included). It is called soon after one family has answered
+ * with some (`more` is true), and a last time (`more` is false) when both have or the deadline passed, with all there are, or none. NULL
+ * when out of memory. */
 struct resolver_query *resolver_ask(struct resolver *resolver, const char *name, uint16_t port,
-                                    void (*done)(void *owner, const struct message_addresses *addresses), void *owner);
+                                    void (*done)(void *owner, const struct message_addresses *addresses, bool more), void *owner);
 /* `done` is not called any more. */
 void resolver_cancel(struct resolver_query *query);
 

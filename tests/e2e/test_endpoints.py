@@ -17,16 +17,18 @@ from harness.servers import Server
 from harness.spec import proxy_address
 
 RECOVERY = 20
+A, AAAA = 1, 28
 
 
 class Names(threading.Thread):
-    """A name server: `addresses` has an IPv4 address for a name, None for one that nobody answers for; others do not exist."""
+    """A name server: `addresses` has an IPv4 address for a name, None for one that nobody answers for; others do not exist. `habit` tells how
+    it answers a question of a type: None as it should, or what it does instead."""
 
-    def __init__(self, place):
+    def __init__(self, place, host="127.0.0.53", addresses=None, habit=lambda kind: None):
         super().__init__(daemon=True)
-        self.addresses, self.asked = {}, []
+        self.addresses, self.asked, self.habit, self.later = addresses or {}, [], habit, []
         self.sock = place.socket(kind=socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.53", 53))
+        self.sock.bind((host, 53))
         self.stopping = False
 
     def run(self):
@@ -41,18 +43,28 @@ class Names(threading.Thread):
             name, kind = ".".join(labels), struct.unpack(">H", query[at + 1:at + 3])[0]
             self.asked.append(name)
             address = self.addresses.get(name, "")
-            if address is None:
+            habit = self.habit(kind)
+            if address is None or habit == "silent":
                 continue
-            is_there = kind == 1 and address
-            flags = 0x8180 if address else 0x8183
+            is_failure = habit is not None and habit[-1] == "failure"
+            is_there = (kind == 1) != (":" in address) and address and not is_failure
+            flags = 0x8182 if is_failure else 0x8180 if address else 0x8183
             reply = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if is_there else 0, 0, 0) + query[12:at + 5]
             if is_there:
-                reply += struct.pack(">HHHIH", 0xc00c, 1, 1, 0, 4) + socket.inet_aton(address)
-            self.sock.sendto(reply, client)
+                data = socket.inet_pton(socket.AF_INET6 if kind == AAAA else socket.AF_INET, address)
+                reply += struct.pack(">HHHIH", 0xc00c, kind, 1, 0, len(data)) + data
+            if habit is not None and habit[0] == "late":
+                self.later.append(threading.Timer(habit[1], self.sock.sendto, (reply, client)))
+                self.later[-1].start()
+            else:
+                self.sock.sendto(reply, client)
 
     def close(self):
         self.stopping = True
         self.join()
+        for timer in self.later:
+            timer.cancel()
+            timer.join()
         self.sock.close()
 
 
@@ -162,3 +174,41 @@ def test_f8_name_without_an_answer(place, world, fault):
     daemon.api.delete("near")
     for number in range(8):
         daemon.api.delete(f"lost-{number}")
+
+
+HABITS = {
+    "aaaa-silent": ("10.250.0.8", lambda kind: "silent" if kind == AAAA else None),
+    "aaaa-fails-late": ("10.250.0.8", lambda kind: ("late", 3, "failure") if kind == AAAA else None),
+    "a-silent": ("fd00:250::8", lambda kind: "silent" if kind == A else None),
+    "a-fails-late": ("fd00:250::8", lambda kind: ("late", 3, "failure") if kind == A else None),
+}
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_the_family_that_came_is_used_at_once(place, world, habit):
+    """A name server that answers for one family, and for the other never or late."""
+    daemon, names, make = world
+    place.ip("address", "add", "fd00:250::8/128", "dev", "lo", "nodad")
+    names.addresses["far.test"], names.habit = HABITS[habit]
+    since = time.monotonic()
+    make("far.test", timeout=5)
+    assert time.monotonic() - since < 3
+
+
+@pytest.mark.parametrize("delay", [0, 2.5], ids=["quick", "slow"])
+def test_two_dead_servers_before_a_good_one(place, make_daemon, delay):
+    with open(f"{place.resolver_directory}/resolv.conf", "w", encoding="ascii") as file:
+        file.write("".join(f"nameserver 127.0.0.{host}\n" for host in (51, 52, 53)))
+    dead = [Names(place, host, habit=lambda kind: "silent") for host in ("127.0.0.51", "127.0.0.52")]
+    good = Names(place, addresses={"far.test": "10.250.0.8"}, habit=lambda kind: ("late", delay) if delay else None)
+    for server in (*dead, good):
+        server.start()
+    daemon = make_daemon(namespace=place).start()
+    with Server(place, ("127.0.0.1", 0), _answer) as server:
+        ends = Ends()
+        port = daemon.api.create(ends.far(server.address), wait_up=False)["status"]["udp_port"]
+        document = ends.near(port)
+        document["spec"]["peers"][0]["endpoint"] = f"far.test:{port}"
+        daemon.api.create(document, timeout=12)
+    for server in (*dead, good):
+        server.close()
