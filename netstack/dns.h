@@ -17,7 +17,8 @@ enum dns_outcome {
 	DNS_ADDRESSES,
 	DNS_NOTHING,   /* NXDOMAIN, or no address of this family */
 	DNS_FAILED,    /* the server cannot, will not, or speaks nonsense */
-	DNS_TRUNCATED, /* ask again by TCP */
+	DNS_TRUNCATED, /* ask again by TCP; the addresses that came are there, not to be kept */
+	DNS_NO_EDNS,   /* the server knows no EDNS, or not this version: ask again without (RFC 6891, 7) */
 	DNS_FOREIGN,   /* not an answer to this query: ignore it */
 };
 
@@ -32,6 +33,7 @@ struct dns_question {
 	char name[DNS_NAME_SIZE]; /* as dns_read_name made it */
 	uint8_t family;
 	uint16_t id;
+	bool plain; /* without EDNS */
 };
 
 /* Lower case, without a final dot. false: not a name. */

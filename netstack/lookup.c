@@ -7,45 +7,73 @@
 #include "netstack/random.h"
 
 #define SECOND 1000000000ull
-#define ATTEMPTS 4
+#define DEADLINE (10 * SECOND)
+#define HEAD_START (SECOND / 2) /* of a server before the next one is asked too */
+#define TCP_PATIENCE (2 * SECOND)
+#define MEMORY_TIME (600 * SECOND)
+#define QUESTIONS_MAX 16                 /* over UDP; over TCP one a server */
 #define MESSAGE_SIZE (2 + (size_t)65535) /* the longest, behind its length */
 
+/* What was asked over UDP. It stays open until the lookup ends: a slow server's answer is as good as a quick one's. */
+struct
+try {
+	uint16_t id;
+	uint8_t server;
+	bool plain;
+	bool is_over; /* answered */
+};
+
+/* A set of servers is a bit for each. */
 struct lookup {
 	struct lookup_env env;
-	struct dns_question question;
-	struct netstack_endpoint server;
+	struct dns_question question; /* its id is that of TCP */
+	struct netstack_endpoint servers[LOOKUP_SERVERS_MAX];
+	size_t server_count;
 	struct netstack_flow *flow;
-	struct netstack_stream *stream;
 	struct timer timer;
-	unsigned attempt;
-	bool has_failed; /* a server said so; nothing better came */
+	uint64_t give_up_at;
+	unsigned position; /* in the rounds of asking all servers */
+	struct try tries[QUESTIONS_MAX];
+	size_t try_count;
+	uint8_t plain;             /* servers that are asked without EDNS */
+	uint8_t failed;            /* servers that cannot help any more */
+	uint8_t asked_by_tcp;      /* servers */
+	bool has_answered;         /* one of the failed said so itself */
+	struct dns_answer partial; /* what came cut short */
+	struct netstack_stream *stream;
+	uint8_t stream_server;
 	size_t query_length;
-	uint8_t query[2 + DNS_QUERY_MAX]; /* behind its length, as TCP wants it */
+	uint8_t query[2 + DNS_QUERY_MAX]; /* over TCP, behind its length */
 	uint8_t *message;                 /* over TCP */
 	size_t message_length;
 };
 
-/* Ten seconds in all. */
-static const uint64_t patience[ATTEMPTS] = { 1 * SECOND, 2 * SECOND, 3 * SECOND, 4 * SECOND };
-
 static void run_timer(struct timer *timer, uint64_t now);
-static void try_next(struct lookup *lookup, uint64_t now);
+static void ask_next(struct lookup *lookup, uint64_t now);
 
-struct lookup *lookup_create(const struct lookup_env *env, const char *name, uint8_t family)
+struct lookup *lookup_create(const struct lookup_env *env, const struct netstack_servers *servers, const char *name, uint8_t family)
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
 
-	assert(env->ended != NULL);
+	assert(env->ended != NULL && servers->count <= LOOKUP_SERVERS_MAX);
 	if (lookup == NULL)
 		return NULL;
 	lookup->env = *env;
 	lookup->question.family = family;
 	memcpy(lookup->question.name, name, strlen(name) + 1);
+	lookup->server_count = servers->count;
+	if (servers->count > 0)
+		memcpy(lookup->servers, servers->list, servers->count * sizeof(*servers->list));
 	if (timers_add(&env->stack->timers, &lookup->timer, run_timer) != 0) {
 		free(lookup);
 		return NULL;
 	}
 	return lookup;
+}
+
+void lookup_forget(struct lookup *lookup)
+{
+	lookup->env.memory = NULL;
 }
 
 bool lookup_is_for(const struct lookup *lookup, const char *name, uint8_t family)
@@ -65,8 +93,6 @@ const char *lookup_name(const struct lookup *lookup)
 
 static void hang_up(struct lookup *lookup)
 {
-	netstack_flow_close(lookup->flow);
-	lookup->flow = NULL;
 	if (lookup->stream != NULL)
 		netstack_stream_abort(lookup->stream, lookup->env.stack->now);
 	lookup->stream = NULL;
@@ -80,6 +106,7 @@ static void hang_up(struct lookup *lookup)
 void lookup_free(struct lookup *lookup)
 {
 	hang_up(lookup);
+	netstack_flow_close(lookup->flow);
 	timers_remove(&lookup->env.stack->timers, &lookup->timer);
 	free(lookup);
 }
@@ -90,14 +117,125 @@ static void end(struct lookup *lookup, enum netstack_name_error error, const str
 	lookup_free(lookup);
 }
 
+/* With the best that came. */
+static void conclude(struct lookup *lookup, uint64_t now)
+{
+	if (lookup->partial.count > 0)
+		end(lookup, NETSTACK_NAME_OK, &lookup->partial, now);
+	else
+		end(lookup, lookup->has_answered ? NETSTACK_NAME_FAILED : NETSTACK_NAME_TIMED_OUT, NULL, now);
+}
+
+/* --- what is known of the servers --- */
+
+static uint8_t bit(size_t server)
+{
+	return (uint8_t)(1u << server);
+}
+
+/* NULL: nothing is known, or there is no memory to know it. */
+static struct lookup_memory *memory_of(const struct lookup *lookup, bool make)
+{
+	struct lookup_memory **memory = lookup->env.memory;
+
+	if (memory != NULL && *memory == NULL && make)
+		*memory = calloc(1, sizeof(**memory));
+	return memory != NULL ? *memory : NULL;
+}
+
+static size_t first_server(const struct lookup *lookup, uint64_t now)
+{
+	const struct lookup_memory *memory = memory_of(lookup, false);
+
+	return memory != NULL && memory->first_until > now ? memory->first : 0;
+}
+
+/* The one that worked last goes first, the others as they are listed. */
+static size_t server_at(const struct lookup *lookup, size_t place, uint64_t now)
+{
+	size_t first = first_server(lookup, now);
+
+	if (place == 0)
+		return first;
+	return place <= first ? place - 1 : place;
+}
+
+static void recall(struct lookup *lookup, uint64_t now)
+{
+	const struct lookup_memory *memory = memory_of(lookup, false);
+
+	for (size_t i = 0; memory != NULL && i < lookup->server_count; i++) {
+		if (memory->plain_until[i] > now)
+			lookup->plain |= bit(i);
+	}
+}
+
+static void remember_plain(struct lookup *lookup, size_t server, uint64_t now)
+{
+	struct lookup_memory *memory = memory_of(lookup, true);
+
+	lookup->plain |= bit(server);
+	if (memory != NULL)
+		memory->plain_until[server] = now + MEMORY_TIME;
+}
+
+/* RFC 8305's history, for servers. Not prolonged, so that those listed before it get their chance again. */
+static void remember_good(struct lookup *lookup, size_t server, uint64_t now)
+{
+	struct lookup_memory *memory = server != first_server(lookup, now) ? memory_of(lookup, true) : NULL;
+
+	if (memory == NULL)
+		return;
+	memory->first = (uint8_t)server;
+	memory->first_until = now + MEMORY_TIME;
+}
+
+static bool is_waited_for(const struct lookup *lookup)
+{
+	for (size_t i = 0; i < lookup->try_count; i++) {
+		if (!lookup->tries[i].is_over && (lookup->failed & bit(lookup->tries[i].server)) == 0)
+			return true;
+	}
+	return lookup->stream != NULL;
+}
+
+static void server_failed(struct lookup *lookup, size_t server, uint64_t now)
+{
+	lookup->failed |= bit(server);
+	lookup->has_answered = true;
+	if (!is_waited_for(lookup))
+		ask_next(lookup, now);
+}
+
 /* --- over TCP (RFC 7766) --- */
 
-static void take_answer(struct lookup *lookup, const uint8_t *bytes, size_t length, bool is_whole);
+static void tcp_failed(struct lookup *lookup, uint64_t now)
+{
+	hang_up(lookup);
+	if (lookup->partial.count > 0)
+		conclude(lookup, now);
+	else
+		server_failed(lookup, lookup->stream_server, now);
+}
 
 static void on_connected(void *owner)
 {
 	struct lookup *lookup = owner;
 	netstack_stream_write(lookup->stream, lookup->query, 2 + lookup->query_length, lookup->env.stack->now);
+}
+
+static void take_message(struct lookup *lookup, const uint8_t *bytes, size_t length)
+{
+	uint64_t now = lookup->env.stack->now;
+	struct dns_answer answer;
+
+	dns_read_answer(&lookup->question, bytes, length, &answer);
+	if (answer.outcome == DNS_ADDRESSES)
+		end(lookup, NETSTACK_NAME_OK, &answer, now);
+	else if (answer.outcome == DNS_NOTHING)
+		end(lookup, NETSTACK_NAME_NOT_FOUND, &answer, now);
+	else /* on a connection to the server itself there is nothing else to wait for */
+		tcp_failed(lookup, now);
 }
 
 static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)
@@ -113,12 +251,12 @@ static void on_received(void *owner, const struct iovec *parts, size_t count, si
 	}
 	if (lookup->message_length < 2 || lookup->message_length - 2 < packet_read16(lookup->message))
 		return;
-	take_answer(lookup, lookup->message + 2, packet_read16(lookup->message), true);
+	take_message(lookup, lookup->message + 2, packet_read16(lookup->message));
 }
 
 static void on_finished(void *owner)
 {
-	try_next(owner, ((struct lookup *)owner)->env.stack->now);
+	tcp_failed(owner, ((struct lookup *)owner)->env.stack->now);
 }
 
 static void on_acknowledged(void *owner, size_t bytes)
@@ -133,105 +271,207 @@ static void on_closed(void *owner, enum netstack_error why)
 
 	(void)why;
 	lookup->stream = NULL;
-	try_next(lookup, lookup->env.stack->now);
+	tcp_failed(lookup, lookup->env.stack->now);
 }
 
 static const struct netstack_stream_events stream_events = { on_connected, on_received, on_finished, on_acknowledged, on_closed };
 
-static void ask_by_tcp(struct lookup *lookup, uint64_t now)
+/* As it was asked over UDP, but for its id. */
+static bool connect_to(struct lookup *lookup, const struct try *try, uint64_t now)
 {
-	hang_up(lookup);
-	lookup->message = budget_is_spent(&lookup->env.stack->budget) ? NULL : malloc(MESSAGE_SIZE);
-	if (lookup->message != NULL)
-		budget_charge(&lookup->env.stack->budget, MESSAGE_SIZE);
-	if (lookup->message == NULL || netstack_stream_connect(lookup->env.stack, &lookup->server, &stream_events, lookup, now, &lookup->stream) != 0)
-		try_next(lookup, now);
+	struct netstack *stack = lookup->env.stack;
+
+	lookup->question.plain = try->plain;
+	random_bytes(&lookup->question.id, sizeof(lookup->question.id));
+	lookup->query_length = dns_write_query(&lookup->question, lookup->query + 2);
+	packet_write16(lookup->query, (uint16_t)lookup->query_length);
+	lookup->message = budget_is_spent(&stack->budget) ? NULL : malloc(MESSAGE_SIZE);
+	if (lookup->message == NULL)
+		return false;
+	budget_charge(&stack->budget, MESSAGE_SIZE);
+	return netstack_stream_connect(stack, &lookup->servers[try->server], &stream_events, lookup, now, &lookup->stream) == 0;
+}
+
+static void ask_by_tcp(struct lookup *lookup, const struct try *try, uint64_t now)
+{
+	if (lookup->stream != NULL)
+		return; /* another one was cut short, too */
+	if (lookup->asked_by_tcp & bit(try->server)) {
+		server_failed(lookup, try->server, now);
+		return;
+	}
+	lookup->asked_by_tcp |= bit(try->server);
+	lookup->stream_server = try->server;
+	if (!connect_to(lookup, try, now)) {
+		lookup->stream = NULL;
+		tcp_failed(lookup, now);
+		return;
+	}
+	uint64_t until = now + TCP_PATIENCE;
+	timers_set(&lookup->env.stack->timers, &lookup->timer, until < lookup->give_up_at ? until : lookup->give_up_at);
 }
 
 /* --- over UDP --- */
 
-static void take_answer(struct lookup *lookup, const uint8_t *bytes, size_t length, bool is_whole)
+static bool ask(struct lookup *lookup, size_t server, bool plain, uint64_t now)
+{
+	struct try *try = &lookup->tries[lookup->try_count];
+	struct dns_question question = lookup->question;
+	uint8_t query[DNS_QUERY_MAX];
+
+	*try = (struct try){ .server = (uint8_t)server, .plain = plain };
+	random_bytes(&try->id, sizeof(try->id));
+	question.id = try->id;
+	question.plain = plain;
+	size_t length = dns_write_query(&question, query);
+	if (length == 0)
+		return false;
+	int result = netstack_flow_send(lookup->flow, &lookup->servers[server], query, length, now);
+	if (result != 0 && result != NETSTACK_BUSY) /* which the next round repeats */
+		return false;
+	lookup->try_count++;
+	return true;
+}
+
+/* A server that stayed silent about EDNS and answers without it is not asked with it any more. */
+static void learn(struct lookup *lookup, const struct try *answered, uint64_t now)
+{
+	remember_good(lookup, answered->server, now);
+	for (size_t i = 0; answered->plain && i < lookup->try_count; i++) {
+		const struct try *try = &lookup->tries[i];
+		if (try->server == answered->server && !try->plain && !try->is_over)
+			remember_plain(lookup, try->server, now);
+	}
+}
+
+static void ask_plainly(struct lookup *lookup, size_t server, uint64_t now)
+{
+	remember_plain(lookup, server, now);
+	if (lookup->try_count == QUESTIONS_MAX || !ask(lookup, server, true, now))
+		server_failed(lookup, server, now);
+}
+
+static void take_answer(struct lookup *lookup, struct try *try, const uint8_t *bytes, size_t length)
 {
 	uint64_t now = lookup->env.stack->now;
+	struct dns_question question = lookup->question;
 	struct dns_answer answer;
 
-	dns_read_answer(&lookup->question, bytes, length, &answer);
+	question.id = try->id;
+	question.plain = try->plain;
+	dns_read_answer(&question, bytes, length, &answer);
+	if (answer.outcome == DNS_FOREIGN)
+		return;
+	try->is_over = true;
 	switch (answer.outcome) {
-	case DNS_ADDRESSES: end(lookup, NETSTACK_NAME_OK, &answer, now); break;
-	case DNS_NOTHING: end(lookup, NETSTACK_NAME_NOT_FOUND, &answer, now); break;
+	case DNS_ADDRESSES:
+		learn(lookup, try, now);
+		end(lookup, NETSTACK_NAME_OK, &answer, now);
+		break;
+	case DNS_NOTHING:
+		learn(lookup, try, now);
+		end(lookup, NETSTACK_NAME_NOT_FOUND, &answer, now);
+		break;
 	case DNS_TRUNCATED:
-		if (!is_whole) {
-			ask_by_tcp(lookup, now);
-			break;
-		}
-		lookup->has_failed = true;
-		try_next(lookup, now);
+		if (lookup->partial.count == 0)
+			lookup->partial = answer;
+		ask_by_tcp(lookup, try, now);
 		break;
-	case DNS_FAILED:
-		lookup->has_failed = true;
-		try_next(lookup, now);
-		break;
-	case DNS_FOREIGN:
-		if (is_whole) /* on a connection to the server itself there is nothing else to wait for */
-			try_next(lookup, now);
-		break;
+	case DNS_NO_EDNS: ask_plainly(lookup, try->server, now); break;
+	case DNS_FAILED: server_failed(lookup, try->server, now); break;
+	case DNS_FOREIGN: break;
 	}
+}
+
+static bool find_server(const struct lookup *lookup, const struct netstack_endpoint *at, size_t *server)
+{
+	for (*server = 0; *server < lookup->server_count; ++*server) {
+		const struct netstack_endpoint *known = &lookup->servers[*server];
+		if (at->port == known->port && at->family == known->family && memcmp(at->bytes, known->bytes, stack_address_size(at->family)) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void on_datagram(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
 {
 	struct lookup *lookup = owner;
+	size_t server;
 
-	if (from->port == lookup->server.port && from->family == lookup->server.family &&
-	    memcmp(from->bytes, lookup->server.bytes, stack_address_size(from->family)) == 0)
-		take_answer(lookup, bytes, length, false);
+	if (length < 2 || !find_server(lookup, from, &server))
+		return;
+	for (size_t i = 0; i < lookup->try_count; i++) {
+		struct try *try = &lookup->tries[i];
+		if (try->server != server || try->id != packet_read16(bytes) || try->is_over)
+			continue;
+		take_answer(lookup, try, bytes, length);
+		return;
+	}
 }
 
 static void on_unreachable(void *owner, const struct netstack_endpoint *to)
 {
-	(void)to;
-	try_next(owner, ((struct lookup *)owner)->env.stack->now);
+	struct lookup *lookup = owner;
+	size_t server;
+
+	if (find_server(lookup, to, &server))
+		server_failed(lookup, server, lookup->env.stack->now);
 }
 
-static bool ask(struct lookup *lookup, uint64_t now)
+/* How long the one that was asked is waited for before the next is asked too: in a round shortly, and longer after each round. */
+static uint64_t pause_of(const struct lookup *lookup)
 {
-	random_bytes(&lookup->question.id, sizeof(lookup->question.id));
-	lookup->query_length = dns_write_query(&lookup->question, lookup->query + 2);
-	packet_write16(lookup->query, (uint16_t)lookup->query_length);
-	if (lookup->query_length == 0 || netstack_flow_open(lookup->env.stack, NULL, on_datagram, lookup, &lookup->flow) != 0)
-		return false;
-	netstack_flow_on_unreachable(lookup->flow, on_unreachable);
-	int result = netstack_flow_send(lookup->flow, &lookup->server, lookup->query + 2, lookup->query_length, now);
-	return result == 0 || result == NETSTACK_BUSY; /* then the timer repeats it */
+	bool is_round_over = lookup->position % lookup->server_count == 0;
+
+	return is_round_over ? lookup->position / lookup->server_count * SECOND : HEAD_START;
 }
 
-static void try_next(struct lookup *lookup, uint64_t now)
+/* Every second round goes without EDNS, for servers and paths that drop what has it. */
+static void ask_next(struct lookup *lookup, uint64_t now)
 {
-	size_t count = *lookup->env.server_count;
+	uint64_t until = lookup->give_up_at;
+	uint8_t all = (uint8_t)((1u << lookup->server_count) - 1);
 
-	hang_up(lookup);
-	if (count == 0) {
-		end(lookup, NETSTACK_NAME_NO_SERVER, NULL, now);
-		return;
-	}
-	while (lookup->attempt < ATTEMPTS) {
-		unsigned attempt = lookup->attempt++;
-		lookup->server = (*lookup->env.servers)[attempt % count];
-		if (ask(lookup, now)) {
-			timers_set(&lookup->env.stack->timers, &lookup->timer, now + patience[attempt]);
-			return;
+	while (lookup->failed != all && lookup->try_count < QUESTIONS_MAX) {
+		bool is_odd_round = lookup->position / lookup->server_count % 2 == 1;
+		size_t server = server_at(lookup, lookup->position++ % lookup->server_count, now);
+		if (lookup->failed & bit(server))
+			continue;
+		if (ask(lookup, server, is_odd_round || (lookup->plain & bit(server)) != 0, now)) {
+			until = now + pause_of(lookup);
+			break;
 		}
-		hang_up(lookup);
+		lookup->failed |= bit(server);
 	}
-	end(lookup, lookup->has_failed ? NETSTACK_NAME_FAILED : NETSTACK_NAME_TIMED_OUT, NULL, now);
+	if (lookup->failed == all && !is_waited_for(lookup))
+		conclude(lookup, now);
+	else
+		timers_set(&lookup->env.stack->timers, &lookup->timer, until < lookup->give_up_at ? until : lookup->give_up_at);
 }
 
 static void run_timer(struct timer *timer, uint64_t now)
 {
-	try_next((struct lookup *)((char *)timer - offsetof(struct lookup, timer)), now);
+	struct lookup *lookup = (struct lookup *)((char *)timer - offsetof(struct lookup, timer));
+
+	/* Half an answer now is better than the whole of it later. */
+	if (now >= lookup->give_up_at || (lookup->stream != NULL && lookup->partial.count > 0))
+		conclude(lookup, now);
+	else
+		ask_next(lookup, now);
 }
 
 void lookup_start(struct lookup *lookup, uint64_t now)
 {
-	try_next(lookup, now);
+	lookup->give_up_at = now + DEADLINE;
+	if (lookup->server_count == 0) {
+		end(lookup, NETSTACK_NAME_NO_SERVER, NULL, now);
+		return;
+	}
+	if (netstack_flow_open(lookup->env.stack, NULL, on_datagram, lookup, &lookup->flow) != 0) {
+		end(lookup, NETSTACK_NAME_FAILED, NULL, now);
+		return;
+	}
+	netstack_flow_on_unreachable(lookup->flow, on_unreachable);
+	recall(lookup, now);
+	ask_next(lookup, now);
 }

@@ -35,12 +35,14 @@ struct netstack_query {
 struct pending {
 	struct pending *next;
 	struct lookup *lookup;
+	bool is_stale; /* asks servers that were replaced: for those who wait already, and not to be kept */
 };
 
 struct netstack_resolver {
 	struct netstack *stack; /* NULL: it is gone */
 	struct netstack_resolver *next;
 	struct netstack_servers servers;
+	struct lookup_memory *memory; /* of the servers; NULL while there is nothing to remember */
 	struct name_cache cache;
 	struct netstack_query *queries;
 	struct pending *pending; /* lookups that run */
@@ -146,9 +148,10 @@ static void on_ended(void *owner, struct lookup *lookup, enum netstack_name_erro
 	while ((*at)->lookup != lookup)
 		at = &(*at)->next;
 	struct pending *gone = *at;
+	bool is_stale = gone->is_stale;
 	*at = gone->next;
 	free(gone);
-	if (answer != NULL)
+	if (answer != NULL && !is_stale)
 		name_cache_put(&resolver->cache, lookup_name(lookup), lookup_family(lookup), answer, now);
 	/* A call may end other queries, so the list is looked through anew after each. */
 	for (struct netstack_query *query = resolver->queries; query != NULL;) {
@@ -176,12 +179,12 @@ static void on_ended(void *owner, struct lookup *lookup, enum netstack_name_erro
 static struct lookup *find_lookup(struct netstack_resolver *resolver, const char *name, uint8_t family, bool *is_new)
 {
 	for (struct pending *pending = resolver->pending; pending != NULL; pending = pending->next) {
-		if (lookup_is_for(pending->lookup, name, family))
+		if (!pending->is_stale && lookup_is_for(pending->lookup, name, family))
 			return pending->lookup;
 	}
-	struct lookup_env env = { resolver, resolver->stack, &resolver->servers.list, &resolver->servers.count, on_ended };
+	struct lookup_env env = { resolver, resolver->stack, &resolver->memory, on_ended };
 	struct pending *pending = calloc(1, sizeof(*pending));
-	struct lookup *lookup = pending != NULL ? lookup_create(&env, name, family) : NULL;
+	struct lookup *lookup = pending != NULL ? lookup_create(&env, &resolver->servers, name, family) : NULL;
 	if (lookup == NULL) {
 		free(pending);
 		return NULL;
@@ -338,6 +341,12 @@ void netstack_resolver_swap_servers(struct netstack_resolver *resolver, struct n
 	resolver->servers = *servers;
 	*servers = before;
 	name_cache_clear(&resolver->cache); /* another server may see other names */
+	free(resolver->memory);
+	resolver->memory = NULL;
+	for (struct pending *pending = resolver->pending; pending != NULL; pending = pending->next) {
+		pending->is_stale = true;
+		lookup_forget(pending->lookup);
+	}
 }
 
 int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)
@@ -390,5 +399,6 @@ void netstack_resolver_free(struct netstack_resolver *resolver)
 		netstack_query_cancel(resolver->queries);
 	name_cache_clear(&resolver->cache);
 	free(resolver->servers.list);
+	free(resolver->memory);
 	free(resolver);
 }

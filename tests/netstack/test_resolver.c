@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,7 +25,7 @@ struct server {
 	struct netstack_stream *stream;
 	uint8_t reply[2 + 4096];
 	size_t length;
-	unsigned queries, tcp_queries;
+	unsigned queries, tcp_queries, plain_queries;
 	uint16_t ids[256], ports[256];
 };
 
@@ -44,6 +45,84 @@ static size_t put_record(uint8_t *at, uint16_t type, uint32_t ttl, const void *d
 static bool does(const uint8_t *query, const char *what)
 {
 	return query[12] == strlen(what) && memcmp(query + 13, what, strlen(what)) == 0;
+}
+
+static uint16_t type_asked(const uint8_t *query)
+{
+	size_t at = 12;
+
+	while (query[at] != 0)
+		at += query[at] + 1u;
+	return packet_read16(query + at + 1);
+}
+
+/* Of a.<the name that follows>: the name with this letter for its first label. */
+static size_t put_letter(uint8_t *at, char letter)
+{
+	at[0] = 1;
+	at[1] = (uint8_t)letter;
+	at[2] = 0;
+	return 3;
+}
+
+/* A record of the name `owner` (0: the question's), which is an alias of `target` or, without one, has an address. */
+static size_t put_link(uint8_t *at, char owner, char target, uint16_t type)
+{
+	static const uint8_t four[] = { 192, 0, 2, 7 }, six[16] = { 0x20, 1, 0xd, 0xb8, [15] = 7 };
+	uint8_t data[16];
+	size_t length = target != 0 ? put_letter(data, target) : type == A ? 4 : 16, name = 2;
+
+	if (target == 0)
+		memcpy(data, type == A ? four : six, length);
+	packet_write16(at, 0xc00c);
+	if (owner != 0)
+		name = put_letter(at, owner);
+	packet_write16(at + name, target != 0 ? CNAME : type);
+	packet_write16(at + name + 2, 1);
+	packet_write32(at + name + 4, 60);
+	packet_write16(at + name + 8, (uint16_t)length);
+	memcpy(at + name + 10, data, length);
+	return name + 10 + length;
+}
+
+/* Aliases in the order that the name gives: "turned-ab-b-0a" has the records a→b, b's address, the question→a. */
+static size_t put_links(const uint8_t *query, uint8_t *reply, size_t end, uint16_t type)
+{
+	char text[64];
+	uint16_t count = 0;
+
+	snprintf(text, sizeof(text), "%.*s", query[12], (const char *)query + 13);
+	for (char *rest = strchr(text, '-'); rest != NULL; rest = strchr(rest, '-'), count++) {
+		char owner = *++rest == '0' ? 0 : *rest, target = rest[1] == '-' || rest[1] == '\0' ? 0 : rest[1];
+		end += put_link(reply + end, owner, target, type);
+	}
+	packet_write16(reply + 6, count);
+	return end;
+}
+
+static bool has_edns(const uint8_t *query)
+{
+	return query[11] != 0;
+}
+
+/* What a server that knows no EDNS says; 0: this one is none. */
+static size_t refuse_edns(const uint8_t *query, uint8_t *reply, size_t end)
+{
+	if (does(query, "formerr") || does(query, "notimp")) {
+		reply[3] = does(query, "notimp") ? 0x84 : 0x81;
+		return end;
+	}
+	if (does(query, "bare")) {
+		memset(reply + 4, 0, 8);
+		reply[3] = 0x81;
+		return 12;
+	}
+	if (!does(query, "badvers"))
+		return 0;
+	static const uint8_t option[11] = { 0, 0, 41, 4, 0xd0, 1 }; /* BADVERS is 16: the upper bits are 1 */
+	memcpy(reply + end, option, sizeof(option));
+	packet_write16(reply + 10, 1);
+	return end + sizeof(option);
 }
 
 /* Behind the question, which is copied with what follows cut off. */
@@ -67,6 +146,15 @@ static size_t answer(struct server *server, const uint8_t *query, uint8_t *reply
 		reply[3] = does(query, "nx") ? 0x83 : 0x80;
 		packet_write16(reply + 8, 1);
 		return end + put_record(reply + end, SOA, 300, soa, sizeof(soa));
+	}
+	size_t refusal = has_edns(query) ? refuse_edns(query, reply, end) : 0;
+	if (refusal != 0)
+		return refusal;
+	if (query[13] == 't' && query[14] == 'u')
+		return put_links(query, reply, end, type);
+	if (does(query, "cut")) { /* with what fits */
+		reply[2] |= 0x02;
+		return put_links((const uint8_t *)"            \3x-0", reply, end, type);
 	}
 	if (does(query, "fail")) {
 		reply[3] = 0x82;
@@ -109,7 +197,9 @@ static void on_query(void *owner, const struct netstack_endpoint *from, const ui
 		server->ports[server->queries] = from->port;
 	}
 	server->queries++;
-	if (does(query, "silent") || (does(query, "slow") && packet_read16(query + length - 15) == AAAA))
+	server->plain_queries += !has_edns(query);
+	if (does(query, "silent") || (does(query, "slow") && type_asked(query) == AAAA) || (does(query, "six") && type_asked(query) == A) ||
+	    (does(query, "drops") && has_edns(query)))
 		return;
 	size_t size = answer(server, query, reply, false);
 	if (does(query, "forged")) { /* three that must not be believed, then the true one */
@@ -396,6 +486,215 @@ static void goes_to_the_next_server(void **state)
 	close_scene(&scene);
 }
 
+static void use_servers(struct scene *scene, const struct netstack_endpoint *servers, size_t count)
+{
+	struct netstack_servers others;
+
+	assert_int_equal(netstack_servers_copy(&others, servers, count), 0);
+	netstack_resolver_swap_servers(scene->resolver, &others);
+	free(others.list);
+}
+
+static void on_lost_query(void *owner, const struct netstack_endpoint *from, const uint8_t *query, size_t length)
+{
+	(void)from;
+	(void)query;
+	(void)length;
+	++*(unsigned *)owner;
+}
+
+/* Servers that never answer, and the good one behind them. */
+static void put_dead_before_good(struct scene *scene, unsigned *lost, size_t dead_count)
+{
+	struct netstack_endpoint servers[8];
+	struct netstack_flow *flow;
+
+	for (size_t i = 0; i < dead_count; i++) {
+		servers[i] = link_address(1, AF_INET, (uint16_t)(5300 + i));
+		assert_int_equal(netstack_flow_open(link_side(scene->link, 1)->stack, &servers[i], on_lost_query, lost, &flow), 0);
+	}
+	servers[dead_count] = link_address(1, AF_INET, 53);
+	use_servers(scene, servers, dead_count + 1);
+}
+
+static uint64_t time_to_answer(struct scene *scene, const char *name)
+{
+	uint64_t begin = link_now(scene->link);
+
+	ask(scene, name);
+	pass(scene, 12 * SECOND);
+	assert_int_equal(scene->asker.error, NETSTACK_NAME_OK);
+	return scene->asker.at - begin;
+}
+
+static void the_family_that_came_is_used_at_once(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	ask(&scene, "six.example");
+	pass(&scene, 15 * MS);
+	assert_int_equal(scene.asker.count, 1);
+	assert_int_equal(scene.asker.addresses[0].family, AF_INET6);
+	close_scene(&scene);
+}
+
+static void remembers_which_server_answers(void **state)
+{
+	struct scene scene;
+	unsigned lost = 0;
+
+	(void)state;
+	open_scene(&scene);
+	put_dead_before_good(&scene, &lost, 2);
+	assert_in_range(time_to_answer(&scene, "a.example"), SECOND, 1100 * MS);
+	assert_int_equal(lost, 4);
+	assert_in_range(time_to_answer(&scene, "b.example"), 0, 70 * MS);
+	assert_int_equal(lost, 4);
+	pass(&scene, 601 * SECOND); /* then those before it get their chance again */
+	assert_in_range(time_to_answer(&scene, "c.example"), SECOND, 1100 * MS);
+	close_scene(&scene);
+	open_scene(&scene);
+	put_dead_before_good(&scene, &lost, 7); /* as many as a tunnel can have */
+	assert_in_range(time_to_answer(&scene, "a.example"), 3500 * MS, 3600 * MS);
+	close_scene(&scene);
+}
+
+/* What was known of the servers before is not believed of the new ones, and what those answer late is not kept. */
+static void other_servers_are_strangers(void **state)
+{
+	struct scene scene;
+	struct netstack_endpoint good = link_address(1, AF_INET, 53);
+	unsigned lost = 0;
+
+	(void)state;
+	open_scene(&scene);
+	put_dead_before_good(&scene, &lost, 1);
+	time_to_answer(&scene, "formerr.example");
+	ask(&scene, "late.example");
+	use_servers(&scene, &good, 1);
+	unsigned plain = scene.server.plain_queries;
+	pass(&scene, 2 * SECOND);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	unsigned before = scene.server.queries;
+	time_to_answer(&scene, "late.example");
+	assert_int_equal(scene.server.queries, before + 2);
+	assert_int_equal(scene.server.plain_queries, plain + 2); /* of the one that ran with the old ones */
+	close_scene(&scene);
+}
+
+static void servers_without_edns_are_asked_without(void **state)
+{
+	static const char *const names[] = { "formerr.example", "bare.example", "notimp.example", "badvers.example", "drops.example" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct scene scene;
+		open_scene(&scene);
+		uint64_t took = time_to_answer(&scene, names[i]);
+		assert_in_range(took, 0, i < 4 ? 100 * MS : 1100 * MS);
+		assert_int_equal(scene.server.queries, 4);
+		assert_int_equal(scene.server.plain_queries, 2);
+		/* Remembered: */
+		assert_in_range(time_to_answer(&scene, "other.example"), 0, 70 * MS);
+		assert_int_equal(scene.server.queries, 6);
+		assert_int_equal(scene.server.plain_queries, 4);
+		pass(&scene, 601 * SECOND);
+		time_to_answer(&scene, "third.example");
+		assert_int_equal(scene.server.plain_queries, 4);
+		close_scene(&scene);
+	}
+}
+
+static void aliases_come_in_any_order(void **state)
+{
+	static const struct {
+		const char *name;
+		enum netstack_name_error error;
+	} cases[] = {
+		{ "turned-0a-a.example", NETSTACK_NAME_OK },
+		{ "turned-a-0a.example", NETSTACK_NAME_OK },
+		{ "turned-c-bc-ab-0a.example", NETSTACK_NAME_OK },
+		{ "turned-bc-0a-c-ab.example", NETSTACK_NAME_OK },
+		{ "turned-x-0a-a.example", NETSTACK_NAME_OK }, /* a stranger's address is not taken */
+		{ "turned-x.example", NETSTACK_NAME_NOT_FOUND },
+		{ "turned-0a.example", NETSTACK_NAME_NOT_FOUND },    /* leads to a name that has none */
+		{ "turned-0a-a0.example", NETSTACK_NAME_NOT_FOUND }, /* "0" is a name here */
+		{ "turned-0a-ab-ba.example", NETSTACK_NAME_FAILED }, /* a circle */
+		{ "turned-aa-0a.example", NETSTACK_NAME_FAILED },
+		{ "turned-0a-ab-bc-cd-de-ef-fg-gh-h.example", NETSTACK_NAME_OK },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct scene scene;
+		open_scene(&scene);
+		ask(&scene, cases[i].name);
+		pass(&scene, SECOND);
+		assert_int_equal(scene.asker.error, cases[i].error);
+		for (size_t k = 0; k < scene.asker.address_count; k++)
+			assert_int_equal(scene.asker.addresses[k].bytes[scene.asker.addresses[k].family == AF_INET ? 3 : 15], 7);
+		close_scene(&scene);
+	}
+}
+
+static void a_slow_server_is_waited_for(void **state)
+{
+	static const uint64_t delays[] = { 2500, 4500, 9500 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(delays) / sizeof(delays[0]); i++) {
+		struct link_profile slow = { .rate = 100e6, .delay = delays[i] * MS / 2, .queue = 50 * MS };
+		struct scene scene;
+		open_scene(&scene);
+		link_set(scene.link, &slow);
+		assert_in_range(time_to_answer(&scene, "both.example"), delays[i] * MS, (delays[i] + 100) * MS);
+		assert_in_range(scene.server.queries, 2, 8);
+		close_scene(&scene);
+	}
+}
+
+static void an_answer_cut_short_is_better_than_none(void **state)
+{
+	struct scene scene;
+	uint64_t begin;
+
+	(void)state;
+	open_scene(&scene);
+	netstack_listener_free(scene.server.listener);
+	assert_in_range(time_to_answer(&scene, "cut.example"), 0, 100 * MS);
+	assert_int_equal(scene.server.queries, 2);
+	time_to_answer(&scene, "cut.example"); /* not kept */
+	assert_int_equal(scene.server.queries, 4);
+	begin = link_now(scene.link);
+	ask(&scene, "long.example"); /* with nothing in it: the reason is the server's */
+	pass(&scene, 12 * SECOND);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_FAILED);
+	assert_in_range(scene.asker.at - begin, 0, 100 * MS);
+	assert_int_equal(scene.server.queries, 6);
+	close_scene(&scene);
+}
+
+static void questions_are_bounded(void **state)
+{
+	static const char *const names[] = { "fail.example", "silent.example", "long.example", "turned-0a-ab-ba.example" };
+	static const unsigned most[] = { 2, 8, 2, 2 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct scene scene;
+		open_scene(&scene);
+		netstack_listener_free(scene.server.listener);
+		ask(&scene, names[i]);
+		pass(&scene, 20 * SECOND);
+		assert_int_equal(scene.asker.error, i == 1 ? NETSTACK_NAME_TIMED_OUT : NETSTACK_NAME_FAILED);
+		assert_int_equal(scene.server.queries, most[i]);
+		assert_int_equal(netstack_deadline(link_side(scene.link, 0)->stack), NETSTACK_NEVER);
+		close_scene(&scene);
+	}
+}
+
 static void refuses_what_is_no_name(void **state)
 {
 	static const char *const bad[] = { "",
@@ -494,6 +793,14 @@ int main(void)
 		cmocka_unit_test(believes_no_stranger),
 		cmocka_unit_test(gives_up_in_time),
 		cmocka_unit_test(goes_to_the_next_server),
+		cmocka_unit_test(the_family_that_came_is_used_at_once),
+		cmocka_unit_test(remembers_which_server_answers),
+		cmocka_unit_test(other_servers_are_strangers),
+		cmocka_unit_test(servers_without_edns_are_asked_without),
+		cmocka_unit_test(aliases_come_in_any_order),
+		cmocka_unit_test(a_slow_server_is_waited_for),
+		cmocka_unit_test(an_answer_cut_short_is_better_than_none),
+		cmocka_unit_test(questions_are_bounded),
 		cmocka_unit_test(refuses_what_is_no_name),
 		cmocka_unit_test(ids_and_ports_cannot_be_guessed),
 		cmocka_unit_test(asks_once_for_many),
