@@ -164,8 +164,11 @@ struct netstack_servers {
 };
 int netstack_servers_copy(struct netstack_servers *copy, const struct netstack_endpoint *servers, size_t count) __attribute__((warn_unused_result));
 void netstack_resolver_swap_servers(struct netstack_resolver *resolver, struct netstack_servers *servers);
+/* A connection to a name came about by this family after the other had been tried: for ten minutes its addresses go first (the history of
+ * RFC 8305, 2). IPv6 goes first by itself. */
+void netstack_resolver_prefer(struct netstack_resolver *resolver, uint8_t family, uint64_t now);
 /* `answered` comes once, possibly before this returns (then *query is NULL); addresses in the order in which to try them (RFC 6724
- * in short: families taken in turn, IPv6 first where the stack has it). It may come twice when `more` is true: the second family. */
+ * in short: families taken in turn, the preferred one first). It may come twice when `more` is true: the second family. */
 void netstack_resolve(struct netstack_resolver *resolver, const char *name,
                       void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count,
                                        bool more),

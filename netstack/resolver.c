@@ -8,10 +8,11 @@
 #include "netstack/name_cache.h"
 
 #define FAMILIES 2
-#define DELAY (50 * 1000000ull) /* how long IPv4 waits for IPv6 (RFC 8305, 3) */
+#define DELAY (50 * 1000000ull) /* how long the other family waits for the preferred one (RFC 8305, 3) */
+#define PREFERENCE_TIME (600 * 1000000000ull)
 #define DNS_PORT 53
 
-static const uint8_t families[FAMILIES] = { AF_INET6, AF_INET }; /* in order of preference */
+static const uint8_t families[FAMILIES] = { AF_INET6, AF_INET };
 
 struct part {
 	bool is_wanted;
@@ -42,6 +43,7 @@ struct netstack_resolver {
 	struct netstack *stack; /* NULL: it is gone */
 	struct netstack_resolver *next;
 	struct netstack_servers servers;
+	uint64_t four_first_until;
 	struct lookup_memory *memory; /* of the servers; NULL while there is nothing to remember */
 	struct name_cache cache;
 	struct netstack_query *queries;
@@ -70,14 +72,20 @@ static bool is_all_done(const struct netstack_query *query)
 	return true;
 }
 
+/* Which part goes first. */
+static size_t preferred(const struct netstack_resolver *resolver)
+{
+	return resolver->stack->now < resolver->four_first_until;
+}
+
 /* The families taken in turn, so that one that does not work costs one try. */
 static size_t gather(struct netstack_query *query, struct netstack_endpoint *addresses)
 {
-	size_t count = 0;
+	size_t count = 0, first = preferred(query->resolver);
 
 	for (size_t i = 0; i < DNS_ADDRESS_MAX; i++) {
 		for (size_t f = 0; f < FAMILIES; f++) {
-			const struct part *part = &query->parts[f];
+			const struct part *part = &query->parts[(f + first) % FAMILIES];
 			if (part->is_done && !part->is_told && i < part->answer.count)
 				addresses[count++] = part->answer.addresses[i];
 		}
@@ -121,13 +129,14 @@ static void tell(struct netstack_query *query)
 static void proceed(struct netstack_query *query, uint64_t now)
 {
 	struct netstack *stack = query->resolver->stack;
-	const struct part *six = &query->parts[0], *four = &query->parts[1];
+	size_t place = preferred(query->resolver);
+	const struct part *first = &query->parts[place], *second = &query->parts[1 - place];
 
 	if (is_all_done(query)) {
 		tell(query);
-	} else if (!query->is_told && six->is_done && six->answer.count > 0) {
+	} else if (!query->is_told && first->is_done && first->answer.count > 0) {
 		tell(query);
-	} else if (!query->is_told && four->is_done && four->answer.count > 0) {
+	} else if (!query->is_told && second->is_done && second->answer.count > 0) {
 		timers_set(&stack->timers, &query->timer, now + DELAY);
 	}
 }
@@ -319,6 +328,11 @@ void netstack_query_cancel(struct netstack_query *query)
 		return;
 	unlink_query(query);
 	free(query);
+}
+
+void netstack_resolver_prefer(struct netstack_resolver *resolver, uint8_t family, uint64_t now)
+{
+	resolver->four_first_until = family == AF_INET ? now + PREFERENCE_TIME : 0;
 }
 
 int netstack_servers_copy(struct netstack_servers *copy, const struct netstack_endpoint *servers, size_t count)

@@ -158,6 +158,18 @@ static bool is_trying(const struct dial *dial)
 	return false;
 }
 
+/* The other family was tried before it, and was not as quick. */
+static void note_family(const struct dial *dial, const struct attempt *winner)
+{
+	size_t place = (size_t)(winner - dial->attempts);
+	uint8_t family = dial->addresses[place].family;
+	for (size_t i = 0; i < place; i++)
+		if (dial->attempts[i].dial != NULL && dial->addresses[i].family != family) {
+			netstack_resolver_prefer(dial->tunnel->resolver, family, loop_now(dial->tunnel->context->loop));
+			return;
+		}
+}
+
 static void on_connected(void *owner)
 {
 	struct attempt *attempt = owner;
@@ -167,6 +179,7 @@ static void on_connected(void *owner)
 	struct netstack_stream *stream = attempt->stream;
 	attempt->stream = NULL;
 	count_duration(dial);
+	note_family(dial, attempt);
 	finish(dial, stream, NULL);
 }
 

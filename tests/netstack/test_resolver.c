@@ -540,6 +540,33 @@ static void the_family_that_came_is_used_at_once(void **state)
 	close_scene(&scene);
 }
 
+static void remembers_which_family_works(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	time_to_answer(&scene, "both.example");
+	netstack_resolver_prefer(scene.resolver, AF_INET, link_now(scene.link));
+	ask(&scene, "both.example");
+	assert_int_equal(scene.asker.addresses[0].family, AF_INET);
+	assert_int_equal(scene.asker.addresses[1].family, AF_INET6);
+	/* And is not made to wait for the other. */
+	ask(&scene, "slow.example");
+	pass(&scene, 15 * MS);
+	assert_int_equal(scene.asker.count, 1);
+	netstack_query_cancel(scene.query);
+	netstack_resolver_prefer(scene.resolver, AF_INET6, link_now(scene.link));
+	ask(&scene, "both.example");
+	assert_int_equal(scene.asker.addresses[0].family, AF_INET6);
+	netstack_resolver_prefer(scene.resolver, AF_INET, link_now(scene.link));
+	pass(&scene, 601 * SECOND);
+	time_to_answer(&scene, "both.example");
+	ask(&scene, "both.example");
+	assert_int_equal(scene.asker.addresses[0].family, AF_INET6);
+	close_scene(&scene);
+}
+
 static void remembers_which_server_answers(void **state)
 {
 	struct scene scene;
@@ -794,6 +821,7 @@ int main(void)
 		cmocka_unit_test(gives_up_in_time),
 		cmocka_unit_test(goes_to_the_next_server),
 		cmocka_unit_test(the_family_that_came_is_used_at_once),
+		cmocka_unit_test(remembers_which_family_works),
 		cmocka_unit_test(remembers_which_server_answers),
 		cmocka_unit_test(other_servers_are_strangers),
 		cmocka_unit_test(servers_without_edns_are_asked_without),

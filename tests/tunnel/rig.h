@@ -72,6 +72,7 @@ struct rig {
 	struct netstack_flow *flows;
 	struct netstack_listener *listeners;
 	struct netstack_query queries[16];
+	uint8_t preferred_family;
 	size_t stream_room;
 	bool settles_late; /* bytes of streams are shown while the stack is settled */
 	bool down;

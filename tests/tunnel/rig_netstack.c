@@ -360,6 +360,13 @@ void netstack_flow_close(struct netstack_flow *flow)
 
 /* Names. */
 
+void netstack_resolver_prefer(struct netstack_resolver *resolver, uint8_t family, uint64_t now)
+{
+	(void)resolver;
+	(void)now;
+	rig.preferred_family = family;
+}
+
 void netstack_resolve(struct netstack_resolver *resolver, const char *name,
                       void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count,
                                        bool more),

@@ -115,6 +115,36 @@ static void test_what_cannot_be_sent_fails_at_once(void **state)
 	assert_int_equal(seen.error, HTTP_ERROR_DESTINATION_IP_UNROUTABLE);
 }
 
+/* A family that leads nowhere costs 250 ms once, not at every connection. */
+static void test_the_family_that_worked_is_remembered(void **state)
+{
+	static const struct {
+		const char *first, *second;
+		int winner;
+		uint8_t preferred;
+	} cases[] = {
+		{ "2001:db8::7", "198.51.100.7", 1, AF_INET },
+		{ "2001:db8::7", "198.51.100.7", 0, 0 },
+		{ "198.51.100.7", "2001:db8::7", 1, AF_INET6 },
+		{ "198.51.100.7", "198.51.100.8", 1, 0 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct netstack_endpoint two[2] = { rig_endpoint(cases[i].first, 0), rig_endpoint(cases[i].second, 0) };
+		rig.preferred_family = 0;
+		dial_name();
+		rig.queries[0].used = false;
+		rig.queries[0].answered(rig.queries[0].owner, NETSTACK_NAME_OK, two, 2, false);
+		rig_turn();
+		rig_pass(250 * LOOP_MILLISECOND);
+		struct netstack_stream *winner = cases[i].winner == 0 ? rig.streams->next : rig.streams;
+		winner->events->connected(winner->owner);
+		assert_int_equal(rig.preferred_family, cases[i].preferred);
+		rig_turn();
+		netstack_stream_abort(winner, rig.now);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
@@ -122,6 +152,7 @@ int main(void)
 		TEST(test_a_loser_may_send_in_the_turn_of_the_race),
 		TEST(test_a_loser_may_close_in_the_turn_of_the_race),
 		TEST(test_what_cannot_be_sent_fails_at_once),
+		TEST(test_the_family_that_worked_is_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
