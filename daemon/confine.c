@@ -76,8 +76,10 @@ static bool confine_files(const struct options *options)
 	landlock_allow(rules, "/sys/devices/system/cpu", LANDLOCK_READ);
 	landlock_allow(rules, "/dev/null", LANDLOCK_DEVICE);
 	landlock_allow(rules, "/dev/urandom", LANDLOCK_READ);
-	/* resolv.conf, hosts and the settings of TLS; the first is often a link, and replaced when the network changes. */
+	/* resolv.conf, hosts and the settings of TLS. The first is often a link to a file of whoever manages the network, in a folder below /run
+	 * that may come later or be another one tomorrow; a rule is of a folder that is there. */
 	landlock_allow(rules, "/etc", LANDLOCK_READ);
+	landlock_allow(rules, "/run", LANDLOCK_FILES);
 	allow_folder_of(rules, "/etc/resolv.conf", LANDLOCK_READ);
 	if (options->tls_cert != NULL) {
 		landlock_allow(rules, options->tls_cert, LANDLOCK_READ);

@@ -41,6 +41,13 @@ struct socket_watch {
 	ares_socket_t socket;
 };
 
+/* Which file it is, because links to it change, and its age. */
+struct configuration {
+	dev_t device;
+	ino_t inode;
+	struct timespec changed;
+};
+
 struct resolver {
 	uv_loop_t *loop;
 	uv_timer_t timer;
@@ -49,7 +56,7 @@ struct resolver {
 	unsigned open_handles;
 	struct resolver_query *queries;
 	struct socket_watch *watches;
-	struct timespec configured; /* age of resolv.conf when the channel was made */
+	struct configuration configured; /* resolv.conf when the channel was made */
 };
 
 static void count_down(struct resolver *resolver)
@@ -199,20 +206,40 @@ static void on_socket_state(void *data, ares_socket_t socket, int readable, int 
 		uv_poll_start(&watch->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_readiness);
 }
 
-/* A laptop that moves, or a container that is given its servers late: the configuration is read anew when the file has changed. */
-static void refresh_channel(struct resolver *resolver)
+static struct configuration read_configuration(void)
 {
 	struct stat info = { .st_size = 0 };
 	(void)stat("/etc/resolv.conf", &info);
-	bool changed = info.st_mtim.tv_sec != resolver->configured.tv_sec || info.st_mtim.tv_nsec != resolver->configured.tv_nsec;
-	if (resolver->has_channel && (!changed || resolver->queries != NULL))
+	return (struct configuration){ info.st_dev, info.st_ino, info.st_mtim };
+}
+
+static bool is_same(const struct configuration *a, const struct configuration *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+/* What it was asked fails now, and is asked again by those who want it: some name may always be under way. */
+static void close_channel(struct resolver *resolver)
+{
+	if (!resolver->has_channel)
 		return;
-	if (resolver->has_channel)
-		ares_destroy(resolver->channel);
+	resolver->is_asking = true;
+	ares_destroy(resolver->channel);
+	resolver->is_asking = false;
+	resolver->has_channel = false;
+}
+
+/* A laptop that moves, or a container that is given its servers late: the configuration is read anew when the file has changed. */
+static void refresh_channel(struct resolver *resolver)
+{
+	struct configuration now = read_configuration();
+	if (resolver->has_channel && is_same(&now, &resolver->configured))
+		return;
+	close_channel(resolver);
 	struct ares_options options = { .timeout = 1000, .tries = 3, .sock_state_cb = on_socket_state, .sock_state_cb_data = resolver };
 	int result = ares_init_options(&resolver->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
 	resolver->has_channel = result == ARES_SUCCESS;
-	resolver->configured = info.st_mtim;
+	resolver->configured = now;
 	if (!resolver->has_channel)
 		log_line(LOG_WARN, NULL, "names cannot be resolved: %s", ares_strerror(result));
 }

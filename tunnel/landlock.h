@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 enum landlock_use {
+	LANDLOCK_FILES,   /* files whose names are known */
 	LANDLOCK_READ,    /* files, and lists of folders */
 	LANDLOCK_EXECUTE, /* read and execute */
 	LANDLOCK_DEVICE,  /* read and write what is there */

@@ -1,6 +1,8 @@
 """F8: endpoints by name, in a namespace whose name server is the test: names that move, that are missing, that nobody answers for."""
 
+import os
 import select
+import shutil
 import socket
 import struct
 import threading
@@ -211,4 +213,52 @@ def test_two_dead_servers_before_a_good_one(place, make_daemon, delay):
         document["spec"]["peers"][0]["endpoint"] = f"far.test:{port}"
         daemon.api.create(document, timeout=12)
     for server in (*dead, good):
+        server.close()
+
+
+@pytest.fixture
+def run_directory():
+    path = f"/run/warren-{os.getpid()}"
+    os.mkdir(path)
+    yield path
+    shutil.rmtree(path)
+
+
+def _servers(path, host):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"nameserver {host}\n")
+
+
+def test_resolv_conf_is_a_link_whose_folder_comes_later(place, make_daemon, directory, run_directory):
+    """As at boot, before systemd-resolved has made its folder; then it leads into another folder, while names are always under way."""
+    etc = f"{directory}/etc"
+    shutil.copytree("/etc", etc, symlinks=True, ignore=lambda folder, names: [] if folder != "/etc" else {"netns", "resolv.conf"} & set(names))
+    os.symlink(f"{run_directory}/first/resolv.conf", f"{etc}/resolv.conf")
+    script = f'umount /etc/resolv.conf; mount --bind {etc} /etc && exec "$@"'
+    daemon = make_daemon(namespace=place, prefix=["sh", "-c", script, "sh"]).start()
+    servers = [Names(place, host, addresses={name: "10.250.0.8", "never.test": None}) for host, name in (("127.0.0.53", "a.test"), ("127.0.0.54", "b.test"))]
+    for server in servers:
+        server.start()
+    with Server(place, ("127.0.0.1", 0), _answer) as server:
+        ends = Ends()
+        port = daemon.api.create(ends.far(server.address), wait_up=False)["status"]["udp_port"]
+        for number in range(4):
+            peer = {"public_key": ends.far_key.public, "endpoint": "never.test:9", "allowed_ips": ["0.0.0.0/0"]}
+            daemon.api.create({"id": f"lost-{number}", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.0.0.9"]}, "peers": [peer]}},
+                              wait_up=False)
+        document = ends.near(port)
+        document["spec"]["peers"][0]["endpoint"] = f"a.test:{port}"
+        near = daemon.api.create(document, wait_up=False)
+        wait_until(lambda: "a.test" in daemon.api.get("/v1/tunnels/near/status")["reason"], what="there is no name server")
+        _servers(f"{run_directory}/first/resolv.conf", "127.0.0.53")
+        _recovers(place, near, time.monotonic())
+        _servers(f"{run_directory}/second/resolv.conf", "127.0.0.54")
+        os.symlink(f"{run_directory}/second/resolv.conf", f"{etc}/fresh")
+        os.replace(f"{etc}/fresh", f"{etc}/resolv.conf")
+        since = time.monotonic()
+        daemon.api.patch("near", {"spec": {"peers": [{**document["spec"]["peers"][0], "endpoint": f"b.test:{port}"}]}})
+        wait_until(lambda: "b.test" in servers[1].asked, timeout=RECOVERY, what="the other server is asked")
+        _recovers(place, near, since)
+    for server in servers:
         server.close()
