@@ -1,0 +1,141 @@
+"""Names inside the tunnel, asked of name servers as they are: through the real proxy, of a server that is the test."""
+
+import select
+import socket
+import struct
+import threading
+
+import pytest
+
+from harness.clients import Connection
+from harness.loop import INNER, Ends, pages
+from harness.spec import proxy_address
+
+A, CNAME, OPT = 1, 5, 41
+OK, BAD_FORMAT, FAILED, NO_NAME, NOT_IMPLEMENTED = 0, 1, 2, 3, 4
+CUT = 0x0200
+
+
+def _question(query):
+    at, labels = 12, []
+    while query[at]:
+        labels.append(query[at + 1:at + 1 + query[at]].decode())
+        at += 1 + query[at]
+    return ".".join(labels), at + 5
+
+
+def _name(text):
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
+
+
+def _record(name, kind, data):
+    return _name(name) + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
+
+
+def _reply(query, flags=OK, answers=(), more=b"", question=True):
+    asked = query[12:_question(query)[1]] if question else b""
+    return query[:2] + struct.pack(">HHHHH", 0x8180 | flags, 1 if question else 0, len(answers), 0, 1 if more else 0) + asked + b"".join(answers) + more
+
+
+def _good(query, name):
+    return _reply(query, answers=[_record(name, A, socket.inet_aton(INNER))])
+
+
+def _without_edns(refusal):
+    """What a server says that knows no EDNS, and answers what comes without."""
+    return lambda query, name: refusal(query) if query[11] else _good(query, name)
+
+
+def _aliases(*links):
+    return lambda query, name: _reply(query, answers=[
+        _record(owner or name, A, socket.inet_aton(INNER)) if target is None else _record(owner or name, CNAME, _name(target)) for owner, target in links])
+
+
+# What the server does, and what the client gets.
+HABITS = {
+    "good": (_good, 200),
+    "formerr": (_without_edns(lambda query: _reply(query, BAD_FORMAT)), 200),
+    "formerr-without-question": (_without_edns(lambda query: _reply(query, BAD_FORMAT, question=False)), 200),
+    "notimp": (_without_edns(lambda query: _reply(query, NOT_IMPLEMENTED)), 200),
+    "badvers": (_without_edns(lambda query: _reply(query, more=b"\0" + struct.pack(">HHIH", OPT, 1232, 1 << 24, 0))), 200),
+    "drops-edns": (_without_edns(lambda query: None), 200),
+    "address-before-alias": (_aliases(("x.test", None), ("", "x.test")), 200),
+    "aliases-turned": (_aliases(("c.test", None), ("b.test", "c.test"), ("", "b.test")), 200),
+    "circle": (_aliases(("", "b.test"), ("b.test", "c.test"), ("c.test", "b.test")), 502),
+    "cut-without-tcp": (lambda query, name: _reply(query, CUT, [_record(name, A, socket.inet_aton(INNER))]), 200),
+    "cut-and-empty": (lambda query, name: _reply(query, CUT), 502),
+    "fails": (lambda query, name: _reply(query, FAILED), 502),
+    "no-name": (lambda query, name: _reply(query, NO_NAME), 502),
+    "after-2500-ms": (_good, 200),
+    "after-4500-ms": (_good, 200),
+}
+
+
+class NameServer(threading.Thread):
+    """One of the host; the first label of a name is the habit by which it is answered."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.asked, self.later, self.stopping = [], [], False
+
+    def run(self):
+        while not self.stopping:
+            if not select.select([self.sock], [], [], 0.2)[0]:
+                continue
+            query, client = self.sock.recvfrom(1500)
+            name = _question(query)[0]
+            habit = name.split(".")[0]
+            self.asked.append(habit)
+            reply = HABITS[habit][0](query, name)
+            if reply is None:
+                continue
+            delay = int(habit.split("-")[1]) / 1000 if habit.startswith("after-") else 0
+            self.later.append(threading.Timer(delay, self.sock.sendto, (reply, client)))
+            self.later[-1].start()
+
+    def close(self):
+        self.stopping = True
+        self.join()
+        for timer in self.later:
+            timer.cancel()
+            timer.join()
+        self.sock.close()
+
+
+@pytest.fixture
+def world(local_daemon):
+    """(name server, near): a fresh tunnel, which remembers nothing of its name server yet."""
+    names, ends = NameServer(), Ends()
+    names.start()
+    with pages() as server:
+        document = ends.far(server.address)
+        document["spec"]["forwards"].append({"name": "dns", "direction": "inbound", "protocol": "udp", "listen": f"{INNER}:53",
+                                             "target": "127.0.0.1:%d" % names.sock.getsockname()[1]})
+        far = local_daemon.api.create(document, wait_up=False)
+        document = ends.near(far["status"]["udp_port"])
+        document["spec"]["interface"]["dns"] = [INNER]
+        yield names, local_daemon.api.create(document)
+    names.close()
+
+
+def _status(near, name):
+    with Connection(proxy_address(near), timeout=15) as connection:
+        connection.send(f"GET http://{name}/ HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        return connection.read_reply()[0]
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_names_are_found_whatever_a_server_does(world, habit):
+    names, near = world
+    assert _status(near, f"{habit}.test") == HABITS[habit][1]
+    assert len(names.asked) <= 8
+
+
+def test_a_server_without_edns_is_asked_without_from_then_on(world):
+    names, near = world
+    assert _status(near, "formerr.test") == 200
+    asked = len(names.asked)
+    assert _status(near, "formerr.other.test") == 200
+    assert len(names.asked) == asked + 1
