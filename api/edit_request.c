@@ -46,6 +46,9 @@ static char *dump_warnings(struct api_request *request, const struct edit *edit)
 	bool sets_spec = edit->kind == EDIT_CREATE || edit->kind == EDIT_PUT || edit->kind == EDIT_PATCH;
 	if (sets_spec && edit->snapshot)
 		api_warning_add_routes(&request->warnings, &edit->snapshot->spec);
+	char twin[64];
+	if (sets_spec && edit->snapshot && service_find_twin(request->api->service, edit->snapshot, twin))
+		api_warning_add_twin(&request->warnings, twin);
 	if (request->kind != API_BODY_WGQUICK && !request->warnings)
 		return NULL;
 	char *list = request->warnings ? json_writer_text(request->warnings) : NULL, *members = NULL;

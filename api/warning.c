@@ -2,12 +2,22 @@
 
 #include <arpa/inet.h>
 
-static void add(json_t **warnings, const char *what, const char *address, const char *effect)
+static void add_warning(json_t **warnings, const char *code, json_t *detail)
 {
 	if (!*warnings)
 		*warnings = json_array();
-	json_t *detail = json_sprintf("%s: no peer's allowed_ips cover %s, so %s", what, address, effect);
-	(void)json_array_append_new(*warnings, json_pack("{s:s, s:o}", "code", "unroutable", "detail", detail));
+	(void)json_array_append_new(*warnings, json_pack("{s:s, s:o}", "code", code, "detail", detail));
+}
+
+static void add(json_t **warnings, const char *what, const char *address, const char *effect)
+{
+	add_warning(warnings, "unroutable", json_sprintf("%s: no peer's allowed_ips cover %s, so %s", what, address, effect));
+}
+
+void api_warning_add_twin(json_t **warnings, const char *id)
+{
+	add_warning(warnings, "duplicate_key",
+	            json_sprintf("The tunnel %s has the same private key towards the same peer: each ends the other's sessions.", id));
 }
 
 static void check_literal(json_t **warnings, const struct spec *spec, const char *what, const char *host)

@@ -9,12 +9,15 @@
 #include "service/peer_lookup.h"
 #include "service/status.h"
 
+#define BUCKETS 1024 /* a few tunnels each when there are thousands; keys are as good as random */
+
 struct registry {
 	const struct lanes *lanes;
 	pthread_mutex_t lock;
 	struct entry **list;
 	size_t count, capacity;
 	size_t reserved;
+	struct entry *by_key[BUCKETS];
 };
 
 struct registry *registry_create(const struct lanes *lanes)
@@ -119,13 +122,36 @@ void registry_unreserve(struct registry *registry, size_t count)
 	registry->reserved -= count;
 }
 
+static struct entry **bucket_of(struct registry *registry, const struct wireguard_key *key)
+{
+	return &registry->by_key[(key->bytes[0] | (unsigned)key->bytes[1] << 8) % BUCKETS];
+}
+
+static void link_key(struct registry *registry, struct entry *entry)
+{
+	struct entry **bucket = bucket_of(registry, &entry->snapshot->public_key);
+	entry->next_by_key = *bucket;
+	*bucket = entry;
+}
+
+static void unlink_key(struct registry *registry, const struct entry *entry)
+{
+	struct entry **at = bucket_of(registry, &entry->snapshot->public_key);
+	while (*at != entry)
+		at = &(*at)->next_by_key;
+	*at = entry->next_by_key;
+}
+
 void registry_add(struct registry *registry, struct entry *entry)
 {
+	assert(entry->snapshot != NULL && !entry->is_listed);
 	pthread_mutex_lock(&registry->lock);
 	size_t at = position(registry, entry->id);
 	memmove(&registry->list[at + 1], &registry->list[at], (registry->count - at) * sizeof(struct entry *));
 	registry->list[at] = entry;
 	registry->count++;
+	entry->is_listed = true;
+	link_key(registry, entry);
 	pthread_mutex_unlock(&registry->lock);
 }
 
@@ -134,6 +160,8 @@ void registry_remove(struct registry *registry, struct entry *entry)
 	pthread_mutex_lock(&registry->lock);
 	size_t at = position(registry, entry->id);
 	registry->count--;
+	entry->is_listed = false;
+	unlink_key(registry, entry);
 	memmove(&registry->list[at], &registry->list[at + 1], (registry->count - at) * sizeof(struct entry *));
 	pthread_mutex_unlock(&registry->lock);
 }
@@ -151,7 +179,11 @@ struct snapshot *registry_swap(struct registry *registry, struct entry *entry, c
 	registry_assert_turn(registry, entry, turn);
 	pthread_mutex_lock(&registry->lock);
 	struct snapshot *old = entry->snapshot;
+	if (entry->is_listed)
+		unlink_key(registry, entry);
 	entry->snapshot = snapshot;
+	if (entry->is_listed)
+		link_key(registry, entry);
 	pthread_mutex_unlock(&registry->lock);
 	return old;
 }
@@ -163,6 +195,17 @@ struct snapshot *registry_find(struct registry *registry, const char *id)
 	struct snapshot *snapshot = entry == NULL ? NULL : snapshot_reference(entry->snapshot);
 	pthread_mutex_unlock(&registry->lock);
 	return snapshot;
+}
+
+size_t registry_read_key(struct registry *registry, const struct wireguard_key *key, struct snapshot **snapshots, size_t most)
+{
+	size_t count = 0;
+	pthread_mutex_lock(&registry->lock);
+	for (const struct entry *entry = *bucket_of(registry, key); entry != NULL && count < most; entry = entry->next_by_key)
+		if (memcmp(&entry->snapshot->public_key, key, sizeof(*key)) == 0)
+			snapshots[count++] = snapshot_reference(entry->snapshot);
+	pthread_mutex_unlock(&registry->lock);
+	return count;
 }
 
 size_t registry_read(struct registry *registry, const char *after, struct snapshot **snapshots, size_t most)

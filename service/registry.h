@@ -17,6 +17,8 @@ struct peer_lookup;
 struct entry {
 	char id[64];
 	struct snapshot *snapshot; /* the current one, referenced; changed by registry_swap alone */
+	struct entry *next_by_key; /* with a key of the same bucket */
+	bool is_listed;            /* in the registry */
 	struct worker *worker;     /* NULL: it is on none (it failed before) */
 	struct seat *seat;         /* its place in the worker's counters */
 	struct runtime_status *status;
@@ -58,6 +60,8 @@ struct snapshot *registry_swap(struct registry *registry, struct entry *entry, c
 
 /* Any thread. */
 struct snapshot *registry_find(struct registry *registry, const char *id);
+/* Up to `most` references to the tunnels that have this public key; the count. */
+size_t registry_read_key(struct registry *registry, const struct wireguard_key *key, struct snapshot **snapshots, size_t most);
 /* Up to `most` references, of ids greater than `after` ("" for all), to `snapshots`; the count. */
 size_t registry_read(struct registry *registry, const char *after, struct snapshot **snapshots, size_t most);
 

@@ -50,6 +50,8 @@ bool service_is_ready(const struct service *service); /* restored, and every wor
 
 /* Reads. */
 struct snapshot *service_find(struct service *service, const char *id); /* referenced, or NULL */
+/* Another enabled tunnel with the same key towards the same peer, which ends the sessions of this one as this one ends its: its id. */
+bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64]);
 struct service_filter {
 	const struct label *labels; /* all must match */
 	size_t label_count;

@@ -1,14 +1,41 @@
 /* Reads of any thread: snapshots and counters. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "service/service_private.h"
 
 #define CHUNK 256
+#define TWINS_MAX 16 /* that are looked at */
 
 struct snapshot *service_find(struct service *service, const char *id)
 {
 	return registry_find(service->registry, id);
+}
+
+static bool shares_peer(const struct spec *one, const struct spec *other)
+{
+	for (size_t i = 0; i < one->peer_count; i++)
+		if (spec_peer_find(other, &one->peers[i].public_key) != NULL)
+			return true;
+	return false;
+}
+
+bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64])
+{
+	struct snapshot *same[TWINS_MAX];
+	if (!snapshot->spec.enabled || !snapshot->spec.has_private_key)
+		return false;
+	size_t count = registry_read_key(service->registry, &snapshot->public_key, same, TWINS_MAX);
+	bool found = false;
+	for (size_t i = 0; i < count; i++) {
+		if (!found && same[i]->spec.enabled && strcmp(same[i]->id, snapshot->id) != 0 && shares_peer(&snapshot->spec, &same[i]->spec)) {
+			found = true;
+			snprintf(id, 64, "%s", same[i]->id);
+		}
+		snapshot_release(same[i]);
+	}
+	return found;
 }
 
 static bool passes(const struct service_filter *filter, const struct snapshot *snapshot)

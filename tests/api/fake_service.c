@@ -480,6 +480,14 @@ struct snapshot *service_find(struct service *service, const char *id)
 	return snapshot;
 }
 
+bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64])
+{
+	(void)service;
+	(void)snapshot;
+	(void)id;
+	return false;
+}
+
 static bool is_wanted(const struct snapshot *snapshot, const struct service_filter *filter)
 {
 	if (filter->after && strcmp(snapshot->id, filter->after) <= 0)

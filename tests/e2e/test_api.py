@@ -14,6 +14,7 @@ import pytest
 from harness import keys
 from harness.api import Api
 from harness.clients import Connection
+from harness.loop import Ends
 from harness.process import run, wait_until
 from harness.spec import proxy_address
 
@@ -485,3 +486,14 @@ def test_limits_of_a_tunnel(local_daemon):
         assert connection.http_connect("10.1.1.1:80")[0] == 503
     for connection in held:
         connection.close()
+
+
+def test_one_key_towards_one_peer_in_two_tunnels_is_told(local_daemon):
+    """Both would be `up`, and answers would go to the one or the other by turns."""
+    api, ends = local_daemon.api, Ends()
+    assert "warnings" not in api.create(ends.near(9), wait_up=False)
+    twin = api.create({**ends.near(9), "id": "twin"}, wait_up=False)
+    assert [warning["code"] for warning in twin["warnings"]] == ["duplicate_key"] and "near" in twin["warnings"][0]["detail"]
+    assert "warnings" not in api.patch("twin", {"spec": {"enabled": False}})
+    assert api.patch("near", {"labels": {"a": "b"}}).get("warnings") is None
+    assert [warning["code"] for warning in api.patch("twin", {"spec": {"enabled": True}})["warnings"]] == ["duplicate_key"]

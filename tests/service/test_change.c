@@ -606,6 +606,48 @@ static void a_file_leads_nothing_of_an_admin_elsewhere(void **state)
 	assert_int_equal(put_file(SCOPE_ADMIN, "{'spec':{'interface':{'addresses':['10.0.0.3']}}}"), PROBLEM_VALIDATION_FAILED);
 }
 
+static bool has_twin(const char *id, const char *expected)
+{
+	char twin[64] = "";
+	struct snapshot *snapshot = bench_find(&own_bench, id);
+	bool found = service_find_twin(own_bench.service, snapshot, twin);
+	snapshot_release(snapshot);
+	if (found)
+		assert_string_equal(twin, expected);
+	return found;
+}
+
+#define TWIN_KEY "gI6EdUSYvn8ugXOt8QQD6Yc+JyiZxIhp3GInSWRfWGE="
+
+static void one_key_towards_one_peer_in_two_tunnels_is_seen(void **state)
+{
+	char document[512];
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		char id[2] = { (char)('a' + i), '\0' };
+		snprintf(document, sizeof(document),
+		         "{'id':'%s','spec':{'interface':{'private_key':'" TWIN_KEY "','addresses':['10.0.0.2']},'peers':[{'public_key':'%s'}]}}", id,
+		         bench_key(i == 2));
+		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, document), PROBLEM_NONE);
+	}
+	assert_true(has_twin("a", "b"));
+	assert_true(has_twin("b", "a"));
+	assert_false(has_twin("c", NULL)); /* another peer */
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", "{'spec':{'enabled':false}}"), PROBLEM_NONE);
+	assert_false(has_twin("a", NULL));
+	assert_false(has_twin("b", NULL));
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
+	assert_true(has_twin("a", "b"));
+	snprintf(document, sizeof(document), "{'spec':{'interface':{'private_key':null,'generate_private_key':true}}}");
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", document), PROBLEM_NONE);
+	assert_false(has_twin("a", NULL));
+	snprintf(document, sizeof(document), "{'spec':{'peers':[{'public_key':'%s'}]}}", bench_key(0));
+	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "c", document), PROBLEM_NONE);
+	assert_true(has_twin("a", "c"));
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "c", NULL), PROBLEM_NONE);
+	assert_false(has_twin("a", NULL));
+}
+
 static void what_the_policy_refuses(void **state)
 {
 	char patch[512];
@@ -716,6 +758,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(what_an_admin_opened_leads_where_it_led, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_file_unsays_nothing_that_it_cannot_say, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_file_leads_nothing_of_an_admin_elsewhere, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(one_key_towards_one_peer_in_two_tunnels_is_seen, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_the_policy_refuses, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(events_tell_it_all, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(listing_pages, bench_set_up, bench_tear_down),
