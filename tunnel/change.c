@@ -531,8 +531,8 @@ static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 		counter_set(&counters->started_at, wall_ms());
 	if (!tunnel->spec.enabled)
 		counter_set(&counters->started_at, 0);
-	tunnel->rate_sent = counter_read(&counters->bytes_sent);
-	tunnel->rate_received = counter_read(&counters->bytes_received);
+	tunnel->rate_sent.counted = counter_read(&counters->bytes_sent);
+	tunnel->rate_received.counted = counter_read(&counters->bytes_received);
 	tunnel->rate_at = now;
 }
 

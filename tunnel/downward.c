@@ -200,11 +200,16 @@ static size_t count_bytes(const struct iovec *parts, size_t count)
 	return bytes;
 }
 
-/* True when a limit holds writing back until its deadline. A reply of our own, which may say so, is written all the same. */
-static bool is_throttled(struct downward *downward, size_t *allowed)
+/* True when a limit holds writing back until its deadline. A reply of our own, which may say so, is written all the same. `written` is not
+ * counted yet. */
+static bool is_throttled(struct downward *downward, size_t written, size_t *allowed)
 {
+	size_t left = tunnel_quota_left(downward->tunnel);
+	left = left > written ? left - written : 0;
 	uint64_t again = loop_now(loop_of(downward)) + LOOP_SECOND;
 	*allowed = tunnel_allowance(downward->tunnel, &downward->tunnel->downward, SIZE_MAX, &again);
+	if (*allowed > left && downward->own == 0)
+		*allowed = left;
 	if (*allowed > 0 && (downward->own > 0 || !tunnel_is_used_up(downward->tunnel)))
 		return false;
 	downward->waiting = true;
@@ -218,7 +223,7 @@ static bool is_throttled(struct downward *downward, size_t *allowed)
 static size_t write_all(struct downward *downward, const struct iovec *parts, size_t count)
 {
 	size_t total = 0, done = 0, left = count_bytes(parts, count), allowed, wanted;
-	while ((downward->first != NULL || left > 0) && !downward->waiting && !downward->broken && !is_throttled(downward, &allowed)) {
+	while ((downward->first != NULL || left > 0) && !downward->waiting && !downward->broken && !is_throttled(downward, total, &allowed)) {
 		/* Parts begun are copied rather than cut: it happens to a client that is slow or throttled. */
 		ssize_t sent = write_once(downward, parts, done == 0 ? count : 0, allowed, &wanted);
 		if (sent < 0) {

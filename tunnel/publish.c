@@ -40,22 +40,15 @@ void publish_peer(struct tunnel_peer *peer, uint64_t now)
 	add_new(&peer->counters->bytes_received, stats.bytes_received, &peer->counted_received);
 }
 
-static uint64_t rate(uint64_t bytes, uint64_t *before, uint64_t elapsed)
-{
-	uint64_t bits = (bytes - *before) * 8;
-	*before = bytes;
-	return (uint64_t)((double)bits * (double)LOOP_SECOND / (double)elapsed);
-}
-
 static void publish_rates(struct tunnel *tunnel, uint64_t now)
 {
 	struct counters_tunnel *counters = tunnel->counters;
-	uint64_t elapsed = now - tunnel->rate_at;
-	if (elapsed < LOOP_SECOND)
+	uint64_t seconds = (now - tunnel->rate_at) / LOOP_SECOND;
+	if (seconds == 0)
 		return;
-	tunnel->rate_at = now;
-	counter_set(&counters->throughput_sent, rate(counter_read(&counters->bytes_sent), &tunnel->rate_sent, elapsed));
-	counter_set(&counters->throughput_received, rate(counter_read(&counters->bytes_received), &tunnel->rate_received, elapsed));
+	tunnel->rate_at += seconds * LOOP_SECOND;
+	counter_set(&counters->throughput_sent, rate_pass(&tunnel->rate_sent, seconds, counter_read(&counters->bytes_sent)));
+	counter_set(&counters->throughput_received, rate_pass(&tunnel->rate_received, seconds, counter_read(&counters->bytes_received)));
 }
 
 void publish_tick(struct tunnel *tunnel, uint64_t now)
@@ -73,8 +66,8 @@ void publish_tick(struct tunnel *tunnel, uint64_t now)
 		publish_peer(tunnel->peers[i], now);
 	publish_rates(tunnel, now);
 	bool flowing = counter_read(&tunnel->counters->throughput_sent) != 0 || counter_read(&tunnel->counters->throughput_received) != 0 ||
-	               counter_read(&tunnel->counters->bytes_sent) != tunnel->rate_sent ||
-	               counter_read(&tunnel->counters->bytes_received) != tunnel->rate_received;
+	               counter_read(&tunnel->counters->bytes_sent) != tunnel->rate_sent.counted ||
+	               counter_read(&tunnel->counters->bytes_received) != tunnel->rate_received.counted;
 	if (flowing)
 		tunnel->publish_at = tunnel->rate_at + LOOP_SECOND > now ? tunnel->rate_at + LOOP_SECOND : now + EVERY;
 }

@@ -362,6 +362,14 @@ bool tunnel_is_used_up(const struct tunnel *tunnel)
 	return true;
 }
 
+size_t tunnel_quota_left(const struct tunnel *tunnel)
+{
+	uint64_t most = tunnel->spec.limits.total_bytes, used = counter_read(&tunnel->counters->total_bytes_used);
+	if (most == 0)
+		return SIZE_MAX;
+	return used < most ? (size_t)(most - used) : 0;
+}
+
 /* A bucket holds a tenth of a second's worth, and at least one large read. */
 static uint64_t bucket_depth(const struct bucket *bucket)
 {

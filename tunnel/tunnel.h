@@ -5,6 +5,7 @@
 #include "netstack/netstack.h"
 #include "tunnel/context.h"
 #include "tunnel/health.h"
+#include "tunnel/rate.h"
 
 struct candidate;
 struct connection;
@@ -68,7 +69,8 @@ struct tunnel {
 	struct candidate *candidate; /* prepared, not committed */
 	/* What of the socket's figures is in the counters already, and when the next look is due. */
 	struct udp_counts counted;
-	uint64_t publish_at, published_at, rate_at, rate_sent, rate_received;
+	uint64_t publish_at, published_at, rate_at;
+	struct rate rate_sent, rate_received;
 	bool told_limit;
 };
 
@@ -119,7 +121,8 @@ void tunnel_take_udp(struct tunnel *tunnel, struct udp_socket *fresh);
 void tunnel_count_sent(struct tunnel *tunnel, size_t bytes);
 void tunnel_count_received(struct tunnel *tunnel, size_t bytes);
 void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason);
-bool tunnel_is_used_up(const struct tunnel *tunnel); /* limits.total_bytes */
+size_t tunnel_quota_left(const struct tunnel *tunnel); /* of limits.total_bytes; SIZE_MAX without one */
+bool tunnel_is_used_up(const struct tunnel *tunnel);   /* limits.total_bytes */
 /* How many bytes the rate limit lets pass now, at most `wanted`; with 0, `*again` is when to ask again. */
 size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again);
 void tunnel_spend(struct bucket *bucket, size_t bytes);

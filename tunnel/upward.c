@@ -113,7 +113,8 @@ ssize_t upward_read(struct upward *upward, struct netstack_stream *stream)
 		return UPWARD_LATER;
 	}
 	struct block *block = upward->last;
-	size_t room = block->capacity - block->end;
+	size_t room = block->capacity - block->end, left = tunnel_quota_left(upward->tunnel);
+	allowed = allowed < left ? allowed : left;
 	ssize_t got = read(poller_descriptor(upward->client), block->bytes + block->end, room < allowed ? room : allowed);
 	if (got <= 0) {
 		int error = errno;

@@ -52,6 +52,15 @@ void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason)
 	counter_add(&tunnel->counters->dropped[reason], 1);
 }
 
+size_t tunnel_quota_left(const struct tunnel *tunnel)
+{
+	uint64_t used = counter_read(&tunnel->counters->bytes_sent) + counter_read(&tunnel->counters->bytes_received);
+	uint64_t most = tunnel->spec.limits.total_bytes;
+	if (most == 0)
+		return SIZE_MAX;
+	return used < most ? (size_t)(most - used) : 0;
+}
+
 bool tunnel_is_used_up(const struct tunnel *tunnel)
 {
 	uint64_t used = counter_read(&tunnel->counters->bytes_sent) + counter_read(&tunnel->counters->bytes_received);

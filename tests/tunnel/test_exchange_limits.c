@@ -30,6 +30,27 @@ static void test_rate_limits_hold(void **state)
 	rig_leave();
 }
 
+/* P6: not a turn's worth more than limits.total_bytes says. */
+static void test_a_quota_is_not_overshot(void **state)
+{
+	(void)state;
+	char body[60001];
+	memset(body, 'y', 60000);
+	body[60000] = '\0';
+	rig.tunnel.spec.limits.total_bytes = 20000;
+	rig_browse(GET);
+	rig_connected(rig_stream());
+	rig_stream_write(rig_stream(), "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
+	rig_stream_write(rig_stream(), body);
+	for (int i = 0; i < 5; i++) {
+		rig_pass(LOOP_SECOND);
+		(void)rig_read(rig_browser.client);
+		assert_in_range(counter_read(&rig.tunnel.counters->bytes_sent) + counter_read(&rig.tunnel.counters->bytes_received), 1, 20000);
+	}
+	rig.tunnel.spec.limits.total_bytes = 0;
+	rig_leave();
+}
+
 /* P6: a head that waits for the client holds the far end's window as a body does. */
 static void test_interim_heads_wait_for_the_client(void **state)
 {
@@ -254,6 +275,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
 		TEST(test_rate_limits_hold),
+		TEST(test_a_quota_is_not_overshot),
 		TEST(test_interim_heads_wait_for_the_client),
 		TEST(test_a_head_in_parts_holds_the_window),
 		TEST(test_interim_heads_are_few_and_small),
