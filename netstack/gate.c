@@ -6,15 +6,21 @@
 #include "netstack/handshake.h"
 #include "netstack/segment.h"
 
-#define CHALLENGES_MAX 100 /* in a second */
+#define CHALLENGE_EVERY 500 /* ms */
+#define CHALLENGED_AT 0     /* the place of a pcb where lwIP keeps it for us: ms + 1, and 0 for never */
 
-bool gate_may_challenge(struct netstack *stack, uint64_t now)
+/* A connection gives at most two challenges a second, each to a segment that came: n connections give at most 2n a second, and never more
+ * than they get segments. A limit for the whole stack is not better: who uses it up denies others their challenge, and who counts what is left
+ * learns of their connections (CVE-2016-5696). */
+bool gate_may_challenge(struct tcp_pcb *pcb, uint64_t now)
 {
-	if (now - stack->challenge_from >= 1000000000ull) {
-		stack->challenge_from = now;
-		stack->challenges = 0;
-	}
-	return stack->challenges++ < CHALLENGES_MAX;
+	uint32_t at = (uint32_t)(now / 1000000) + 1;
+	uint32_t last = (uint32_t)(uintptr_t)tcp_ext_arg_get(pcb, CHALLENGED_AT);
+
+	if (last != 0 && at - last < CHALLENGE_EVERY)
+		return false;
+	tcp_ext_arg_set(pcb, CHALLENGED_AT, (void *)(uintptr_t)at); /* a number, which lwIP never follows */
+	return true;
 }
 
 /* --- what lwIP keeps --- */
@@ -112,13 +118,13 @@ static bool hear_in_syn_received(struct netstack *stack, struct tcp_pcb *pcb, co
 		return true;
 	}
 	bool is_odd = is_reset ? is_in_window : (flags & SEGMENT_SYN) || !is_in_window;
-	if (is_odd && gate_may_challenge(stack, now))
+	if (is_odd && gate_may_challenge(pcb, now))
 		tcp_send_empty_ack(pcb);
 	return false;
 }
 
 /* RFC 9293, 3.10.7.4; resets are ignored (RFC 1337). lwIP itself sees nothing. */
-static void hear_in_time_wait(struct netstack *stack, struct tcp_pcb *pcb, const struct segment *segment, uint64_t now)
+static void hear_in_time_wait(struct tcp_pcb *pcb, const struct segment *segment, uint64_t now)
 {
 	uint32_t length = length_of(segment);
 	bool is_the_end = (segment->flags & SEGMENT_FIN) && segment->sequence + length == pcb->rcv_nxt;
@@ -127,7 +133,7 @@ static void hear_in_time_wait(struct netstack *stack, struct tcp_pcb *pcb, const
 		return;
 	if (is_the_end)
 		pcb->tmr = tcp_ticks;
-	if (is_the_end || gate_may_challenge(stack, now))
+	if (is_the_end || gate_may_challenge(pcb, now))
 		tcp_send_empty_ack(pcb);
 }
 
@@ -150,7 +156,7 @@ static bool hear(struct netstack *stack, const struct packet *packet, const stru
 	}
 	pcb = find(tcp_tw_pcbs, packet, segment);
 	if (pcb != NULL && !begins_anew(pcb, segment)) {
-		hear_in_time_wait(stack, pcb, segment, now);
+		hear_in_time_wait(pcb, segment, now);
 		return false;
 	}
 	if (pcb != NULL)

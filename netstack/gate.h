@@ -11,13 +11,14 @@ struct netstack;
 struct netstack_stream;
 struct packet;
 struct segment;
+struct tcp_pcb;
 
 /* A segment for what is not open: a listener, a handshake, a connection in TIME-WAIT, or nothing. The packet is changed. true: it may have
  * completed a handshake, and is then the new stream's first segment. */
 bool gate_input(struct netstack *stack, const struct packet *packet, const struct segment *segment, uint64_t now);
 /* A segment with SYN or RST for an open stream. */
 void gate_input_open(struct netstack_stream *stream, const struct segment *segment, uint64_t now);
-/* Whether one more segment that proves nothing may be answered (RFC 5961, 7). */
-bool gate_may_challenge(struct netstack *stack, uint64_t now);
+/* Whether one more segment of this connection that proves nothing may be answered (RFC 5961, 7). */
+bool gate_may_challenge(struct tcp_pcb *pcb, uint64_t now);
 
 #endif

@@ -55,8 +55,6 @@ struct netstack {
 	struct netstack_flow *flows;
 	struct ping *pings;
 	struct netstack_resolver *resolvers;
-	uint64_t challenge_from; /* challenge acknowledgements in this second (RFC 5961, 7) */
-	unsigned challenges;
 };
 
 /* Around every public function: remembers the time; buries what died when the last one returns. */

@@ -212,7 +212,7 @@ static void proceed_to_end(struct netstack_stream *stream)
 
 void stream_challenge(struct netstack_stream *stream, uint64_t now)
 {
-	if (!gate_may_challenge(stream->stack, now))
+	if (stream->pcb == NULL || !gate_may_challenge(stream->pcb, now))
 		return;
 	stream->receiver.must_acknowledge = true;
 	stream_touch(stream);

@@ -83,6 +83,7 @@ unsigned short checksum_lwip(const void *bytes, int length);
 #define LWIP_TCP_RTO_TIME 1000
 #define TCP_SYNMAXRTX 7
 #define TCP_MSL 1000
+#define LWIP_TCP_PCB_NUM_EXT_ARGS 1 /* gate.c's */
 
 unsigned int random_lwip(void);
 #define LWIP_RAND() random_lwip()

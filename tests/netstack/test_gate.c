@@ -251,7 +251,19 @@ static void bytes_and_the_end_may_come_with_the_handshake(void **state)
 	link_free(bench.link);
 }
 
-/* RFC 5961, 3 to 5, and 7: answers that prove nothing are 100 a second. */
+static size_t count_challenges(struct bench *bench, int segments)
+{
+	size_t answers = 0;
+
+	for (int i = 0; i < segments; i++) {
+		give(bench, SEGMENT_SYN | SEGMENT_ACK, 10, 0, 1);
+		assert_true(bench->answers == 0 || bench->flags == SEGMENT_ACK);
+		answers += bench->answers;
+	}
+	return answers;
+}
+
+/* RFC 5961, 3 to 5, and 7: of answers that prove nothing a connection gives one in half a second. */
 static void challenges_are_bounded_in_every_state(void **state)
 {
 	(void)state;
@@ -260,15 +272,32 @@ static void challenges_are_bounded_in_every_state(void **state)
 			continue; /* answers by RST, RFC 9293, 3.10.7.3 */
 		struct bench bench;
 		states[at](&bench);
-		size_t answers = 0;
-		for (int i = 0; i < 300; i++) {
-			give(&bench, SEGMENT_SYN | SEGMENT_ACK, 10, 0, 1);
-			assert_true(bench.answers == 0 || bench.flags == SEGMENT_ACK);
-			answers += bench.answers;
-		}
-		assert_in_range(answers, 1, 100);
+		assert_int_equal(count_challenges(&bench, 300), 1);
+		pass(&bench, 498 * MS);
+		assert_int_equal(count_challenges(&bench, 300), 0);
+		pass(&bench, 2 * MS);
+		assert_int_equal(count_challenges(&bench, 300), 1);
 		link_free(bench.link);
 	}
+}
+
+/* CVE-2016-5696: what is left of a limit for all would tell a stranger of other connections, and could be used up. */
+static void challenges_of_one_connection_say_nothing_of_another(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	to_syn_received(&bench);
+	uint32_t acknowledgement = bench.acknowledgement;
+	for (uint16_t port = 4001; port < 4200; port++) {
+		bench.from.port = port;
+		give(&bench, SEGMENT_SYN, (uint32_t)-1, 0, 0);
+		assert_int_equal(count_challenges(&bench, 2), 1);
+	}
+	bench.from.port = 4000;
+	bench.acknowledgement = acknowledgement;
+	assert_int_equal(count_challenges(&bench, 2), 1);
+	link_free(bench.link);
 }
 
 /* RFC 9293, 3.10.7.3 and .4: a reset is believed at the right place alone. */
@@ -380,6 +409,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_overtake_the_handshake_arrive),
 		cmocka_unit_test(bytes_and_the_end_may_come_with_the_handshake),
 		cmocka_unit_test(challenges_are_bounded_in_every_state),
+		cmocka_unit_test(challenges_of_one_connection_say_nothing_of_another),
 		cmocka_unit_test(a_reset_needs_its_place),
 		cmocka_unit_test(wrong_answers_end_no_connect),
 		cmocka_unit_test(a_handshake_keeps_no_port_from_a_listener),
