@@ -5,7 +5,7 @@
 
 #include "tunnel/loop.h"
 
-#define SOURCES 64
+#define SOURCES 1024
 #define DELAY (100 * LOOP_MILLISECOND)
 #define DELAY_STEPS 4
 #define REFUSED_FREELY 8
@@ -15,34 +15,31 @@ struct source {
 	uint64_t source;
 	uint64_t refused_at; /* the last time */
 	uint64_t until;      /* the last refusal is told then */
-	unsigned refused;    /* in a row; 0: the place is free */
+	unsigned refused;    /* in a row */
 };
 
 struct logins {
+	size_t count;
 	struct source sources[SOURCES];
 };
 
-static const struct source *find(const struct logins *logins, uint64_t source, uint64_t now)
+static struct source *find(struct logins *logins, uint64_t source)
 {
-	for (size_t i = 0; logins != NULL && i < SOURCES; i++) {
-		const struct source *at = &logins->sources[i];
-		if (at->refused > 0 && at->source == source)
-			return now - at->refused_at < MEMORY ? at : NULL;
-	}
+	for (size_t i = 0; logins != NULL && i < logins->count; i++)
+		if (logins->sources[i].source == source)
+			return &logins->sources[i];
 	return NULL;
 }
 
-/* The source's place, or else a free one, or else that of the one refused longest ago. */
-static struct source *place(struct logins *logins, uint64_t source)
+/* A free place, or that of the one refused longest ago. */
+static struct source *make_place(struct logins *logins)
 {
+	if (logins->count < SOURCES)
+		return &logins->sources[logins->count++];
 	struct source *oldest = &logins->sources[0];
-	for (size_t i = 0; i < SOURCES; i++) {
-		struct source *at = &logins->sources[i];
-		if (at->refused > 0 && at->source == source)
-			return at;
-		if (oldest->refused > 0 && (at->refused == 0 || at->refused_at < oldest->refused_at))
-			oldest = at;
-	}
+	for (size_t i = 1; i < SOURCES; i++)
+		if (logins->sources[i].refused_at < oldest->refused_at)
+			oldest = &logins->sources[i];
 	return oldest;
 }
 
@@ -52,22 +49,25 @@ uint64_t logins_refuse(struct logins **logins, uint64_t source, uint64_t now)
 		*logins = calloc(1, sizeof **logins);
 	if (*logins == NULL)
 		return now + (DELAY << DELAY_STEPS);
-	const struct source *known = find(*logins, source, now);
-	unsigned refused = known == NULL ? 0 : known->refused;
+	struct source *at = find(*logins, source);
+	unsigned refused = at == NULL || now - at->refused_at >= MEMORY ? 0 : at->refused;
 	uint64_t until = now + (DELAY << (refused < DELAY_STEPS ? refused : DELAY_STEPS));
-	*place(*logins, source) = (struct source){ .source = source, .refused_at = now, .until = until, .refused = refused + 1 };
+	if (at == NULL)
+		at = make_place(*logins);
+	*at = (struct source){ .source = source, .refused_at = now, .until = until, .refused = refused + 1 };
 	return until;
 }
 
-uint64_t logins_wait(const struct logins *logins, uint64_t source, uint64_t now)
+uint64_t logins_wait(struct logins *logins, uint64_t source, uint64_t now)
 {
-	const struct source *known = find(logins, source, now);
-	return known != NULL && known->refused >= REFUSED_FREELY && known->until > now ? known->until : 0;
+	const struct source *at = find(logins, source);
+	bool is_remembered = at != NULL && now - at->refused_at < MEMORY;
+	return is_remembered && at->refused >= REFUSED_FREELY && at->until > now ? at->until : 0;
 }
 
 void logins_forget(struct logins *logins, uint64_t source)
 {
-	for (size_t i = 0; logins != NULL && i < SOURCES; i++)
-		if (logins->sources[i].source == source)
-			logins->sources[i].refused = 0;
+	struct source *at = find(logins, source);
+	if (at != NULL)
+		*at = logins->sources[--logins->count];
 }

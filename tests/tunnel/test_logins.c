@@ -50,13 +50,28 @@ static void test_the_table_is_bounded_and_the_oldest_goes(void **state)
 {
 	(void)state;
 	struct logins *logins = NULL;
-	for (uint64_t source = 0; source < 64; source++)
+	for (uint64_t source = 0; source < 1024; source++)
 		logins_refuse(&logins, source, START + source);
-	logins_refuse(&logins, 0, START + 64); /* it is the youngest now */
-	logins_refuse(&logins, 100, START + 65);
-	assert_int_equal(logins_refuse(&logins, 0, START + 66), START + 66 + 400 * LOOP_MILLISECOND);
-	assert_int_equal(logins_refuse(&logins, 2, START + 67), START + 67 + 200 * LOOP_MILLISECOND);
-	assert_int_equal(logins_refuse(&logins, 1, START + 68), START + 68 + 100 * LOOP_MILLISECOND); /* gone */
+	logins_refuse(&logins, 0, START + 1024); /* it is the youngest now */
+	logins_refuse(&logins, 5000, START + 1025);
+	assert_int_equal(logins_refuse(&logins, 0, START + 1026), START + 1026 + 400 * LOOP_MILLISECOND);
+	assert_int_equal(logins_refuse(&logins, 2, START + 1027), START + 1027 + 200 * LOOP_MILLISECOND);
+	assert_int_equal(logins_refuse(&logins, 1, START + 1028), START + 1028 + 100 * LOOP_MILLISECOND); /* gone */
+	free(logins);
+}
+
+/* X8: who guesses from many addresses gains no guess at any. */
+static void test_many_sources_do_not_wash_each_other_out(void **state)
+{
+	(void)state;
+	struct logins *logins = NULL;
+	for (unsigned i = 0; i < 8; i++)
+		for (uint64_t source = 0; source < 1000; source++)
+			logins_refuse(&logins, source, START + i);
+	for (uint64_t source = 0; source < 1000; source += 2)
+		logins_forget(logins, source);
+	for (uint64_t source = 0; source < 1000; source++)
+		assert_int_equal(logins_wait(logins, source, START + 8), source % 2 == 0 ? 0 : START + 7 + 1600 * LOOP_MILLISECOND);
 	free(logins);
 }
 
@@ -66,6 +81,7 @@ int main(void)
 		cmocka_unit_test(test_X8_refusals_are_told_later_each_time),
 		cmocka_unit_test(test_a_minute_of_peace_forgets),
 		cmocka_unit_test(test_the_table_is_bounded_and_the_oldest_goes),
+		cmocka_unit_test(test_many_sources_do_not_wash_each_other_out),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
