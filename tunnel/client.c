@@ -192,6 +192,7 @@ static void dial_target(struct client *client, const struct target *target)
 static void look_again(struct client *client)
 {
 	client->state = client->held;
+	client->connection.is_held = false;
 	client->search = (struct http_head_search){ 0 };
 	poller_set(client->poller, LOOP_READABLE | LOOP_LEFT);
 	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + HEAD_TIME);
@@ -237,6 +238,7 @@ static bool is_held(struct client *client)
 	client->has_waited = true;
 	client->held = client->state;
 	client->state = CLIENT_HELD;
+	client->connection.is_held = true;
 	poller_set(client->poller, LOOP_BROKEN);
 	deadline_set(loop_of(client), &client->deadline, at);
 	return true;

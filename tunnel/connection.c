@@ -28,20 +28,57 @@ void connection_add(struct connection *connection, struct tunnel *tunnel, enum c
 	tunnel->connection_count++;
 }
 
-/* Who gives way to one more of `source`: the longest waiting of that source, or of all. NULL: there is room. */
-static struct connection *who_gives_way(const struct tunnel *tunnel, uint64_t source)
+static size_t count_waiting(const struct tunnel *tunnel, uint64_t source)
 {
-	struct connection *first = NULL;
-	size_t of_source = 0;
+	size_t count = 0;
+	for (const struct connection *at = tunnel->longest_waiting; at != NULL; at = at->shorter)
+		count += at->source == source;
+	return count;
+}
+
+/* The source that has most of the waiting places. The table is twice as large as there are places, so there is always a free one. */
+static uint64_t who_has_most(const struct tunnel *tunnel)
+{
+	struct {
+		uint64_t source;
+		size_t count;
+	} table[2 * WAITING_MOST] = { 0 };
+	uint64_t source = 0;
+	size_t most = 0;
+	assert(tunnel->waiting_count <= WAITING_MOST);
+	for (const struct connection *at = tunnel->longest_waiting; at != NULL; at = at->shorter) {
+		size_t place = (size_t)((at->source * 0x9e3779b97f4a7c15u) >> 32) % (2 * WAITING_MOST);
+		while (table[place].count > 0 && table[place].source != at->source)
+			place = (place + 1) % (2 * WAITING_MOST);
+		table[place].source = at->source;
+		if (++table[place].count <= most)
+			continue;
+		most = table[place].count;
+		source = at->source;
+	}
+	return source;
+}
+
+/* The longest waiting of a source that has one, and is not held if one is not. */
+static struct connection *longest_of(const struct tunnel *tunnel, uint64_t source)
+{
+	struct connection *held = NULL;
 	for (struct connection *at = tunnel->longest_waiting; at != NULL; at = at->shorter) {
 		if (at->source != source)
 			continue;
-		first = first == NULL ? at : first;
-		of_source++;
+		if (!at->is_held)
+			return at;
+		held = held == NULL ? at : held;
 	}
-	if (of_source >= WAITING_OF_SOURCE)
-		return first;
-	return tunnel->waiting_count >= WAITING_MOST ? tunnel->longest_waiting : NULL;
+	return held;
+}
+
+/* Who gives way to one more of `source`. NULL: there is room. */
+static struct connection *who_gives_way(const struct tunnel *tunnel, uint64_t source)
+{
+	if (count_waiting(tunnel, source) >= WAITING_OF_SOURCE)
+		return longest_of(tunnel, source);
+	return tunnel->waiting_count >= WAITING_MOST ? longest_of(tunnel, who_has_most(tunnel)) : NULL;
 }
 
 void connection_add_waiting(struct connection *connection, struct tunnel *tunnel, uint64_t source, void (*end)(struct connection *connection))

@@ -1,8 +1,9 @@
 /* What all connections of a tunnel have in common: they are counted, and end with the tunnel. Embedded as the first member.
  *
  * A client of the proxy waits before it counts in limits.connections: until it has shown a right password, or where none is asked for
- * until its request's head is whole. Those who wait have places of their own, 1,024 a tunnel and 512 a source; when these are taken, the
- * one that has waited longest gives way. So silence locks nobody out (P7). */
+ * until its request's head is whole. Those who wait have places of their own, 1,024 a tunnel and 512 a source. When a source's are taken, one of
+ * its own gives way, and when the tunnel's are, one of the source that has most: the one that has waited longest, but one whose request is
+ * whole and held back only when there is no other. So silence locks nobody out (P7). */
 #ifndef WARREN_TUNNEL_CONNECTION_H
 #define WARREN_TUNNEL_CONNECTION_H
 
@@ -18,6 +19,7 @@ struct connection {
 	void (*end)(struct connection *connection); /* frees it: the tunnel goes, or its listener */
 	uint32_t socket_id;                         /* of the listener that it came by, 0: none */
 	bool waits;
+	bool is_held;                        /* its owner's word: it waits only until a password may be looked at */
 	struct connection *longer, *shorter; /* those that have waited next to it */
 	uint64_t source;                     /* of a client, as address_source gives it */
 };

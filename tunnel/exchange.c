@@ -527,6 +527,7 @@ static bool is_held(struct exchange *exchange, const struct http_request *reques
 	if (at == 0 || exchange->has_waited || tunnel->spec.user_count == 0 || !request->has_credentials)
 		return false;
 	exchange->has_waited = true;
+	exchange->connection->is_held = true;
 	wait_until(exchange, HELD, at);
 	return true;
 }
@@ -769,6 +770,7 @@ static void on_passing_due(struct exchange *exchange)
 /* Of a head that was held: `advance` reads it. */
 static void look_again(struct exchange *exchange)
 {
+	exchange->connection->is_held = false;
 	exchange->state = READING;
 	exchange->search = (struct http_head_search){ 0 };
 	watch(exchange, LOOP_READABLE, 0);

@@ -1,6 +1,8 @@
 /* Clients of the mixed port: who waits for a place, who gives way, and who is asked to wait after wrong passwords. */
 #include "tests/tunnel/rig.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -196,6 +198,55 @@ static void test_back_off_is_for_the_address_that_guesses(void **state)
 	leave(right);
 }
 
+/* A request that only waits for the back-off is not cut off for those of its address who say nothing (P7). */
+static void test_who_is_held_gives_way_last(void **state)
+{
+	(void)state;
+	set_user();
+	be_refused("192.0.2.1", 8);
+	int guess = come("192.0.2.1"), right = come("192.0.2.1"), socks = come("192.0.2.1");
+	rig_write(guess, CONNECT WRONG);
+	rig_write(right, CONNECT RIGHT);
+	rig_write_bytes(socks, "\5\1\2", 3);
+	rig_write_bytes(socks, "\1\1u\1p", 5);
+	int kept = come("192.0.2.1");
+	rig_write(kept, "GET http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n" RIGHT);
+	flood(silent[0], "192.0.2.1", "");
+	assert_false(rig_is_at_end(right));
+	assert_false(rig_is_at_end(kept));
+	assert_string_equal(rig_read(socks), "\5\2");
+	assert_int_equal(rig.tunnel.waiting_count, 512);
+	size_t streams = rig_stream_count();
+	rig_pass(1600 * LOOP_MILLISECOND);
+	assert_int_equal(rig_stream_count(), streams + 2);
+	assert_memory_equal(rig_read(socks), "\1\0", 2);
+	close(guess);
+	close(right);
+	close(kept);
+	close(socks);
+	rig_turn();
+	close_flood(silent[0]);
+}
+
+/* Many addresses with a few each push out no other: the one with most places gives way (P7). */
+static void test_who_has_most_places_gives_way(void **state)
+{
+	(void)state;
+	int quiet = come("203.0.113.5");
+	for (int i = 0; i < 2 * FLOOD; i++) {
+		char address[INET_ADDRSTRLEN];
+		snprintf(address, sizeof address, "192.0.2.%d", i % 200);
+		silent[i / FLOOD][i % FLOOD] = come(address);
+	}
+	assert_int_equal(rig.tunnel.waiting_count, 1024);
+	assert_false(rig_is_at_end(quiet));
+	int other = come("203.0.113.6");
+	assert_false(rig_is_at_end(quiet));
+	close(quiet);
+	close(other);
+	assert_int_equal(close_flood(silent[0]) + close_flood(silent[1]), 2 * FLOOD + 2 - 1024);
+}
+
 static int start(void **state)
 {
 	struct rlimit files = { .rlim_cur = 4096, .rlim_max = 4096 };
@@ -215,6 +266,8 @@ int main(void)
 		TEST(test_an_address_has_half_of_the_places),
 		TEST(test_the_limit_is_for_those_who_may_pass),
 		TEST(test_back_off_is_for_the_address_that_guesses),
+		TEST(test_who_is_held_gives_way_last),
+		TEST(test_who_has_most_places_gives_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
