@@ -39,14 +39,25 @@ void address_to_host(union wireguard_endpoint *host, const struct netstack_endpo
 	}
 }
 
+/* An IPv4 address stands where no /64 of the internet is: in ::/32. */
 uint64_t address_source(const union wireguard_endpoint *host)
 {
+	static const uint8_t loopback4[4] = { 127, 0, 0, 1 };
 	struct netstack_endpoint address;
-	uint64_t source = 0;
+	uint8_t source[8] = { 0 };
+	uint64_t number;
 	if (!address_from_host(&address, host))
 		return UINT64_MAX;
-	memcpy(&source, address.bytes, address.family == AF_INET ? 4 : sizeof source);
-	return source;
+	bool is_four = address.family == AF_INET;
+	bool is_loopback = is_four ? address.bytes[0] == loopback4[0] : memcmp(address.bytes, &in6addr_loopback, 16) == 0;
+	if (is_loopback)
+		memcpy(source + 4, loopback4, 4);
+	else if (is_four)
+		memcpy(source + 4, address.bytes, 4);
+	else
+		memcpy(source, address.bytes, 8);
+	memcpy(&number, source, sizeof number);
+	return number;
 }
 
 bool address_is_same_host(const struct netstack_endpoint *a, const struct netstack_endpoint *b)

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tunnel/address.h"
 #include "tunnel/client.h"
 #include "tunnel/relay.h"
 
@@ -247,6 +248,28 @@ static void test_who_has_most_places_gives_way(void **state)
 	assert_int_equal(close_flood(silent[0]) + close_flood(silent[1]), 2 * FLOOD + 2 - 1024);
 }
 
+/* A local program has 16 million addresses to come from. */
+static void test_the_loopback_is_one_address(void **state)
+{
+	(void)state;
+	for (int i = 0; i < FLOOD; i++) {
+		char address[INET_ADDRSTRLEN];
+		snprintf(address, sizeof address, "127.0.%d.%d", i / 100, i % 100);
+		silent[0][i] = come(i % 10 == 0 ? "::1" : address);
+	}
+	assert_int_equal(rig.tunnel.waiting_count, 512);
+	assert_int_equal(close_flood(silent[0]), FLOOD - 512);
+}
+
+/* 32.1.13.184 has the bytes with which 2001:db8::/64 begins. */
+static void test_an_ipv4_address_is_no_ipv6_network(void **state)
+{
+	(void)state;
+	union wireguard_endpoint four = rig_host("32.1.13.184", 1), mapped = rig_host("::ffff:32.1.13.184", 1), six = rig_host("2001:db8::1", 1);
+	assert_int_not_equal(address_source(&four), address_source(&six));
+	assert_int_equal(address_source(&four), address_source(&mapped));
+}
+
 static int start(void **state)
 {
 	struct rlimit files = { .rlim_cur = 4096, .rlim_max = 4096 };
@@ -268,6 +291,8 @@ int main(void)
 		TEST(test_back_off_is_for_the_address_that_guesses),
 		TEST(test_who_is_held_gives_way_last),
 		TEST(test_who_has_most_places_gives_way),
+		TEST(test_the_loopback_is_one_address),
+		TEST(test_an_ipv4_address_is_no_ipv6_network),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
