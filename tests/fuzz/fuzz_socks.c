@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tunnel/socks.h"
 
@@ -25,9 +26,10 @@ static void try_request(request_reader *reader, const uint8_t *bytes, size_t len
 	while (n <= length && (result = reader(&part, bytes, n)) == SOCKS_MORE)
 		n++;
 	demand(result == progress);
+	/* A claim of UDP ASSOCIATE by a name says nothing. */
+	bool has_target = whole.target.host[0] != '\0' && whole.target.port != 0;
 	if (progress == SOCKS_WHOLE)
-		demand(n == whole.length && part.length == n && whole.target.host[0] != '\0' &&
-		       (whole.target.port != 0 || whole.command == SOCKS_UDP_ASSOCIATE));
+		demand(n == whole.length && part.length == n && (has_target || whole.command == SOCKS_UDP_ASSOCIATE));
 	if (progress == SOCKS_REFUSED)
 		demand(part.refusal == whole.refusal && whole.refusal != SOCKS_SUCCEEDED);
 }
@@ -60,8 +62,10 @@ static void try_datagram(const uint8_t *bytes, size_t length)
 	demand((size_t)taken <= length && target.port != 0);
 	if (target_is_name(&target))
 		return;
-	demand(socks_datagram_header_write(header, &target.address) == (size_t)taken || bytes[3] == 3);
-	demand(bytes[3] == 3 || memcmp(header, bytes, (size_t)taken) == 0);
+	/* A literal in a name's clothes, and a mapped one, are written as what they are. */
+	size_t written = socks_datagram_header_write(header, &target.address);
+	bool is_plain = bytes[3] != 3 && (bytes[3] == 1 || target.address.family == AF_INET6);
+	demand(!is_plain || (written == (size_t)taken && memcmp(header, bytes, (size_t)taken) == 0));
 	target_class(&target.address);
 }
 
