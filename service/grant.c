@@ -10,23 +10,29 @@
 #include "service/spec_text.h"
 #include "tunnel/log.h"
 
-/* Of a tunnel. A connection that ends gives its descriptor back to the worker alone, so the sum cannot be bounded here, but the rate. */
+/* Limits for each tunnel. The control process does not learn when a worker closes a descriptor, so it limits the rate and not the number. */
 #define DIALS_PER_SECOND 8192
 #define DIALS_BURST 8192
 #define SOCKETS_PER_SECOND 64
 #define SOCKETS_BURST 1024 /* as many clients as a tunnel has by default */
 #define QUEUED_MOST 1024   /* descriptors on their way to the worker */
-#define LATER_MS 10        /* until what was put off is looked at again */
+#define LATER_MS 10        /* until wants that were put off are looked at again */
+#define LATER_MOST 4096    /* of them at a time, so that they do not hold the loop */
 
-/* A wish that is over the rate. The clients of a tunnel can make an honest worker ask too often, so it is neither refused nor a reason to
+/* A want that is over the rate. The clients of a tunnel can make an honest worker ask too often, so it is neither refused nor a reason to
  * end the worker: it waits. */
-struct late_wish {
-	struct late_wish *next;
+struct late_want {
+	struct late_want *next;
 	struct worker *worker;
-	unsigned incarnation;
 	enum message_type type;
 	struct message_want want;
 };
+
+/* NULL: there is no such slot. */
+static uint8_t *unanswered(struct service *service, const struct worker *worker, uint32_t slot)
+{
+	return slot < COUNTERS_TUNNELS ? &service->unanswered[worker_index(worker)][slot] : NULL;
+}
 
 static enum message_status status_of(int error)
 {
@@ -39,25 +45,27 @@ static enum message_status status_of(int error)
 	return error == ECONNREFUSED || error == EACCES || error == ENOENT ? MESSAGE_STATUS_REFUSED : MESSAGE_STATUS_UNREACHABLE;
 }
 
-void grant_answer(struct worker *worker, const struct message_want *want, int descriptor, int error)
+static void answer(struct service *service, struct worker *worker, const struct message_want *want, enum message_status status, int descriptor)
 {
-	struct message_ack message = { .request = want->request,
-		                       .slot = want->slot,
-		                       .generation = want->generation,
-		                       .status = (uint8_t)(descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error)) };
+	struct message_ack message = { .request = want->request, .slot = want->slot, .generation = want->generation, .status = (uint8_t)status };
 	struct message_writer writer;
+	uint8_t *count = unanswered(service, worker, want->slot);
+	/* None is owed to a worker that died. */
+	if (*count > 0)
+		(*count)--;
 	message_writer_init(&writer);
 	message_encode_ack(&writer, &message);
 	worker_send(worker, MESSAGE_GRANTED, &writer, &descriptor, descriptor >= 0 ? 1 : 0);
 }
 
-static void refuse(struct worker *worker, const struct message_want *want, enum message_status status)
+void grant_answer(struct service *service, struct worker *worker, const struct message_want *want, int descriptor, int error)
 {
-	struct message_ack message = { .request = want->request, .slot = want->slot, .generation = want->generation, .status = (uint8_t)status };
-	struct message_writer writer;
-	message_writer_init(&writer);
-	message_encode_ack(&writer, &message);
-	worker_send(worker, MESSAGE_GRANTED, &writer, NULL, 0);
+	answer(service, worker, want, descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error), descriptor);
+}
+
+static void refuse(struct service *service, struct worker *worker, const struct message_want *want, enum message_status status)
+{
+	answer(service, worker, want, status, -1);
 }
 
 static struct host_socket *open_fresh(const struct entry *entry, const struct socket_entry *udp, int *error)
@@ -74,7 +82,7 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 	struct socket_entry *udp = socket_list_udp(&entry->sockets);
 	int error = 0;
 	if (udp == NULL) {
-		refuse(worker, want, MESSAGE_STATUS_REFUSED);
+		refuse(service, worker, want, MESSAGE_STATUS_REFUSED);
 		return;
 	}
 	struct snapshot *shown = snapshot_copy(entry->snapshot);
@@ -82,7 +90,7 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 	int descriptor = fresh == NULL ? -1 : host_socket_duplicate(fresh);
 	if (fresh != NULL && descriptor < 0)
 		error = errno;
-	grant_answer(worker, want, descriptor, shown == NULL ? ENOMEM : error);
+	grant_answer(service, worker, want, descriptor, shown == NULL ? ENOMEM : error);
 	if (descriptor < 0) {
 		host_socket_release(fresh);
 		snapshot_release(shown);
@@ -95,8 +103,8 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 	snapshot_release(registry_swap(service->registry, entry, turn, shown));
 }
 
-/* A wish for another UDP socket, which changes what the tunnel has: it waits for the tunnel's turn. */
-struct udp_wish {
+/* A want of another UDP socket, which changes what the tunnel has: it waits for the tunnel's turn. */
+struct udp_want {
 	struct service *service;
 	struct worker *worker;
 	unsigned incarnation;
@@ -105,31 +113,31 @@ struct udp_wish {
 };
 
 /* It is this one's turn. The worker may have been replaced meanwhile, and the tunnel changed: then it asks again when it needs to. */
-static void grant_wish(void *owner)
+static void grant_in_turn(void *owner)
 {
-	struct udp_wish *wish = owner;
-	struct service *service = wish->service;
-	struct entry *entry = service_seated(service, wish->worker, wish->want.slot);
-	bool is_same = entry != NULL && entry->snapshot->generation == wish->want.generation;
-	if (worker_incarnation(wish->worker) == wish->incarnation) {
+	struct udp_want *late = owner;
+	struct service *service = late->service;
+	struct entry *entry = service_seated(service, late->worker, late->want.slot);
+	bool is_same = entry != NULL && entry->snapshot->generation == late->want.generation;
+	if (worker_incarnation(late->worker) == late->incarnation) {
 		if (is_same)
-			grant_udp(service, wish->worker, entry, &wish->want, &wish->turn);
+			grant_udp(service, late->worker, entry, &late->want, &late->turn);
 		else
-			refuse(wish->worker, &wish->want, MESSAGE_STATUS_UNKNOWN);
+			refuse(service, late->worker, &late->want, MESSAGE_STATUS_UNKNOWN);
 	}
-	lanes_release(service->lanes, &wish->turn);
-	free(wish);
+	lanes_release(service->lanes, &late->turn);
+	free(late);
 }
 
-static void take_udp_wish(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void take_udp_want(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
 {
-	struct udp_wish *wish = calloc(1, sizeof(*wish));
-	if (wish == NULL) {
-		refuse(worker, want, MESSAGE_STATUS_NO_MEMORY);
+	struct udp_want *late = calloc(1, sizeof(*late));
+	if (late == NULL) {
+		refuse(service, worker, want, MESSAGE_STATUS_NO_MEMORY);
 		return;
 	}
-	*wish = (struct udp_wish){ .service = service, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want };
-	lanes_claim_one(service->lanes, &wish->turn, entry->id, grant_wish, wish);
+	*late = (struct udp_want){ .service = service, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want };
+	lanes_claim_one(service->lanes, &late->turn, entry->id, grant_in_turn, late);
 }
 
 static const struct host_socket *proxy_listener(const struct entry *entry, uint16_t index)
@@ -151,21 +159,21 @@ static bool may_relay(const struct entry *entry, const struct message_want *want
 	       (endpoint_is_any(&listener->bound) && host_socket_is_local(&want->local));
 }
 
-static void grant_relay(struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void grant_relay(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
 {
 	if (!may_relay(entry, want)) {
-		refuse(worker, want, MESSAGE_STATUS_REFUSED);
+		refuse(service, worker, want, MESSAGE_STATUS_REFUSED);
 		return;
 	}
 	int descriptor = host_socket_relay(&want->local);
-	grant_answer(worker, want, descriptor, errno);
+	grant_answer(service, worker, want, descriptor, errno);
 }
 
 static void grant_connection(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
 {
 	const struct spec *spec = &entry->snapshot->spec;
 	if (want->index >= spec->forward_count || spec->forwards[want->index].direction != SPEC_INBOUND)
-		refuse(worker, want, MESSAGE_STATUS_UNKNOWN);
+		refuse(service, worker, want, MESSAGE_STATUS_UNKNOWN);
 	else
 		outside_grant_dial_start(service, worker, &spec->forwards[want->index], want);
 }
@@ -184,30 +192,46 @@ static bool grant(struct service *service, struct worker *worker, enum message_t
 {
 	struct entry *entry = service_seated(service, worker, want->slot);
 	if (entry == NULL || entry->snapshot->generation != want->generation)
-		refuse(worker, want, MESSAGE_STATUS_UNKNOWN);
+		refuse(service, worker, want, MESSAGE_STATUS_UNKNOWN);
 	else if (is_too_often(service, worker, entry, type))
 		return false;
 	else if (type == MESSAGE_WANT_UDP)
-		take_udp_wish(service, worker, entry, want);
+		take_udp_want(service, worker, entry, want);
 	else if (type == MESSAGE_WANT_RELAY)
-		grant_relay(worker, entry, want);
+		grant_relay(service, worker, entry, want);
 	else
 		grant_connection(service, worker, entry, want);
 	return true;
 }
 
+static struct late_want *take_first(struct service *service)
+{
+	struct late_want *first = service->late;
+	service->late = first->next;
+	if (service->late == NULL)
+		service->late_end = &service->late;
+	return first;
+}
+
+static void append(struct service *service, struct late_want *late)
+{
+	late->next = NULL;
+	*service->late_end = late;
+	service->late_end = &late->next;
+	service->late_count++;
+}
+
 static void on_later(uv_timer_t *timer)
 {
 	struct service *service = timer->data;
-	for (struct late_wish **at = &service->late; *at != NULL;) {
-		struct late_wish *wish = *at;
-		bool is_gone = worker_incarnation(wish->worker) != wish->incarnation;
-		if (!is_gone && !grant(service, wish->worker, wish->type, &wish->want)) {
-			at = &wish->next;
-			continue;
-		}
-		*at = wish->next;
-		free(wish);
+	size_t count = service->late_count < LATER_MOST ? service->late_count : LATER_MOST;
+	for (size_t i = 0; i < count; i++) {
+		struct late_want *late = take_first(service);
+		service->late_count--;
+		if (grant(service, late->worker, late->type, &late->want))
+			free(late);
+		else
+			append(service, late);
 	}
 	if (service->late == NULL)
 		uv_timer_stop(timer);
@@ -215,44 +239,38 @@ static void on_later(uv_timer_t *timer)
 
 static void put_off(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
 {
-	struct late_wish *wish = calloc(1, sizeof(*wish)), **end = &service->late;
-	if (wish == NULL) {
-		refuse(worker, want, MESSAGE_STATUS_NO_MEMORY);
+	struct late_want *late = calloc(1, sizeof(*late));
+	if (late == NULL) {
+		refuse(service, worker, want, MESSAGE_STATUS_NO_MEMORY);
 		return;
 	}
-	*wish = (struct late_wish){ .worker = worker, .incarnation = worker_incarnation(worker), .type = type, .want = *want };
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = wish;
+	*late = (struct late_want){ .worker = worker, .type = type, .want = *want };
+	append(service, late);
 	if (!uv_is_active((uv_handle_t *)&service->later))
 		uv_timer_start(&service->later, on_later, LATER_MS, LATER_MS);
 }
 
-static size_t late_count(const struct service *service, const struct worker *worker, uint32_t slot)
+void grant_forget(struct service *service, const struct worker *worker)
 {
-	size_t count = 0;
-	for (const struct late_wish *wish = service->late; wish != NULL; wish = wish->next)
-		count += wish->worker == worker && wish->want.slot == slot && wish->incarnation == worker_incarnation(worker);
-	return count;
-}
-
-void grant_forget_late(struct service *service)
-{
-	while (service->late != NULL) {
-		struct late_wish *wish = service->late;
-		service->late = wish->next;
-		free(wish);
+	size_t count = service->late_count;
+	service->late_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct late_want *late = take_first(service);
+		if (late->worker == worker)
+			free(late);
+		else
+			append(service, late);
 	}
+	grant_dial_end_of(service, worker);
+	memset(service->unanswered[worker_index(worker)], 0, COUNTERS_TUNNELS * sizeof(**service->unanswered));
 }
 
 bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
 {
-	/* Honest workers have no more unanswered; other answers than to dials go out at once. */
-	size_t unanswered = late_count(service, worker, want->slot);
-	if (type == MESSAGE_WANT_DIAL)
-		unanswered += grant_dial_count(service, worker, want->slot);
-	if (unanswered >= MESSAGE_WANTS_MOST)
+	uint8_t *count = unanswered(service, worker, want->slot);
+	if (count == NULL || *count >= MESSAGE_WANTS_MOST)
 		return false;
+	(*count)++;
 	if (!grant(service, worker, type, want))
 		put_off(service, worker, type, want);
 	return true;

@@ -12,7 +12,7 @@
 #define DIALS_MAX 4096
 #define DEADLINE_MS 10000
 
-/* One wish: a name is resolved, its addresses are tried one after the other, until one answers or the time is up. */
+/* One want: a name is resolved, its addresses are tried one after the other, until one answers or the time is up. */
 struct dial {
 	struct dial *next;
 	struct service *service;
@@ -61,7 +61,7 @@ static void end(struct dial *dial)
 static void finish(struct dial *dial, int descriptor, int error)
 {
 	if (worker_is_ready(dial->worker))
-		grant_answer(dial->worker, &dial->want, descriptor, error);
+		grant_answer(dial->service, dial->worker, &dial->want, descriptor, error);
 	else if (descriptor >= 0)
 		close(descriptor);
 	end(dial);
@@ -156,13 +156,14 @@ static void dial_path(struct service *service, struct worker *worker, const char
 {
 	int file = socket_path_open(&service->socket_roots, path);
 	if (file < 0) {
-		grant_answer(worker, want, -1, errno);
+		grant_answer(service, worker, want, -1, errno);
 		return;
 	}
-	int descriptor = own_socket_is_file(service, file) ? -1 : host_socket_dial_unix(file);
-	int error = descriptor < 0 ? EACCES : 0;
+	bool is_own = own_socket_is_file(service, file);
+	int descriptor = is_own ? -1 : host_socket_dial_unix(file);
+	int error = is_own ? EACCES : errno;
 	close(file);
-	grant_answer(worker, want, descriptor, error);
+	grant_answer(service, worker, want, descriptor, error);
 }
 
 void outside_grant_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)
@@ -173,7 +174,7 @@ void outside_grant_dial_start(struct service *service, struct worker *worker, co
 	}
 	struct dial *dial = service->dial_count < DIALS_MAX ? calloc(1, sizeof(*dial)) : NULL;
 	if (dial == NULL) {
-		grant_answer(worker, want, -1, ENOBUFS);
+		grant_answer(service, worker, want, -1, ENOBUFS);
 		return;
 	}
 	*dial = (struct dial){ .next = service->dials,
@@ -198,14 +199,6 @@ void outside_grant_dial_start(struct service *service, struct worker *worker, co
 		finish(dial, -1, ENOMEM);
 }
 
-size_t grant_dial_count(const struct service *service, const struct worker *worker, uint32_t slot)
-{
-	size_t count = 0;
-	for (const struct dial *dial = service->dials; dial != NULL; dial = dial->next)
-		count += dial->worker == worker && dial->want.slot == slot;
-	return count;
-}
-
 void grant_dial_end_of(struct service *service, const struct worker *worker)
 {
 	struct dial *next;
@@ -214,10 +207,4 @@ void grant_dial_end_of(struct service *service, const struct worker *worker)
 		if (dial->worker == worker)
 			end(dial);
 	}
-}
-
-void grant_dial_end_all(struct service *service)
-{
-	while (service->dials != NULL)
-		end(service->dials);
 }

@@ -118,13 +118,15 @@ static int listen_unix(struct unix_place *place)
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (descriptor < 0)
 		return -1;
-	if (fchmod(descriptor, 0600) == 0 && bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-	    fstatat(place->directory, place->name, &info, AT_SYMLINK_NOFOLLOW) == 0 && listen(descriptor, BACKLOG) == 0) {
+	bool is_bound = fchmod(descriptor, 0600) == 0 && bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0;
+	if (is_bound && fstatat(place->directory, place->name, &info, AT_SYMLINK_NOFOLLOW) == 0 && listen(descriptor, BACKLOG) == 0) {
 		place->device = info.st_dev;
 		place->inode = info.st_ino;
 		return descriptor;
 	}
 	int error = errno;
+	if (is_bound)
+		unlinkat(place->directory, place->name, 0);
 	close(descriptor);
 	errno = error;
 	return -1;
@@ -146,6 +148,8 @@ static struct host_socket *open_unix(const struct socket_roots *roots, const cha
 		socket->place = place;
 		return socket;
 	}
+	if (descriptor >= 0)
+		unlinkat(place->directory, place->name, 0);
 	if (place->directory >= 0)
 		close(place->directory);
 	free(place);

@@ -32,11 +32,6 @@ void lanes_free(struct lanes *lanes)
 	free(lanes);
 }
 
-size_t lanes_running(const struct lanes *lanes)
-{
-	return lanes->inside;
-}
-
 static size_t bucket_of(const char *id)
 {
 	uint32_t hash = 2166136261u;

@@ -44,6 +44,5 @@ void lanes_release(struct lanes *lanes, struct lane_claim *claim);
 bool lanes_is_free(const struct lanes *lanes, const char *id);
 /* It is this claim's turn for the id. NULL: lanes_is_free. */
 bool lanes_is_turn(const struct lanes *lanes, const struct lane_claim *claim, const char *id);
-size_t lanes_running(const struct lanes *lanes);
 
 #endif

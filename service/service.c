@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "service/grant_dial.h"
 #include "service/service_private.h"
 #include "service/spec_text.h"
 #include "tunnel/log.h"
@@ -54,7 +53,7 @@ static void on_worker_ready(void *owner, struct worker *worker)
 
 static void on_worker_died(void *owner, struct worker *worker)
 {
-	grant_dial_end_of(owner, worker);
+	grant_forget(owner, worker);
 	report_worker_died(owner, worker);
 	move_surplus(owner, worker);
 }
@@ -185,6 +184,7 @@ static bool make_parts(struct service *service, const struct service_options *op
 	service->lanes = lanes_create();
 	service->registry = registry_create(service->lanes);
 	service->inbox_end = &service->inbox;
+	service->late_end = &service->late;
 	bool is_made = copy_options(service, options) && service->registry != NULL && service->events != NULL && service->tokens != NULL &&
 	               service->lanes != NULL;
 	service->establishing = calloc(service->options.workers, sizeof(*service->establishing));
@@ -194,7 +194,12 @@ static bool make_parts(struct service *service, const struct service_options *op
 		service->seated[i] = calloc(COUNTERS_TUNNELS, sizeof(struct entry *));
 		is_made = is_made && service->seated[i] != NULL;
 	}
-	return is_made && service->seated != NULL;
+	service->unanswered = calloc(service->options.workers, sizeof(uint8_t *));
+	for (unsigned i = 0; service->unanswered != NULL && i < service->options.workers; i++) {
+		service->unanswered[i] = calloc(COUNTERS_TUNNELS, sizeof(uint8_t));
+		is_made = is_made && service->unanswered[i] != NULL;
+	}
+	return is_made && service->seated != NULL && service->unanswered != NULL;
 }
 
 static bool start_parts(struct service *service, char failure[512])
@@ -298,6 +303,9 @@ static void free_options(struct service *service)
 	for (unsigned i = 0; service->seated != NULL && i < service->options.workers; i++)
 		free(service->seated[i]);
 	free(service->seated);
+	for (unsigned i = 0; service->unanswered != NULL && i < service->options.workers; i++)
+		free(service->unanswered[i]);
+	free(service->unanswered);
 	free(service->establishing);
 }
 
@@ -317,8 +325,8 @@ void service_free(struct service *service)
 		return;
 	end_started(service);
 	store_close(service->store);
-	grant_dial_end_all(service);
-	grant_forget_late(service);
+	for (unsigned i = 0; service->supervisor != NULL && i < supervisor_count(service->supervisor); i++)
+		grant_forget(service, supervisor_worker(service->supervisor, i));
 	registry_free(service->registry);
 	resolver_free(service->resolver);
 	uv_walk(&service->loop, on_any_handle, NULL);

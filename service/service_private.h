@@ -18,7 +18,7 @@
 
 struct job;
 struct dial;
-struct late_wish;
+struct late_want;
 struct waiter;
 
 /* Addresses and files that nothing may be pointed at. */
@@ -54,7 +54,7 @@ struct service {
 	struct socket_roots socket_roots; /* the state directory's and those of the options */
 	uint64_t next_revision;
 
-	uv_async_t wake; /* there are changes, results of the store, or a wish to stop. Any thread */
+	uv_async_t wake; /* there are changes, results of the store, or it is to stop. Any thread */
 	uv_timer_t tick;
 	unsigned ticks;
 	bool is_announced;          /* announce_ready was called */
@@ -64,10 +64,12 @@ struct service {
 	_Atomic bool wants_stop;
 	_Atomic bool is_restored;
 
-	struct transaction *waiting; /* for a worker that is being replaced */
-	struct waiter *waiters;      /* for the first handshake of their tunnel */
-	struct job *jobs;            /* all that are under way */
-	struct late_wish *late;      /* of workers, over the rate (grant.c) */
+	struct transaction *waiting;        /* for a worker that is being replaced */
+	struct waiter *waiters;             /* for the first handshake of their tunnel */
+	struct job *jobs;                   /* all that are under way */
+	uint8_t **unanswered;               /* [worker][slot]: sockets that are asked for */
+	struct late_want *late, **late_end; /* those over the rate (grant.c) */
+	size_t late_count;
 	uv_timer_t later;
 	struct dial *dials; /* connections that are being made for inbound forwards */
 	size_t dial_count;
@@ -106,7 +108,7 @@ void restore_bind_all(struct service *service);
 void restore_tick(struct service *service);
 /* Its state is failed from now on. `turn` as in registry_swap. False when out of memory: it is as it was, and the caller tries again. */
 bool restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason);
-/* report.c: news and wishes of the workers. */
+/* report.c: news and wants of the workers. */
 bool report_take(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
 void report_worker_died(struct service *service, struct worker *worker);
 /* move.c */
@@ -122,6 +124,7 @@ bool own_socket_is_listener_path(const struct service *service, const char *path
 bool own_socket_is_file(const struct service *service, int file);                  /* either, by what socket_path_open has found */
 /* grant.c: false when more is asked for at once than an honest worker does. */
 bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
-void grant_forget_late(struct service *service); /* at the end */
+/* The worker has died, or the service ends: nobody waits for its sockets any more. */
+void grant_forget(struct service *service, const struct worker *worker);
 
 #endif

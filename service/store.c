@@ -181,23 +181,15 @@ static void work_off(struct database *database, struct store_batch *first)
 
 static void hand_back(struct store *store, struct store_batch *first)
 {
-	bool wakes = false;
 	pthread_mutex_lock(&store->lock);
 	while (first != NULL) {
 		struct store_batch *next = first->next;
-		if (first->done != NULL) {
-			queue_add(&store->finished, first);
-			wakes = true;
-		} else {
-			/* store_write waits for this mark. */
-			first->next = first;
-		}
+		queue_add(&store->finished, first);
 		first = next;
 	}
 	pthread_cond_broadcast(&store->changed);
 	pthread_mutex_unlock(&store->lock);
-	if (wakes)
-		store->wake(store->owner);
+	store->wake(store->owner);
 }
 
 static void *run(void *argument)
@@ -281,6 +273,7 @@ uint64_t store_next_revision(const struct store *store)
 
 void store_submit(struct store *store, struct store_batch *batch)
 {
+	assert(batch->done != NULL);
 	pthread_mutex_lock(&store->lock);
 	queue_add(&store->waiting, batch);
 	pthread_cond_broadcast(&store->changed);
@@ -306,15 +299,4 @@ void store_drain(struct store *store)
 		pthread_cond_wait(&store->changed, &store->lock);
 	pthread_mutex_unlock(&store->lock);
 	store_collect(store);
-}
-
-int store_write(struct store *store, struct store_batch *batch)
-{
-	batch->done = NULL;
-	store_submit(store, batch);
-	pthread_mutex_lock(&store->lock);
-	while (batch->next != batch)
-		pthread_cond_wait(&store->changed, &store->lock);
-	pthread_mutex_unlock(&store->lock);
-	return batch->result;
 }

@@ -49,8 +49,6 @@ void store_submit(struct store *store, struct store_batch *batch);
 void store_collect(struct store *store);
 /* Waits until nothing is under way, and collects. */
 void store_drain(struct store *store);
-/* Waits until it is done; the batch stays the caller's. Any thread. */
-int store_write(struct store *store, struct store_batch *batch);
 const char *store_error(int result);
 
 #endif

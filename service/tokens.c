@@ -26,7 +26,7 @@ struct tokens {
 };
 
 /* A token on its way to the disk, or off it. */
-struct errand {
+struct token_write {
 	struct tokens *tokens;
 	struct database_token token;
 	json_t *shown;
@@ -177,39 +177,39 @@ static void answer_fault(tokens_done *done, void *owner, enum problem_code code,
 	problem_clear(&problem);
 }
 
-static void free_errand(struct errand *errand)
+static void free_write(struct token_write *write)
 {
-	json_decref(errand->shown);
-	free(errand->token.name);
-	free(errand);
+	json_decref(write->shown);
+	free(write->token.name);
+	free(write);
 }
 
-static void fail(struct errand *errand, enum problem_code code, const char *detail)
+static void fail(struct token_write *write, enum problem_code code, const char *detail)
 {
-	answer_fault(errand->done, errand->owner, code, detail);
-	free_errand(errand);
+	answer_fault(write->done, write->owner, code, detail);
+	free_write(write);
 }
 
-static void succeed(struct errand *errand)
+static void succeed(struct token_write *write)
 {
 	struct problem none;
 	problem_init(&none);
 	/* Handed over: another thread may drop it at once. */
-	json_t *shown = errand->shown;
-	errand->shown = NULL;
-	errand->done(errand->owner, shown, &none);
-	free_errand(errand);
+	json_t *shown = write->shown;
+	write->shown = NULL;
+	write->done(write->owner, shown, &none);
+	free_write(write);
 }
 
-static bool submit(struct errand *errand, struct store *store, enum store_write_kind kind, void (*done)(struct store_batch *batch, void *owner))
+static bool submit(struct token_write *write, struct store *store, enum store_write_kind kind, void (*done)(struct store_batch *batch, void *owner))
 {
 	struct store_batch *batch = store_batch_create(1);
 	if (batch == NULL)
 		return false;
-	batch->writes[0] = (struct store_write){ .kind = kind, .token = errand->token };
-	batch->writes[0].token.name = strdup(errand->token.name);
+	batch->writes[0] = (struct store_write){ .kind = kind, .token = write->token };
+	batch->writes[0].token.name = strdup(write->token.name);
 	batch->done = done;
-	batch->owner = errand;
+	batch->owner = write;
 	if (batch->writes[0].token.name == NULL) {
 		store_batch_free(batch);
 		return false;
@@ -218,39 +218,39 @@ static bool submit(struct errand *errand, struct store *store, enum store_write_
 	return true;
 }
 
-static struct errand *start_errand(struct tokens *tokens, const char *name, tokens_done *done, void *owner)
+static struct token_write *start_write(struct tokens *tokens, const char *name, tokens_done *done, void *owner)
 {
-	struct errand *errand = calloc(1, sizeof(*errand));
-	if (errand == NULL)
+	struct token_write *write = calloc(1, sizeof(*write));
+	if (write == NULL)
 		return NULL;
-	*errand = (struct errand){ .tokens = tokens, .token.name = strdup(name), .done = done, .owner = owner };
-	if (errand->token.name != NULL)
-		return errand;
-	free(errand);
+	*write = (struct token_write){ .tokens = tokens, .token.name = strdup(name), .done = done, .owner = owner };
+	if (write->token.name != NULL)
+		return write;
+	free(write);
 	return NULL;
 }
 
 static void on_made(struct store_batch *batch, void *owner)
 {
-	struct errand *errand = owner;
+	struct token_write *write = owner;
 	int result = batch->result;
 	store_batch_free(batch);
 	if (result != 0) {
-		errand->tokens->reserved--;
-		fail(errand, PROBLEM_OUT_OF_RESOURCES, "The token could not be stored.");
+		write->tokens->reserved--;
+		fail(write, PROBLEM_OUT_OF_RESOURCES, "The token could not be stored.");
 		return;
 	}
-	add(errand->tokens, &errand->token);
-	succeed(errand);
+	add(write->tokens, &write->token);
+	succeed(write);
 }
 
 /* Fills in what is random, and how the token is shown this one time. */
-static bool draw(struct errand *errand, unsigned scopes)
+static bool draw(struct token_write *write, unsigned scopes)
 {
 	char text[64];
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
-	struct database_token *token = &errand->token;
+	struct database_token *token = &write->token;
 	token->scopes = scopes;
 	token->created_at = now.tv_sec * 1000;
 	make_text(text, sizeof(text), "warren_", TOKEN_BYTES);
@@ -258,8 +258,8 @@ static bool draw(struct errand *errand, unsigned scopes)
 	/* An id is a part of a path and of command lines: it starts with a letter. */
 	token->id[0] = 't';
 	hash_token(text, token->hash);
-	errand->shown = token_to_json(token);
-	bool is_shown = json_object_set_new(errand->shown, "token", json_string(text)) == 0;
+	write->shown = token_to_json(token);
+	bool is_shown = json_object_set_new(write->shown, "token", json_string(text)) == 0;
 	sodium_memzero(text, sizeof(text));
 	return is_shown;
 }
@@ -270,16 +270,16 @@ void tokens_make(struct tokens *tokens, struct store *store, const char *name, u
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "There are too many tokens.");
 		return;
 	}
-	struct errand *errand = start_errand(tokens, name, done, owner);
-	if (errand == NULL) {
+	struct token_write *write = start_write(tokens, name, done, owner);
+	if (write == NULL) {
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 		return;
 	}
 	bool has_room = reserve(tokens);
-	if (has_room && draw(errand, scopes) && submit(errand, store, STORE_TOKEN_PUT, on_made))
+	if (has_room && draw(write, scopes) && submit(write, store, STORE_TOKEN_PUT, on_made))
 		return;
 	tokens->reserved -= has_room;
-	fail(errand, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	fail(write, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
 }
 
 json_t *tokens_list(struct tokens *tokens)
@@ -302,28 +302,29 @@ static struct token *find(struct tokens *tokens, const char *id)
 	return NULL;
 }
 
+static const char undeleted[] = "The token is out of use, but could not be deleted from the disk: it would be back after a restart. Delete it again.";
+
 static void on_deleted(struct store_batch *batch, void *owner)
 {
-	struct errand *errand = owner;
-	struct tokens *tokens = errand->tokens;
+	struct token_write *write = owner;
+	struct tokens *tokens = write->tokens;
 	int result = batch->result;
 	store_batch_free(batch);
 	if (result != 0) {
-		fail(errand, PROBLEM_OUT_OF_RESOURCES,
-		     "The token is out of use, but could not be deleted from the disk: it would be back after a restart. Delete it again.");
+		fail(write, PROBLEM_OUT_OF_RESOURCES, undeleted);
 		return;
 	}
 	pthread_mutex_lock(&tokens->lock);
-	struct token *token = find(tokens, errand->token.id);
+	struct token *token = find(tokens, write->token.id);
 	if (token != NULL) {
 		free(token->stored.name);
 		*token = tokens->list[--tokens->count];
 	}
 	pthread_mutex_unlock(&tokens->lock);
 	if (token == NULL)
-		fail(errand, PROBLEM_NOT_FOUND, "There is no token of this id.");
+		fail(write, PROBLEM_NOT_FOUND, "There is no token of this id.");
 	else
-		succeed(errand);
+		succeed(write);
 }
 
 void tokens_delete(struct tokens *tokens, struct store *store, const char *id, tokens_done *done, void *owner)
@@ -338,12 +339,12 @@ void tokens_delete(struct tokens *tokens, struct store *store, const char *id, t
 		answer_fault(done, owner, PROBLEM_NOT_FOUND, "There is no token of this id.");
 		return;
 	}
-	struct errand *errand = start_errand(tokens, token->stored.name, done, owner);
-	if (errand == NULL) {
-		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	struct token_write *write = start_write(tokens, token->stored.name, done, owner);
+	if (write == NULL) {
+		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, undeleted);
 		return;
 	}
-	memcpy(errand->token.id, token->stored.id, sizeof(errand->token.id));
-	if (!submit(errand, store, STORE_TOKEN_DELETE, on_deleted))
-		fail(errand, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	memcpy(write->token.id, token->stored.id, sizeof(write->token.id));
+	if (!submit(write, store, STORE_TOKEN_DELETE, on_deleted))
+		fail(write, PROBLEM_OUT_OF_RESOURCES, undeleted);
 }

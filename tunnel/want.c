@@ -79,7 +79,8 @@ static void close_unwanted(int descriptor)
 void want_answer(struct context *context, const struct message_ack *ack, int descriptor)
 {
 	struct want *want = context->wants;
-	while (want != NULL && (want->message.request != ack->request || !want->is_sent))
+	while (want != NULL && (want->message.request != ack->request || want->message.slot != ack->slot ||
+	                        want->message.generation != ack->generation || !want->is_sent))
 		want = want->next;
 	if (want == NULL) {
 		close_unwanted(descriptor);

@@ -218,7 +218,7 @@ static void tell_limit(uint32_t slot)
 
 static void ask(uint32_t slot, enum message_type type, const char *local)
 {
-	struct message_want want = { .request = 77, .slot = slot, .generation = tunnels[slot].generation };
+	struct message_want want = { .request = (uint64_t)getpid(), .slot = slot, .generation = tunnels[slot].generation };
 	struct message_writer writer;
 	want.local.v4.sin_family = AF_INET;
 	want.source.v4.sin_family = AF_INET;
@@ -358,6 +358,8 @@ static void take_udp(uint32_t slot, int *descriptor)
 static void take_granted(const struct message_ack *message, int *descriptors, size_t count)
 {
 	struct counters_tunnel *own = &counters->tunnels[message->slot];
+	if (message->request != (uint64_t)getpid())
+		exit(8);
 	counter_add(message->status == MESSAGE_STATUS_OK && count == 1 ? &own->probes_ok : &own->probes_failed, 1);
 	/* As an honest one does: the next when one is answered. */
 	if (begins(tunnels[message->slot].id, "relays-"))
@@ -383,6 +385,9 @@ static void take_commit(const struct message_ack *message)
 	/* Who waits for the state reads it afterwards. */
 	counter_add(&counters->tunnels[message->slot].total_bytes_used, 1000);
 	tell_state(message->slot, !tunnel->enabled ? TUNNEL_DISABLED : begins(tunnel->id, "up-") ? TUNNEL_UP : TUNNEL_HANDSHAKING);
+	/* It owes no answer: what ends it is that it does not read. */
+	if (begins(tunnel->id, "deaf-"))
+		send_done(message, MESSAGE_STATUS_OK);
 	ask_as_named(message->slot);
 	send_done(message, MESSAGE_STATUS_OK);
 }

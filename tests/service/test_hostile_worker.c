@@ -192,11 +192,35 @@ static void relays_are_granted_at_a_rate(void **state)
 	nothing_is_left_of("relays-c");
 }
 
+/* What waits for a process is nothing to the next one, which counts its requests from the beginning too. */
+static void late_wants_end_with_their_worker(void **state)
+{
+	enum { BURST = 1024 };
+	(void)state;
+	create("relays-c", bench_document(NULL));
+	create("up-c", bench_document(NULL));
+	struct snapshot *snapshot = bench_find(&own_bench, "relays-c");
+	for (int i = 0; i < 2500 && counter_read(&snapshot->counters->probes_ok) < BURST; i++)
+		pause_ms(2);
+	uint64_t before = counter_read(&snapshot->counters->probes_ok);
+	assert_true(before >= BURST);
+	/* It is tried once more: two processes end. One that is granted what it did not ask for ends too. */
+	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "crash-d", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	bench_wait_ready(&own_bench);
+	for (int i = 0; i < 2500 && counter_read(&snapshot->counters->probes_ok) < before + 32; i++)
+		pause_ms(2);
+	assert_true(counter_read(&snapshot->counters->probes_ok) >= before + 32);
+	snapshot_release(snapshot);
+	assert_int_equal(restarts(), 2);
+	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-c", NULL), PROBLEM_NONE);
+	nothing_is_left_of("relays-c");
+}
+
 static void a_worker_that_does_not_read_is_ended(void **state)
 {
 	(void)state;
 	create("deaf-c", bench_document(NULL));
-	wait_for_end_by("it does not");
+	wait_for_end_by("it does not read");
 	nothing_is_left_of("deaf-c");
 }
 
@@ -243,6 +267,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(descriptors_from_a_worker_are_closed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(too_many_dials_at_once_end_the_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(relays_are_granted_at_a_rate, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(late_wants_end_with_their_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_worker_that_does_not_read_is_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(odd_bytes_are_text_in_the_events, set_up, tear_down),
 	};

@@ -32,6 +32,7 @@ static void one_that_could_not_be_written_is_written_later(void **state)
 		nanosleep(&pause, NULL);
 	assert_true(failing_vfs_has_failed());
 	uint64_t before = used("limit-a");
+	assert_true(before >= 500);
 	bench_stop(&own_bench);
 	assert_true(bench_start(&own_bench));
 	bench_wait_ready(&own_bench);

@@ -71,11 +71,21 @@ static struct store_batch *make(enum store_write_kind kind, const char *id, cons
 	return batch;
 }
 
+static void keep_result(struct store_batch *batch, void *owner)
+{
+	int *result = owner;
+	*result = batch->result;
+	store_batch_free(batch);
+}
+
 static int write_one(struct store *store, enum store_write_kind kind, const char *id, const char *document)
 {
 	struct store_batch *batch = make(kind, id, document);
-	int result = store_write(store, batch);
-	store_batch_free(batch);
+	int result = -1;
+	batch->done = keep_result;
+	batch->owner = &result;
+	store_submit(store, batch);
+	store_drain(store);
 	return result;
 }
 
