@@ -13,11 +13,13 @@
 /* Limits for each tunnel. The control process does not learn when a worker closes a descriptor, so it limits the rate and not the number. */
 #define DIALS_PER_SECOND 8192
 #define DIALS_BURST 8192
-#define SOCKETS_PER_SECOND 64
-#define SOCKETS_BURST 1024 /* as many clients as a tunnel has by default */
-#define QUEUED_MOST 1024   /* descriptors on their way to the worker */
-#define LATER_MS 10        /* until wants that were put off are looked at again */
-#define LATER_MOST 4096    /* of them at a time, so that they do not hold the loop */
+#define RELAYS_PER_SECOND 64
+#define RELAYS_BURST 1024 /* as many clients as a tunnel has by default */
+#define HEALINGS_PER_SECOND 1
+#define HEALINGS_BURST 8
+#define QUEUED_MOST 1024 /* descriptors on their way to the worker */
+#define LATER_MS 10      /* until wants that were put off are looked at again */
+#define LATER_MOST 4096  /* of them at a time, so that they do not hold the loop */
 
 /* A want that is over the rate. The clients of a tunnel can make an honest worker ask too often, so it is neither refused nor a reason to
  * end the worker: it waits. */
@@ -183,8 +185,11 @@ static bool is_too_often(const struct service *service, const struct worker *wor
 	uint64_t now = uv_now(&service->loop);
 	if (worker_queued_descriptors(worker) >= QUEUED_MOST)
 		return true;
-	return type == MESSAGE_WANT_DIAL ? !allowance_take(&entry->dial_rate, DIALS_PER_SECOND, DIALS_BURST, now)
-	                                 : !allowance_take(&entry->socket_rate, SOCKETS_PER_SECOND, SOCKETS_BURST, now);
+	if (type == MESSAGE_WANT_DIAL)
+		return !allowance_take(&entry->dial_rate, DIALS_PER_SECOND, DIALS_BURST, now);
+	if (type == MESSAGE_WANT_RELAY)
+		return !allowance_take(&entry->relay_rate, RELAYS_PER_SECOND, RELAYS_BURST, now);
+	return !allowance_take(&entry->udp_rate, HEALINGS_PER_SECOND, HEALINGS_BURST, now);
 }
 
 /* False: over the rate. */

@@ -27,12 +27,12 @@ struct entry {
 	struct message_addresses *addresses; /* of the snapshot's peers, when one of them has a name; else NULL */
 	struct peer_lookup *lookups;
 	uint8_t timestamp_floor[12];
-	uint64_t total_bytes;                    /* used, as stored */
-	struct allowance dial_rate, socket_rate; /* that its worker asks for */
-	bool is_noted;                           /* the two above have changed since they were stored */
-	bool is_waiting;                         /* to be established when the worker has answered others: it does not hold it yet */
-	bool is_unbound;                         /* found at the start, and its sockets could not be opened yet */
-	char *ports;                             /* while it is unbound: those of the last run */
+	uint64_t total_bytes;                             /* used, as stored */
+	struct allowance dial_rate, relay_rate, udp_rate; /* of the sockets that its worker asks for */
+	bool is_noted;                                    /* the two above have changed since they were stored */
+	bool is_waiting;                                  /* to be established when the worker has answered others: it does not hold it yet */
+	bool is_unbound;                                  /* found at the start, and its sockets could not be opened yet */
+	char *ports;                                      /* while it is unbound: those of the last run */
 };
 
 /* Borrows the lanes. NULL when out of memory. */
