@@ -72,9 +72,11 @@ static void refuse(struct service *service, struct worker *worker, const struct 
 
 static struct host_socket *open_fresh(const struct entry *entry, const struct socket_entry *udp, int *error)
 {
-	if (entry->snapshot->spec.listen_port != 0)
-		return host_socket_open_beside(udp->socket, error);
-	return host_socket_open_wireguard(0, 0, false, error);
+	uint16_t port = entry->snapshot->spec.listen_port;
+	host_socket_share(udp->socket, true);
+	struct host_socket *fresh = host_socket_open_wireguard(port, 0, false, true, error);
+	host_socket_share(udp->socket, false);
+	return fresh;
 }
 
 /* What is shown of the tunnel is made before the worker gets the socket. */

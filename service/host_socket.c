@@ -58,7 +58,14 @@ static struct host_socket *adopt(enum host_socket_kind kind, int descriptor, int
 	return socket;
 }
 
-static int open_inet(const union wireguard_endpoint *address, enum spec_transport transport, bool v6_only, int *error)
+/* Whether another socket of this user may be bound to the same port. Between two sockets that both say so the kernel asks for the same user;
+ * SO_REUSEADDR would let anybody in. It is on for the moment of a bind alone: a port that is taken is a conflict at all other times. */
+static void share(int descriptor, bool on)
+{
+	set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, on);
+}
+
+static int open_inet(const union wireguard_endpoint *address, enum spec_transport transport, bool v6_only, bool beside, int *error)
 {
 	int type = transport == SPEC_TCP ? SOCK_STREAM : SOCK_DGRAM;
 	int descriptor = socket(address->any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -66,8 +73,8 @@ static int open_inet(const union wireguard_endpoint *address, enum spec_transpor
 		*error = errno;
 		return -1;
 	}
-	/* So that connections in TIME-WAIT, and a listener that is paused, do not hold the port. For UDP it would share the port. The system's
-	 * choice of a port comes first: with the option set the kernel searches half of the range alone, 2 ms a port once that is full. */
+	/* So that connections in TIME-WAIT do not hold the port. For UDP it would share the port. The system's choice of a port comes first: with
+	 * the option set the kernel searches half of the range alone, 2 ms a port once that is full. */
 	bool chosen = endpoint_port(address) != 0;
 	if (transport == SPEC_TCP && chosen)
 		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -77,11 +84,14 @@ static int open_inet(const union wireguard_endpoint *address, enum spec_transpor
 		tune_stream(descriptor);
 	else
 		set_option(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
+	share(descriptor, beside);
 	bool bound = bind(descriptor, &address->any, endpoint_length(address)) == 0;
 	if (bound && transport == SPEC_TCP && !chosen)
 		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (bound && (transport == SPEC_UDP || listen(descriptor, BACKLOG) == 0))
+	if (bound && (transport == SPEC_UDP || listen(descriptor, BACKLOG) == 0)) {
+		share(descriptor, false);
 		return descriptor;
+	}
 	*error = errno;
 	close(descriptor);
 	return -1;
@@ -157,7 +167,7 @@ static struct host_socket *open_unix(const struct socket_roots *roots, const cha
 }
 
 struct host_socket *host_socket_open(const struct socket_roots *roots, const struct spec_place *place, enum spec_transport transport,
-                                     uint16_t preferred, bool insists, bool v6_only, int *error)
+                                     uint16_t preferred, bool insists, bool v6_only, bool beside, int *error)
 {
 	if (place->kind == SPEC_PLACE_UNIX)
 		return open_unix(roots, place->host, error);
@@ -170,11 +180,11 @@ struct host_socket *host_socket_open(const struct socket_roots *roots, const str
 	bool prefers = place->port == 0 && preferred != 0;
 	if (prefers) {
 		endpoint_set_port(&address, preferred);
-		descriptor = open_inet(&address, transport, v6_only, error);
+		descriptor = open_inet(&address, transport, v6_only, beside, error);
 		endpoint_set_port(&address, 0);
 	}
 	if (descriptor < 0 && !(prefers && insists && *error == EADDRINUSE))
-		descriptor = open_inet(&address, transport, v6_only, error);
+		descriptor = open_inet(&address, transport, v6_only, beside, error);
 	if (descriptor < 0)
 		return NULL;
 	struct host_socket *socket = adopt(transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP, descriptor, error);
@@ -183,15 +193,15 @@ struct host_socket *host_socket_open(const struct socket_roots *roots, const str
 	return socket;
 }
 
-static int open_dual(uint16_t port, bool shares, int *error)
+static int open_dual(uint16_t port, bool beside, int *error)
 {
 	union wireguard_endpoint address = { .v6 = { .sin6_family = AF_INET6 } };
 	int descriptor = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (descriptor >= 0)
 		set_option(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 	endpoint_set_port(&address, port);
-	if (descriptor >= 0 && shares)
-		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (descriptor >= 0)
+		share(descriptor, beside);
 	if (descriptor >= 0 && bind(descriptor, &address.any, sizeof(address.v6)) == 0)
 		return descriptor;
 	*error = errno;
@@ -202,8 +212,8 @@ static int open_dual(uint16_t port, bool shares, int *error)
 		return -1;
 	address = (union wireguard_endpoint){ .v4 = { .sin_family = AF_INET, .sin_port = htons(port) } };
 	descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (descriptor >= 0 && shares)
-		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (descriptor >= 0)
+		share(descriptor, beside);
 	if (descriptor >= 0 && bind(descriptor, &address.any, sizeof(address.v4)) == 0)
 		return descriptor;
 	*error = errno;
@@ -228,25 +238,16 @@ static struct host_socket *adopt_wireguard(int descriptor, int *error)
 	return adopt(HOST_SOCKET_WIREGUARD, descriptor, error);
 }
 
-struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, int *error)
+struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, bool beside, int *error)
 {
 	int descriptor = -1;
 	bool prefers = port == 0 && preferred != 0;
 	if (prefers)
-		descriptor = open_dual(preferred, false, error);
+		descriptor = open_dual(preferred, beside, error);
 	if (descriptor < 0 && !(prefers && insists && *error == EADDRINUSE))
-		descriptor = open_dual(port, false, error);
-	return adopt_wireguard(descriptor, error);
-}
-
-struct host_socket *host_socket_open_beside(struct host_socket *old, int *error)
-{
-	set_option(old->descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
-	int descriptor = open_dual(host_socket_port(old), true, error);
-	set_option(old->descriptor, SOL_SOCKET, SO_REUSEADDR, 0);
-	/* From here on nobody else may share the port. */
+		descriptor = open_dual(port, beside, error);
 	if (descriptor >= 0)
-		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 0);
+		share(descriptor, false);
 	return adopt_wireguard(descriptor, error);
 }
 
@@ -330,24 +331,10 @@ bool host_socket_overlaps(const struct host_socket *socket, const struct spec_pl
 	       (endpoint_is_any(&address) || endpoint_is_any(&socket->bound) || endpoint_same_host(&address, &socket->bound));
 }
 
-/* Shutting a listener down unhashes it for every process that holds it, while it keeps its place (it stays bound), and listen()
- * brings it back; SO_REUSEADDR lets another bind meanwhile. UDP sockets can share a port for the moment of the change. */
-void host_socket_pause(struct host_socket *socket)
+void host_socket_share(struct host_socket *socket, bool on)
 {
-	if (socket->kind == HOST_SOCKET_TCP)
-		(void)shutdown(socket->descriptor, SHUT_RDWR);
-	else
-		set_option(socket->descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
-	socket->is_paused = true;
-}
-
-bool host_socket_resume(struct host_socket *socket)
-{
-	socket->is_paused = false;
-	if (socket->kind == HOST_SOCKET_TCP)
-		return listen(socket->descriptor, BACKLOG) == 0;
-	set_option(socket->descriptor, SOL_SOCKET, SO_REUSEADDR, 0);
-	return true;
+	share(socket->descriptor, on);
+	socket->is_shared = on;
 }
 
 int host_socket_relay(const union wireguard_endpoint *local)
@@ -355,7 +342,7 @@ int host_socket_relay(const union wireguard_endpoint *local)
 	int error = 0;
 	union wireguard_endpoint address = *local;
 	endpoint_set_port(&address, 0);
-	int descriptor = open_inet(&address, SPEC_UDP, true, &error);
+	int descriptor = open_inet(&address, SPEC_UDP, true, false, &error);
 	errno = error;
 	return descriptor;
 }

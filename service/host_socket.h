@@ -23,7 +23,7 @@ struct host_socket {
 	unsigned references;
 	enum host_socket_kind kind;
 	int descriptor;
-	bool is_paused;
+	bool is_shared;
 	bool v6_only;                   /* as its place wants it, see host_socket_open */
 	union wireguard_endpoint bound; /* TCP, UDP and WIREGUARD (the port alone counts there) */
 	struct unix_place *place;       /* UNIX */
@@ -31,13 +31,11 @@ struct host_socket {
 
 /* Each gives NULL and an errno when it cannot be opened. [::] is for IPv4 too, as with most programs, unless `v6_only` says that IPv4 has that
  * port elsewhere; other places do not care. A port of 0 takes `preferred` when that is free (0: none); with `insists`,
- * a preferred port that is taken is EADDRINUSE. */
+ * a preferred port that is taken is EADDRINUSE. With `beside` it is bound in spite of sockets of ours that share their port. */
 struct host_socket *host_socket_open(const struct socket_roots *roots, const struct spec_place *place, enum spec_transport transport,
-                                     uint16_t preferred, bool insists, bool v6_only, int *error);
+                                     uint16_t preferred, bool insists, bool v6_only, bool beside, int *error);
 /* For IPv6 and IPv4 at once, or for IPv4 where the host has no IPv6. */
-struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, int *error);
-/* A second one on the port of the first, which is about to be closed. */
-struct host_socket *host_socket_open_beside(struct host_socket *old, int *error);
+struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, bool beside, int *error);
 struct host_socket *host_socket_reference(struct host_socket *socket);
 void host_socket_release(struct host_socket *socket);        /* NULL is allowed */
 int host_socket_duplicate(const struct host_socket *socket); /* a descriptor to give away, or -1 */
@@ -49,9 +47,8 @@ char *host_socket_format(const struct host_socket *socket);
 bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
 /* Is in the way of the place: the same port on an address that covers it or is covered. */
 bool host_socket_overlaps(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
-/* Makes way, for all who hold the socket, without giving it up; and takes the way back. False when that has failed. */
-void host_socket_pause(struct host_socket *socket);
-bool host_socket_resume(struct host_socket *socket);
+/* While it is on, a socket that is opened `beside` may be bound to its port; it serves meanwhile, and closing it makes way. */
+void host_socket_share(struct host_socket *socket, bool on);
 
 /* A UDP socket with a port of its own on a local address, or -1 with errno. */
 int host_socket_relay(const union wireguard_endpoint *local);

@@ -120,7 +120,7 @@ static struct host_socket *take_over(const struct socket_entry *entry, const str
 	for (size_t i = 0; i < pool->count; i++) {
 		struct host_socket *socket = pool->list[i];
 		/* A port that any will do for is not taken from another tunnel. */
-		if (socket == NULL || socket->is_paused || !is_exact(entry, spec) || !serves(socket, entry, spec))
+		if (socket == NULL || socket->is_shared || !is_exact(entry, spec) || !serves(socket, entry, spec))
 			continue;
 		if (entry->kind == MESSAGE_SOCKET_UDP && spec->listen_port == 0)
 			continue;
@@ -130,29 +130,33 @@ static struct host_socket *take_over(const struct socket_entry *entry, const str
 	return NULL;
 }
 
-static struct host_socket *open_one(const struct socket_entry *entry, const struct socket_request *request, bool v6_only, int *error)
+static struct host_socket *open_one(const struct socket_entry *entry, const struct socket_request *request, bool v6_only, bool beside, int *error)
 {
 	const struct spec *spec = request->spec;
 	uint16_t preferred = port_at(request->ports, entry);
 	if (entry->kind == MESSAGE_SOCKET_UDP)
-		return host_socket_open_wireguard(spec->listen_port, preferred, request->insists, error);
-	return host_socket_open(request->roots, place_of(entry, spec), transport_of(entry, spec), preferred, request->insists, v6_only, error);
+		return host_socket_open_wireguard(spec->listen_port, preferred, request->insists, beside, error);
+	return host_socket_open(request->roots, place_of(entry, spec), transport_of(entry, spec), preferred, request->insists, v6_only, beside,
+	                        error);
 }
 
+/* Whether a socket that this change gives up is in the way: it shares its port then, and serves until it is closed. */
 static bool make_way(const struct socket_entry *entry, const struct spec *spec, struct socket_pool *pool)
 {
 	bool made = false;
 	for (size_t i = 0; i < pool->count; i++) {
 		struct host_socket *socket = pool->list[i];
-		if (socket == NULL || socket->is_paused || !host_socket_overlaps(socket, place_of(entry, spec), transport_of(entry, spec)))
+		if (socket == NULL || !host_socket_overlaps(socket, place_of(entry, spec), transport_of(entry, spec)))
 			continue;
-		struct host_socket **grown = realloc(pool->paused, (pool->paused_count + 1) * sizeof(struct host_socket *));
+		made = true;
+		if (socket->is_shared)
+			continue;
+		struct host_socket **grown = realloc(pool->shared, (pool->shared_count + 1) * sizeof(struct host_socket *));
 		if (grown == NULL)
 			return false;
-		pool->paused = grown;
-		host_socket_pause(socket);
-		pool->paused[pool->paused_count++] = host_socket_reference(socket);
-		made = true;
+		pool->shared = grown;
+		host_socket_share(socket, true);
+		pool->shared[pool->shared_count++] = host_socket_reference(socket);
 	}
 	return made;
 }
@@ -180,13 +184,13 @@ static void tell_fault(const struct socket_entry *entry, const struct socket_req
 static struct host_socket *open_in_turn(const struct socket_entry *entry, const struct socket_request *request, struct socket_pool *pool, int *error)
 {
 	bool v6_only = is_v6_only(place_of(entry, request->spec), request->spec);
-	struct host_socket *socket = open_one(entry, request, v6_only, error);
+	struct host_socket *socket = open_one(entry, request, v6_only, false, error);
 	if (socket == NULL && *error == EADDRINUSE && make_way(entry, request->spec, pool))
-		socket = open_one(entry, request, v6_only, error);
+		socket = open_one(entry, request, v6_only, true, error);
 	if (socket != NULL || *error != EADDRINUSE || v6_only)
 		return socket;
 	/* Another tunnel or program has IPv4's port: [::] is left with its own family. */
-	socket = open_one(entry, request, true, error);
+	socket = open_one(entry, request, true, false, error);
 	if (socket != NULL)
 		socket->v6_only = v6_only;
 	return socket;
@@ -290,9 +294,9 @@ bool socket_pool_add(struct socket_pool *pool, struct host_socket *socket)
 
 void socket_pool_clear(struct socket_pool *pool)
 {
-	for (size_t i = 0; i < pool->paused_count; i++)
-		host_socket_release(pool->paused[i]);
-	free(pool->paused);
+	for (size_t i = 0; i < pool->shared_count; i++)
+		host_socket_release(pool->shared[i]);
+	free(pool->shared);
 	free(pool->list);
 	*pool = (struct socket_pool){ .count = 0 };
 }

@@ -25,8 +25,8 @@ struct socket_list {
 struct socket_pool {
 	struct host_socket **list; /* borrowed */
 	size_t count;
-	struct host_socket **paused; /* referenced; made way in this change */
-	size_t paused_count;
+	struct host_socket **shared; /* referenced; they share their port during this change */
+	size_t shared_count;
 };
 
 struct socket_request {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "service/transaction_private.h"
-#include "tunnel/log.h"
 
 static void answer_and_free(struct transaction *transaction)
 {
@@ -22,23 +21,10 @@ static void answer_and_free(struct transaction *transaction)
 	free(transaction);
 }
 
-/* The new sockets leave the way first, in the worker's hands too (it may not have come to the abort yet). */
-static void give_way_back(struct transaction *transaction)
+static void keep_ports(struct transaction *transaction)
 {
-	if (transaction->pool.paused_count == 0)
-		return;
-	for (size_t i = 0; i < transaction->plan_count; i++) {
-		struct socket_list *sockets = &transaction->plans[i].sockets;
-		for (size_t k = 0; k < sockets->count; k++) {
-			struct host_socket *socket = sockets->list[k].socket;
-			if (socket != NULL && sockets->list[k].is_fresh && socket->references == 1)
-				host_socket_pause(socket);
-		}
-		socket_list_clear(sockets);
-	}
-	for (size_t i = 0; i < transaction->pool.paused_count; i++)
-		if (!host_socket_resume(transaction->pool.paused[i]))
-			log_line(LOG_ERROR, NULL, "a listener that made way for a change that failed could not be brought back");
+	for (size_t i = 0; i < transaction->pool.shared_count; i++)
+		host_socket_share(transaction->pool.shared[i], false);
 }
 
 void transaction_blame(struct transaction *transaction, const struct plan *plan)
@@ -52,7 +38,7 @@ void transaction_blame(struct transaction *transaction, const struct plan *plan)
 void transaction_fail(struct transaction *transaction)
 {
 	transaction_abort_prepared(transaction);
-	give_way_back(transaction);
+	keep_ports(transaction);
 	struct edit *edits = transaction->request.edits;
 	/* One tunnel's problem is the answer of its edit. */
 	if (transaction->request.count > 0 && transaction->failed_edit < transaction->request.count &&

@@ -1,6 +1,9 @@
 """The life of a tunnel: S1 to S12, L1 to L4. Deleted means gone, changed means changed in place, refused means unchanged."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -383,3 +386,47 @@ def test_key_change_in_place(home, far, daemon):
     assert reply["applied"] == "in_place" and reply["status"]["public_key"] == key.public
     wait_until(lambda: curl(home, "-f", "-x", _url(created), f"http://{INNER}/hello", check=False, timeout=5).returncode == 0,
                timeout=15, what="traffic under the new key")
+
+
+THIEF = """
+import os, socket, sys
+os.setuid(65534)
+print("ready", flush=True)
+while True:
+    thief = socket.socket()
+    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        thief.bind(("127.0.0.1", int(sys.argv[1])))
+        thief.listen()
+        print("stolen", flush=True)
+        break
+    except OSError:
+        thief.close()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_s12_no_stranger_takes_a_port_that_changes_its_address(make_daemon):
+    """From 127.0.0.1:P to 0.0.0.0:P and back, while another user tries to bind P all the time: clients' passwords would be his."""
+    daemon = make_daemon(arguments=["--allow-remote"]).start()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    spec = {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]},
+            "proxy": {"listen": [f"127.0.0.1:{port}"], "users": [{"username": "ann", "password": "x"}]}}
+    daemon.api.put("t", {"spec": spec}, status=201)
+    thief = subprocess.Popen([sys.executable, "-c", THIEF, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert thief.stdout.readline() == "ready\n"
+        for number in range(100):
+            listen = [f"0.0.0.0:{port}"] if number % 2 == 0 else [f"127.0.0.1:{port}"]
+            changed = daemon.api.expect(200, "PATCH", "/v1/tunnels/t", {"spec": {"proxy": {"listen": listen}}},
+                                        content_type="application/merge-patch+json").json
+            assert changed["status"]["listen"] == listen
+            with socket.create_connection(("127.0.0.1", port), 5) as client:
+                client.sendall(b"CONNECT 10.9.9.9:1 HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.1 407")
+            assert thief.poll() is None, "another user has taken the port"
+    finally:
+        thief.kill()
+        assert "stolen" not in thief.communicate()[0]

@@ -189,7 +189,7 @@ static void a_listener_leaves_the_files_of_others(void **state)
 	snprintf(place_path, sizeof(place_path), "%s/s", inner);
 	assert_int_equal(mkdir(inner, 0700), 0);
 	const struct spec_place place = { .kind = SPEC_PLACE_UNIX, .host = place_path };
-	struct host_socket *socket = host_socket_open(&roots, &place, SPEC_TCP, 0, false, false, &error);
+	struct host_socket *socket = host_socket_open(&roots, &place, SPEC_TCP, 0, false, false, false, &error);
 	assert_non_null(socket);
 	assert_int_equal(stat(place_path, &info), 0);
 	assert_int_equal(info.st_mode & 0777, 0600);
@@ -204,7 +204,7 @@ static void a_listener_leaves_the_files_of_others(void **state)
 	snprintf(left, sizeof(left), "%s/s", moved);
 	assert_int_equal(lstat(left, &info), -1);
 	/* And none is made there. */
-	assert_null(host_socket_open(&roots, &place, SPEC_TCP, 0, false, false, &error));
+	assert_null(host_socket_open(&roots, &place, SPEC_TCP, 0, false, false, false, &error));
 	assert_int_equal(error, EACCES);
 	close(stranger);
 }
