@@ -130,7 +130,9 @@ const struct rig_message *rig_sent(enum message_type type)
 
 void rig_grant(enum message_status status, int descriptor)
 {
-	struct message_ack ack = { .request = rig.context.next_want, .status = (uint8_t)status };
+	struct message_ack ack = {
+		.request = rig.context.next_want, .slot = rig.tunnel.slot, .generation = rig.tunnel.generation, .status = (uint8_t)status
+	};
 	want_answer(&rig.context, &ack, descriptor);
 	rig_turn();
 }

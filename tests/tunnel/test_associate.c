@@ -318,7 +318,7 @@ static void test_aborts_leave_nothing(void **state)
 
 static void answer(uint64_t request)
 {
-	struct message_ack ack = { .request = request, .status = MESSAGE_STATUS_OK };
+	struct message_ack ack = { .request = request, .slot = rig.tunnel.slot, .generation = rig.tunnel.generation, .status = MESSAGE_STATUS_OK };
 	int ends[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
 	want_answer(&rig.context, &ack, ends[1]);

@@ -257,7 +257,7 @@ static void test_inbound_waits_are_bounded(void **state)
 	}
 	/* The control process hears of a few at once; the next goes when one is answered. */
 	assert_int_equal(asked, MESSAGE_WANTS_MOST);
-	struct message_ack refused = { .request = 1, .status = MESSAGE_STATUS_REFUSED };
+	struct message_ack refused = { .request = 1, .slot = rig.tunnel.slot, .generation = rig.tunnel.generation, .status = MESSAGE_STATUS_REFUSED };
 	want_answer(&rig.context, &refused, -1);
 	assert_int_equal(rig.sent_count, 1);
 	assert_false(rig_accept(rig.listeners, "10.2.0.9", 998)->aborted);
