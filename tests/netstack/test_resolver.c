@@ -666,6 +666,21 @@ static void aliases_come_in_any_order(void **state)
 	}
 }
 
+/* Eight of each family are tried, as the answer lists them; the rest would come too late to be of use. */
+static void many_addresses_are_cut_to_eight(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	ask(&scene, "turned-0-0-0-0-0-0-0-0-0-0-0-0.example");
+	pass(&scene, SECOND);
+	ask(&scene, "turned-0-0-0-0-0-0-0-0-0-0-0-0.example");
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	assert_int_equal(scene.asker.address_count, 16);
+	close_scene(&scene);
+}
+
 static void a_slow_server_is_waited_for(void **state)
 {
 	static const uint64_t delays[] = { 2500, 4500, 9500 };
@@ -826,6 +841,7 @@ int main(void)
 		cmocka_unit_test(other_servers_are_strangers),
 		cmocka_unit_test(servers_without_edns_are_asked_without),
 		cmocka_unit_test(aliases_come_in_any_order),
+		cmocka_unit_test(many_addresses_are_cut_to_eight),
 		cmocka_unit_test(a_slow_server_is_waited_for),
 		cmocka_unit_test(an_answer_cut_short_is_better_than_none),
 		cmocka_unit_test(questions_are_bounded),
