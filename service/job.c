@@ -1,6 +1,7 @@
 /* A change from its submission to its answer: read in the submitter's thread, run as one transaction or several on the service's. */
 #include "service/job.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +103,8 @@ static void require_id(struct edit *edit, struct draft *draft, const char *point
 }
 
 /* A whole state is a PUT of each tunnel, and a DELETE of those that are not in it (added when it is this job's turn). */
+static_assert(COUNTERS_TUNNELS == 16384, "the text of read_state says how many");
+
 static bool read_state(struct job *job)
 {
 	static const char *const known[] = { "tunnels", NULL };
@@ -115,7 +118,11 @@ static bool read_state(struct job *job)
 	const json_t *list = json_reader_array(&reader, job->change->document, "tunnels");
 	if (list == NULL && job->change->problem.code == PROBLEM_NONE)
 		json_reader_fault_at(&reader, "tunnels", "required", "A state has the array tunnels, which may be empty.");
-	size_t count = json_array_size(list);
+	size_t count = json_array_size(list), most = (size_t)job->service->options.workers * COUNTERS_TUNNELS, faults = 0;
+	if (count > most) {
+		json_reader_fault_at(&reader, "tunnels", "too_many", "A state can have at most 16,384 tunnels for each worker.");
+		count = 0;
+	}
 	job->edits = calloc(count + 1, sizeof(*job->edits));
 	job->drafts = calloc(count + 1, sizeof(*job->drafts));
 	if (job->edits == NULL || job->drafts == NULL)
@@ -123,6 +130,11 @@ static bool read_state(struct job *job)
 	job->owns_edits = true;
 	for (size_t i = 0; i < count; i++) {
 		char pointer[64];
+		/* A body of nothing but faults is not worth the memory of all its tunnels. */
+		if (faults >= PROBLEM_FAULT_MAX) {
+			problem_set(&job->change->problem, PROBLEM_VALIDATION_FAILED, "The state has many faults; these are the first.");
+			break;
+		}
 		snprintf(pointer, sizeof(pointer), "/tunnels/%zu", i);
 		job->edits[i].kind = EDIT_PUT;
 		draft_init(&job->drafts[i]);
@@ -130,6 +142,7 @@ static bool read_state(struct job *job)
 		draft_read(&job->drafts[i], json_array_get(list, i), pointer);
 		draft_write(&job->drafts[i]);
 		require_id(&job->edits[i], &job->drafts[i], pointer);
+		faults += job->drafts[i].problem.fault_count;
 	}
 	return true;
 }

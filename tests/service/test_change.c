@@ -410,6 +410,29 @@ static void a_bad_state_tells_all_faults_and_does_nothing(void **state)
 	assert_null(service_find(own_bench.service, "d"));
 }
 
+/* Three bytes of a body would else cost some kilobytes each: a state of nothing but faults is read as far as its faults are told. */
+static void a_state_of_faults_costs_little(void **state)
+{
+	static const struct {
+		size_t count;
+		const char *pointer;
+	} states[] = { { 30000, "/tunnels/0/spec/interface/addresses" }, { 2 * COUNTERS_TUNNELS + 1, "/tunnels" } };
+	(void)state;
+	put_state("{'tunnels':[" TUNNEL("a", "") "]}", false, 1, 0, 0, 0);
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		struct change *change = change_create(CHANGE_STATE, 0);
+		json_t *list = json_array();
+		for (size_t k = 0; k < states[i].count; k++)
+			json_array_append_new(list, json_object());
+		change->document = json_pack("{s:o}", "tunnels", list);
+		bench_do(&own_bench, change);
+		assert_int_equal(change->problem.code, PROBLEM_VALIDATION_FAILED);
+		assert_string_equal(change->problem.faults[0].pointer, states[i].pointer);
+		change_free(change);
+	}
+	snapshot_release(bench_find(&own_bench, "a"));
+}
+
 static void a_dry_run_changes_nothing(void **state)
 {
 	(void)state;
@@ -751,6 +774,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(an_overlapping_listener_makes_way, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_state_replaces_everything, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_bad_state_tells_all_faults_and_does_nothing, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_state_of_faults_costs_little, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_dry_run_changes_nothing, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(delete_where_labels_match, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, bench_set_up, bench_tear_down),
