@@ -27,7 +27,8 @@ bool sandbox_tie_to_parent(int parent)
 	return getppid() == parent;
 }
 
-/* The data path's calls, then what the allocator and an abort need. Descriptors come in by recvmsg and accept4 alone. */
+/* The data path's calls, then what the allocator and an abort need. Descriptors come in by recvmsg and accept4 alone. qsort asks once, by
+ * sysinfo, how much memory there is. */
 static const int allowed[] = {
 	SCMP_SYS(read),       SCMP_SYS(write),        SCMP_SYS(readv),           SCMP_SYS(writev),        SCMP_SYS(accept4),
 	SCMP_SYS(shutdown),   SCMP_SYS(close),        SCMP_SYS(getsockname),     SCMP_SYS(getpeername),   SCMP_SYS(epoll_ctl),
@@ -35,7 +36,7 @@ static const int allowed[] = {
 	SCMP_SYS(getrandom),  SCMP_SYS(munmap),       SCMP_SYS(mremap),          SCMP_SYS(madvise),       SCMP_SYS(brk),
 	SCMP_SYS(mlock),      SCMP_SYS(mlock2),       SCMP_SYS(munlock),         SCMP_SYS(futex),         SCMP_SYS(getpid),
 	SCMP_SYS(gettid),     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall),
-	SCMP_SYS(exit),       SCMP_SYS(exit_group),
+	SCMP_SYS(exit),       SCMP_SYS(exit_group),   SCMP_SYS(sysinfo),
 };
 
 #define OPTION(call, level, name)                                                                                                                    \
