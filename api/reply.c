@@ -10,7 +10,7 @@
 
 #include "api/clock.h"
 #include "api/problem_json.h"
-#include "tunnel/log.h"
+#include "ipc/log.h"
 
 static const char no_memory[] = "{\"type\":\"urn:warren:problem:out_of_resources\",\"title\":\"Out of resources\",\"status\":503,"
 				"\"detail\":\"There is no memory for the reply.\",\"code\":\"out_of_resources\"}";

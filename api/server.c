@@ -28,7 +28,7 @@
 #include "api/listener.h"
 #include "api/request.h"
 #include "api/submission.h"
-#include "tunnel/log.h"
+#include "ipc/log.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:8470"
 #define BIND_PATIENCE_MS 5000

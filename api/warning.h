@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "tunnel/spec.h"
+#include "ipc/spec.h"
 
 /* Appends {"code", "detail"} for each inner address that no peer's allowed_ips cover. `*warnings` is made when it is NULL and there is one
  * to tell; without memory it is not told. Nothing for a spec without peers: they are still to come. */

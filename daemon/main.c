@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "api/server.h"
-#include "daemon/confine.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "sandbox/control_sandbox.h"
 #include "service/service.h"
 #include "tunnel/worker.h"
 
@@ -86,9 +86,18 @@ static void watch_signals(struct service *service)
 	sigaction(SIGPIPE, &action, NULL);
 }
 
-static void confine(void *options)
+static void confine(void *owner)
 {
-	confine_control(options);
+	const struct options *options = owner;
+	const struct control_paths paths = {
+		.state_dir = options->service.state_dir,
+		.tls_cert = options->tls_cert,
+		.tls_key = options->tls_key,
+		.api_socket = options->api.unix_socket[0] == '\0' ? NULL : options->api.unix_socket,
+		.allow_socket = options->allow_socket,
+		.allow_socket_count = options->allow_socket_count,
+	};
+	sandbox_enter_control(&paths);
 }
 
 /* libsodium would fall back to /dev/urandom, which a worker cannot open, or abort without a word. */

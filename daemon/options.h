@@ -3,8 +3,8 @@
 #define WARREN_DAEMON_OPTIONS_H
 
 #include "api/server.h"
+#include "ipc/log.h"
 #include "service/service.h"
-#include "tunnel/log.h"
 
 struct options {
 	struct service_options service;

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/key.h"
+#include "ipc/network.h"
+#include "ipc/place.h"
 #include "service/json_writer.h"
 #include "service/keys.h"
 #include "service/service.h"
-#include "service/spec_text.h"
 
 #define ALLOWED_IPS_MAX 65536
 

@@ -5,11 +5,11 @@
 
 #include <jansson.h>
 
+#include "ipc/spec.h"
 #include "service/json_reader.h"
 #include "service/labels.h"
 #include "service/problem.h"
 #include "service/snapshot.h"
-#include "tunnel/spec.h"
 
 enum draft_secret { DRAFT_SECRET_ABSENT, DRAFT_SECRET_REMOVED, DRAFT_SECRET_SET };
 

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/network.h"
+#include "ipc/place.h"
 #include "service/draft.h"
-#include "service/spec_text.h"
 
 /* What can be handed to a worker in one message, with one left for the UDP socket. */
 #define LISTENERS_MAX (MESSAGE_DESCRIPTORS_MAX - 1)

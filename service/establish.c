@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
+#include "ipc/place.h"
 #include "service/service_private.h"
-#include "service/spec_text.h"
 #include "service/status.h"
-#include "tunnel/log.h"
 
 bool establish_choose_worker(struct service *service, struct entry *entry)
 {

@@ -4,11 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/endpoint.h"
+#include "ipc/log.h"
 #include "service/grant_dial.h"
 #include "service/service_private.h"
 #include "service/snapshot_make.h"
-#include "service/spec_text.h"
-#include "tunnel/log.h"
 
 /* Limits for each tunnel. The control process does not learn when a worker closes a descriptor, so it limits the rate and not the number. */
 #define DIALS_PER_SECOND 8192

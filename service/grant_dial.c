@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ipc/place.h"
 #include "service/service_private.h"
-#include "service/spec_text.h"
 
 #define DIALS_MAX 4096
 #define DEADLINE_MS 10000

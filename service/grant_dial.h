@@ -2,7 +2,7 @@
 #ifndef WARREN_SERVICE_GRANT_DIAL_H
 #define WARREN_SERVICE_GRANT_DIAL_H
 
-#include "tunnel/message.h"
+#include "ipc/message.h"
 
 struct service;
 struct worker;

@@ -12,7 +12,8 @@
 #include <unistd.h>
 #include <fcntl.h>
 
-#include "service/spec_text.h"
+#include "ipc/endpoint.h"
+#include "ipc/place.h"
 
 #define BACKLOG 1024
 #define UNSENT_MOST (128 * 1024)

@@ -5,8 +5,8 @@
 
 #include <sys/stat.h>
 
+#include "ipc/spec.h"
 #include "service/socket_path.h"
-#include "tunnel/spec.h"
 
 enum host_socket_kind { HOST_SOCKET_WIREGUARD, HOST_SOCKET_TCP, HOST_SOCKET_UDP, HOST_SOCKET_UNIX };
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "tunnel/wireguard/device.h"
+#include "ipc/key.h"
 
 void keys_generate(struct wireguard_key *private_key);
 bool keys_public(struct wireguard_key *public_key, const struct wireguard_key *private_key);

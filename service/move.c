@@ -1,8 +1,8 @@
 /* Tunnels to other workers. When a worker has died its tunnels have lost their connections anyway: those that are more than its share go
  * to workers that have fewer, where they are built at once. */
+#include "ipc/log.h"
 #include "service/service_private.h"
 #include "service/snapshot_make.h"
-#include "tunnel/log.h"
 
 static size_t load_of(struct worker *worker)
 {

@@ -2,8 +2,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ipc/endpoint.h"
 #include "service/service_private.h"
-#include "service/spec_text.h"
 
 static bool meets(const union wireguard_endpoint *own, const union wireguard_endpoint *address, bool is_local)
 {

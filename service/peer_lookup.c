@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/log.h"
+#include "ipc/place.h"
 #include "service/resolver.h"
 #include "service/service_private.h"
-#include "service/spec_text.h"
 #include "service/status.h"
 #include "service/supervisor.h"
-#include "tunnel/log.h"
 
 #define PAUSE_FIRST_MS 1000
 #define PAUSE_LAST_MS 10000 /* a name that is there again is found within 20 s (F8) */

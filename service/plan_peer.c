@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/key.h"
+#include "ipc/place.h"
 #include "service/draft.h"
 #include "service/json_writer.h"
 #include "service/keys.h"
 #include "service/spec_json.h"
-#include "service/spec_text.h"
 
 static struct spec_peer *find(struct spec *spec, const struct wireguard_key *key)
 {

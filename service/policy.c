@@ -6,8 +6,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "ipc/place.h"
 #include "service/service_private.h"
-#include "service/spec_text.h"
 
 struct checking {
 	const struct service *service;

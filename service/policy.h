@@ -2,8 +2,8 @@
 #ifndef WARREN_SERVICE_POLICY_H
 #define WARREN_SERVICE_POLICY_H
 
+#include "ipc/spec.h"
 #include "service/problem.h"
-#include "tunnel/spec.h"
 
 struct service;
 

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/endpoint.h"
+#include "ipc/key.h"
+#include "ipc/log.h"
 #include "service/peer_lookup.h"
 #include "service/service_private.h"
-#include "service/spec_text.h"
 #include "service/status.h"
-#include "tunnel/log.h"
 
 #define NOTE_LEAP_SECONDS 600 /* more than handshakes of a tunnel in use are apart */
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "service/spec_text.h"
-#include "tunnel/log.h"
+#include "ipc/endpoint.h"
+#include "ipc/log.h"
 
 #define FAMILIES 2
 #define DELAY_MS 50 /* how long one family waits for the other (RFC 8305, 3) */

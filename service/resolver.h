@@ -4,7 +4,7 @@
 
 #include <uv.h>
 
-#include "tunnel/message.h"
+#include "ipc/message.h"
 
 #define RESOLVER_DEADLINE_MS 10000 /* three servers of which two are dead, and the third is slow */
 

@@ -3,7 +3,7 @@
 #ifndef WARREN_SERVICE_SEAT_H
 #define WARREN_SERVICE_SEAT_H
 
-#include "tunnel/counters.h"
+#include "ipc/counters.h"
 
 struct seats; /* of one worker */
 struct seat;

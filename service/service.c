@@ -9,9 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/endpoint.h"
+#include "ipc/log.h"
 #include "service/service_private.h"
-#include "service/spec_text.h"
-#include "tunnel/log.h"
 
 #define EVENTS_KEPT 16384
 #define NOTE_TICKS 100     /* every 10 s */

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "tunnel/counters.h"
-#include "tunnel/spec.h"
+#include "ipc/counters.h"
+#include "ipc/spec.h"
 
 struct label {
 	char *key;

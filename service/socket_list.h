@@ -4,9 +4,9 @@
 
 #include <jansson.h>
 
+#include "ipc/message.h"
 #include "service/host_socket.h"
 #include "service/problem.h"
-#include "tunnel/message.h"
 
 struct socket_entry {
 	uint32_t id; /* unique within the tunnel; the worker's name for it */

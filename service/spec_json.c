@@ -1,10 +1,12 @@
 /* A spec as JSON, in the order of members that the documentation shows. */
 #include <stdlib.h>
 
+#include "ipc/key.h"
+#include "ipc/network.h"
+#include "ipc/place.h"
 #include "service/json_writer.h"
 #include "service/service.h"
 #include "service/spec_json.h"
-#include "service/spec_text.h"
 
 static json_t *key_to_json(const struct wireguard_key *key)
 {

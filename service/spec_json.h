@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "tunnel/spec.h"
+#include "ipc/spec.h"
 
 json_t *spec_peer_to_json(const struct spec_peer *peer, bool secrets);
 

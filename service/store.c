@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/log.h"
 #include "service/json_writer.h"
 #include "service/labels.h"
 #include "service/service.h"
-#include "tunnel/log.h"
 
 struct queue {
 	struct store_batch *first, **last;

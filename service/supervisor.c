@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "ipc/log.h"
 #include "service/worker.h"
-#include "tunnel/log.h"
 
 unsigned supervisor_count(const struct supervisor *supervisor)
 {

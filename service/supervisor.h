@@ -4,8 +4,8 @@
 
 #include <uv.h>
 
+#include "ipc/message.h"
 #include "service/seat.h"
-#include "tunnel/message.h"
 
 struct supervisor;
 struct worker;

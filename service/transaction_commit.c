@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/log.h"
 #include "service/peer_lookup.h"
 #include "service/transaction_private.h"
-#include "tunnel/log.h"
 
 static bool write_plan(struct store_write *write, const struct plan *plan)
 {

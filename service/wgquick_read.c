@@ -7,9 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ipc/key.h"
+#include "ipc/network.h"
+#include "ipc/place.h"
 #include "service/json_writer.h"
 #include "service/service.h"
-#include "service/spec_text.h"
 
 #define LINE_MAX_SIZE 65536
 #define BLANKS " \t\n\v\f\r"

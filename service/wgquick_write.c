@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ipc/key.h"
+#include "ipc/network.h"
+#include "ipc/place.h"
 #include "service/service.h"
-#include "service/spec_text.h"
 
 static void write_networks(FILE *file, const char *key, const struct wireguard_network *networks, size_t count, bool is_bare)
 {

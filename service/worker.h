@@ -2,9 +2,9 @@
 #ifndef WARREN_SERVICE_WORKER_H
 #define WARREN_SERVICE_WORKER_H
 
+#include "ipc/channel.h"
 #include "service/allowance.h"
 #include "service/supervisor.h"
-#include "tunnel/channel.h"
 
 #define WORKER_TICK_MS 500
 #define WORKER_HUNG_TICKS 10     /* 5 s without a heartbeat */

@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "service/worker.h"
-#include "tunnel/log.h"
 
 static void on_handle_closed(uv_handle_t *handle)
 {

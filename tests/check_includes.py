@@ -7,19 +7,21 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAY_USE = {
-    "daemon": {"api", "service", "tunnel"},
-    "api": {"service", "tunnel", "tunnel/wireguard"},
-    "service": {"tunnel", "tunnel/wireguard"},
-    "tunnel": {"netstack", "tunnel/wireguard"},
-    "tunnel/wireguard": set(),
+    "daemon": {"api", "service", "tunnel", "sandbox", "ipc"},
+    "api": {"service", "ipc"},
+    "service": {"ipc"},
+    "tunnel": {"netstack", "tunnel/wireguard", "sandbox", "ipc"},
+    "tunnel/wireguard": {"ipc"},
     "netstack": set(),
+    "sandbox": {"ipc"},
+    "ipc": set(),
 }
 LIBRARIES = {
     r"microhttpd\.h": {"api"},
     r"jansson\.h": {"api", "service", "daemon"},
     r"sqlite3\.h": {"service"},
     r"uv\.h": {"service", "daemon"},
-    r"seccomp\.h": {"tunnel"},
+    r"seccomp\.h": {"sandbox"},
     r"lwip/.*": {"netstack"},
     r"ares.*\.h": {"netstack", "service"},
     r"blake2\.h": {"tunnel/wireguard"},
@@ -28,10 +30,11 @@ LIBRARIES = {
 
 
 def folder_of(path):
-    parts = path.split("/")
-    if parts[:2] == ["tunnel", "wireguard"]:
-        return "tunnel/wireguard"
-    return parts[0]
+    """The innermost folder that has a row of its own."""
+    parts = path.split("/")[:-1]
+    while parts and "/".join(parts) not in MAY_USE:
+        parts.pop()
+    return "/".join(parts) or None
 
 
 def faults_of(file):
@@ -51,7 +54,7 @@ def faults_of(file):
 
 
 def main():
-    files = [f for folder in ("daemon", "api", "service", "tunnel", "netstack") for f in sorted((ROOT / folder).rglob("*.[ch]"))]
+    files = [f for folder in sorted({name.split("/")[0] for name in MAY_USE}) for f in sorted((ROOT / folder).rglob("*.[ch]"))]
     faults = [fault for file in files for fault in faults_of(file)]
     print("\n".join(faults) or f"{len(files)} files, every arrow as drawn")
     return 1 if faults else 0

@@ -4,8 +4,8 @@
 
 #include <sys/socket.h>
 
+#include "ipc/endpoint.h"
 #include "netstack/netstack.h"
-#include "tunnel/wireguard/device.h"
 
 /* An IPv4-mapped address becomes the IPv4 address that it is. False for another family than IPv4 and IPv6. */
 bool address_from_host(struct netstack_endpoint *address, const union wireguard_endpoint *host);

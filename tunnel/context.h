@@ -2,11 +2,12 @@
 #ifndef WARREN_TUNNEL_CONTEXT_H
 #define WARREN_TUNNEL_CONTEXT_H
 
-#include "tunnel/counters.h"
+#include "ipc/counters.h"
+#include "ipc/message.h"
 #include "tunnel/loop.h"
-#include "tunnel/message.h"
 #include "tunnel/pool.h"
 #include "tunnel/udp.h"
+#include "tunnel/wireguard/device.h"
 
 struct want;
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tunnel/spec.h"
+#include "ipc/spec.h"
 
 #define CREDENTIALS_PART_MAX 255
 

@@ -3,8 +3,8 @@
 #ifndef WARREN_TUNNEL_DIAL_H
 #define WARREN_TUNNEL_DIAL_H
 
+#include "ipc/counters.h"
 #include "netstack/netstack.h"
-#include "tunnel/counters.h"
 #include "tunnel/http_error.h"
 #include "tunnel/target.h"
 

@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "tunnel/address.h"
 #include "tunnel/dial.h"
 #include "tunnel/forward_udp.h"
-#include "tunnel/log.h"
 #include "tunnel/relay.h"
 #include "tunnel/want.h"
 

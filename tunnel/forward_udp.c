@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "tunnel/address.h"
 #include "tunnel/health.h"
 #include "tunnel/host_datagram.h"
-#include "tunnel/log.h"
 #include "tunnel/target.h"
 #include "tunnel/want.h"
 

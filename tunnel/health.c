@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "ipc/log.h"
 #include "tunnel/dial.h"
-#include "tunnel/log.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/want.h"
 

@@ -3,7 +3,7 @@
 #ifndef WARREN_TUNNEL_HEALTH_H
 #define WARREN_TUNNEL_HEALTH_H
 
-#include "tunnel/message.h"
+#include "ipc/message.h"
 #include "tunnel/wireguard/device.h"
 
 struct tunnel;

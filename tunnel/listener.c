@@ -5,9 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "tunnel/client.h"
 #include "tunnel/forward.h"
-#include "tunnel/log.h"
 
 #define ACCEPTS_A_TURN 64
 #define PAUSE (100 * LOOP_MILLISECOND)

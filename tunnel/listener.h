@@ -2,8 +2,8 @@
 #ifndef WARREN_TUNNEL_LISTENER_H
 #define WARREN_TUNNEL_LISTENER_H
 
+#include "ipc/message.h"
 #include "tunnel/loop.h"
-#include "tunnel/message.h"
 
 struct forward_udp;
 struct tunnel;

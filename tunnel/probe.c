@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/log.h"
 #include "tunnel/dial.h"
-#include "tunnel/log.h"
 #include "tunnel/target.h"
 
 #define COUNT_DEFAULT 3

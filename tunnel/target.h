@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ipc/spec.h"
 #include "netstack/netstack.h"
-#include "tunnel/spec.h"
 
 #define TARGET_NAME_MAX 254 /* with the final dot that a client may write (RFC 1035, 2.3.4) */
 

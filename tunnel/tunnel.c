@@ -7,13 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "tunnel/change.h"
 #include "tunnel/connection.h"
 #include "tunnel/dial.h"
 #include "tunnel/exchange.h"
 #include "tunnel/forward.h"
 #include "tunnel/listener.h"
-#include "tunnel/log.h"
 #include "tunnel/probe.h"
 #include "tunnel/publish.h"
 #include "tunnel/relay.h"

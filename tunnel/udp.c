@@ -51,16 +51,6 @@ struct udp_socket {
 	struct udp_counts counts;
 };
 
-bool endpoint_equal(const union wireguard_endpoint *a, const union wireguard_endpoint *b)
-{
-	if (a->any.sa_family != b->any.sa_family)
-		return false;
-	if (a->any.sa_family == AF_INET)
-		return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id &&
-	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
-}
-
 /* It was queued with the turn's first datagram, before the tunnels that other datagrams woke: they settle first. */
 static void release_slabs(void *owner)
 {

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ipc/endpoint.h"
 #include "tunnel/loop.h"
-#include "tunnel/wireguard/device.h"
 
 struct udp_batch;
 struct udp_socket;
@@ -40,7 +40,5 @@ const struct udp_counts *udp_socket_counts(const struct udp_socket *socket);
 /* Room for a datagram of `length` bytes, or NULL while the kernel takes none; then udp_commit with the same length, or nothing. */
 uint8_t *udp_reserve(struct udp_socket *socket, const union wireguard_endpoint *to, size_t length);
 void udp_commit(struct udp_socket *socket, size_t length);
-
-bool endpoint_equal(const union wireguard_endpoint *a, const union wireguard_endpoint *b);
 
 #endif

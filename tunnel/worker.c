@@ -7,11 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/channel.h"
+#include "ipc/log.h"
 #include "netstack/netstack.h"
-#include "tunnel/channel.h"
-#include "tunnel/log.h"
+#include "sandbox/worker_sandbox.h"
 #include "tunnel/probe.h"
-#include "tunnel/sandbox.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/want.h"
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "tunnel/log.h"
+#include "ipc/log.h"
 
 static void read_line(const char *dir, const char *name, char *line, size_t size)
 {

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tunnel/log.h"
+#include "ipc/log.h"
 
 enum log_level bench_log_level = LOG_ERROR;
 

@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 
+#include "ipc/log.h"
 #include "service/service.h"
-#include "tunnel/log.h"
 
 struct bench {
 	struct service *service;

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tunnel/channel.h"
-#include "tunnel/counters.h"
+#include "ipc/channel.h"
+#include "ipc/counters.h"
 
 #define SOCKETS_MAX 256
 #define LATE_MS 400

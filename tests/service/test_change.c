@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "service/spec_text.h"
+#include "ipc/key.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 

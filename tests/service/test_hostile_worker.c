@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
-#include "tunnel/log.h"
 
 #define GUARD_MS 30000 /* against a hang only */
 

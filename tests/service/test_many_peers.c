@@ -9,9 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "ipc/log.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
-#include "tunnel/log.h"
 
 enum { PEERS = 4096, NETWORKS = 16 };
 

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/log.h"
 #include "service/json_writer.h"
 #include "service/plan.h"
 #include "service/service_private.h"
 #include "service/snapshot_make.h"
 #include "tests/failing_heap.h"
-#include "tunnel/log.h"
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="

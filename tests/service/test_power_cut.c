@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "service/store.h"
 #include "tests/service/failing_vfs.h"
-#include "tunnel/log.h"
 
 enum { TUNNELS = 8, BATCHES = 60, ENTRIES = 20000, IMAGE = 1 << 22, SECTOR = 512, CUTS_A_RUN = 50 };
 enum file { FILE_DATABASE, FILE_LOG, FILES };

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/log.h"
 #include "service/service_private.h"
 #include "service/status.h"
 #include "service/worker.h"
-#include "tunnel/log.h"
 
 static struct service service;
 static struct worker worker;

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "service/store.h"
 #include "tests/service/failing_vfs.h"
-#include "tunnel/log.h"
 
 #define FOUND_MAX 2000
 

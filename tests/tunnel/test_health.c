@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "ipc/log.h"
 #include "tunnel/dial.h"
-#include "tunnel/log.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/want.h"
 

@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "tests/failing_heap.h"
-#include "tunnel/log.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/wireguard/arena.h"
 

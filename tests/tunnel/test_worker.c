@@ -19,9 +19,10 @@
 
 #include <cmocka.h>
 
-#include "tunnel/channel.h"
-#include "tunnel/counters.h"
-#include "tunnel/log.h"
+#include "ipc/channel.h"
+#include "ipc/counters.h"
+#include "ipc/log.h"
+#include "tunnel/wireguard/device.h"
 #include "tunnel/worker.h"
 
 #define WAIT_MS 10000

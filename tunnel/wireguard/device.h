@@ -4,12 +4,16 @@
 #ifndef WARREN_TUNNEL_WIREGUARD_DEVICE_H
 #define WARREN_TUNNEL_WIREGUARD_DEVICE_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 #include <time.h>
+
+#include "ipc/drop.h"
+#include "ipc/endpoint.h"
+#include "ipc/key.h"
+#include "ipc/network.h"
 
 #define WIREGUARD_NEVER UINT64_MAX
 #define WIREGUARD_OVERHEAD 32 /* transport header 16 and tag 16 (WireGuard paper, 5.4.6) */
@@ -17,24 +21,6 @@
 struct wireguard_device;
 struct wireguard_peer;
 struct wireguard_update;
-
-struct wireguard_key {
-	uint8_t bytes[32];
-};
-
-/* Where a peer is on the outside. An IPv4-mapped IPv6 address is never stored: the caller unmaps it. */
-union wireguard_endpoint {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-};
-
-/* An inner network. `bytes` holds 4 or 16 significant bytes, bits behind `prefix` are zero. */
-struct wireguard_network {
-	uint8_t family; /* AF_INET or AF_INET6 */
-	uint8_t prefix;
-	uint8_t bytes[16];
-};
 
 enum wireguard_error {
 	WIREGUARD_OK = 0,
@@ -57,24 +43,6 @@ enum wireguard_event {
 	WIREGUARD_PEER_SILENT,         /* data was sent and nothing came back for 15 s: a handshake follows (paper, 6.2) */
 	WIREGUARD_INITIATION_TAKEN,    /* the peer's was answered; wireguard_peer_latest_timestamp has its label */
 	WIREGUARD_SESSION_EXPIRED,     /* no session is left that could send */
-};
-
-/* Reasons of dropped datagrams and packets, in the order of device->dropped[]. */
-enum wireguard_drop {
-	WIREGUARD_DROP_MALFORMED, /* length, type or reserved bytes */
-	WIREGUARD_DROP_MAC1,
-	WIREGUARD_DROP_COOKIE, /* under load without a valid MAC2, or a cookie reply that does not open */
-	WIREGUARD_DROP_RATE,   /* the limiter's */
-	WIREGUARD_DROP_UNKNOWN_PEER,
-	WIREGUARD_DROP_UNKNOWN_INDEX,
-	WIREGUARD_DROP_HANDSHAKE,      /* does not open, replayed or flooded initiation, response without an initiation */
-	WIREGUARD_DROP_AUTHENTICATION, /* transport data whose tag is wrong */
-	WIREGUARD_DROP_REPLAY,
-	WIREGUARD_DROP_EXPIRED, /* the session is too old or its counter used up */
-	WIREGUARD_DROP_INNER,   /* inner packet malformed */
-	WIREGUARD_DROP_SOURCE,  /* inner source that is not this peer's */
-	WIREGUARD_DROP_STAGED,  /* staged queue overflowed or was purged */
-	WIREGUARD_DROP_COUNT
 };
 
 /* What the device needs from its surroundings. All functions get `owner`. None may call back into the device, but for

@@ -1,0 +1,96 @@
+#include "ipc/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum log_level threshold = LOG_INFO;
+static bool as_json;
+static const char *speaker = "control";
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+void log_start(enum log_level level, bool json, const char *who)
+{
+	threshold = level;
+	as_json = json;
+	speaker = who;
+}
+
+bool log_level_parse(const char *name, enum log_level *level)
+{
+	for (unsigned i = 0; i < sizeof level_names / sizeof level_names[0]; i++)
+		if (strcmp(name, level_names[i]) == 0) {
+			*level = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+enum log_level log_level_now(void)
+{
+	return threshold;
+}
+
+/* A stranger's bytes must not split a line or end a JSON string (X4). */
+static size_t escape(char *out, size_t room, const char *in)
+{
+	size_t n = 0;
+	for (; *in != '\0' && n + 7 < room; in++) {
+		unsigned char c = (unsigned char)*in;
+		if (as_json && (c == '"' || c == '\\')) {
+			out[n++] = '\\';
+			out[n++] = (char)c;
+		} else if (c < 0x20 || c == 0x7f) {
+			n += (size_t)snprintf(out + n, room - n, "\\u%04x", c);
+		} else {
+			out[n++] = (char)c;
+		}
+	}
+	out[n] = '\0';
+	return n;
+}
+
+/* The Gregorian calendar, by years that begin in March and eras of 400 of them. Not gmtime_r, which opens a file, forbidden to a worker, and
+ * holds a lock, at which a line about a refused call would wait for ever. */
+static void timestamp(char out[160])
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	unsigned long second = (unsigned long)now.tv_sec, days = second / 86400 + 719468, era = days / 146097, day = days % 146097;
+	unsigned long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	day -= 365 * year + year / 4 - year / 100;
+	unsigned long month = (5 * day + 2) / 153;
+	snprintf(out, 160, "%04lu-%02lu-%02luT%02lu:%02lu:%02lu.%03ldZ", year + era * 400 + (month >= 10), month < 10 ? month + 3 : month - 9,
+	         day - (153 * month + 2) / 5 + 1, second / 3600 % 24, second / 60 % 60, second % 60, now.tv_nsec / 1000000);
+}
+
+void log_line(enum log_level level, const char *tunnel, const char *format, ...)
+{
+	if (level > threshold)
+		return;
+	int saved = errno;
+	char message[1024], escaped[2048], line[2600], when[160];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(message, sizeof message, format, arguments);
+	va_end(arguments);
+	escape(escaped, sizeof escaped, message);
+	timestamp(when);
+	const char *name = tunnel == NULL ? "" : tunnel;
+	int n;
+	if (as_json)
+		n = snprintf(line, sizeof line, "{\"at\":\"%s\",\"level\":\"%s\",\"from\":\"%s\",\"tunnel\":\"%s\",\"message\":\"%s\"}\n", when,
+		             level_names[level], speaker, name, escaped);
+	else
+		n = snprintf(line, sizeof line, "%s %-5s %s%s%s: %s\n", when, level_names[level], speaker, *name ? " " : "", name, escaped);
+	if (n > 0) {
+		/* Nobody is left to tell when stderr is gone. */
+		ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+		(void)written;
+	}
+	errno = saved;
+}

@@ -1,0 +1,16 @@
+/* Log lines to stderr, text or JSON, one write a line. Bytes of strangers are escaped; secrets never come here. */
+#ifndef WARREN_IPC_LOG_H
+#define WARREN_IPC_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* `who` is "control" or "worker N"; kept as a pointer. */
+void log_start(enum log_level level, bool json, const char *who);
+bool log_level_parse(const char *name, enum log_level *level);
+enum log_level log_level_now(void);
+/* `tunnel` may be NULL. One sentence, no newline. */
+void log_line(enum log_level level, const char *tunnel, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,29 @@
+/* A host with a port, or a unix path, as a user writes it. */
+#ifndef WARREN_IPC_PLACE_H
+#define WARREN_IPC_PLACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/endpoint.h"
+
+/* In an inner place `host` is an IP literal or a name that the tunnel's DNS resolves. */
+enum spec_place_kind { SPEC_PLACE_NONE, SPEC_PLACE_INET, SPEC_PLACE_UNIX };
+struct spec_place {
+	enum spec_place_kind kind;
+	char *host;    /* INET: literal without brackets, or name; UNIX: the path */
+	uint16_t port; /* INET */
+};
+
+/* "HOST:PORT", "[IPv6]:PORT" or "unix:/path". An IP literal comes out in its canonical form, an IPv4-mapped one as IPv4. */
+bool place_parse(const char *text, struct spec_place *place);
+/* malloc'ed, or NULL when out of memory (or the place is none). */
+char *place_format(const struct spec_place *place);
+void place_clear(struct spec_place *place);
+bool name_is_valid(const char *name); /* a host name, no literal */
+/* The literal as a socket address; false when the host is a name. */
+bool place_address(const struct spec_place *place, union wireguard_endpoint *address);
+bool place_is_literal(const struct spec_place *place);
+bool place_is_loopback(const struct spec_place *place);
+
+#endif

@@ -1,0 +1,119 @@
+/* What a tunnel is to be: validated plain data. The control process makes it from JSON or a wg-quick file, stores it, and sends
+ * it to the worker that runs the tunnel. It owns its strings and arrays; spec_free wipes the secrets. */
+#ifndef WARREN_IPC_SPEC_H
+#define WARREN_IPC_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/key.h"
+#include "ipc/network.h"
+#include "ipc/place.h"
+
+#define SPEC_ADDRESS_MAX 4 /* one IPv4, three IPv6 */
+#define SPEC_DNS_MAX 8
+#define SPEC_LISTEN_MAX 16
+#define SPEC_USER_MAX 256
+#define SPEC_FORWARD_MAX 256
+#define SPEC_PEER_MAX 4096
+#define SPEC_MTU_DEFAULT 1420
+
+struct spec_peer {
+	struct wireguard_key public_key;
+	struct wireguard_key preshared_key;
+	bool has_preshared_key;
+	struct spec_place endpoint; /* NONE or INET */
+	struct wireguard_network *allowed_ips;
+	size_t allowed_ip_count;
+	uint16_t persistent_keepalive;
+};
+
+enum spec_protocol { SPEC_HTTP = 1, SPEC_SOCKS5 = 2, SPEC_SOCKS4 = 4 };
+
+struct spec_user {
+	char *username;
+	char *password;
+};
+
+enum spec_direction { SPEC_OUTBOUND, SPEC_INBOUND };
+enum spec_transport { SPEC_TCP, SPEC_UDP };
+
+struct spec_forward {
+	char *name;
+	enum spec_direction direction;
+	enum spec_transport transport;
+	struct spec_place listen;
+	struct spec_place target;
+};
+
+struct spec_limits {
+	uint32_t connections;
+	uint64_t rx_bits_per_second;
+	uint64_t tx_bits_per_second;
+	uint64_t total_bytes;
+};
+
+enum spec_probe_type { SPEC_PROBE_NONE, SPEC_PROBE_PING, SPEC_PROBE_TCP, SPEC_PROBE_DNS };
+
+struct spec_probe {
+	enum spec_probe_type type;
+	char *target;      /* ping: an address; tcp: HOST:PORT; dns: a name */
+	uint32_t interval; /* seconds */
+};
+
+struct spec {
+	bool enabled;
+	struct wireguard_key private_key;
+	bool has_private_key;
+	struct wireguard_network addresses[SPEC_ADDRESS_MAX]; /* `bytes` keeps the host bits here */
+	size_t address_count;
+	struct wireguard_network *dns; /* single addresses */
+	size_t dns_count;
+	uint16_t mtu;
+	uint16_t listen_port;
+	struct spec_peer *peers;
+	size_t peer_count;
+	const struct spec_peer **peers_by_key; /* sorted; NULL: too few to need it. Made by spec_index_peers */
+	struct spec_place *listen;
+	size_t listen_count;
+	unsigned protocols; /* enum spec_protocol, or'ed */
+	struct spec_user *users;
+	size_t user_count;
+	uint32_t connect_timeout; /* seconds */
+	uint32_t idle_timeout;    /* seconds */
+	bool allow_private_targets;
+	struct spec_forward *forwards;
+	size_t forward_count;
+	struct spec_limits limits;
+	struct spec_probe probe;
+};
+
+/* Some peer's allowed_ips cover the address of 4 or 16 bytes. */
+bool spec_has_route(const struct spec *spec, uint8_t family, const uint8_t *address);
+/* Every member at its default (openapi.yaml), no key, no peer. */
+void spec_init(struct spec *spec);
+void spec_clear(struct spec *spec);
+/* A deep copy into an uninitialised `to`; false when out of memory (then `to` is cleared). */
+bool spec_copy(struct spec *to, const struct spec *from);
+/* To be called when the peers are all there, and again when one was added, taken away or got another key. False when out of memory: then the
+ * spec must not be used. Decoding and copying do it. */
+bool spec_index_peers(struct spec *spec);
+/* The peer of this key, or NULL; of a NULL spec too. The first one when there are several, which no valid spec has. */
+const struct spec_peer *spec_peer_find(const struct spec *spec, const struct wireguard_key *public_key);
+/* Equal in all members, secrets included (in constant time for those). */
+bool spec_equal(const struct spec *a, const struct spec *b);
+/* Traffic of both leads to the same far ends: key, inner addresses, name servers and peers are equal. In constant time, as above. */
+bool spec_route_equal(const struct spec *a, const struct spec *b);
+bool spec_place_equal(const struct spec_place *a, const struct spec_place *b);
+/* True when going from one to the other needs a new stack: inner addresses or MTU differ. */
+bool spec_needs_restart(const struct spec *from, const struct spec *to);
+
+/* The wire form between control process and worker (same build on both ends, so no versions). Encoding appends to a message;
+ * decoding fails on anything out of the bounds above. */
+struct message_writer;
+struct message_reader;
+void spec_encode(struct message_writer *writer, const struct spec *spec);
+bool spec_decode(struct message_reader *reader, struct spec *spec);
+
+#endif

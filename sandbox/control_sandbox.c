@@ -1,0 +1,358 @@
+#include "sandbox/control_sandbox.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <link.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ipc/counters.h"
+#include "ipc/log.h"
+#include "sandbox/call_filter.h"
+#include "sandbox/capabilities.h"
+#include "sandbox/landlock.h"
+#include "sandbox/worker_sandbox.h"
+
+#define SOCKET_TYPE_MASK 0xf /* the rest are flags */
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
+
+#ifndef WARREN_SANITIZED
+/* Rights at the nearest folder that is there: what `path` names may be made later. */
+static void allow_nearest(int rules, const char *path, enum landlock_use use)
+{
+	char copy[PATH_MAX];
+	snprintf(copy, sizeof copy, "%s", path);
+	char *place = copy;
+	while (access(place, F_OK) != 0 && strcmp(place, "/") != 0 && strcmp(place, ".") != 0)
+		place = dirname(place);
+	landlock_allow(rules, place, use);
+}
+
+static void allow_folder_of(int rules, const char *path, enum landlock_use use)
+{
+	char copy[PATH_MAX], resolved[PATH_MAX];
+	snprintf(copy, sizeof copy, "%s", path);
+	landlock_allow(rules, dirname(copy), use);
+	if (realpath(path, resolved) != NULL)
+		landlock_allow(rules, dirname(resolved), use);
+}
+
+/* A worker is this program again: its libraries are read from where ours are, and their loader is executed beside it. */
+static int allow_object(struct dl_phdr_info *object, size_t size, void *owner)
+{
+	int rules = *(int *)owner;
+	(void)size;
+	if (object->dlpi_name[0] == '/')
+		allow_folder_of(rules, object->dlpi_name, LANDLOCK_READ);
+	for (unsigned i = 0; i < object->dlpi_phnum; i++)
+		if (object->dlpi_phdr[i].p_type == PT_INTERP)
+			landlock_allow(rules, (const char *)(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr), LANDLOCK_EXECUTE);
+	return 0;
+}
+
+static bool confine_files(const struct control_paths *paths)
+{
+	int rules = landlock_create(true);
+	if (rules < 0)
+		return false;
+	landlock_allow(rules, "/proc/self/exe", LANDLOCK_EXECUTE);
+	dl_iterate_phdr(allow_object, &rules);
+	landlock_allow(rules, "/proc", LANDLOCK_READ);
+	landlock_allow(rules, "/sys/devices/system/cpu", LANDLOCK_READ);
+	landlock_allow(rules, "/dev/null", LANDLOCK_DEVICE);
+	landlock_allow(rules, "/dev/urandom", LANDLOCK_READ);
+	/* resolv.conf, hosts and the settings of TLS. The first is often a link to a file of whoever manages the network, in a folder below /run
+	 * that may come later or be another one tomorrow; a rule is of a folder that is there. */
+	landlock_allow(rules, "/etc", LANDLOCK_READ);
+	landlock_allow(rules, "/run", LANDLOCK_FILES);
+	allow_folder_of(rules, "/etc/resolv.conf", LANDLOCK_READ);
+	if (paths->tls_cert != NULL) {
+		landlock_allow(rules, paths->tls_cert, LANDLOCK_READ);
+		landlock_allow(rules, paths->tls_key, LANDLOCK_READ);
+	}
+	landlock_allow(rules, paths->state_dir, LANDLOCK_STATE);
+	if (paths->api_socket != NULL)
+		allow_folder_of(rules, paths->api_socket, LANDLOCK_SOCKETS);
+	for (size_t i = 0; i < paths->allow_socket_count; i++)
+		allow_nearest(rules, paths->allow_socket[i], LANDLOCK_SOCKETS);
+	return landlock_enter(rules);
+}
+#else
+static bool confine_files(const struct control_paths *paths)
+{
+	(void)paths;
+	return true; /* their reports and counts are files */
+}
+#endif
+
+/* By what they are for. What starts a worker is here too: its loader runs before its own list holds. */
+static const int allowed[] = {
+	/* files: the store, the state directory, resolver and TLS */
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(close),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(readv),
+	SCMP_SYS(writev),
+	SCMP_SYS(pread64),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(lseek),
+	SCMP_SYS(fstat),
+	SCMP_SYS(stat),
+	SCMP_SYS(lstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),
+	SCMP_SYS(statfs),
+	SCMP_SYS(fstatfs),
+	SCMP_SYS(access),
+	SCMP_SYS(faccessat),
+	SCMP_SYS(faccessat2),
+	SCMP_SYS(flock),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(fallocate),
+	SCMP_SYS(fsync),
+	SCMP_SYS(fdatasync),
+	SCMP_SYS(getdents64),
+	SCMP_SYS(getcwd),
+	SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat),
+	SCMP_SYS(mkdir),
+	SCMP_SYS(mkdirat),
+	SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(rename),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
+	SCMP_SYS(chmod),
+	SCMP_SYS(fchmod),
+	SCMP_SYS(fchmodat),
+	SCMP_SYS(fchown),
+	SCMP_SYS(umask),
+	SCMP_SYS(utimensat),
+	/* sockets; socket itself is below */
+	SCMP_SYS(socketpair),
+	SCMP_SYS(bind),
+	SCMP_SYS(listen),
+	SCMP_SYS(connect),
+	SCMP_SYS(accept),
+	SCMP_SYS(accept4),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(getsockname),
+	SCMP_SYS(getpeername),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(sendto),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmmsg),
+	SCMP_SYS(recvmmsg),
+	SCMP_SYS(sendfile),
+	/* waiting and time */
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(select),
+	SCMP_SYS(pselect6),
+	SCMP_SYS(epoll_create1),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(eventfd2),
+	SCMP_SYS(pipe2),
+	SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime),
+	SCMP_SYS(inotify_init1),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(clock_getres),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(nanosleep),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(time),
+	/* memory */
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(mlock),
+	SCMP_SYS(mlock2),
+	SCMP_SYS(munlock),
+	SCMP_SYS(getrandom),
+	/* threads, workers, signals */
+	SCMP_SYS(fork),
+	SCMP_SYS(vfork),
+	SCMP_SYS(execve),
+	SCMP_SYS(wait4),
+	SCMP_SYS(waitid),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(set_tid_address),
+	SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq),
+	SCMP_SYS(membarrier),
+	SCMP_SYS(futex),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(arch_prctl),
+	SCMP_SYS(getrlimit),
+	SCMP_SYS(setrlimit),
+	SCMP_SYS(getrusage),
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(uname),
+	SCMP_SYS(getpid),
+	SCMP_SYS(getppid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getuid),
+	SCMP_SYS(geteuid),
+	SCMP_SYS(getgid),
+	SCMP_SYS(getegid),
+	SCMP_SYS(dup),
+	SCMP_SYS(dup2),
+	SCMP_SYS(dup3),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall),
+	/* a worker's own sandbox */
+	SCMP_SYS(setsid),
+	SCMP_SYS(capget),
+	SCMP_SYS(capset),
+	SCMP_SYS(seccomp),
+	SCMP_SYS(landlock_create_ruleset),
+	SCMP_SYS(landlock_add_rule),
+	SCMP_SYS(landlock_restrict_self),
+};
+
+#define OPTION(level, name)                                                                                                                          \
+	{                                                                                                                                            \
+		SCMP_SYS(setsockopt), 2,                                                                                                             \
+		{                                                                                                                                    \
+			CALL_IS(1, level), CALL_IS(2, name)                                                                                          \
+		}                                                                                                                                    \
+	}
+#define ARGUMENT(call, n, value)                                                                                                                     \
+	{                                                                                                                                            \
+		SCMP_SYS(call), 1,                                                                                                                   \
+		{                                                                                                                                    \
+			CALL_IS(n, value)                                                                                                            \
+		}                                                                                                                                    \
+	}
+
+/* Sockets of the API, of tunnels and of the resolvers. */
+static const struct call_rule socket_rules[] = {
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_UNIX), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_UNIX), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET6), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
+	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET6), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
+	OPTION(SOL_SOCKET, SO_REUSEADDR),
+	OPTION(SOL_SOCKET, SO_REUSEPORT),
+	OPTION(SOL_SOCKET, SO_SNDBUF),
+	OPTION(SOL_SOCKET, SO_RCVBUF),
+	OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
+	OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
+	OPTION(SOL_SOCKET, SO_LINGER),
+	OPTION(SOL_SOCKET, SO_KEEPALIVE),
+	OPTION(SOL_SOCKET, SO_RXQ_OVFL),
+	OPTION(IPPROTO_TCP, TCP_NODELAY),
+	OPTION(IPPROTO_TCP, TCP_CORK),
+	OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT),
+	OPTION(IPPROTO_TCP, TCP_KEEPIDLE),
+	OPTION(IPPROTO_TCP, TCP_KEEPINTVL),
+	OPTION(IPPROTO_TCP, TCP_KEEPCNT),
+	OPTION(IPPROTO_IP, IP_RECVERR),
+	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
+	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+	/* a worker's, for which this list holds too */
+	OPTION(IPPROTO_IP, IP_MTU_DISCOVER),
+	OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER),
+	OPTION(SOL_UDP, UDP_GRO),
+	/* Typing into a terminal (TIOCSTI) is one of the others. */
+	ARGUMENT(ioctl, 1, FIONBIO),
+	ARGUMENT(ioctl, 1, FIOCLEX),
+	ARGUMENT(ioctl, 1, FIONREAD),
+	ARGUMENT(ioctl, 1, TCGETS),
+	/* Who gets a descriptor's signals (F_SETOWN) is one of the others. */
+	ARGUMENT(fcntl, 1, F_DUPFD),
+	ARGUMENT(fcntl, 1, F_DUPFD_CLOEXEC),
+	ARGUMENT(fcntl, 1, F_GETFD),
+	ARGUMENT(fcntl, 1, F_SETFD),
+	ARGUMENT(fcntl, 1, F_GETFL),
+	ARGUMENT(fcntl, 1, F_SETFL),
+	ARGUMENT(fcntl, 1, F_GETLK),
+	ARGUMENT(fcntl, 1, F_SETLK),
+	ARGUMENT(fcntl, 1, F_SETLKW),
+	ARGUMENT(fcntl, 1, F_ADD_SEALS),
+};
+
+/* Memory, threads and workers. */
+static const struct call_rule process_rules[] = {
+	/* Only a file becomes code, as the loader maps it. */
+	{ SCMP_SYS(mmap), 1, { CALL_LACKS(2, PROT_EXEC) } },
+	{ SCMP_SYS(mmap), 1, { CALL_LACKS(3, MAP_ANONYMOUS) } },
+	{ SCMP_SYS(mprotect), 1, { CALL_LACKS(2, PROT_EXEC) } },
+	{ SCMP_SYS(clone), 1, { CALL_LACKS(0, NAMESPACES) } },
+	/* An abort, of this process or of a worker whose own list does not hold yet. */
+	ARGUMENT(tgkill, 2, SIGABRT),
+	ARGUMENT(kill, 1, 0),
+	ARGUMENT(kill, 1, SIGKILL),
+	ARGUMENT(kill, 1, SIGTERM),
+	ARGUMENT(prlimit64, 0, 0),
+	ARGUMENT(prctl, 0, PR_SET_NAME),
+	ARGUMENT(prctl, 0, PR_SET_DUMPABLE),
+	ARGUMENT(prctl, 0, PR_SET_NO_NEW_PRIVS),
+	ARGUMENT(prctl, 0, PR_SET_PDEATHSIG),
+	ARGUMENT(prctl, 0, PR_SET_SECCOMP),
+	ARGUMENT(prctl, 0, PR_GET_SECCOMP),
+	ARGUMENT(prctl, 0, PR_CAPBSET_READ),
+	ARGUMENT(prctl, 0, PR_CAPBSET_DROP),
+	ARGUMENT(prctl, 0, PR_CAP_AMBIENT),
+};
+
+/* What depends on the kernel. */
+static scmp_filter_ctx add_own_rules(scmp_filter_ctx filter)
+{
+	/* Landlock has no say about executing memory that is a file, so it must be no program from the start (Linux 6.3). */
+	const struct call_rule memory = { SCMP_SYS(memfd_create), 1, { CALL_HAS(1, counters_memory_flags()) } };
+	filter = call_filter_add(filter, &memory, 1);
+	/* Its flags lie in memory, where no filter sees them: the library then uses clone. */
+	if (filter != NULL && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) != 0) {
+		seccomp_release(filter);
+		return NULL;
+	}
+	return filter;
+}
+
+static scmp_filter_ctx make_filter(void)
+{
+	scmp_filter_ctx filter = call_filter_create(allowed, sizeof allowed / sizeof allowed[0]);
+	filter = call_filter_add(filter, socket_rules, sizeof socket_rules / sizeof socket_rules[0]);
+	filter = call_filter_add(filter, process_rules, sizeof process_rules / sizeof process_rules[0]);
+	return add_own_rules(filter);
+}
+
+void sandbox_enter_control(const struct control_paths *paths)
+{
+	bool has_landlock = confine_files(paths);
+	/* A daemon that was started as root listens on low ports and has large buffers; all else it does without. */
+	capabilities_keep(CAPABILITY(CAP_NET_BIND_SERVICE) | CAPABILITY(CAP_NET_ADMIN));
+	const char *lack = sandbox_lacks(call_filter_enter(make_filter()), has_landlock);
+	if (lack != NULL)
+		log_line(LOG_WARN, NULL, "this kernel has no %s: the control process's sandbox is weaker", lack);
+}
