@@ -14,10 +14,12 @@ void rtt_init(struct rtt *rtt)
 
 void rtt_sample(struct rtt *rtt, uint64_t sample)
 {
+	if (sample == 0)
+		sample = 1; /* a mean of 0 says that there was none */
 	if (sample < rtt->minimum)
 		rtt->minimum = sample;
 	if (rtt->smoothed == 0) {
-		rtt->smoothed = sample > 0 ? sample : 1;
+		rtt->smoothed = sample;
 		rtt->variation = sample / 2;
 		return;
 	}

@@ -14,7 +14,6 @@
 #include "netstack/random.h"
 #include "netstack/receiver/receiver.h"
 #include "netstack/sender/queue.h"
-#include "netstack/sender/rack.h"
 #include "netstack/sender/scoreboard.h"
 #include "netstack/sender/sender.h"
 #include "netstack/timers.h"
@@ -290,47 +289,6 @@ static void a_scoreboard_keeps_its_sums(void **state)
 	scoreboard_clear(&board);
 }
 
-static void note_lost(void *owner, uint32_t index)
-{
-	uint32_t *lost = owner;
-	*lost |= 1u << index;
-}
-
-static void send_again(struct scoreboard *board, uint32_t index)
-{
-	scoreboard_lose(board, index);
-	scoreboard_fly(board, index);
-}
-
-/* All of a train has one time, and what is sent again in it may go in any order of place. */
-static void a_train_is_lost_in_order_of_sending(void **state)
-{
-	const struct rtt rtt = { .minimum = 10, .smoothed = 10 };
-	struct scoreboard board;
-	struct rack rack;
-	uint32_t lost = 0;
-
-	(void)state;
-	scoreboard_init(&board, &budget);
-	rack_init(&rack);
-	for (uint64_t place = 0; place < 4000; place += 1000) {
-		assert_true(scoreboard_reserve(&board));
-		scoreboard_append(&board, place, 1000);
-	}
-	send_again(&board, 2);
-	send_again(&board, 0);
-	scoreboard_land(&board, 2);
-	rack_delivered(&rack, &rtt, scoreboard_at(&board, 2), 10);
-	scoreboard_mark_sacked(&board, 2);
-	rack_detect(&rack, &board, 0, 10, note_lost, &lost);
-	assert_int_equal(lost, 1u << 1 | 1u << 3);
-	scoreboard_clear(&board);
-	assert_true(scoreboard_reserve(&board));
-	scoreboard_append(&board, 4000, 1000);
-	assert_true(scoreboard_is_after(scoreboard_at(&board, board.head)->order, rack.order)); /* an empty board goes on counting */
-	scoreboard_clear(&board);
-}
-
 /* --- the receiver --- */
 
 static void ranges_are_like_a_bitmap(void **state)
@@ -535,7 +493,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(timers_run_in_order, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_queue_gives_back_its_bytes, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_scoreboard_keeps_its_sums, start_budget, check_budget),
-		cmocka_unit_test_setup_teardown(a_train_is_lost_in_order_of_sending, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(ranges_are_like_a_bitmap, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_receiver_puts_pieces_in_order, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_window_shrinks_with_the_budget, start_budget, check_budget),
