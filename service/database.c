@@ -10,9 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "service/reserve.h"
+
 #define APPLICATION_ID 0x77617272 /* "warr" */
 #define SCHEMA_VERSION 1
 #define CHECKSUM_SIZE 16
+#define PAGE_SIZE 4096                 /* SQLite's own choice */
+#define RESERVE_FOR_TREES (512 * 1024) /* pages of the trees and of the log's index that a delete changes, besides those of the document */
 
 enum statement {
 	STATEMENT_PUT_TUNNEL,
@@ -51,6 +55,9 @@ static const char schema[] =
 struct database {
 	sqlite3 *handle;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
+	struct reserve reserve;
+	int64_t longest_document; /* that was read or written, in bytes */
+	bool adds, is_over;       /* the transaction: it adds something; it would take more than the reserve can make good */
 };
 
 void database_tunnel_clear(struct database_tunnel *tunnel)
@@ -132,6 +139,11 @@ static bool check_file(const char *path, const struct stat *info, char failure[5
 	return wrong == NULL;
 }
 
+static bool is_full(sqlite3 *handle, int code)
+{
+	return (code & 0xff) == SQLITE_FULL || sqlite3_system_errno(handle) == ENOSPC;
+}
+
 /* What keeps a file from being read, so that nobody moves a good one away: only SQLite's own word makes it damaged. */
 static void explain(sqlite3 *handle, const char *path, char failure[512])
 {
@@ -139,7 +151,7 @@ static void explain(sqlite3 *handle, const char *path, char failure[512])
 	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
 		snprintf(failure, 512, "refusing %.300s: it is damaged (%s); restore it from a backup, or move it away to start with none", path,
 		         sqlite3_errmsg(handle));
-	else if (code == SQLITE_FULL || sqlite3_system_errno(handle) == ENOSPC)
+	else if (is_full(handle, code))
 		snprintf(
 		    failure, 512,
 		    "cannot use %.300s: the disk is full; make room on it and start again, nothing is lost as long as the file stays where it is",
@@ -210,15 +222,27 @@ static bool find_or_make(const char *directory, const char *path, const char *vf
 	return make_file(directory, path, vfs, failure);
 }
 
+static bool open_reserve(struct database *database, const char *directory, char failure[512])
+{
+	char path[4150];
+	snprintf(path, sizeof(path), "%s/state.reserve", directory);
+	if (reserve_open(&database->reserve, path))
+		return true;
+	snprintf(failure, 512, "cannot open %.300s: %s", path, errno == ENOSPC ? "the disk is full" : strerror(errno));
+	return false;
+}
+
 struct database *database_open(const char *directory, const char *vfs, char failure[512])
 {
 	char path[4150];
-	snprintf(path, sizeof(path), "%s/state.db", directory);
-	if (!find_or_make(directory, path, vfs, failure))
-		return NULL;
 	struct database *database = calloc(1, sizeof(*database));
 	if (database == NULL) {
 		snprintf(failure, 512, "memory ran out");
+		return NULL;
+	}
+	snprintf(path, sizeof(path), "%s/state.db", directory);
+	if (!open_reserve(database, directory, failure) || !find_or_make(directory, path, vfs, failure)) {
+		database_close(database);
 		return NULL;
 	}
 	int result = sqlite3_open_v2(path, &database->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, vfs);
@@ -237,7 +261,15 @@ void database_close(struct database *database)
 	for (size_t i = 0; i < STATEMENT_COUNT; i++)
 		sqlite3_finalize(database->statements[i]);
 	sqlite3_close(database->handle);
+	reserve_close(&database->reserve);
 	free(database);
+}
+
+static void note_length(struct database *database, const char *document)
+{
+	int64_t length = (int64_t)strlen(document);
+	if (length > database->longest_document)
+		database->longest_document = length;
 }
 
 /* Over all that a tunnel is made of: SQLite's own check does not see a bit that flipped inside of a text. */
@@ -268,7 +300,7 @@ static bool column_blob(sqlite3_stmt *statement, int column, void *bytes, size_t
 	return true;
 }
 
-static bool read_tunnel(sqlite3_stmt *statement, struct database_tunnel *tunnel)
+static bool read_tunnel(struct database *database, sqlite3_stmt *statement, struct database_tunnel *tunnel)
 {
 	uint8_t stored[CHECKSUM_SIZE], computed[CHECKSUM_SIZE];
 	const char *id = (const char *)sqlite3_column_text(statement, 0);
@@ -285,6 +317,7 @@ static bool read_tunnel(sqlite3_stmt *statement, struct database_tunnel *tunnel)
 	    !column_blob(statement, 8, tunnel->timestamp_floor, sizeof(tunnel->timestamp_floor)))
 		return false;
 	snprintf(tunnel->id, sizeof(tunnel->id), "%s", id);
+	note_length(database, tunnel->document);
 	make_checksum(tunnel, computed);
 	return memcmp(stored, computed, sizeof(stored)) == 0;
 }
@@ -312,7 +345,7 @@ bool database_load_tunnels(struct database *database, bool (*take)(void *owner, 
 	while (result == SQLITE_OK && sound && (result = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct database_tunnel tunnel;
 		result = SQLITE_OK;
-		sound = read_tunnel(statement, &tunnel);
+		sound = read_tunnel(database, statement, &tunnel);
 		if (!sound)
 			database_tunnel_clear(&tunnel);
 		else if (!take(owner, &tunnel))
@@ -350,13 +383,43 @@ uint64_t database_next_revision(struct database *database)
 	return value < 1 ? 1 : (uint64_t)value;
 }
 
+/* What the reserve must hold so that any one tunnel can be deleted: the log takes the pages of its document, which are overwritten, and the
+ * file grows to what the log has when it is emptied. */
+static int64_t reserve_needed(struct database *database)
+{
+	struct stat info;
+	int64_t pages = pragma_value(database->handle, "PRAGMA page_count");
+	int64_t size = stat(sqlite3_db_filename(database->handle, "main"), &info) == 0 ? info.st_size : 0;
+	int64_t growth = pages * PAGE_SIZE > size ? pages * PAGE_SIZE - size : 0;
+	return RESERVE_FOR_TREES + growth + database->longest_document + database->longest_document / 4;
+}
+
+bool database_take_reserve(struct database *database)
+{
+	return reserve_take_back(&database->reserve, reserve_needed(database));
+}
+
+void database_lend_reserve(struct database *database)
+{
+	reserve_lend(&database->reserve);
+}
+
+bool database_wants_reserve(const struct database *database, int result)
+{
+	return result != SQLITE_OK && is_full(database->handle, result) && !database->is_over;
+}
+
 int database_begin(struct database *database)
 {
+	database->adds = database->is_over = false;
 	return execute(database->handle, "BEGIN IMMEDIATE");
 }
 
 int database_commit(struct database *database)
 {
+	database->is_over = database->adds && !reserve_hold(&database->reserve, reserve_needed(database));
+	if (database->is_over)
+		return SQLITE_FULL;
 	return execute(database->handle, "COMMIT");
 }
 
@@ -384,6 +447,8 @@ int database_put_tunnel(struct database *database, const struct database_tunnel 
 	sqlite3_stmt *statement = database->statements[STATEMENT_PUT_TUNNEL];
 	uint8_t checksum[CHECKSUM_SIZE];
 	make_checksum(tunnel, checksum);
+	note_length(database, tunnel->document);
+	database->adds = true;
 	bind_text(statement, 1, tunnel->id);
 	bind_text(statement, 2, tunnel->document);
 	sqlite3_bind_int64(statement, 3, (sqlite3_int64)tunnel->revision);
@@ -415,6 +480,7 @@ int database_delete_tunnel(struct database *database, const char *id)
 int database_put_token(struct database *database, const struct database_token *token)
 {
 	sqlite3_stmt *statement = database->statements[STATEMENT_PUT_TOKEN];
+	database->adds = true;
 	bind_text(statement, 1, token->id);
 	bind_text(statement, 2, token->name);
 	sqlite3_bind_int64(statement, 3, token->scopes);

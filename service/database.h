@@ -53,6 +53,11 @@ int database_put_next_revision(struct database *database, uint64_t revision); /*
 int database_forget(struct database *database);
 /* Empties the write-ahead log, in which deleted keys would stay. */
 int database_truncate_log(struct database *database);
+/* A full disk can be emptied: the reserve (reserve.h) always has the room that deleting any one tunnel or token takes, and a commit that adds
+ * something is refused as SQLITE_FULL where it could not have it afterwards. */
+bool database_wants_reserve(const struct database *database, int result); /* a transaction that failed could succeed with its room */
+void database_lend_reserve(struct database *database);                    /* then the transaction is tried again */
+bool database_take_reserve(struct database *database);                    /* after database_truncate_log; false: others took the room */
 const char *database_error(int result);
 
 #endif

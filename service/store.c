@@ -148,6 +148,32 @@ static bool is_flush_failure(int result)
 	return result == SQLITE_IOERR_FSYNC || result == SQLITE_IOERR_DIR_FSYNC;
 }
 
+static void empty_log(struct database *database)
+{
+	int result = database_truncate_log(database);
+	if (result != SQLITE_OK)
+		log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s", database_error(result));
+}
+
+static void take_reserve(struct database *database)
+{
+	if (!database_take_reserve(database))
+		log_line(LOG_WARN, NULL, "the disk is full: there is no room for state.reserve, nothing can be created");
+}
+
+/* On a full disk once more with the reserve's room, which is free again when the log is empty. */
+static int commit(struct database *database, struct store_batch *first, const struct store_batch *end)
+{
+	int result = commit_group(database, first, end);
+	if (!database_wants_reserve(database, result))
+		return result;
+	database_lend_reserve(database);
+	result = commit_group(database, first, end);
+	empty_log(database);
+	take_reserve(database);
+	return result;
+}
+
 static bool holds_delete(const struct store_batch *batch)
 {
 	for (; batch != NULL; batch = batch->next)
@@ -159,21 +185,17 @@ static bool holds_delete(const struct store_batch *batch)
 
 static void work_off(struct database *database, struct store_batch *first)
 {
-	int result = commit_group(database, first, NULL);
+	int result = commit(database, first, NULL);
 	bool is_group = first->next != NULL;
 	for (struct store_batch *batch = first; batch != NULL; batch = batch->next) {
 		/* Alone, so that one that fails does not poison those it happened to travel with. */
 		bool alone = result != SQLITE_OK && is_group && !is_flush_failure(result);
-		batch->result = alone ? commit_group(database, batch, batch->next) : result;
+		batch->result = alone ? commit(database, batch, batch->next) : result;
 		if (batch->result != SQLITE_OK)
 			log_line(LOG_ERROR, NULL, "a write to state.db failed: %s", database_error(batch->result));
 	}
-	if (holds_delete(first)) {
-		result = database_truncate_log(database);
-		if (result != SQLITE_OK)
-			log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s",
-			         database_error(result));
-	}
+	if (holds_delete(first))
+		empty_log(database);
 	result = database_forget(database);
 	if (result != SQLITE_OK)
 		log_line(LOG_WARN, NULL, "keys may still be in the memory of SQLite: %s", database_error(result));
@@ -221,6 +243,8 @@ static bool load(struct store *store, const struct store_loader *loader, char fa
 	                 database_load_tokens(store->database, loader->take_token, loader->owner, failure);
 	/* A disk that is full at the start is no reason not to start: only memory is concerned. */
 	(void)database_forget(store->database);
+	if (is_loaded)
+		take_reserve(store->database);
 	return is_loaded;
 }
 

@@ -163,6 +163,30 @@ def test_d5_full_disk(small_disk, make_daemon):
     daemon.stop()
 
 
+def test_d5_full_disk_is_emptied_by_deletes(small_disk, make_daemon):
+    """Who can only reach the API gets out of a full disk: deletes work on it, after a restart too, and then creates do."""
+    daemon = make_daemon().start()
+    api = daemon.api
+    names = [f"t{number}" for number in range(12)]
+    for name in names:
+        api.put(name, _document("m"), status=201)
+    _fill(f"{small_disk}/ballast")
+    while (status := api.request("PUT", f"/v1/tunnels/t{len(names)}", _document("m")).status) == 201 and len(names) < 2000:
+        names.append(f"t{len(names)}")
+    assert status == 503
+    half = len(names) // 2
+    for name in names[:half]:
+        assert api.request("DELETE", f"/v1/tunnels/{name}").status == 204
+        _fill(f"{small_disk}/ballast2")
+    api.put("again", _document("again"), status=201)
+    _fill(f"{small_disk}/ballast3")
+    daemon.kill()
+    daemon.start()
+    for name in names[half:] + ["again"]:
+        assert daemon.api.request("DELETE", f"/v1/tunnels/{name}").status == 204
+    daemon.stop()
+
+
 @pytest.mark.parametrize("is_first", [True, False], ids=["first start", "later start"])
 def test_d5_full_disk_at_the_start_is_told(small_disk, make_daemon, is_first):
     """Whoever reads «damaged, move it away» on a full disk loses everything."""
@@ -171,7 +195,7 @@ def test_d5_full_disk_at_the_start_is_told(small_disk, make_daemon, is_first):
         daemon.start()
         daemon.api.put("kept", _document("kept"), status=201)
         daemon.kill()
-        for name in ("api.addr", "state.db-shm"):
+        for name in ("api.addr", "state.db-shm", "state.reserve"):
             if os.path.exists(f"{small_disk}/{name}"):
                 os.unlink(f"{small_disk}/{name}")
     _fill(f"{small_disk}/ballast")

@@ -198,7 +198,7 @@ static struct store *open_store(const char *where, const char *vfs, unsigned fou
 
 static void remove_files(const char *where)
 {
-	static const char *const all[] = { "state.db", "state.db-wal", "state.db-shm" };
+	static const char *const all[] = { "state.db", "state.db-wal", "state.db-shm", "state.reserve" };
 	char path[160];
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", where, all[i]);
