@@ -15,7 +15,7 @@
 #include "daemon/options.h"
 #include "sandbox/control_sandbox.h"
 #include "service/service.h"
-#include "tunnel/worker.h"
+#include "tunnel/worker/worker.h"
 
 #define EXIT_USAGE 2
 #define WORKER_CHANNEL 3

@@ -30,7 +30,7 @@ static void set_option(int descriptor, int level, int option, int value)
 
 /* What a listener accepts inherits all. Without the second the kernel takes 4 MB for a client that reads nothing, and the receive window
  * grows after a client that seems so quick; what is on its way to the client does not count, so that a long path to it stays full. The rest
- * finds a client that is gone without a word, two minutes later; an idle one that answers is kept (tunnel/relay.c). */
+ * finds a client that is gone without a word, two minutes later; an idle one that answers is kept (tunnel/proxy/relay.c). */
 static void tune_stream(int descriptor)
 {
 	set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -7,10 +7,14 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAY_USE = {
-    "daemon": {"api", "service", "tunnel", "sandbox", "ipc"},
+    "daemon": {"api", "service", "tunnel/worker", "sandbox", "ipc"},
     "api": {"service", "ipc"},
     "service": {"ipc"},
-    "tunnel": {"netstack", "tunnel/wireguard", "sandbox", "ipc"},
+    "tunnel/worker": {"tunnel/proxy", "tunnel", "tunnel/io", "tunnel/wireguard", "netstack", "sandbox", "ipc"},
+    "tunnel/proxy": {"tunnel", "tunnel/http", "tunnel/io", "netstack", "ipc"},
+    "tunnel": {"tunnel/http", "tunnel/io", "tunnel/wireguard", "netstack", "ipc"},
+    "tunnel/http": {"netstack", "ipc"},
+    "tunnel/io": {"ipc"},
     "tunnel/wireguard": {"ipc"},
     "netstack": set(),
     "sandbox": {"ipc"},
@@ -37,6 +41,13 @@ def folder_of(path):
     return "/".join(parts) or None
 
 
+def reach(folder, seen=()):
+    """Every folder that `folder` leads to; with itself when there is a circle."""
+    for there in MAY_USE[folder] - set(seen):
+        seen = reach(there, (*seen, there))
+    return seen
+
+
 def faults_of(file):
     relative = file.relative_to(ROOT).as_posix()
     here = folder_of(relative)
@@ -56,6 +67,7 @@ def faults_of(file):
 def main():
     files = [f for folder in sorted({name.split("/")[0] for name in MAY_USE}) for f in sorted((ROOT / folder).rglob("*.[ch]"))]
     faults = [fault for file in files for fault in faults_of(file)]
+    faults += [f"{folder} is in a circle of folders" for folder in MAY_USE if folder in reach(folder)]
     print("\n".join(faults) or f"{len(files)} files, every arrow as drawn")
     return 1 if faults else 0
 

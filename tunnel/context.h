@@ -4,9 +4,9 @@
 
 #include "ipc/counters.h"
 #include "ipc/message.h"
-#include "tunnel/loop.h"
-#include "tunnel/pool.h"
-#include "tunnel/udp.h"
+#include "tunnel/io/loop.h"
+#include "tunnel/io/pool.h"
+#include "tunnel/io/udp.h"
 #include "tunnel/wireguard/device.h"
 
 struct want;

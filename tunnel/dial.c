@@ -28,7 +28,7 @@ struct dial {
 	struct attempt attempts[ADDRESSES_MOST];
 	struct http_fault fault; /* of the last attempt that failed */
 	uint64_t started_at;
-	struct turn turn;
+	struct deferred deferred;
 	struct deadline timeout, stagger;
 };
 
@@ -110,7 +110,7 @@ static void sweep(void *owner)
 		netstack_query_cancel(dial->query);
 	deadline_set(dial->tunnel->context->loop, &dial->timeout, LOOP_NEVER);
 	deadline_set(dial->tunnel->context->loop, &dial->stagger, LOOP_NEVER);
-	turn_cancel(dial->tunnel->context->loop, &dial->turn);
+	deferred_cancel(dial->tunnel->context->loop, &dial->deferred);
 	*dial->before = dial->next;
 	if (dial->next != NULL)
 		dial->next->before = dial->before;
@@ -129,8 +129,8 @@ static void finish(struct dial *dial, struct netstack_stream *stream, const stru
 {
 	struct http_fault copy = fault == NULL ? (struct http_fault){ 0 } : *fault;
 	dial->over = true;
-	dial->turn.end = sweep;
-	turn_queue(dial->tunnel->context->loop, &dial->turn);
+	dial->deferred.call = sweep;
+	deferred_queue(dial->tunnel->context->loop, &dial->deferred);
 	dial->done(dial->owner, stream, &copy);
 }
 
@@ -376,7 +376,7 @@ void dial_go_all(struct tunnel *tunnel)
 {
 	for (struct dial *dial = tunnel->dials; dial != NULL; dial = dial->next)
 		if (!dial->begun && !dial->over)
-			turn_queue(tunnel->context->loop, &dial->turn);
+			deferred_queue(tunnel->context->loop, &dial->deferred);
 }
 
 void dial_fail_all(struct tunnel *tunnel)
@@ -408,8 +408,8 @@ struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool
 	tunnel->dials = dial;
 	deadline_init(&dial->timeout, on_timeout, dial);
 	deadline_init(&dial->stagger, on_stagger, dial);
-	turn_init(&dial->turn, begin, dial);
+	deferred_init(&dial->deferred, begin, dial);
 	deadline_set(loop, &dial->timeout, dial->started_at + tunnel->spec.connect_timeout * LOOP_SECOND);
-	turn_queue(loop, &dial->turn);
+	deferred_queue(loop, &dial->deferred);
 	return dial;
 }

@@ -5,8 +5,8 @@
 
 #include "ipc/counters.h"
 #include "netstack/netstack.h"
-#include "tunnel/http_error.h"
-#include "tunnel/target.h"
+#include "tunnel/http/http_error.h"
+#include "tunnel/http/target.h"
 
 struct tunnel;
 struct dial;

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "tunnel/loop.h"
+#include "tunnel/io/loop.h"
 
 #define SOURCES 1024
 #define DELAY (100 * LOOP_MILLISECOND)

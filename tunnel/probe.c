@@ -6,7 +6,7 @@
 
 #include "ipc/log.h"
 #include "tunnel/dial.h"
-#include "tunnel/target.h"
+#include "tunnel/http/target.h"
 
 #define COUNT_DEFAULT 3
 #define COUNT_MOST 20

@@ -8,15 +8,10 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
-#include "tunnel/change.h"
 #include "tunnel/connection.h"
 #include "tunnel/dial.h"
-#include "tunnel/exchange.h"
-#include "tunnel/forward.h"
-#include "tunnel/listener.h"
-#include "tunnel/probe.h"
+#include "tunnel/flush.h"
 #include "tunnel/publish.h"
-#include "tunnel/relay.h"
 
 static uint64_t now_of(const struct tunnel *tunnel)
 {
@@ -25,7 +20,7 @@ static uint64_t now_of(const struct tunnel *tunnel)
 
 void tunnel_wake(struct tunnel *tunnel)
 {
-	turn_queue(tunnel->context->loop, &tunnel->settle);
+	deferred_queue(tunnel->context->loop, &tunnel->settle);
 }
 
 /* The device's surroundings. */
@@ -130,12 +125,6 @@ static void on_datagram(void *owner, uint8_t *datagram, size_t length, const uni
 	struct tunnel *tunnel = owner;
 	wireguard_device_receive(tunnel->device, datagram, length, from, now_of(tunnel));
 	tunnel_wake(tunnel);
-}
-
-static void flush_all(struct tunnel *tunnel)
-{
-	relay_flush_all(tunnel);
-	exchange_flush_all(tunnel);
 }
 
 void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now))
@@ -319,6 +308,12 @@ void tunnel_reconnect(struct tunnel *tunnel)
 	tunnel_wake(tunnel);
 }
 
+void tunnel_begin(struct tunnel *tunnel)
+{
+	health_start(tunnel);
+	tunnel_wake(tunnel);
+}
+
 /* Limits. */
 
 void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
@@ -370,39 +365,6 @@ size_t tunnel_quota_left(const struct tunnel *tunnel)
 	return used < most ? (size_t)(most - used) : 0;
 }
 
-/* A bucket holds a tenth of a second's worth, and at least one large read. */
-static uint64_t bucket_depth(const struct bucket *bucket)
-{
-	uint64_t tenth = bucket->bits_per_second / 80;
-	return tenth < 65536 ? 65536 : tenth;
-}
-
-size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again)
-{
-	if (bucket->bits_per_second == 0)
-		return wanted;
-	uint64_t now = now_of(tunnel), elapsed = now - bucket->filled_at;
-	double fresh = (double)elapsed / 8e9 * (double)bucket->bits_per_second;
-	if (fresh >= 1) {
-		double sum = (double)bucket->tokens + fresh;
-		bucket->tokens = sum > (double)bucket_depth(bucket) ? bucket_depth(bucket) : (uint64_t)sum;
-		bucket->filled_at = now;
-	}
-	/* Small pieces in between would cost a wake-up each. */
-	uint64_t least = bucket_depth(bucket) / 16;
-	if (bucket->tokens < least) {
-		*again = now + (uint64_t)((double)(least - bucket->tokens) * 8e9 / (double)bucket->bits_per_second) + LOOP_MILLISECOND;
-		return 0;
-	}
-	return wanted < bucket->tokens ? wanted : (size_t)bucket->tokens;
-}
-
-void tunnel_spend(struct bucket *bucket, size_t bytes)
-{
-	if (bucket->bits_per_second != 0)
-		bucket->tokens -= bytes < bucket->tokens ? bytes : bucket->tokens;
-}
-
 /* The end. */
 
 void tunnel_end_connections(struct tunnel *tunnel)
@@ -423,20 +385,12 @@ void tunnel_free_peer(struct tunnel_peer *peer)
 
 void tunnel_free(struct tunnel *tunnel)
 {
-	if (tunnel == NULL)
-		return;
-	change_forget(tunnel);
-	while (tunnel->listeners != NULL)
-		listener_free(tunnel->listeners);
-	probe_stop(tunnel);
-	tunnel_end_connections(tunnel);
-	forward_close_all(tunnel);
 	health_stop(tunnel);
 	/* Resets of the connections just ended may still go: the socket takes them with it. */
 	publish_socket(tunnel);
 	udp_socket_free(tunnel->udp);
 	tunnel->udp = NULL;
-	turn_cancel(tunnel->context->loop, &tunnel->settle);
+	deferred_cancel(tunnel->context->loop, &tunnel->settle);
 	deadline_set(tunnel->context->loop, &tunnel->deadline, LOOP_NEVER);
 	free(tunnel->logins);
 	netstack_resolver_free(tunnel->resolver);

@@ -3,6 +3,7 @@
 #define WARREN_TUNNEL_TUNNEL_H
 
 #include "netstack/netstack.h"
+#include "tunnel/bucket.h"
 #include "tunnel/context.h"
 #include "tunnel/health.h"
 #include "tunnel/rate.h"
@@ -10,12 +11,11 @@
 struct candidate;
 struct connection;
 struct dial;
-struct exchange;
+struct flush;
 struct forward;
 struct listener;
 struct logins;
 struct probe;
-struct relay;
 
 struct tunnel_peer {
 	struct tunnel *tunnel;
@@ -28,12 +28,6 @@ struct tunnel_peer {
 	uint64_t counted_sent, counted_received; /* what of the device's figures is in the counters */
 	struct health_peer health;
 	bool is_kept; /* by the change that is prepared */
-};
-
-struct bucket {
-	uint64_t bits_per_second; /* 0: no limit */
-	uint64_t tokens;          /* bytes */
-	uint64_t filled_at;
 };
 
 struct tunnel {
@@ -56,16 +50,15 @@ struct tunnel {
 	struct dial *dials;
 	size_t connection_count; /* without those that wait */
 	size_t waiting_count;
-	struct relay *flushing;      /* relays with borrowed bytes to write before the stack is settled */
-	struct exchange *exchanging; /* exchanges, likewise */
+	struct flush *flushing;
 	struct forward *forwards;
 	struct probe *probe, *probes_asked;
 	struct logins *logins; /* NULL: no wrong password yet */
 	bool settling;
-	struct turn settle;
+	struct deferred settle;
 	struct deadline deadline;
 	struct health health;
-	struct bucket upward, downward;
+	struct bucket tx_limit, rx_limit;
 	struct candidate *candidate; /* prepared, not committed */
 	/* What of the socket's figures is in the counters already, and when the next look is due. */
 	struct udp_counts counted;
@@ -74,25 +67,18 @@ struct tunnel {
 	bool told_limit;
 };
 
-/* Builds what `message` asks for, inactive: a new tunnel when `*tunnel` is NULL, else a candidate of a change. Takes the message's contents
- * and the descriptors of its fresh sockets, also on failure. `detail` gets a sentence when the status is not OK. */
-enum message_status tunnel_prepare(struct context *context, struct tunnel **tunnel, struct message_prepare *message, int *descriptors, size_t count,
-                                   enum message_applied *applied, char detail[160]);
-/* Many peers cost exchanges of keys, so that they are prepared in steps: true while tunnel_prepare said OK and not all is done. Nothing else
- * may be asked of the tunnel meanwhile, but to free it. */
-bool tunnel_is_preparing(const struct tunnel *tunnel);
-/* The next step, of some milliseconds. As tunnel_prepare: the tunnel is gone (NULL) when it was new and this fails. */
-enum message_status tunnel_prepare_more(struct tunnel **tunnel, char detail[160]);
-/* Whether what is prepared is of that generation. */
-bool tunnel_is_prepared(const struct tunnel *tunnel, uint64_t generation);
-/* Puts what is prepared in the place of what runs. It cannot fail and allocates nothing: all that can fail was done by tunnel_prepare. */
-void tunnel_commit(struct tunnel *tunnel);
 /* After a commit: handshakes begin, and the state is told. */
 void tunnel_begin(struct tunnel *tunnel);
-/* Forgets the candidate. True when the tunnel was never active and is gone with it. */
-bool tunnel_abort(struct tunnel *tunnel, uint64_t generation);
-/* Closes everything, wipes the keys and frees. Nothing is sent to any peer afterwards. */
+/* What stays of a tunnel whose connections, probes, listeners and forwards have ended (change_remove): the rest is closed, keys are wiped. */
 void tunnel_free(struct tunnel *tunnel);
+void tunnel_end_connections(struct tunnel *tunnel);
+void tunnel_free_peer(struct tunnel_peer *peer);
+
+/* For change.c, which makes device and stack. */
+extern const struct wireguard_env tunnel_device_env; /* its owner is to be set */
+struct netstack_env tunnel_stack_env(struct tunnel *tunnel);
+void tunnel_settle(void *owner);
+void tunnel_due(void *owner);
 
 void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *message);
 void tunnel_reconnect(struct tunnel *tunnel);
@@ -123,8 +109,5 @@ void tunnel_count_received(struct tunnel *tunnel, size_t bytes);
 void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason);
 size_t tunnel_quota_left(const struct tunnel *tunnel); /* of limits.total_bytes; SIZE_MAX without one */
 bool tunnel_is_used_up(const struct tunnel *tunnel);   /* limits.total_bytes */
-/* How many bytes the rate limit lets pass now, at most `wanted`; with 0, `*again` is when to ask again. */
-size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again);
-void tunnel_spend(struct bucket *bucket, size_t bytes);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tunnel/http_body.h"
+#include "tunnel/http/http_body.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 

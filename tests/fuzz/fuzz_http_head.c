@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tunnel/http_request.h"
-#include "tunnel/http_response.h"
+#include "tunnel/http/http_request.h"
+#include "tunnel/http/http_response.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 

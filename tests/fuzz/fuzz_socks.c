@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "tunnel/socks.h"
+#include "tunnel/http/socks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 

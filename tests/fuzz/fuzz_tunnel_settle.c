@@ -10,8 +10,8 @@
 #include "netstack/packet.h"
 #include "tests/netstack/craft.h"
 #include "tests/tunnel/rig.h"
-#include "tunnel/change.h"
-#include "tunnel/relay.h"
+#include "tunnel/proxy/relay.h"
+#include "tunnel/worker/change.h"
 
 #define MS 1000000ull
 #define FIRST 0xfffff000u /* the far ends' first sequence number: it wraps soon */
@@ -56,7 +56,7 @@ static struct {
 	struct side sides[2];
 	uint8_t *packets[PACKETS_MAX]; /* of this turn: gone when it ends, as a slab is */
 	size_t packet_count;
-	struct turn release;
+	struct deferred release;
 } world;
 
 /* --- bytes that tell where they belong --- */
@@ -131,7 +131,7 @@ static void end_turn(void)
 	for (int i = 0; i < 2; i++)
 		if (world.sides[i].tunnel.stack != NULL)
 			tunnel_wake(&world.sides[i].tunnel);
-	turn_queue(rig.context.loop, &world.release);
+	deferred_queue(rig.context.loop, &world.release);
 	rig_turn();
 }
 
@@ -317,7 +317,7 @@ static void open_side(unsigned index)
 	*tunnel = (struct tunnel){ .context = &rig.context, .counters = &side->counters };
 	tunnel->published_at = LOOP_NEVER / 2; /* there is no device to publish of */
 	tunnel->publish_at = LOOP_NEVER;
-	turn_init(&tunnel->settle, tunnel_settle, tunnel);
+	deferred_init(&tunnel->settle, tunnel_settle, tunnel);
 	deadline_init(&tunnel->deadline, on_due, tunnel);
 	if (netstack_create(&tunnel->stack, &config, &env, rig.now) != 0 ||
 	    netstack_listen(tunnel->stack, &side->near, on_accept, side, &listener) != 0)
@@ -336,7 +336,7 @@ static void close_side(struct side *side)
 	if (side->relay != NULL)
 		relay_abort(side->relay);
 	close(side->client);
-	turn_cancel(rig.context.loop, &side->tunnel.settle);
+	deferred_cancel(rig.context.loop, &side->tunnel.settle);
 	deadline_set(rig.context.loop, &side->tunnel.deadline, LOOP_NEVER);
 	netstack_free(side->tunnel.stack);
 	side->tunnel.stack = NULL;
@@ -352,7 +352,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	rig.context.loop = loop_create();
 	rig.context.pool = pool_create();
 	rig.context.batch = udp_batch_create(rig.context.loop, false);
-	turn_init(&world.release, release_packets, NULL);
+	deferred_init(&world.release, release_packets, NULL);
 	netstack_start(&limits);
 	for (unsigned i = 0; i < 2; i++)
 		open_side(i);

@@ -3,7 +3,7 @@
 #define WARREN_TESTS_TUNNEL_RIG_BROWSER_H
 
 #include "tests/tunnel/rig.h"
-#include "tunnel/exchange.h"
+#include "tunnel/proxy/exchange.h"
 
 struct rig_browser {
 	struct connection connection;

@@ -1,11 +1,10 @@
-/* tunnel/loop.h with a clock that only tests move, and poll(2) that never waits. */
+/* tunnel/io/loop.h with a clock that only tests move, and poll(2) that never waits. */
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/tunnel/rig.h"
-
-#define DEADLINES 2048
+#include "tunnel/io/agenda.h"
 
 struct poller {
 	struct poller *next;
@@ -16,9 +15,8 @@ struct poller {
 };
 
 struct loop {
+	struct agenda agenda; /* first: agenda.c finds it so */
 	struct poller *pollers;
-	struct deadline *deadlines[DEADLINES];
-	struct turn *first_turn, **last_turn;
 };
 
 static struct loop the_loop;
@@ -26,7 +24,7 @@ static struct loop the_loop;
 struct loop *loop_create(void)
 {
 	the_loop = (struct loop){ 0 };
-	the_loop.last_turn = &the_loop.first_turn;
+	assert_true(agenda_init(&the_loop.agenda));
 	return &the_loop;
 }
 
@@ -47,8 +45,8 @@ void loop_free(struct loop *loop)
 {
 	sweep_pollers();
 	assert_null(loop->pollers);
-	for (size_t i = 0; i < DEADLINES; i++)
-		assert_null(loop->deadlines[i]);
+	assert_int_equal(agenda_next(&loop->agenda), LOOP_NEVER);
+	agenda_clear(&loop->agenda);
 }
 
 uint64_t loop_now(struct loop *loop)
@@ -99,88 +97,6 @@ void poller_free(struct poller *poller)
 	poller->freed = true;
 }
 
-void deadline_init(struct deadline *deadline, void (*due)(void *owner), void *owner)
-{
-	*deadline = (struct deadline){ .at = LOOP_NEVER, .due = due, .owner = owner };
-}
-
-void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at)
-{
-	size_t place = 0, free_place = DEADLINES;
-	for (; place < DEADLINES && loop->deadlines[place] != deadline; place++)
-		if (loop->deadlines[place] == NULL && free_place == DEADLINES)
-			free_place = place;
-	deadline->at = at;
-	if (place < DEADLINES)
-		loop->deadlines[place] = at == LOOP_NEVER ? NULL : deadline;
-	else if (at != LOOP_NEVER)
-		loop->deadlines[free_place] = deadline;
-}
-
-void turn_init(struct turn *turn, void (*end)(void *owner), void *owner)
-{
-	*turn = (struct turn){ .end = end, .owner = owner };
-}
-
-void turn_queue(struct loop *loop, struct turn *turn)
-{
-	if (turn->queued)
-		return;
-	turn->queued = true;
-	turn->next = NULL;
-	*loop->last_turn = turn;
-	loop->last_turn = &turn->next;
-}
-
-void turn_cancel(struct loop *loop, struct turn *turn)
-{
-	if (!turn->queued)
-		return;
-	struct turn **at = &loop->first_turn;
-	while (*at != turn)
-		at = &(*at)->next;
-	*at = turn->next;
-	if (loop->last_turn == &turn->next)
-		loop->last_turn = at;
-	turn->queued = false;
-}
-
-/* For udp.c, of which the tests use nothing that would call them. */
-void loop_end_turn(struct loop *loop)
-{
-	(void)loop;
-}
-
-static bool end_turns(void)
-{
-	bool any = false;
-	while (the_loop.first_turn != NULL) {
-		struct turn *turn = the_loop.first_turn;
-		the_loop.first_turn = turn->next;
-		if (the_loop.first_turn == NULL)
-			the_loop.last_turn = &the_loop.first_turn;
-		turn->queued = false;
-		turn->end(turn->owner);
-		any = true;
-	}
-	return any;
-}
-
-static bool run_deadlines(void)
-{
-	bool any = false;
-	for (size_t i = 0; i < DEADLINES; i++) {
-		struct deadline *deadline = the_loop.deadlines[i];
-		if (deadline == NULL || deadline->at > rig.now)
-			continue;
-		the_loop.deadlines[i] = NULL;
-		deadline->at = LOOP_NEVER;
-		deadline->due(deadline->owner);
-		any = true;
-	}
-	return any;
-}
-
 static bool poll_once(void)
 {
 	bool any = false;
@@ -208,8 +124,10 @@ void rig_turn(void)
 {
 	for (int i = 0; i < 100000; i++) {
 		bool any = poll_once();
-		any = run_deadlines() || any;
-		if (!end_turns() && !any)
+		any = agenda_run_due(&the_loop.agenda, rig.now) || any;
+		any = the_loop.agenda.first != NULL || any;
+		loop_end_turn(&the_loop);
+		if (!any)
 			return;
 	}
 	fail_msg("the loop spins");
@@ -220,10 +138,7 @@ void rig_pass(uint64_t nanoseconds)
 	uint64_t end = rig.now + nanoseconds;
 	rig_turn();
 	for (;;) {
-		uint64_t next = end;
-		for (size_t i = 0; i < DEADLINES; i++)
-			if (the_loop.deadlines[i] != NULL && the_loop.deadlines[i]->at < next)
-				next = the_loop.deadlines[i]->at;
+		uint64_t next = agenda_next(&the_loop.agenda) < end ? agenda_next(&the_loop.agenda) : end;
 		rig.now = next > rig.now ? next : rig.now;
 		rig_turn();
 		if (next == end)

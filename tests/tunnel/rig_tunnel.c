@@ -7,8 +7,7 @@
 #include <unistd.h>
 
 #include "tests/tunnel/rig.h"
-#include "tunnel/exchange.h"
-#include "tunnel/relay.h"
+#include "tunnel/flush.h"
 #include "tunnel/want.h"
 
 struct rig rig;
@@ -16,25 +15,19 @@ static size_t last_length;
 
 /* tunnel.h and health.h */
 
-static void flush_all(void)
-{
-	relay_flush_all(&rig.tunnel);
-	exchange_flush_all(&rig.tunnel);
-}
-
 static void settle(void *owner)
 {
 	(void)owner;
-	flush_all();
+	flush_all(&rig.tunnel);
 	rig.tunnel.settling = true;
 	netstack_settle(NULL, rig.now);
 	rig.tunnel.settling = false;
-	flush_all();
+	flush_all(&rig.tunnel);
 }
 
 void tunnel_wake(struct tunnel *tunnel)
 {
-	turn_queue(tunnel->context->loop, &tunnel->settle);
+	deferred_queue(tunnel->context->loop, &tunnel->settle);
 }
 
 void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
@@ -65,26 +58,6 @@ bool tunnel_is_used_up(const struct tunnel *tunnel)
 {
 	uint64_t used = counter_read(&tunnel->counters->bytes_sent) + counter_read(&tunnel->counters->bytes_received);
 	return tunnel->spec.limits.total_bytes != 0 && used >= tunnel->spec.limits.total_bytes;
-}
-
-/* Coarser than the real one: `tokens` come back whole after a second. */
-size_t tunnel_allowance(struct tunnel *tunnel, struct bucket *bucket, size_t wanted, uint64_t *again)
-{
-	(void)tunnel;
-	if (bucket->bits_per_second == 0)
-		return wanted;
-	if (rig.now >= bucket->filled_at + LOOP_SECOND) {
-		bucket->filled_at = rig.now;
-		bucket->tokens = bucket->bits_per_second / 8;
-	}
-	*again = bucket->filled_at + LOOP_SECOND;
-	return wanted < bucket->tokens ? wanted : (size_t)bucket->tokens;
-}
-
-void tunnel_spend(struct bucket *bucket, size_t bytes)
-{
-	if (bucket->bits_per_second != 0)
-		bucket->tokens -= bytes;
 }
 
 const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address)
@@ -217,7 +190,7 @@ int rig_start(void **state)
 	rig.tunnel.health.reason = "the peer does not answer handshakes";
 	spec_init(&rig.tunnel.spec);
 	rig.tunnel.spec.enabled = true;
-	turn_init(&rig.tunnel.settle, settle, NULL);
+	deferred_init(&rig.tunnel.settle, settle, NULL);
 	return 0;
 }
 

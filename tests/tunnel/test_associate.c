@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tunnel/associate.h"
+#include "tunnel/proxy/associate.h"
 #include "tunnel/want.h"
 
 static struct {

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "tunnel/address.h"
-#include "tunnel/client.h"
-#include "tunnel/relay.h"
+#include "tunnel/proxy/client.h"
+#include "tunnel/proxy/relay.h"
 
 #define FLOOD 600 /* more than one address may have waiting, less than a tunnel */
 #define CONNECT "CONNECT 198.51.100.7:443 HTTP/1.1\r\nHost: 198.51.100.7:443\r\n"

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tunnel/credentials.h"
+#include "tunnel/http/credentials.h"
 
 static int from_basic(struct credentials *credentials, const char *value)
 {

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tunnel/forward.h"
+#include "tunnel/proxy/forward.h"
+#include "tunnel/proxy/listener.h"
 #include "tunnel/want.h"
-#include "tunnel/listener.h"
 
 static struct listener listener;
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tunnel/http_body.h"
+#include "tunnel/http/http_body.h"
 
 struct outcome {
 	enum http_body_state state;

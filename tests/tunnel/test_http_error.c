@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tunnel/http_error.h"
-#include "tunnel/http_request.h"
-#include "tunnel/http_response.h"
+#include "tunnel/http/http_error.h"
+#include "tunnel/http/http_request.h"
+#include "tunnel/http/http_response.h"
 
 static void writes_a_reply(void **state)
 {

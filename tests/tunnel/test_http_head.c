@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tunnel/http_head.h"
+#include "tunnel/http/http_head.h"
 
 static struct http_text text_of(const char *string)
 {

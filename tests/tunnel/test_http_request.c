@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tunnel/http_request.h"
+#include "tunnel/http/http_request.h"
 
 static struct http_request request, again;
 static char written[HTTP_HEAD_ROOM], written_again[HTTP_HEAD_ROOM];

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tunnel/http_response.h"
+#include "tunnel/http/http_response.h"
 
 static struct http_response response, again;
 static char written[HTTP_HEAD_ROOM];

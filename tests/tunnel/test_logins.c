@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "tunnel/io/loop.h"
 #include "tunnel/logins.h"
-#include "tunnel/loop.h"
 
 #define START (1000 * LOOP_SECOND)
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tunnel/loop.h"
+#include "tunnel/io/loop.h"
 
 #define MANY 500
 
@@ -57,7 +57,7 @@ static void test_deadlines_come_in_order(void **state)
 struct echo {
 	struct loop *loop;
 	struct poller *poller;
-	struct turn turn;
+	struct deferred turn;
 	int ready, ended;
 };
 
@@ -74,8 +74,8 @@ static void on_ready(void *owner, int events)
 	struct echo *echo = owner;
 	assert_true((events & LOOP_READABLE) != 0);
 	echo->ready++;
-	turn_queue(echo->loop, &echo->turn);
-	turn_queue(echo->loop, &echo->turn);
+	deferred_queue(echo->loop, &echo->turn);
+	deferred_queue(echo->loop, &echo->turn);
 }
 
 static void test_a_turn_ends_once(void **state)
@@ -84,7 +84,7 @@ static void test_a_turn_ends_once(void **state)
 	int ends[2];
 	assert_int_equal(pipe(ends), 0);
 	struct echo echo = { .loop = loop_create() };
-	turn_init(&echo.turn, on_turn_end, &echo);
+	deferred_init(&echo.turn, on_turn_end, &echo);
 	echo.poller = poller_create(echo.loop, ends[0], on_ready, &echo);
 	poller_set(echo.poller, LOOP_READABLE);
 	assert_int_equal(write(ends[1], "x", 1), 1);
@@ -100,13 +100,13 @@ static void test_queued_work_can_be_taken_back(void **state)
 	(void)state;
 	struct loop *loop = loop_create();
 	struct echo first = { .loop = loop }, second = { .loop = loop };
-	turn_init(&first.turn, on_turn_end, &first);
-	turn_init(&second.turn, on_turn_end, &second);
-	turn_queue(loop, &first.turn);
-	turn_queue(loop, &second.turn);
-	turn_cancel(loop, &second.turn);
-	turn_cancel(loop, &first.turn);
-	turn_queue(loop, &second.turn);
+	deferred_init(&first.turn, on_turn_end, &first);
+	deferred_init(&second.turn, on_turn_end, &second);
+	deferred_queue(loop, &first.turn);
+	deferred_queue(loop, &second.turn);
+	deferred_cancel(loop, &second.turn);
+	deferred_cancel(loop, &first.turn);
+	deferred_queue(loop, &second.turn);
 	loop_end_turn(loop);
 	assert_int_equal(first.ended, 0);
 	assert_int_equal(second.ended, 1);

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "tunnel/poison.h"
-#include "tunnel/pool.h"
+#include "tunnel/io/poison.h"
+#include "tunnel/io/pool.h"
 
 static void test_blocks_come_back_empty(void **state)
 {

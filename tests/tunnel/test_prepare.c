@@ -18,6 +18,7 @@
 #include "tests/failing_heap.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/wireguard/arena.h"
+#include "tunnel/worker/change.h"
 
 #define MANY SPEC_PEER_MAX
 
@@ -59,7 +60,7 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
-	tunnel_free(world.tunnel);
+	change_remove(world.tunnel);
 	loop_end_turn(world.context.loop);
 	udp_batch_free(world.context.batch);
 	pool_free(world.context.pool);
@@ -148,7 +149,7 @@ static double now_ms(void)
 
 static double longest_step; /* of the last prepare */
 
-/* The heap fails by `allowed` from here on, within tunnel_prepare alone. */
+/* The heap fails by `allowed` from here on, within change_prepare alone. */
 static enum message_status prepare(const struct wish *wish, unsigned allowed)
 {
 	static uint32_t next_id;
@@ -177,11 +178,11 @@ static enum message_status prepare(const struct wish *wish, unsigned allowed)
 		descriptors[i] = fresh > 0 ? bound(i == 0 ? SOCK_DGRAM : SOCK_STREAM) : -1;
 	}
 	heap_fails_after(allowed);
-	enum message_status status = tunnel_prepare(&world.context, &world.tunnel, &message, descriptors, fresh, &applied, detail);
+	enum message_status status = change_prepare(&world.context, &world.tunnel, &message, descriptors, fresh, &applied, detail);
 	longest_step = 0;
-	while (status == MESSAGE_STATUS_OK && tunnel_is_preparing(world.tunnel)) {
+	while (status == MESSAGE_STATUS_OK && change_is_preparing(world.tunnel)) {
 		double start = now_ms();
-		status = tunnel_prepare_more(&world.tunnel, detail);
+		status = change_prepare_more(&world.tunnel, detail);
 		longest_step = now_ms() - start > longest_step ? now_ms() - start : longest_step;
 	}
 	heap_works();
@@ -222,9 +223,9 @@ static unsigned change(const struct wish *wish)
 		assert_null(world.tunnel->candidate);
 		assert_true(allowed < 5000);
 	}
-	assert_true(tunnel_is_prepared(world.tunnel, world.generation + 1));
+	assert_true(change_is_prepared(world.tunnel, world.generation + 1));
 	heap_fails_after(0);
-	tunnel_commit(world.tunnel);
+	change_commit(world.tunnel);
 	assert_int_equal(heap_refused(), 0);
 	heap_works();
 	tunnel_begin(world.tunnel);
@@ -288,7 +289,7 @@ static void what_is_aborted_leaves_nothing(void **state)
 	change(&first);
 	size_t slots = wireguard_arena_used(), descriptors = descriptors_open();
 	assert_int_equal(prepare(&other, 100000), MESSAGE_STATUS_OK);
-	assert_false(tunnel_abort(world.tunnel, world.generation + 1));
+	assert_false(change_abort(world.tunnel, world.generation + 1));
 	assert_int_equal(wireguard_arena_used(), slots);
 	assert_int_equal(descriptors_open(), descriptors);
 	check(&first);
@@ -306,7 +307,7 @@ static void many_peers_are_taken(void **state)
 		double start = now_ms();
 		assert_int_equal(prepare(&many, UINT32_MAX), MESSAGE_STATUS_OK);
 		double prepared = now_ms();
-		tunnel_commit(world.tunnel);
+		change_commit(world.tunnel);
 		double committed = now_ms();
 		tunnel_begin(world.tunnel);
 		double begun = now_ms();

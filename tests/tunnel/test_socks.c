@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "tunnel/socks.h"
+#include "tunnel/http/socks.h"
 
 #define LITERAL(text) text, sizeof(text) - 1
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "tunnel/target.h"
+#include "tunnel/http/target.h"
 
 static struct netstack_endpoint endpoint(const char *text)
 {

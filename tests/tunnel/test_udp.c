@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "tunnel/poison.h"
-#include "tunnel/udp.h"
+#include "tunnel/io/poison.h"
+#include "tunnel/io/udp.h"
 
 struct end {
 	struct loop *loop;
@@ -19,7 +19,7 @@ struct end {
 	size_t sizes[256];
 	uint8_t firsts[256];
 	bool closed_gate;
-	struct turn turn;
+	struct deferred turn;
 	const uint8_t *kept; /* the last datagram */
 	unsigned ended;
 };
@@ -31,7 +31,7 @@ static void on_received(void *owner, uint8_t *datagram, size_t length, const uni
 	end->sizes[end->received] = length;
 	end->firsts[end->received] = datagram[0];
 	end->kept = datagram;
-	turn_queue(end->loop, &end->turn);
+	deferred_queue(end->loop, &end->turn);
 	if (++end->received == end->wanted)
 		loop_stop(end->loop);
 }
@@ -71,7 +71,7 @@ static void open_end(struct end *end, struct loop *loop, struct udp_batch *batch
 	assert_int_equal(getsockname(descriptor, &any.any, &length), 0);
 	*end = (struct end){ .loop = loop,
 		             .address = { .v4 = { .sin_family = AF_INET, .sin_port = any.v6.sin6_port, .sin_addr = { htonl(INADDR_LOOPBACK) } } } };
-	turn_init(&end->turn, on_end_of_turn, end);
+	deferred_init(&end->turn, on_end_of_turn, end);
 	end->socket = udp_socket_create(batch, descriptor, &events, end);
 	assert_non_null(end->socket);
 	udp_socket_start(end->socket);

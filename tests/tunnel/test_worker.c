@@ -23,7 +23,7 @@
 #include "ipc/counters.h"
 #include "ipc/log.h"
 #include "tunnel/wireguard/device.h"
-#include "tunnel/worker.h"
+#include "tunnel/worker/worker.h"
 
 #define WAIT_MS 10000
 

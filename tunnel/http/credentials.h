@@ -1,0 +1,31 @@
+/* A username and a password as a client of the proxy offers them, and the check against a tunnel's users. */
+#ifndef WARREN_TUNNEL_HTTP_CREDENTIALS_H
+#define WARREN_TUNNEL_HTTP_CREDENTIALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/spec.h"
+
+#define CREDENTIALS_PART_MAX 255
+
+/* Padded with zeros, so that a comparison always sees the same number of bytes. Secret: clear it after use. */
+struct credentials {
+	uint8_t username_length;
+	uint8_t password_length;
+	char username[CREDENTIALS_PART_MAX];
+	char password[CREDENTIALS_PART_MAX];
+};
+
+/* Both parts are copied. -1 when one is over 255 bytes or holds a control byte; then `credentials` is cleared. */
+int credentials_set(struct credentials *credentials, const char *username, size_t username_length, const char *password, size_t password_length)
+    __attribute__((warn_unused_result));
+/* Reads «Basic <base64>» (RFC 7617): canonical base64 of user:password. -1 as above, and for any other form. */
+int credentials_from_basic(struct credentials *credentials, const char *value, size_t length) __attribute__((warn_unused_result));
+void credentials_clear(struct credentials *credentials);
+/* True when one of the spec's users is this one, in UTF-8 or as a client writes it that knows Latin-1 alone (RFC 7617, 2.1). The time taken depends
+ * on the spec alone: not on what is offered, nor on which user matches (X8). A spec without users admits nobody here. */
+bool credentials_admitted(const struct credentials *offered, const struct spec *spec);
+
+#endif

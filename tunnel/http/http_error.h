@@ -1,0 +1,59 @@
+/* What goes wrong in the proxy, in the words of RFC 9209 (Proxy-Status), and the small reply that says so to an HTTP client. Nothing
+ * of the client's request is ever part of it (X17). */
+#ifndef WARREN_TUNNEL_HTTP_HTTP_ERROR_H
+#define WARREN_TUNNEL_HTTP_HTTP_ERROR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The comment is the status that http_error_status gives; http_fault may carry another. */
+enum http_error {
+	HTTP_ERROR_NONE,
+	HTTP_ERROR_DNS_TIMEOUT,                       /* 504 */
+	HTTP_ERROR_DNS_ERROR,                         /* 502 */
+	HTTP_ERROR_DESTINATION_UNAVAILABLE,           /* 503: the tunnel is down */
+	HTTP_ERROR_DESTINATION_IP_PROHIBITED,         /* 403 */
+	HTTP_ERROR_DESTINATION_IP_UNROUTABLE,         /* 502 */
+	HTTP_ERROR_CONNECTION_REFUSED,                /* 502 */
+	HTTP_ERROR_CONNECTION_TERMINATED,             /* 502 */
+	HTTP_ERROR_CONNECTION_TIMEOUT,                /* 504 */
+	HTTP_ERROR_CONNECTION_READ_TIMEOUT,           /* 504 */
+	HTTP_ERROR_CONNECTION_WRITE_TIMEOUT,          /* 504 */
+	HTTP_ERROR_CONNECTION_LIMIT_REACHED,          /* 503 */
+	HTTP_ERROR_HTTP_REQUEST_ERROR,                /* 400 */
+	HTTP_ERROR_HTTP_REQUEST_DENIED,               /* 403; with status 407 the reply asks for Basic credentials */
+	HTTP_ERROR_HTTP_RESPONSE_INCOMPLETE,          /* 502 */
+	HTTP_ERROR_HTTP_RESPONSE_HEADER_SECTION_SIZE, /* 502 */
+	HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING,     /* 502 */
+	HTTP_ERROR_HTTP_UPGRADE_FAILED,               /* 502 */
+	HTTP_ERROR_HTTP_PROTOCOL_ERROR,               /* 502 */
+	HTTP_ERROR_PROXY_INTERNAL_RESPONSE,           /* 503 */
+	HTTP_ERROR_PROXY_INTERNAL_ERROR,              /* 500 */
+	HTTP_ERROR_PROXY_LOOP_DETECTED,               /* 508 */
+	HTTP_ERRORS
+};
+
+/* `detail` is a static string of ours: printable ASCII, no byte of any peer. NULL is none. */
+struct http_fault {
+	uint16_t status; /* 0: the error's own */
+	enum http_error error;
+	const char *detail;
+};
+
+#define HTTP_ERROR_ROOM 1024 /* always enough for http_error_write with a detail of up to 200 bytes */
+
+const char *http_error_name(enum http_error error); /* as Proxy-Status spells it */
+uint16_t http_error_status(enum http_error error);
+const char *http_error_phrase(uint16_t status); /* the reason phrase of a status that we send */
+
+enum http_error_option {
+	HTTP_ERROR_KEEP_ALIVE = 1, /* else Connection: close */
+	HTTP_ERROR_NO_BODY = 2,    /* the request was HEAD: same head, no body */
+};
+/* A whole response with Proxy-Status and Content-Length. Returns its length, or 0 when `room` is too small. */
+size_t http_error_write(char *out, size_t room, const struct http_fault *fault, unsigned options);
+/* The head that opens a CONNECT tunnel: no length, no coding (RFC 9110, 9.3.6). Returns its length, or 0. */
+size_t http_error_write_connected(char *out, size_t room);
+
+#endif

@@ -1,0 +1,65 @@
+/* The worker's event loop: descriptors that are ready, deadlines in nanoseconds, and calls that are deferred to the end of a turn.
+ * It reads the clock once a turn and is its only reader. One thread. */
+#ifndef WARREN_TUNNEL_IO_LOOP_H
+#define WARREN_TUNNEL_IO_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOOP_NEVER UINT64_MAX
+#define LOOP_SECOND 1000000000ull
+#define LOOP_MILLISECOND 1000000ull
+
+struct loop;
+
+/* Must be made before the sandbox is entered: it opens descriptors. NULL when that fails. */
+struct loop *loop_create(void);
+void loop_free(struct loop *loop);
+/* Runs until loop_stop. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+/* CLOCK_BOOTTIME, the same value during a whole turn. */
+uint64_t loop_now(struct loop *loop);
+/* The clock is read again, after something slow. */
+void loop_refresh(struct loop *loop);
+
+/* A watched descriptor, which does not block. The poller owns it and closes it. */
+struct poller;
+/* READABLE and WRITABLE come both when the socket has an error. FINISHED: the far end sends no more; BROKEN: the connection broke. Both come
+ * without anything being read, and may come once only. */
+enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_FINISHED = 4, LOOP_BROKEN = 8 };
+#define LOOP_LEFT (LOOP_FINISHED | LOOP_BROKEN)
+typedef void poller_ready(void *owner, int events);
+struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *ready, void *owner);
+void poller_set(struct poller *poller, int events); /* 0 stops */
+int poller_events(const struct poller *poller);
+int poller_descriptor(const struct poller *poller);
+void poller_set_owner(struct poller *poller, poller_ready *ready, void *owner);
+/* Safe within its own callback. The descriptor is closed at once. NULL is allowed. */
+void poller_free(struct poller *poller);
+
+/* A deadline, embedded in what it belongs to. */
+struct deadline {
+	uint64_t at;  /* LOOP_NEVER: not set */
+	size_t place; /* in the heap, from 1; 0: not in it */
+	void (*due)(void *owner);
+	void *owner;
+};
+void deadline_init(struct deadline *deadline, void (*due)(void *owner), void *owner);
+void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at); /* LOOP_NEVER clears */
+
+/* A call at the end of the turn, once however often it was asked for. */
+struct deferred {
+	struct deferred *next;
+	bool queued;
+	void (*call)(void *owner);
+	void *owner;
+};
+void deferred_init(struct deferred *deferred, void (*call)(void *owner), void *owner);
+void deferred_queue(struct loop *loop, struct deferred *deferred);
+void deferred_cancel(struct loop *loop, struct deferred *deferred);
+/* Makes the deferred calls now, because one holds something that is needed. */
+void loop_end_turn(struct loop *loop);
+
+#endif

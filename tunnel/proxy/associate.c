@@ -1,0 +1,483 @@
+#include "tunnel/proxy/associate.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tunnel/address.h"
+#include "tunnel/dial.h"
+#include "tunnel/io/linger.h"
+#include "tunnel/proxy/host_datagram.h"
+#include "tunnel/want.h"
+
+#define DATAGRAMS_A_TURN 64
+#define NAMES 16                       /* that an association remembers */
+#define NAME_REFUSED (5 * LOOP_SECOND) /* before one that was not found is asked for again */
+
+/* A name keeps the address that it was first found at: a flow that wandered between a name's addresses would be none. */
+struct known_name {
+	struct associate *associate;
+	char host[TARGET_NAME_MAX + 2];   /* empty: this place is free */
+	struct netstack_endpoint address; /* family 0: not known */
+	uint64_t used_at, refused_until;
+	struct netstack_query *query;
+	struct block *waiting; /* datagrams, each behind its `struct held` */
+};
+
+struct held {
+	uint16_t port, length;
+};
+
+struct associate {
+	struct connection *connection;
+	struct tunnel *tunnel;
+	void (*ended)(void *owner);
+	void *owner;
+	struct poller *control, *relay;
+	uint32_t lost; /* datagrams that the kernel had no room for */
+	struct want *want;
+	enum socks_reply refusal; /* to be said at the end of the turn */
+	enum counters_failure failure;
+	struct netstack_flow *flow;
+	struct netstack_endpoint client;      /* the only one that is served; port 0: not known yet */
+	union wireguard_endpoint client_host; /* the same, as its datagrams show it */
+	struct known_name names[NAMES];
+	uint64_t active_at;
+	struct deadline idle;
+	struct deferred deferred;
+};
+
+static struct loop *loop_of(const struct associate *associate)
+{
+	return associate->tunnel->context->loop;
+}
+
+static void forget_name(struct known_name *name)
+{
+	if (name->query != NULL)
+		netstack_query_cancel(name->query);
+	pool_give(name->associate->tunnel->context->pool, name->waiting);
+	*name = (struct known_name){ .associate = name->associate };
+}
+
+static void destroy(struct associate *associate)
+{
+	want_cancel(associate->tunnel->context, associate->want);
+	deferred_cancel(loop_of(associate), &associate->deferred);
+	deadline_set(loop_of(associate), &associate->idle, LOOP_NEVER);
+	for (size_t i = 0; i < NAMES; i++)
+		forget_name(&associate->names[i]);
+	if (associate->flow != NULL)
+		netstack_flow_close(associate->flow);
+	poller_free(associate->relay);
+	poller_free(associate->control);
+	free(associate);
+}
+
+void associate_abort(struct associate *associate)
+{
+	destroy(associate);
+}
+
+static void end(struct associate *associate)
+{
+	void (*ended)(void *owner) = associate->ended;
+	void *owner = associate->owner;
+	destroy(associate);
+	ended(owner);
+}
+
+static void say(struct associate *associate, enum socks_reply reply, const struct netstack_endpoint *bound)
+{
+	uint8_t bytes[SOCKS_REPLY_MAX];
+	size_t length = socks_reply_write(bytes, reply, bound);
+	ssize_t sent = send(poller_descriptor(associate->control), bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)sent; /* the kernel has room for so little, or the client is gone */
+}
+
+static void refuse(struct associate *associate, enum socks_reply reply, enum counters_failure failure)
+{
+	connection_count_failed(associate->connection, failure);
+	say(associate, reply, NULL);
+	linger_close(loop_of(associate), associate->control);
+	associate->control = NULL;
+	end(associate);
+}
+
+static void on_idle(void *owner)
+{
+	struct associate *associate = owner;
+	uint64_t at = associate->active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND;
+	if (at > loop_now(loop_of(associate)))
+		deadline_set(loop_of(associate), &associate->idle, at);
+	else
+		end(associate);
+}
+
+/* Datagrams. */
+
+/* One over the rate limit is dropped: nothing here may queue without bound. */
+static bool may_pass(struct tunnel *tunnel, struct bucket *bucket, size_t length)
+{
+	uint64_t again;
+	if (tunnel_is_used_up(tunnel) || bucket_allowance(bucket, length, loop_now(tunnel->context->loop), &again) < length)
+		return false;
+	bucket_spend(bucket, length);
+	return true;
+}
+
+static void send_inner(struct associate *associate, const struct netstack_endpoint *to, const uint8_t *bytes, size_t length)
+{
+	struct tunnel *tunnel = associate->tunnel;
+	uint64_t now = loop_now(loop_of(associate));
+	if (health_is_down(tunnel))
+		health_wanted(tunnel);
+	if (!may_pass(tunnel, &tunnel->tx_limit, length)) {
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
+		return;
+	}
+	associate->active_at = now;
+	if (netstack_flow_send(associate->flow, to, bytes, length, now) == NETSTACK_OK)
+		tunnel_count_sent(tunnel, length);
+	tunnel_wake(tunnel);
+}
+
+/* To the client that wrote before, and nowhere else. */
+static void on_answered(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
+{
+	struct associate *associate = owner;
+	struct tunnel *tunnel = associate->tunnel;
+	uint8_t header[SOCKS_DATAGRAM_HEADER_MAX];
+	bool has_client = associate->client_host.any.sa_family != AF_UNSPEC;
+	if (!has_client || !may_pass(tunnel, &tunnel->rx_limit, length)) {
+		tunnel_count_dropped(tunnel, has_client ? COUNTERS_DROP_OVERFLOW : COUNTERS_DROP_STRANGER);
+		return;
+	}
+	struct iovec parts[2] = {
+		{ .iov_base = header, .iov_len = socks_datagram_header_write(header, from) },
+		{ .iov_base = (void *)(uintptr_t)bytes, .iov_len = length },
+	};
+	struct msghdr message = { .msg_name = &associate->client_host, .msg_iov = parts, .msg_iovlen = 2 };
+	message.msg_namelen = associate->client_host.any.sa_family == AF_INET ? sizeof associate->client_host.v4 : sizeof associate->client_host.v6;
+	associate->active_at = loop_now(loop_of(associate));
+	if (sendmsg(poller_descriptor(associate->relay), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		tunnel_count_received(tunnel, length);
+	else
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
+}
+
+/* Names. */
+
+static void hold(struct known_name *name, uint16_t port, const uint8_t *bytes, size_t length)
+{
+	struct held held = { .port = port, .length = (uint16_t)length };
+	if (name->waiting == NULL)
+		name->waiting = pool_take(name->associate->tunnel->context->pool, false);
+	struct block *block = name->waiting;
+	if (block == NULL || block->capacity - block->end < sizeof held + length) {
+		tunnel_count_dropped(name->associate->tunnel, COUNTERS_DROP_OVERFLOW);
+		return;
+	}
+	memcpy(block->bytes + block->end, &held, sizeof held);
+	memcpy(block->bytes + block->end + sizeof held, bytes, length);
+	block->end += (uint32_t)(sizeof held + length);
+}
+
+static void send_named(struct known_name *name, uint16_t port, const uint8_t *bytes, size_t length)
+{
+	struct netstack_endpoint to = name->address;
+	to.port = port;
+	send_inner(name->associate, &to, bytes, length);
+}
+
+static void send_held(struct known_name *name)
+{
+	struct block *block = name->waiting;
+	struct held held;
+	name->waiting = NULL;
+	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof held + held.length)) {
+		memcpy(&held, block->bytes + at, sizeof held);
+		send_named(name, held.port, block->bytes + at + sizeof held, held.length);
+	}
+	pool_give(name->associate->tunnel->context->pool, block);
+}
+
+static void drop_held(struct known_name *name)
+{
+	struct block *block = name->waiting;
+	struct held held;
+	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof held + held.length)) {
+		memcpy(&held, block->bytes + at, sizeof held);
+		tunnel_count_dropped(name->associate->tunnel, COUNTERS_DROP_REFUSED);
+	}
+	pool_give(name->associate->tunnel->context->pool, block);
+	name->waiting = NULL;
+}
+
+/* The first address that may be gone to: what a name resolves to is judged as a literal is (X6). */
+static bool choose_address(struct known_name *name, const struct netstack_endpoint *addresses, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct target there;
+		target_from_address(&there, &addresses[i]);
+		if (dial_judge(name->associate->tunnel, &there).error != HTTP_ERROR_NONE)
+			continue;
+		name->address = addresses[i];
+		return true;
+	}
+	return false;
+}
+
+/* From within the stack: what waits is sent at the end of the turn. */
+static void on_named(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
+{
+	struct known_name *name = owner;
+	struct associate *associate = name->associate;
+	if (!more)
+		name->query = NULL;
+	if (name->address.family != 0)
+		return;
+	if (error == NETSTACK_NAME_OK && choose_address(name, addresses, count)) {
+		deferred_queue(loop_of(associate), &associate->deferred);
+	} else if (!more) {
+		name->refused_until = loop_now(loop_of(associate)) + NAME_REFUSED;
+		drop_held(name);
+	}
+}
+
+static void ask_name(struct known_name *name)
+{
+	struct tunnel *tunnel = name->associate->tunnel;
+	netstack_resolve(tunnel->resolver, name->host, on_named, name, loop_now(tunnel->context->loop), &name->query);
+	tunnel_wake(tunnel);
+}
+
+/* The name's place, or that of the one longest unused. */
+static struct known_name *find_name(struct associate *associate, const char *host)
+{
+	struct known_name *oldest = &associate->names[0];
+	for (size_t i = 0; i < NAMES; i++) {
+		struct known_name *name = &associate->names[i];
+		if (strcmp(name->host, host) == 0)
+			return name;
+		if (name->used_at < oldest->used_at)
+			oldest = name;
+	}
+	forget_name(oldest);
+	memcpy(oldest->host, host, strlen(host) + 1);
+	return oldest;
+}
+
+static void send_to_name(struct associate *associate, const struct target *target, const uint8_t *bytes, size_t length)
+{
+	uint64_t now = loop_now(loop_of(associate));
+	struct known_name *name = find_name(associate, target->host);
+	name->used_at = now;
+	if (name->address.family != 0 && name->waiting == NULL) {
+		send_named(name, target->port, bytes, length);
+		return;
+	}
+	if (name->refused_until > now) {
+		tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_REFUSED);
+		return;
+	}
+	hold(name, target->port, bytes, length);
+	if (name->query == NULL && name->address.family == 0)
+		ask_name(name);
+}
+
+/* The client's side. */
+
+static void on_client_datagram(struct associate *associate, const uint8_t *bytes, size_t length)
+{
+	struct target target;
+	int header = socks_datagram_read(&target, bytes, length);
+	if (header < 0 || dial_judge(associate->tunnel, &target).error != HTTP_ERROR_NONE) {
+		tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_REFUSED);
+		return;
+	}
+	if (target_is_name(&target)) {
+		send_to_name(associate, &target, bytes + header, length - (size_t)header);
+		return;
+	}
+	target.address.port = target.port;
+	send_inner(associate, &target.address, bytes + header, length - (size_t)header);
+}
+
+/* RFC 1928, 7: datagrams from anywhere else are dropped. The first one fixes a port that the client did not announce. */
+static bool is_client(struct associate *associate, const union wireguard_endpoint *from)
+{
+	struct netstack_endpoint address;
+	if (!address_from_host(&address, from) || !address_is_same_host(&address, &associate->client))
+		return false;
+	if (associate->client.port == 0)
+		associate->client.port = address.port;
+	if (associate->client.port != address.port)
+		return false;
+	associate->client_host = *from;
+	return true;
+}
+
+static void on_relay(void *owner, int events)
+{
+	struct associate *associate = owner;
+	uint8_t bytes[HOST_DATAGRAM_MAX];
+	(void)events;
+	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
+		union wireguard_endpoint from = { 0 };
+		ssize_t got = host_datagram_receive(associate->tunnel, poller_descriptor(associate->relay), bytes, &from, &associate->lost);
+		if (got >= 0 && is_client(associate, &from))
+			on_client_datagram(associate, bytes, (size_t)got);
+		else if (got >= 0)
+			tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_STRANGER);
+		else if (errno == EAGAIN)
+			return;
+	}
+}
+
+/* The association ends with its control connection (RFC 1928, 7), also before there is a relay: what comes then is that the client left. */
+static void on_control(void *owner, int events)
+{
+	struct associate *associate = owner;
+	char away[512];
+	if ((events & LOOP_LEFT) != 0 && associate->want != NULL) {
+		connection_count_failed(associate->connection, COUNTERS_FAILED_CLIENT_GONE);
+		end(associate);
+		return;
+	}
+	ssize_t got = recv(poller_descriptor(associate->control), away, sizeof away, MSG_DONTWAIT);
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		end(associate);
+}
+
+/* The beginning. */
+
+static bool open_relay(struct associate *associate, int descriptor, struct netstack_endpoint *bound)
+{
+	struct tunnel *tunnel = associate->tunnel;
+	union wireguard_endpoint host = { 0 };
+	socklen_t size = sizeof host;
+	associate->relay = poller_create(tunnel->context->loop, descriptor, on_relay, associate);
+	if (associate->relay == NULL) {
+		close(descriptor);
+		return false;
+	}
+	if (netstack_flow_open(tunnel->stack, NULL, on_answered, associate, &associate->flow) != NETSTACK_OK) {
+		associate->flow = NULL;
+		return false;
+	}
+	return getsockname(descriptor, &host.any, &size) == 0 && address_from_host(bound, &host);
+}
+
+static void on_granted(void *owner, enum message_status status, int descriptor)
+{
+	struct associate *associate = owner;
+	struct netstack_endpoint bound;
+	associate->want = NULL;
+	if (status != MESSAGE_STATUS_OK || !open_relay(associate, descriptor, &bound)) {
+		refuse(associate, SOCKS_GENERAL_FAILURE, status == MESSAGE_STATUS_REFUSED ? COUNTERS_FAILED_POLICY : COUNTERS_FAILED_MEMORY);
+		return;
+	}
+	say(associate, SOCKS_SUCCEEDED, &bound);
+	connection_count_ok(associate->connection);
+	poller_set(associate->control, LOOP_READABLE);
+	poller_set(associate->relay, LOOP_READABLE);
+	associate->active_at = loop_now(loop_of(associate));
+	if (associate->tunnel->spec.idle_timeout > 0)
+		deadline_set(loop_of(associate), &associate->idle, associate->active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND);
+}
+
+static void on_deferred(void *owner)
+{
+	struct associate *associate = owner;
+	if (associate->refusal != SOCKS_SUCCEEDED) {
+		refuse(associate, associate->refusal, associate->failure);
+		return;
+	}
+	for (size_t i = 0; i < NAMES; i++)
+		if (associate->names[i].address.family != 0)
+			send_held(&associate->names[i]);
+}
+
+/* The control connection's two ends. False when it has none that UDP could have: a unix socket. */
+static bool read_ends(struct associate *associate, union wireguard_endpoint *local)
+{
+	union {
+		struct sockaddr_storage any;
+		union wireguard_endpoint inet;
+	} ends[2] = { 0 };
+	struct netstack_endpoint here;
+	socklen_t size = sizeof ends[0], far_size = sizeof ends[1];
+	int descriptor = poller_descriptor(associate->control);
+	if (getsockname(descriptor, (struct sockaddr *)&ends[0], &size) < 0 || getpeername(descriptor, (struct sockaddr *)&ends[1], &far_size) < 0)
+		return false;
+	if (!address_from_host(&here, &ends[0].inet) || !address_from_host(&associate->client, &ends[1].inet))
+		return false;
+	here.port = 0; /* any */
+	address_to_host(local, &here);
+	return true;
+}
+
+static bool ask_relay(struct associate *associate, uint16_t listen_index)
+{
+	struct tunnel *tunnel = associate->tunnel;
+	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation, .index = listen_index };
+	associate->refusal = SOCKS_GENERAL_FAILURE;
+	associate->failure = COUNTERS_FAILED_BAD_REQUEST;
+	if (!read_ends(associate, &want.local))
+		return false;
+	associate->failure = COUNTERS_FAILED_LIMIT;
+	if (connection_is_over_limit(associate->connection) || tunnel_is_used_up(tunnel))
+		return false;
+	associate->failure = COUNTERS_FAILED_TUNNEL_DOWN;
+	if (health_is_down(tunnel)) {
+		health_wanted(tunnel);
+		return false;
+	}
+	associate->failure = COUNTERS_FAILED_MEMORY;
+	associate->want = want_ask(tunnel->context, MESSAGE_WANT_RELAY, &want, on_granted, associate);
+	if (associate->want == NULL)
+		return false;
+	poller_set(associate->control, LOOP_LEFT);
+	associate->refusal = SOCKS_SUCCEEDED;
+	return true;
+}
+
+/* A client that knows where it will send from says so by its own address, or by none. Any other, such as the target's or one behind a
+ * NAT, is no claim to a port (RFC 1928, 4): the first datagram makes it then. */
+static uint16_t claimed_port(const struct netstack_endpoint *claim, const struct netstack_endpoint *client)
+{
+	static const uint8_t zero[16];
+	bool is_zero = memcmp(claim->bytes, zero, sizeof zero) == 0;
+	return claim->family != 0 && (is_zero || address_is_same_host(claim, client)) ? claim->port : 0;
+}
+
+struct associate *associate_create(struct connection *connection, struct poller *control, const struct socks_request *request, uint16_t listen_index,
+                                   void (*ended)(void *owner), void *owner)
+{
+	assert(ended != NULL);
+	struct tunnel *tunnel = connection->tunnel;
+	struct associate *associate = calloc(1, sizeof *associate);
+	if (associate == NULL) {
+		poller_free(control);
+		return NULL;
+	}
+	associate->connection = connection;
+	associate->tunnel = tunnel;
+	associate->control = control;
+	associate->ended = ended;
+	associate->owner = owner;
+	for (size_t i = 0; i < NAMES; i++)
+		associate->names[i].associate = associate;
+	deadline_init(&associate->idle, on_idle, associate);
+	deferred_init(&associate->deferred, on_deferred, associate);
+	poller_set_owner(control, on_control, associate);
+	poller_set(control, 0);
+	if (!ask_relay(associate, listen_index))
+		deferred_queue(tunnel->context->loop, &associate->deferred);
+	associate->client.port = claimed_port(&request->target.address, &associate->client);
+	return associate;
+}

@@ -1,0 +1,565 @@
+#include "tunnel/proxy/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tunnel/address.h"
+#include "tunnel/dial.h"
+#include "tunnel/http/http_request.h"
+#include "tunnel/http/socks.h"
+#include "tunnel/io/linger.h"
+#include "tunnel/logins.h"
+#include "tunnel/proxy/associate.h"
+#include "tunnel/proxy/exchange.h"
+#include "tunnel/proxy/relay.h"
+
+#define HEAD_TIME (10 * LOOP_SECOND)
+
+/* What each state waits for:
+ * GREETING the first byte; HTTP the rest of a head; METHOD, PASSWORD, REQUEST the parts of SOCKS5; SOCKS4 its request; DIALING the dial;
+ * DELAYED the time after a wrong password; HELD the time before another is looked at; JOINED the end of the relay, exchange or association that has
+ * the socket now. */
+enum client_state {
+	CLIENT_GREETING,
+	CLIENT_HTTP,
+	CLIENT_METHOD,
+	CLIENT_PASSWORD,
+	CLIENT_REQUEST,
+	CLIENT_SOCKS4,
+	CLIENT_DIALING,
+	CLIENT_DELAYED,
+	CLIENT_HELD,
+	CLIENT_JOINED
+};
+
+struct client {
+	struct connection connection;
+	struct poller *poller;
+	enum client_state state, held; /* HELD: the state to go on with */
+	bool has_waited;               /* it is held once at most */
+	uint16_t listen_index;
+	struct block *in;
+	struct http_head_search search;
+	struct dial *dial;
+	struct relay *relay;
+	struct exchange *exchange;
+	struct associate *associate;
+	uint8_t refusal[2]; /* of a login, sent after the delay; the length is 0 with HTTP */
+	size_t refusal_length;
+	struct deadline deadline;
+};
+
+static void start_http(struct client *client);
+static void parse(struct client *client);
+
+static struct tunnel *tunnel_of(struct client *client)
+{
+	return client->connection.tunnel;
+}
+
+static struct loop *loop_of(struct client *client)
+{
+	return tunnel_of(client)->context->loop;
+}
+
+/* Frees what is left; the socket may have gone elsewhere (poller NULL). */
+static void client_free(struct client *client)
+{
+	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
+	dial_cancel(client->dial);
+	pool_give(tunnel_of(client)->context->pool, client->in);
+	poller_free(client->poller);
+	connection_remove(&client->connection);
+	free(client);
+}
+
+static void client_end(struct connection *connection)
+{
+	struct client *client = (struct client *)connection;
+	if (client->relay != NULL)
+		relay_abort(client->relay);
+	if (client->exchange != NULL)
+		exchange_abort(client->exchange);
+	if (client->associate != NULL)
+		associate_abort(client->associate);
+	client_free(client);
+}
+
+static void on_joined_ended(void *owner)
+{
+	struct client *client = owner;
+	client_free(client);
+}
+
+static void say(struct client *client, const void *bytes, size_t length)
+{
+	/* The replies are small and the first on the socket: the kernel has room, or the client is gone. */
+	ssize_t sent = send(poller_descriptor(client->poller), bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)sent;
+}
+
+static void say_and_close(struct client *client, const void *bytes, size_t length)
+{
+	say(client, bytes, length);
+	linger_close(loop_of(client), client->poller);
+	client->poller = NULL;
+	client_free(client);
+}
+
+static void refuse_http(struct client *client, const struct http_fault *fault, bool head)
+{
+	char reply[HTTP_ERROR_ROOM];
+	connection_count_failed(&client->connection, dial_failure(fault->error));
+	say_and_close(client, reply, http_error_write(reply, sizeof reply, fault, head ? HTTP_ERROR_NO_BODY : 0));
+}
+
+static void refuse_socks(struct client *client, enum socks_reply reply, enum counters_failure failure)
+{
+	uint8_t bytes[SOCKS_REPLY_MAX];
+	connection_count_failed(&client->connection, failure);
+	if (client->connection.protocol == COUNTERS_SOCKS4)
+		say_and_close(client, bytes, socks4_reply_write(bytes, false));
+	else
+		say_and_close(client, bytes, socks_reply_write(bytes, reply, NULL));
+}
+
+static void refuse(struct client *client, const struct http_fault *fault)
+{
+	if (client->connection.protocol == COUNTERS_CONNECT)
+		refuse_http(client, fault, false);
+	else
+		refuse_socks(client, socks_reply_of(fault->error), dial_failure(fault->error));
+}
+
+/* Dialling. */
+
+static size_t write_success(struct client *client, struct netstack_stream *stream, uint8_t out[128])
+{
+	if (client->connection.protocol == COUNTERS_CONNECT)
+		return http_error_write_connected((char *)out, 128);
+	if (client->connection.protocol == COUNTERS_SOCKS4)
+		return socks4_reply_write(out, true);
+	struct netstack_endpoint local;
+	netstack_stream_local(stream, &local);
+	return socks_reply_write(out, SOCKS_SUCCEEDED, &local);
+}
+
+static void on_dialed(void *owner, struct netstack_stream *stream, const struct http_fault *fault)
+{
+	struct client *client = owner;
+	client->dial = NULL;
+	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
+	if (stream == NULL) {
+		refuse(client, fault);
+		return;
+	}
+	uint8_t reply[128];
+	size_t length = write_success(client, stream, reply);
+	struct block *early = client->in;
+	struct poller *poller = client->poller;
+	client->in = NULL;
+	client->poller = NULL;
+	client->state = CLIENT_JOINED;
+	connection_count_ok(&client->connection);
+	client->relay =
+	    relay_create(tunnel_of(client), poller, stream, early, reply, length, tunnel_of(client)->spec.idle_timeout, on_joined_ended, client);
+	if (client->relay == NULL)
+		client_free(client);
+}
+
+static void dial_target(struct client *client, const struct target *target)
+{
+	static const struct http_fault over = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.connections is reached" };
+	static const struct http_fault memory = { .error = HTTP_ERROR_PROXY_INTERNAL_RESPONSE, .detail = "out of memory" };
+	connection_admit(&client->connection);
+	if (connection_is_over_limit(&client->connection)) {
+		refuse(client, &over);
+		return;
+	}
+	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
+	poller_set(client->poller, LOOP_LEFT); /* early data waits in the socket */
+	client->state = CLIENT_DIALING;
+	client->dial = dial_start(tunnel_of(client), target, false, on_dialed, client);
+	if (client->dial == NULL)
+		refuse(client, &memory);
+}
+
+/* Logins. */
+
+static void look_again(struct client *client)
+{
+	client->state = client->held;
+	client->connection.is_held = false;
+	client->search = (struct http_head_search){ 0 };
+	poller_set(client->poller, LOOP_READABLE | LOOP_LEFT);
+	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + HEAD_TIME);
+	parse(client);
+}
+
+static void on_deadline(void *owner)
+{
+	struct client *client = owner;
+	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
+	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
+		                                .detail = "the client finished before there was a connection" };
+	if (client->state == CLIENT_HELD) {
+		look_again(client);
+	} else if (client->state == CLIENT_DIALING) {
+		refuse(client, &left);
+	} else if (client->state != CLIENT_DELAYED) {
+		connection_count_failed(&client->connection, COUNTERS_FAILED_TIMEOUT);
+		client_free(client); /* the head did not come in time */
+	} else if (client->refusal_length > 0) {
+		connection_count_failed(&client->connection, COUNTERS_FAILED_AUTHENTICATION);
+		say_and_close(client, client->refusal, client->refusal_length);
+	} else {
+		refuse_http(client, &wrong, false);
+	}
+}
+
+/* A wrong password is answered late, and later each time (X8). */
+static void delay_refusal(struct client *client)
+{
+	uint64_t at = logins_refuse(&tunnel_of(client)->logins, client->connection.source, loop_now(loop_of(client)));
+	client->state = CLIENT_DELAYED;
+	poller_set(client->poller, LOOP_BROKEN);
+	deadline_set(loop_of(client), &client->deadline, at);
+}
+
+/* True when its password is not to be looked at yet: the same bytes are read again then. */
+static bool is_held(struct client *client)
+{
+	uint64_t at = logins_wait(tunnel_of(client)->logins, client->connection.source, loop_now(loop_of(client)));
+	if (at == 0 || client->has_waited)
+		return false;
+	client->has_waited = true;
+	client->held = client->state;
+	client->state = CLIENT_HELD;
+	client->connection.is_held = true;
+	poller_set(client->poller, LOOP_BROKEN);
+	deadline_set(loop_of(client), &client->deadline, at);
+	return true;
+}
+
+static bool admit(struct client *client, const struct credentials *offered)
+{
+	/* Without users it logs in because it cannot do otherwise. */
+	bool admitted = tunnel_of(client)->spec.user_count == 0 || credentials_admitted(offered, &tunnel_of(client)->spec);
+	if (admitted)
+		logins_forget(tunnel_of(client)->logins, client->connection.source);
+	return admitted;
+}
+
+/* HTTP. */
+
+static void on_exchange_ended(void *owner)
+{
+	struct client *client = owner;
+	client->exchange = NULL;
+	client_free(client);
+}
+
+static void on_handed_back(void *owner, struct poller *poller, struct block *in);
+
+static void join_exchange(struct client *client)
+{
+	static const struct exchange_events events = { .ended = on_exchange_ended, .handed_back = on_handed_back };
+	struct poller *poller = client->poller;
+	struct block *in = client->in;
+	client->poller = NULL;
+	client->in = NULL;
+	client->state = CLIENT_JOINED;
+	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
+	connection_set_protocol(&client->connection, COUNTERS_HTTP);
+	client->exchange = exchange_create(&client->connection, poller, in, &events, client);
+	if (client->exchange == NULL)
+		client_free(client);
+}
+
+static void begin_connect(struct client *client, const struct http_request *request)
+{
+	static const struct http_fault missing = { .status = 407,
+		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
+		                                   .detail = "a username and password are wanted" };
+	if (tunnel_of(client)->spec.user_count > 0 && request->has_credentials && is_held(client))
+		return;
+	client->in->start += (uint32_t)request->length_of_head;
+	connection_set_protocol(&client->connection, COUNTERS_CONNECT);
+	if (tunnel_of(client)->spec.user_count > 0) {
+		if (!request->has_credentials) {
+			refuse_http(client, &missing, false);
+			return;
+		}
+		if (!admit(client, &request->credentials)) {
+			delay_refusal(client);
+			return;
+		}
+	}
+	dial_target(client, &request->target);
+}
+
+static bool parse_http(struct client *client)
+{
+	static struct http_request request; /* 10 KB, used up at once */
+	static const struct http_fault full = { .status = 431, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the request's head is too long" };
+	struct block *in = client->in;
+	const char *bytes = (const char *)in->bytes + in->start;
+	switch (http_request_read(&request, &client->search, bytes, in->end - in->start)) {
+	case HTTP_MORE:
+		if (in->end - in->start < HTTP_HEAD_MAX - 64)
+			return false;
+		refuse_http(client, &full, false);
+		return true;
+	case HTTP_REFUSED: refuse_http(client, &request.fault, request.asked.head); break;
+	case HTTP_WHOLE:
+		if (request.asked.connect)
+			begin_connect(client, &request);
+		else
+			join_exchange(client);
+		break;
+	}
+	http_request_clear(&request);
+	return true;
+}
+
+/* SOCKS. */
+
+static void refuse_method(struct client *client)
+{
+	uint8_t reply[2];
+	connection_count_failed(&client->connection, COUNTERS_FAILED_AUTHENTICATION);
+	say_and_close(client, reply, socks_method_write(reply, SOCKS_METHOD_UNACCEPTABLE));
+}
+
+/* Each parser returns true when it is done with the bytes it has: more must come, or the client went elsewhere. */
+static bool parse_method(struct client *client)
+{
+	struct socks_greeting greeting;
+	struct block *in = client->in;
+	switch (socks_greeting_read(&greeting, in->bytes + in->start, in->end - in->start)) {
+	case SOCKS_MORE: return true;
+	case SOCKS_REFUSED: refuse_method(client); return true;
+	case SOCKS_WHOLE: break;
+	}
+	in->start += (uint32_t)greeting.length;
+	enum socks_method method = socks_method_choose(&greeting, tunnel_of(client)->spec.user_count > 0);
+	if (method == SOCKS_METHOD_UNACCEPTABLE) {
+		refuse_method(client);
+		return true;
+	}
+	uint8_t reply[2];
+	say(client, reply, socks_method_write(reply, method));
+	client->state = method == SOCKS_METHOD_PASSWORD ? CLIENT_PASSWORD : CLIENT_REQUEST;
+	return false;
+}
+
+static bool parse_password(struct client *client)
+{
+	struct credentials offered;
+	struct block *in = client->in;
+	size_t taken;
+	enum socks_progress progress = socks_password_read(&offered, in->bytes + in->start, in->end - in->start, &taken);
+	if (progress == SOCKS_MORE)
+		return true;
+	if (is_held(client)) {
+		credentials_clear(&offered);
+		return true;
+	}
+	bool admitted = progress == SOCKS_WHOLE && admit(client, &offered);
+	credentials_clear(&offered);
+	if (!admitted) {
+		client->refusal_length = socks_password_reply_write(client->refusal, false);
+		delay_refusal(client);
+		return true;
+	}
+	in->start += (uint32_t)taken;
+	uint8_t reply[2];
+	connection_admit(&client->connection);
+	say(client, reply, socks_password_reply_write(reply, true));
+	client->state = CLIENT_REQUEST;
+	return false;
+}
+
+static void join_associate(struct client *client, const struct socks_request *request)
+{
+	struct poller *poller = client->poller;
+	client->poller = NULL;
+	client->state = CLIENT_JOINED;
+	connection_admit(&client->connection);
+	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
+	client->associate = associate_create(&client->connection, poller, request, client->listen_index, on_joined_ended, client);
+	if (client->associate == NULL)
+		client_free(client);
+}
+
+static bool parse_request(struct client *client)
+{
+	struct socks_request request;
+	struct block *in = client->in;
+	bool four = client->state == CLIENT_SOCKS4;
+	const uint8_t *bytes = in->bytes + in->start;
+	size_t length = in->end - in->start;
+	switch (four ? socks4_request_read(&request, bytes, length) : socks_request_read(&request, bytes, length)) {
+	case SOCKS_MORE: return true;
+	case SOCKS_REFUSED: refuse_socks(client, request.refusal, COUNTERS_FAILED_BAD_REQUEST); return true;
+	case SOCKS_WHOLE: break;
+	}
+	in->start += (uint32_t)request.length;
+	if (request.command == SOCKS_UDP_ASSOCIATE)
+		join_associate(client, &request);
+	else
+		dial_target(client, &request.target);
+	return true;
+}
+
+/* The first byte tells the protocol: 5 and 4 are SOCKS versions, anything else begins a request line. */
+static bool parse_greeting(struct client *client)
+{
+	uint8_t first = client->in->bytes[client->in->start];
+	unsigned protocols = tunnel_of(client)->spec.protocols;
+	if (first == 5 && (protocols & SPEC_SOCKS5) != 0) {
+		connection_set_protocol(&client->connection, COUNTERS_SOCKS5);
+		client->state = CLIENT_METHOD;
+	} else if (first == 4 && (protocols & SPEC_SOCKS4) != 0) {
+		connection_set_protocol(&client->connection, COUNTERS_SOCKS4);
+		client->state = CLIENT_SOCKS4;
+		if (tunnel_of(client)->spec.user_count > 0) {
+			refuse_socks(client, SOCKS_NOT_ALLOWED, COUNTERS_FAILED_AUTHENTICATION);
+			return true;
+		}
+	} else if ((protocols & SPEC_HTTP) != 0 && first != 4 && first != 5) {
+		connection_set_protocol(&client->connection, COUNTERS_HTTP);
+		client->state = CLIENT_HTTP;
+	} else {
+		connection_count_failed(&client->connection, COUNTERS_FAILED_BAD_REQUEST);
+		client_free(client);
+		return true;
+	}
+	return false;
+}
+
+static void parse(struct client *client)
+{
+	for (bool done = false; !done;) {
+		if (client->in->start == client->in->end)
+			return;
+		switch (client->state) {
+		case CLIENT_GREETING: done = parse_greeting(client); break;
+		case CLIENT_HTTP:
+			parse_http(client);
+			done = true;
+			break;
+		case CLIENT_METHOD: done = parse_method(client); break;
+		case CLIENT_PASSWORD: done = parse_password(client); break;
+		case CLIENT_REQUEST:
+		case CLIENT_SOCKS4: done = parse_request(client); break;
+		case CLIENT_DIALING:
+		case CLIENT_DELAYED:
+		case CLIENT_HELD:
+		case CLIENT_JOINED: return;
+		}
+	}
+}
+
+/* A full small block becomes a large one; nothing that is legal fills that. */
+static bool make_room(struct client *client)
+{
+	struct block *in = client->in;
+	if (in == NULL)
+		return (client->in = pool_take(tunnel_of(client)->context->pool, false)) != NULL;
+	if (in->end < in->capacity)
+		return true;
+	struct block *large = pool_take(tunnel_of(client)->context->pool, true);
+	if (large == NULL || in->end - in->start >= large->capacity) {
+		pool_give(tunnel_of(client)->context->pool, large);
+		return false;
+	}
+	large->end = in->end - in->start;
+	memcpy(large->bytes, in->bytes + in->start, large->end);
+	pool_give(tunnel_of(client)->context->pool, in);
+	client->in = large;
+	return true;
+}
+
+static void give_up(struct client *client)
+{
+	connection_count_failed(&client->connection, COUNTERS_FAILED_CLIENT_GONE);
+	client_free(client);
+}
+
+/* While nothing is read. */
+static void on_left(struct client *client, int events)
+{
+	if ((events & LOOP_BROKEN) != 0) {
+		give_up(client);
+		return;
+	}
+	poller_set(client->poller, LOOP_BROKEN);
+	if (client->state == CLIENT_DIALING)
+		deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + CONNECTION_LEFT_TIME);
+}
+
+static void on_client(void *owner, int events)
+{
+	struct client *client = owner;
+	if ((poller_events(client->poller) & LOOP_READABLE) == 0) {
+		on_left(client, events);
+		return;
+	}
+	if (!make_room(client)) {
+		client_free(client);
+		return;
+	}
+	struct block *in = client->in;
+	ssize_t got = recv(poller_descriptor(client->poller), in->bytes + in->end, in->capacity - in->end, MSG_DONTWAIT);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		give_up(client);
+		return;
+	}
+	in->end += (uint32_t)got;
+	parse(client);
+}
+
+static void on_handed_back(void *owner, struct poller *poller, struct block *in)
+{
+	struct client *client = owner;
+	client->exchange = NULL;
+	client->poller = poller;
+	client->in = in;
+	client->state = CLIENT_HTTP;
+	client->has_waited = false;
+	start_http(client);
+}
+
+static void start_http(struct client *client)
+{
+	client->search = (struct http_head_search){ 0 };
+	poller_set_owner(client->poller, on_client, client);
+	poller_set(client->poller, LOOP_READABLE | LOOP_LEFT);
+	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + HEAD_TIME);
+	parse(client);
+}
+
+void client_accept(struct listener *listener, int descriptor, const union wireguard_endpoint *from)
+{
+	struct tunnel *tunnel = listener->tunnel;
+	struct client *client = calloc(1, sizeof *client);
+	struct poller *poller = client == NULL ? NULL : poller_create(tunnel->context->loop, descriptor, on_client, client);
+	if (poller == NULL) {
+		close(descriptor);
+		free(client);
+		return;
+	}
+	connection_add_waiting(&client->connection, tunnel, address_source(from), client_end);
+	client->connection.socket_id = listener->id;
+	client->poller = poller;
+	client->listen_index = listener->index;
+	deadline_init(&client->deadline, on_deadline, client);
+	deadline_set(tunnel->context->loop, &client->deadline, loop_now(tunnel->context->loop) + HEAD_TIME);
+	poller_set(poller, LOOP_READABLE | LOOP_LEFT);
+}

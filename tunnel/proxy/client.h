@@ -1,0 +1,11 @@
+/* A client of the mixed port, from its first byte to the relay, the exchange or the association that it becomes. */
+#ifndef WARREN_TUNNEL_PROXY_CLIENT_H
+#define WARREN_TUNNEL_PROXY_CLIENT_H
+
+#include "tunnel/connection.h"
+#include "tunnel/proxy/listener.h"
+
+/* Takes the accepted descriptor, also on failure. `from` is the client's address, of any family. */
+void client_accept(struct listener *listener, int descriptor, const union wireguard_endpoint *from);
+
+#endif

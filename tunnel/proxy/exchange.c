@@ -1,0 +1,820 @@
+#include "tunnel/proxy/exchange.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tunnel/dial.h"
+#include "tunnel/flush.h"
+#include "tunnel/io/intake.h"
+#include "tunnel/io/linger.h"
+#include "tunnel/logins.h"
+#include "tunnel/proxy/answer.h"
+#include "tunnel/proxy/relay.h"
+
+#define HEAD_TIME (10 * LOOP_SECOND)
+#define REPLY_TIME (10 * LOOP_SECOND) /* for the client to take a reply of our own */
+#define READ_ROUNDS 8                 /* reads of a body a turn, so that no connection starves another */
+/* A body whose length was promised comes at this pace at least while the client alone is waited for (X15). */
+#define BODY_TIME (60 * LOOP_SECOND)
+#define BODY_BYTES 1024
+/* A server closes idle connections when it likes. What may not be sent twice goes only on one that was in use a moment ago. */
+#define KEPT_FRESH (2 * LOOP_SECOND)
+
+static const struct http_fault malformed_body = { .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "malformed chunks in the body" };
+
+/* READING waits for a request's head, and holds the last server's connection when that can be used again. DELAYED: the refusal of a
+ * login waits. HELD: a login waits to be looked at. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply of our
+ * own goes out. JOINED: a relay has both sides. Only `advance` moves from one to another, and only it ends the exchange: callbacks note what
+ * happened. */
+enum exchange_state { READING, DELAYED, HELD, DIALLING, PASSING, ENDING, JOINED };
+
+struct exchange {
+	struct connection *connection;
+	struct tunnel *tunnel;
+	const struct exchange_events *events;
+	void *owner;
+	struct flush flush;
+	enum exchange_state state;
+	bool broken, closed; /* end by reset, or quietly */
+	bool finished;       /* the client sends no more */
+	bool keeps;          /* ENDING: another request may follow */
+	bool counted;        /* this request, as one that succeeded or failed */
+	bool has_waited;     /* this request, in HELD */
+	struct poller *client;
+	struct intake in;
+	struct http_head_search search;
+	struct http_asked asked;
+	struct target target; /* of this request; in READING the one that `stream` leads to */
+	struct http_body body;
+	uint64_t body_bytes, body_from; /* what came of it since then */
+	struct netstack_stream *stream;
+	bool stream_finished, spoiled; /* the server sends no more, or sent what nobody asked for */
+	bool reused;
+	uint64_t kept_at;
+	struct block *again; /* the head, while it may have to be sent once more */
+	struct dial *dial;
+	struct http_fault fault; /* the dial's */
+	struct tx_pipe up;
+	struct rx_pipe down;
+	struct answer answer;
+	struct relay *relay;
+	uint64_t active_at;
+	struct deadline deadline;
+};
+
+static struct loop *loop_of(const struct exchange *exchange)
+{
+	return exchange->tunnel->context->loop;
+}
+
+static struct pool *pool_of(const struct exchange *exchange)
+{
+	return exchange->tunnel->context->pool;
+}
+
+static uint64_t now_of(const struct exchange *exchange)
+{
+	return loop_now(loop_of(exchange));
+}
+
+static void touch(struct exchange *exchange)
+{
+	exchange->active_at = now_of(exchange);
+}
+
+static void watch(struct exchange *exchange, int add, int remove)
+{
+	poller_set(exchange->client, (poller_events(exchange->client) | add) & ~remove);
+}
+
+/* How long nothing may move, 0 for ever. A client that has sent its request and finished may have gone. */
+static uint64_t idle_time(const struct exchange *exchange)
+{
+	uint64_t idle = exchange->tunnel->spec.idle_timeout * LOOP_SECOND;
+	bool has_left = exchange->finished && http_body_ended(&exchange->body);
+	return has_left && (idle == 0 || idle > CONNECTION_LEFT_TIME) ? CONNECTION_LEFT_TIME : idle;
+}
+
+static void set_idle_deadline(struct exchange *exchange)
+{
+	uint64_t idle = idle_time(exchange);
+	uint64_t at = idle == 0 ? LOOP_NEVER : exchange->active_at + idle;
+	if (exchange->state == PASSING && exchange->body.state == HTTP_BODY_LENGTH && exchange->body_from + BODY_TIME < at)
+		at = exchange->body_from + BODY_TIME;
+	deadline_set(loop_of(exchange), &exchange->deadline, at);
+}
+
+/* The end. */
+
+/* The server's connection is no longer needed: it ends in order, or by a reset. */
+static void drop_stream(struct exchange *exchange, bool in_order)
+{
+	if (exchange->stream != NULL && in_order)
+		netstack_stream_release(exchange->stream, now_of(exchange));
+	else if (exchange->stream != NULL)
+		netstack_stream_abort(exchange->stream, now_of(exchange));
+	exchange->stream = NULL;
+	exchange->stream_finished = exchange->spoiled = false;
+	tx_pipe_clear(&exchange->up);
+	tunnel_wake(exchange->tunnel);
+}
+
+static void destroy(struct exchange *exchange)
+{
+	flush_cancel(exchange->tunnel, &exchange->flush);
+	dial_cancel(exchange->dial);
+	drop_stream(exchange, exchange->state == READING);
+	intake_clear(&exchange->in);
+	pool_give(pool_of(exchange), exchange->again);
+	answer_clear(&exchange->answer);
+	rx_pipe_clear(&exchange->down);
+	deadline_set(loop_of(exchange), &exchange->deadline, LOOP_NEVER);
+	poller_free(exchange->client);
+	free(exchange);
+}
+
+static void end(struct exchange *exchange)
+{
+	const struct exchange_events *events = exchange->events;
+	void *owner = exchange->owner;
+	destroy(exchange);
+	events->ended(owner);
+}
+
+static void count_failed(struct exchange *exchange, enum counters_failure failure)
+{
+	if (!exchange->counted)
+		connection_count_failed(exchange->connection, failure);
+	exchange->counted = true;
+}
+
+/* Closing with lingering off sends RST: the client learns that the answer is not whole. */
+static void reset_client(struct exchange *exchange)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	if (exchange->client != NULL)
+		setsockopt(poller_descriptor(exchange->client), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void exchange_abort(struct exchange *exchange)
+{
+	if (exchange->relay != NULL)
+		relay_abort(exchange->relay);
+	reset_client(exchange);
+	if (exchange->stream != NULL)
+		netstack_stream_abort(exchange->stream, now_of(exchange));
+	exchange->stream = NULL;
+	destroy(exchange);
+}
+
+static void end_broken(struct exchange *exchange)
+{
+	const struct exchange_events *events = exchange->events;
+	void *owner = exchange->owner;
+	if (exchange->state != READING)
+		count_failed(exchange, COUNTERS_FAILED_CLIENT_GONE);
+	exchange_abort(exchange);
+	events->ended(owner);
+}
+
+static void end_lingering(struct exchange *exchange)
+{
+	linger_close(loop_of(exchange), exchange->client);
+	exchange->client = NULL;
+	end(exchange);
+}
+
+static void hand_back(struct exchange *exchange)
+{
+	const struct exchange_events *events = exchange->events;
+	void *owner = exchange->owner;
+	struct poller *client = exchange->client;
+	struct block *in = intake_take(&exchange->in);
+	exchange->client = NULL;
+	destroy(exchange);
+	events->handed_back(owner, client, in);
+}
+
+/* Replies of our own. */
+
+static void refuse(struct exchange *exchange, const struct http_fault *fault, bool keeps)
+{
+	char reply[HTTP_ERROR_ROOM];
+	keeps = keeps && exchange->asked.keep_alive && http_body_ended(&exchange->body);
+	unsigned options = (keeps ? HTTP_ERROR_KEEP_ALIVE : 0) | (exchange->asked.head ? HTTP_ERROR_NO_BODY : 0);
+	count_failed(exchange, dial_failure(fault->error));
+	drop_stream(exchange, exchange->state != PASSING);
+	rx_pipe_put_own(&exchange->down, reply, http_error_write(reply, sizeof reply, fault, options), 0);
+	watch(exchange, 0, LOOP_READABLE);
+	exchange->keeps = keeps;
+	exchange->state = ENDING;
+	deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + REPLY_TIME);
+	flush_queue(exchange->tunnel, &exchange->flush);
+}
+
+static void refuse_memory(struct exchange *exchange)
+{
+	static const struct http_fault memory = { .error = HTTP_ERROR_PROXY_INTERNAL_RESPONSE, .detail = "out of memory" };
+	refuse(exchange, &memory, false);
+}
+
+/* Requests in a row. */
+
+static void start_reading(struct exchange *exchange)
+{
+	exchange->state = READING;
+	exchange->search = (struct http_head_search){ 0 };
+	exchange->asked = (struct http_asked){ 0 };
+	exchange->counted = exchange->has_waited = false;
+	touch(exchange);
+	watch(exchange, LOOP_READABLE, 0);
+	if (exchange->in.block == NULL)
+		set_idle_deadline(exchange);
+	else
+		deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + HEAD_TIME);
+	flush_queue(exchange->tunnel, &exchange->flush);
+}
+
+/* The answer is with the client whole. */
+static void finish_answer(struct exchange *exchange)
+{
+	bool keeps = exchange->answer.keeps_client && http_body_ended(&exchange->body);
+	bool sent_whole = http_body_ended(&exchange->body) && !tx_pipe_is_waiting(&exchange->up);
+	bool keeps_server = exchange->answer.keeps_server && !exchange->stream_finished && sent_whole;
+	if (!keeps || !keeps_server)
+		drop_stream(exchange, sent_whole);
+	answer_clear(&exchange->answer);
+	exchange->kept_at = now_of(exchange);
+	if (keeps)
+		start_reading(exchange);
+	else
+		end_lingering(exchange);
+}
+
+static void on_relay_ended(void *owner)
+{
+	struct exchange *exchange = owner;
+	exchange->relay = NULL;
+	end(exchange);
+}
+
+/* After 101 both sides speak what they like. */
+static void join_relay(struct exchange *exchange)
+{
+	struct relay_begun begun;
+	tx_pipe_move(&begun.up, &exchange->up);
+	rx_pipe_move(&begun.down, &exchange->down);
+	begun.stream_finished = exchange->stream_finished;
+	if (exchange->in.block != NULL)
+		tx_pipe_put_block(&begun.up, intake_take(&exchange->in));
+	struct poller *client = exchange->client;
+	struct netstack_stream *stream = exchange->stream;
+	exchange->client = NULL;
+	exchange->stream = NULL;
+	exchange->state = JOINED;
+	deadline_set(loop_of(exchange), &exchange->deadline, LOOP_NEVER);
+	exchange->relay = relay_continue(&begun, client, stream, exchange->tunnel->spec.idle_timeout, on_relay_ended, exchange);
+	if (exchange->relay == NULL)
+		end(exchange);
+}
+
+/* The server's side. */
+
+static void count_down(struct exchange *exchange, size_t bytes)
+{
+	if (bytes == 0)
+		return;
+	touch(exchange);
+	tunnel_count_received(exchange->tunnel, bytes);
+	if (exchange->stream != NULL)
+		netstack_stream_consumed(exchange->stream, bytes, now_of(exchange));
+	tunnel_wake(exchange->tunnel);
+}
+
+static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)
+{
+	struct exchange *exchange = owner;
+	(void)length;
+	flush_queue(exchange->tunnel, &exchange->flush);
+	if (exchange->state == PASSING)
+		count_down(exchange, answer_feed(&exchange->answer, parts, count, http_body_ended(&exchange->body)));
+	else
+		exchange->spoiled = true;
+}
+
+static void on_finished(void *owner)
+{
+	struct exchange *exchange = owner;
+	exchange->stream_finished = true;
+	if (exchange->state == PASSING)
+		answer_finish(&exchange->answer);
+	flush_queue(exchange->tunnel, &exchange->flush);
+}
+
+static void on_acknowledged(void *owner, size_t bytes)
+{
+	struct exchange *exchange = owner;
+	touch(exchange);
+	tx_pipe_acknowledged(&exchange->up, exchange->stream, bytes);
+	if (exchange->state == PASSING && !http_body_ended(&exchange->body))
+		tx_pipe_go_on(&exchange->up, exchange->stream);
+}
+
+static void on_closed(void *owner, enum netstack_error why)
+{
+	struct exchange *exchange = owner;
+	exchange->stream = NULL;
+	exchange->stream_finished = true;
+	tx_pipe_clear(&exchange->up);
+	if (exchange->state == PASSING && why == NETSTACK_OK)
+		answer_finish(&exchange->answer);
+	else if (exchange->state == PASSING)
+		answer_break(&exchange->answer);
+	flush_queue(exchange->tunnel, &exchange->flush);
+}
+
+static const struct netstack_stream_events stream_events = {
+	.received = on_received,
+	.finished = on_finished,
+	.acknowledged = on_acknowledged,
+	.closed = on_closed,
+};
+
+static void start_passing(struct exchange *exchange)
+{
+	exchange->state = PASSING;
+	answer_init(&exchange->answer, &exchange->down, &exchange->asked);
+	touch(exchange);
+	exchange->body_from = now_of(exchange);
+	exchange->body_bytes = 0;
+	set_idle_deadline(exchange);
+	if (tx_pipe_offer(&exchange->up, exchange->stream) && !http_body_ended(&exchange->body))
+		watch(exchange, LOOP_READABLE, 0);
+}
+
+/* From within the stack: a failure is looked at later. */
+static void on_dialed(void *owner, struct netstack_stream *stream, const struct http_fault *fault)
+{
+	struct exchange *exchange = owner;
+	exchange->dial = NULL;
+	exchange->fault = *fault;
+	flush_queue(exchange->tunnel, &exchange->flush);
+	if (stream == NULL)
+		return;
+	exchange->stream = stream;
+	netstack_stream_set_owner(stream, &stream_events, exchange);
+	start_passing(exchange);
+}
+
+static void set_dial_deadline(struct exchange *exchange)
+{
+	deadline_set(loop_of(exchange), &exchange->deadline, exchange->finished ? now_of(exchange) + CONNECTION_LEFT_TIME : LOOP_NEVER);
+}
+
+static void dial(struct exchange *exchange)
+{
+	static const struct http_fault over = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.connections is reached" };
+	bool is_new = exchange->connection->waits;
+	connection_admit(exchange->connection);
+	if (is_new && connection_is_over_limit(exchange->connection)) {
+		refuse(exchange, &over, false);
+		return;
+	}
+	exchange->state = DIALLING;
+	set_dial_deadline(exchange);
+	exchange->dial = dial_start(exchange->tunnel, &exchange->target, false, on_dialed, exchange);
+	if (exchange->dial == NULL)
+		refuse_memory(exchange);
+}
+
+/* A request that was lost with a connection kept too long is sent once more. */
+static bool send_again(struct exchange *exchange)
+{
+	struct block *again = exchange->again;
+	if (again == NULL || exchange->answer.begun)
+		return false;
+	drop_stream(exchange, false);
+	answer_clear(&exchange->answer);
+	exchange->again = NULL;
+	tx_pipe_put_block(&exchange->up, again);
+	dial(exchange);
+	return true;
+}
+
+static void look_at_answer(struct exchange *exchange)
+{
+	struct answer *answer = &exchange->answer;
+	if (answer->sent && !exchange->counted) {
+		connection_count_ok(exchange->connection);
+		exchange->counted = true;
+	}
+	if (answer->begun) {
+		pool_give(pool_of(exchange), exchange->again);
+		exchange->again = NULL;
+	}
+	switch (answer->state) {
+	case ANSWER_HEAD:
+	case ANSWER_BODY: return;
+	case ANSWER_ENDED:
+		if (rx_pipe_is_empty(&exchange->down))
+			finish_answer(exchange);
+		return;
+	case ANSWER_UPGRADED:
+		/* What the client still sends of its body comes before what it says in the other protocol. */
+		if (exchange->stream != NULL && !http_body_ended(&exchange->body))
+			return;
+		if (exchange->stream != NULL)
+			join_relay(exchange);
+		else if (rx_pipe_is_empty(&exchange->down))
+			end_lingering(exchange);
+		return;
+	case ANSWER_FAILED:
+		if (answer->sent)
+			end_broken(exchange);
+		else if (!send_again(exchange))
+			refuse(exchange, &answer->fault, true);
+		return;
+	}
+}
+
+/* Requests. */
+
+static bool is_repeatable(const struct http_request *request)
+{
+	static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" }; /* RFC 9110, 9.2.2 */
+	if (request->framing == HTTP_FRAMING_CHUNKED || request->length > 0)
+		return false;
+	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+		if (request->method.length == strlen(methods[i]) && memcmp(request->method.bytes, methods[i], request->method.length) == 0)
+			return true;
+	return false;
+}
+
+/* May the last request's connection serve this one? What would hinder a new one hinders it too. */
+static bool can_reuse(const struct exchange *exchange, const struct http_request *request)
+{
+	const struct tunnel *tunnel = exchange->tunnel;
+	if (exchange->stream == NULL || exchange->stream_finished || exchange->spoiled || tx_pipe_is_waiting(&exchange->up))
+		return false;
+	if (strcmp(exchange->target.host, request->target.host) != 0 || exchange->target.port != request->target.port)
+		return false;
+	if (!is_repeatable(request) && now_of(exchange) - exchange->kept_at > KEPT_FRESH)
+		return false;
+	struct netstack_endpoint remote;
+	struct target there;
+	netstack_stream_remote(exchange->stream, &remote);
+	target_from_address(&there, &remote);
+	return !health_is_down(tunnel) && !tunnel_is_used_up(tunnel) && dial_judge(tunnel, &there).error == HTTP_ERROR_NONE;
+}
+
+static void wait_until(struct exchange *exchange, enum exchange_state state, uint64_t until)
+{
+	exchange->state = state;
+	watch(exchange, 0, LOOP_READABLE);
+	deadline_set(loop_of(exchange), &exchange->deadline, until);
+}
+
+/* True when the request may go on; else its refusal is on its way. */
+static bool admit(struct exchange *exchange, const struct http_request *request)
+{
+	static const struct http_fault missing = { .status = 407,
+		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
+		                                   .detail = "a username and password are wanted" };
+	struct tunnel *tunnel = exchange->tunnel;
+	if (tunnel->spec.user_count == 0)
+		return true;
+	if (!request->has_credentials) {
+		refuse(exchange, &missing, true);
+		return false;
+	}
+	if (credentials_admitted(&request->credentials, &tunnel->spec)) {
+		logins_forget(tunnel->logins, exchange->connection->source);
+		return true;
+	}
+	/* A wrong password is answered late, and later each time (X8). */
+	wait_until(exchange, DELAYED, logins_refuse(&tunnel->logins, exchange->connection->source, now_of(exchange)));
+	return false;
+}
+
+/* True when the request's password is not to be looked at yet: the head is read again then. It is held once at most. */
+static bool is_held(struct exchange *exchange, const struct http_request *request)
+{
+	const struct tunnel *tunnel = exchange->tunnel;
+	uint64_t at = logins_wait(tunnel->logins, exchange->connection->source, now_of(exchange));
+	if (at == 0 || exchange->has_waited || tunnel->spec.user_count == 0 || !request->has_credentials)
+		return false;
+	exchange->has_waited = true;
+	exchange->connection->is_held = true;
+	wait_until(exchange, HELD, at);
+	return true;
+}
+
+/* The head in the server's form, and what came of the body with it, wait in `up`. */
+static bool write_request(struct exchange *exchange, const struct http_request *request, const char *body, size_t body_length)
+{
+	char head[HTTP_HEAD_ROOM];
+	size_t length = http_request_write(request, request->asked.keep_alive, head, sizeof head);
+	if (length == 0 || !tx_pipe_put(&exchange->up, head, length) || !tx_pipe_put(&exchange->up, body, body_length))
+		return false;
+	if (!exchange->reused || !is_repeatable(request))
+		return true;
+	exchange->again = pool_take(pool_of(exchange), true);
+	if (exchange->again == NULL || length > exchange->again->capacity) {
+		pool_give(pool_of(exchange), exchange->again); /* then it is not repeated */
+		exchange->again = NULL;
+		return true;
+	}
+	memcpy(exchange->again->bytes, head, length);
+	exchange->again->end = (uint32_t)length;
+	return true;
+}
+
+static void send_request(struct exchange *exchange, const struct http_request *request, const char *body, size_t body_length)
+{
+	exchange->reused = can_reuse(exchange, request);
+	if (!exchange->reused)
+		drop_stream(exchange, true);
+	exchange->target = request->target;
+	watch(exchange, 0, LOOP_READABLE);
+	if (!write_request(exchange, request, body, body_length))
+		refuse_memory(exchange);
+	else if (exchange->reused)
+		start_passing(exchange);
+	else
+		dial(exchange);
+}
+
+static void take_request(struct exchange *exchange, const struct http_request *request)
+{
+	size_t head = request->length_of_head;
+	const char *body = intake_bytes(&exchange->in) + head;
+	exchange->asked = request->asked;
+	http_body_init(&exchange->body, request->framing, request->length);
+	/* Before anything of the request goes on: a bad first chunk forwards nothing. */
+	size_t body_length = http_body_feed(&exchange->body, body, intake_length(&exchange->in) - head);
+	if (http_body_failed(&exchange->body))
+		refuse(exchange, &malformed_body, false);
+	else if (admit(exchange, request))
+		send_request(exchange, request, body, body_length);
+	intake_use(&exchange->in, head + body_length);
+}
+
+static void parse(struct exchange *exchange)
+{
+	static const struct http_fault full = { .status = 431, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the request's head is too long" };
+	struct http_request request;
+	switch (http_request_read(&request, &exchange->search, intake_bytes(&exchange->in), intake_length(&exchange->in))) {
+	case HTTP_MORE:
+		if (intake_length(&exchange->in) >= HTTP_HEAD_MAX - 64)
+			refuse(exchange, &full, false);
+		return;
+	case HTTP_REFUSED:
+		exchange->asked = request.asked;
+		refuse(exchange, &request.fault, false);
+		break;
+	case HTTP_WHOLE:
+		if (request.asked.connect) {
+			http_request_clear(&request);
+			hand_back(exchange);
+			return;
+		}
+		if (!is_held(exchange, &request))
+			take_request(exchange, &request);
+		break;
+	}
+	http_request_clear(&request);
+}
+
+/* The client's side. */
+
+static void read_head(struct exchange *exchange)
+{
+	bool first = exchange->in.block == NULL;
+	int result = intake_read(&exchange->in, poller_descriptor(exchange->client));
+	if (result == -1 && exchange->in.block != NULL)
+		count_failed(exchange, COUNTERS_FAILED_CLIENT_GONE);
+	exchange->closed = result == -1;
+	exchange->broken = result == -2;
+	if (first && result == 1)
+		deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + HEAD_TIME);
+}
+
+/* One read of a request's body. True when more may come in this turn. */
+static bool read_body_once(struct exchange *exchange)
+{
+	struct tx_pipe *up = &exchange->up;
+	ssize_t got = tx_pipe_read(up, exchange->stream);
+	if (got == TX_PIPE_LATER)
+		return false;
+	if (got == TX_PIPE_END || got == TX_PIPE_BROKEN) {
+		exchange->broken = true;
+		return false;
+	}
+	touch(exchange);
+	exchange->body_bytes += (uint64_t)got;
+	size_t length = (size_t)got, taken = http_body_feed(&exchange->body, tx_pipe_last(up, length), length);
+	if (http_body_failed(&exchange->body)) {
+		exchange->broken = exchange->answer.sent;
+		if (!exchange->broken)
+			refuse(exchange, &malformed_body, false);
+		return false;
+	}
+	if (taken < length) {
+		/* It belongs to the next request. */
+		exchange->broken = !intake_put(&exchange->in, tx_pipe_last(up, length) + taken, length - taken);
+		tx_pipe_shorten(up, length - taken);
+	}
+	bool more = tx_pipe_offer(up, exchange->stream) && !http_body_ended(&exchange->body);
+	if (!more)
+		watch(exchange, 0, LOOP_READABLE);
+	if (http_body_ended(&exchange->body))
+		set_idle_deadline(exchange);
+	return more && up->read_full;
+}
+
+static void read_body(struct exchange *exchange)
+{
+	if (exchange->stream == NULL || http_body_ended(&exchange->body)) {
+		watch(exchange, 0, LOOP_READABLE);
+		return;
+	}
+	for (int i = 0; i < READ_ROUNDS && read_body_once(exchange); i++)
+		;
+}
+
+static void advance(struct exchange *exchange)
+{
+	if (exchange->broken || exchange->down.broken) {
+		end_broken(exchange);
+		return;
+	}
+	if (exchange->closed) {
+		end(exchange);
+		return;
+	}
+	switch (exchange->state) {
+	case READING:
+		if (exchange->stream_finished || exchange->spoiled)
+			drop_stream(exchange, true);
+		if (exchange->in.block != NULL)
+			parse(exchange);
+		return;
+	case DIALLING:
+		if (exchange->dial == NULL)
+			refuse(exchange, &exchange->fault, true);
+		return;
+	case PASSING: look_at_answer(exchange); return;
+	case ENDING:
+		if (!rx_pipe_is_empty(&exchange->down))
+			return;
+		if (exchange->keeps)
+			start_reading(exchange);
+		else
+			end_lingering(exchange);
+		return;
+	case DELAYED:
+	case HELD:
+	case JOINED: return;
+	}
+}
+
+/* While nothing is read. */
+static void on_left(struct exchange *exchange, int events)
+{
+	exchange->broken = exchange->broken || (events & LOOP_BROKEN) != 0;
+	if ((events & LOOP_FINISHED) == 0 || exchange->finished)
+		return;
+	exchange->finished = true;
+	watch(exchange, 0, LOOP_FINISHED);
+	touch(exchange);
+	if (exchange->state == DIALLING)
+		set_dial_deadline(exchange);
+	else if (exchange->state == PASSING)
+		set_idle_deadline(exchange);
+}
+
+static void on_client(void *owner, int events)
+{
+	struct exchange *exchange = owner;
+	if ((poller_events(exchange->client) & LOOP_READABLE) == 0)
+		on_left(exchange, events);
+	if ((events & LOOP_WRITABLE) != 0)
+		count_down(exchange, rx_pipe_go_on(&exchange->down));
+	if ((events & LOOP_READABLE) != 0) {
+		if (exchange->state == READING)
+			read_head(exchange);
+		else if (exchange->state == PASSING)
+			read_body(exchange);
+		else
+			watch(exchange, 0, LOOP_READABLE);
+	}
+	advance(exchange);
+}
+
+/* Deadlines. */
+
+static bool is_body_slow(const struct exchange *exchange)
+{
+	return exchange->body.state == HTTP_BODY_LENGTH && (poller_events(exchange->client) & LOOP_READABLE) != 0 &&
+	       exchange->body_bytes < BODY_BYTES;
+}
+
+static void on_passing_due(struct exchange *exchange)
+{
+	static const struct http_fault slow_client = { .status = 408,
+		                                       .error = HTTP_ERROR_HTTP_REQUEST_ERROR,
+		                                       .detail = "the body did not come in time" };
+	static const struct http_fault slow_server = { .error = HTTP_ERROR_CONNECTION_READ_TIMEOUT, .detail = "the server did not answer in time" };
+	uint64_t now = now_of(exchange), idle = idle_time(exchange);
+	bool is_idle = idle > 0 && exchange->active_at + idle <= now;
+	bool is_slow = exchange->body_from + BODY_TIME <= now && is_body_slow(exchange);
+	if (exchange->body_from + BODY_TIME <= now) {
+		exchange->body_from = now;
+		exchange->body_bytes = 0;
+	}
+	if (!is_idle && !is_slow) {
+		set_idle_deadline(exchange);
+		return;
+	}
+	if (exchange->answer.sent) {
+		exchange->broken = true;
+		return;
+	}
+	bool waits_for_client = is_slow || !http_body_ended(&exchange->body);
+	refuse(exchange, waits_for_client ? &slow_client : &slow_server, false);
+}
+
+/* Of a head that was held: `advance` reads it. */
+static void look_again(struct exchange *exchange)
+{
+	exchange->connection->is_held = false;
+	exchange->state = READING;
+	exchange->search = (struct http_head_search){ 0 };
+	watch(exchange, LOOP_READABLE, 0);
+	deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + HEAD_TIME);
+}
+
+static void on_deadline(void *owner)
+{
+	static const struct http_fault slow = { .status = 408, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the head did not come in time" };
+	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
+	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
+		                                .detail = "the client finished before there was a connection" };
+	struct exchange *exchange = owner;
+	switch (exchange->state) {
+	case READING:
+		if (exchange->in.block == NULL)
+			exchange->closed = true;
+		else
+			refuse(exchange, &slow, false);
+		break;
+	case DELAYED: refuse(exchange, &wrong, true); break;
+	case HELD: look_again(exchange); break;
+	case PASSING: on_passing_due(exchange); break;
+	case ENDING: exchange->broken = true; break;
+	case DIALLING:
+		dial_cancel(exchange->dial);
+		exchange->dial = NULL;
+		refuse(exchange, &left, false);
+		break;
+	case JOINED: break;
+	}
+	advance(exchange);
+}
+
+static void flush(void *owner)
+{
+	struct exchange *exchange = owner;
+	count_down(exchange, rx_pipe_flush(&exchange->down));
+	advance(exchange);
+}
+
+struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events,
+                                 void *owner)
+{
+	assert(events->ended != NULL && events->handed_back != NULL);
+	struct tunnel *tunnel = connection->tunnel;
+	struct exchange *exchange = calloc(1, sizeof *exchange);
+	if (exchange == NULL) {
+		pool_give(tunnel->context->pool, in);
+		poller_free(client);
+		return NULL;
+	}
+	exchange->connection = connection;
+	exchange->tunnel = tunnel;
+	exchange->events = events;
+	exchange->owner = owner;
+	exchange->client = client;
+	exchange->in = (struct intake){ .pool = tunnel->context->pool, .block = in };
+	tx_pipe_init(&exchange->up, tunnel, client);
+	rx_pipe_init(&exchange->down, tunnel, client);
+	flush_init(&exchange->flush, flush, exchange);
+	deadline_init(&exchange->deadline, on_deadline, exchange);
+	poller_set_owner(client, on_client, exchange);
+	http_body_init(&exchange->body, HTTP_FRAMING_NONE, 0);
+	watch(exchange, LOOP_LEFT, 0);
+	start_reading(exchange);
+	return exchange;
+}

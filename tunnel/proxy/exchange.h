@@ -1,0 +1,24 @@
+/* Absolute-form HTTP through a tunnel: requests of one client, one after the other, each sent to its origin server in origin-form, with
+ * framing checked both ways, keep-alive and pipelining towards the client and reuse of the server's connection. */
+#ifndef WARREN_TUNNEL_PROXY_EXCHANGE_H
+#define WARREN_TUNNEL_PROXY_EXCHANGE_H
+
+#include "tunnel/connection.h"
+#include "tunnel/io/pool.h"
+
+struct exchange;
+
+struct exchange_events {
+	/* The client's connection is closed; the exchange is gone. */
+	void (*ended)(void *owner);
+	/* The next request is CONNECT: poller and the unread bytes (from its head's first byte on) go back to the owner; the exchange is gone. */
+	void (*handed_back)(void *owner, struct poller *client, struct block *in);
+};
+
+/* Takes the poller and `in`, whose bytes from `start` on begin with a request's first byte. Credentials are checked for every request.
+ * `connection` is the owner's, for counting. NULL when out of memory: everything taken is gone. Events never come from within it. */
+struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events,
+                                 void *owner);
+void exchange_abort(struct exchange *exchange); /* no event follows */
+
+#endif

@@ -1,0 +1,31 @@
+/* A client's socket joined to a stream of the tunnel: bytes both ways with back pressure, half-close, and resets passed on. */
+#ifndef WARREN_TUNNEL_PROXY_RELAY_H
+#define WARREN_TUNNEL_PROXY_RELAY_H
+
+#include "netstack/netstack.h"
+#include "tunnel/proxy/rx_pipe.h"
+#include "tunnel/proxy/tx_pipe.h"
+
+struct tunnel;
+struct relay;
+
+/* `ended` is called once, after both sides are gone and never from within relay_create; the relay frees itself. */
+typedef void relay_ended(void *owner);
+
+/* Takes the poller (its owner changes), the connected stream, and `early`: bytes that the client sent already (NULL: none). `first` goes to the
+ * client before anything of the stream ("HTTP/1.1 200 …"); copied. NULL when out of memory: everything taken is gone. */
+struct relay *relay_create(struct tunnel *tunnel, struct poller *client, struct netstack_stream *stream, struct block *early, const void *first,
+                           size_t first_length, uint32_t idle_timeout, relay_ended *ended, void *owner);
+/* The same for a connection that has begun: what has come and gone both ways already is taken over as it stands. Takes `begun`'s contents. */
+struct relay_begun {
+	struct tx_pipe up;
+	struct rx_pipe down;
+	bool stream_finished;
+};
+void relay_begin(struct relay_begun *begun, struct tunnel *tunnel, struct poller *client);
+struct relay *relay_continue(struct relay_begun *begun, struct poller *client, struct netstack_stream *stream, uint32_t idle_timeout,
+                             relay_ended *ended, void *owner);
+/* Ends both sides by resets; `ended` is not called. */
+void relay_abort(struct relay *relay);
+
+#endif
