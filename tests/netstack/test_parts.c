@@ -17,15 +17,9 @@
 #include "netstack/sender/scoreboard.h"
 #include "netstack/sender/sender.h"
 #include "netstack/timers.h"
+#include "tests/netstack/dice.h"
 
-static uint64_t seed = 1;
 static struct budget budget;
-
-static uint32_t dice(uint32_t below)
-{
-	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-	return (uint32_t)((seed >> 33) % below);
-}
 
 /* --- trains --- */
 
@@ -173,161 +167,7 @@ static void timers_run_in_order(void **state)
 	timers_clear(&timers);
 }
 
-/* --- the sender's parts --- */
-
-static void a_queue_gives_back_its_bytes(void **state)
-{
-	static uint8_t bytes[100000], apart[200000];
-	struct queue queue = { .budget = &budget };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)dice(256);
-	for (int round = 0; round < 20000; round++) {
-		if (queue.end + 3000 < sizeof(bytes) && dice(2)) {
-			size_t length = 1 + dice(dice(2) ? 10 : 2000);
-			assert_true(queue_append(&queue, bytes + queue.end, length));
-			if (dice(2)) { /* not beside the one before: no merging */
-				apart[2 * queue.end] = bytes[queue.end];
-				assert_true(queue_append(&queue, apart + 2 * queue.end, 1));
-			}
-		}
-		if (queue.end > queue.start) {
-			struct iovec parts[8];
-			size_t gathered, place = queue.start + dice((uint32_t)(queue.end - queue.start));
-			size_t length = 1 + dice((uint32_t)(queue.end - place));
-			size_t count = queue_gather(&queue, place, length, parts, 8, &gathered), at = place;
-			assert_true(gathered == length || count == 8);
-			for (size_t i = 0; i < count; at += parts[i++].iov_len)
-				assert_memory_equal(parts[i].iov_base, bytes + at, parts[i].iov_len);
-			assert_int_equal(at - place, gathered);
-		}
-		if (dice(3) == 0)
-			queue_release(&queue, queue.start + dice((uint32_t)(queue.end - queue.start) + 1));
-		if (queue.end + 3000 >= sizeof(bytes))
-			break;
-	}
-	size_t gathered;
-	struct iovec part;
-	uint64_t start = queue.start, end = queue.end;
-	assert_true(queue_own(&queue));
-	assert_int_equal(queue_gather(&queue, start, (size_t)(end - start), &part, 1, &gathered), end > start);
-	if (end > start)
-		assert_memory_equal(part.iov_base, bytes + start, end - start);
-	queue_clear(&queue);
-}
-
-/* Every segment is in one of the three sums and, unless SACKed, in one list. */
-static void check_board(const struct scoreboard *board)
-{
-	uint64_t flying = 0, missing = 0, sacked = 0, last = 0;
-	uint32_t count = 0;
-
-	for (uint32_t i = board->head; i != board->tail; i++) {
-		const struct sent *sent = scoreboard_at(board, i);
-		count += !(sent->flags & SENT_SACKED);
-		sacked += sent->flags & SENT_SACKED ? sent->length : 0;
-		assert_true(sent->start >= last);
-		last = scoreboard_end(sent);
-	}
-	for (uint32_t i = board->flying.oldest; i != SCOREBOARD_NONE; i = scoreboard_at(board, i)->newer, count--)
-		flying += scoreboard_at(board, i)->length;
-	for (uint32_t i = board->missing.oldest; i != SCOREBOARD_NONE; i = scoreboard_at(board, i)->newer, count--)
-		missing += scoreboard_at(board, i)->length;
-	assert_int_equal(count, 0);
-	assert_int_equal(flying, board->in_flight);
-	assert_int_equal(missing, board->lost);
-	assert_int_equal(sacked, board->sacked);
-}
-
-static void a_scoreboard_keeps_its_sums(void **state)
-{
-	struct scoreboard board;
-	uint64_t next = 0;
-
-	(void)state;
-	scoreboard_init(&board, &budget);
-	for (int round = 0; round < 20000; round++) {
-		if (scoreboard_is_empty(&board) || dice(3) == 0) {
-			uint32_t length = 1 + dice(1400);
-			if (round == 10000) { /* as after terabytes */
-				while (!scoreboard_is_empty(&board)) {
-					if (!(scoreboard_at(&board, board.head)->flags & SENT_SACKED))
-						scoreboard_land(&board, board.head);
-					scoreboard_pop(&board);
-				}
-				board.head = board.tail = 3u << 30;
-			}
-			assert_true(scoreboard_reserve(&board));
-			scoreboard_append(&board, next, length);
-			next += length;
-			continue;
-		}
-		uint32_t index = board.head + dice(board.tail - board.head);
-		struct sent *sent = scoreboard_at(&board, index);
-		if (sent->flags & SENT_SACKED) {
-			uint32_t after = scoreboard_skip(&board, index);
-			assert_true(after == board.tail || !(scoreboard_at(&board, after)->flags & SENT_SACKED));
-		} else if (dice(3) == 0) {
-			scoreboard_land(&board, index);
-			scoreboard_mark_sacked(&board, index);
-		} else if (sent->flags & SENT_LOST || dice(2)) {
-			scoreboard_fly(&board, index);
-		} else {
-			scoreboard_lose(&board, index);
-		}
-		if (dice(4) == 0) {
-			if (!(scoreboard_at(&board, board.head)->flags & SENT_SACKED))
-				scoreboard_land(&board, board.head);
-			scoreboard_pop(&board);
-		}
-		if (dice(500) == 0 && !scoreboard_is_empty(&board))
-			scoreboard_renege(&board);
-		check_board(&board);
-	}
-	assert_true(board.tail < 1u << 31);
-	scoreboard_clear(&board);
-}
-
 /* --- the receiver --- */
-
-static void ranges_are_like_a_bitmap(void **state)
-{
-	(void)state;
-	for (int run = 0; run < 50; run++) {
-		static uint8_t map[3000];
-		struct ranges ranges = { .budget = &budget };
-		uint64_t from = 0;
-		memset(map, 0, sizeof(map));
-		for (int round = 0; round < 300; round++) {
-			struct range added = { from + dice(2900), 0 }, merged;
-			added.right = added.left + 1 + dice(60);
-			if (added.right > sizeof(map))
-				break;
-			bool known = memchr(map + added.left, 0, added.right - added.left) == NULL;
-			assert_int_equal(ranges_add(&ranges, added, &merged), known ? RANGES_KNOWN : RANGES_ADDED);
-			assert_true(merged.left <= added.left && merged.right >= added.right);
-			memset(map + added.left, 1, added.right - added.left);
-			if (dice(20) == 0) {
-				from += dice(40);
-				ranges_trim(&ranges, from);
-				memset(map, 0, from);
-			}
-			size_t at = 0;
-			for (size_t i = 0; i < ranges.count; i++) {
-				assert_true(ranges.first[i].left >= at && ranges.first[i].left < ranges.first[i].right);
-				while (at < ranges.first[i].left)
-					assert_int_equal(map[at++], 0);
-				while (at < ranges.first[i].right)
-					assert_int_equal(map[at++], 1);
-				assert_int_equal(map[at], 0);
-			}
-			if (from + 2960 > sizeof(map))
-				break;
-		}
-		ranges_clear(&ranges);
-	}
-}
 
 /* Pieces of any size in any order come out as the stream, once. */
 static void a_receiver_puts_pieces_in_order(void **state)
@@ -491,9 +331,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_late_first_sample_slows_the_start, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(sums_like_the_rfc, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(timers_run_in_order, start_budget, check_budget),
-		cmocka_unit_test_setup_teardown(a_queue_gives_back_its_bytes, start_budget, check_budget),
-		cmocka_unit_test_setup_teardown(a_scoreboard_keeps_its_sums, start_budget, check_budget),
-		cmocka_unit_test_setup_teardown(ranges_are_like_a_bitmap, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_receiver_puts_pieces_in_order, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_window_shrinks_with_the_budget, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_stack_cannot_spend_what_is_left_for_others, start_budget, check_budget),
