@@ -7,6 +7,7 @@
 #include "netstack/address.h"
 #include "netstack/budget.h"
 #include "netstack/listener.h"
+#include "netstack/path.h"
 #include "netstack/random.h"
 #include "netstack/segment.h"
 
@@ -98,6 +99,7 @@ int handshake_connect(struct netstack_stream *stream)
 		pcb->local_port = stream->local.port;
 		address_to_lwip(&remote, &stream->remote);
 		attach(stream, pcb);
+		stack_limit(stream->stack, stream->local.family);
 		if (tcp_connect(pcb, &remote, stream->remote.port, on_connected) == ERR_OK) {
 			result = 0;
 		} else {
@@ -129,7 +131,8 @@ static uint32_t segment_size(const struct netstack_stream *stream, uint32_t anno
 {
 	bool is4 = stream->local.family == AF_INET;
 	uint32_t least = is4 ? SEGMENT_LEAST4 : SEGMENT_LEAST6;
-	uint32_t most = stream->stack->config.mtu - (uint32_t)((is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER) + PACKET_TCP_HEADER);
+	uint32_t most =
+	    path_mtu(stream->stack, stream->local.family) - (uint32_t)((is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER) + PACKET_TCP_HEADER);
 	uint32_t size = announced < least ? least : announced;
 
 	return size < most ? size : most;
@@ -146,6 +149,7 @@ void handshake_complete(struct netstack_stream *stream, uint64_t now)
 	uint64_t window = stream->receiver.edge;
 
 	sender_init(&stream->sender, &env, &stream->stack->budget, pcb->snd_nxt, segment_size(stream, pcb->mss), has_sack, round_trip, now);
+	black_hole_init(&stream->sender.hole, stream->local.family);
 	stream->sender.window_end = stream->sender.window_max = pcb->snd_wnd;
 	stream->sender.window_sequence = pcb->snd_wl1;
 	receiver_init(&stream->receiver, first, scale, has_sack, window, round_trip, &stream->stack->budget, &stream->stack->retired);

@@ -80,6 +80,8 @@ void netstack_kick(struct netstack *stack, uint64_t now);
 uint64_t netstack_deadline(const struct netstack *stack);
 void netstack_tick(struct netstack *stack, uint64_t now);
 size_t netstack_stream_count(const struct netstack *stack);
+/* The path outside drops packets that are larger, and tells nobody: seen in the last ten minutes. 0: not seen. */
+uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now);
 bool netstack_has_family(const struct netstack *stack, uint8_t family);
 
 /* TCP. Callbacks may call any function of their own stream, and netstack_stream_connect; after `closed` the handle is gone.

@@ -17,6 +17,7 @@
 #include "netstack/handshake.h"
 #include "netstack/icmp.h"
 #include "netstack/listener.h"
+#include "netstack/path.h"
 #include "netstack/ping.h"
 #include "netstack/random.h"
 #include "netstack/resolver.h"
@@ -198,6 +199,11 @@ static void send_held(struct netstack *stack)
 
 /* --- from the tunnel --- */
 
+void stack_limit(struct netstack *stack, uint8_t family)
+{
+	stack->lwip->interface.mtu = path_mtu(stack, family);
+}
+
 void stack_feed(struct netstack *stack, const uint8_t *packet, size_t length)
 {
 	if (length > UINT16_MAX || !stack_start(stack)) /* lwIP's lengths have 16 bits */
@@ -206,6 +212,7 @@ void stack_feed(struct netstack *stack, const uint8_t *packet, size_t length)
 	struct pbuf *copy = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
 	if (copy != NULL) {
 		memcpy(copy->payload, packet, length);
+		stack_limit(stack, packet[0] >> 4 == 4 ? AF_INET : AF_INET6);
 		stack->lwip->interface.input(copy, &stack->lwip->interface);
 	}
 	stack_leave(stack);

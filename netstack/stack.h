@@ -32,10 +32,12 @@ struct netstack {
 	struct stack_lwip *lwip; /* NULL until lwIP is needed: an idle stack has none */
 	struct netstack_env env;
 	struct netstack_config config;
-	uint64_t now;    /* of the last call */
-	unsigned depth;  /* calls that run, callbacks included */
-	bool is_blocked; /* env.output refused, and netstack_writable has not come */
-	bool is_muted;   /* what lwIP sends is thrown away */
+	uint64_t now;        /* of the last call */
+	unsigned depth;      /* calls that run, callbacks included */
+	bool is_blocked;     /* env.output refused, and netstack_writable has not come */
+	bool is_muted;       /* what lwIP sends is thrown away */
+	uint16_t path_limit; /* the path drops larger packets, as far as is known; 0: never seen */
+	uint64_t path_limit_until;
 	struct timers timers;
 	struct timer lwip_timer;
 	struct timer fragment_timer;
@@ -69,6 +71,9 @@ void stack_enter(struct netstack *stack);
 void stack_leave(struct netstack *stack);
 /* The one that is entered; for lwIP's callbacks. */
 struct netstack *stack_current(void);
+
+/* What lwIP announces as the largest segment follows from the interface's MTU: before it may send a SYN. */
+void stack_limit(struct netstack *stack, uint8_t family);
 
 /* To the tunnel. false: no room now. */
 bool stack_output(struct netstack *stack, const struct iovec *parts, size_t count, size_t length);

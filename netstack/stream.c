@@ -6,6 +6,7 @@
 #include "netstack/gate.h"
 #include "netstack/handshake.h"
 #include "netstack/listener.h"
+#include "netstack/path.h"
 #include "netstack/random.h"
 #include "netstack/segment.h"
 #include "netstack/table.h"
@@ -324,6 +325,8 @@ static void set_timer(struct netstack_stream *stream)
 
 	if (stream->receiver.deadline < at)
 		at = stream->receiver.deadline;
+	if (stream->receiver.gap.deadline < at)
+		at = stream->receiver.gap.deadline;
 	if (stream->is_released && stream->born_at + LINGER < at)
 		at = stream->born_at + LINGER;
 	timers_set(&stream->stack->timers, &stream->timer, at);
@@ -346,6 +349,10 @@ static void settle(struct netstack_stream *stream, uint64_t now)
 	set_timer(stream);
 	if (is_waiting)
 		enqueue(&stream->stack->waiting, stream);
+	if (stream->sender.path_limit != 0) {
+		path_limit(stream, stream->sender.path_limit, now);
+		stream->sender.path_limit = 0;
+	}
 }
 
 void stream_settle_all(struct netstack *stack, uint64_t now)
@@ -364,6 +371,25 @@ void stream_resume_all(struct netstack *stack)
 		enqueue(&stack->dirty, stream);
 }
 
+/* We cannot see what does not reach us. But when a gap stays that is larger than all that ever came, though the far end answers when
+ * asked, its full segments do not pass; connections after this one ask it for smaller ones. */
+static void watch_gap(struct netstack_stream *stream, uint64_t now)
+{
+	struct gap *gap = &stream->receiver.gap;
+	uint8_t family = stream->local.family;
+
+	switch (gap_expire(gap, stream->receiver.next, now)) {
+	case GAP_WAIT: break;
+	case GAP_ASK: netstack_stream_probe(stream); break;
+	case GAP_JUDGE: {
+		uint32_t packet = black_hole_below(family, path_mtu(stream->stack, family));
+		if (packet != 0 && stream->heard_at > gap->asked_at && receiver_lacks_large(&stream->receiver, black_hole_payload(family, packet)))
+			path_limit(stream, packet, now);
+		break;
+	}
+	}
+}
+
 static void run_timer(struct timer *timer, uint64_t now)
 {
 	struct netstack_stream *stream = (struct netstack_stream *)((char *)timer - offsetof(struct netstack_stream, timer));
@@ -372,6 +398,7 @@ static void run_timer(struct timer *timer, uint64_t now)
 		return;
 	sender_expire(&stream->sender, now);
 	receiver_expire(&stream->receiver, now);
+	watch_gap(stream, now);
 	if (stream->sender.has_given_up) {
 		handshake_abort(stream);
 		stream_close(stream, NETSTACK_TIMED_OUT);

@@ -27,6 +27,7 @@ void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, boo
 		.quick = QUICK_COUNT,
 		.deadline = NETSTACK_NEVER,
 	};
+	gap_init(&receiver->gap);
 	window_init(&receiver->window, window, most, round_trip);
 	receiver->edge = receiver->window.size;
 }
@@ -39,6 +40,7 @@ void receiver_clear(struct receiver *receiver)
 	pages_clear(&receiver->pages, receiver->retired);
 	receiver->recent_count = 0;
 	receiver->deadline = NETSTACK_NEVER;
+	gap_init(&receiver->gap);
 }
 
 static uint64_t place_of(const struct receiver *receiver, uint32_t sequence)
@@ -81,10 +83,12 @@ static void forget_before(struct receiver *receiver, uint64_t place)
 			receiver->recent[count++] = receiver->recent[i];
 	}
 	receiver->recent_count = count;
-	if (receiver->held.count == 0)
+	if (receiver->held.count == 0) {
 		pages_clear(&receiver->pages, receiver->retired);
-	else
+		gap_init(&receiver->gap);
+	} else {
 		pages_release(&receiver->pages, place, receiver->retired);
+	}
 }
 
 /* The bytes are stored before the range is noted: what is noted is there. */
@@ -203,7 +207,10 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 	if (start <= receiver->next && end > receiver->next)
 		return take_in_order(receiver, segment, start, end, parts, max, length, now);
 	if (start > receiver->next && end > start) {
+		bool is_first = receiver->held.count == 0;
 		hold(receiver, (struct range){ start, end }, segment->payload);
+		if (is_first && receiver->held.count > 0)
+			gap_open(&receiver->gap, receiver->next, now);
 		return 0;
 	}
 	/* Known bytes, a FIN alone, or what lies beyond the window or the end. */
@@ -211,6 +218,19 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 		receiver->doubled = (struct range){ start, start + segment->length };
 	acknowledge_now(receiver);
 	return 0;
+}
+
+bool receiver_lacks_large(const struct receiver *receiver, uint32_t payload)
+{
+	const struct ranges *held = &receiver->held;
+
+	if (held->count == 0 || held->first->left - receiver->next <= payload || receiver->segment > payload)
+		return false;
+	for (size_t i = 0; i < held->count; i++) { /* RANGES_MAX at most */
+		if (held->first[i].right - held->first[i].left > payload)
+			return false;
+	}
+	return true;
 }
 
 bool receiver_is_at_end(const struct receiver *receiver)

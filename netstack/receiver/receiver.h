@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "netstack/packet.h"
+#include "netstack/receiver/gap.h"
 #include "netstack/receiver/pages.h"
 #include "netstack/receiver/ranges.h"
 #include "netstack/receiver/window.h"
@@ -43,6 +44,7 @@ struct receiver {
 	uint32_t pending;      /* bytes not acknowledged */
 	uint64_t deadline;     /* of a delayed acknowledgement */
 	uint64_t answered_at;  /* the last segment outside the window that was answered */
+	struct gap gap;
 };
 
 void receiver_init(struct receiver *receiver, uint32_t first, uint8_t scale, bool has_sack, uint64_t window, uint64_t round_trip,
@@ -54,6 +56,8 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 size_t receiver_take_held(struct receiver *receiver, struct iovec *parts, size_t max, size_t *length);
 /* Everything and the FIN behind it has come; the FIN is not counted in `next`. */
 bool receiver_is_at_end(const struct receiver *receiver);
+/* A gap of more than `payload` bytes, and nothing so large ever came in one piece. */
+bool receiver_lacks_large(const struct receiver *receiver, uint32_t payload);
 void receiver_consume(struct receiver *receiver, size_t bytes);
 /* A delayed acknowledgement whose time has come is due, and from then on waits for room alone. */
 void receiver_expire(struct receiver *receiver, uint64_t now);

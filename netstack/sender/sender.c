@@ -332,10 +332,18 @@ static void arm(struct sender *sender, uint64_t now)
 		sender->deadlines[SENDER_PROBE] = due > now ? due : now + MS;
 }
 
+static void resize(struct sender *sender, uint32_t segment)
+{
+	sender->segment = segment;
+	sender->bbr.segment = segment;
+}
+
 /* A sample stays open until something arrived, so that losses which a timer found are counted with it. */
 static void conclude(struct sender *sender, uint64_t now)
 {
 	check_reneging(sender);
+	if (sender->hole.is_watched)
+		resize(sender, black_hole_progress(&sender->hole, sender->segment, sender->acknowledged, &sender->path_limit));
 	if (sender->has_progress) {
 		if (sender->sample.round_trip > 0)
 			rtt_sample(&sender->rtt, sender->sample.round_trip);
@@ -384,6 +392,28 @@ static void note_stall(struct sender *sender, uint64_t now)
 		sender->has_given_up = true;
 }
 
+/* Behind the first hole lies a full segment that arrived at once: the path carries such. */
+static bool has_large_passed(const struct sender *sender)
+{
+	const struct scoreboard *board = &sender->board;
+
+	for (uint32_t i = board->head; board->sacked > 0 && i != board->tail; i++) {
+		const struct sent *sent = scoreboard_at(board, i);
+		if ((sent->flags & (SENT_SACKED | SENT_AGAIN)) == SENT_SACKED && sent->length >= sender->segment)
+			return true;
+	}
+	return false;
+}
+
+static void suspect_size(struct sender *sender)
+{
+	const struct scoreboard *board = &sender->board;
+
+	if (!scoreboard_is_empty(board))
+		resize(sender, black_hole_timed_out(&sender->hole, sender->segment, scoreboard_at(board, board->head)->length, sender->acknowledged,
+		                                    has_large_passed(sender)));
+}
+
 /* Everything that has been out for a round trip and a reordering window is lost, the first segment in any case (RFC 8985, 6.3). They are
  * sent again in the order of the stream: what arrived but was not told would else go before the first hole, for ever where a path
  * carries one packet at a time (RFC 6298, 5.4). */
@@ -393,6 +423,7 @@ static void run_timeout(struct sender *sender, uint64_t now)
 	uint64_t age = sender->rack.round_trip + rack_window(&sender->rack, &sender->rtt, true, true);
 
 	note_stall(sender, now);
+	suspect_size(sender);
 	rate_open(&sender->sample, board->in_flight);
 	bbr_timeout(&sender->bbr, sender->rate.delivered);
 	/* To the tail once: what is lost keeps its place in the ring. */
@@ -459,6 +490,6 @@ void sender_shrink(struct sender *sender, uint32_t segment)
 {
 	if (segment >= sender->segment)
 		return;
-	sender->segment = segment;
-	sender->bbr.segment = segment;
+	black_hole_init(&sender->hole, sender->hole.family);
+	resize(sender, segment);
 }

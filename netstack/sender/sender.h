@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "netstack/black_hole.h"
 #include "netstack/packet.h"
 #include "netstack/sender/bbr.h"
 #include "netstack/sender/queue.h"
@@ -63,6 +64,8 @@ struct sender {
 	struct rate rate;
 	struct rate_sample sample;
 	struct bbr bbr;
+	struct black_hole hole;
+	uint32_t path_limit; /* the packet size that was found to pass where `segment` did not; the owner takes it, 0: none */
 	enum sender_phase phase;
 	uint64_t recovery_point;
 	uint64_t probe_end;     /* a probe is out until this is acknowledged, 0: none */

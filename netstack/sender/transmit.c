@@ -45,8 +45,11 @@ static bool emit(struct sender *sender, uint64_t place, uint64_t end, uint64_t *
 		flags |= SEGMENT_FIN;
 		*reached += 1;
 	}
-	if (sender->env.emit(sender->env.owner, place, parts, count, length, flags))
+	if (sender->env.emit(sender->env.owner, place, parts, count, length, flags)) {
+		if (sender->hole.is_watched)
+			black_hole_sent(&sender->hole, place + length, (uint32_t)length);
 		return true;
+	}
 	sender->is_blocked = true;
 	return false;
 }

@@ -98,11 +98,13 @@ static void schedule(struct link *link, int to, const struct iovec *parts, size_
 	push(link, (struct arrival){ round_up(at, link->sides[to].wake_grain), link->order++, to, length, bytes });
 }
 
-static bool is_lost(struct link *link, struct link_side *side)
+static bool is_lost(struct link *link, struct link_side *side, unsigned version, size_t length)
 {
 	const struct link_profile *out = &side->out;
 
 	if (link->now >= out->down_from && link->now < out->down_until)
+		return true;
+	if (out->size_max > 0 && length > out->size_max && (version == 4 || !out->is_size_of4))
 		return true;
 	if (side->in_burst) {
 		side->in_burst = link_random(link) >= 0.25;
@@ -123,7 +125,7 @@ static void carry(struct link *link, int index, const struct iovec *parts, size_
 	side->bytes += length;
 	if (length > 100)
 		side->data_packets++;
-	if (is_lost(link, side)) {
+	if (is_lost(link, side, *(const uint8_t *)parts[0].iov_base >> 4, length)) {
 		side->losses++;
 		return;
 	}

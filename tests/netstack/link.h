@@ -21,6 +21,8 @@ struct link_profile {
 	double burst;   /* chance that a loss starts a burst, which ends with each packet by chance 1/4 */
 	double reorder; /* share of packets that come 1 to 3 ms late */
 	double duplicate;
+	size_t size_max;    /* larger packets are lost without a word, 0: none */
+	bool is_size_of4;   /* and those of IPv4 alone */
 	uint64_t down_from; /* nothing passes between these times */
 	uint64_t down_until;
 };

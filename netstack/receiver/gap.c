@@ -1,0 +1,35 @@
+#include "netstack/receiver/gap.h"
+
+#include "netstack/netstack.h"
+
+#define MS 1000000ull
+/* A sender repeats the first hole after 200 ms or a few round trips, and then at doubled times: four times until it is asked. */
+#define PATIENCE (3000 * MS)
+#define ANSWER_TIME (2000 * MS)
+
+void gap_init(struct gap *gap)
+{
+	*gap = (struct gap){ .deadline = NETSTACK_NEVER };
+}
+
+void gap_open(struct gap *gap, uint64_t place, uint64_t now)
+{
+	*gap = (struct gap){ .deadline = now + PATIENCE, .place = place };
+}
+
+enum gap_step gap_expire(struct gap *gap, uint64_t place, uint64_t now)
+{
+	if (gap->deadline > now)
+		return GAP_WAIT;
+	if (gap->place != place) {
+		gap_open(gap, place, now);
+		return GAP_WAIT;
+	}
+	if (gap->asked_at == 0) {
+		gap->asked_at = now;
+		gap->deadline = now + ANSWER_TIME;
+		return GAP_ASK;
+	}
+	gap->deadline = NETSTACK_NEVER;
+	return GAP_JUDGE;
+}

@@ -1,0 +1,261 @@
+/* A path that drops large packets without a word: found, got round and remembered; and what only looks like one is not taken for it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <sys/socket.h>
+
+#include "netstack/black_hole.h"
+#include "netstack/receiver/gap.h"
+#include "netstack/stream.h"
+#include "tests/netstack/peer.h"
+
+#define FULL 1380u
+
+/* --- the decision --- */
+
+static uint32_t time_out(struct black_hole *hole, uint32_t segment, uint64_t place)
+{
+	return black_hole_timed_out(hole, segment, segment, place, false);
+}
+
+static void a_size_is_found_when_small_ones_pass_twice(void **state)
+{
+	struct black_hole hole;
+	uint32_t found = 0;
+
+	(void)state;
+	black_hole_init(&hole, AF_INET);
+	assert_false(hole.is_watched);
+	assert_int_equal(time_out(&hole, FULL, 0), FULL);
+	assert_true(hole.is_watched);
+	assert_int_equal(time_out(&hole, FULL, 0), 1240);
+	assert_int_equal(black_hole_progress(&hole, 1240, 0, &found), 1240);
+	assert_int_equal(black_hole_progress(&hole, 1240, 1240, &found), FULL);
+	assert_int_equal(found, 0);
+	black_hole_sent(&hole, 1240 + FULL, FULL);
+	assert_int_equal(time_out(&hole, FULL, 1240), 1240);
+	assert_int_equal(black_hole_progress(&hole, 1240, 2480, &found), 1240);
+	assert_int_equal(found, 1280);
+	assert_false(hole.is_watched);
+}
+
+/* The smaller step is tried when the larger passes neither, and nothing below the smallest (P6). */
+static void nothing_is_tried_below_the_floors(void **state)
+{
+	static const struct {
+		uint8_t family;
+		uint32_t full, sizes[6];
+	} cases[] = {
+		{ AF_INET, 1380, { 1380, 1240, 1240, 536, 536, 536 } },     { AF_INET, 8960, { 8960, 1240, 1240, 536, 536, 536 } },
+		{ AF_INET, 1240, { 1240, 536, 536, 536, 536, 536 } },       { AF_INET, 536, { 536, 536, 536, 536, 536, 536 } },
+		{ AF_INET6, 1360, { 1360, 1220, 1220, 1220, 1220, 1220 } }, { AF_INET6, 1220, { 1220, 1220, 1220, 1220, 1220, 1220 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct black_hole hole;
+		uint32_t segment = cases[i].full;
+		black_hole_init(&hole, cases[i].family);
+		for (size_t n = 0; n < 6; n++) {
+			segment = time_out(&hole, segment, 0);
+			assert_int_equal(segment, cases[i].sizes[n]);
+		}
+	}
+	assert_int_equal(black_hole_below(AF_INET, 576), 0);
+	assert_int_equal(black_hole_below(AF_INET6, 1280), 0);
+}
+
+/* After an outage the small one passes first, and then the full one as well. */
+static void an_outage_is_no_black_hole(void **state)
+{
+	struct black_hole hole;
+	uint32_t found = 0, segment = FULL;
+
+	(void)state;
+	black_hole_init(&hole, AF_INET);
+	for (int i = 0; i < 9; i++)
+		segment = time_out(&hole, segment, 5000);
+	assert_int_equal(segment, 536);
+	segment = black_hole_progress(&hole, segment, 5536, &found);
+	assert_int_equal(segment, FULL);
+	black_hole_sent(&hole, 5536 + FULL, FULL);
+	segment = black_hole_progress(&hole, segment, 5536 + FULL, &found);
+	assert_int_equal(segment, FULL);
+	assert_int_equal(found, 0);
+	assert_false(hole.is_watched);
+}
+
+static void timeouts_with_progress_between_are_loss(void **state)
+{
+	struct black_hole hole;
+	uint32_t found = 0;
+
+	(void)state;
+	black_hole_init(&hole, AF_INET);
+	for (uint64_t place = 0; place < 100 * FULL; place += FULL) {
+		assert_int_equal(time_out(&hole, FULL, place), FULL);
+		assert_int_equal(black_hole_progress(&hole, FULL, place + FULL, &found), FULL);
+	}
+	/* A full one behind the hole arrived; and a small one that is lost says nothing of sizes. */
+	for (int i = 0; i < 9; i++) {
+		assert_int_equal(black_hole_timed_out(&hole, FULL, FULL, 0, true), FULL);
+		assert_int_equal(black_hole_timed_out(&hole, FULL, 100, 0, false), FULL);
+	}
+	assert_int_equal(found, 0);
+}
+
+static void a_gap_is_judged_after_the_far_end_was_asked(void **state)
+{
+	struct gap gap;
+
+	(void)state;
+	gap_init(&gap);
+	assert_int_equal(gap_expire(&gap, 0, 100 * SECOND), GAP_WAIT);
+	gap_open(&gap, 500, 100 * SECOND);
+	assert_int_equal(gap_expire(&gap, 500, 101 * SECOND), GAP_WAIT);
+	assert_int_equal(gap_expire(&gap, 900, 103 * SECOND), GAP_WAIT); /* it is another one now */
+	assert_int_equal(gap_expire(&gap, 900, 106 * SECOND), GAP_ASK);
+	assert_int_equal(gap_expire(&gap, 900, 107 * SECOND), GAP_WAIT);
+	assert_int_equal(gap_expire(&gap, 900, 108 * SECOND), GAP_JUDGE);
+	assert_int_equal(gap_expire(&gap, 900, 200 * SECOND), GAP_WAIT);
+}
+
+/* --- through two stacks --- */
+
+struct scene {
+	struct link *link;
+	struct peer sender, receiver;
+};
+
+static void set_up(struct scene *scene, size_t size_max, uint8_t family, uint64_t bytes)
+{
+	const struct link_profile profile = { .delay = 20 * MS, .size_max = size_max };
+
+	scene->link = link_create(1, 64 << 20);
+	link_set(scene->link, &profile);
+	peer_init(&scene->sender, scene->link, bytes);
+	peer_init(&scene->receiver, scene->link, 0);
+	peer_listen(&scene->receiver, 1, family, 80);
+	assert_int_equal(peer_connect(&scene->sender, 0, family, 80), 0);
+}
+
+static bool has_ended(void *owner)
+{
+	struct scene *scene = owner;
+	return scene->sender.is_closed && scene->receiver.is_closed;
+}
+
+static uint16_t limit_of(struct scene *scene, int side)
+{
+	return netstack_path_limit(link_side(scene->link, side)->stack, link_now(scene->link));
+}
+
+static void is_got_round(uint8_t family, size_t size_max, uint16_t limit)
+{
+	struct scene scene;
+
+	set_up(&scene, size_max, family, 400000);
+	uint64_t begin = link_now(scene.link);
+	assert_true(link_run(scene.link, begin + 20 * SECOND, has_ended, &scene));
+	assert_int_equal(scene.receiver.received, 400000);
+	assert_false(scene.receiver.is_wrong);
+	assert_int_equal(limit_of(&scene, 0), limit);
+	uint64_t took = link_now(scene.link) - begin;
+	assert_true(took < 8 * SECOND);
+
+	/* The next one knows: it is as quick as on a path without a limit, in both directions. */
+	for (int side = 0; side < 2; side++) {
+		struct peer near, far;
+		uint16_t port = (uint16_t)(81 + side);
+		peer_init(&near, scene.link, side == 0 ? 400000 : 0);
+		peer_init(&far, scene.link, side == 0 ? 0 : 400000);
+		near.keeps_open = far.keeps_open = true;
+		peer_listen(&far, 1, family, port);
+		begin = link_now(scene.link);
+		assert_int_equal(peer_connect(&near, 0, family, port), 0);
+		link_run(scene.link, begin + 600 * MS, NULL, NULL);
+		assert_int_equal(side == 0 ? far.received : near.received, 400000);
+	}
+	link_free(scene.link);
+}
+
+static void a_stream_gets_round_a_limit(void **state)
+{
+	(void)state;
+	is_got_round(AF_INET, 1400, 1280);
+	is_got_round(AF_INET6, 1400, 1280);
+	is_got_round(AF_INET, 1000, 576);
+}
+
+static void it_is_forgotten_after_ten_minutes(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	set_up(&scene, 1400, AF_INET, 400000);
+	assert_true(link_run(scene.link, link_now(scene.link) + 20 * SECOND, has_ended, &scene));
+	assert_int_equal(limit_of(&scene, 0), 1280);
+	link_run(scene.link, link_now(scene.link) + 601 * SECOND, NULL, NULL);
+	assert_int_equal(limit_of(&scene, 0), 0);
+	link_free(scene.link);
+}
+
+/* Outages, and losses of every kind, are not taken for a limit. */
+static void a_bad_path_is_no_black_hole(void **state)
+{
+	(void)state;
+	for (int n = 0; n < 12; n++) {
+		struct scene scene;
+		set_up(&scene, 0, AF_INET, 3000000);
+		uint64_t begin = link_now(scene.link);
+		struct link_profile profile = { .rate = 2e7, .delay = 20 * MS, .queue = 40 * MS };
+		profile.loss = n % 3 * 0.03;
+		profile.burst = n % 2 * 0.5;
+		profile.down_from = begin + 400 * MS;
+		profile.down_until = profile.down_from + (uint64_t)n * 700 * MS;
+		link_set(scene.link, &profile);
+		assert_true(link_run(scene.link, begin + 120 * SECOND, has_ended, &scene));
+		assert_int_equal(scene.receiver.received, 3000000);
+		assert_int_equal(limit_of(&scene, 0), 0);
+		link_free(scene.link);
+	}
+}
+
+/* One far end that takes no large segments, while another one does, is its own matter. */
+static void one_far_end_cannot_slow_the_others(void **state)
+{
+	const struct link_profile profile = { .rate = 1e7, .delay = 20 * MS, .queue = 50 * MS, .size_max = 1400, .is_size_of4 = true };
+	struct scene scene;
+	struct peer good, taker;
+
+	(void)state;
+	set_up(&scene, 0, AF_INET, 400000);
+	link_set(scene.link, &profile);
+	peer_init(&good, scene.link, UINT64_MAX);
+	peer_init(&taker, scene.link, 0);
+	peer_listen(&taker, 1, AF_INET6, 80);
+	assert_int_equal(peer_connect(&good, 0, AF_INET6, 80), 0);
+	assert_true(link_run(scene.link, link_now(scene.link) + 20 * SECOND, has_ended, &scene));
+	assert_int_equal(scene.receiver.received, 400000);
+	assert_int_equal(limit_of(&scene, 0), 0);
+	assert_int_equal(good.stream->sender.segment, LINK_MTU - 60);
+	link_free(scene.link);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_size_is_found_when_small_ones_pass_twice),
+		cmocka_unit_test(nothing_is_tried_below_the_floors),
+		cmocka_unit_test(an_outage_is_no_black_hole),
+		cmocka_unit_test(timeouts_with_progress_between_are_loss),
+		cmocka_unit_test(a_gap_is_judged_after_the_far_end_was_asked),
+		cmocka_unit_test(a_stream_gets_round_a_limit),
+		cmocka_unit_test(it_is_forgotten_after_ten_minutes),
+		cmocka_unit_test(a_bad_path_is_no_black_hole),
+		cmocka_unit_test(one_far_end_cannot_slow_the_others),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
