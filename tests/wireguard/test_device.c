@@ -598,6 +598,48 @@ static void test_back_ends_understand_each_other(void **state)
 	link_free(link);
 }
 
+static unsigned taken_after_strangers(struct link *link, unsigned from, unsigned count, uint64_t apart)
+{
+	struct link_node *node = &link->nodes[0];
+	unsigned before = node->events[WIREGUARD_SESSION_TAKEN];
+
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t datagram[48] = { 4, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef };
+		wireguard_device_receive(node->device, datagram, sizeof datagram, &link->nodes[from].address, link->now);
+		link_run(link, apart);
+	}
+	return node->events[WIREGUARD_SESSION_TAKEN] - before;
+}
+
+static void send_ours(struct link *link)
+{
+	assert_int_equal(link_send(link, 1, 0, 100), WIREGUARD_OK);
+	link_run(link, 200 * MILLISECOND);
+}
+
+/* Data for a session of somebody else with our key, from where the peer is: told when it comes again and again, and nothing of ours does. */
+static void test_a_session_that_another_took_is_told(void **state)
+{
+	struct link *link = link_create(3);
+	(void)state;
+
+	link_join(link, 0, 1);
+	link_handshake(link, 0, 1);
+	assert_int_equal(taken_after_strangers(link, 1, 9, 200 * MILLISECOND), 0); /* the session is new */
+	send_ours(link);
+	link_run(link, 2 * SECOND);
+	assert_int_equal(taken_after_strangers(link, 2, 9, 200 * MILLISECOND), 0); /* not from the peer */
+	assert_int_equal(taken_after_strangers(link, 1, 50, MILLISECOND), 0);      /* in one moment */
+	send_ours(link);
+	for (int i = 0; i < 9; i++) { /* what is ours comes, too */
+		assert_int_equal(taken_after_strangers(link, 1, 2, 200 * MILLISECOND), 0);
+		send_ours(link);
+	}
+	assert_int_equal(taken_after_strangers(link, 1, 3, 200 * MILLISECOND), 1);
+	assert_int_equal(taken_after_strangers(link, 1, 3, 200 * MILLISECOND), 1);
+	link_free(link);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -623,6 +665,7 @@ int main(void)
 		link_test(test_env_can_be_exchanged),
 		link_test(test_memory_of_an_idle_device),
 		link_test(test_schedule_against_a_naive_one),
+		link_test(test_a_session_that_another_took_is_told),
 		link_test(test_free_takes_nothing),
 		link_test(test_back_ends_understand_each_other),
 	};

@@ -42,6 +42,7 @@ enum wireguard_event {
 	WIREGUARD_ENDPOINT_MOVED,      /* an authenticated packet came from elsewhere (paper, 6.5) */
 	WIREGUARD_PEER_SILENT,         /* data was sent and nothing came back for 15 s: a handshake follows (paper, 6.2) */
 	WIREGUARD_INITIATION_TAKEN,    /* the peer's was answered; wireguard_peer_latest_timestamp has its label */
+	WIREGUARD_SESSION_TAKEN,       /* the peer's data comes here for a session that somebody else with our key has */
 	WIREGUARD_SESSION_EXPIRED,     /* no session is left that could send */
 };
 

@@ -49,6 +49,7 @@ struct wireguard_device {
 	struct wireguard_tai64n last_timestamp; /* of the last initiation sent to anyone */
 	uint16_t mtu;
 	uint64_t dropped[WIREGUARD_DROP_COUNT];
+	uint64_t strangers_from; /* data of unknown sessions is looked at from then on */
 };
 
 struct wireguard_peer {
@@ -76,6 +77,8 @@ struct wireguard_peer {
 	struct wireguard_tai64n latest_timestamp;
 	uint64_t latest_initiation;        /* WIREGUARD_NEVER: none */
 	struct wireguard_peer_stats stats; /* but for can_send */
+	uint64_t strangers_since;          /* data of unknown sessions from where it is, and none of ours since then */
+	unsigned strangers;
 };
 
 static inline struct wireguard_peer *wireguard_peer_of_owner(struct wireguard_allowed_owner *owner)
@@ -119,6 +122,8 @@ void wireguard_peer_free_all(struct wireguard_device *device);
 /* What every authenticated message that came in or went out does; a changed source is the peer's new endpoint (paper, 6.5). */
 void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now);
 void wireguard_peer_sent(struct wireguard_peer *peer, size_t length, uint64_t now);
+/* Data came for a session that is not ours. Not authenticated: nothing but a person is told. */
+void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint64_t now);
 /* A handshake came to its end: there is a session to send with. */
 void wireguard_peer_completed(struct wireguard_peer *peer, uint64_t now);
 /* The session to send with, or NULL. One that has just become useless is ended. */

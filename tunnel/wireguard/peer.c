@@ -9,6 +9,10 @@
 /* REKEY_ATTEMPT_TIME / REKEY_TIMEOUT: an initiation is repeated this often and once more before it is given up, as in the kernel. */
 #define ATTEMPTS_MAX (WIREGUARD_REKEY_ATTEMPT_TIME / WIREGUARD_REKEY_TIMEOUT)
 
+#define STRANGERS 3 /* in as many looks */
+#define STRANGER_PAUSE 100000000ull
+#define STRANGER_AGE 2000000000ull /* of a session that the peer has heard of */
+
 static struct wireguard_peer **chain_of(const struct wireguard_device *device, const uint8_t *public_key)
 {
 	uint64_t hash;
@@ -253,6 +257,36 @@ void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_
 		return;
 	peer->endpoint = *from;
 	wireguard_peer_notify(peer, WIREGUARD_ENDPOINT_MOVED);
+}
+
+/* While another device with our key has the newest session, the peer answers what we send, to where we are, by that session. Our own
+ * restart does so too, until the peer has heard of the new session. */
+static void note_stranger(struct wireguard_peer *peer, uint64_t now)
+{
+	const struct wireguard_session *current = peer->sessions.current;
+
+	if (current == NULL || now - current->created < STRANGER_AGE)
+		return;
+	if (peer->stats.last_received >= peer->strangers_since) {
+		peer->strangers_since = now;
+		peer->strangers = 0;
+	}
+	if (++peer->strangers < STRANGERS)
+		return;
+	peer->strangers = 0;
+	wireguard_peer_notify(peer, WIREGUARD_SESSION_TAKEN);
+}
+
+/* A flood of them costs one walk over the peers in STRANGER_PAUSE. */
+void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint64_t now)
+{
+	if (now < device->strangers_from)
+		return;
+	device->strangers_from = now + STRANGER_PAUSE;
+	for (struct wireguard_peer *peer = device->first; peer != NULL; peer = peer->next) {
+		if (is_same_endpoint(&peer->endpoint, from))
+			note_stranger(peer, now);
+	}
 }
 
 void wireguard_peer_sent(struct wireguard_peer *peer, size_t length, uint64_t now)

@@ -78,16 +78,18 @@ static void receive_data(struct wireguard_device *device, uint8_t *datagram, siz
 	struct wireguard_index *index = wireguard_indices_find(&device->indices, wireguard_message_get32(message->receiver));
 	uint64_t counter = wireguard_message_get64(message->counter);
 
-	if (index == NULL || index->session == NULL)
+	if (index == NULL || index->session == NULL) {
 		wireguard_device_drop(device, WIREGUARD_DROP_UNKNOWN_INDEX);
-	else if (wireguard_session_is_expired(index->session, now) || counter >= WIREGUARD_REJECT_AFTER_MESSAGES)
+		wireguard_peer_heard_stranger(device, from, now);
+	} else if (wireguard_session_is_expired(index->session, now) || counter >= WIREGUARD_REJECT_AFTER_MESSAGES) {
 		wireguard_device_drop(device, WIREGUARD_DROP_EXPIRED);
-	else if (wireguard_session_open(index->session, datagram, length) != WIREGUARD_OK)
+	} else if (wireguard_session_open(index->session, datagram, length) != WIREGUARD_OK) {
 		wireguard_device_drop(device, WIREGUARD_DROP_AUTHENTICATION);
-	else if (!wireguard_replay_accept(&index->session->replay, counter))
+	} else if (!wireguard_replay_accept(&index->session->replay, counter)) {
 		wireguard_device_drop(device, WIREGUARD_DROP_REPLAY);
-	else
+	} else {
 		take(index->peer, index->session, datagram + sizeof *message, length - WIREGUARD_OVERHEAD, from, now);
+	}
 }
 
 void wireguard_device_receive(struct wireguard_device *device, uint8_t *datagram, size_t length, const union wireguard_endpoint *from, uint64_t now)
