@@ -107,12 +107,35 @@ void api_tunnel_write_peers(struct text *text, const struct snapshot *snapshot, 
 	text_put_char(text, ']');
 }
 
+static void write_condition(struct text *text, bool is_first, const char *type, const char *detail)
+{
+	text_put(text, is_first ? "{\"type\":" : ",{\"type\":");
+	text_put_json(text, type);
+	text_put(text, ",\"detail\":");
+	text_put_json(text, detail);
+	text_put_char(text, '}');
+}
+
 /* What a person should know besides the state. */
 static void write_conditions(struct text *text, const struct snapshot *snapshot)
 {
+	const struct counters_tunnel *counters = snapshot->counters;
 	uint64_t limit = snapshot->spec.limits.total_bytes;
-	bool is_used_up = limit > 0 && snapshot->counters && counter_read(&snapshot->counters->total_bytes_used) >= limit;
-	text_put(text, is_used_up ? "[{\"type\":\"limit_reached\",\"detail\":\"limits.total_bytes is used up.\"}]" : "[]");
+	char detail[160];
+	text_put_char(text, '[');
+	bool is_used_up = counters && limit > 0 && counter_read(&counters->total_bytes_used) >= limit;
+	if (is_used_up)
+		write_condition(text, true, "limit_reached", "limits.total_bytes is used up.");
+	bool is_first = !is_used_up;
+	for (unsigned i = 0; counters && i < MESSAGE_CONDITIONS; i++) {
+		uint64_t value = counter_read(&counters->conditions[i]);
+		if (value == 0)
+			continue;
+		message_condition_detail((enum message_condition_type)i, value, detail);
+		write_condition(text, is_first, message_condition_name((enum message_condition_type)i), detail);
+		is_first = false;
+	}
+	text_put_char(text, ']');
 }
 
 static void write_listen(struct text *text, const struct snapshot *snapshot)

@@ -90,6 +90,7 @@ void counters_zero_gauges(struct counters_tunnel *tunnel)
 	zero(tunnel->connections_open, sizeof tunnel->connections_open);
 	counter_set(&tunnel->throughput_sent, 0);
 	counter_set(&tunnel->throughput_received, 0);
+	zero(tunnel->conditions, sizeof tunnel->conditions);
 }
 
 void counters_clear_tunnel(struct counters_tunnel *tunnel)

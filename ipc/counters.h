@@ -72,6 +72,7 @@ struct counters_tunnel {
 	counter state_since;                          /* UNIX time in ms */
 	counter generation;                           /* of the active runtime */
 	counter started_at;                           /* UNIX time in ms of the first activation, 0 when disabled */
+	counter conditions[MESSAGE_CONDITIONS];       /* the values of struct message_condition, 0: it does not hold */
 };
 
 struct counters_peer {

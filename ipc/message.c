@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -440,6 +441,22 @@ const char *message_healing_name(enum message_healing healing)
 	return names[healing];
 }
 
+const char *message_condition_name(enum message_condition_type type)
+{
+	static const char *const names[] = { "mtu_too_large", "duplicate_key" };
+	_Static_assert(sizeof names / sizeof names[0] == MESSAGE_CONDITIONS, "a name for each condition");
+	return names[type];
+}
+
+void message_condition_detail(enum message_condition_type type, uint64_t value, char detail[160])
+{
+	if (type == MESSAGE_CONDITION_MTU)
+		snprintf(detail, 160, "The path drops packets over %u bytes without saying so. Smaller ones are used; set interface.mtu to %u.",
+		         (unsigned)value, (unsigned)value);
+	else
+		snprintf(detail, 160, "Another tunnel or machine uses this private key towards the same peer; each takes the other's answers.");
+}
+
 void message_encode_state(struct message_writer *writer, const struct message_state *message)
 {
 	message_put_u32(writer, message->slot);
@@ -491,6 +508,22 @@ bool message_decode_endpoint(struct message_reader *reader, struct message_endpo
 	get_endpoint(reader, &message->endpoint);
 	message->count = message_get_u32(reader);
 	return ended(reader);
+}
+
+void message_encode_condition(struct message_writer *writer, const struct message_condition *message)
+{
+	message_put_u32(writer, message->slot);
+	message_put_u64(writer, message->generation);
+	message_put_u8(writer, message->type);
+	message_put_u32(writer, message->value);
+}
+
+bool message_decode_condition(struct message_reader *reader, struct message_condition *message)
+{
+	*message = (struct message_condition){ .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	message->type = message_get_u8(reader);
+	message->value = message_get_u32(reader);
+	return ended(reader) && message->type < MESSAGE_CONDITIONS;
 }
 
 void message_encode_want_resolve(struct message_writer *writer, const struct message_want_resolve *message)

@@ -42,7 +42,18 @@ enum message_type {
 	MESSAGE_WANT_DIAL,    /* message_want: a connection to the target of inbound forward `index` */
 	MESSAGE_WANT_RELAY,   /* message_want: a UDP socket for a SOCKS5 association beside listener `index` (+ local address) */
 	MESSAGE_LIMIT,        /* message_state's slot and generation: total_bytes is used up */
+	MESSAGE_CONDITION,    /* message_condition */
 };
+
+/* What a person should know of a tunnel besides its state; it does not change the state. */
+enum message_condition_type {
+	MESSAGE_CONDITION_MTU, /* the path drops large packets; the value is the size that passes */
+	MESSAGE_CONDITION_KEY, /* another machine or tunnel has the same private key towards the same peer; the value is 1 */
+	MESSAGE_CONDITIONS
+};
+const char *message_condition_name(enum message_condition_type type);
+/* A sentence for a person, with advice. */
+void message_condition_detail(enum message_condition_type type, uint64_t value, char detail[160]);
 
 /* Remedies, in their order. */
 enum message_healing {
@@ -167,6 +178,13 @@ struct message_endpoint {
 	uint32_t count; /* how many moves this one stands for */
 };
 
+struct message_condition {
+	uint32_t slot;
+	uint64_t generation;
+	uint8_t type;   /* enum message_condition_type */
+	uint32_t value; /* 0: no longer */
+};
+
 struct message_want_resolve {
 	uint32_t slot;
 	uint64_t generation;
@@ -230,6 +248,8 @@ void message_encode_handshake(struct message_writer *writer, const struct messag
 bool message_decode_handshake(struct message_reader *reader, struct message_handshake *message);
 void message_encode_endpoint(struct message_writer *writer, const struct message_endpoint *message);
 bool message_decode_endpoint(struct message_reader *reader, struct message_endpoint *message);
+void message_encode_condition(struct message_writer *writer, const struct message_condition *message);
+bool message_decode_condition(struct message_reader *reader, struct message_condition *message);
 void message_encode_want_resolve(struct message_writer *writer, const struct message_want_resolve *message);
 bool message_decode_want_resolve(struct message_reader *reader, struct message_want_resolve *message);
 void message_encode_want(struct message_writer *writer, const struct message_want *message);

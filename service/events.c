@@ -33,7 +33,8 @@ struct events {
 static const char *const names[] = {
 	[EVENT_TUNNEL_CREATED] = "tunnel.created", [EVENT_TUNNEL_CHANGED] = "tunnel.changed",     [EVENT_TUNNEL_DELETED] = "tunnel.deleted",
 	[EVENT_TUNNEL_STATE] = "tunnel.state",     [EVENT_TUNNEL_HANDSHAKE] = "tunnel.handshake", [EVENT_TUNNEL_ENDPOINT] = "tunnel.endpoint",
-	[EVENT_TUNNEL_PROBE] = "tunnel.probe",     [EVENT_WORKER_RESTARTED] = "worker.restarted", [EVENT_HEARTBEAT] = "heartbeat",
+	[EVENT_TUNNEL_PROBE] = "tunnel.probe",     [EVENT_TUNNEL_CONDITION] = "tunnel.condition", [EVENT_WORKER_RESTARTED] = "worker.restarted",
+	[EVENT_HEARTBEAT] = "heartbeat",
 };
 static_assert(sizeof(names) / sizeof(names[0]) == EVENT_TYPE_COUNT, "a name for each type");
 

@@ -135,6 +135,24 @@ static bool take_limit(struct service *service, struct worker *worker, struct me
 	return true;
 }
 
+static bool take_condition(struct service *service, struct worker *worker, struct message_reader *body)
+{
+	struct message_condition message;
+	if (!message_decode_condition(body, &message))
+		return false;
+	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
+	if (entry == NULL)
+		return true;
+	enum message_condition_type type = (enum message_condition_type)message.type;
+	char detail[160];
+	message_condition_detail(type, message.value, detail);
+	publish(service, EVENT_TUNNEL_CONDITION, entry, "\"condition\":\"%s\",\"holds\":%s,\"detail\":\"%s\"", message_condition_name(type),
+	        message.value != 0 ? "true" : "false", message.value != 0 ? detail : "");
+	if (message.value != 0)
+		log_line(LOG_WARN, entry->id, "%s: %s", message_condition_name(type), detail);
+	return true;
+}
+
 static bool take_want_resolve(struct service *service, struct worker *worker, struct message_reader *body)
 {
 	struct message_want_resolve message;
@@ -163,6 +181,7 @@ bool report_take(void *owner, struct worker *worker, enum message_type type, str
 	case MESSAGE_ENDPOINT: is_sound = take_endpoint(service, worker, body); break;
 	case MESSAGE_PROBED: is_sound = take_probed(service, worker, body); break;
 	case MESSAGE_LIMIT: is_sound = take_limit(service, worker, body); break;
+	case MESSAGE_CONDITION: is_sound = take_condition(service, worker, body); break;
 	case MESSAGE_WANT_RESOLVE: is_sound = take_want_resolve(service, worker, body); break;
 	case MESSAGE_WANT_UDP:
 	case MESSAGE_WANT_DIAL:

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "ipc/log.h"
+#include "tunnel/condition.h"
 #include "tunnel/dial.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/want.h"
@@ -401,6 +402,8 @@ static void act(struct tunnel_peer *peer)
 		on_initiation(peer);
 	if ((events & 1u << WIREGUARD_HANDSHAKE_GAVE_UP) != 0)
 		on_gave_up(peer);
+	if ((events & 1u << WIREGUARD_SESSION_TAKEN) != 0)
+		condition_note_key_taken(peer->tunnel, loop_now(peer->tunnel->context->loop));
 	if ((events & 1u << WIREGUARD_SESSION_EXPIRED) != 0)
 		health_review(peer->tunnel);
 }

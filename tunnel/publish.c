@@ -1,5 +1,7 @@
 #include "tunnel/publish.h"
 
+#include "tunnel/condition.h"
+
 /* While a tunnel is busy its figures are brought up to date so often; after a rest, at once. */
 #define EVERY (50 * LOOP_MILLISECOND)
 
@@ -68,6 +70,8 @@ void publish_tick(struct tunnel *tunnel, uint64_t now)
 	bool flowing = counter_read(&tunnel->counters->throughput_sent) != 0 || counter_read(&tunnel->counters->throughput_received) != 0 ||
 	               counter_read(&tunnel->counters->bytes_sent) != tunnel->rate_sent.counted ||
 	               counter_read(&tunnel->counters->bytes_received) != tunnel->rate_received.counted;
+	if (condition_tick(tunnel, now))
+		tunnel->publish_at = now + LOOP_SECOND;
 	if (flowing)
 		tunnel->publish_at = tunnel->rate_at + LOOP_SECOND > now ? tunnel->rate_at + LOOP_SECOND : now + EVERY;
 }

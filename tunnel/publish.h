@@ -1,4 +1,5 @@
-/* A tunnel's figures, brought to the counters that the control process reads: soon after something happened, and never while idle. */
+/* A tunnel's figures, brought to the counters that the control process reads: soon after something happened, and not while idle, but once a second
+ * while a condition holds. */
 #ifndef WARREN_TUNNEL_PUBLISH_H
 #define WARREN_TUNNEL_PUBLISH_H
 

@@ -65,6 +65,7 @@ struct tunnel {
 	uint64_t publish_at, published_at, rate_at;
 	struct rate rate_sent, rate_received;
 	bool told_limit;
+	uint64_t key_taken_until; /* the peer is taken to answer somebody else until then */
 };
 
 /* After a commit: handshakes begin, and the state is told. */

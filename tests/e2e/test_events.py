@@ -1,48 +1,14 @@
 """The stream of events: heartbeats, resuming, readers that fall behind, and the daemon's end."""
 
-import http.client
-import json
-import socket
 import threading
 
+from harness.events import Reader
 from harness.process import wait_until
 
 TUNNEL = {"spec": {"enabled": False, "interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}}
 
 
 EVENTS = 20000   # more than the log of events and a socket's buffer hold
-
-
-class Reader(threading.Thread):
-    """Reads JSON lines; `pause` holds it before its first read."""
-
-    def __init__(self, daemon, query="", pause=None):
-        super().__init__(daemon=True)
-        self.events, self.pause = [], pause
-        self.connection = http.client.HTTPConnection("localhost")
-        self.sock = self.connection.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(f"{daemon.state_dir}/api.sock")
-        self.connection.request("GET", f"/v1/events{query}", headers={"Accept": "application/x-ndjson"})
-        self.is_open = threading.Event()
-        self.start()
-
-    def run(self):
-        response = self.connection.getresponse()
-        self.is_open.set()
-        if self.pause:
-            self.pause.wait()
-        try:
-            for line in response:
-                self.events.append(json.loads(line))
-        except (OSError, http.client.HTTPException, ValueError):
-            pass   # closed by the test
-
-    def numbers(self):
-        return [event["id"] for event in self.events if "type" in event and event["type"] != "heartbeat" and "id" in event]
-
-    def close(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self.join(5)
 
 
 def _change(session, count, start=0):

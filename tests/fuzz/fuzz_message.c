@@ -16,6 +16,7 @@ static void decode_small(unsigned which, struct message_reader *reader)
 	struct message_state state;
 	struct message_handshake handshake;
 	struct message_endpoint endpoint;
+	struct message_condition condition;
 	struct message_want want;
 	if (which == 1)
 		message_decode_ack(reader, &ack);
@@ -33,6 +34,8 @@ static void decode_small(unsigned which, struct message_reader *reader)
 		message_decode_handshake(reader, &handshake);
 	else if (which == 8)
 		message_decode_endpoint(reader, &endpoint);
+	else if (which == 9)
+		message_decode_condition(reader, &condition);
 	else
 		message_decode_want(reader, &want);
 }
@@ -43,8 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	struct message_reader reader = { .bytes = data + 1, .left = size - 1 };
 	struct message_prepare prepare;
-	if (data[0] % 10 != 0)
-		decode_small(data[0] % 10, &reader);
+	if (data[0] % 11 != 0)
+		decode_small(data[0] % 11, &reader);
 	else if (message_decode_prepare(&reader, &prepare))
 		message_prepare_clear(&prepare);
 	return 0;

@@ -90,6 +90,13 @@ void netstack_kick(struct netstack *stack, uint64_t now)
 	(void)now;
 }
 
+uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now)
+{
+	(void)stack;
+	(void)now;
+	return 0;
+}
+
 void dial_go_all(struct tunnel *tunnel)
 {
 	(void)tunnel;

@@ -95,6 +95,11 @@ class FarEnd:
         self.namespace.drop_randomly(percent)
         self.home.drop_randomly(percent)
 
+    def drop_larger(self, size):
+        """The same for the tunnels' datagrams with more than `size` bytes."""
+        self.namespace.drop_larger(size)
+        self.home.drop_larger(size)
+
     def stop_wireguard(self):
         self.wireguard.stop()
         wait_until(lambda: not os.path.exists(f"/sys/class/net/{self.interface}"), what="the device is gone")

@@ -102,13 +102,20 @@ class Namespace:
 
     def drop_randomly(self, percent):
         """Drops that share of what arrives over UDP, at random; 0 ends it."""
+        self._drop(percent and f"numgen random mod 100 < {percent}")
+
+    def drop_larger(self, size):
+        """Drops what arrives over UDP with a larger payload; 0 ends it."""
+        self._drop(size and f"udp length > {size + 8}")
+
+    def _drop(self, what):
         self.run("nft", "delete", "table", "inet", "warren", check=False)
-        if percent:
+        if what:
             rules = f"""
                 table inet warren {{
                     chain input {{
                         type filter hook input priority 0;
-                        iifname != "lo" meta l4proto udp numgen random mod 100 < {percent} counter drop
+                        iifname != "lo" meta l4proto udp {what} counter drop
                     }}
                 }}"""
             self.run("nft", "-f", "-", input=rules)

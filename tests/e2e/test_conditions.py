@@ -1,0 +1,152 @@
+"""What a person is told of a tunnel that is up and yet does not serve as it should: status.conditions and the event tunnel.condition."""
+
+import time
+
+from harness.clients import Connection
+from harness.events import Reader
+from harness.loop import INNER, Ends, pages
+from harness.process import wait_until
+from harness.relay import Relay
+from harness.servers import Server
+from harness.spec import Peer, proxy_address
+
+SIZE_MAX = 1380   # of datagrams: inner packets of 1,340 bytes pass
+
+
+def conditions(api, id):
+    return {condition["type"]: condition["detail"] for condition in api.get(f"/v1/tunnels/{id}/status")["conditions"]}
+
+
+def condition_events(reader, id):
+    return [(event["condition"], event["holds"], event["detail"]) for event in list(reader.events)
+            if event["type"] == "tunnel.condition" and event["tunnel"] == id]
+
+
+def exchange(created, target, request, timeout=15):
+    """What comes back through the proxy, and after how long."""
+    started = time.monotonic()
+    with Connection(proxy_address(created), timeout=timeout) as connection:
+        connection.http_connect(target)
+        connection.send(request)
+        return connection.read_all(), time.monotonic() - started
+
+
+def count_bytes(sock):
+    """Answers an upload with the number of bytes that came."""
+    sock.settimeout(30)
+    size = int(sock.recv(10))
+    left = size
+    while left > 0 and (data := sock.recv(65536)):
+        left -= len(data)
+    sock.sendall(b"%d" % (size - left))
+
+
+def upload(created, size):
+    return exchange(created, f"{INNER}:80", b"%010d" % size + bytes(size))
+
+
+def create_over_relay(api, ends, target, size_max):
+    far = api.create(ends.far(target), wait_up=False)
+    relay = Relay(far["status"]["udp_port"], size_max)
+    return relay, api.create(ends.near(relay.port))
+
+
+def test_an_upload_gets_round_an_mtu_black_hole(local_daemon):
+    """X8: small packets pass and large ones vanish. The stream finds the size, the tunnel remembers it, and a person is told."""
+    api, ends = local_daemon.api, Ends()
+    with Server(None, ("127.0.0.1", 0), count_bytes) as server:
+        relay, near = create_over_relay(api, ends, server.address, SIZE_MAX)
+        with relay:
+            events = Reader(local_daemon)
+            assert conditions(api, "near") == {}
+            answer, _ = upload(near, 300000)
+            assert answer == b"300000" and relay.dropped > 0
+            wait_until(lambda: "mtu_too_large" in conditions(api, "near"), what="the condition is told")
+            detail = conditions(api, "near")["mtu_too_large"]
+            assert "1280" in detail and "interface.mtu" in detail
+            wait_until(lambda: condition_events(events, "near") == [("mtu_too_large", True, detail)], what="the event")
+            # The next connection knows.
+            dropped = relay.dropped
+            answer, took = upload(near, 300000)
+            assert answer == b"300000" and took < 2 and relay.dropped == dropped
+            assert api.state("near") == "up"
+            # Following the advice ends it.
+            api.patch("near", {"spec": {"interface": {"mtu": 1280}}})
+            wait_until(lambda: conditions(api, "near") == {}, what="the condition is over")
+            answer, took = upload(near, 300000)
+            assert answer == b"300000" and took < 2
+            wait_until(lambda: condition_events(events, "near")[1:] == [("mtu_too_large", False, "")], what="the event")
+            events.close()
+
+
+def test_a_download_gets_round_an_mtu_black_hole(local_daemon):
+    """The far tunnel's stack sends: it finds the size as the near one does for uploads."""
+    api, ends = local_daemon.api, Ends()
+    with pages(300000) as server:
+        relay, near = create_over_relay(api, ends, server.address, SIZE_MAX)
+        with relay:
+            for limit in (15, 2):
+                answer, took = exchange(near, f"{INNER}:80", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert len(answer) > 300000 and took < limit
+            wait_until(lambda: "mtu_too_large" in conditions(api, "far"), what="the condition is told")
+            assert conditions(api, "near") == {}
+
+
+def test_no_segment_is_made_smaller_than_the_floor(local_daemon):
+    """A path that takes nothing but the smallest gets 536 bytes of payload, and no far end gets less."""
+    api, ends = local_daemon.api, Ends()
+    with Server(None, ("127.0.0.1", 0), count_bytes) as server:
+        relay, near = create_over_relay(api, ends, server.address, 620)
+        with relay:
+            assert upload(near, 100000)[0] == b"100000"
+            wait_until(lambda: "576" in conditions(api, "near").get("mtu_too_large", ""), what="the condition is told")
+
+
+def test_answers_that_vanish_make_later_connections_ask_for_smaller_ones(daemon, far):
+    """The kernel's TCP repeats its full segments for ever: only a smaller MSS in our SYN helps."""
+    peer = Peer(far, "hole")
+    created = daemon.api.create(peer.document())
+
+    def answer(sock):
+        sock.recv(100)
+        sock.sendall(bytes(3000))
+    try:
+        far.drop_larger(SIZE_MAX)
+        with Server(far.namespace, ("10.77.0.1", 8099), answer):
+            def ask():
+                with Connection(proxy_address(created), namespace=far.home, timeout=1) as connection:
+                    connection.http_connect("10.77.0.1:8099")
+                    connection.send(b"x")
+                    try:
+                        return connection.read(3000)
+                    except OSError:
+                        wait_until(lambda: "mtu_too_large" in conditions(daemon.api, created["id"]), timeout=15, what="the condition is told")
+                        return b""
+            assert ask() == b""
+            assert ask() == bytes(3000)
+    finally:
+        far.drop_larger(0)
+        far.remove_peer(peer.key.public)
+
+
+def test_one_key_in_use_twice_is_told_while_it_lasts(local_daemon):
+    """Each tunnel's handshake takes the other's session; what is sent on the older one is answered on the newer."""
+    api, ends = local_daemon.api, Ends()
+    with pages() as server:
+        far = api.create(ends.far(server.address), wait_up=False)
+        near = api.create(ends.near(far["status"]["udp_port"]))
+        assert conditions(api, "near") == {}
+        twin = api.create({**ends.near(far["status"]["udp_port"]), "id": "twin"})
+
+        def use_both():
+            for created in (near, twin):
+                with Connection(proxy_address(created), timeout=1) as connection:
+                    connection.send(b"CONNECT %s:80 HTTP/1.1\r\nHost: x\r\n\r\n" % INNER.encode())
+                    try:
+                        connection.read(1)
+                    except OSError:
+                        pass
+            return "duplicate_key" in {**conditions(api, "near"), **conditions(api, "twin")}
+        wait_until(use_both, timeout=40, what="the condition is told")
+        api.delete("twin")
+        wait_until(lambda: conditions(api, "near") == {}, timeout=45, what="the condition is over")
