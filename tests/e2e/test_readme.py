@@ -1,4 +1,4 @@
-"""The commands in README.md do what it says, as they stand there; only the addresses of the examples are put in place."""
+"""The commands in README.md do what it says, word for word; only the addresses of the examples are replaced."""
 
 import json
 import os
@@ -16,18 +16,18 @@ with open(f"{ROOT}/README.md", encoding="utf-8") as file:
 
 
 def block(word):
-    """The lines of the code block that has this word."""
+    """The lines of the code block that contains this word."""
     return next(lines for lines in re.findall(r"```sh\n(.*?)```", README, re.S) if word in lines)
 
 
 def _rows():
-    """What the table of daily tasks says: (task, command)."""
+    """The rows of the table of daily tasks: (task, command)."""
     rows = re.findall(r"^\| ([^|]+) \| `(.*)` \|$", README, re.M)
     return [(task, command.replace("\\|", "|")) for task, command in rows]
 
 
 class Shell:
-    """bash with a home of its own, in which the README's function `api` is known. `prefix` leads into the folder that holds the home."""
+    """bash with its own home and the README's function `api`. `prefix` is the command that enters the file system that holds the home."""
 
     def __init__(self, home, address, prefix=(), environment=None):
         self.home, self.address, self.prefix, self.environment = home, address, prefix, environment
@@ -47,7 +47,7 @@ class Shell:
 
 @pytest.fixture
 def shell(make_daemon, directory):
-    """The daemon of the README, whose state is in ~/warren."""
+    """The README's daemon, with its state in ~/warren."""
     line = next(line for line in block("build/release/warrend").splitlines() if line.startswith("build/release/warrend"))
     words = line.removesuffix("&").split()
     assert words[:2] == ["build/release/warrend", "--state-dir"] and os.path.basename(binary()) == "warrend"
@@ -85,13 +85,13 @@ def _create(shell, directory, document):
     return json.loads(shell.run("api /v1/tunnels -H 'Content-Type: application/json' --data-binary @far.json"))
 
 
-# What each answer must hold; a task that is not here must only succeed.
+# What each output must contain; a task that is not listed must only succeed.
 ANSWERS = {
-    "list tunnels": r"ams-1\tup\t127\.0\.0\.1:\d+\n", "make one from JSON": r"^127\.0\.0\.1:\d+\n$", "read statistics": r'"bytes_received": [1-9]',
+    "list tunnels": r"ams-1\tup\t127\.0\.0\.1:\d+\n", "create one from JSON": r"^127\.0\.0\.1:\d+\n$", "read statistics": r'"bytes_received": [1-9]',
     "read all statistics": r'"connections_total": [1-9]', "change a tunnel in place": r"in_place", "label it": r'"pool": "eu"',
-    "switch it off, and on": r"up|handshaking", "ping through it": r'"avg": \d', "get it as a .conf": r"PrivateKey = \S{44}\n",
-    "watch what happens": r"event: tunnel\.", "make it so again": r'"unchanged": 4', "make a token for Prometheus": r"^\S{20,}\n$",
-    "scrape": r"wireguard_sent_bytes_total\{", "delete one": r"^$", "delete those with a label": r"^1\n$",
+    "enable it (`false` disables it)": r"up|handshaking", "ping through it": r'"avg": \d', "export it as a .conf": r"PrivateKey = \S{44}\n",
+    "watch events": r"event: tunnel\.", "restore it": r'"unchanged": 4', "create a token for Prometheus": r"^\S{20,}\n$",
+    "scrape metrics": r"wireguard_sent_bytes_total\{", "delete one": r"^$", "delete all with a label": r"^1\n$",
 }
 
 
@@ -99,8 +99,8 @@ def _day_to_day(shell):
     rows = _rows()
     assert len(rows) >= 12 and ANSWERS.keys() <= {task for task, _ in rows}
     for task, command in rows:
-        if task == "watch what happens":
-            # It watches for ever: two seconds will do, in which something happens.
+        if task == "watch events":
+            # The stream never ends: read it for two seconds, in which a tunnel changes.
             command = ("( sleep 0.5; api /v1/tunnels/ams-1 -X PATCH -H 'Content-Type: application/merge-patch+json' "
                        "-d '{\"labels\": {\"x\": \"y\"}}' >/dev/null ) &\n"
                        f"{command} --max-time 2 || [ $? = 28 ]")
