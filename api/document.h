@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "service/problem.h"
+#include "service/spec/problem.h"
 
 #define DOCUMENT_DEPTH_MAX 32 /* the deepest document of the API has 8 levels */
 

@@ -11,7 +11,7 @@
 #include "api/reply.h"
 #include "api/submission.h"
 #include "api/warning.h"
-#include "service/json_writer.h"
+#include "service/spec/json_writer.h"
 
 #define WAIT_DEFAULT 30
 #define WAIT_MAX 3600

@@ -2,7 +2,7 @@
 #ifndef WARREN_API_EVENT_STREAM_H
 #define WARREN_API_EVENT_STREAM_H
 
-#include "service/events.h"
+#include "service/registry/events.h"
 
 struct api_streams;
 

@@ -5,8 +5,8 @@
 
 #include "api/clock.h"
 #include "api/tunnel_json.h"
-#include "service/json_writer.h"
 #include "service/service.h"
+#include "service/spec/json_writer.h"
 
 const char *const api_peer_live_members[] = {
 	"last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "preshared_key_set", "applied", NULL,

@@ -3,7 +3,7 @@
 #define WARREN_API_PEER_JSON_H
 
 #include "api/text.h"
-#include "service/snapshot.h"
+#include "service/registry/snapshot.h"
 
 /* Members that only the server writes; NULL-terminated. */
 extern const char *const api_peer_live_members[];

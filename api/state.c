@@ -6,7 +6,7 @@
 #include "api/reply.h"
 #include "api/submission.h"
 #include "api/tunnel_json.h"
-#include "service/json_writer.h"
+#include "service/spec/json_writer.h"
 
 static void write_one(struct text *body, const struct snapshot *snapshot, bool with_secrets)
 {

@@ -6,7 +6,7 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/submission.h"
-#include "service/json_writer.h"
+#include "service/spec/json_writer.h"
 
 static void reply_document(struct api_request *request, unsigned status, json_t *document)
 {

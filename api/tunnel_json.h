@@ -3,7 +3,7 @@
 #define WARREN_API_TUNNEL_JSON_H
 
 #include "api/text.h"
-#include "service/snapshot.h"
+#include "service/registry/snapshot.h"
 
 /* The whole object; `is_full` adds the status. `members` are further ones, each with a comma before it, or NULL. */
 void api_tunnel_write(struct text *text, const struct snapshot *snapshot, bool is_full, const char *members);

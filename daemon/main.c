@@ -41,7 +41,7 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
-/* `warrend worker …` is not for people: the supervisor writes these arguments (service/worker_process.c). */
+/* `warrend worker …` is not for people: the supervisor writes these arguments (service/worker/worker_process.c). */
 static int run_worker(int count, char **arguments)
 {
 	struct worker_options options = { 0 };

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "ipc/log.h"
-#include "service/peer_lookup.h"
-#include "service/policy.h"
+#include "service/change/policy.h"
+#include "service/registry/snapshot_make.h"
+#include "service/registry/status.h"
 #include "service/service_private.h"
-#include "service/snapshot_make.h"
-#include "service/status.h"
+#include "service/worker/peer_lookup.h"
 
 #define INSIST_MS 5000  /* the sockets of a daemon that was killed may be there for a moment yet */
 #define RETRY_TICKS 100 /* of a tunnel whose address is taken: every 10 s */

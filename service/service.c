@@ -6,24 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ipc/endpoint.h"
 #include "ipc/log.h"
+#include "service/registry/wall_clock.h"
 #include "service/service_private.h"
+#include "service/worker/peer_lookup.h"
 
 #define EVENTS_KEPT 16384
 #define NOTE_TICKS 100     /* every 10 s */
 #define STOP_TICKS 15      /* 1.5 s for what is under way */
 #define STOP_GRACE_MS 1500 /* for the workers */
-
-int64_t service_wall_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 struct entry *service_seated(struct service *service, struct worker *worker, uint32_t slot)
 {
@@ -179,7 +173,7 @@ static bool copy_options(struct service *service, const struct service_options *
 static bool make_parts(struct service *service, const struct service_options *options)
 {
 	/* Microseconds, so that the ids of a later life are greater: nobody mistakes them for those of an earlier one. */
-	service->events = events_create(EVENTS_KEPT, (uint64_t)service_wall_ms() * 1000);
+	service->events = events_create(EVENTS_KEPT, (uint64_t)wall_clock_ms() * 1000);
 	service->tokens = tokens_create();
 	service->lanes = lanes_create();
 	service->registry = registry_create(service->lanes);
@@ -327,6 +321,8 @@ void service_free(struct service *service)
 	store_close(service->store);
 	for (unsigned i = 0; service->supervisor != NULL && i < supervisor_count(service->supervisor); i++)
 		grant_forget(service, supervisor_worker(service->supervisor, i));
+	for (size_t i = 0; service->registry != NULL && i < registry_count(service->registry); i++)
+		peer_lookup_end_all(registry_at(service->registry, i));
 	registry_free(service->registry);
 	resolver_free(service->resolver);
 	uv_walk(&service->loop, on_any_handle, NULL);

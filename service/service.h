@@ -10,9 +10,12 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "service/events.h"
-#include "service/problem.h"
-#include "service/snapshot.h"
+#include "service/change/change.h"
+#include "service/registry/events.h"
+#include "service/registry/snapshot.h"
+#include "service/spec/spec_json.h"
+#include "service/spec/wgquick.h"
+#include "service/store/scope.h"
 
 struct service;
 
@@ -31,9 +34,6 @@ struct service_options {
 	void *confine_owner;
 	bool log_json; /* how the workers write their log lines */
 };
-
-/* Scopes of a caller; each includes the ones before it. */
-enum scope { SCOPE_NONE = 0, SCOPE_METRICS = 1, SCOPE_READ = 2, SCOPE_WRITE = 4, SCOPE_ADMIN = 8 };
 
 /* Life, from the main thread: start locks the state directory, opens the store, starts the workers and restores the tunnels;
  * `failure` gets one line for the user. service_run is the main loop, until service_stop (async-signal-safe, any thread). */
@@ -73,76 +73,11 @@ struct service_worker_stats {
 void service_worker_stats(struct service *service, struct service_worker_stats *stats);
 struct events *service_events(struct service *service);
 
-/* Writes. An edit is one tunnel's part of a change. */
-enum edit_kind { EDIT_CREATE, EDIT_PUT, EDIT_PATCH, EDIT_DELETE, EDIT_PEER_PUT, EDIT_PEER_PATCH, EDIT_PEER_DELETE, EDIT_RECONNECT, EDIT_PROBE };
-enum applied { APPLIED_UNCHANGED, APPLIED_CREATED, APPLIED_IN_PLACE, APPLIED_RESTARTED };
-
-struct edit {
-	/* asked */
-	enum edit_kind kind;
-	char id[64];               /* empty with EDIT_CREATE: the document's, else made by the server */
-	json_t *document;          /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
-	                              PROBE: NULL, or {"type", "target", "count", "timeout"} */
-	bool is_file;              /* PUT: the document is of a wg-quick file, and what such a file has no words for stays */
-	struct wireguard_key peer; /* PEER_* */
-	char *if_match;            /* owned; header values as they came, or NULL */
-	char *if_none_match;
-	/* answered */
-	struct problem problem; /* code PROBLEM_NONE: done */
-	enum applied applied;
-	struct snapshot *snapshot;   /* after the edit (before it with DELETE), referenced, or NULL */
-	struct message_probed probe; /* EDIT_PROBE */
-};
-
-enum change_kind {
-	CHANGE_EDITS,        /* the edits, in order */
-	CHANGE_DELETE_WHERE, /* every tunnel that has all the labels (none given: all) */
-	CHANGE_STATE,        /* `document` {"tunnels": […]} replaces everything, atomically */
-	CHANGE_TOKEN_CREATE, /* `token_name`, `token_scopes` */
-	CHANGE_TOKEN_DELETE, /* `token_id` */
-};
-
-struct change {
-	enum change_kind kind;
-	struct edit *edits;
-	size_t edit_count;
-	bool atomic;        /* one fails: nothing is done, `problem` is that one's */
-	size_t failed_edit; /* of an atomic change */
-	bool dry_run;
-	bool wait_up;         /* single edit: answer after the first handshake */
-	unsigned timeout;     /* seconds, of wait_up */
-	unsigned scope;       /* enum scope of the caller: admin for inbound targets and unix paths */
-	struct label *labels; /* DELETE_WHERE, owned */
-	size_t label_count;
-	json_t *document; /* STATE, owned */
-	char *token_name; /* owned */
-	unsigned token_scopes;
-	char token_id[32];
-	/* answered */
-	json_t *token;          /* TOKEN_CREATE: {"id", "name", "scopes", "created_at", "token"}, owned */
-	struct problem problem; /* of the change as a whole */
-	size_t created, changed, unchanged, deleted;
-	/* Called once, on the service's thread; it takes the change back (change_free). */
-	void (*done)(struct change *change, void *owner);
-	void *owner;
-};
-
-struct change *change_create(enum change_kind kind, size_t edit_count);
-void change_free(struct change *change);
-/* Takes the change until `done`. During shutdown `done` comes with PROBLEM_WORKER_UNAVAILABLE. */
+/* Writes. Takes the change until `done`. During shutdown `done` comes with PROBLEM_WORKER_UNAVAILABLE. */
 void service_submit(struct service *service, struct change *change);
-
-/* JSON of a spec; secrets only when asked for (admin). A new reference, or NULL when out of memory. */
-json_t *spec_to_json(const struct spec *spec, bool secrets);
-/* A wg-quick file of the tunnel, malloc'ed. */
-char *spec_to_wgquick(const struct spec *spec, bool secrets);
-/* A wg-quick file to the document of a create or put ({"spec": …}); NULL with faults at "/line/N". `warnings` gets
- * [{"line", "code", "detail"}], a new reference. */
-json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem);
 
 /* Tokens (stored hashed), made and deleted by changes. Verification is in constant time and takes no disk. */
 unsigned service_token_scope(struct service *service, const char *token); /* enum scope mask, 0 when unknown */
 json_t *service_token_list(struct service *service);
-unsigned scope_parse(const char *name); /* its bit alone; 0 when unknown */
 
 #endif

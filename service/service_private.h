@@ -5,16 +5,16 @@
 #include <pthread.h>
 #include <uv.h>
 
-#include "service/job.h"
-#include "service/lanes.h"
-#include "service/registry.h"
-#include "service/resolver.h"
+#include "service/change/job.h"
+#include "service/change/transaction.h"
+#include "service/registry/lock_queue.h"
+#include "service/registry/registry.h"
 #include "service/service.h"
-#include "service/state_dir.h"
-#include "service/store.h"
-#include "service/supervisor.h"
-#include "service/tokens.h"
-#include "service/transaction.h"
+#include "service/store/state_dir.h"
+#include "service/store/store.h"
+#include "service/store/token_table.h"
+#include "service/worker/endpoint_resolver.h"
+#include "service/worker/supervisor.h"
 
 struct job;
 struct dial;
@@ -83,7 +83,6 @@ struct service {
 
 #define SERVICE_TICK_MS 100
 
-int64_t service_wall_ms(void);
 struct entry *service_seated(struct service *service, struct worker *worker, uint32_t slot); /* or NULL */
 void service_seat(struct service *service, struct entry *entry);
 void service_unseat(struct service *service, struct entry *entry);

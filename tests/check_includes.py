@@ -8,8 +8,12 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAY_USE = {
     "daemon": {"api", "service", "tunnel/worker", "sandbox", "ipc"},
-    "api": {"service", "ipc"},
-    "service": {"ipc"},
+    "api": {"service", "service/registry", "service/spec", "ipc"},
+    "service": {"service/store", "service/registry", "service/socket", "service/spec", "ipc"},
+    "service/store": {"service/registry", "service/spec", "ipc"},
+    "service/registry": {"service/socket", "service/spec", "ipc"},
+    "service/socket": {"service/spec", "ipc"},
+    "service/spec": {"ipc"},
     "tunnel/worker": {"tunnel/proxy", "tunnel", "tunnel/io", "tunnel/wireguard", "netstack", "sandbox", "ipc"},
     "tunnel/proxy": {"tunnel", "tunnel/http", "tunnel/io", "netstack", "ipc"},
     "tunnel": {"tunnel/http", "tunnel/io", "tunnel/wireguard", "netstack", "ipc"},
@@ -22,8 +26,8 @@ MAY_USE = {
 }
 LIBRARIES = {
     r"microhttpd\.h": {"api"},
-    r"jansson\.h": {"api", "service", "daemon"},
-    r"sqlite3\.h": {"service"},
+    r"jansson\.h": {"api", "service", "service/store", "service/registry", "service/socket", "service/spec", "daemon"},
+    r"sqlite3\.h": {"service/store"},
     r"uv\.h": {"service", "daemon"},
     r"seccomp\.h": {"sandbox"},
     r"lwip/.*": {"netstack"},

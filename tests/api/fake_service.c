@@ -8,7 +8,7 @@
 
 #include <sodium.h>
 
-#include "service/json_writer.h"
+#include "service/spec/json_writer.h"
 
 #define TUNNELS_MAX 20000
 

@@ -12,8 +12,8 @@
 
 #include "api/page.h"
 #include "api/route.h"
-#include "service/problem.h"
 #include "service/service.h"
+#include "service/spec/problem.h"
 
 static json_t *document;
 

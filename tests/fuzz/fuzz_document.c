@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/draft.h"
 #include "service/service.h"
+#include "service/spec/candidate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 

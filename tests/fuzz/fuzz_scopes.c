@@ -1,5 +1,5 @@
 /* Writes by scope: a tunnel that an admin and a token with the scope write change in turn, each input a sequence of edits put together
- * from parts that matter (service/plan.c, policy.c). No sequence of a writer's edits may end in an inbound target, a unix socket or a
+ * from parts that matter (service/change/delta.c, policy.c). No sequence of a writer's edits may end in an inbound target, a unix socket or a
  * forward for other hosts that no admin has named, or lead one that is there to another far end. The check reads the tunnel's JSON and
  * shares no code with the policy. */
 #include <jansson.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/plan.h"
+#include "service/change/delta.h"
 #include "service/service_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);

@@ -16,7 +16,7 @@
 
 #include "ipc/log.h"
 #include "service/service_private.h"
-#include "service/worker.h"
+#include "service/worker/worker_process.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "service/allowance.h"
+#include "service/registry/allowance.h"
 
 static unsigned take_all(struct allowance *allowance, uint64_t now_ms)
 {

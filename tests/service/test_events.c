@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/events.h"
+#include "service/registry/events.h"
 
 static void ids_rise_by_one_and_old_ones_expire(void **state)
 {

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
-#include "service/store.h"
+#include "service/store/store.h"
 
 #define LARGE (1200 * 1024)
 

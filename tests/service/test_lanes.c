@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/lanes.h"
+#include "service/registry/lock_queue.h"
 
 struct runner {
 	struct lanes *lanes;

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "ipc/log.h"
-#include "service/json_writer.h"
-#include "service/plan.h"
+#include "service/change/delta.h"
+#include "service/registry/snapshot_make.h"
 #include "service/service_private.h"
-#include "service/snapshot_make.h"
+#include "service/spec/json_writer.h"
 #include "tests/failing_heap.h"
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="

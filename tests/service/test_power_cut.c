@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
-#include "service/store.h"
+#include "service/store/store.h"
 #include "tests/service/failing_vfs.h"
 
 enum { TUNNELS = 8, BATCHES = 60, ENTRIES = 20000, IMAGE = 1 << 22, SECTOR = 512, CUTS_A_RUN = 50 };

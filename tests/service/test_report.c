@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "ipc/log.h"
+#include "service/registry/status.h"
 #include "service/service_private.h"
-#include "service/status.h"
-#include "service/worker.h"
+#include "service/worker/worker_process.h"
 
 static struct service service;
 static struct worker worker;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
-#include "service/store.h"
+#include "service/store/store.h"
 #include "tests/service/failing_vfs.h"
 
 #define FOUND_MAX 2000

@@ -78,7 +78,7 @@ static void touch(struct relay *relay)
 	relay->active_at = now_of(relay);
 }
 
-/* An idle connection lives as long as both ends answer: the kernel asks the client (service/host_socket.c), and the far end is asked here. Of
+/* An idle connection lives as long as both ends answer: the kernel asks the client (service/socket/host_socket.c), and the far end is asked here. Of
  * one that has finished its way only bytes are a sign of life: the other may have forgotten it. */
 static uint64_t alive_at(const struct relay *relay)
 {

@@ -1,0 +1,122 @@
+/* Actions on a tunnel that change nothing of what it is: reconnect and probe. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/precondition.h"
+#include "service/service_private.h"
+#include "service/spec/candidate.h"
+#include "service/spec/json_writer.h"
+
+#define PROBE_COUNT_MAX 100
+#define PROBE_TIMEOUT_MAX 30 /* seconds */
+
+struct action {
+	struct service *service;
+	struct edit *edit;
+	void (*done)(void *owner);
+	void *owner;
+};
+
+static void on_answer(void *owner, const struct reply *reply)
+{
+	struct action *action = owner;
+	struct edit *edit = action->edit;
+	if (reply->gone)
+		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker of this tunnel died; it is being replaced.");
+	else if (reply->type == MESSAGE_PROBED)
+		edit->probe = reply->probed;
+	else if (reply->ack.status != MESSAGE_STATUS_OK)
+		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel does not run now.");
+	action->done(action->owner);
+	free(action);
+}
+
+static void read_probe(struct edit *edit, const struct spec *spec, struct message_probe *message)
+{
+	struct spec_probe probe = { .type = SPEC_PROBE_NONE };
+	struct json_reader reader;
+	uint64_t count = 4, timeout = 1;
+	bool is_given = json_object_get(edit->document, "type") != NULL || json_object_get(edit->document, "target") != NULL;
+	json_reader_init(&reader, "", &edit->problem);
+	json_reader_integer(&reader, edit->document, "count", 1, PROBE_COUNT_MAX, &count);
+	json_reader_integer(&reader, edit->document, "timeout", 1, PROBE_TIMEOUT_MAX, &timeout);
+	if (is_given || spec->probe.type == SPEC_PROBE_NONE) {
+		struct json_writer writer = { .failed = false };
+		json_t *rest = json_writer_copy(&writer, edit->document);
+		if (writer.failed)
+			problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		(void)json_object_del(rest, "count");
+		(void)json_object_del(rest, "timeout");
+		draft_read_probe(&reader, rest, &probe);
+		json_decref(rest);
+	}
+	const struct spec_probe *used = is_given || spec->probe.type == SPEC_PROBE_NONE ? &probe : &spec->probe;
+	message->type = (uint8_t)used->type;
+	message->count = (uint32_t)count;
+	message->timeout_ms = (uint32_t)timeout * 1000;
+	snprintf(message->target, sizeof(message->target), "%s", used->target == NULL ? "" : used->target);
+	free(probe.target);
+}
+
+static uint64_t expect(struct service *service, struct worker *worker, struct edit *edit, const struct message_probe *probe,
+                       void (*done)(void *owner), void *owner)
+{
+	struct action *action = calloc(1, sizeof(*action));
+	uint64_t request = 0;
+	if (action != NULL) {
+		*action = (struct action){ .service = service, .edit = edit, .done = done, .owner = owner };
+		request = worker_expect_late(worker, probe->slot, probe->generation, (uint64_t)probe->count * probe->timeout_ms, on_answer, action);
+	}
+	if (request != 0)
+		return request;
+	free(action);
+	problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	return 0;
+}
+
+static bool can_act(struct edit *edit, const struct entry *entry)
+{
+	if (entry == NULL)
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel of this id.");
+	else if (!precondition_holds(edit, entry->snapshot))
+		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel is not as If-Match or If-None-Match say.");
+	else if (entry->worker == NULL || !worker_is_ready(entry->worker) || entry->snapshot->failure != NULL)
+		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel does not run now.");
+	return edit->problem.code == PROBLEM_NONE;
+}
+
+static bool send_action(struct service *service, struct edit *edit, struct entry *entry, void (*done)(void *owner), void *owner)
+{
+	struct message_probe probe = { .slot = seat_index(entry->seat), .generation = edit->snapshot->generation };
+	if (lanes_is_free(service->lanes, entry->id))
+		establish_hurry(service, entry);
+	if (edit->kind == EDIT_PROBE)
+		read_probe(edit, &entry->snapshot->spec, &probe);
+	if (edit->problem.code != PROBLEM_NONE)
+		return false;
+	probe.request = expect(service, entry->worker, edit, &probe, done, owner);
+	if (probe.request == 0)
+		return false;
+	if (edit->kind == EDIT_RECONNECT) {
+		establish_send_ack(entry->worker, MESSAGE_RECONNECT, probe.request, probe.slot, probe.generation);
+		return true;
+	}
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_probe(&writer, &probe);
+	worker_send(entry->worker, MESSAGE_PROBE, &writer, NULL, 0);
+	return true;
+}
+
+void action_start(struct service *service, struct edit *edit, void (*done)(void *owner), void *owner)
+{
+	struct entry *entry = registry_entry(service->registry, edit->id);
+	bool is_sent = false;
+	if (can_act(edit, entry)) {
+		edit->snapshot = snapshot_reference(entry->snapshot);
+		is_sent = send_action(service, edit, entry, done, owner);
+	}
+	if (!is_sent)
+		done(owner);
+}

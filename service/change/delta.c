@@ -1,0 +1,250 @@
+#include "service/change/delta.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/delta_peer.h"
+#include "service/change/policy.h"
+#include "service/change/precondition.h"
+#include "service/registry/snapshot_make.h"
+#include "service/registry/wall_clock.h"
+#include "service/service_private.h"
+#include "service/spec/json_writer.h"
+
+void plan_clear(struct plan *plan)
+{
+	socket_list_clear(&plan->sockets);
+	free(plan->addresses);
+	snapshot_release(plan->before);
+	snapshot_release(plan->after);
+	if (plan->is_new)
+		entry_free(plan->entry);
+	*plan = (struct plan){ .id = "" };
+}
+
+bool plan_changes(const struct plan *plan)
+{
+	return plan->after != plan->before;
+}
+
+/* Takes the draft's labels and spec over. What is equal to what there is changes nothing, and keeps its ETag. */
+static void replace(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+{
+	const struct snapshot *current = plan->after;
+	policy_check(service, &draft->spec, current == NULL ? NULL : &current->spec, scope, draft->pointer, &draft->problem);
+	if (draft->problem.code != PROBLEM_NONE) {
+		edit->problem = draft->problem;
+		problem_init(&draft->problem);
+		return;
+	}
+	bool is_equal = current != NULL && current->failure == NULL && spec_equal(&current->spec, &draft->spec) &&
+	                labels_equal(current->labels, current->label_count, draft->labels, draft->label_count);
+	if (is_equal)
+		return;
+	memcpy(plan->pointer, draft->pointer, sizeof(plan->pointer));
+	size_t label_count = draft->label_count;
+	draft->label_count = 0;
+	struct snapshot *made = snapshot_make(plan->id, &draft->labels, label_count, &draft->spec, plan->before, &draft->spec_json, wall_clock_ms());
+	if (made == NULL) {
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	edit->applied = current == NULL ? APPLIED_CREATED : APPLIED_IN_PLACE;
+	plan->is_created |= current == NULL;
+	snapshot_release(plan->after);
+	plan->after = made;
+}
+
+static void put(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+{
+	if (draft->id[0] != '\0' && strcmp(draft->id, plan->id) != 0) {
+		char pointer[96];
+		snprintf(pointer, sizeof(pointer), "%s/id", draft->pointer);
+		problem_add(&draft->problem, pointer, "mismatch", "This id is another one than the address says.");
+	}
+	draft_complete(draft, plan->after == NULL ? NULL : &plan->after->spec);
+	replace(plan, service, edit, draft, scope);
+}
+
+static void create(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+{
+	if (plan->after != NULL)
+		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "There is a tunnel of this id already; PUT replaces it, PATCH changes it.");
+	else
+		put(plan, service, edit, draft, scope);
+}
+
+/* RFC 7396, 2. */
+static json_t *merge(struct json_writer *writer, json_t *target, const json_t *patch)
+{
+	if (!json_is_object(patch))
+		return json_incref((json_t *)(uintptr_t)patch); /* nothing is merged into it */
+	json_t *result = json_is_object(target) ? json_incref(target) : json_object();
+	json_t *walked = (json_t *)(uintptr_t)patch;
+	const char *name;
+	json_t *value;
+	json_object_foreach (walked, name, value) {
+		if (json_is_null(value))
+			(void)json_object_del(result, name);
+		else
+			json_writer_set(writer, result, name, merge(writer, json_object_get(result, name), value));
+	}
+	return result;
+}
+
+/* The key is in the document that is patched: where it is missing afterwards, it was taken away. */
+static void note_removed_key(struct draft *draft, const json_t *document)
+{
+	const json_t *interface = json_object_get(json_object_get(document, "spec"), "interface");
+	if (json_object_get(interface, "private_key") == NULL)
+		draft->private_key = DRAFT_SECRET_REMOVED;
+}
+
+/* Of the tunnel as it is, secrets included. */
+static json_t *document_of(struct json_writer *writer, const struct snapshot *snapshot)
+{
+	json_t *document = json_object();
+	json_writer_set(writer, document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
+	json_writer_set(writer, document, "spec", spec_to_json(&snapshot->spec, true));
+	return document;
+}
+
+static void patch(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
+{
+	struct draft draft;
+	struct json_writer writer = { .failed = false };
+	json_t *document = document_of(&writer, plan->after);
+	json_t *merged = json_writer_end(&writer, merge(&writer, document, edit->document));
+	if (writer.failed || merged == NULL) {
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		json_decref(document);
+		return;
+	}
+	draft_init(&draft);
+	draft_read(&draft, merged, "");
+	note_removed_key(&draft, merged);
+	put(plan, service, edit, &draft, scope);
+	draft_clear(&draft);
+	json_decref(merged);
+	json_decref(document);
+}
+
+static void replace_member(struct json_writer *writer, json_t *object, const char *member, const json_t *from)
+{
+	json_t *value = json_object_get(from, member);
+	if (value != NULL)
+		json_writer_set(writer, object, member, json_incref(value));
+	else
+		(void)json_object_del(object, member);
+}
+
+static void update_member(struct json_writer *writer, json_t *object, const char *member, const json_t *from)
+{
+	json_t *value = json_object_get(from, member);
+	writer->failed |= value != NULL && json_object_update(json_object_get(object, member), value) != 0;
+}
+
+/* The interface and the peers are the file's, whole; labels and listeners come from the address's query, and only if there are any. */
+static void lay_file_over(struct json_writer *writer, json_t *document, const json_t *file)
+{
+	json_t *spec = json_object_get(document, "spec");
+	const json_t *said = json_object_get(file, "spec");
+	replace_member(writer, spec, "interface", said);
+	replace_member(writer, spec, "peers", said);
+	update_member(writer, spec, "proxy", said);
+	update_member(writer, document, "labels", file);
+}
+
+/* A body that cannot say a thing does not unsay it: users would be gone, and their port open to everybody. */
+static void put_file(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
+{
+	struct draft draft;
+	struct json_writer writer = { .failed = false };
+	json_t *document = document_of(&writer, plan->after);
+	lay_file_over(&writer, document, edit->document);
+	document = json_writer_end(&writer, document);
+	if (document == NULL) {
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	draft_init(&draft);
+	draft_read(&draft, document, "");
+	put(plan, service, edit, &draft, scope);
+	draft_clear(&draft);
+	json_decref(document);
+}
+
+static void remove_tunnel(struct plan *plan)
+{
+	snapshot_release(plan->after);
+	plan->after = NULL;
+	plan->is_created = false;
+}
+
+/* The tunnel with other peers: labels as they are, and the changed spec (which is taken). */
+static void replace_spec(struct plan *plan, const struct service *service, struct edit *edit, struct spec *spec, unsigned scope)
+{
+	struct draft draft;
+	draft_init(&draft);
+	draft.private_key = DRAFT_SECRET_SET;
+	draft.spec = *spec;
+	memset(spec, 0, sizeof(*spec));
+	draft.label_count = plan->after->label_count;
+	if (!labels_copy(&draft.labels, plan->after->labels, plan->after->label_count)) {
+		draft.label_count = 0;
+		problem_set(&draft.problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	}
+	replace(plan, service, edit, &draft, scope);
+	draft_clear(&draft);
+}
+
+static void edit_peer(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
+{
+	struct spec spec;
+	bool is_new_peer = false;
+	if (!spec_copy(&spec, &plan->after->spec)) {
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	plan_peer_edit(&spec, edit, &is_new_peer);
+	if (edit->problem.code == PROBLEM_NONE)
+		replace_spec(plan, service, edit, &spec, scope);
+	if (edit->problem.code == PROBLEM_NONE && is_new_peer)
+		edit->applied = APPLIED_CREATED;
+	spec_clear(&spec);
+}
+
+static bool needs_tunnel(enum edit_kind kind)
+{
+	return kind != EDIT_CREATE && kind != EDIT_PUT;
+}
+
+void plan_edit(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+{
+	if (plan->after == NULL && needs_tunnel(edit->kind)) {
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel of this id.");
+		return;
+	}
+	if (!precondition_holds(edit, plan->after)) {
+		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel is not as If-Match or If-None-Match say.");
+		return;
+	}
+	edit->applied = APPLIED_UNCHANGED;
+	switch (edit->kind) {
+	case EDIT_CREATE: create(plan, service, edit, draft, scope); break;
+	case EDIT_PUT:
+		if (edit->is_file && plan->after != NULL && draft->problem.code == PROBLEM_NONE)
+			put_file(plan, service, edit, scope);
+		else
+			put(plan, service, edit, draft, scope);
+		break;
+	case EDIT_PATCH: patch(plan, service, edit, scope); break;
+	case EDIT_DELETE: remove_tunnel(plan); break;
+	case EDIT_PEER_PUT:
+	case EDIT_PEER_PATCH:
+	case EDIT_PEER_DELETE: edit_peer(plan, service, edit, scope); break;
+	case EDIT_RECONNECT:
+	case EDIT_PROBE: problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be a part of an atomic batch."); break;
+	}
+}

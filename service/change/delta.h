@@ -1,0 +1,33 @@
+/* What one change does to one tunnel: what it was, what it is to be, and what has been got for that so far. */
+#ifndef WARREN_SERVICE_CHANGE_DELTA_H
+#define WARREN_SERVICE_CHANGE_DELTA_H
+
+#include "service/registry/registry.h"
+#include "service/service.h"
+#include "service/spec/candidate.h"
+
+struct transaction;
+
+struct plan {
+	struct transaction *transaction; /* while it waits for a worker's answer */
+	char id[64];
+	struct entry *entry;     /* the tunnel, or a new one that nobody sees yet; NULL: there is none and none is made */
+	bool is_new;             /* the entry is not in the registry */
+	struct snapshot *before; /* referenced, or NULL */
+	struct snapshot *after;  /* referenced; NULL: there will be none. Equal to `before`: nothing changes */
+	bool is_created;         /* an edit made it anew */
+	char pointer[64];        /* of the tunnel within the request */
+	struct socket_list sockets;
+	struct message_addresses *addresses;
+	uint64_t request;     /* that waits for an answer, or 0 */
+	bool is_prepared;     /* the worker holds what is to be committed or aborted */
+	unsigned incarnation; /* of the worker's process that holds it */
+	uint8_t applied;      /* enum message_applied, as the worker said */
+};
+
+void plan_clear(struct plan *plan); /* frees an entry that is new */
+bool plan_changes(const struct plan *plan);
+/* One edit on top of what the plan has; everything wrong goes to edit->problem. `draft` is of an edit with a tunnel's document. */
+void plan_edit(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope);
+
+#endif

@@ -1,0 +1,143 @@
+#include "service/change/delta_peer.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/key.h"
+#include "ipc/place.h"
+#include "service/spec/candidate.h"
+#include "service/spec/json_writer.h"
+#include "service/spec/key_pair.h"
+#include "service/spec/spec_json.h"
+
+static struct spec_peer *find(struct spec *spec, const struct wireguard_key *key)
+{
+	const struct spec_peer *found = spec_peer_find(spec, key);
+	return found == NULL ? NULL : &spec->peers[found - spec->peers];
+}
+
+static void clear_peer(struct spec_peer *peer)
+{
+	place_clear(&peer->endpoint);
+	free(peer->allowed_ips);
+	sodium_memzero(peer, sizeof(*peer));
+}
+
+static void remove_peer(struct spec *spec, struct spec_peer *peer)
+{
+	clear_peer(peer);
+	spec->peer_count--;
+	memmove(peer, peer + 1, (size_t)(&spec->peers[spec->peer_count] - peer) * sizeof(*peer));
+}
+
+/* The document, with the key that the address says when it has none. */
+static json_t *with_key(const json_t *document, const struct wireguard_key *key)
+{
+	char text[KEY_TEXT_SIZE];
+	struct json_writer writer = { .failed = false };
+	json_t *copy = json_writer_copy(&writer, document);
+	if (json_object_get(copy, "public_key") == NULL) {
+		key_format(key, text);
+		json_writer_set(&writer, copy, "public_key", json_string(text));
+	}
+	return json_writer_end(&writer, copy);
+}
+
+static json_t *patched(const struct spec_peer *peer, const json_t *patch)
+{
+	struct json_writer writer = { .failed = false };
+	json_t *document = spec_peer_to_json(peer, true);
+	json_t *walked = (json_t *)(uintptr_t)patch;
+	const char *name;
+	json_t *value;
+	/* No member of a peer is an object, so that a merge (RFC 7396) is one level deep. Null stays, because for a secret it means more
+	 * than being absent. */
+	json_object_foreach (walked, name, value)
+		json_writer_set(&writer, document, name, json_incref(value));
+	return json_writer_end(&writer, document);
+}
+
+static void read_peer(struct edit *edit, const json_t *document, const struct spec_peer *known, struct spec_peer *peer)
+{
+	struct json_reader reader;
+	struct wireguard_key zero = { .bytes = { 0 } };
+	enum draft_secret secret = DRAFT_SECRET_ABSENT;
+	json_reader_init(&reader, "", &edit->problem);
+	draft_read_peer(&reader, document, peer, &secret);
+	if (memcmp(&peer->public_key, &edit->peer, sizeof(zero)) != 0 && memcmp(&peer->public_key, &zero, sizeof(zero)) != 0)
+		json_reader_fault_at(&reader, "public_key", "mismatch", "This key is another one than the address says.");
+	if (secret == DRAFT_SECRET_ABSENT && known != NULL) {
+		peer->has_preshared_key = known->has_preshared_key;
+		peer->preshared_key = known->preshared_key;
+	}
+}
+
+static void refuse_impossible(struct edit *edit, const struct spec *spec, const struct spec_peer *known)
+{
+	struct wireguard_key own;
+	if (keys_public(&own, &spec->private_key) && memcmp(&own, &edit->peer, sizeof(own)) == 0)
+		problem_add(&edit->problem, "/public_key", "own_key", "This is the tunnel's own key; a peer has another one.");
+	if (known == NULL && spec->peer_count >= SPEC_PEER_MAX)
+		problem_add(&edit->problem, "", "too_many", "A tunnel can have at most 4096 peers.");
+}
+
+static void put_peer(struct spec *spec, struct edit *edit, struct spec_peer *known, const json_t *document)
+{
+	struct spec_peer peer = { .has_preshared_key = false };
+	read_peer(edit, document, known, &peer);
+	refuse_impossible(edit, spec, known);
+	if (edit->problem.code != PROBLEM_NONE) {
+		clear_peer(&peer);
+		return;
+	}
+	if (known != NULL) {
+		clear_peer(known);
+		*known = peer;
+		return;
+	}
+	struct spec_peer *grown = calloc(spec->peer_count + 1, sizeof(*grown));
+	if (grown == NULL) {
+		clear_peer(&peer);
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	if (spec->peer_count > 0) {
+		memcpy(grown, spec->peers, spec->peer_count * sizeof(*grown));
+		sodium_memzero(spec->peers, spec->peer_count * sizeof(*grown));
+	}
+	free(spec->peers);
+	spec->peers = grown;
+	spec->peers[spec->peer_count++] = peer;
+}
+
+static void edit_peers(struct spec *spec, struct edit *edit, bool *is_new)
+{
+	struct spec_peer *known = find(spec, &edit->peer);
+	*is_new = known == NULL;
+	if (known == NULL && edit->kind != EDIT_PEER_PUT) {
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel has no peer with this key.");
+		return;
+	}
+	if (edit->kind == EDIT_PEER_DELETE) {
+		remove_peer(spec, known);
+		return;
+	}
+	if (!json_is_object(edit->document)) {
+		problem_add(&edit->problem, "", "wrong_type", "A peer must be an object.");
+		return;
+	}
+	json_t *document = edit->kind == EDIT_PEER_PATCH ? patched(known, edit->document) : with_key(edit->document, &edit->peer);
+	if (document == NULL)
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	else
+		put_peer(spec, edit, known, document);
+	json_decref(document);
+}
+
+void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
+{
+	edit_peers(spec, edit, is_new);
+	if (!spec_index_peers(spec))
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+}

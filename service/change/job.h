@@ -1,0 +1,34 @@
+/* A change on its way. Service's thread, but for job_create. */
+#ifndef WARREN_SERVICE_CHANGE_JOB_H
+#define WARREN_SERVICE_CHANGE_JOB_H
+
+#include "service/service.h"
+#include "service/spec/candidate.h"
+
+struct job {
+	struct job *next; /* in the inbox, then among all that are under way */
+	struct service *service;
+	struct change *change;
+	struct edit *edits; /* the change's, or the job's own */
+	struct draft *drafts;
+	size_t edit_count, draft_count;
+	bool owns_edits;
+	size_t cursor; /* of edits that are done one after the other */
+	bool is_running, goes_on;
+	size_t pending; /* of transactions that run side by side */
+};
+
+/* Reads what can be read without knowing what there is. Any thread. NULL when out of memory. */
+struct job *job_create(struct service *service, struct change *change);
+void job_run(struct job *job);
+/* The daemon ends. */
+void job_refuse(struct job *job);
+/* Frees the job and hands the change back. */
+void job_answer(struct job *job);
+
+/* waiter.c: answers when the job's tunnel is up, or when its time is over. */
+void waiter_start(struct job *job);
+void waiter_check_all(struct service *service);
+void waiter_refuse_all(struct service *service);
+
+#endif

@@ -1,0 +1,151 @@
+#include "service/change/transaction.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/transaction_private.h"
+
+static void answer_and_free(struct transaction *transaction)
+{
+	/* Before the answer: whoever has it may count on the sockets being closed. */
+	for (size_t i = 0; i < transaction->plan_count; i++)
+		plan_clear(&transaction->plans[i]);
+	socket_pool_clear(&transaction->pool);
+	registry_unreserve(transaction->service->registry, transaction->reserved);
+	transaction->request.done(transaction->request.owner, &transaction->problem, transaction->failed_edit);
+	free(transaction->plans);
+	free(transaction->index);
+	problem_clear(&transaction->problem);
+	lanes_release(transaction->service->lanes, &transaction->claim);
+	free(transaction);
+}
+
+static void keep_ports(struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->pool.shared_count; i++)
+		host_socket_share(transaction->pool.shared[i], false);
+}
+
+void transaction_blame(struct transaction *transaction, const struct plan *plan)
+{
+	/* The last edit of that tunnel made it what it is. */
+	for (size_t i = 0; i < transaction->request.count; i++)
+		if (strcmp(transaction->request.edits[i].id, plan->id) == 0)
+			transaction->failed_edit = i;
+}
+
+void transaction_fail(struct transaction *transaction)
+{
+	transaction_abort_prepared(transaction);
+	keep_ports(transaction);
+	struct edit *edits = transaction->request.edits;
+	/* One tunnel's problem is the answer of its edit. */
+	if (transaction->request.count > 0 && transaction->failed_edit < transaction->request.count &&
+	    edits[transaction->failed_edit].problem.code == PROBLEM_NONE) {
+		edits[transaction->failed_edit].problem = transaction->problem;
+		enum problem_code code = transaction->problem.code;
+		problem_init(&transaction->problem);
+		problem_set(&transaction->problem, code, "%s", edits[transaction->failed_edit].problem.detail);
+	}
+	answer_and_free(transaction);
+}
+
+static enum applied applied_of(const struct plan *plan, enum applied planned)
+{
+	if (planned != APPLIED_IN_PLACE || plan->applied != MESSAGE_APPLIED_RESTARTED)
+		return planned;
+	return APPLIED_RESTARTED;
+}
+
+static void write_answers(struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->request.count; i++) {
+		struct edit *edit = &transaction->request.edits[i];
+		const struct plan *plan = NULL;
+		for (size_t k = 0; k < transaction->plan_count && plan == NULL; k++) {
+			/* In the order of the edits, so that the walk is short: one tunnel has one plan, and mostly one edit. */
+			const struct plan *candidate = &transaction->plans[(i + k) % transaction->plan_count];
+			plan = strcmp(candidate->id, edit->id) == 0 ? candidate : NULL;
+		}
+		if (plan == NULL)
+			continue;
+		edit->applied = applied_of(plan, edit->applied);
+		struct snapshot *shown = edit->kind == EDIT_DELETE ? plan->before : plan->after;
+		edit->snapshot = shown == NULL ? NULL : snapshot_reference(shown);
+	}
+}
+
+void transaction_finish(struct transaction *transaction)
+{
+	write_answers(transaction);
+	answer_and_free(transaction);
+}
+
+static bool changes_anything(const struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->plan_count; i++)
+		if (plan_changes(&transaction->plans[i]))
+			return true;
+	return false;
+}
+
+static void on_turn(void *owner)
+{
+	struct transaction *transaction = owner;
+	if (transaction->request.begin != NULL)
+		transaction->request.begin(&transaction->request, transaction->request.owner);
+	if (!transaction_plan(transaction) || !transaction_bind(transaction)) {
+		transaction_fail(transaction);
+		return;
+	}
+	if (transaction->request.dry_run || !changes_anything(transaction)) {
+		transaction_finish(transaction);
+		return;
+	}
+	transaction->deadline = uv_now(&transaction->service->loop) + TRANSACTION_WORKER_WAIT_MS;
+	transaction_prepare(transaction);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const char *const *first = a, *const *second = b;
+	return strcmp(*first, *second);
+}
+
+/* Each id once. */
+static size_t collect_ids(const struct transaction_request *request, const char **ids)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < request->count; i++)
+		ids[i] = request->edits[i].id;
+	qsort(ids, request->count, sizeof(*ids), compare_ids);
+	for (size_t i = 0; i < request->count; i++)
+		if (count == 0 || strcmp(ids[count - 1], ids[i]) != 0)
+			ids[count++] = ids[i];
+	return count;
+}
+
+void transaction_start(struct service *service, const struct transaction_request *request)
+{
+	assert(request->done != NULL);
+	struct problem problem;
+	struct transaction *transaction = calloc(1, sizeof(*transaction));
+	const char **ids = calloc(request->count + 1, sizeof(*ids));
+	bool is_claimed = false;
+	if (transaction != NULL && ids != NULL) {
+		transaction->service = service;
+		transaction->request = *request;
+		problem_init(&transaction->problem);
+		/* One that runs alone needs no lanes of its own. */
+		size_t count = request->alone ? 0 : collect_ids(request, ids);
+		is_claimed = lanes_claim(service->lanes, &transaction->claim, ids, count, request->alone, on_turn, transaction);
+	}
+	free(ids);
+	if (is_claimed)
+		return;
+	free(transaction);
+	problem_init(&problem);
+	problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	request->done(request->owner, &problem, 0);
+}

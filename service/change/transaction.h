@@ -1,0 +1,30 @@
+/* Edits of one or several tunnels that are done together or not at all, in this order: plan, bind, prepare in the
+ * worker, commit to the store, swap, retire, answer. Any step that fails undoes those before it. */
+#ifndef WARREN_SERVICE_CHANGE_TRANSACTION_H
+#define WARREN_SERVICE_CHANGE_TRANSACTION_H
+
+#include "service/service.h"
+#include "service/spec/candidate.h"
+
+struct transaction;
+
+struct transaction_request {
+	struct edit *edits;   /* borrowed until `done`; their answers are written there */
+	struct draft *drafts; /* one for each edit, borrowed */
+	size_t count;
+	bool alone; /* no other change runs meanwhile */
+	bool dry_run;
+	unsigned scope;
+	/* Called when it is this one's turn, before anything is planned: may replace edits, drafts and count. May be NULL. */
+	void (*begin)(struct transaction_request *request, void *owner);
+	/* `problem` is borrowed: PROBLEM_NONE, or why nothing was done; `failed_edit` is the edit's that it came from. */
+	void (*done)(void *owner, const struct problem *problem, size_t failed_edit);
+	void *owner;
+};
+
+/* `done` is called in any case, perhaps from within. */
+void transaction_start(struct service *service, const struct transaction_request *request);
+/* A worker is there again, or time has passed. */
+void transaction_check_waiting(struct service *service);
+
+#endif

@@ -1,0 +1,164 @@
+/* The first half of a change, which touches no worker: what every tunnel is to become, and its sockets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/transaction_private.h"
+#include "service/registry/snapshot_make.h"
+#include "service/worker/peer_lookup.h"
+
+static uint32_t *index_of(struct transaction *transaction, const char *id)
+{
+	uint32_t hash = 2166136261u;
+	for (const char *c = id; *c != '\0'; c++)
+		hash = (hash ^ (unsigned char)*c) * 16777619u;
+	for (size_t at = hash;; at++) {
+		uint32_t *place = &transaction->index[at & (transaction->index_size - 1)];
+		if (*place == 0 || strcmp(transaction->plans[*place - 1].id, id) == 0)
+			return place;
+	}
+}
+
+static struct plan *plan_for(struct transaction *transaction, const char *id)
+{
+	uint32_t *place = index_of(transaction, id);
+	if (*place != 0)
+		return &transaction->plans[*place - 1];
+	struct plan *plan = &transaction->plans[transaction->plan_count++];
+	*place = (uint32_t)transaction->plan_count;
+	*plan = (struct plan){ .entry = registry_entry(transaction->service->registry, id) };
+	snprintf(plan->id, sizeof(plan->id), "%s", id);
+	if (plan->entry != NULL) {
+		plan->before = snapshot_reference(plan->entry->snapshot);
+		plan->after = snapshot_reference(plan->entry->snapshot);
+	}
+	return plan;
+}
+
+static bool make_room(struct transaction *transaction)
+{
+	size_t count = transaction->request.count;
+	transaction->index_size = 16;
+	while (transaction->index_size < count * 2)
+		transaction->index_size *= 2;
+	transaction->plans = calloc(count + 1, sizeof(*transaction->plans));
+	transaction->index = calloc(transaction->index_size, sizeof(*transaction->index));
+	if (transaction->plans != NULL && transaction->index != NULL)
+		return true;
+	problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	return false;
+}
+
+bool transaction_plan(struct transaction *transaction)
+{
+	const struct transaction_request *request = &transaction->request;
+	if (!make_room(transaction))
+		return false;
+	for (size_t i = 0; i < request->count; i++) {
+		struct edit *edit = &request->edits[i];
+		if (edit->problem.code == PROBLEM_NONE)
+			plan_edit(plan_for(transaction, edit->id), transaction->service, edit, &request->drafts[i], request->scope);
+		if (edit->problem.code == PROBLEM_NONE || transaction->problem.code != PROBLEM_NONE)
+			continue;
+		transaction->failed_edit = i;
+		problem_set(&transaction->problem, edit->problem.code, "%s", edit->problem.detail);
+		/* The faults of all of them are wanted where the change is one document; elsewhere the first that fails is the answer. */
+		if (!request->alone)
+			return false;
+	}
+	return transaction->problem.code == PROBLEM_NONE;
+}
+
+static bool make_entry(struct plan *plan)
+{
+	if (plan->entry == NULL) {
+		plan->entry = entry_create(plan->id);
+		plan->is_new = plan->entry != NULL;
+	}
+	return plan->entry != NULL && socket_list_want(&plan->sockets, &plan->after->spec);
+}
+
+static bool collect_released(struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->plan_count; i++) {
+		const struct plan *plan = &transaction->plans[i];
+		if (!plan_changes(plan) || plan->is_new || plan->entry == NULL)
+			continue;
+		const struct socket_list *old = &plan->entry->sockets;
+		for (size_t k = 0; k < old->count; k++)
+			if (!socket_list_has(&plan->sockets, old->list[k].socket) && !socket_pool_add(&transaction->pool, old->list[k].socket))
+				return false;
+	}
+	return true;
+}
+
+static bool keep_sockets(struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->plan_count; i++) {
+		struct plan *plan = &transaction->plans[i];
+		if (!plan_changes(plan) || plan->after == NULL)
+			continue;
+		if (!make_entry(plan))
+			return false;
+		socket_list_keep(&plan->sockets, &plan->after->spec, &plan->entry->sockets);
+	}
+	return true;
+}
+
+static void open_sockets(struct transaction *transaction, struct plan *plan)
+{
+	struct socket_request request = { .spec = &plan->after->spec,
+		                          .roots = &transaction->service->socket_roots,
+		                          .next_id = &plan->entry->next_socket_id,
+		                          .pointer = plan->pointer };
+	/* A dry run may not ask a running tunnel to make way. */
+	struct socket_pool none = { .count = 0 };
+	bool was_sound = transaction->problem.code == PROBLEM_NONE;
+	if (!socket_list_open(&plan->sockets, &request, transaction->request.dry_run ? &none : &transaction->pool, &transaction->problem) &&
+	    was_sound)
+		transaction_blame(transaction, plan);
+	socket_pool_clear(&none);
+}
+
+/* What a dry run cannot try out is what is only taken by sockets that this same change gives up. */
+static void forget_own_conflicts(struct transaction *transaction)
+{
+	if (transaction->problem.code == PROBLEM_LISTENER_IN_USE && transaction->pool.count > 0)
+		problem_clear(&transaction->problem);
+}
+
+static bool furnish(struct transaction *transaction, struct plan *plan)
+{
+	struct entry *entry = plan->entry;
+	if (!snapshot_take_sockets(plan->after, &plan->sockets))
+		return false;
+	const struct spec *old_spec = plan->before == NULL ? NULL : &plan->before->spec;
+	if (!peer_lookup_addresses(&plan->addresses, &plan->after->spec, old_spec, plan->before == NULL ? NULL : entry->addresses))
+		return false;
+	if (entry->worker == NULL && !establish_choose_worker(transaction->service, entry))
+		return false;
+	return snapshot_take_seats(plan->after, entry, plan->before);
+}
+
+bool transaction_bind(struct transaction *transaction)
+{
+	if (!keep_sockets(transaction) || !collect_released(transaction)) {
+		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return false;
+	}
+	for (size_t i = 0; i < transaction->plan_count && transaction->problem.code != PROBLEM_OUT_OF_RESOURCES; i++)
+		if (plan_changes(&transaction->plans[i]) && transaction->plans[i].after != NULL)
+			open_sockets(transaction, &transaction->plans[i]);
+	if (transaction->request.dry_run)
+		forget_own_conflicts(transaction);
+	if (transaction->problem.code != PROBLEM_NONE)
+		return false;
+	for (size_t i = 0; i < transaction->plan_count; i++) {
+		struct plan *plan = &transaction->plans[i];
+		if (!plan_changes(plan) || plan->after == NULL || transaction->request.dry_run || furnish(transaction, plan))
+			continue;
+		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "There is no room for more tunnels or peers.");
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,83 @@
+/* Changes that are answered after the first handshake of their tunnel. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/job.h"
+#include "service/registry/status.h"
+#include "service/service_private.h"
+
+struct waiter {
+	struct waiter *next;
+	struct job *job;
+	struct runtime_status *status; /* the tunnel's, referenced: another tunnel of the same id has another one */
+	uint64_t deadline;
+};
+
+static void answer(struct waiter *waiter)
+{
+	status_release(waiter->status);
+	job_answer(waiter->job);
+	free(waiter);
+}
+
+void waiter_start(struct job *job)
+{
+	struct service *service = job->service;
+	struct waiter *waiter = calloc(1, sizeof(*waiter));
+	if (waiter == NULL) {
+		job_answer(job);
+		return;
+	}
+	*waiter = (struct waiter){ .next = service->waiters,
+		                   .job = job,
+		                   .status = status_reference(job->edits[0].snapshot->status),
+		                   .deadline = uv_now(&service->loop) + 1000ull * job->change->timeout };
+	service->waiters = waiter;
+	waiter_check_all(service);
+}
+
+/* Whether the waiting is over; the edit then says how. */
+static bool is_over(struct service *service, const struct waiter *waiter)
+{
+	struct edit *edit = &waiter->job->edits[0];
+	const struct entry *entry = registry_entry(service->registry, edit->id);
+	struct snapshot_status status;
+	if (entry == NULL || entry->status != waiter->status) {
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted while its handshake was waited for.");
+		return true;
+	}
+	snapshot_status(entry->snapshot, &status);
+	if (status.state == TUNNEL_UP)
+		return true;
+	bool is_hopeless = status.state == TUNNEL_DISABLED && !entry->snapshot->spec.enabled;
+	if (!is_hopeless && uv_now(&service->loop) < waiter->deadline)
+		return false;
+	snapshot_release(edit->snapshot);
+	edit->snapshot = snapshot_reference(entry->snapshot);
+	problem_set(&edit->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel is there, but no handshake was done in time%s%.120s.",
+	            status.reason[0] ? ": " : "", status.reason);
+	return true;
+}
+
+void waiter_check_all(struct service *service)
+{
+	for (struct waiter **at = &service->waiters; *at != NULL;) {
+		struct waiter *waiter = *at;
+		if (!is_over(service, waiter)) {
+			at = &waiter->next;
+			continue;
+		}
+		*at = waiter->next;
+		answer(waiter);
+	}
+}
+
+void waiter_refuse_all(struct service *service)
+{
+	while (service->waiters != NULL) {
+		struct waiter *waiter = service->waiters;
+		service->waiters = waiter->next;
+		problem_set(&waiter->job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is ending.");
+		answer(waiter);
+	}
+}

@@ -1,0 +1,209 @@
+/* A ring of the latest events under one mutex; the subscribers' wake functions are called outside of it, under a lock of their own,
+ * so that a reader may call events_next from its wake. */
+#include "service/registry/events.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct event {
+	uint64_t id;
+	enum event_type type;
+	char *json;
+};
+
+struct events_subscription {
+	struct events_subscription *next;
+	void (*wake)(void *owner);
+	void *owner;
+};
+
+struct events {
+	pthread_mutex_t lock;      /* of the ring */
+	pthread_mutex_t wake_lock; /* of the subscriptions; held while they are woken, so that unsubscribing waits for that */
+	struct events_subscription *subscriptions;
+	struct event *ring;
+	size_t capacity;
+	uint64_t base, last_id;
+};
+
+static const char *const names[] = {
+	[EVENT_TUNNEL_CREATED] = "tunnel.created", [EVENT_TUNNEL_CHANGED] = "tunnel.changed",     [EVENT_TUNNEL_DELETED] = "tunnel.deleted",
+	[EVENT_TUNNEL_STATE] = "tunnel.state",     [EVENT_TUNNEL_HANDSHAKE] = "tunnel.handshake", [EVENT_TUNNEL_ENDPOINT] = "tunnel.endpoint",
+	[EVENT_TUNNEL_PROBE] = "tunnel.probe",     [EVENT_TUNNEL_CONDITION] = "tunnel.condition", [EVENT_WORKER_RESTARTED] = "worker.restarted",
+	[EVENT_HEARTBEAT] = "heartbeat",
+};
+static_assert(sizeof(names) / sizeof(names[0]) == EVENT_TYPE_COUNT, "a name for each type");
+
+const char *event_type_name(enum event_type type)
+{
+	return names[type];
+}
+
+struct events *events_create(size_t capacity, uint64_t base)
+{
+	struct events *events = calloc(1, sizeof(*events));
+	if (events == NULL)
+		return NULL;
+	events->ring = calloc(capacity, sizeof(*events->ring));
+	if (events->ring == NULL) {
+		free(events);
+		return NULL;
+	}
+	events->capacity = capacity;
+	events->base = events->last_id = base;
+	pthread_mutex_init(&events->lock, NULL);
+	pthread_mutex_init(&events->wake_lock, NULL);
+	return events;
+}
+
+void events_free(struct events *events)
+{
+	if (events == NULL)
+		return;
+	for (size_t i = 0; i < events->capacity; i++)
+		free(events->ring[i].json);
+	free(events->ring);
+	pthread_mutex_destroy(&events->lock);
+	pthread_mutex_destroy(&events->wake_lock);
+	free(events);
+}
+
+static char *write_json(uint64_t id, enum event_type type, const char *tunnel, const char *members)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	struct tm utc;
+	gmtime_r(&now.tv_sec, &utc);
+	char at[32];
+	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &utc);
+	char *json = NULL;
+	/* An id has only letters, digits, dot, underscore and hyphen, so it needs no escapes. */
+	int length = asprintf(&json, "{\"id\":%llu,\"at\":\"%s.%03ldZ\",\"type\":\"%s\",\"tunnel\":%s%s%s%s%s}", (unsigned long long)id, at,
+	                      now.tv_nsec / 1000000, names[type], tunnel ? "\"" : "", tunnel ? tunnel : "null", tunnel ? "\"" : "",
+	                      members[0] ? "," : "", members);
+	return length < 0 ? NULL : json;
+}
+
+/* The length of the UTF-8 sequence at `s`, of which `left` bytes are there, or 0 when it is none (RFC 3629, 4). */
+static size_t utf8_length(const unsigned char *s, size_t left)
+{
+	size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+	if (length == 0 || length > left)
+		return 0;
+	for (size_t i = 1; i < length; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, and values over U+10FFFF. */
+	bool is_out =
+	    (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f);
+	return is_out ? 0 : length;
+}
+
+char *events_quote(const char *text, size_t length)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	/* Six for each byte at most, as in \u001f. */
+	char *quoted = malloc(6 * length + 3), *at = quoted;
+	if (quoted == NULL)
+		return NULL;
+	*at++ = '"';
+	for (size_t i = 0; i < length;) {
+		size_t run = utf8_length(s + i, length - i);
+		if (run == 0)
+			at = stpcpy(at, "\xef\xbf\xbd");
+		else if (s[i] < 0x20 || s[i] == 0x7f)
+			at += sprintf(at, "\\u%04x", s[i]);
+		else if (s[i] == '"' || s[i] == '\\')
+			at += sprintf(at, "\\%c", s[i]);
+		else
+			at = mempcpy(at, s + i, run);
+		i += run == 0 ? 1 : run;
+	}
+	stpcpy(at, "\"");
+	return quoted;
+}
+
+void events_publish(struct events *events, enum event_type type, const char *tunnel, const char *members)
+{
+	pthread_mutex_lock(&events->lock);
+	uint64_t id = events->last_id + 1;
+	char *json = write_json(id, type, tunnel, members);
+	if (json == NULL) {
+		pthread_mutex_unlock(&events->lock);
+		return;
+	}
+	struct event *event = &events->ring[id % events->capacity];
+	free(event->json);
+	*event = (struct event){ .id = id, .type = type, .json = json };
+	events->last_id = id;
+	pthread_mutex_unlock(&events->lock);
+
+	pthread_mutex_lock(&events->wake_lock);
+	for (struct events_subscription *s = events->subscriptions; s != NULL; s = s->next)
+		s->wake(s->owner);
+	pthread_mutex_unlock(&events->wake_lock);
+}
+
+uint64_t events_last_id(struct events *events)
+{
+	pthread_mutex_lock(&events->lock);
+	uint64_t id = events->last_id;
+	pthread_mutex_unlock(&events->lock);
+	return id;
+}
+
+static enum events_read copy_event(const struct event *event, uint64_t *id, enum event_type *type, char **json)
+{
+	*json = strdup(event->json);
+	if (*json == NULL)
+		return EVENTS_NONE;
+	*id = event->id;
+	*type = event->type;
+	return EVENTS_GOT;
+}
+
+enum events_read events_next(struct events *events, uint64_t after, uint64_t *id, enum event_type *type, char **json)
+{
+	enum events_read result = EVENTS_NONE;
+	pthread_mutex_lock(&events->lock);
+	uint64_t oldest = events->last_id - events->base >= events->capacity ? events->last_id - events->capacity + 1 : events->base + 1;
+	if (after == 0)
+		after = events->base;
+	/* An id of another daemon's life: what was missed since cannot be told. */
+	if (after > events->last_id || after + 1 < oldest)
+		result = EVENTS_EXPIRED;
+	else if (after < events->last_id)
+		result = copy_event(&events->ring[(after + 1) % events->capacity], id, type, json);
+	pthread_mutex_unlock(&events->lock);
+	return result;
+}
+
+struct events_subscription *events_subscribe(struct events *events, void (*wake)(void *owner), void *owner)
+{
+	assert(wake != NULL);
+	struct events_subscription *subscription = malloc(sizeof(*subscription));
+	if (subscription == NULL)
+		return NULL;
+	pthread_mutex_lock(&events->wake_lock);
+	*subscription = (struct events_subscription){ .next = events->subscriptions, .wake = wake, .owner = owner };
+	events->subscriptions = subscription;
+	pthread_mutex_unlock(&events->wake_lock);
+	return subscription;
+}
+
+void events_unsubscribe(struct events *events, struct events_subscription *subscription)
+{
+	if (subscription == NULL)
+		return;
+	pthread_mutex_lock(&events->wake_lock);
+	struct events_subscription **at = &events->subscriptions;
+	while (*at != subscription)
+		at = &(*at)->next;
+	*at = subscription->next;
+	pthread_mutex_unlock(&events->wake_lock);
+	free(subscription);
+}

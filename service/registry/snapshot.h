@@ -1,0 +1,50 @@
+/* One tunnel as it is now: immutable, counted by references, so that readers hold no lock while they write a reply from it. */
+#ifndef WARREN_SERVICE_REGISTRY_SNAPSHOT_H
+#define WARREN_SERVICE_REGISTRY_SNAPSHOT_H
+
+#include <stdint.h>
+
+#include "ipc/counters.h"
+#include "ipc/spec.h"
+#include "service/spec/labels.h"
+
+struct snapshot {
+	_Atomic unsigned references;
+	char id[64];
+	struct label *labels; /* sorted by key */
+	size_t label_count;
+	struct spec spec;  /* with secrets: never to be written out but by spec_json with secrets asked for */
+	char *labels_json; /* compact JSON object, made once */
+	char *spec_json;   /* compact JSON without secrets, made once */
+	uint64_t revision; /* the ETag is "\"%llu\"" of it; never used twice for an id */
+	uint64_t generation;
+	int64_t created_at; /* UNIX time in ms */
+	int64_t updated_at;
+	char **listen; /* bound addresses, "127.0.0.1:40123" or "unix:/path", in the order of spec.listen */
+	size_t listen_count;
+	uint16_t udp_port; /* 0 when disabled or failed */
+	int worker;        /* -1 when on none */
+	struct wireguard_key public_key;
+	char *failure; /* why it could not be started (state failed), else NULL */
+	/* Live numbers in shared memory; valid as long as the snapshot is referenced. NULL when on no worker. */
+	const struct counters_tunnel *counters;
+	const struct counters_peer **peer_counters; /* spec.peer_count entries */
+	struct runtime_status *status;              /* reason and observed generation; read by snapshot_status */
+	struct seat **seats;                        /* the owners of those numbers: the tunnel's, then one for each peer; or NULL */
+};
+
+/* Live status, copied out. */
+struct snapshot_status {
+	enum tunnel_state state;
+	char reason[160];
+	int64_t since; /* UNIX time in ms */
+	uint64_t observed_generation;
+	int64_t started_at; /* UNIX time in ms, 0: never */
+};
+
+struct snapshot *snapshot_reference(struct snapshot *snapshot);
+void snapshot_release(struct snapshot *snapshot);
+void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status);
+bool snapshot_has_label(const struct snapshot *snapshot, const char *key, const char *value);
+
+#endif

@@ -1,0 +1,174 @@
+#include "service/registry/snapshot_make.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/registry/status.h"
+#include "service/spec/json_writer.h"
+#include "service/spec/key_pair.h"
+#include "service/spec/labels.h"
+#include "service/spec/spec_json.h"
+
+static char *dump(json_t *json)
+{
+	char *text = json == NULL ? NULL : json_writer_text(json);
+	json_decref(json);
+	return text;
+}
+
+struct snapshot *snapshot_make(const char *id, struct label **labels, size_t label_count, struct spec *spec, const struct snapshot *previous,
+                               char **spec_json, int64_t now_ms)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	if (snapshot == NULL) {
+		labels_free(*labels, label_count);
+		*labels = NULL;
+		spec_clear(spec);
+		return NULL;
+	}
+	snapshot->references = 1;
+	snprintf(snapshot->id, sizeof(snapshot->id), "%s", id);
+	snapshot->labels = *labels;
+	snapshot->label_count = label_count;
+	snapshot->spec = *spec;
+	*labels = NULL;
+	memset(spec, 0, sizeof(*spec));
+	snapshot->labels_json = dump(labels_to_json(snapshot->labels, label_count));
+	snapshot->spec_json = spec_json != NULL && *spec_json != NULL ? *spec_json : dump(spec_to_json(&snapshot->spec, false));
+	if (spec_json != NULL)
+		*spec_json = NULL;
+	snapshot->generation = previous == NULL ? 1 : previous->generation + 1;
+	snapshot->created_at = previous == NULL ? now_ms : previous->created_at;
+	snapshot->updated_at = now_ms;
+	snapshot->worker = -1;
+	if (snapshot->spec.has_private_key)
+		keys_public(&snapshot->public_key, &snapshot->spec.private_key);
+	if (snapshot->labels_json != NULL && snapshot->spec_json != NULL)
+		return snapshot;
+	snapshot_release(snapshot);
+	return NULL;
+}
+
+static bool copy_listen(struct snapshot *to, const struct snapshot *from)
+{
+	to->listen = calloc(from->listen_count + 1, sizeof(char *));
+	for (size_t i = 0; to->listen != NULL && i < from->listen_count; i++) {
+		to->listen[i] = strdup(from->listen[i]);
+		to->listen_count = i + 1;
+		if (to->listen[i] == NULL)
+			return false;
+	}
+	return to->listen != NULL;
+}
+
+static bool copy_seats(struct snapshot *to, const struct snapshot *from)
+{
+	size_t peers = from->spec.peer_count;
+	to->counters = from->counters;
+	to->status = from->status == NULL ? NULL : status_reference(from->status);
+	if (from->seats == NULL)
+		return true;
+	struct seat **seats = calloc(peers + 1, sizeof(struct seat *));
+	to->peer_counters = calloc(peers + 1, sizeof(const struct counters_peer *));
+	if (seats == NULL || to->peer_counters == NULL) {
+		free(seats);
+		return false;
+	}
+	memcpy(to->peer_counters, from->peer_counters, peers * sizeof(const struct counters_peer *));
+	for (size_t i = 0; i < peers + 1; i++)
+		seats[i] = seat_reference(from->seats[i]);
+	to->seats = seats;
+	return true;
+}
+
+struct snapshot *snapshot_copy(const struct snapshot *from)
+{
+	struct label *labels = NULL;
+	struct spec spec;
+	if (!labels_copy(&labels, from->labels, from->label_count))
+		return NULL;
+	if (!spec_copy(&spec, &from->spec)) {
+		labels_free(labels, from->label_count);
+		return NULL;
+	}
+	struct snapshot *copy = snapshot_make(from->id, &labels, from->label_count, &spec, NULL, NULL, from->updated_at);
+	if (copy == NULL)
+		return NULL;
+	copy->revision = from->revision;
+	copy->generation = from->generation;
+	copy->created_at = from->created_at;
+	copy->udp_port = from->udp_port;
+	copy->worker = from->worker;
+	copy->failure = from->failure == NULL ? NULL : strdup(from->failure);
+	/* A failure that is lost would be a tunnel that runs. */
+	bool has_failure = copy->failure != NULL || from->failure == NULL;
+	if (has_failure && copy_listen(copy, from) && copy_seats(copy, from))
+		return copy;
+	snapshot_release(copy);
+	return NULL;
+}
+
+static struct seat *peer_seat(const struct snapshot *snapshot, size_t index, const struct snapshot *previous, const struct seat *tunnel)
+{
+	bool has_seats = previous != NULL && previous->seats != NULL;
+	const struct spec_peer *known = has_seats ? spec_peer_find(&previous->spec, &snapshot->spec.peers[index].public_key) : NULL;
+	return known != NULL ? seat_reference(previous->seats[known - previous->spec.peers + 1]) : seat_take_peer(tunnel);
+}
+
+bool snapshot_take_seats(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous)
+{
+	size_t count = snapshot->spec.peer_count;
+	snapshot->seats = calloc(count + 1, sizeof(struct seat *));
+	snapshot->peer_counters = calloc(count + 1, sizeof(const struct counters_peer *));
+	if (snapshot->seats == NULL || snapshot->peer_counters == NULL)
+		return false;
+	snapshot->seats[0] = seat_reference(entry->seat);
+	for (size_t i = 0; i < count; i++) {
+		snapshot->seats[i + 1] = peer_seat(snapshot, i, previous, entry->seat);
+		if (snapshot->seats[i + 1] == NULL)
+			return false;
+		snapshot->peer_counters[i] = seat_peer(snapshot->seats[i + 1]);
+	}
+	snapshot->counters = seat_tunnel(entry->seat);
+	snapshot->status = status_reference(entry->status);
+	snapshot->worker = (int)seat_worker(entry->seat);
+	return true;
+}
+
+bool snapshot_move_seats(struct snapshot *snapshot, const struct entry *entry)
+{
+	for (size_t i = 0; i < snapshot->spec.peer_count; i++) {
+		struct seat *seat = seat_take_peer(entry->seat);
+		if (seat == NULL)
+			return false;
+		counters_copy_peer(seat_peer(seat), seat_peer(snapshot->seats[i + 1]));
+		seat_release(snapshot->seats[i + 1]);
+		snapshot->seats[i + 1] = seat;
+		snapshot->peer_counters[i] = seat_peer(seat);
+	}
+	counters_copy_tunnel(seat_tunnel(entry->seat), seat_tunnel(snapshot->seats[0]));
+	seat_release(snapshot->seats[0]);
+	snapshot->seats[0] = seat_reference(entry->seat);
+	snapshot->counters = seat_tunnel(entry->seat);
+	snapshot->worker = (int)seat_worker(entry->seat);
+	return true;
+}
+
+void snapshot_drop_sockets(struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->listen_count; i++)
+		free(snapshot->listen[i]);
+	free(snapshot->listen);
+	snapshot->listen = NULL;
+	snapshot->listen_count = 0;
+	snapshot->udp_port = 0;
+}
+
+bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets)
+{
+	snapshot_drop_sockets(snapshot);
+	snapshot->udp_port = socket_list_udp_port(sockets);
+	return socket_list_format(sockets, &snapshot->listen, &snapshot->listen_count);
+}

@@ -1,0 +1,440 @@
+/* The top of the document, the interface and the peers; the other parts are in draft_proxy.c. */
+#include "service/spec/candidate.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/key.h"
+#include "ipc/network.h"
+#include "ipc/place.h"
+#include "service/spec/json_writer.h"
+#include "service/spec/key_pair.h"
+#include "service/spec/spec_json.h"
+
+#define ALLOWED_IPS_MAX 65536
+
+void draft_init(struct draft *draft)
+{
+	*draft = (struct draft){ .private_key = DRAFT_SECRET_ABSENT };
+	spec_init(&draft->spec);
+	problem_init(&draft->problem);
+}
+
+void draft_clear(struct draft *draft)
+{
+	labels_free(draft->labels, draft->label_count);
+	spec_clear(&draft->spec);
+	free(draft->preshared_keys);
+	free(draft->passwords);
+	free(draft->spec_json);
+	problem_clear(&draft->problem);
+	*draft = (struct draft){ .label_count = 0 };
+}
+
+bool draft_id_is_valid(const char *id)
+{
+	size_t length = strlen(id);
+	if (length == 0 || length > 63 || strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789._-") != length)
+		return false;
+	return strchr("._-", id[0]) == NULL;
+}
+
+static void read_id(struct draft *draft, struct json_reader *reader, const json_t *document)
+{
+	const char *id = json_reader_string(reader, document, "id");
+	if (id == NULL)
+		return;
+	if (draft_id_is_valid(id))
+		snprintf(draft->id, sizeof(draft->id), "%s", id);
+	else
+		json_reader_fault_at(reader, "id", "invalid_id",
+		                     "An id has 1 to 63 of a-z, 0-9, dot, underscore and hyphen, and starts with a letter or a digit.");
+}
+
+static void read_private_key(struct draft *draft, struct json_reader *reader, const json_t *interface)
+{
+	struct spec *spec = &draft->spec;
+	json_reader_bool(reader, interface, "generate_private_key", &draft->generate_private_key);
+	if (json_reader_is_null(interface, "private_key")) {
+		draft->private_key = DRAFT_SECRET_REMOVED;
+		return;
+	}
+	if (json_object_get(interface, "private_key") == NULL)
+		return;
+	draft->private_key = DRAFT_SECRET_SET;
+	const char *text = json_reader_string(reader, interface, "private_key");
+	spec->has_private_key = text != NULL && key_parse(text, &spec->private_key) && !key_is_zero(&spec->private_key);
+	if (text != NULL && !spec->has_private_key)
+		json_reader_fault_at(reader, "private_key", "invalid_key", "A key is the base64 form of 32 bytes, 44 characters, and not zero.");
+}
+
+static void add_address(struct spec *spec, struct json_reader *reader, const char *text)
+{
+	struct wireguard_network address;
+	if (!network_parse(text, true, &address)) {
+		json_reader_fault(reader, "invalid_address", "This must be an IP address with or without a prefix length, such as 10.2.0.2/32.");
+		return;
+	}
+	size_t v4 = 0;
+	for (size_t i = 0; i < spec->address_count; i++) {
+		v4 += spec->addresses[i].family == AF_INET;
+		if (spec->addresses[i].family == address.family && memcmp(spec->addresses[i].bytes, address.bytes, 16) == 0) {
+			json_reader_fault(reader, "duplicate", "This address is there already.");
+			return;
+		}
+	}
+	if (!network_is_host(&address))
+		json_reader_fault(reader, "invalid_address", "A tunnel cannot have an unspecified, loopback or multicast address.");
+	else if (address.family == AF_INET ? v4 >= 1 : spec->address_count - v4 >= SPEC_ADDRESS_MAX - 1)
+		json_reader_fault(reader, "too_many", "A tunnel has at most one IPv4 and three IPv6 addresses.");
+	else
+		spec->addresses[spec->address_count++] = address;
+}
+
+static void read_addresses(struct spec *spec, struct json_reader *reader, const json_t *interface)
+{
+	const json_t *list = json_reader_array(reader, interface, "addresses");
+	if (json_array_size(list) == 0) {
+		if (list != NULL || json_object_get(interface, "addresses") == NULL || json_reader_is_null(interface, "addresses"))
+			json_reader_fault_at(reader, "addresses", "required", "A tunnel needs at least one inner address.");
+		return;
+	}
+	size_t mark = json_reader_enter(reader, "addresses");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		size_t inner = json_reader_enter_index(reader, i);
+		const char *text = json_reader_text(reader, json_array_get(list, i));
+		if (text != NULL)
+			add_address(spec, reader, text);
+		json_reader_leave(reader, inner);
+	}
+	json_reader_leave(reader, mark);
+}
+
+static void read_dns(struct spec *spec, struct json_reader *reader, const json_t *interface)
+{
+	const json_t *list = json_reader_array(reader, interface, "dns");
+	if (json_array_size(list) > SPEC_DNS_MAX) {
+		json_reader_fault_at(reader, "dns", "too_many", "There can be at most 8 DNS servers.");
+		return;
+	}
+	if (json_array_size(list) == 0)
+		return;
+	spec->dns = calloc(json_array_size(list), sizeof(*spec->dns));
+	if (spec->dns == NULL) {
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	size_t mark = json_reader_enter(reader, "dns");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		size_t inner = json_reader_enter_index(reader, i);
+		const char *text = json_reader_text(reader, json_array_get(list, i));
+		struct wireguard_network address;
+		if (text != NULL && (!network_parse_address(text, &address) || !network_is_host(&address)))
+			json_reader_fault(reader, "invalid_address", "This must be the IP address of a DNS server inside the tunnel.");
+		else if (text != NULL)
+			spec->dns[spec->dns_count++] = address;
+		json_reader_leave(reader, inner);
+	}
+	json_reader_leave(reader, mark);
+}
+
+static bool has_ipv6(const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->address_count; i++)
+		if (spec->addresses[i].family == AF_INET6)
+			return true;
+	return false;
+}
+
+static void read_interface(struct draft *draft, struct json_reader *reader, const json_t *spec_json)
+{
+	static const char *const known[] = { "private_key", "generate_private_key", "addresses", "dns", "mtu", "listen_port", NULL };
+	static const char *const ignored[] = { "private_key_set", "public_key", NULL };
+	struct spec *spec = &draft->spec;
+	const json_t *interface = json_reader_object(reader, spec_json, "interface");
+	size_t mark = json_reader_enter(reader, "interface");
+	json_reader_known(reader, interface, known, ignored);
+	read_private_key(draft, reader, interface);
+	read_addresses(spec, reader, interface);
+	read_dns(spec, reader, interface);
+	uint64_t mtu = SPEC_MTU_DEFAULT, port = 0;
+	/* RFC 8200, 5: a link that carries IPv6 has at least 1280. */
+	json_reader_integer(reader, interface, "mtu", has_ipv6(spec) ? 1280 : 576, 9000, &mtu);
+	json_reader_integer(reader, interface, "listen_port", 0, 65535, &port);
+	spec->mtu = (uint16_t)mtu;
+	spec->listen_port = (uint16_t)port;
+	json_reader_leave(reader, mark);
+}
+
+static void read_allowed_ips(struct json_reader *reader, const json_t *value, struct spec_peer *peer)
+{
+	const json_t *list = json_reader_array(reader, value, "allowed_ips");
+	size_t count = json_array_size(list);
+	if (count == 0)
+		return;
+	if (count > ALLOWED_IPS_MAX) {
+		json_reader_fault_at(reader, "allowed_ips", "too_many", "A peer can have at most 65536 allowed IPs.");
+		return;
+	}
+	peer->allowed_ips = calloc(count, sizeof(*peer->allowed_ips));
+	if (peer->allowed_ips == NULL) {
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	size_t mark = json_reader_enter(reader, "allowed_ips");
+	for (size_t i = 0; i < count; i++) {
+		size_t inner = json_reader_enter_index(reader, i);
+		const char *text = json_reader_text(reader, json_array_get(list, i));
+		if (text != NULL && network_parse(text, false, &peer->allowed_ips[peer->allowed_ip_count]))
+			peer->allowed_ip_count++;
+		else if (text != NULL)
+			json_reader_fault(reader, "invalid_network", "This must be a network such as 10.0.0.0/8 or ::/0.");
+		json_reader_leave(reader, inner);
+	}
+	json_reader_leave(reader, mark);
+}
+
+static void read_peer_keys(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum draft_secret *preshared_key)
+{
+	static const char invalid[] = "A key is the base64 form of 32 bytes: 44 characters with one = at the end.";
+	const char *text = json_reader_string(reader, value, "public_key");
+	const json_t *member = json_object_get(value, "public_key");
+	if (member == NULL || json_is_null(member))
+		json_reader_fault_at(reader, "public_key", "required", "A peer needs its public key.");
+	else if (text != NULL && !key_parse(text, &peer->public_key))
+		json_reader_fault_at(reader, "public_key", "invalid_key", invalid);
+	if (json_reader_is_null(value, "preshared_key")) {
+		*preshared_key = DRAFT_SECRET_REMOVED;
+		return;
+	}
+	if (json_object_get(value, "preshared_key") == NULL)
+		return;
+	*preshared_key = DRAFT_SECRET_SET;
+	text = json_reader_string(reader, value, "preshared_key");
+	peer->has_preshared_key = text != NULL && key_parse(text, &peer->preshared_key);
+	if (text != NULL && !peer->has_preshared_key)
+		json_reader_fault_at(reader, "preshared_key", "invalid_key", invalid);
+	/* A preshared key of zeros is none (WireGuard paper, 5.2). */
+	if (peer->has_preshared_key && key_is_zero(&peer->preshared_key))
+		peer->has_preshared_key = false;
+}
+
+void draft_read_peer(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum draft_secret *preshared_key)
+{
+	static const char *const known[] = { "public_key", "preshared_key", "endpoint", "allowed_ips", "persistent_keepalive", NULL };
+	static const char *const ignored[] = {
+		"preshared_key_set", "last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "applied", "etag", "status", NULL
+	};
+	if (!json_is_object(value)) {
+		json_reader_fault(reader, "wrong_type", "A peer must be an object.");
+		return;
+	}
+	json_reader_known(reader, value, known, ignored);
+	read_peer_keys(reader, value, peer, preshared_key);
+	const char *endpoint = json_reader_string(reader, value, "endpoint");
+	if (endpoint != NULL) {
+		size_t mark = json_reader_enter(reader, "endpoint");
+		draft_read_place(reader, endpoint, &peer->endpoint);
+		if (peer->endpoint.kind == SPEC_PLACE_UNIX) {
+			json_reader_fault(reader, "invalid_address", "An endpoint is HOST:PORT.");
+			place_clear(&peer->endpoint);
+		} else if (peer->endpoint.kind == SPEC_PLACE_INET && peer->endpoint.port == 0) {
+			json_reader_fault(reader, "out_of_range", "The port of an endpoint is from 1 to 65535.");
+		}
+		json_reader_leave(reader, mark);
+	}
+	read_allowed_ips(reader, value, peer);
+	uint64_t keepalive = 0;
+	json_reader_integer(reader, value, "persistent_keepalive", 0, 65535, &keepalive);
+	peer->persistent_keepalive = (uint16_t)keepalive;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct spec_peer *const *first = a, *const *second = b;
+	int order = memcmp((*first)->public_key.bytes, (*second)->public_key.bytes, sizeof((*first)->public_key.bytes));
+	return order != 0 ? order : (*first > *second) - (*first < *second);
+}
+
+/* Sorted, because 4,096 peers compared each with each would hold up an API thread. */
+static void find_duplicate_peers(struct json_reader *reader, const struct spec *spec)
+{
+	const struct spec_peer **sorted = calloc(spec->peer_count + 1, sizeof(const struct spec_peer *));
+	if (sorted == NULL) {
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	for (size_t i = 0; i < spec->peer_count; i++)
+		sorted[i] = &spec->peers[i];
+	qsort(sorted, spec->peer_count, sizeof(*sorted), compare_keys);
+	for (size_t i = 1; i < spec->peer_count; i++) {
+		if (memcmp(&sorted[i]->public_key, &sorted[i - 1]->public_key, sizeof(sorted[i]->public_key)) != 0 ||
+		    key_is_zero(&sorted[i]->public_key))
+			continue;
+		size_t mark = json_reader_enter_index(reader, (size_t)(sorted[i] - spec->peers));
+		json_reader_fault_at(reader, "public_key", "duplicate", "Another peer has this key.");
+		json_reader_leave(reader, mark);
+	}
+	free(sorted);
+}
+
+static void read_peers(struct draft *draft, struct json_reader *reader, const json_t *spec_json)
+{
+	struct spec *spec = &draft->spec;
+	const json_t *list = json_reader_array(reader, spec_json, "peers");
+	size_t count = json_array_size(list);
+	if (count == 0)
+		return;
+	if (count > SPEC_PEER_MAX) {
+		json_reader_fault_at(reader, "peers", "too_many", "A tunnel can have at most 4096 peers.");
+		return;
+	}
+	spec->peers = calloc(count, sizeof(*spec->peers));
+	draft->preshared_keys = calloc(count, sizeof(*draft->preshared_keys));
+	if (spec->peers == NULL || draft->preshared_keys == NULL) {
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	spec->peer_count = count;
+	size_t mark = json_reader_enter(reader, "peers");
+	for (size_t i = 0; i < count; i++) {
+		size_t inner = json_reader_enter_index(reader, i);
+		draft_read_peer(reader, json_array_get(list, i), &spec->peers[i], &draft->preshared_keys[i]);
+		json_reader_leave(reader, inner);
+	}
+	find_duplicate_peers(reader, spec);
+	if (!spec_index_peers(spec))
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	json_reader_leave(reader, mark);
+}
+
+static void read_spec(struct draft *draft, struct json_reader *reader, const json_t *document)
+{
+	static const char *const known[] = { "enabled", "interface", "peers", "proxy", "forwards", "limits", "probe", NULL };
+	const json_t *spec = json_reader_object(reader, document, "spec");
+	if (spec == NULL && json_object_get(document, "spec") != NULL && !json_reader_is_null(document, "spec"))
+		return;
+	size_t mark = json_reader_enter(reader, "spec");
+	json_reader_known(reader, spec, known, NULL);
+	json_reader_bool(reader, spec, "enabled", &draft->spec.enabled);
+	read_interface(draft, reader, spec);
+	read_peers(draft, reader, spec);
+	draft_read_proxy(draft, reader, spec);
+	draft_read_forwards(draft, reader, spec);
+	draft_read_limits(draft, reader, spec);
+	const json_t *probe = json_reader_object(reader, spec, "probe");
+	if (probe != NULL) {
+		size_t inner = json_reader_enter(reader, "probe");
+		draft_read_probe(reader, probe, &draft->spec.probe);
+		json_reader_leave(reader, inner);
+	}
+	json_reader_leave(reader, mark);
+}
+
+void draft_read(struct draft *draft, const json_t *document, const char *pointer)
+{
+	static const char *const known[] = { "id", "labels", "spec", NULL };
+	static const char *const ignored[] = { "etag", "generation", "created_at", "updated_at", "status", "applied", "warnings", NULL };
+	struct json_reader reader;
+	snprintf(draft->pointer, sizeof(draft->pointer), "%s", pointer);
+	json_reader_init(&reader, pointer, &draft->problem);
+	if (!json_is_object(document)) {
+		json_reader_fault(&reader, "wrong_type", "A tunnel must be an object.");
+		return;
+	}
+	json_reader_known(&reader, document, known, ignored);
+	read_id(draft, &reader, document);
+	draft->label_count = labels_read(&reader, document, &draft->labels);
+	read_spec(draft, &reader, document);
+}
+
+void draft_write(struct draft *draft)
+{
+	json_t *json = draft->problem.code == PROBLEM_NONE ? spec_to_json(&draft->spec, false) : NULL;
+	free(draft->spec_json);
+	draft->spec_json = json == NULL ? NULL : json_writer_text(json);
+	json_decref(json);
+}
+
+static const struct spec_user *user_with_name(const struct spec *spec, const char *username)
+{
+	for (size_t i = 0; spec != NULL && username != NULL && i < spec->user_count; i++)
+		if (strcmp(spec->users[i].username, username) == 0)
+			return &spec->users[i];
+	return NULL;
+}
+
+static void complete_private_key(struct draft *draft, const struct spec *previous)
+{
+	struct spec *spec = &draft->spec;
+	if (draft->private_key == DRAFT_SECRET_ABSENT && previous != NULL && previous->has_private_key) {
+		spec->private_key = previous->private_key;
+		spec->has_private_key = true;
+	}
+	if (draft->private_key != DRAFT_SECRET_SET && !spec->has_private_key && draft->generate_private_key) {
+		keys_generate(&spec->private_key);
+		spec->has_private_key = true;
+	}
+	if (draft->private_key == DRAFT_SECRET_SET || spec->has_private_key)
+		return;
+	struct json_reader reader;
+	json_reader_init(&reader, draft->pointer, &draft->problem);
+	json_reader_enter(&reader, "spec");
+	json_reader_enter(&reader, "interface");
+	json_reader_fault_at(&reader, "private_key", "required", "A tunnel needs a private key, or generate_private_key: true.");
+}
+
+static void complete_password(struct draft *draft, size_t index, const struct spec *previous)
+{
+	struct spec_user *user = &draft->spec.users[index];
+	const struct spec_user *known = user_with_name(previous, user->username);
+	if (draft->passwords[index] == DRAFT_SECRET_ABSENT && known != NULL && (user->password = strdup(known->password)) == NULL) {
+		problem_set(&draft->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		return;
+	}
+	if (draft->passwords[index] == DRAFT_SECRET_SET || user->password != NULL)
+		return;
+	char place[160];
+	snprintf(place, sizeof(place), "%s/spec/proxy/users/%zu/password", draft->pointer, index);
+	problem_add(&draft->problem, place, "required", "A user needs a password.");
+}
+
+static void refuse_own_key(struct draft *draft)
+{
+	struct wireguard_key own;
+	/* Without memory the peers may be of no use. */
+	if (draft->problem.code == PROBLEM_OUT_OF_RESOURCES || !draft->spec.has_private_key || !keys_public(&own, &draft->spec.private_key))
+		return;
+	const struct spec_peer *peer = spec_peer_find(&draft->spec, &own);
+	if (peer == NULL)
+		return;
+	char place[160];
+	snprintf(place, sizeof(place), "%s/spec/peers/%zu/public_key", draft->pointer, (size_t)(peer - draft->spec.peers));
+	problem_add(&draft->problem, place, "own_key", "This is the tunnel's own key; a peer has another one.");
+}
+
+void draft_complete(struct draft *draft, const struct spec *previous)
+{
+	struct spec *spec = &draft->spec;
+	bool forgets = false;
+	complete_private_key(draft, previous);
+	for (size_t i = 0; i < spec->peer_count; i++) {
+		const struct spec_peer *known =
+		    draft->preshared_keys[i] == DRAFT_SECRET_ABSENT ? spec_peer_find(previous, &spec->peers[i].public_key) : NULL;
+		if (known == NULL)
+			continue;
+		spec->peers[i].has_preshared_key = known->has_preshared_key;
+		spec->peers[i].preshared_key = known->preshared_key;
+		forgets |= known->has_preshared_key;
+	}
+	/* The text says of each peer whether it has one. */
+	if (forgets) {
+		free(draft->spec_json);
+		draft->spec_json = NULL;
+	}
+	for (size_t i = 0; i < spec->user_count; i++)
+		complete_password(draft, i, previous);
+	refuse_own_key(draft);
+}

@@ -1,0 +1,39 @@
+/* Reads members of a JSON document with the place of each (RFC 6901), so that every fault can say where it is. A member that is
+ * absent or null leaves the value as it was. */
+#ifndef WARREN_SERVICE_SPEC_JSON_READER_H
+#define WARREN_SERVICE_SPEC_JSON_READER_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "service/spec/problem.h"
+
+struct json_reader {
+	struct problem *problem; /* borrowed */
+	char pointer[512];
+	size_t length;
+};
+
+void json_reader_init(struct json_reader *reader, const char *pointer, struct problem *problem);
+/* Goes into a member or an element; the mark is for json_reader_leave. */
+size_t json_reader_enter(struct json_reader *reader, const char *member);
+size_t json_reader_enter_index(struct json_reader *reader, size_t index);
+void json_reader_leave(struct json_reader *reader, size_t mark);
+/* A fault of the place where the reader is, or of one member of it. */
+void json_reader_fault(struct json_reader *reader, const char *code, const char *detail);
+void json_reader_fault_at(struct json_reader *reader, const char *member, const char *code, const char *detail);
+
+/* A fault for each member that is in none of the NULL-terminated lists; `ignored` may be NULL. */
+void json_reader_known(struct json_reader *reader, const json_t *object, const char *const *known, const char *const *ignored);
+/* The member with that type, or NULL when it is absent, null or (with a fault) of another type. */
+const json_t *json_reader_object(struct json_reader *reader, const json_t *object, const char *member);
+const json_t *json_reader_array(struct json_reader *reader, const json_t *object, const char *member);
+const char *json_reader_string(struct json_reader *reader, const json_t *object, const char *member);
+const char *json_reader_text(struct json_reader *reader, const json_t *value); /* of an element where the reader is */
+/* A copy of a member's text, malloc'ed; NULL, and the problem is that memory ran out. */
+char *json_reader_copy(struct json_reader *reader, const char *text);
+void json_reader_bool(struct json_reader *reader, const json_t *object, const char *member, bool *value);
+void json_reader_integer(struct json_reader *reader, const json_t *object, const char *member, uint64_t least, uint64_t most, uint64_t *value);
+bool json_reader_is_null(const json_t *object, const char *member);
+
+#endif

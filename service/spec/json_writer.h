@@ -1,0 +1,24 @@
+/* JSON documents that are whole or not at all: the first value that memory is missing for stays noted, and is asked for once, at the end. */
+#ifndef WARREN_SERVICE_SPEC_JSON_WRITER_H
+#define WARREN_SERVICE_SPEC_JSON_WRITER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct json_writer {
+	bool failed; /* starts as false */
+};
+
+/* Each takes `value`, which is NULL when memory ran out while it was made; so may be the object or the array. */
+void json_writer_set(struct json_writer *writer, json_t *object, const char *member, json_t *value);
+void json_writer_add(struct json_writer *writer, json_t *array, json_t *value);
+/* An object with the same members (shared), which are whole or noted as missing; json_copy and json_deep_copy leave out what memory is missing
+ * for. NULL is an empty one. */
+json_t *json_writer_copy(struct json_writer *writer, const json_t *object);
+/* Takes `document`: it comes back when all of it is there, else it is freed and NULL comes back. */
+json_t *json_writer_end(const struct json_writer *writer, json_t *document);
+/* The compact text, malloc'ed; NULL when out of memory or `json` is NULL. In the place of json_dumps, which leaves out the name of a member when
+ * memory for it is missing, and goes on. */
+char *json_writer_text(const json_t *json);
+
+#endif

@@ -1,0 +1,12 @@
+/* X25519 keys of tunnels (RFC 7748), for the control process, which needs no more of WireGuard than this. */
+#ifndef WARREN_SERVICE_SPEC_KEY_PAIR_H
+#define WARREN_SERVICE_SPEC_KEY_PAIR_H
+
+#include <stdbool.h>
+
+#include "ipc/key.h"
+
+void keys_generate(struct wireguard_key *private_key);
+bool keys_public(struct wireguard_key *public_key, const struct wireguard_key *private_key);
+
+#endif

@@ -1,0 +1,56 @@
+/* What can be wrong with a request, by name, with all faults at once (openapi.yaml, Problem; RFC 9457). */
+#ifndef WARREN_SERVICE_SPEC_PROBLEM_H
+#define WARREN_SERVICE_SPEC_PROBLEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum problem_code {
+	PROBLEM_NONE = 0,
+	PROBLEM_INVALID_JSON,
+	PROBLEM_INVALID_REQUEST,
+	PROBLEM_UNAUTHORIZED,
+	PROBLEM_FORBIDDEN,
+	PROBLEM_NOT_FOUND,
+	PROBLEM_METHOD_NOT_ALLOWED,
+	PROBLEM_LISTENER_IN_USE,
+	PROBLEM_TUNNEL_EXISTS,
+	PROBLEM_EVENTS_EXPIRED,
+	PROBLEM_PRECONDITION_FAILED,
+	PROBLEM_BODY_TOO_LARGE,
+	PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+	PROBLEM_MISDIRECTED,
+	PROBLEM_VALIDATION_FAILED,
+	PROBLEM_TOO_MANY_REQUESTS,
+	PROBLEM_INTERNAL,
+	PROBLEM_WORKER_UNAVAILABLE,
+	PROBLEM_OUT_OF_RESOURCES,
+	PROBLEM_HANDSHAKE_TIMEOUT,
+	PROBLEM_CODE_COUNT
+};
+
+struct problem_fault {
+	char *pointer;    /* JSON pointer (RFC 6901), or "/line/N" of a wg-quick file */
+	const char *code; /* static: "required", "unknown_member", "wrong_type", "out_of_range", "invalid_key", "invalid_address" … */
+	char *detail;     /* a sentence for a person: what was wrong and what to write instead; never echoes a secret */
+};
+
+#define PROBLEM_FAULT_MAX 256
+
+struct problem {
+	enum problem_code code;
+	char detail[256];
+	struct problem_fault *faults;
+	size_t fault_count;
+};
+
+const char *problem_code_name(enum problem_code code); /* "listener_in_use" */
+int problem_code_status(enum problem_code code);       /* 409 */
+const char *problem_code_title(enum problem_code code);
+void problem_init(struct problem *problem);
+void problem_clear(struct problem *problem);
+void problem_set(struct problem *problem, enum problem_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Adds a fault and makes the problem validation_failed when it was none. Faults past the maximum are counted in the detail alone. */
+void problem_add(struct problem *problem, const char *pointer, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,16 @@
+/* Files of wg-quick(8), read and written. */
+#ifndef WARREN_SERVICE_SPEC_WGQUICK_H
+#define WARREN_SERVICE_SPEC_WGQUICK_H
+
+#include <jansson.h>
+
+#include "ipc/spec.h"
+#include "service/spec/problem.h"
+
+/* A file of the tunnel, malloc'ed; NULL when out of memory. */
+char *spec_to_wgquick(const struct spec *spec, bool secrets);
+/* A file to the document of a create or put ({"spec": …}); NULL with faults at "/line/N". `warnings` gets [{"line", "code", "detail"}],
+ * a new reference. */
+json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem);
+
+#endif

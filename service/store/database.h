@@ -1,0 +1,63 @@
+/* The SQLite file of the desired state: tunnels, tokens and the next revision. Knows SQL and nothing of threads. */
+#ifndef WARREN_SERVICE_STORE_DATABASE_H
+#define WARREN_SERVICE_STORE_DATABASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct database;
+
+/* A tunnel as it is kept. */
+struct database_tunnel {
+	char id[64];
+	char *document; /* JSON {"labels", "spec"} with secrets, owned */
+	uint64_t revision, generation;
+	int64_t created_at, updated_at;
+	char *ports;                 /* JSON of the ports that the system chose, owned */
+	uint8_t timestamp_floor[12]; /* of the last handshake initiation (TAI64N) */
+	uint64_t total_bytes;        /* used of limits.total_bytes */
+};
+void database_tunnel_clear(struct database_tunnel *tunnel); /* wipes */
+
+struct database_token {
+	char id[32];
+	char *name; /* owned */
+	unsigned scopes;
+	uint8_t hash[32];
+	int64_t created_at;
+};
+
+/* Opens DIRECTORY/state.db, or makes it when there is none. What is not ours, newer than we are, or damaged is refused, with a line for
+ * the user. `vfs` names SQLite's file layer, NULL is the usual one. */
+struct database *database_open(const char *directory, const char *vfs, char failure[512]);
+void database_close(struct database *database);
+/* Everything that is there, to the callback, which takes what the struct owns and says false when memory ran out: then nothing more is
+ * read, since a part must not pass for the whole. False, with a line, for that, and when a row is damaged. */
+bool database_load_tunnels(struct database *database, bool (*take)(void *owner, struct database_tunnel *tunnel), void *owner, char failure[512]);
+bool database_load_tokens(struct database *database, bool (*take)(void *owner, struct database_token *token), void *owner, char failure[512]);
+uint64_t database_next_revision(struct database *database);
+
+/* Each gives SQLite's result code, 0 (SQLITE_OK) when done. */
+int database_begin(struct database *database);
+int database_commit(struct database *database);
+void database_rollback(struct database *database);
+int database_put_tunnel(struct database *database, const struct database_tunnel *tunnel);
+int database_note_tunnel(struct database *database, const struct database_tunnel *tunnel); /* timestamp_floor and total_bytes alone */
+int database_delete_tunnel(struct database *database, const char *id);
+int database_put_token(struct database *database, const struct database_token *token);
+int database_delete_token(struct database *database, const char *id);
+int database_put_next_revision(struct database *database, uint64_t revision); /* never lowers it */
+/* Gives back or overwrites the memory in which SQLite keeps what it read and wrote, secrets among it. Outside of a transaction; what
+ * fails is SQLite's result code, and does no harm to the file. */
+int database_forget(struct database *database);
+/* Empties the write-ahead log, in which deleted keys would stay. */
+int database_truncate_log(struct database *database);
+/* A full disk can be emptied: the reserve (reserve.h) always has the room that deleting any one tunnel or token takes, and a commit that adds
+ * something is refused as SQLITE_FULL where it could not have it afterwards. */
+bool database_wants_reserve(const struct database *database, int result); /* a transaction that failed could succeed with its room */
+void database_lend_reserve(struct database *database);                    /* then the transaction is tried again */
+bool database_take_reserve(struct database *database);                    /* after database_truncate_log; false: others took the room */
+const char *database_error(int result);
+
+#endif

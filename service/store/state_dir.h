@@ -1,0 +1,16 @@
+/* The state directory: private, and of one daemon at a time. */
+#ifndef WARREN_SERVICE_STORE_STATE_DIR_H
+#define WARREN_SERVICE_STORE_STATE_DIR_H
+
+#include <stdbool.h>
+
+struct state_dir {
+	char path[4096];
+	int lock; /* descriptor, or -1 */
+};
+
+/* Makes the directory (0700) and its `sockets` when they are missing, checks whose it is, and locks it; false with a line for the user. */
+bool state_dir_open(struct state_dir *dir, const char *path, char failure[512]);
+void state_dir_close(struct state_dir *dir);
+
+#endif

@@ -1,0 +1,327 @@
+#include "service/store/store.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/log.h"
+#include "service/registry/snapshot.h"
+#include "service/spec/json_writer.h"
+#include "service/spec/labels.h"
+#include "service/spec/spec_json.h"
+
+struct queue {
+	struct store_batch *first, **last;
+};
+
+struct store {
+	struct database *database;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t changed;
+	struct queue waiting, finished;
+	bool ends, is_busy;
+	uint64_t next_revision;
+	void (*wake)(void *owner);
+	void *owner;
+};
+
+static void queue_add(struct queue *queue, struct store_batch *batch)
+{
+	batch->next = NULL;
+	*queue->last = batch;
+	queue->last = &batch->next;
+}
+
+static void queue_init(struct queue *queue)
+{
+	queue->first = NULL;
+	queue->last = &queue->first;
+}
+
+static struct store_batch *queue_take_all(struct queue *queue)
+{
+	struct store_batch *first = queue->first;
+	queue_init(queue);
+	return first;
+}
+
+struct store_batch *store_batch_create(size_t count)
+{
+	struct store_batch *batch = calloc(1, sizeof(*batch));
+	if (batch == NULL)
+		return NULL;
+	batch->writes = calloc(count + 1, sizeof(*batch->writes));
+	batch->count = count;
+	if (batch->writes != NULL)
+		return batch;
+	free(batch);
+	return NULL;
+}
+
+void store_batch_free(struct store_batch *batch)
+{
+	if (batch == NULL)
+		return;
+	for (size_t i = 0; i < batch->count; i++) {
+		database_tunnel_clear(&batch->writes[i].tunnel);
+		free(batch->writes[i].token.name);
+		snapshot_release(batch->writes[i].snapshot);
+	}
+	free(batch->writes);
+	free(batch);
+}
+
+const char *store_error(int result)
+{
+	return database_error(result);
+}
+
+static char *document_of(const struct snapshot *snapshot)
+{
+	struct json_writer writer = { .failed = false };
+	json_t *document = json_object();
+	json_writer_set(&writer, document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
+	json_writer_set(&writer, document, "spec", spec_to_json(&snapshot->spec, true));
+	document = json_writer_end(&writer, document);
+	char *text = document == NULL ? NULL : json_writer_text(document);
+	json_decref(document);
+	return text;
+}
+
+static int put_tunnel(struct database *database, const struct store_write *write)
+{
+	struct database_tunnel row = write->tunnel;
+	if (write->snapshot == NULL)
+		return database_put_tunnel(database, &row);
+	row.document = document_of(write->snapshot);
+	if (row.document == NULL)
+		return SQLITE_NOMEM;
+	int result = database_put_tunnel(database, &row);
+	sodium_memzero(row.document, strlen(row.document));
+	free(row.document);
+	return result;
+}
+
+static int apply_write(struct database *database, const struct store_write *write)
+{
+	int result = SQLITE_OK;
+	switch (write->kind) {
+	case STORE_PUT: result = put_tunnel(database, write); break;
+	case STORE_NOTE: result = database_note_tunnel(database, &write->tunnel); break;
+	case STORE_DELETE: result = database_delete_tunnel(database, write->tunnel.id); break;
+	case STORE_TOKEN_PUT: result = database_put_token(database, &write->token); break;
+	case STORE_TOKEN_DELETE: result = database_delete_token(database, write->token.id); break;
+	}
+	return result;
+}
+
+static int apply_batch(struct database *database, const struct store_batch *batch)
+{
+	int result = SQLITE_OK;
+	for (size_t i = 0; i < batch->count && result == SQLITE_OK; i++)
+		result = apply_write(database, &batch->writes[i]);
+	if (result == SQLITE_OK && batch->next_revision != 0)
+		result = database_put_next_revision(database, batch->next_revision);
+	return result;
+}
+
+/* One transaction for the batches from `first` up to (not with) `end`. */
+static int commit_group(struct database *database, struct store_batch *first, const struct store_batch *end)
+{
+	int result = database_begin(database);
+	for (struct store_batch *batch = first; batch != end && result == SQLITE_OK; batch = batch->next)
+		result = apply_batch(database, batch);
+	if (result == SQLITE_OK)
+		result = database_commit(database);
+	if (result != SQLITE_OK)
+		database_rollback(database);
+	return result;
+}
+
+/* A flush that failed may have thrown the pages away: what it was to save counts as failed, and is never tried until it «works» (D4). */
+static bool is_flush_failure(int result)
+{
+	return result == SQLITE_IOERR_FSYNC || result == SQLITE_IOERR_DIR_FSYNC;
+}
+
+static void empty_log(struct database *database)
+{
+	int result = database_truncate_log(database);
+	if (result != SQLITE_OK)
+		log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s", database_error(result));
+}
+
+static void take_reserve(struct database *database)
+{
+	if (!database_take_reserve(database))
+		log_line(LOG_WARN, NULL, "the disk is full: there is no room for state.reserve, nothing can be created");
+}
+
+/* On a full disk once more with the reserve's room, which is free again when the log is empty. */
+static int commit(struct database *database, struct store_batch *first, const struct store_batch *end)
+{
+	int result = commit_group(database, first, end);
+	if (!database_wants_reserve(database, result))
+		return result;
+	database_lend_reserve(database);
+	result = commit_group(database, first, end);
+	empty_log(database);
+	take_reserve(database);
+	return result;
+}
+
+static bool holds_delete(const struct store_batch *batch)
+{
+	for (; batch != NULL; batch = batch->next)
+		for (size_t i = 0; i < batch->count; i++)
+			if (batch->writes[i].kind == STORE_DELETE && batch->result == SQLITE_OK)
+				return true;
+	return false;
+}
+
+static void work_off(struct database *database, struct store_batch *first)
+{
+	int result = commit(database, first, NULL);
+	bool is_group = first->next != NULL;
+	for (struct store_batch *batch = first; batch != NULL; batch = batch->next) {
+		/* Alone, so that one that fails does not poison those it happened to travel with. */
+		bool alone = result != SQLITE_OK && is_group && !is_flush_failure(result);
+		batch->result = alone ? commit(database, batch, batch->next) : result;
+		if (batch->result != SQLITE_OK)
+			log_line(LOG_ERROR, NULL, "a write to state.db failed: %s", database_error(batch->result));
+	}
+	if (holds_delete(first))
+		empty_log(database);
+	result = database_forget(database);
+	if (result != SQLITE_OK)
+		log_line(LOG_WARN, NULL, "keys may still be in the memory of SQLite: %s", database_error(result));
+}
+
+static void hand_back(struct store *store, struct store_batch *first)
+{
+	pthread_mutex_lock(&store->lock);
+	while (first != NULL) {
+		struct store_batch *next = first->next;
+		queue_add(&store->finished, first);
+		first = next;
+	}
+	pthread_cond_broadcast(&store->changed);
+	pthread_mutex_unlock(&store->lock);
+	store->wake(store->owner);
+}
+
+static void *run(void *argument)
+{
+	struct store *store = argument;
+	pthread_mutex_lock(&store->lock);
+	for (;;) {
+		while (store->waiting.first == NULL && !store->ends)
+			pthread_cond_wait(&store->changed, &store->lock);
+		struct store_batch *first = queue_take_all(&store->waiting);
+		if (first == NULL)
+			break;
+		store->is_busy = true;
+		pthread_mutex_unlock(&store->lock);
+		work_off(store->database, first);
+		hand_back(store, first);
+		pthread_mutex_lock(&store->lock);
+		store->is_busy = false;
+		pthread_cond_broadcast(&store->changed);
+	}
+	pthread_mutex_unlock(&store->lock);
+	return NULL;
+}
+
+static bool load(struct store *store, const struct store_loader *loader, char failure[512])
+{
+	store->next_revision = database_next_revision(store->database);
+	bool is_loaded = database_load_tunnels(store->database, loader->take_tunnel, loader->owner, failure) &&
+	                 database_load_tokens(store->database, loader->take_token, loader->owner, failure);
+	/* A disk that is full at the start is no reason not to start: only memory is concerned. */
+	(void)database_forget(store->database);
+	if (is_loaded)
+		take_reserve(store->database);
+	return is_loaded;
+}
+
+struct store *store_open(const char *directory, const char *vfs, const struct store_loader *loader, void (*wake)(void *owner), void *owner,
+                         char failure[512])
+{
+	assert(loader->take_tunnel != NULL && loader->take_token != NULL && wake != NULL);
+	struct store *store = calloc(1, sizeof(*store));
+	if (store == NULL) {
+		snprintf(failure, 512, "memory ran out");
+		return NULL;
+	}
+	store->wake = wake;
+	store->owner = owner;
+	queue_init(&store->waiting);
+	queue_init(&store->finished);
+	pthread_mutex_init(&store->lock, NULL);
+	pthread_cond_init(&store->changed, NULL);
+	store->database = database_open(directory, vfs, failure);
+	if (store->database != NULL && load(store, loader, failure)) {
+		if (pthread_create(&store->thread, NULL, run, store) == 0)
+			return store;
+		snprintf(failure, 512, "cannot start a thread");
+	}
+	database_close(store->database);
+	free(store);
+	return NULL;
+}
+
+void store_close(struct store *store)
+{
+	if (store == NULL)
+		return;
+	pthread_mutex_lock(&store->lock);
+	store->ends = true;
+	pthread_cond_broadcast(&store->changed);
+	pthread_mutex_unlock(&store->lock);
+	pthread_join(store->thread, NULL);
+	store_collect(store);
+	database_close(store->database);
+	pthread_cond_destroy(&store->changed);
+	pthread_mutex_destroy(&store->lock);
+	free(store);
+}
+
+uint64_t store_next_revision(const struct store *store)
+{
+	return store->next_revision;
+}
+
+void store_submit(struct store *store, struct store_batch *batch)
+{
+	assert(batch->done != NULL);
+	pthread_mutex_lock(&store->lock);
+	queue_add(&store->waiting, batch);
+	pthread_cond_broadcast(&store->changed);
+	pthread_mutex_unlock(&store->lock);
+}
+
+void store_collect(struct store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	struct store_batch *first = queue_take_all(&store->finished);
+	pthread_mutex_unlock(&store->lock);
+	while (first != NULL) {
+		struct store_batch *next = first->next;
+		first->done(first, first->owner);
+		first = next;
+	}
+}
+
+void store_drain(struct store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	while (store->waiting.first != NULL || store->is_busy)
+		pthread_cond_wait(&store->changed, &store->lock);
+	pthread_mutex_unlock(&store->lock);
+	store_collect(store);
+}

@@ -1,0 +1,54 @@
+/* The desired state on disk, on a thread of its own: batches of writes go in, and come back when they are safe. All batches that wait
+ * at the same time share one transaction, because the cost of a commit is the disk's flush. */
+#ifndef WARREN_SERVICE_STORE_STORE_H
+#define WARREN_SERVICE_STORE_STORE_H
+
+#include "service/store/database.h"
+
+struct store;
+
+enum store_write_kind { STORE_PUT, STORE_NOTE, STORE_DELETE, STORE_TOKEN_PUT, STORE_TOKEN_DELETE };
+
+struct store_write {
+	enum store_write_kind kind;
+	struct database_tunnel tunnel; /* PUT, NOTE, DELETE (id alone) */
+	struct snapshot *snapshot;     /* PUT: what tunnel.document is made of, by the store's thread, since it takes long; referenced. Or NULL */
+	struct database_token token;   /* TOKEN_PUT, TOKEN_DELETE (id alone) */
+};
+
+/* Writes that are done together or not at all. */
+struct store_batch {
+	struct store_write *writes;
+	size_t count;
+	uint64_t next_revision;                               /* to be kept with them, or 0 */
+	int result;                                           /* 0, or see store_error */
+	void (*done)(struct store_batch *batch, void *owner); /* takes the batch back (store_batch_free) */
+	void *owner;
+	struct store_batch *next; /* the store's */
+};
+
+struct store_batch *store_batch_create(size_t count); /* NULL when out of memory */
+void store_batch_free(struct store_batch *batch);
+
+/* What was found at the start, for the callbacks; see database.h. */
+struct store_loader {
+	bool (*take_tunnel)(void *owner, struct database_tunnel *tunnel);
+	bool (*take_token)(void *owner, struct database_token *token);
+	void *owner;
+};
+
+/* `wake` is called from the store's thread when store_collect has something to do. */
+struct store *store_open(const char *directory, const char *vfs, const struct store_loader *loader, void (*wake)(void *owner), void *owner,
+                         char failure[512]);
+/* Finishes what waits; what was not collected is given to its `done` here. */
+void store_close(struct store *store);
+uint64_t store_next_revision(const struct store *store); /* as found at the start */
+/* Takes the batch; `done` is called by store_collect. Any thread. */
+void store_submit(struct store *store, struct store_batch *batch);
+/* Calls `done` of what is finished, in the caller's thread. */
+void store_collect(struct store *store);
+/* Waits until nothing is under way, and collects. */
+void store_drain(struct store *store);
+const char *store_error(int result);
+
+#endif

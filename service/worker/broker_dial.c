@@ -1,0 +1,210 @@
+#include "service/worker/broker_dial.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ipc/place.h"
+#include "service/service_private.h"
+
+#define DIALS_MAX 4096
+#define DEADLINE_MS 10000
+
+/* One want: a name is resolved, its addresses are tried one after the other, until one answers or the time is up. */
+struct dial {
+	struct dial *next;
+	struct service *service;
+	struct worker *worker;
+	struct message_want want;
+	enum spec_transport transport;
+	struct message_addresses addresses;
+	size_t tried;
+	int error; /* of the last address */
+	struct resolver_query *query;
+	uv_timer_t timer;
+	uv_poll_t poll;
+	bool is_polling;
+	int descriptor; /* being connected, or -1 */
+	unsigned open_handles;
+};
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct dial *dial = handle->data;
+	if (--dial->open_handles == 0)
+		free(dial);
+}
+
+static void stop_polling(struct dial *dial)
+{
+	if (dial->is_polling)
+		uv_poll_stop(&dial->poll);
+}
+
+static void end(struct dial *dial)
+{
+	struct dial **at = &dial->service->dials;
+	while (*at != dial)
+		at = &(*at)->next;
+	*at = dial->next;
+	dial->service->dial_count--;
+	resolver_cancel(dial->query);
+	uv_close((uv_handle_t *)&dial->timer, on_closed);
+	if (dial->is_polling)
+		uv_close((uv_handle_t *)&dial->poll, on_closed);
+	if (dial->descriptor >= 0)
+		close(dial->descriptor);
+}
+
+static void finish(struct dial *dial, int descriptor, int error)
+{
+	if (worker_is_ready(dial->worker))
+		grant_answer(dial->service, dial->worker, &dial->want, descriptor, error);
+	else if (descriptor >= 0)
+		close(descriptor);
+	end(dial);
+}
+
+static void try_next(struct dial *dial);
+
+/* The poll handle of one address is closed before the next is tried: a handle is bound to its descriptor. */
+static void on_poll_closed(uv_handle_t *handle)
+{
+	struct dial *dial = handle->data;
+	dial->open_handles--;
+	if (uv_is_closing((uv_handle_t *)&dial->timer)) {
+		if (dial->open_handles == 0)
+			free(dial);
+		return;
+	}
+	try_next(dial);
+}
+
+static void on_connected(uv_poll_t *poll, int status, int events)
+{
+	struct dial *dial = poll->data;
+	int error = 0;
+	socklen_t length = sizeof(error);
+	(void)events;
+	if (status < 0 || getsockopt(dial->descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+		error = EIO;
+	stop_polling(dial);
+	if (error == 0) {
+		int descriptor = dial->descriptor;
+		dial->descriptor = -1;
+		finish(dial, descriptor, 0);
+		return;
+	}
+	dial->error = error;
+	dial->is_polling = false;
+	uv_close((uv_handle_t *)poll, on_poll_closed);
+	close(dial->descriptor);
+	dial->descriptor = -1;
+}
+
+static bool watch(struct dial *dial)
+{
+	if (uv_poll_init(&dial->service->loop, &dial->poll, dial->descriptor) != 0)
+		return false;
+	dial->poll.data = dial;
+	dial->is_polling = true;
+	dial->open_handles++;
+	uv_poll_start(&dial->poll, UV_WRITABLE, on_connected);
+	return true;
+}
+
+static void try_next(struct dial *dial)
+{
+	while (dial->tried < dial->addresses.count) {
+		const union wireguard_endpoint *address = &dial->addresses.list[dial->tried++];
+		/* A name may have come to point at ourselves since it was configured. */
+		if (dial->transport == SPEC_TCP && own_socket_is_address(dial->service, address)) {
+			dial->error = EACCES;
+			continue;
+		}
+		dial->descriptor = host_socket_dial(address, dial->transport);
+		if (dial->descriptor >= 0 && watch(dial))
+			return;
+		dial->error = dial->descriptor < 0 ? errno : ENOMEM;
+		if (dial->descriptor >= 0)
+			close(dial->descriptor);
+		dial->descriptor = -1;
+	}
+	finish(dial, -1, dial->error == 0 ? EHOSTUNREACH : dial->error);
+}
+
+/* The family that came first is dialled; a connection does not wait for the other. */
+static void on_resolved(void *owner, const struct message_addresses *addresses, bool more)
+{
+	struct dial *dial = owner;
+	if (more)
+		resolver_cancel(dial->query);
+	dial->query = NULL;
+	dial->addresses = *addresses;
+	try_next(dial);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	finish(timer->data, -1, ETIMEDOUT);
+}
+
+/* The directories may have changed since the path was allowed: it is walked anew, and all that follows is about the file that was found. */
+static void dial_path(struct service *service, struct worker *worker, const char *path, const struct message_want *want)
+{
+	int file = socket_path_open(&service->socket_roots, path);
+	if (file < 0) {
+		grant_answer(service, worker, want, -1, errno);
+		return;
+	}
+	bool is_own = own_socket_is_file(service, file);
+	int descriptor = is_own ? -1 : host_socket_dial_unix(file);
+	int error = is_own ? EACCES : errno;
+	close(file);
+	grant_answer(service, worker, want, descriptor, error);
+}
+
+void outside_grant_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)
+{
+	if (forward->target.kind == SPEC_PLACE_UNIX) {
+		dial_path(service, worker, forward->target.host, want);
+		return;
+	}
+	struct dial *dial = service->dial_count < DIALS_MAX ? calloc(1, sizeof(*dial)) : NULL;
+	if (dial == NULL) {
+		grant_answer(service, worker, want, -1, ENOBUFS);
+		return;
+	}
+	*dial = (struct dial){ .next = service->dials,
+		               .service = service,
+		               .worker = worker,
+		               .want = *want,
+		               .transport = forward->transport,
+		               .descriptor = -1,
+		               .open_handles = 1 };
+	service->dials = dial;
+	service->dial_count++;
+	uv_timer_init(&service->loop, &dial->timer);
+	dial->timer.data = dial;
+	uv_timer_start(&dial->timer, on_deadline, DEADLINE_MS, 0);
+	if (place_address(&forward->target, &dial->addresses.list[0])) {
+		dial->addresses.count = 1;
+		try_next(dial);
+		return;
+	}
+	dial->query = resolver_ask(service->resolver, forward->target.host, forward->target.port, on_resolved, dial);
+	if (dial->query == NULL)
+		finish(dial, -1, ENOMEM);
+}
+
+void grant_dial_end_of(struct service *service, const struct worker *worker)
+{
+	struct dial *next;
+	for (struct dial *dial = service->dials; dial != NULL; dial = next) {
+		next = dial->next;
+		if (dial->worker == worker)
+			end(dial);
+	}
+}

@@ -1,0 +1,352 @@
+#include "service/worker/endpoint_resolver.h"
+
+#include <ares.h>
+#include <assert.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "ipc/endpoint.h"
+#include "ipc/log.h"
+
+#define FAMILIES 2
+#define DELAY_MS 50 /* how long one family waits for the other (RFC 8305, 3) */
+
+/* IPv4 first, because a host without a way out over IPv6 is more common than one without IPv4; the worker tries the rest. */
+static const int families[FAMILIES] = { AF_INET, AF_INET6 };
+
+struct part {
+	struct resolver_query *query;
+	struct message_addresses addresses;
+	bool is_answered;
+};
+
+/* A query lives until c-ares has answered both parts; its asker may have lost interest (done is NULL) before that. */
+struct resolver_query {
+	struct resolver *resolver;
+	struct resolver_query *next;
+	uint16_t port;
+	uint64_t deadline;
+	uint64_t tell_at; /* when what has come is told, 0: it is told, or there is nothing */
+	void (*done)(void *owner, const struct message_addresses *addresses, bool more);
+	void *owner;
+	struct part parts[FAMILIES];
+};
+
+struct socket_watch {
+	uv_poll_t poll; /* first: the handle is the watch */
+	struct resolver *resolver;
+	struct socket_watch *next;
+	ares_socket_t socket;
+};
+
+/* Which file it is, because links to it change, and its age. */
+struct configuration {
+	dev_t device;
+	ino_t inode;
+	struct timespec changed;
+};
+
+struct resolver {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	ares_channel channel;
+	bool has_channel, is_asking, ends;
+	unsigned open_handles;
+	struct resolver_query *queries;
+	struct socket_watch *watches;
+	struct configuration configured; /* resolv.conf when the channel was made */
+};
+
+static void count_down(struct resolver *resolver)
+{
+	if (--resolver->open_handles == 0)
+		free(resolver);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+	struct socket_watch *watch = (struct socket_watch *)handle;
+	struct resolver *resolver = watch->resolver;
+	free(watch);
+	count_down(resolver);
+}
+
+static void arm_timer(struct resolver *resolver);
+
+static bool is_answered(const struct resolver_query *query)
+{
+	return query->parts[0].is_answered && query->parts[1].is_answered;
+}
+
+/* Neither family takes the other's half of the room. */
+static void gather(const struct resolver_query *query, struct message_addresses *addresses)
+{
+	const struct message_addresses *four = &query->parts[0].addresses, *six = &query->parts[1].addresses;
+	size_t kept = six->count < MESSAGE_ADDRESSES_MAX / 2 ? six->count : MESSAGE_ADDRESSES_MAX / 2;
+	*addresses = (struct message_addresses){ .count = 0 };
+	for (size_t i = 0; i < four->count && addresses->count < MESSAGE_ADDRESSES_MAX - kept; i++)
+		addresses->list[addresses->count++] = four->list[i];
+	for (size_t i = 0; i < six->count && addresses->count < MESSAGE_ADDRESSES_MAX; i++)
+		addresses->list[addresses->count++] = six->list[i];
+}
+
+static bool is_final(const struct resolver_query *query, uint64_t now)
+{
+	return is_answered(query) || query->deadline <= now;
+}
+
+static bool is_due(const struct resolver_query *query, uint64_t now)
+{
+	return query->done != NULL && (is_final(query, now) || (query->tell_at != 0 && query->tell_at <= now));
+}
+
+/* The asker may cancel its query within the call. */
+static void tell(struct resolver_query *query, uint64_t now)
+{
+	struct message_addresses addresses;
+	bool more = !is_final(query, now);
+	void (*done)(void *, const struct message_addresses *, bool) = query->done;
+	gather(query, &addresses);
+	query->tell_at = 0;
+	if (!more)
+		query->done = NULL;
+	done(query->owner, &addresses, more);
+}
+
+/* Calls back for all that are answered or overdue. Answers are kept until here, so that no asker is called from within resolver_ask. */
+static void deliver(struct resolver *resolver)
+{
+	uint64_t now = uv_now(resolver->loop);
+	for (;;) {
+		struct resolver_query *query = resolver->queries;
+		while (query != NULL && !is_due(query, now))
+			query = query->next;
+		if (query == NULL)
+			break;
+		tell(query, now);
+	}
+	for (struct resolver_query **at = &resolver->queries; *at != NULL;) {
+		struct resolver_query *query = *at;
+		if (query->done == NULL && is_answered(query)) {
+			*at = query->next;
+			free(query);
+		} else {
+			at = &query->next;
+		}
+	}
+	arm_timer(resolver);
+}
+
+static void on_readiness(uv_poll_t *poll, int status, int events)
+{
+	struct socket_watch *watch = (struct socket_watch *)poll;
+	struct resolver *resolver = watch->resolver;
+	bool both = status < 0;
+	ares_process_fd(resolver->channel, both || (events & UV_READABLE) ? watch->socket : ARES_SOCKET_BAD,
+	                both || (events & UV_WRITABLE) ? watch->socket : ARES_SOCKET_BAD);
+	deliver(resolver);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct resolver *resolver = timer->data;
+	if (resolver->has_channel)
+		ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	deliver(resolver);
+}
+
+static void arm_timer(struct resolver *resolver)
+{
+	if (resolver->ends)
+		return;
+	if (resolver->queries == NULL)
+		uv_timer_stop(&resolver->timer);
+	else if (!uv_is_active((uv_handle_t *)&resolver->timer))
+		uv_timer_start(&resolver->timer, on_timer, DELAY_MS, DELAY_MS);
+}
+
+static struct socket_watch *watch_of(struct resolver *resolver, ares_socket_t socket)
+{
+	for (struct socket_watch *watch = resolver->watches; watch != NULL; watch = watch->next)
+		if (watch->socket == socket)
+			return watch;
+	struct socket_watch *watch = calloc(1, sizeof(*watch));
+	if (watch == NULL || uv_poll_init(resolver->loop, &watch->poll, socket) != 0) {
+		free(watch);
+		return NULL;
+	}
+	watch->resolver = resolver;
+	watch->socket = socket;
+	watch->next = resolver->watches;
+	resolver->watches = watch;
+	resolver->open_handles++;
+	return watch;
+}
+
+static void unwatch(struct resolver *resolver, struct socket_watch *watch)
+{
+	struct socket_watch **at = &resolver->watches;
+	while (*at != watch)
+		at = &(*at)->next;
+	*at = watch->next;
+	uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+}
+
+static void on_socket_state(void *data, ares_socket_t socket, int readable, int writable)
+{
+	struct resolver *resolver = data;
+	struct socket_watch *watch = watch_of(resolver, socket);
+	if (watch == NULL)
+		return; /* the query ends by its deadline */
+	if (!readable && !writable)
+		unwatch(resolver, watch);
+	else
+		uv_poll_start(&watch->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_readiness);
+}
+
+static struct configuration read_configuration(void)
+{
+	struct stat info = { .st_size = 0 };
+	(void)stat("/etc/resolv.conf", &info);
+	return (struct configuration){ info.st_dev, info.st_ino, info.st_mtim };
+}
+
+static bool is_same(const struct configuration *a, const struct configuration *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+/* What it was asked fails now, and is asked again by those who want it: some name may always be under way. */
+static void close_channel(struct resolver *resolver)
+{
+	if (!resolver->has_channel)
+		return;
+	resolver->is_asking = true;
+	ares_destroy(resolver->channel);
+	resolver->is_asking = false;
+	resolver->has_channel = false;
+}
+
+/* A laptop that moves, or a container that is given its servers late: the configuration is read anew when the file has changed. */
+static void refresh_channel(struct resolver *resolver)
+{
+	struct configuration now = read_configuration();
+	if (resolver->has_channel && is_same(&now, &resolver->configured))
+		return;
+	close_channel(resolver);
+	struct ares_options options = { .timeout = 1000, .tries = 3, .sock_state_cb = on_socket_state, .sock_state_cb_data = resolver };
+	int result = ares_init_options(&resolver->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+	resolver->has_channel = result == ARES_SUCCESS;
+	resolver->configured = now;
+	if (!resolver->has_channel)
+		log_line(LOG_WARN, NULL, "names cannot be resolved: %s", ares_strerror(result));
+}
+
+struct resolver *resolver_create(uv_loop_t *loop)
+{
+	struct resolver *resolver = calloc(1, sizeof(*resolver));
+	if (resolver == NULL)
+		return NULL;
+	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS || uv_timer_init(loop, &resolver->timer) != 0) {
+		free(resolver);
+		return NULL;
+	}
+	resolver->loop = loop;
+	resolver->timer.data = resolver;
+	resolver->open_handles = 1;
+	return resolver;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	count_down(handle->data);
+}
+
+void resolver_free(struct resolver *resolver)
+{
+	if (resolver == NULL)
+		return;
+	resolver->ends = true;
+	for (struct resolver_query *query = resolver->queries; query != NULL; query = query->next)
+		query->done = NULL;
+	if (resolver->has_channel)
+		ares_destroy(resolver->channel);
+	while (resolver->queries != NULL) {
+		struct resolver_query *query = resolver->queries;
+		resolver->queries = query->next;
+		free(query);
+	}
+	while (resolver->watches != NULL)
+		unwatch(resolver, resolver->watches);
+	ares_library_cleanup();
+	uv_close((uv_handle_t *)&resolver->timer, on_timer_closed);
+}
+
+static void take_address(struct message_addresses *addresses, const struct sockaddr *address, uint16_t port)
+{
+	if (addresses->count == MESSAGE_ADDRESSES_MAX)
+		return;
+	union wireguard_endpoint *endpoint = &addresses->list[addresses->count];
+	if (!endpoint_from(address, endpoint))
+		return;
+	endpoint_set_port(endpoint, port);
+	addresses->count++;
+}
+
+static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo *info)
+{
+	struct part *part = data;
+	struct resolver_query *query = part->query;
+	struct resolver *resolver = query->resolver;
+	(void)timeouts;
+	part->is_answered = true;
+	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? info->nodes : NULL; node != NULL; node = node->ai_next)
+		take_address(&part->addresses, node->ai_addr, query->port);
+	if (info != NULL)
+		ares_freeaddrinfo(info);
+	if (part->addresses.count > 0)
+		query->tell_at = uv_now(resolver->loop) + DELAY_MS;
+	/* Delivered by the timer when c-ares knew it at once. */
+	if (resolver->is_asking && !resolver->ends)
+		uv_timer_start(&resolver->timer, on_timer, 0, DELAY_MS);
+}
+
+/* Each family for itself, because c-ares answers for two when the slower one is there. */
+static void ask_for(struct resolver_query *query, const char *name, size_t family)
+{
+	/* No sorting: it opens sockets towards every address. */
+	struct ares_addrinfo_hints hints = { .ai_family = families[family], .ai_socktype = SOCK_DGRAM, .ai_flags = ARES_AI_NOSORT };
+	struct resolver *resolver = query->resolver;
+	query->parts[family].query = query;
+	query->parts[family].is_answered = !resolver->has_channel;
+	if (!resolver->has_channel)
+		return;
+	resolver->is_asking = true;
+	ares_getaddrinfo(resolver->channel, name, NULL, &hints, on_answer, &query->parts[family]);
+	resolver->is_asking = false;
+}
+
+struct resolver_query *resolver_ask(struct resolver *resolver, const char *name, uint16_t port,
+                                    void (*done)(void *owner, const struct message_addresses *addresses, bool more), void *owner)
+{
+	assert(done != NULL);
+	struct resolver_query *query = calloc(1, sizeof(*query));
+	if (query == NULL)
+		return NULL;
+	refresh_channel(resolver);
+	*query = (struct resolver_query){ .resolver = resolver, .next = resolver->queries, .port = port, .done = done, .owner = owner };
+	query->deadline = uv_now(resolver->loop) + RESOLVER_DEADLINE_MS;
+	resolver->queries = query;
+	arm_timer(resolver);
+	for (size_t family = 0; family < FAMILIES; family++)
+		ask_for(query, name, family);
+	return query;
+}
+
+void resolver_cancel(struct resolver_query *query)
+{
+	if (query != NULL)
+		query->done = NULL;
+}

@@ -1,0 +1,68 @@
+/* The worker processes: spawned, listened to, watched, replaced. Main thread only, but for the reads of counters. */
+#ifndef WARREN_SERVICE_WORKER_SUPERVISOR_H
+#define WARREN_SERVICE_WORKER_SUPERVISOR_H
+
+#include <uv.h>
+
+#include "ipc/message.h"
+#include "service/registry/slot.h"
+
+struct supervisor;
+struct worker;
+
+struct supervisor_options {
+	unsigned workers;
+	bool gso, require_lock, log_json;
+	size_t memory_budget;
+};
+
+/* What the owner is told. */
+struct supervisor_events {
+	void (*ready)(void *owner, struct worker *worker); /* sandboxed and empty: a first start, or a replacement */
+	void (*died)(void *owner, struct worker *worker);  /* its sockets are closed; the requests were answered as gone before */
+	/* Neither READY nor a reply. False when it is not what an honest worker sends: then the worker is replaced. */
+	bool (*message)(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
+	void *owner;
+};
+
+/* The answer to a request. PREPARE has `prepared`, PROBE has `probed`, the others `ack`. */
+struct reply {
+	bool gone;              /* the worker died, or could not be asked */
+	enum message_type type; /* PREPARED, DONE or PROBED */
+	struct message_prepared prepared;
+	struct message_ack ack;
+	struct message_probed probed;
+};
+typedef void reply_handler(void *owner, const struct reply *reply);
+
+struct supervisor *supervisor_create(uv_loop_t *loop, const struct supervisor_options *options, const struct supervisor_events *events,
+                                     char failure[512]);
+/* Asks the workers to end, and kills those that do not within `grace_ms`; `done` is called when all are gone. */
+void supervisor_stop(struct supervisor *supervisor, unsigned grace_ms, void (*done)(void *owner), void *owner);
+/* After it is stopped and the loop has run out. */
+void supervisor_free(struct supervisor *supervisor);
+
+unsigned supervisor_count(const struct supervisor *supervisor);
+struct worker *supervisor_worker(struct supervisor *supervisor, unsigned index);
+uint64_t supervisor_restarts(const struct supervisor *supervisor);    /* any thread */
+unsigned supervisor_ready_count(const struct supervisor *supervisor); /* any thread */
+
+bool supervisor_has_process(const struct supervisor *supervisor, pid_t pid); /* any thread */
+
+unsigned worker_index(const struct worker *worker);
+bool worker_is_ready(const struct worker *worker);
+unsigned worker_incarnation(const struct worker *worker); /* goes up with each process */
+struct seats *worker_seats(struct worker *worker);
+size_t worker_queued_descriptors(const struct worker *worker); /* on their way to it */
+/* Sends one message; takes the descriptors, whatever happens, and clears the writer. */
+void worker_send(struct worker *worker, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count);
+/* The number to write into a request. `handler` is called once, unless the number is forgotten by worker_forget. */
+uint64_t worker_expect(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
+/* A REMOVE that waits makes the supervisor impatient: a worker that hangs is killed earlier, because its copies of sockets stay open. */
+uint64_t worker_expect_removal(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
+/* An answer for which the worker has reason to wait so long itself. The others are due in seconds: who owes one is replaced. */
+uint64_t worker_expect_late(struct worker *worker, uint32_t slot, uint64_t generation, uint64_t patience_ms, reply_handler *handler, void *owner);
+/* The owner is gone. */
+void worker_forget(struct worker *worker, uint64_t number);
+
+#endif

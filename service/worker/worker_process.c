@@ -1,0 +1,285 @@
+/* One worker's process and its channel: start, messages in and out, end. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ipc/log.h"
+#include "service/worker/worker_process.h"
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void close_channel(struct worker *worker)
+{
+	if (worker->poll != NULL)
+		uv_close((uv_handle_t *)worker->poll, on_handle_closed);
+	worker->poll = NULL;
+	channel_free(worker->channel);
+	worker->channel = NULL;
+}
+
+void worker_kill(struct worker *worker, const char *why)
+{
+	if (worker->state != WORKER_STARTING && worker->state != WORKER_READY)
+		return;
+	log_line(LOG_WARN, NULL, "worker %u is ended: %s", worker->index, why);
+	if (worker->state == WORKER_READY)
+		worker->supervisor->ready_count--;
+	worker->state = WORKER_DYING;
+	close_channel(worker);
+	uv_process_kill(worker->process, SIGKILL);
+}
+
+static bool take_prepared(struct worker *worker, struct message_reader *body)
+{
+	struct reply reply = { .type = MESSAGE_PREPARED };
+	if (!message_decode_prepared(body, &reply.prepared))
+		return false;
+	const struct message_ack *ack = &reply.prepared.ack;
+	worker_answer(worker, &reply, ack->request, ack->slot, ack->generation);
+	return true;
+}
+
+static bool take_done(struct worker *worker, struct message_reader *body)
+{
+	struct reply reply = { .type = MESSAGE_DONE };
+	if (!message_decode_ack(body, &reply.ack))
+		return false;
+	worker_answer(worker, &reply, reply.ack.request, reply.ack.slot, reply.ack.generation);
+	return true;
+}
+
+/* A probe's result is an answer when it has a request's number, else news. */
+static bool take_probed(struct worker *worker, struct message_reader *body)
+{
+	struct message_reader again = *body;
+	struct reply reply = { .type = MESSAGE_PROBED };
+	if (!message_decode_probed(body, &reply.probed))
+		return false;
+	if (!worker->supervisor->events.message(worker->supervisor->events.owner, worker, MESSAGE_PROBED, &again))
+		return false;
+	if (reply.probed.request != 0)
+		worker_answer(worker, &reply, reply.probed.request, reply.probed.slot, reply.probed.generation);
+	return true;
+}
+
+static bool take_message(struct worker *worker, enum message_type type, struct message_reader *body)
+{
+	struct supervisor *supervisor = worker->supervisor;
+	if (type == MESSAGE_PREPARED)
+		return take_prepared(worker, body);
+	if (type == MESSAGE_DONE)
+		return take_done(worker, body);
+	if (type == MESSAGE_PROBED)
+		return take_probed(worker, body);
+	if (type != MESSAGE_READY)
+		return supervisor->events.message(supervisor->events.owner, worker, type, body);
+	if (worker->state != WORKER_STARTING || body->left != 0)
+		return false;
+	supervisor_worker_ready(worker);
+	return true;
+}
+
+static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+{
+	struct worker *worker = owner;
+	(void)descriptors;
+	(void)count;
+	if (!allowance_take(&worker->messages, WORKER_MESSAGES_PER_SECOND, WORKER_MESSAGES_BURST, uv_now(worker->supervisor->loop)))
+		worker->fault = "it sends too many messages";
+	else if (!take_message(worker, type, body))
+		worker->fault = "it sent a message that no honest worker sends";
+	return worker->fault == NULL;
+}
+
+static void watch(struct worker *worker);
+
+static void on_channel(uv_poll_t *poll, int status, int events)
+{
+	struct worker *worker = poll->data;
+	int result = status < 0 ? CHANNEL_CLOSED : CHANNEL_OK;
+	if (result == CHANNEL_OK && (events & UV_WRITABLE))
+		result = channel_flush(worker->channel);
+	if (result == CHANNEL_OK && (events & UV_READABLE))
+		result = channel_read(worker->channel, on_message, worker);
+	if (worker->channel == NULL)
+		return;
+	if (worker->fault != NULL)
+		worker_kill(worker, worker->fault);
+	else if (result == CHANNEL_PROTOCOL)
+		worker_kill(worker, "it sent what is no message");
+	else if (result != CHANNEL_OK && worker->supervisor->stops)
+		close_channel(worker); /* as it was told; its exit is still to come */
+	else if (result != CHANNEL_OK)
+		worker_kill(worker, "its channel is closed");
+	else
+		watch(worker);
+}
+
+static void watch(struct worker *worker)
+{
+	int events = UV_READABLE | (channel_wants_write(worker->channel) ? UV_WRITABLE : 0);
+	uv_poll_start(worker->poll, events, on_channel);
+}
+
+void worker_send(struct worker *worker, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count)
+{
+	if (worker->channel == NULL) {
+		for (size_t i = 0; i < count; i++)
+			close(descriptors[i]);
+		message_writer_clear(writer);
+		return;
+	}
+	int result = channel_send(worker->channel, type, writer, descriptors, count);
+	/* A worker that missed a message is in a state that nobody knows: it is replaced. Not here, where a caller is in the middle of
+	 * something, but in the next turn, by closing its end of the channel. */
+	if (result != CHANNEL_OK)
+		shutdown(channel_descriptor(worker->channel), SHUT_RDWR);
+	if (result == CHANNEL_FULL)
+		worker->fault = "it does not read";
+	watch(worker);
+}
+
+size_t worker_queued_descriptors(const struct worker *worker)
+{
+	return worker->channel == NULL ? 0 : channel_queued_descriptors(worker->channel);
+}
+
+static void on_process_exit(uv_process_t *process, int64_t status, int signal)
+{
+	struct worker *worker = process->data;
+	uv_close((uv_handle_t *)process, on_handle_closed);
+	worker->process = NULL;
+	worker->pid = 0;
+	if (!worker->supervisor->stops)
+		log_line(LOG_ERROR, NULL, "worker %u died (status %d, signal %d) and is replaced", worker->index, (int)status, signal);
+	if (worker->state == WORKER_READY)
+		worker->supervisor->ready_count--;
+	close_channel(worker);
+	supervisor_worker_exited(worker);
+}
+
+struct arguments {
+	char text[8][32];
+	char *list[16];
+};
+
+static void write_arguments(const struct worker *worker, struct arguments *arguments)
+{
+	const struct supervisor_options *options = &worker->supervisor->options;
+	static const char *const levels[] = { [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug" };
+	static char program[] = "warrend", kind[] = "worker", index[] = "--index", parent[] = "--control-pid", level[] = "--log-level",
+		    format[] = "--log-format", budget[] = "--memory-budget", gso[] = "--gso", lock[] = "--require-lock", json[] = "json",
+		    text[] = "text";
+	size_t n = 0;
+	snprintf(arguments->text[0], 32, "%u", worker->index);
+	snprintf(arguments->text[1], 32, "%d", (int)getpid());
+	snprintf(arguments->text[2], 32, "%s", levels[log_level_now()]);
+	snprintf(arguments->text[3], 32, "%zu", options->memory_budget);
+	char *const list[] = { program, kind,
+		               index,   arguments->text[0],
+		               parent,  arguments->text[1],
+		               level,   arguments->text[2],
+		               format,  options->log_json ? json : text,
+		               budget,  arguments->text[3] };
+	for (; n < sizeof(list) / sizeof(list[0]); n++)
+		arguments->list[n] = list[n];
+	if (options->gso)
+		arguments->list[n++] = gso;
+	if (options->require_lock)
+		arguments->list[n++] = lock;
+	arguments->list[n] = NULL;
+}
+
+static int spawn(struct worker *worker, int channel_end)
+{
+	struct arguments arguments = { .list = { NULL } };
+	write_arguments(worker, &arguments);
+	static char nothing[] = "PATH=/nonexistent";
+	char *environment[] = { nothing, NULL };
+	uv_stdio_container_t stdio[] = {
+		{ .flags = UV_IGNORE },
+		{ .flags = UV_IGNORE },
+		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
+		{ .flags = UV_INHERIT_FD, .data.fd = channel_end },
+		{ .flags = UV_INHERIT_FD, .data.fd = seats_descriptor(worker->seats) },
+	};
+	uv_process_options_t options = {
+		.exit_cb = on_process_exit, .file = "/proc/self/exe", .args = arguments.list, .env = environment, .stdio_count = 5, .stdio = stdio
+	};
+	worker->process->data = worker;
+	return uv_spawn(worker->supervisor->loop, worker->process, &options);
+}
+
+static bool open_channel(struct worker *worker, int ends[2])
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return false;
+	worker->channel = channel_create(ends[0], false);
+	if (worker->channel == NULL) {
+		close(ends[0]);
+		close(ends[1]);
+		return false;
+	}
+	worker->poll = calloc(1, sizeof(*worker->poll));
+	if (worker->poll != NULL && uv_poll_init(worker->supervisor->loop, worker->poll, channel_descriptor(worker->channel)) == 0) {
+		worker->poll->data = worker;
+		return true;
+	}
+	free(worker->poll);
+	worker->poll = NULL;
+	close_channel(worker);
+	close(ends[1]);
+	return false;
+}
+
+static void on_backoff(uv_timer_t *timer)
+{
+	worker_start(timer->data);
+}
+
+void worker_start_in(struct worker *worker, uint64_t delay_ms)
+{
+	uv_timer_start(&worker->backoff, on_backoff, delay_ms, 0);
+}
+
+void worker_start(struct worker *worker)
+{
+	int ends[2];
+	uv_update_time(worker->supervisor->loop);
+	worker->state = WORKER_ABSENT;
+	worker->spawned_at = uv_now(worker->supervisor->loop);
+	worker->heartbeat = counter_read(&seats_counters(worker->seats)->worker.heartbeat);
+	worker->silent_ticks = worker->starting_ticks = worker->deaf_ticks = 0;
+	worker->sent = 0;
+	worker->messages = (struct allowance){ 0 };
+	worker->fault = NULL;
+	worker->incarnation++;
+	worker->process = calloc(1, sizeof(*worker->process));
+	if (worker->process == NULL || !open_channel(worker, ends)) {
+		log_line(LOG_ERROR, NULL, "worker %u cannot be started: %s", worker->index, strerror(errno));
+		free(worker->process);
+		worker->process = NULL;
+		worker_start_in(worker, WORKER_BACKOFF_MS);
+		return;
+	}
+	int result = spawn(worker, ends[1]);
+	close(ends[1]);
+	if (result == 0) {
+		worker->state = WORKER_STARTING;
+		worker->pid = uv_process_get_pid(worker->process);
+		watch(worker);
+		return;
+	}
+	log_line(LOG_ERROR, NULL, "worker %u cannot be started: %s", worker->index, uv_strerror(result));
+	uv_close((uv_handle_t *)worker->process, on_handle_closed);
+	worker->process = NULL;
+	close_channel(worker);
+	worker_start_in(worker, WORKER_BACKOFF_MS);
+}

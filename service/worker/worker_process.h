@@ -1,0 +1,85 @@
+/* What the files of the supervisor share about one worker. */
+#ifndef WARREN_SERVICE_WORKER_WORKER_PROCESS_H
+#define WARREN_SERVICE_WORKER_WORKER_PROCESS_H
+
+#include "ipc/channel.h"
+#include "service/registry/allowance.h"
+#include "service/worker/supervisor.h"
+
+#define WORKER_TICK_MS 500
+#define WORKER_HUNG_TICKS 10     /* 5 s without a heartbeat */
+#define WORKER_IMPATIENT_TICKS 4 /* while a REMOVE waits */
+#define WORKER_OWING_TICKS 20    /* 10 s for an answer, for READY, and without reading a byte of what waits for it */
+/* More messages than an honest worker has reason for: one a second of each tunnel, and eight at once. */
+#define WORKER_MESSAGES_PER_SECOND COUNTERS_TUNNELS
+#define WORKER_MESSAGES_BURST (8 * COUNTERS_TUNNELS)
+#define WORKER_BACKOFF_MS 1000 /* one that dies at once is started once a second */
+
+struct request {
+	struct request *next;
+	uint64_t number;
+	uint32_t slot;
+	uint64_t generation;
+	bool is_removal;
+	unsigned ticks_left;
+	reply_handler *handler;
+	void *owner;
+};
+
+enum worker_state {
+	WORKER_ABSENT,   /* no process: a start is due */
+	WORKER_STARTING, /* spawned, READY has not come */
+	WORKER_READY,
+	WORKER_DYING, /* killed or closed; its exit has not been seen yet. Nothing is sent */
+	WORKER_ENDED, /* stopped for good */
+};
+
+struct worker {
+	struct supervisor *supervisor;
+	unsigned index;
+	enum worker_state state;
+	struct seats *seats;
+	struct channel *channel;
+	uv_poll_t *poll;
+	uv_process_t *process;
+	_Atomic pid_t pid; /* 0: none */
+	uv_timer_t backoff;
+	unsigned incarnation;
+	uint64_t spawned_at; /* uv_now of the last start */
+	uint64_t heartbeat;
+	unsigned silent_ticks, starting_ticks, deaf_ticks;
+	uint64_t sent; /* to it, at the last tick */
+	struct allowance messages;
+	const char *fault;             /* it broke the rules, by this: killed when the reading of its channel ends. Or NULL */
+	struct request *first, **last; /* in the order of asking */
+	unsigned removals;
+	uint64_t next_number;
+};
+
+struct supervisor {
+	uv_loop_t *loop;
+	struct supervisor_options options;
+	struct supervisor_events events;
+	struct worker *workers;
+	unsigned count;
+	uv_timer_t tick, grace;
+	_Atomic uint64_t restarts;
+	_Atomic unsigned ready_count;
+	bool stops;
+	void (*stopped)(void *owner);
+	void *stopped_owner;
+};
+
+/* worker_process.c */
+void worker_start(struct worker *worker);
+void worker_start_in(struct worker *worker, uint64_t delay_ms);
+void worker_kill(struct worker *worker, const char *why);
+/* worker_request.c */
+void worker_answer(struct worker *worker, const struct reply *reply, uint64_t number, uint32_t slot, uint64_t generation);
+void worker_answer_gone(struct worker *worker);
+bool worker_owes(struct worker *worker); /* at each tick: whether the time of an answer is up */
+/* supervisor.c */
+void supervisor_worker_ready(struct worker *worker);
+void supervisor_worker_exited(struct worker *worker);
+
+#endif
