@@ -1,5 +1,7 @@
 #include "netstack/receiver/receiver.h"
 
+#include <assert.h>
+
 #include "netstack/budget.h"
 #include "netstack/netstack.h"
 
@@ -215,7 +217,7 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 	}
 	/* Known bytes, a FIN alone, or what lies beyond the window or the end. */
 	if (segment->length > 0 && start < receiver->next)
-		receiver->doubled = (struct range){ start, start + segment->length };
+		receiver->doubled = (struct range){ start, end };
 	acknowledge_now(receiver);
 	return 0;
 }
@@ -307,7 +309,8 @@ uint16_t receiver_offer(struct receiver *receiver)
 {
 	receiver->edge = next_edge(receiver);
 	uint64_t window = (receiver->edge > receiver->next ? receiver->edge - receiver->next : 0) >> receiver->scale;
-	return window < UINT16_MAX ? (uint16_t)window : UINT16_MAX;
+	assert(window <= UINT16_MAX); /* window_init was told so */
+	return (uint16_t)window;
 }
 
 static bool is_listed(const struct range *blocks, size_t count, struct range range)

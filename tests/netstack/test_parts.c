@@ -167,62 +167,7 @@ static void timers_run_in_order(void **state)
 	timers_clear(&timers);
 }
 
-/* --- the receiver --- */
-
-/* Pieces of any size in any order come out as the stream, once. */
-static void a_receiver_puts_pieces_in_order(void **state)
-{
-	static uint8_t bytes[200000];
-	const uint32_t first = 0xffffff00u;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)dice(256);
-	for (int run = 0; run < 60; run++) {
-		struct retired retired = { .budget = &budget };
-		struct receiver receiver;
-		size_t at = 0;
-		bool ended = false;
-		receiver_init(&receiver, first, 7, true, 60000 + dice(100000), 0, &budget, &retired);
-		for (unsigned round = 0; !ended; round++) {
-			struct iovec parts[4];
-			size_t length, start = at > 3000 ? at - dice(3000) : 0, size = dice(run % 2 ? 3000 : 30);
-			start += dice(run % 3 ? 60000 : 5000);
-			if (start > sizeof(bytes) || dice(50) == 0)
-				start = at;
-			if (start + size > sizeof(bytes))
-				size = sizeof(bytes) - start;
-			struct segment segment = {
-				.sequence = first + (uint32_t)start, .payload = bytes + start, .length = size, .flags = SEGMENT_ACK
-			};
-			if (start + size == sizeof(bytes))
-				segment.flags |= SEGMENT_FIN;
-			size_t count = receiver_take(&receiver, &segment, parts, 4, &length, round);
-			while (count > 0) {
-				for (size_t i = 0; i < count; at += parts[i++].iov_len)
-					assert_memory_equal(parts[i].iov_base, bytes + at, parts[i].iov_len);
-				assert_int_equal(at, receiver.next);
-				receiver_consume(&receiver, length);
-				count = receiver_take_held(&receiver, parts, 4, &length);
-			}
-			if (receiver_settle(&receiver, round * 1000)) {
-				struct range blocks[RECEIVER_SACK_MAX];
-				receiver_offer(&receiver);
-				size_t sacked = receiver_sack(&receiver, blocks);
-				bool doubled = receiver.doubled.right > 0;
-				for (size_t i = doubled; i < sacked; i++)
-					assert_true(blocks[i].left > receiver.next && blocks[i].right > blocks[i].left);
-				receiver_acknowledged(&receiver);
-			}
-			retired_free_all(&retired);
-			ended = receiver_is_at_end(&receiver);
-		}
-		assert_int_equal(at, sizeof(bytes));
-		receiver_clear(&receiver);
-		retired_free_all(&retired);
-		assert_int_equal(budget_used(), 0);
-	}
-}
+/* --- the budget --- */
 
 static void a_window_shrinks_with_the_budget(void **state)
 {
@@ -331,7 +276,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_late_first_sample_slows_the_start, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(sums_like_the_rfc, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(timers_run_in_order, start_budget, check_budget),
-		cmocka_unit_test_setup_teardown(a_receiver_puts_pieces_in_order, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_window_shrinks_with_the_budget, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_stack_cannot_spend_what_is_left_for_others, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(records_count_in_the_budget, start_budget, check_budget),
