@@ -305,13 +305,24 @@ static bool kind_matches(const struct host_socket *socket, const struct spec_pla
 	return socket->kind == (transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP);
 }
 
+/* Its folder was removed and made again, or its file removed: nobody can connect, and it can be bound anew. */
+static bool has_lost_its_file(const struct unix_place *place)
+{
+	char folder[SOCKET_PATH_SIZE];
+	struct stat info;
+	if (lstat(place->path, &info) == 0 || errno != ENOENT)
+		return false;
+	snprintf(folder, sizeof(folder), "%.*s", (int)(place->name - place->path), place->path);
+	return stat(folder, &info) == 0;
+}
+
 bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport)
 {
 	union wireguard_endpoint address;
 	if (!kind_matches(socket, place, transport))
 		return false;
 	if (place->kind == SPEC_PLACE_UNIX)
-		return strcmp(socket->place->path, place->host) == 0;
+		return strcmp(socket->place->path, place->host) == 0 && !has_lost_its_file(socket->place);
 	return place_address(place, &address) && endpoint_same_host(&socket->bound, &address) &&
 	       (place->port == 0 || place->port == endpoint_port(&socket->bound));
 }

@@ -43,7 +43,7 @@ uint16_t host_socket_port(const struct host_socket *socket);
 /* "127.0.0.1:40123" or "unix:/path", malloc'ed. */
 char *host_socket_format(const struct host_socket *socket);
 
-/* Serves the place already (a place with port 0 is served by any port). */
+/* Serves the place already (a place with port 0 is served by any port; a unix socket while its file is there). */
 bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
 /* Is in the way of the place: the same port on an address that covers it or is covered. */
 bool host_socket_overlaps(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);

@@ -1,5 +1,6 @@
-"""[::] listens for both families, and leaves IPv4 to whoever names its port."""
+"""[::] listens for both families, and leaves IPv4 to whoever names its port; a unix socket whose file is gone is bound again."""
 
+import os
 import socket
 
 import pytest
@@ -57,3 +58,25 @@ def test_another_program_may_have_ipv4s_port(near):
         port = other.getsockname()[1]
         api, _ = near(f"[::]:{port}")
         assert _works("::1", port)
+
+
+def test_a_change_binds_a_unix_socket_again_whose_file_is_gone(local_daemon, directory):
+    """Where its folder is gone too, or another has taken the name, what runs stays as it is."""
+    path = f"{local_daemon.state_dir}/sockets/s"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    api = local_daemon.api
+    api.create({"id": "s", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}, "proxy": {"listen": [f"unix:{path}"]}}},
+               wait_up=False)
+    before = os.stat(path).st_ino
+    api.patch("s", {"spec": {"limits": {"connections": 8}}})
+    assert os.stat(path).st_ino == before
+    os.rename(path, f"{path}.old")
+    api.patch("s", {"spec": {"limits": {"connections": 9}}})
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    os.unlink(f"{path}.old")
+    os.rename(os.path.dirname(path), f"{directory}/away")
+    api.patch("s", {"spec": {"limits": {"connections": 10}}})
+    assert api.get("/v1/tunnels/s")["spec"]["limits"]["connections"] == 10
+    api.delete("s")
+    assert os.listdir(f"{directory}/away") == []
