@@ -26,23 +26,13 @@
 #include "sandbox/call_filter.h"
 #include "sandbox/capabilities.h"
 #include "sandbox/landlock.h"
+#include "sandbox/path_rights.h"
 #include "sandbox/worker_sandbox.h"
 
 #define SOCKET_TYPE_MASK 0xf /* the rest are flags */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
 
 #ifndef WARREN_SANITIZED
-/* Rights at the nearest folder that is there: what `path` names may be made later. */
-static void allow_nearest(int rules, const char *path, enum landlock_use use)
-{
-	char copy[PATH_MAX];
-	snprintf(copy, sizeof copy, "%s", path);
-	char *place = copy;
-	while (access(place, F_OK) != 0 && strcmp(place, "/") != 0 && strcmp(place, ".") != 0)
-		place = dirname(place);
-	landlock_allow(rules, place, use);
-}
-
 static void allow_folder_of(int rules, const char *path, enum landlock_use use)
 {
 	char copy[PATH_MAX], resolved[PATH_MAX];
@@ -82,14 +72,14 @@ static bool confine_files(const struct control_paths *paths)
 	landlock_allow(rules, "/run", LANDLOCK_FILES);
 	allow_folder_of(rules, "/etc/resolv.conf", LANDLOCK_READ);
 	if (paths->tls_cert != NULL) {
-		landlock_allow(rules, paths->tls_cert, LANDLOCK_READ);
-		landlock_allow(rules, paths->tls_key, LANDLOCK_READ);
+		path_rights_renewed_file(rules, paths->tls_cert);
+		path_rights_renewed_file(rules, paths->tls_key);
 	}
 	landlock_allow(rules, paths->state_dir, LANDLOCK_STATE);
 	if (paths->api_socket != NULL)
 		allow_folder_of(rules, paths->api_socket, LANDLOCK_SOCKETS);
 	for (size_t i = 0; i < paths->allow_socket_count; i++)
-		allow_nearest(rules, paths->allow_socket[i], LANDLOCK_SOCKETS);
+		path_rights_socket_folder(rules, paths->allow_socket[i]);
 	return landlock_enter(rules);
 }
 #else

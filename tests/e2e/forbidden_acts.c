@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -27,6 +28,13 @@ static long do_nothing(void)
 static long open_folder(void)
 {
 	return open("/home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A file of the test's choice. */
+static long open_given(void)
+{
+	const char *path = getenv("WARREN_GIVEN_FILE");
+	return open(path == NULL ? "/home" : path, O_RDONLY | O_CLOEXEC);
 }
 
 static long create_file(void)
@@ -171,6 +179,7 @@ static const struct {
 } acts[] = {
 	{ "do_nothing", do_nothing },
 	{ "open_folder", open_folder },
+	{ "open_given", open_given },
 	{ "create_file", create_file },
 	{ "make_socket", make_socket },
 	{ "make_raw_socket", make_raw_socket },

@@ -4,11 +4,12 @@ That they need none of it is seen by every other test: a refused call is a line 
 import os
 import re
 import signal
+import socket
 
 import pytest
 
 from harness.daemon import Daemon, is_sanitized
-from harness.process import wait_until
+from harness.process import run, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 with open(f"{HERE}/forbidden_acts.c", encoding="utf-8") as file:
@@ -16,7 +17,7 @@ with open(f"{HERE}/forbidden_acts.c", encoding="utf-8") as file:
 
 REFUSED = ("EPERM", "EACCES")
 # The control process makes sockets and workers; everything else is as forbidden to it.
-FOR_CONTROL = {"open_folder", "create_file", "make_raw_socket", "execute", "make_code", "trace_parent", "leave_namespace", "set_fast_open",
+FOR_CONTROL = {"open_folder", "open_given", "create_file", "make_raw_socket", "execute", "make_code", "trace_parent", "leave_namespace", "set_fast_open",
                "attach_filter", "type_in_terminal", "signal_parent", "give_signals_to_parent", "choose_signal", "limit_parent",
                "make_program_in_memory", "start_in_namespace", "allow_debugger"}
 # Landlock's scope, since Linux 6.12.
@@ -87,3 +88,70 @@ def test_whoever_starts_it_no_capability_is_left(daemon):
 def test_a_worker_has_no_terminal(daemon):
     for pid in daemon.workers():
         assert os.getsid(pid) == pid
+
+
+# How a certificate is renewed: what is there at first, and the steps of its renewal, in a folder `tls`. `name` is what --tls-cert gets.
+RENEWALS = {
+    "a file is replaced": ("cert.pem", "mv new cert.pem"),
+    "a link leads to another file": ("live/cert.pem", "mkdir live archive; mv cert.pem archive/1; ln -s ../archive/1 live/cert.pem",
+                                     "mv new archive/2; ln -sfn ../archive/2 live/cert.pem"),
+    "a folder is a link": ("current/cert.pem", "mkdir -p releases/1; mv cert.pem releases/1; ln -s releases/1 current",
+                           "mkdir releases/2; mv new releases/2/cert.pem; ln -sfn releases/2 current"),
+    "a link behind a link": ("cert.pem", "mkdir ..1; mv cert.pem ..1; ln -s ..1 ..data; ln -s ..data/cert.pem cert.pem",
+                             "mkdir ..2; mv new ..2/cert.pem; ln -sfn ..2 ..data; rm -r ..1"),
+    "another folder behind two links": ("cert.pem", "mkdir -p far/1; mv cert.pem far/1; ln -s 1 far/now; ln -s far/now/cert.pem cert.pem",
+                                        "mkdir far/2; mv new far/2/cert.pem; ln -sfn 2 far/now; rm -r far/1"),
+}
+
+
+@pytest.mark.parametrize("renewal", RENEWALS)
+def test_a_renewed_certificate_can_be_read(directory, renewal):
+    """The rights of files are worked out once, at the start; what is put in a certificate's place later has them, too."""
+    if is_sanitized():
+        pytest.skip("skipped: under sanitizers the filter only logs")
+    name, *steps = RENEWALS[renewal]
+    tls = f"{directory}/tls"
+    os.mkdir(tls)
+    for file in "cert.pem", "new":
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=x",
+             "-keyout", f"{directory}/key.pem", "-out", f"{tls}/{file}"])
+        os.rename(f"{directory}/key.pem", f"{tls}/{file}.key")
+    for step in steps[:-1]:
+        run(["sh", "-ec", step], cwd=tls)
+    daemon = Daemon(f"{directory}/d", program=hooked(), environment={"WARREN_GIVEN_FILE": f"{tls}/{name}"},
+                    arguments=["--workers", "1", "--tls-cert", f"{tls}/{name}", "--tls-key", f"{tls}/cert.pem.key"])
+    os.mkdir(daemon.directory)
+    daemon.start()
+    try:
+        run(["sh", "-ec", steps[-1]], cwd=tls)
+        assert attempt(daemon, daemon.pid, "open_given") == "done"
+        worker, = daemon.workers()
+        assert attempt(daemon, worker, "open_given") in REFUSED
+    finally:
+        daemon.kill()
+
+
+def test_a_folder_for_sockets_is_made_again(make_daemon, directory):
+    """A program's folder in /run goes and comes with the program: the tunnel's socket can be bound in the new one."""
+    folder = f"{directory}/run/app"
+    os.makedirs(folder)
+    daemon = make_daemon(arguments=["--allow-socket", folder]).start()
+    document = {"id": "s", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}, "proxy": {"listen": [f"unix:{folder}/s"]}}}
+    for _ in range(2):
+        daemon.api.create(document, wait_up=False)
+        assert os.path.exists(f"{folder}/s")
+        os.unlink(f"{folder}/s")
+        os.rmdir(folder)
+        os.mkdir(folder)
+        daemon.api.patch("s", {"spec": {"limits": {"connections": 9}}})   # any change binds anew what is gone
+        assert os.path.exists(f"{folder}/s")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{folder}/s")
+        daemon.api.delete("s")
+        assert os.listdir(folder) == []
+        os.rmdir(folder)
+        os.mkdir(folder)
+    for outside in f"{directory}/run/s", f"{directory}/run/other/s":
+        os.makedirs(os.path.dirname(outside), exist_ok=True)
+        document["spec"]["proxy"]["listen"] = [f"unix:{outside}"]
+        assert daemon.api.request("POST", "/v1/tunnels", document).status == 422

@@ -1,0 +1,75 @@
+#include "sandbox/path_rights.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sandbox/landlock.h"
+
+#define LINKS_MAX 40 /* as the kernel follows (path_resolution(7)) */
+
+static void allow_folder_around(int rules, const char *path, enum landlock_use use)
+{
+	char copy[PATH_MAX], folder[PATH_MAX];
+
+	snprintf(copy, sizeof copy, "%s", path);
+	if (realpath(dirname(copy), folder) != NULL && strcmp(folder, "/") != 0)
+		landlock_allow(rules, folder, use);
+}
+
+/* What the link `path` says, as a path from here; false when it is none. */
+static bool read_link(const char *path, char target[PATH_MAX])
+{
+	char text[PATH_MAX], copy[PATH_MAX];
+	ssize_t length = readlink(path, text, sizeof text - 1);
+
+	if (length <= 0)
+		return false;
+	text[length] = '\0';
+	snprintf(copy, sizeof copy, "%s", path);
+	int written = text[0] == '/' ? snprintf(target, PATH_MAX, "%s", text) : snprintf(target, PATH_MAX, "%s/%s", dirname(copy), text);
+	return written < PATH_MAX;
+}
+
+/* Each part of the path may be a link, and each part of what that says. */
+static void follow_links(int rules, const char *path, unsigned *left)
+{
+	char part[PATH_MAX], target[PATH_MAX];
+
+	for (const char *end = path; end != NULL;) {
+		end = strchr(end + 1, '/');
+		size_t length = end == NULL ? strlen(path) : (size_t)(end - path);
+		snprintf(part, sizeof part, "%.*s", (int)length, path);
+		if (!read_link(part, target) || *left == 0)
+			continue;
+		(*left)--;
+		allow_folder_around(rules, target, LANDLOCK_FILES);
+		follow_links(rules, target, left);
+	}
+}
+
+void path_rights_renewed_file(int rules, const char *path)
+{
+	unsigned left = LINKS_MAX;
+
+	landlock_allow(rules, path, LANDLOCK_READ);
+	allow_folder_around(rules, path, LANDLOCK_FILES);
+	follow_links(rules, path, &left);
+}
+
+void path_rights_socket_folder(int rules, const char *path)
+{
+	char copy[PATH_MAX];
+
+	snprintf(copy, sizeof copy, "%s", path);
+	char *place = copy;
+	while (access(place, F_OK) != 0 && strcmp(place, "/") != 0 && strcmp(place, ".") != 0)
+		place = dirname(place);
+	landlock_allow(rules, place, LANDLOCK_SOCKETS);
+	if (strcmp(place, path) == 0)
+		allow_folder_around(rules, path, LANDLOCK_SOCKETS);
+}
