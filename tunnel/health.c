@@ -12,8 +12,8 @@
 #include "tunnel/tunnel.h"
 #include "tunnel/want.h"
 
-#define DOWN_AFTER 2                    /* unanswered initiations */
-#define STALE_AFTER (180 * LOOP_SECOND) /* REJECT_AFTER_TIME (paper, 6.1) */
+#define DOWN_AFTER 2                          /* unanswered initiations */
+#define ANSWER_TIME (1600 * LOOP_MILLISECOND) /* longer than a round trip */
 /* With the 5 s that an answer is waited for: one initiation a minute. */
 #define RETRY_PAUSE (55 * LOOP_SECOND)
 #define RETRY_JITTER (6 * LOOP_SECOND)
@@ -75,68 +75,68 @@ static struct wireguard_peer_stats stats_of(const struct tunnel_peer *peer)
 	return stats;
 }
 
-/* Initiations since the peer was last heard, but for the last one, which may yet be answered. */
-static unsigned unanswered(const struct wireguard_peer_stats *stats)
+/* Initiations since the peer was last heard that had their time to be answered. */
+static unsigned missed(const struct tunnel_peer *peer, const struct wireguard_peer_stats *stats)
 {
-	return stats->unanswered > 0 ? stats->unanswered - 1 : 0;
+	bool may_come = loop_now(peer->tunnel->context->loop) < peer->health.initiated_at + ANSWER_TIME;
+	return stats->unanswered > 0 && may_come ? stats->unanswered - 1 : stats->unanswered;
 }
 
-/* How one peer is, as a tunnel's state. */
-static enum tunnel_state state_of(struct tunnel_peer *peer, const char **reason)
+/* How a peer is, as a tunnel's state, and what that means for who wants to go through it. */
+struct verdict {
+	enum tunnel_state state;
+	bool is_down; /* connections are refused with `reason` */
+	const char *reason;
+};
+
+static struct verdict judge(const struct tunnel_peer *peer)
 {
 	struct wireguard_peer_stats stats = stats_of(peer);
-	bool old = stats.last_handshake != 0 && loop_now(peer->tunnel->context->loop) - stats.last_handshake > STALE_AFTER;
-	if (stats.can_send || (stats.last_handshake != 0 && unanswered(&stats) < DOWN_AFTER && !(old && unanswered(&stats) > 0))) {
-		*reason = unanswered(&stats) >= DOWN_AFTER ? "the peer does not answer handshakes" : "";
-		return TUNNEL_UP;
-	}
-	if (stats.last_handshake != 0 && (old || peer->health.retry_at != LOOP_NEVER)) {
-		*reason = "no handshake for 180 s: the peer does not answer";
-		return TUNNEL_STALE;
-	}
-	if (!has_endpoint(peer)) {
-		bool named = peer->tunnel->spec.peer_count > 0 && !peer->has_address;
-		*reason = named ? "waiting for the peer: its endpoint is not known" : "waiting for the peer";
-		return TUNNEL_HANDSHAKING;
-	}
-	*reason = unanswered(&stats) >= DOWN_AFTER ? "the peer does not answer handshakes" : "";
-	return TUNNEL_HANDSHAKING;
+	if (missed(peer, &stats) >= DOWN_AFTER)
+		return (struct verdict){ TUNNEL_STALE, true, "the peer does not answer handshakes" };
+	if (stats.last_handshake != 0)
+		return (struct verdict){ TUNNEL_UP, false, "" };
+	if (has_endpoint(peer))
+		return (struct verdict){ TUNNEL_HANDSHAKING, false, "" };
+	bool named = peer->tunnel->spec.peer_count > 0 && !peer->has_address;
+	return (struct verdict){ TUNNEL_HANDSHAKING, true, named ? "waiting for the peer: its endpoint is not known" : "waiting for the peer" };
+}
+
+static int rank(const struct verdict *verdict)
+{
+	static const int ranks[TUNNEL_STATE_COUNT] = { [TUNNEL_UP] = 3, [TUNNEL_HANDSHAKING] = 1, [TUNNEL_STALE] = 0 };
+	return ranks[verdict->state] + !verdict->is_down;
 }
 
 /* The tunnel is as its best peer is. */
+static struct verdict judge_all(const struct tunnel *tunnel)
+{
+	if (tunnel->udp == NULL)
+		return (struct verdict){ TUNNEL_DISABLED, true, tunnel->spec.enabled ? "no UDP socket" : "" };
+	if (tunnel->peer_count == 0)
+		return (struct verdict){ TUNNEL_HANDSHAKING, true, "no peer is configured" };
+	struct verdict best = judge(tunnel->peers[0]);
+	for (size_t i = 1; i < tunnel->peer_count && best.state != TUNNEL_UP; i++) {
+		struct verdict other = judge(tunnel->peers[i]);
+		if (rank(&other) > rank(&best))
+			best = other;
+	}
+	return best;
+}
+
 void health_review(struct tunnel *tunnel)
 {
-	if (tunnel->udp == NULL) {
-		set_state(tunnel, TUNNEL_DISABLED, tunnel->spec.enabled ? "no UDP socket" : "");
-		return;
-	}
-	static const int rank[TUNNEL_STATE_COUNT] = { [TUNNEL_UP] = 3, [TUNNEL_HANDSHAKING] = 2, [TUNNEL_STALE] = 1 };
-	enum tunnel_state best = TUNNEL_STALE;
-	const char *reason = "";
-	for (size_t i = 0; i < tunnel->peer_count; i++) {
-		const char *why = "";
-		enum tunnel_state state = state_of(tunnel->peers[i], &why);
-		if (i == 0 || rank[state] > rank[best]) {
-			best = state;
-			reason = why;
-		}
-	}
-	if (tunnel->peer_count == 0)
-		set_state(tunnel, TUNNEL_HANDSHAKING, "no peer is configured");
-	else
-		set_state(tunnel, best, reason);
+	struct verdict verdict = judge_all(tunnel);
+	bool was_down = tunnel->health.is_down;
+	tunnel->health.is_down = verdict.is_down;
+	set_state(tunnel, verdict.state, verdict.reason);
+	if (verdict.is_down && !was_down)
+		dial_fail_all(tunnel);
 }
 
 bool health_is_down(const struct tunnel *tunnel)
 {
-	if (tunnel->health.state == TUNNEL_DISABLED || tunnel->health.state == TUNNEL_STALE || tunnel->health.state == TUNNEL_FAILED)
-		return true;
-	for (size_t i = 0; i < tunnel->peer_count; i++) {
-		struct wireguard_peer_stats stats = stats_of(tunnel->peers[i]);
-		if (unanswered(&stats) < DOWN_AFTER && (has_endpoint(tunnel->peers[i]) || tunnel->health.state == TUNNEL_UP))
-			return false;
-	}
-	return true;
+	return tunnel->health.is_down;
 }
 
 bool health_is_heard(const struct tunnel_peer *peer)
@@ -321,10 +321,11 @@ static void ask_socket(struct tunnel *tunnel)
 	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "a new UDP socket is asked for");
 }
 
-static void heal(struct tunnel_peer *peer, unsigned missed)
+/* `sent` initiations before the last one had no answer. */
+static void heal(struct tunnel_peer *peer, unsigned sent)
 {
 	struct tunnel *tunnel = peer->tunnel;
-	unsigned step = (missed - 1) % HEAL_ROUND + 1;
+	unsigned step = (sent - 1) % HEAL_ROUND + 1;
 	if (step == HEAL_HANDSHAKE)
 		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE, "another handshake");
 	if (step % HEAL_RESOLVE == 0)
@@ -340,25 +341,25 @@ static void heal(struct tunnel_peer *peer, unsigned missed)
 static void on_initiation(struct tunnel_peer *peer)
 {
 	struct wireguard_peer_stats stats = stats_of(peer);
+	peer->health.initiated_at = loop_now(peer->tunnel->context->loop);
+	peer->health.judge_at = stats.unanswered == DOWN_AFTER ? peer->health.initiated_at + ANSWER_TIME : LOOP_NEVER;
 	if (peer->health.retry_at != LOOP_NEVER) {
 		/* The device began by itself, because there is something to send. */
 		peer->health.retry_at = LOOP_NEVER;
 		ask_resolve(peer);
 	}
-	if (unanswered(&stats) == 0)
+	if (stats.unanswered < 2)
 		return;
 	peer->health.kept_waiting = true;
-	heal(peer, unanswered(&stats));
+	heal(peer, stats.unanswered - 1);
 	health_review(peer->tunnel);
-	if (health_is_down(peer->tunnel))
-		dial_fail_all(peer->tunnel);
 }
 
 static void on_completed(struct tunnel_peer *peer)
 {
 	struct tunnel *tunnel = peer->tunnel;
 	bool kept_waiting = peer->health.kept_waiting;
-	peer->health.retry_at = LOOP_NEVER;
+	peer->health.retry_at = peer->health.judge_at = LOOP_NEVER;
 	peer->health.kept_waiting = false;
 	counter_add(&tunnel->counters->handshakes, 1);
 	counter_set(&peer->counters->last_handshake_at, wall_ms());
@@ -369,6 +370,16 @@ static void on_completed(struct tunnel_peer *peer)
 		tunnel_run_stack(tunnel, netstack_kick);
 		dial_go_all(tunnel);
 	}
+}
+
+/* By a packet of its session: what waits is sent, and who waits goes on. */
+static void on_returned(struct tunnel_peer *peer)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	peer->health.judge_at = LOOP_NEVER;
+	health_review(tunnel);
+	tunnel_run_stack(tunnel, netstack_kick);
+	dial_go_all(tunnel);
 }
 
 static void on_gave_up(struct tunnel_peer *peer)
@@ -395,6 +406,11 @@ static void act(struct tunnel_peer *peer)
 		on_completed(peer);
 	else if ((events & 1u << WIREGUARD_ENDPOINT_MOVED) != 0)
 		tell_endpoint(peer);
+	if ((events & 1u << WIREGUARD_PEER_RETURNED) != 0 && (events & 1u << WIREGUARD_HANDSHAKE_COMPLETED) == 0)
+		on_returned(peer);
+	/* Under traffic, a peer that is gone is known after two initiations: at most 5 + 5.3 + 1.6 s. */
+	if ((events & 1u << WIREGUARD_PEER_QUIET) != 0)
+		initiate(peer, wireguard_peer_ask);
 	/* It may have moved: with a session two initiations more would be too long to wait. */
 	if ((events & 1u << WIREGUARD_PEER_SILENT) != 0)
 		ask_resolve(peer);
@@ -440,6 +456,7 @@ uint64_t health_deadline(const struct tunnel *tunnel)
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
 		const struct health_peer *health = &tunnel->peers[i]->health;
 		at = least(at, health->retry_at);
+		at = least(at, health->judge_at);
 		at = least(at, told_at(&health->handshake));
 		at = least(at, told_at(&health->endpoint));
 	}
@@ -450,6 +467,10 @@ void health_tick(struct tunnel *tunnel, uint64_t now)
 {
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
 		tell_held(tunnel->peers[i], now);
+		if (tunnel->peers[i]->health.judge_at <= now) {
+			tunnel->peers[i]->health.judge_at = LOOP_NEVER;
+			health_review(tunnel);
+		}
 		if (tunnel->peers[i]->health.retry_at <= now)
 			initiate(tunnel->peers[i], wireguard_peer_retry);
 	}

@@ -1,4 +1,5 @@
-/* A tunnel's state, from the data path alone, and how it heals itself: new handshake, the endpoint's name again, another address
+/* A tunnel's state, from the data path alone: what a client of the proxy would meet. `up`: a connection is tried. `stale`: it is refused,
+ * because two initiations were not answered. With it, and how it heals itself: new handshake, the endpoint's name again, another address
  * family, a new UDP socket, round and round, with back-off and jitter. An enabled tunnel tries for ever. */
 #ifndef WARREN_TUNNEL_HEALTH_H
 #define WARREN_TUNNEL_HEALTH_H
@@ -17,9 +18,11 @@ struct health_news {
 };
 
 struct health_peer {
-	uint64_t retry_at; /* the next attempt after the protocol gave up, or LOOP_NEVER */
-	bool kept_waiting; /* an initiation went unanswered, or there never was a handshake: others may wait for one */
-	unsigned events;   /* enum wireguard_event, or'ed as bits, not yet looked at */
+	uint64_t retry_at;     /* the next attempt after the protocol gave up, or LOOP_NEVER */
+	uint64_t initiated_at; /* the last initiation was sent */
+	uint64_t judge_at;     /* the time of the one that decides is up, or LOOP_NEVER */
+	bool kept_waiting;     /* an initiation went unanswered, or there never was a handshake: others may wait for one */
+	unsigned events;       /* enum wireguard_event, or'ed as bits, not yet looked at */
 	struct health_news endpoint, handshake;
 	bool has_completed; /* the handshake that was last told, or is held back */
 	bool is_renewed;    /* by the change that is being committed: its endpoint or preshared key is another one */
@@ -28,6 +31,7 @@ struct health_peer {
 struct health {
 	enum tunnel_state state;
 	const char *reason; /* a literal */
+	bool is_down;
 	struct want *want_udp;
 	bool has_events;
 };
@@ -45,7 +49,7 @@ void health_renew(struct tunnel_peer *peer);
 bool health_is_heard(const struct tunnel_peer *peer);
 /* Somebody wants to use the tunnel while it is down: the pace of 5 s returns. */
 void health_wanted(struct tunnel *tunnel);
-/* Down: new connections are answered at once with `reason`. */
+/* Down: connections are refused at once with `reason`. Decided with the state, by health_review. */
 bool health_is_down(const struct tunnel *tunnel);
 uint64_t health_deadline(const struct tunnel *tunnel);
 void health_tick(struct tunnel *tunnel, uint64_t now);

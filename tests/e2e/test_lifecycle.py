@@ -1,6 +1,7 @@
 """The life of a tunnel: S1 to S12, L1 to L4. Deleted means gone, changed means changed in place, refused means unchanged."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -297,6 +298,27 @@ def test_s9_failing_probe_only_tells(home, far, daemon):
     assert daemon.api.state("probed") == "up"
     connection.send(f"GET /hello HTTP/1.1\r\nHost: {INNER}\r\nConnection: close\r\n\r\n".encode())
     assert connection.read_reply()[0] == 200
+
+
+def test_s10_vanished_peer_is_told_and_refused(home, far, daemon):
+    """Under traffic a peer that is gone is `stale` within 12 s (test_health.c has the figure), who waits then has 503 at once, and the tunnel is
+    up again with the peer."""
+    created = daemon.api.create(Peer(far, "vanished").document())
+    ask = ["-o", "/dev/null", "-w", "%{http_code} %{time_total}", "-x", _url(created), f"http://{INNER}/hello"]
+    assert curl(home, *ask).stdout.startswith("200")
+    os.kill(far.wireguard.pid, signal.SIGSTOP)
+    try:
+        cut = time.monotonic()
+        code, waited = curl(home, *ask, timeout=60).stdout.split()
+        assert code == "503" and float(waited) < 20
+        wait_until(lambda: daemon.api.state("vanished") == "stale", timeout=1, what="the state says what the client met")
+        assert time.monotonic() - cut < 20
+        code, waited = curl(home, *ask).stdout.split()
+        assert code == "503" and float(waited) < 2
+    finally:
+        os.kill(far.wireguard.pid, signal.SIGCONT)
+    wait_until(lambda: daemon.api.state("vanished") == "up", timeout=15, what="the tunnel is up with its peer")
+    assert curl(home, *ask).stdout.startswith("200")
 
 
 def test_s11_bulk_delete_with_open_connections(home, far, make_daemon, echo_port):

@@ -40,7 +40,9 @@ enum wireguard_event {
 	WIREGUARD_HANDSHAKE_COMPLETED, /* a session can be used for sending */
 	WIREGUARD_HANDSHAKE_GAVE_UP,   /* REKEY_ATTEMPT_TIME passed (paper, 6.4); staged packets were dropped */
 	WIREGUARD_ENDPOINT_MOVED,      /* an authenticated packet came from elsewhere (paper, 6.5) */
+	WIREGUARD_PEER_QUIET,          /* data was sent and nothing came back for 3 s, or longer where that was no sign (timers.h) */
 	WIREGUARD_PEER_SILENT,         /* data was sent and nothing came back for 15 s: a handshake follows (paper, 6.2) */
+	WIREGUARD_PEER_RETURNED,       /* it was heard again after two initiations or more */
 	WIREGUARD_INITIATION_TAKEN,    /* the peer's was answered; wireguard_peer_latest_timestamp has its label */
 	WIREGUARD_SESSION_TAKEN,       /* the peer's data comes here for a session that somebody else with our key has */
 	WIREGUARD_SESSION_EXPIRED,     /* no session is left that could send */
@@ -158,6 +160,8 @@ void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wiregu
 void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now);
 /* Starts a handshake as if there were a packet to send; nothing when one was sent in the last REKEY_TIMEOUT. */
 void wireguard_peer_initiate(struct wireguard_peer *peer, uint64_t now);
+/* The same beside a session whose peer is quiet, and REKEY_TIMEOUT after the last one if that is later. */
+void wireguard_peer_ask(struct wireguard_peer *peer, uint64_t now);
 /* Forgets the sessions and starts anew, 25 ms after the last initiation at the earliest: a peer takes fifty a second (W6). */
 void wireguard_peer_reconnect(struct wireguard_peer *peer, uint64_t now);
 /* A handshake at once, as if none had been tried, beside the sessions: the endpoint or the preshared key is another one. */

@@ -251,6 +251,8 @@ void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_
 {
 	peer->stats.bytes_received += length;
 	peer->stats.last_received = now;
+	if (peer->stats.unanswered > 1)
+		wireguard_peer_notify(peer, WIREGUARD_PEER_RETURNED);
 	peer->stats.unanswered = 0;
 	wireguard_timers_authenticated_received(&peer->timers, now);
 	if (is_same_endpoint(&peer->endpoint, from))
@@ -344,6 +346,14 @@ void wireguard_peer_initiate(struct wireguard_peer *peer, uint64_t now)
 	wireguard_handshake_initiate(peer, false, now);
 }
 
+void wireguard_peer_ask(struct wireguard_peer *peer, uint64_t now)
+{
+	if (peer->last_sent_handshake != WIREGUARD_NEVER && now - peer->last_sent_handshake < WIREGUARD_REKEY_TIMEOUT)
+		wireguard_timers_initiation_delayed(&peer->timers, peer->last_sent_handshake);
+	else
+		wireguard_handshake_initiate(peer, false, now);
+}
+
 void wireguard_peer_reconnect(struct wireguard_peer *peer, uint64_t now)
 {
 	wireguard_peer_forget(peer);
@@ -410,6 +420,10 @@ void wireguard_peer_tick(struct wireguard_peer *peer, uint64_t now)
 		wireguard_peer_expire(peer, now);
 	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_RETRANSMIT, now))
 		retransmit(peer, now);
+	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_QUIET, now)) {
+		wireguard_timers_quiet_elapsed(timers);
+		wireguard_peer_notify(peer, WIREGUARD_PEER_QUIET);
+	}
 	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_NEW_HANDSHAKE, now)) {
 		wireguard_peer_notify(peer, WIREGUARD_PEER_SILENT);
 		wireguard_handshake_initiate(peer, false, now);

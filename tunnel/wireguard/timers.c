@@ -32,7 +32,7 @@ static uint64_t jitter(struct wireguard_timers *timers)
 
 int wireguard_timers_init(struct wireguard_timers *timers, struct wireguard_schedule *schedule, uint64_t seed)
 {
-	*timers = (struct wireguard_timers){ .schedule = schedule, .random = seed };
+	*timers = (struct wireguard_timers){ .schedule = schedule, .random = seed, .patience = WIREGUARD_PATIENCE };
 	for (enum wireguard_timer timer = 0; timer < WIREGUARD_TIMER_COUNT; timer++)
 		stop(timers, timer);
 	return wireguard_schedule_add(schedule, &timers->entry, WIREGUARD_NEVER);
@@ -45,12 +45,15 @@ void wireguard_timers_clear(struct wireguard_timers *timers, struct wireguard_sc
 
 void wireguard_timers_data_sent(struct wireguard_timers *timers, uint64_t now)
 {
-	if (!is_pending(timers, WIREGUARD_TIMER_NEW_HANDSHAKE))
-		set(timers, WIREGUARD_TIMER_NEW_HANDSHAKE, now + WIREGUARD_KEEPALIVE_TIMEOUT + WIREGUARD_REKEY_TIMEOUT + jitter(timers));
+	if (is_pending(timers, WIREGUARD_TIMER_NEW_HANDSHAKE))
+		return;
+	set(timers, WIREGUARD_TIMER_NEW_HANDSHAKE, now + WIREGUARD_KEEPALIVE_TIMEOUT + WIREGUARD_REKEY_TIMEOUT + jitter(timers));
+	set(timers, WIREGUARD_TIMER_QUIET, now + timers->patience);
 }
 
 void wireguard_timers_data_received(struct wireguard_timers *timers, uint64_t now)
 {
+	timers->patience = WIREGUARD_PATIENCE;
 	if (is_pending(timers, WIREGUARD_TIMER_KEEPALIVE))
 		timers->needs_another_keepalive = true;
 	else
@@ -72,6 +75,7 @@ void wireguard_timers_authenticated_sent(struct wireguard_timers *timers, uint64
 void wireguard_timers_authenticated_received(struct wireguard_timers *timers, uint64_t now)
 {
 	stop(timers, WIREGUARD_TIMER_NEW_HANDSHAKE);
+	stop(timers, WIREGUARD_TIMER_QUIET);
 	traversed(timers, now);
 }
 
@@ -131,6 +135,13 @@ void wireguard_timers_set_persistent(struct wireguard_timers *timers, uint64_t i
 		return;
 	set(timers, WIREGUARD_TIMER_PERSISTENT, interval == 0 ? WIREGUARD_NEVER : timers->persistent_interval == 0 ? now : now + interval);
 	timers->persistent_interval = interval;
+}
+
+void wireguard_timers_quiet_elapsed(struct wireguard_timers *timers)
+{
+	/* Longer than the wait for a new handshake is as good as off. */
+	if (timers->patience < WIREGUARD_KEEPALIVE_TIMEOUT + WIREGUARD_REKEY_TIMEOUT)
+		timers->patience *= 2;
 }
 
 static uint64_t earliest(const struct wireguard_timers *timers)

@@ -18,11 +18,15 @@
 #define WIREGUARD_JITTER_MAX (WIREGUARD_SECOND / 3)
 /* How soon to ask again for room that the env did not have. */
 #define WIREGUARD_ROOM_RETRY (WIREGUARD_SECOND / 100)
+/* A peer that takes data and has none to send answers by a keepalive, 10 s later. So the patience doubles each time that a peer was quiet, and
+ * begins anew when it sends data. */
+#define WIREGUARD_PATIENCE (3 * WIREGUARD_SECOND)
 
 enum wireguard_timer {
 	WIREGUARD_TIMER_EXPIRY,        /* a session reaches REJECT_AFTER_TIME */
 	WIREGUARD_TIMER_RETRANSMIT,    /* an initiation was not answered */
 	WIREGUARD_TIMER_NEW_HANDSHAKE, /* data was sent and nothing came back */
+	WIREGUARD_TIMER_QUIET,         /* the same, sooner, and nothing is sent for it */
 	WIREGUARD_TIMER_KEEPALIVE,     /* data was received and nothing sent back */
 	WIREGUARD_TIMER_PERSISTENT,    /* the persistent keepalive */
 	WIREGUARD_TIMER_ROOM,          /* the env had no room for what must be sent */
@@ -38,6 +42,7 @@ struct wireguard_timers {
 	uint64_t persistent_interval; /* 0: off */
 	uint64_t random;              /* state of the jitter */
 	unsigned attempts;            /* initiations repeated since the last reason to send one */
+	uint64_t patience;            /* until the peer is called quiet */
 	bool needs_another_keepalive;
 };
 
@@ -71,6 +76,8 @@ void wireguard_timers_set_persistent(struct wireguard_timers *timers, uint64_t i
 uint64_t wireguard_timers_deadline(const struct wireguard_schedule *schedule);
 /* The timers that are due at `now`, or NULL. */
 struct wireguard_timers *wireguard_timers_next(const struct wireguard_schedule *schedule, uint64_t now);
+/* The peer was quiet: the next time it has twice as long. */
+void wireguard_timers_quiet_elapsed(struct wireguard_timers *timers);
 /* Whether this timer is due; it is then stopped. */
 bool wireguard_timers_elapsed(struct wireguard_timers *timers, enum wireguard_timer timer, uint64_t now) __attribute__((warn_unused_result));
 
