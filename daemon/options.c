@@ -10,25 +10,26 @@
 
 const char options_help[] = "warrend: many WireGuard tunnels in one daemon, each with a proxy on a local port\n"
 			    "\n"
-			    "  --config FILE            JSON object with these options as keys (state_dir, listen …)\n"
-			    "  --state-dir DIR          where tunnels and tokens are kept ($STATE_DIRECTORY, /var/lib/warren for root,\n"
-			    "                           else $XDG_STATE_HOME/warren)\n"
-			    "  --listen HOST:PORT       address of the API, may be repeated (127.0.0.1:8470; port 0: the system's choice)\n"
-			    "  --unix-socket PATH       the operator's socket (STATE_DIR/api.sock)\n"
-			    "  --workers N              processes for the data path (one for each CPU)\n"
-			    "  --allow-remote           permits addresses other than loopback\n"
-			    "  --allowed-host NAME      a Host header that the API answers besides its addresses, may be repeated\n"
-			    "  --allow-socket DIR       unix sockets of tunnels may lie below DIR, may be repeated\n"
+			    "  --config FILE            read options from a JSON object (keys state_dir, listen …)\n"
+			    "  --state-dir DIR          store tunnels and tokens in DIR (default: $STATE_DIRECTORY, /var/lib/warren for\n"
+			    "                           root, $XDG_STATE_HOME/warren or ~/.local/state/warren)\n"
+			    "  --listen HOST:PORT       address of the API; repeatable (default: 127.0.0.1:8470; port 0: any free port)\n"
+			    "  --unix-socket PATH       unix socket of the API (default: STATE_DIR/api.sock)\n"
+			    "  --workers N              number of processes that carry traffic (default: 0, one per CPU)\n"
+			    "  --allow-remote           permit addresses other than loopback\n"
+			    "  --allowed-host NAME      Host header to accept besides the API's addresses; repeatable\n"
+			    "  --allow-socket DIR       permit unix sockets of tunnels below DIR; repeatable\n"
 			    "  --tls-cert FILE, --tls-key FILE\n"
-			    "  --no-auth                no token on loopback addresses\n"
-			    "  --no-gso                 datagrams one by one, for kernels and networks that break trains of them\n"
+			    "                           serve the API over TLS (PEM files)\n"
+			    "  --no-auth                require no token; for loopback addresses only\n"
+			    "  --no-gso                 do not use UDP segmentation and receive offload\n"
 			    "  --log-level error|warn|info|debug\n"
 			    "  --log-format text|json\n"
 			    "  --version, --help\n"
 			    "\n"
-			    "Each option is also an environment variable: WARREN_STATE_DIR …; lists are separated by commas there.\n";
+			    "Each option is also an environment variable (WARREN_STATE_DIR …), in which lists are separated by commas.\n";
 
-/* Where a value comes from: an option that is not a list is set by the strongest source alone. */
+/* Where a value comes from. A later source overrides an earlier one. */
 enum source { SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE, SOURCE_COUNT };
 static const char *const source_names[SOURCE_COUNT] = { "configuration file", "environment", "command line" };
 
@@ -49,7 +50,7 @@ static bool refuse(char failure[512], const char *what, const char *value, const
 static bool copy_text(char *to, size_t size, const char *value, const char *what, char failure[512])
 {
 	if (*value == '\0' || strlen(value) >= size)
-		return refuse(failure, what, value, "must be a path that is not empty and not too long");
+		return refuse(failure, what, value, "must be a path; it is empty or too long");
 	snprintf(to, size, "%s", value);
 	return true;
 }
@@ -70,7 +71,7 @@ static bool set_workers(struct options *options, const char *value, char failure
 	errno = 0;
 	unsigned long number = strtoul(value, &end, 10);
 	if (errno != 0 || !isdigit((unsigned char)value[0]) || *end != '\0' || number > 256)
-		return refuse(failure, "--workers", value, "must be a number from 1 to 256, or 0 for one for each CPU");
+		return refuse(failure, "--workers", value, "must be a number from 1 to 256, or 0 for one per CPU");
 	options->service.workers = (unsigned)number;
 	return true;
 }
@@ -93,7 +94,7 @@ static bool append(char ***list, size_t *count, const char *value, char failure[
 static bool set_listen(struct options *options, const char *value, char failure[512])
 {
 	if (strrchr(value, ':') == NULL)
-		return refuse(failure, "--listen", value, "must be HOST:PORT, like 127.0.0.1:8470 or [::1]:8470");
+		return refuse(failure, "--listen", value, "must be HOST:PORT, for example 127.0.0.1:8470 or [::1]:8470");
 	return append(&options->listen, &options->listen_count, value, failure);
 }
 
@@ -105,7 +106,7 @@ static bool set_allowed_host(struct options *options, const char *value, char fa
 static bool set_allow_socket(struct options *options, const char *value, char failure[512])
 {
 	if (value[0] != '/')
-		return refuse(failure, "--allow-socket", value, "must be an absolute path of a directory");
+		return refuse(failure, "--allow-socket", value, "must be the absolute path of a directory");
 	return append(&options->allow_socket, &options->allow_socket_count, value, failure);
 }
 
@@ -177,7 +178,7 @@ static const struct option table[] = {
 };
 #define OPTION_COUNT (sizeof table / sizeof table[0])
 
-/* The values of one source, so that a stronger one can replace them before any is set. */
+/* The values of one source. They are collected first, because a later source can override them. */
 struct values {
 	char **list[OPTION_COUNT];
 	size_t count[OPTION_COUNT];
@@ -211,7 +212,7 @@ static bool read_argument(struct values *values, const char **config, int count,
 	size_t length = equals == NULL ? strlen(name) : (size_t)(equals - name), i = find(name, length);
 	bool is_config = length == 6 && strncmp(name, "config", 6) == 0;
 	if (i == OPTION_COUNT && !is_config)
-		return refuse(failure, "option", argument, "is not known; see warrend --help");
+		return refuse(failure, "option", argument, "is unknown; see warrend --help");
 	const char *value = equals == NULL ? NULL : equals + 1;
 	if (!is_config && table[i].kind == KIND_FLAG) {
 		if (value != NULL)
@@ -312,7 +313,7 @@ static bool read_file(struct values *values, const char *path, char failure[512]
 	json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
 	if (root == NULL || !json_is_object(root)) {
 		snprintf(failure, 512, "configuration file '%.200s': %s at line %d", path,
-		         root == NULL && error.line < 0 ? "cannot be read" : "is no JSON object", root == NULL && error.line > 0 ? error.line : 1);
+		         root == NULL && error.line < 0 ? "cannot be read" : "is not a JSON object", root == NULL && error.line > 0 ? error.line : 1);
 		json_decref(root);
 		return false;
 	}
@@ -326,13 +327,13 @@ static bool read_file(struct values *values, const char *path, char failure[512]
 				*c = '-';
 		size_t i = find(name, strlen(name));
 		fine = i < OPTION_COUNT ? read_json(values, i, key, json_object_iter_value(entry), failure)
-		                        : refuse(failure, "configuration file: member", key, "is not known; see warrend --help");
+		                        : refuse(failure, "configuration file: member", key, "is unknown; see warrend --help");
 	}
 	json_decref(root);
 	return fine;
 }
 
-/* All of it. */
+/* All sources together. */
 
 static bool apply(struct options *options, struct values values[SOURCE_COUNT], char failure[512])
 {
@@ -342,7 +343,7 @@ static bool apply(struct options *options, struct values values[SOURCE_COUNT], c
 			source--;
 		if (source < 0)
 			continue;
-		/* Of an option that is given twice in one place the last one counts. */
+		/* If an option is given twice in one source, the last one counts. */
 		size_t first = table[i].kind == KIND_LIST ? 0 : values[source].count[i] - 1;
 		for (size_t j = first; j < values[source].count[i]; j++)
 			if (!table[i].set(options, values[source].list[i][j], failure)) {
@@ -370,14 +371,14 @@ static bool choose_state_dir(struct options *options, char failure[512])
 	else if (home != NULL && *home == '/')
 		snprintf(to, size, "%s/.local/state/warren", home);
 	else
-		snprintf(failure, 512, "no place for the state is known: give --state-dir DIR");
+		snprintf(failure, 512, "no default for the state directory: give --state-dir DIR");
 	return *to != '\0';
 }
 
 static bool finish(struct options *options, char failure[512])
 {
 	if ((options->tls_cert == NULL) != (options->tls_key == NULL)) {
-		snprintf(failure, 512, "--tls-cert and --tls-key go together: give both or none");
+		snprintf(failure, 512, "--tls-cert and --tls-key need each other: give both or neither");
 		return false;
 	}
 	options->api.listen = options->listen;

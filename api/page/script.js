@@ -1,16 +1,16 @@
-/* The web page over the REST API. Everything shown is set as text, never as markup; the list is kept fresh by the event stream, which
+/* The web page, built on the REST API. Everything shown is set as text, never as markup. The event stream keeps the list up to date; it
  * is read with fetch because EventSource cannot send a token. */
 "use strict";
 
-const SHOWN_MAX = 200;          // cards; the rest is found by the filter
-const POINTS = 60;              // of a graph
+const SHOWN_MAX = 200;          // cards; the filter reaches the rest
+const POINTS = 60;              // per graph
 const TOKEN_KEY = "warren-token";
 
 const $ = (id) => document.getElementById(id);
 const tunnels = new Map();      // id -> the tunnel as the API has it
-const cards = new Map();        // id -> the card's live parts
+const cards = new Map();        // id -> the card's elements that change
 const histories = new Map();    // id -> { sent: [], received: [] }
-const readAt = new Map();       // id -> when it was read
+const readAt = new Map();       // id -> time of the last read
 let stats = new Map();
 let isLoaded = false;
 
@@ -90,7 +90,7 @@ function tell(text) {
 	setText($("message"), text || "");
 }
 
-/* What is no problem but should be read. */
+/* Shows warnings. */
 function note(lines) {
 	$("note").hidden = lines.length === 0;
 	$("note-lines").replaceChildren(...lines.map((line) => element("li", {}, line)));
@@ -98,7 +98,7 @@ function note(lines) {
 
 function tellProblem(error) {
 	if (error.status === 401)
-		signIn("This token is not known.");
+		signIn("The token is not valid.");
 	else if (error.name !== "AbortError")
 		tell(error.message);
 }
@@ -157,7 +157,7 @@ function copyButton(text) {
 			await navigator.clipboard.writeText(text);
 			setText(button, "Copied");
 		} catch {
-			setText(button, "Not allowed");
+			setText(button, "Failed");
 		}
 		setTimeout(() => setText(button, "Copy"), 1500);
 	});
@@ -170,7 +170,7 @@ function updateLabels(card, labels) {
 		card.labels.replaceChildren(...labels.map((label) => element("span", {}, label)));
 }
 
-/* Rebuilt only when they differ, so that a focused button stays focused. */
+/* Rebuilt only when they differ, so that a button keeps its focus. */
 function updateAddresses(card, listen) {
 	const written = listen.join(" ");
 	if (card.written === written)
@@ -205,7 +205,7 @@ function updateGraph(card, id) {
 	}
 }
 
-/* The later of the two that tell it: a reply about the tunnel, or the statistics. */
+/* The state from whichever is newer: the last reply about the tunnel, or the statistics. */
 function stateOf(id) {
 	const numbers = stats.get(id);
 	return numbers && numbers.at > (readAt.get(id) || 0) ? numbers.state : tunnels.get(id).status.state;
@@ -242,7 +242,7 @@ function isWanted(tunnel, words) {
 	return words.every((word) => text.includes(word));
 }
 
-/* Which cards are there; their order is that of the ids. */
+/* Adds and removes cards; they are ordered by id. */
 function render() {
 	const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
 	const wanted = [...tunnels.values()].filter((tunnel) => isWanted(tunnel, words)).sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -265,7 +265,7 @@ function render() {
 	$("empty").hidden = tunnels.size > 0 || !isLoaded;
 	$("none").hidden = wanted.length > 0 || tunnels.size === 0;
 	$("rest").hidden = wanted.length <= SHOWN_MAX;
-	setText($("rest"), `${wanted.length - SHOWN_MAX} more: narrow them down with Find.`);
+	setText($("rest"), `${wanted.length - SHOWN_MAX} more. Use Find to narrow the list.`);
 }
 
 function summarise() {
@@ -280,7 +280,7 @@ function renderSoon() {
 		renderTimer = setTimeout(() => { renderTimer = 0; render(); }, 100);
 }
 
-/* ---- keeping fresh ---- */
+/* ---- updates ---- */
 
 async function loadAll() {
 	const seen = new Set();
@@ -340,7 +340,7 @@ function refreshSoon(id) {
 
 function onEvent(event) {
 	if (event.code)
-		throw new Error(event.detail);   // the stream's last word is a problem
+		throw new Error(event.detail);   // the stream ended with a problem
 	if (event.type === "tunnel.deleted") {
 		forget(event.tunnel);
 		renderSoon();
@@ -358,7 +358,7 @@ async function readEvents(signal) {
 	const response = await fetch("/v1/events", { headers: headersWith({ Accept: "application/x-ndjson" }), signal, cache: "no-store" });
 	if (!response.ok)
 		throw new Problem(response.status, await response.json().catch(() => ({})));
-	/* The stream is open: what happened before is in the list that is read now. */
+	/* The stream is open, so that no change after this read is missed. */
 	await loadAll();
 	setLink("live", "live");
 	tell("");
@@ -374,7 +374,7 @@ async function readEvents(signal) {
 	}
 }
 
-let session = null;   // ends the loops of an earlier token
+let session = null;   // aborts the loops of the previous token
 function pause(milliseconds, signal) {
 	return new Promise((resolve) => {
 		const timer = setTimeout(resolve, milliseconds);
@@ -389,7 +389,7 @@ async function follow(signal) {
 			await readEvents(signal);
 		} catch (error) {
 			if (error.status === 401 || error.status === 403)
-				return signIn("This token is not known, or may not read.");
+				return signIn("The token is not valid, or lacks the read scope.");
 		}
 		if (signal.aborted)
 			return;
@@ -422,7 +422,7 @@ async function poll(signal) {
 				cards.forEach((card, id) => updateCard(id));
 				summarise();
 			} catch {
-				/* The event stream tells when the connection is lost. */
+				/* The event stream reports a lost connection. */
 			}
 		}
 		await pause(tunnels.size > 500 ? 10000 : 2000, signal);
@@ -441,7 +441,7 @@ async function start() {
 	poll(session.signal);
 }
 
-/* ---- what the reader does ---- */
+/* ---- user actions ---- */
 
 function signIn(why) {
 	if (session)

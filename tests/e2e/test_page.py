@@ -58,7 +58,7 @@ def test_a_tunnels_life(page, local_daemon):
     api = local_daemon.api
     page.type("#token", "wrong")
     page.press("enter")
-    page.wait_text("#token-message", "not known")
+    page.wait_text("#token-message", "not valid")
     page.run("document.getElementById('token').value = ''")
     _sign_in(page, local_daemon)
     assert page.is_visible("#empty") and page.is_visible("#conf")
