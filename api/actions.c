@@ -105,9 +105,9 @@ void api_actions_probe(struct api_request *request)
 	if (!change) {
 		json_decref(document);
 		if (is_id)
-			api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the probe.");
+			api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		else
-			api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no such tunnel.");
+			api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
 	struct edit *edit = &change->edits[0];

@@ -81,7 +81,7 @@ static bool read_token(int descriptor, const char *path, char token[AUTH_TOKEN_M
 	if (good)
 		memcpy(token, content, strlen(content) + 1);
 	else
-		snprintf(failure, 512, "%.400s holds no token; delete the file to have a new one made", path);
+		snprintf(failure, 512, "%.400s contains no token; delete the file to have a new one created", path);
 	sodium_memzero(content, sizeof(content));
 	return good;
 }

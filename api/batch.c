@@ -20,9 +20,9 @@ static const char *string_member(json_t *object, const char *name, bool is_neede
 	snprintf(place, sizeof(place), "%s/%s", pointer, name);
 	json_t *value = json_object_get(object, name);
 	if (!value && is_needed)
-		problem_add(problem, place, "required", "This member is needed.");
+		problem_add(problem, place, "required", "This member is required.");
 	else if (value && !json_is_string(value) && !(json_is_null(value) && !is_needed))
-		problem_add(problem, place, "wrong_type", "This is a string.");
+		problem_add(problem, place, "wrong_type", "This must be a string.");
 	return json_string_value(value);
 }
 
@@ -41,7 +41,7 @@ static const struct api_route *find_route(const char *method, const char *path, 
 	}
 	snprintf(place, sizeof(place), "%s/%s", pointer, is_known && !route ? "method" : "path");
 	problem_add(problem, place, "unsupported",
-	            "An operation is a POST of /v1/tunnels, a PUT, PATCH or DELETE of a tunnel or peer, or actions/reconnect, without a query.");
+	            "An operation must be a POST of /v1/tunnels, a PUT, PATCH or DELETE of a tunnel or peer, or actions/reconnect, without a query.");
 	return NULL;
 }
 
@@ -63,7 +63,7 @@ static void read_operation(struct edit *edit, json_t *operation, size_t index, s
 	char pointer[48];
 	snprintf(pointer, sizeof(pointer), "/operations/%zu", index);
 	if (!json_is_object(operation)) {
-		problem_add(problem, pointer, "wrong_type", "An operation is an object.");
+		problem_add(problem, pointer, "wrong_type", "An operation must be an object.");
 		return;
 	}
 	api_document_check_members(operation, pointer, operation_members, problem);
@@ -78,7 +78,7 @@ static void read_operation(struct edit *edit, json_t *operation, size_t index, s
 	json_t *body = take_body(operation, route, pointer, problem);
 	api_edit_fill(edit, route, parameters, body, pointer, problem);
 	if (!api_edit_conditions(edit, if_match, NULL))
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the batch.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	api_target_clear(&target);
 }
 
@@ -132,14 +132,14 @@ static struct change *read_batch(json_t *document, struct problem *problem)
 	json_t *operations = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
 	api_document_check_members(document, "", batch_members, problem);
 	if (atomic && !json_is_boolean(atomic))
-		problem_add(problem, "/atomic", "wrong_type", "This is true or false.");
+		problem_add(problem, "/atomic", "wrong_type", "This must be true or false.");
 	if (!json_is_array(operations)) {
-		problem_add(problem, "/operations", operations ? "wrong_type" : "required", "This is an array of operations.");
+		problem_add(problem, "/operations", operations ? "wrong_type" : "required", "This must be an array of operations.");
 		return NULL;
 	}
 	struct change *change = change_create(CHANGE_EDITS, json_array_size(operations));
 	if (!change) {
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the batch.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return NULL;
 	}
 	change->atomic = json_is_true(atomic);

@@ -50,15 +50,15 @@ static bool check_framing(struct api_request *request)
 	const char *length = request->headers[API_HEADER_CONTENT_LENGTH], *encoding = request->headers[API_HEADER_TRANSFER_ENCODING];
 	const char *fault = NULL;
 	if (reading.twice)
-		fault = "A header that may come once came twice.";
+		fault = "A header that may appear only once is repeated.";
 	else if (!request->headers[API_HEADER_HOST])
 		fault = "The Host header is missing.";
 	else if (length && encoding)
-		fault = "Content-Length and Transfer-Encoding came together.";
+		fault = "Content-Length and Transfer-Encoding are both present.";
 	else if (length && (*length == '\0' || strlen(length) > 18 || strspn(length, "0123456789") != strlen(length)))
-		fault = "Content-Length is no number.";
+		fault = "Content-Length is not a number.";
 	else if (encoding && strcasecmp(encoding, "chunked") != 0)
-		fault = "The only Transfer-Encoding is chunked.";
+		fault = "The only supported Transfer-Encoding is chunked.";
 	if (!fault) {
 		for (const char *c = length ? length : ""; *c; c++)
 			request->body_expected = request->body_expected * 10 + (uint64_t)(*c - '0');
@@ -85,10 +85,10 @@ static bool check_target(struct api_request *request)
 	switch ((enum target_error)api_target_parse(&request->target, request->raw)) {
 	case TARGET_OK: return true;
 	case TARGET_MALFORMED: problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The request target is malformed."); return false;
-	case TARGET_TOO_DEEP: problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is nothing at this path."); return false;
+	case TARGET_TOO_DEEP: problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is no resource at this path."); return false;
 	case TARGET_OUT_OF_MEMORY: break;
 	}
-	problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the request.");
+	problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return false;
 }
 
@@ -101,13 +101,12 @@ static bool check_origin(struct api_request *request)
 	if (is_ours && request->target.authority)
 		is_ours = api_host_is_ours(&api->hosts, request->target.authority, local);
 	if (!is_ours) {
-		problem_set(&request->problem, PROBLEM_MISDIRECTED,
-		            "The Host header names no address of this API; names are allowed by --allowed-host.");
+		problem_set(&request->problem, PROBLEM_MISDIRECTED, "The Host header does not name this API; allow a name with --allowed-host.");
 		return false;
 	}
 	if (api_host_origin_is_ours(request->headers[API_HEADER_ORIGIN], host, api->tls && !api_connection_is_unix(request->client)))
 		return true;
-	problem_set(&request->problem, PROBLEM_FORBIDDEN, "Pages of other origins may not use this API.");
+	problem_set(&request->problem, PROBLEM_FORBIDDEN, "Requests from other origins are refused.");
 	return false;
 }
 
@@ -116,11 +115,11 @@ static bool check_route(struct api_request *request)
 	bool is_known;
 	request->route = api_route_find(request->method, &request->target, request->parameters, &is_known);
 	if (!request->route && !is_known) {
-		problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is nothing at this path.");
+		problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is no resource at this path.");
 		return false;
 	}
 	if (!request->route) {
-		problem_set(&request->problem, PROBLEM_METHOD_NOT_ALLOWED, "This path does not know the method; see the Allow header.");
+		problem_set(&request->problem, PROBLEM_METHOD_NOT_ALLOWED, "This path does not support the method; see the Allow header.");
 		return false;
 	}
 	/* A reserve connection is there for health checks, which are the routes outside /v1 that take no token. */
@@ -141,7 +140,7 @@ static bool check_scope(struct api_request *request)
 	if (request->route->scope == SCOPE_NONE || (request->scope & request->route->scope))
 		return true;
 	if (request->scope == SCOPE_NONE)
-		problem_set(&request->problem, PROBLEM_UNAUTHORIZED, "A valid token is needed: Authorization: Bearer TOKEN.");
+		problem_set(&request->problem, PROBLEM_UNAUTHORIZED, "Send a valid token: Authorization: Bearer TOKEN.");
 	else
 		problem_set(&request->problem, PROBLEM_FORBIDDEN, "The token's scopes do not allow this.");
 	return false;
@@ -153,12 +152,12 @@ static bool check_query(struct api_request *request)
 	for (size_t i = 0; i < target->parameter_count; i++) {
 		const char *name = target->parameters[i].name;
 		if (!api_route_knows_query(request->route, name)) {
-			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "There is no query parameter \"%.64s\" here.", name);
+			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "Unknown query parameter \"%.64s\".", name);
 			return false;
 		}
 		bool may_repeat = strcmp(name, "label") == 0 || strcmp(name, "listen") == 0;
 		if (!may_repeat && api_target_parameter(target, name) != target->parameters[i].value) {
-			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The query parameter \"%.64s\" came twice.", name);
+			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The query parameter \"%.64s\" is given twice.", name);
 			return false;
 		}
 	}
@@ -174,7 +173,7 @@ static bool check_conditions(struct api_request *request)
 		return true;
 	if ((!match || strcmp(match, "*") == 0) && (!none_match || strcmp(none_match, "*") != 0))
 		return true;
-	problem_set(&request->problem, PROBLEM_PRECONDITION_FAILED, "There is no ETag here for If-Match or If-None-Match to be compared with.");
+	problem_set(&request->problem, PROBLEM_PRECONDITION_FAILED, "This resource has no ETag to compare with If-Match or If-None-Match.");
 	return false;
 }
 
@@ -200,7 +199,7 @@ static bool check_body(struct api_request *request)
 		return true;
 	request->kind = kind_of(request->headers[API_HEADER_CONTENT_TYPE]);
 	if ((accepted & request->kind) == 0) {
-		problem_set(&request->problem, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "The Content-Type must be application/json%s%s here.",
+		problem_set(&request->problem, PROBLEM_UNSUPPORTED_MEDIA_TYPE, "The Content-Type must be application/json%s%s.",
 		            accepted & API_BODY_MERGE ? " or application/merge-patch+json" : "",
 		            accepted & API_BODY_WGQUICK ? " or text/plain (a wg-quick file)" : "");
 		return false;

@@ -33,13 +33,13 @@ static bool is_too_deep(const char *bytes, size_t length)
 static const char *mistake_name(enum json_error_code code)
 {
 	switch (code) {
-	case json_error_out_of_memory: return "there is no memory for it";
+	case json_error_out_of_memory: return "out of memory";
 	case json_error_stack_overflow: return "it is nested too deeply";
 	case json_error_invalid_utf8: return "it is not UTF-8";
 	case json_error_premature_end_of_input: return "it ends too early";
-	case json_error_end_of_input_expected: return "something follows after its end";
+	case json_error_end_of_input_expected: return "there is data after its end";
 	case json_error_null_character:
-	case json_error_null_byte_in_key: return "a string holds the character NUL";
+	case json_error_null_byte_in_key: return "a string contains NUL";
 	case json_error_duplicate_key: return "an object has the same member twice";
 	case json_error_numeric_overflow: return "a number is too large";
 	case json_error_invalid_syntax:
@@ -50,15 +50,15 @@ static const char *mistake_name(enum json_error_code code)
 	case json_error_wrong_type:
 	case json_error_null_value:
 	case json_error_item_not_found:
-	case json_error_index_out_of_range: return "its syntax is wrong";
+	case json_error_index_out_of_range: return "syntax error";
 	}
-	return "its syntax is wrong";
+	return "syntax error";
 }
 
 json_t *api_document_parse(const char *bytes, size_t length, struct problem *problem)
 {
 	if (length == 0) {
-		problem_set(problem, PROBLEM_INVALID_JSON, "The body is empty; a JSON document is needed.");
+		problem_set(problem, PROBLEM_INVALID_JSON, "The body is empty; a JSON document is required.");
 		return NULL;
 	}
 	if (is_too_deep(bytes, length)) {
@@ -71,9 +71,9 @@ json_t *api_document_parse(const char *bytes, size_t length, struct problem *pro
 		return document;
 	enum json_error_code code = json_error_code(&error);
 	if (code == json_error_out_of_memory)
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the body.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
-		problem_set(problem, PROBLEM_INVALID_JSON, "The body is no valid JSON: %s (line %d, column %d).", mistake_name(code), error.line,
+		problem_set(problem, PROBLEM_INVALID_JSON, "The body is not valid JSON: %s (line %d, column %d).", mistake_name(code), error.line,
 		            error.column);
 	return NULL;
 }
@@ -105,6 +105,6 @@ void api_document_check_members(json_t *object, const char *pointer, const char 
 		char token[96], place[256];
 		api_document_escape_token(token, sizeof(token), name);
 		snprintf(place, sizeof(place), "%s/%s", pointer, token);
-		problem_add(problem, place, "unknown_member", "There is no such member here.");
+		problem_add(problem, place, "unknown_member", "Unknown member.");
 	}
 }

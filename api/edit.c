@@ -35,7 +35,7 @@ static void fill_id(struct edit *edit, const char *id, const char *pointer, stru
 	char place[128];
 	snprintf(place, sizeof(place), "%s/id", pointer);
 	if (strlen(id) >= sizeof(edit->id)) {
-		problem_add(problem, place, "out_of_range", "An id has at most %zu characters.", sizeof(edit->id) - 1);
+		problem_add(problem, place, "out_of_range", "An id can have at most %zu characters.", sizeof(edit->id) - 1);
 		return;
 	}
 	snprintf(edit->id, sizeof(edit->id), "%s", id);
@@ -49,7 +49,7 @@ static void fill_key(struct edit *edit, const char *written, const char *pointer
 	char place[128];
 	snprintf(place, sizeof(place), "%s/public_key", pointer);
 	if (!api_edit_key(written, &edit->peer))
-		problem_add(problem, place, "invalid_key", "The key in the path is 32 bytes as base64url without padding.");
+		problem_add(problem, place, "invalid_key", "The key in the path must be 32 bytes as base64url without padding.");
 	/* What the server writes into a peer is ignored when it comes back. */
 	for (const char *const *name = api_peer_live_members; edit->document && *name; name++)
 		json_object_del(edit->document, *name);

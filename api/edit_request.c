@@ -26,7 +26,7 @@ static bool read_wait(struct api_request *request, struct change *change)
 	change->wait_up = wait && !change->dry_run;
 	if (!wait || strcmp(wait, "up") == 0)
 		return true;
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"wait\" is up.");
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"wait\" must be \"up\".");
 	return false;
 }
 
@@ -117,7 +117,7 @@ static bool prepare(struct api_request *request, struct change *change, json_t *
 		return false;
 	if (api_edit_conditions(edit, request->headers[API_HEADER_IF_MATCH], request->headers[API_HEADER_IF_NONE_MATCH]))
 		return read_wait(request, change);
-	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the change.");
+	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return false;
 }
 
@@ -126,7 +126,7 @@ void api_edit_request_send(struct api_request *request, json_t *document)
 	struct change *change = change_create(CHANGE_EDITS, 1);
 	if (!change) {
 		json_decref(document);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the change.");
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	} else if (prepare(request, change, document)) {
 		api_submission_send(request, change, finish_edit);
 	} else {

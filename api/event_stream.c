@@ -150,7 +150,7 @@ static void fill(struct stream *stream)
 		char *json;
 		switch (events_next(stream->all->events, stream->after, &id, &type, &json)) {
 		case EVENTS_NONE: return;
-		case EVENTS_EXPIRED: put_goodbye(stream, PROBLEM_EVENTS_EXPIRED, "This reader was too slow; events were lost."); return;
+		case EVENTS_EXPIRED: put_goodbye(stream, PROBLEM_EVENTS_EXPIRED, "The reader was too slow; events were lost."); return;
 		case EVENTS_GOT:
 			put_event(stream, id, type, json);
 			stream->after = id;
@@ -254,7 +254,7 @@ static bool read_start(struct api_request *request, uint64_t *after)
 		return false;
 	if (header && !api_target_parameter(&request->target, "since")) {
 		if (*header == '\0' || strlen(header) > 18 || strspn(header, "0123456789") != strlen(header)) {
-			api_reply_failure(request, PROBLEM_INVALID_REQUEST, "Last-Event-ID is a number.");
+			api_reply_failure(request, PROBLEM_INVALID_REQUEST, "Last-Event-ID must be a number.");
 			return false;
 		}
 		*after = strtoull(header, NULL, 10);
@@ -267,7 +267,7 @@ static bool read_start(struct api_request *request, uint64_t *after)
 		free(json);
 	if (found != EVENTS_EXPIRED)
 		return true;
-	api_reply_failure(request, PROBLEM_EVENTS_EXPIRED, "These events are no longer known; read the tunnels and go on from now.");
+	api_reply_failure(request, PROBLEM_EVENTS_EXPIRED, "These events have expired; read the tunnels and continue from now.");
 	return false;
 }
 

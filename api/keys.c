@@ -47,7 +47,7 @@ void api_keys_create(struct api_request *request)
 	if (document)
 		api_document_check_members(document, "", known, &problem);
 	if (preshared && !json_is_boolean(preshared))
-		problem_add(&problem, "/preshared", "wrong_type", "This is true or false.");
+		problem_add(&problem, "/preshared", "wrong_type", "This must be true or false.");
 	if (problem.code != PROBLEM_NONE)
 		api_reply_problem(request, &problem, NULL);
 	else

@@ -30,7 +30,8 @@ static bool read_state(struct api_request *request, int *state)
 			*state = i;
 	if (*state >= 0)
 		return true;
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"state\" is disabled, starting, handshaking, up, stale or failed.");
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST,
+	                  "The query parameter \"state\" must be disabled, starting, handshaking, up, stale or failed.");
 	return false;
 }
 
@@ -46,7 +47,7 @@ static bool read_token(struct api_request *request, char after[64], bool *given)
 		after[length] = '\0';
 		return true;
 	}
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"page_token\" is none that this API gave.");
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"page_token\" is not valid.");
 	return false;
 }
 
@@ -69,7 +70,7 @@ bool api_listing_get(struct api_request *request, bool is_paged, struct api_list
 	if (listing->count != SERVICE_LIST_FAILED)
 		return true;
 	*listing = (struct api_listing){ 0 };
-	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the list.");
+	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return false;
 }
 

@@ -53,7 +53,7 @@ void api_measure_record(struct api_measure *measure, size_t route, unsigned stat
 
 static void write_requests(const struct api_measure *measure, struct text *text)
 {
-	text_put_family(text, "warren_api_requests_total", "counter", "Requests of the control API.");
+	text_put_family(text, "warren_api_requests_total", "counter", "Requests to the control API.");
 	for (size_t r = 0; r < measure->route_count; r++) {
 		const struct api_route *route = r + 1 < measure->route_count ? api_route_at(r) : NULL;
 		for (size_t s = 0; s < STATUS_COUNT; s++) {
@@ -68,7 +68,7 @@ static void write_requests(const struct api_measure *measure, struct text *text)
 void api_measure_write(const struct api_measure *measure, struct text *text)
 {
 	write_requests(measure, text);
-	text_put_family(text, "warren_api_request_duration_seconds", "histogram", "From the request line to the reply.");
+	text_put_family(text, "warren_api_request_duration_seconds", "histogram", "Time from the request line to the reply.");
 	uint64_t below = 0;
 	for (size_t b = 0; b < BUCKET_COUNT; b++) {
 		below += atomic_load_explicit(&measure->buckets[b], memory_order_relaxed);

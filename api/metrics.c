@@ -31,13 +31,13 @@ static const struct {
 	[FAMILY_WG_RECEIVED] = { "wireguard_received_bytes_total", "counter", "Bytes received from the peer: UDP payload of all messages." },
 	[FAMILY_WG_HANDSHAKE] = { "wireguard_latest_handshake_seconds", "gauge", "UNIX time of the peer's latest handshake." },
 	[FAMILY_UP] = { "warren_tunnel_up", "gauge", "1 when the tunnel's state is up." },
-	[FAMILY_INFO] = { "warren_tunnel_info", "gauge", "Where the tunnel listens and where its peers are." },
-	[FAMILY_OPEN] = { "warren_proxy_connections", "gauge", "Proxied connections that are open." },
-	[FAMILY_TOTAL] = { "warren_proxy_connections_total", "counter", "Proxied connections that were asked for." },
+	[FAMILY_INFO] = { "warren_tunnel_info", "gauge", "Listening addresses and peer endpoints of the tunnel." },
+	[FAMILY_OPEN] = { "warren_proxy_connections", "gauge", "Open proxied connections." },
+	[FAMILY_TOTAL] = { "warren_proxy_connections_total", "counter", "Proxied connections requested, by result." },
 	[FAMILY_BYTES] = { "warren_proxy_bytes_total", "counter", "Payload through the proxy and forwards." },
-	[FAMILY_HANDSHAKES] = { "warren_handshakes_total", "counter", "Handshakes, completed and given up." },
-	[FAMILY_HEALS] = { "warren_heals_total", "counter", "What a tunnel did to reach a silent peer again." },
-	[FAMILY_DROPPED] = { "warren_dropped_packets_total", "counter", "Packets that were dropped." },
+	[FAMILY_HANDSHAKES] = { "warren_handshakes_total", "counter", "Handshakes by result." },
+	[FAMILY_HEALS] = { "warren_heals_total", "counter", "Actions taken to reach a silent peer again." },
+	[FAMILY_DROPPED] = { "warren_dropped_packets_total", "counter", "Packets dropped, by reason." },
 	[FAMILY_PROBES] = { "warren_probes_total", "counter", "Probes by result." },
 };
 _Static_assert(sizeof(families) / sizeof(families[0]) == FAMILY_COUNT, "a name for each family");
@@ -203,7 +203,8 @@ static void write_tunnel(struct page *page, const struct snapshot *snapshot)
 
 static void write_connect_histogram(struct text *text, const struct service_worker_stats *stats)
 {
-	text_put_family(text, "warren_proxy_connect_duration_seconds", "histogram", "From a client's request to the connection inside the tunnel.");
+	text_put_family(text, "warren_proxy_connect_duration_seconds", "histogram",
+	                "Time from a client's request to the connection inside the tunnel.");
 	uint64_t below = 0;
 	for (size_t b = 0; b < COUNTERS_BUCKETS; b++) {
 		below += stats->connect_buckets[b];
@@ -232,7 +233,7 @@ static void write_daemon(struct text *text, struct service *service, const struc
 	text_printf(text, "warren_workers %u\n", stats.workers);
 	text_put_family(text, "warren_workers_ready", "gauge", "Worker processes that answer.");
 	text_printf(text, "warren_workers_ready %u\n", stats.workers_ready);
-	text_put_family(text, "warren_worker_restarts_total", "counter", "Workers that were replaced.");
+	text_put_family(text, "warren_worker_restarts_total", "counter", "Workers replaced.");
 	text_printf(text, "warren_worker_restarts_total %llu\n", (unsigned long long)stats.restarts);
 	write_connect_histogram(text, &stats);
 }

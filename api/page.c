@@ -22,7 +22,7 @@ void api_page_get(struct api_request *request)
 {
 	const struct api_file *file = api_page_find(request->route->path);
 	if (!file) {
-		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is nothing at this path.");
+		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no resource at this path.");
 		return;
 	}
 	struct MHD_Response *response = MHD_create_response_from_buffer(file->length, (void *)(uintptr_t)file->bytes, MHD_RESPMEM_PERSISTENT);

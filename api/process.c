@@ -78,7 +78,7 @@ static void write_descriptors(struct api_process *process, struct text *text)
 {
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		text_put_family(text, "process_max_fds", "gauge", "Descriptors that the control process may have.");
+		text_put_family(text, "process_max_fds", "gauge", "Limit of open descriptors of the control process.");
 		text_printf(text, "process_max_fds %llu\n", (unsigned long long)limit.rlim_cur);
 	}
 	if (!process->descriptors)
@@ -96,7 +96,7 @@ void api_process_write(struct api_process *process, struct text *text)
 		text_put_family(text, "process_cpu_seconds_total", "counter", "CPU time of the control process.");
 		text_printf(text, "process_cpu_seconds_total %.6f\n", seconds);
 	}
-	text_put_family(text, "process_start_time_seconds", "gauge", "UNIX time of the start.");
+	text_put_family(text, "process_start_time_seconds", "gauge", "UNIX time at which the control process started.");
 	text_printf(text, "process_start_time_seconds %.3f\n", (double)process->started_ms / 1e3);
 	write_memory(process, text);
 	write_descriptors(process, text);

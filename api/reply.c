@@ -13,7 +13,7 @@
 #include "ipc/log.h"
 
 static const char no_memory[] = "{\"type\":\"urn:warren:problem:out_of_resources\",\"title\":\"Out of resources\",\"status\":503,"
-				"\"detail\":\"There is no memory for the reply.\",\"code\":\"out_of_resources\"}";
+				"\"detail\":\"Out of memory.\",\"code\":\"out_of_resources\"}";
 
 /* A body that is wiped when the library is done with it. */
 struct secret {

@@ -99,8 +99,8 @@ static enum MHD_Result take_body(struct api_request *request, const char *bytes,
 	}
 	switch ((enum body_error)api_body_append(&request->body, bytes, count, (size_t)request->body_expected, &request->api->body_bytes)) {
 	case BODY_OK: break;
-	case BODY_OUT_OF_MEMORY: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the body."); break;
-	case BODY_OVER_BUDGET: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Too many large bodies are on their way."); break;
+	case BODY_OUT_OF_MEMORY: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory."); break;
+	case BODY_OVER_BUDGET: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Too many large request bodies are being received."); break;
 	}
 	return MHD_YES;
 }
@@ -118,7 +118,7 @@ static void resume(struct api_request *request)
 	struct change *change = request->change;
 	request->change = NULL;
 	if (!change) {
-		api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping; whether the change was made is not known.");
+		api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping; it is unknown whether the change was made.");
 		return;
 	}
 	request->finish(request, change);
@@ -175,7 +175,7 @@ bool api_request_flag(struct api_request *request, const char *name, bool *value
 	*value = strcmp(written, "true") == 0;
 	if (*value || strcmp(written, "false") == 0)
 		return true;
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" is true or false.", name);
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" must be true or false.", name);
 	return false;
 }
 
@@ -190,7 +190,7 @@ bool api_request_number(struct api_request *request, const char *name, uint64_t 
 		if (*value >= low && *value <= high)
 			return true;
 	}
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" is a number from %llu to %llu.", name,
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"%s\" must be a number from %llu to %llu.", name,
 	                  (unsigned long long)low, (unsigned long long)high);
 	return false;
 }
@@ -237,9 +237,9 @@ bool api_request_labels(struct api_request *request, struct label **labels, size
 	*labels = NULL;
 	*count = 0;
 	if (has_memory)
-		api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"label\" is written label=KEY=VALUE.");
+		api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"label\" must have the form label=KEY=VALUE.");
 	else
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the labels.");
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return false;
 }
 

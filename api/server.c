@@ -77,7 +77,7 @@ static bool read_tls(struct api *api, const struct api_options *options, char fa
 	if (!options->tls_cert && !options->tls_key)
 		return true;
 	if (!options->tls_cert || !options->tls_key) {
-		snprintf(failure, 512, "--tls-cert and --tls-key go together");
+		snprintf(failure, 512, "--tls-cert and --tls-key need each other: give both or neither");
 		return false;
 	}
 	if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
@@ -106,7 +106,7 @@ static bool is_allowed(const struct api_options *options, const struct api_addre
 	if (api_listener_is_loopback(address))
 		return true;
 	if (options->no_auth)
-		snprintf(failure, 512, "--no-auth works on loopback addresses alone, and %.100s is none", written);
+		snprintf(failure, 512, "--no-auth is permitted on loopback addresses only, and %.100s is not one", written);
 	else if (!options->allow_remote)
 		snprintf(failure, 512, "%.100s can be reached from outside: give --allow-remote, --tls-cert and --tls-key", written);
 	else if (!options->tls_cert)
@@ -122,7 +122,7 @@ static bool check_address(const struct api_options *options, const char *written
 	char host[256];
 	if (api_listener_parse(written, &address, host))
 		return is_allowed(options, &address, written, failure);
-	snprintf(failure, 512, "--listen %.200s is no HOST:PORT", written);
+	snprintf(failure, 512, "--listen %.200s is not HOST:PORT", written);
 	return false;
 }
 
@@ -133,7 +133,7 @@ static bool unix_path(const struct api_options *options, char path[108], char fa
 	if (length >= 0 && length < 108)
 		return true;
 	path[0] = '\0';
-	snprintf(failure, 512, "the path of the unix socket is too long; give a shorter one by --unix-socket");
+	snprintf(failure, 512, "the path of the unix socket is too long; give a shorter one with --unix-socket");
 	return false;
 }
 
@@ -156,7 +156,8 @@ static bool bind_tcp(struct api *api, const char *written, char failure[512])
 	listener->descriptor = api_listener_open(&listener->address, BIND_PATIENCE_MS);
 	if (listener->descriptor < 0) {
 		snprintf(failure, 512, "%.200s: %s%s", written, strerror(errno),
-		         errno == EADDRINUSE ? "; end what listens there, or give another --listen HOST:PORT (port 0: the system's choice)" : "");
+		         errno == EADDRINUSE ? "; stop the program that listens there, or give another --listen HOST:PORT (port 0: any free port)"
+		                             : "");
 		return false;
 	}
 	all->bound++;
@@ -358,7 +359,7 @@ static bool start_doorkeeper(struct api *api, char failure[512])
 			close(stop);
 	}
 	if (!all->has_doorkeeper)
-		snprintf(failure, 512, "the API's doorkeeper cannot be started");
+		snprintf(failure, 512, "the API's accept thread cannot be started");
 	return all->has_doorkeeper;
 }
 
@@ -383,7 +384,7 @@ static bool start_all(struct api *api, char failure[512])
 		bool is_unix = i + 1 == all->count;
 		all->list[i].daemon = start_daemon(api, api->tls && !is_unix);
 		if (!all->list[i].daemon) {
-			snprintf(failure, 512, "the API cannot be started%s", api->tls ? "; are the certificate and the key good PEM files?" : "");
+			snprintf(failure, 512, "the API cannot be started%s", api->tls ? "; are the certificate and the key valid PEM files?" : "");
 			return false;
 		}
 	}

@@ -30,7 +30,7 @@ void api_state_get(struct api_request *request)
 	if (!api_request_flag(request, "include_secrets", &with_secrets))
 		return;
 	if (with_secrets && !(request->scope & SCOPE_ADMIN)) {
-		api_reply_failure(request, PROBLEM_FORBIDDEN, "Secrets need the scope admin.");
+		api_reply_failure(request, PROBLEM_FORBIDDEN, "Reading secrets needs admin scope.");
 		return;
 	}
 	if (!api_listing_get(request, false, &listing))
@@ -71,7 +71,7 @@ void api_state_put(struct api_request *request)
 	struct change *change = change_create(CHANGE_STATE, 0);
 	if (!change) {
 		json_decref(document);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the state.");
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	change->document = document;

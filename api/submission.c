@@ -113,7 +113,7 @@ void api_submission_send(struct api_request *request, struct change *change, voi
 	struct submission *submission = calloc(1, sizeof(*submission));
 	if (!submission) {
 		change_free(change);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the change.");
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	*submission = (struct submission){ .all = all, .request = request };

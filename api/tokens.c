@@ -30,14 +30,14 @@ static unsigned read_scopes(json_t *scopes, struct problem *problem)
 	size_t index;
 	json_t *scope;
 	if (!json_is_array(scopes) || json_array_size(scopes) == 0)
-		problem_add(problem, "/scopes", scopes ? "wrong_type" : "required", "This is a list of metrics, read, write or admin.");
+		problem_add(problem, "/scopes", scopes ? "wrong_type" : "required", "This must be a list of metrics, read, write or admin.");
 	json_array_foreach (scopes, index, scope) {
 		unsigned one = json_is_string(scope) ? scope_parse(json_string_value(scope)) : 0;
 		mask |= one;
 		if (one == 0) {
 			char pointer[40];
 			snprintf(pointer, sizeof(pointer), "/scopes/%zu", index);
-			problem_add(problem, pointer, "unknown_scope", "A scope is metrics, read, write or admin.");
+			problem_add(problem, pointer, "unknown_scope", "A scope must be metrics, read, write or admin.");
 		}
 	}
 	return mask;
@@ -59,7 +59,7 @@ static void create(struct api_request *request, const char *name, unsigned scope
 	if (!change || !copy) {
 		change_free(change);
 		free(copy);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the token.");
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	change->token_name = copy;
@@ -78,7 +78,7 @@ void api_tokens_create(struct api_request *request)
 	api_document_check_members(document, "", known, &problem);
 	json_t *name = json_object_get(document, "name");
 	if (name && (!json_is_string(name) || json_string_length(name) > 128))
-		problem_add(&problem, "/name", "wrong_type", "A name is a string of at most 128 bytes.");
+		problem_add(&problem, "/name", "wrong_type", "A name must be a string of at most 128 bytes.");
 	unsigned scopes = read_scopes(json_object_get(document, "scopes"), &problem);
 	if (problem.code != PROBLEM_NONE)
 		api_reply_problem(request, &problem, NULL);
@@ -100,7 +100,7 @@ void api_tokens_delete(struct api_request *request)
 {
 	struct change *change = change_create(CHANGE_TOKEN_DELETE, 0);
 	if (!change) {
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the change.");
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	/* An id that is too long is cut, and is nobody's all the same: ids are shorter than this. */

@@ -17,7 +17,7 @@ static bool read_view(struct api_request *request, bool *is_full)
 	*is_full = strcmp(view, "full") == 0;
 	if (*is_full || strcmp(view, "basic") == 0)
 		return true;
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"view\" is basic or full.");
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"view\" must be basic or full.");
 	return false;
 }
 
@@ -78,7 +78,7 @@ void api_tunnels_config(struct api_request *request)
 	if (!api_request_flag(request, "include_secrets", &with_secrets))
 		return;
 	if (with_secrets && !(request->scope & SCOPE_ADMIN)) {
-		api_reply_failure(request, PROBLEM_FORBIDDEN, "Secrets need the scope admin.");
+		api_reply_failure(request, PROBLEM_FORBIDDEN, "Reading secrets needs admin scope.");
 		return;
 	}
 	struct snapshot *snapshot = api_request_tunnel(request);
@@ -130,7 +130,7 @@ static json_t *read_wgquick(struct api_request *request)
 	if (document && !add_parameters(request, document)) {
 		json_decref(document);
 		document = NULL;
-		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label (KEY=VALUE) are UTF-8 text.");
+		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label (KEY=VALUE) must be UTF-8 text.");
 	}
 	if (!document)
 		api_reply_problem(request, &problem, NULL);
@@ -146,7 +146,7 @@ static json_t *read_document(struct api_request *request)
 	for (size_t i = 0; i < sizeof(wgquick_only) / sizeof(wgquick_only[0]); i++)
 		if (api_target_parameter(&request->target, wgquick_only[i])) {
 			api_reply_failure(request, PROBLEM_INVALID_REQUEST,
-			                  "The query parameter \"%s\" goes with a wg-quick file; in JSON it is a member.", wgquick_only[i]);
+			                  "The query parameter \"%s\" is for wg-quick files only; in JSON it is a member.", wgquick_only[i]);
 			return NULL;
 		}
 	return api_request_document(request);
@@ -182,7 +182,7 @@ void api_tunnels_delete_where(struct api_request *request)
 	struct change *change = change_create(CHANGE_DELETE_WHERE, 0);
 	if (!change) {
 		api_request_free_labels(labels, count);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "There is no memory for the change.");
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	change->dry_run = dry_run;

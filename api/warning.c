@@ -17,7 +17,7 @@ static void add(json_t **warnings, const char *what, const char *address, const 
 void api_warning_add_twin(json_t **warnings, const char *id)
 {
 	add_warning(warnings, "duplicate_key",
-	            json_sprintf("The tunnel %s has the same private key towards the same peer: each ends the other's sessions.", id));
+	            json_sprintf("Tunnel %s uses the same private key with the same peer: each ends the other's sessions.", id));
 }
 
 static void check_literal(json_t **warnings, const struct spec *spec, const char *what, const char *host)
@@ -41,7 +41,7 @@ void api_warning_add_routes(json_t **warnings, const struct spec *spec)
 	for (size_t i = 0; i < spec->dns_count; i++)
 		if (!spec_has_route(spec, spec->dns[i].family, spec->dns[i].bytes) &&
 		    inet_ntop(spec->dns[i].family, spec->dns[i].bytes, address, sizeof(address)))
-			add(warnings, "interface.dns", address, "it is not asked.");
+			add(warnings, "interface.dns", address, "it is not queried.");
 	for (size_t i = 0; i < spec->forward_count; i++)
 		if (spec->forwards[i].direction == SPEC_OUTBOUND)
 			check_literal(warnings, spec, spec->forwards[i].name, spec->forwards[i].target.host);

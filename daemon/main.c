@@ -107,7 +107,7 @@ static bool has_random(char failure[512])
 	if (getrandom(&byte, 1, 0) == 1)
 		return true;
 	snprintf(failure, 512,
-	         "the kernel gives no random numbers: getrandom: %s; without them no key is safe. Does a seccomp filter refuse the call?",
+	         "cannot get random numbers from the kernel: getrandom: %s; without them no key is safe. Does a seccomp filter refuse the call?",
 	         strerror(errno));
 	return false;
 }

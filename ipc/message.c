@@ -451,10 +451,10 @@ const char *message_condition_name(enum message_condition_type type)
 void message_condition_detail(enum message_condition_type type, uint64_t value, char detail[160])
 {
 	if (type == MESSAGE_CONDITION_MTU)
-		snprintf(detail, 160, "The path drops packets over %u bytes without saying so. Smaller ones are used; set interface.mtu to %u.",
+		snprintf(detail, 160, "The path silently drops packets over %u bytes. Smaller ones are used; set interface.mtu to %u.",
 		         (unsigned)value, (unsigned)value);
 	else
-		snprintf(detail, 160, "Another tunnel or machine uses this private key towards the same peer; each takes the other's answers.");
+		snprintf(detail, 160, "Another tunnel or machine uses this private key with the same peer; each receives the other's replies.");
 }
 
 void message_encode_state(struct message_writer *writer, const struct message_state *message)

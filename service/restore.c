@@ -25,7 +25,7 @@ static struct snapshot *read_snapshot(const struct service *service, const struc
 	policy_check(service, &draft.spec, NULL, SCOPE_ADMIN, "", &draft.problem);
 	reason[0] = '\0';
 	if (draft.problem.code != PROBLEM_NONE)
-		snprintf(reason, 200, "the stored tunnel cannot be run: %.40s %.120s",
+		snprintf(reason, 200, "the stored tunnel cannot run: %.40s %.120s",
 		         draft.problem.fault_count > 0 ? draft.problem.faults[0].pointer : "",
 		         draft.problem.fault_count > 0 ? draft.problem.faults[0].detail : draft.problem.detail);
 	bool is_broken = document == NULL || (draft.problem.code != PROBLEM_NONE && !draft.spec.has_private_key);
@@ -94,7 +94,7 @@ bool restore_fail(struct service *service, struct entry *entry, const struct lan
 	if (entry->snapshot->failure != NULL && strcmp(entry->snapshot->failure, reason) == 0)
 		return true;
 	struct snapshot *failed = snapshot_copy(entry->snapshot);
-	log_line(LOG_ERROR, entry->id, "the tunnel has failed: %s", reason);
+	log_line(LOG_ERROR, entry->id, "the tunnel failed: %s", reason);
 	char *failure = failed == NULL ? NULL : strdup(reason);
 	if (failure == NULL) {
 		snapshot_release(failed);
@@ -135,7 +135,7 @@ static bool give_to_worker(struct service *service, struct entry *entry)
 	snapshot->status = NULL;
 	if (!take_place(service, entry, snapshot)) {
 		snapshot_release(snapshot);
-		return restore_fail(service, entry, NULL, "there is no room for more tunnels or peers");
+		return restore_fail(service, entry, NULL, "the limit of tunnels or peers is reached");
 	}
 	if (snapshot->status == NULL)
 		snapshot->status = status_reference(entry->status);
@@ -166,7 +166,7 @@ static void bind_entry(struct service *service, struct entry *entry, bool insist
 		socket_list_clear(&entry->sockets);
 		char reason[200];
 		if (is_open)
-			problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+			problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		snprintf(reason, sizeof(reason), "%.60s: %.120s", problem.fault_count > 0 ? problem.faults[0].pointer : "sockets",
 		         problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);
 		if (!insists)

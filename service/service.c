@@ -208,7 +208,7 @@ static bool start_parts(struct service *service, char failure[512])
 		                                    .memory_budget = options->memory_budget };
 	service->resolver = resolver_create(&service->loop);
 	if (service->resolver == NULL) {
-		snprintf(failure, 512, "names cannot be resolved: memory ran out");
+		snprintf(failure, 512, "the resolver cannot be started: out of memory");
 		return false;
 	}
 	service->store = store_open(service->state_dir.path, NULL, &loader, wake_up, service, failure);
@@ -228,13 +228,13 @@ struct service *service_create(const struct service_options *options, char failu
 {
 	struct service *service = sodium_init() < 0 ? NULL : calloc(1, sizeof(*service));
 	if (service == NULL) {
-		snprintf(failure, 512, "the service cannot be started: no memory, or no random numbers");
+		snprintf(failure, 512, "the service cannot be started: no memory or no random numbers");
 		return NULL;
 	}
 	service->state_dir.lock = -1;
 	pthread_mutex_init(&service->inbox_lock, NULL);
 	if (uv_loop_init(&service->loop) != 0) {
-		snprintf(failure, 512, "the event loop cannot be made");
+		snprintf(failure, 512, "cannot create the event loop");
 		free(service);
 		return NULL;
 	}
@@ -243,7 +243,7 @@ struct service *service_create(const struct service_options *options, char failu
 	uv_timer_init(&service->loop, &service->later);
 	service->wake.data = service->tick.data = service->later.data = service;
 	if (!make_parts(service, options))
-		snprintf(failure, 512, "memory ran out");
+		snprintf(failure, 512, "out of memory");
 	else if (state_dir_open(&service->state_dir, options->state_dir, failure)) {
 		if (options->confine != NULL)
 			options->confine(options->confine_owner);
@@ -343,7 +343,7 @@ void service_submit(struct service *service, struct change *change)
 	assert(change->done != NULL);
 	struct job *job = job_create(service, change);
 	if (job == NULL) {
-		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		change->done(change, change->owner);
 		return;
 	}

@@ -298,7 +298,7 @@ static void ask_resolve(struct tunnel_peer *peer)
 	message_writer_init(&writer);
 	message_encode_want_resolve(&writer, &message);
 	tunnel->context->send(tunnel->context, MESSAGE_WANT_RESOLVE, &writer);
-	note_remedy(tunnel, MESSAGE_HEALING_RESOLVE, "the endpoint's name is resolved again");
+	note_remedy(tunnel, MESSAGE_HEALING_RESOLVE, "resolving the endpoint's name again");
 }
 
 static void on_udp_granted(void *owner, enum message_status status, int descriptor)
@@ -306,7 +306,7 @@ static void on_udp_granted(void *owner, enum message_status status, int descript
 	struct tunnel *tunnel = owner;
 	tunnel->health.want_udp = NULL;
 	if (status != MESSAGE_STATUS_OK) {
-		log_line(LOG_WARN, tunnel->id, "healing: no new UDP socket could be had");
+		log_line(LOG_WARN, tunnel->id, "healing: no new UDP socket could be opened");
 		return;
 	}
 	tunnel_replace_udp(tunnel, descriptor);
@@ -318,7 +318,7 @@ static void ask_socket(struct tunnel *tunnel)
 		return;
 	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation };
 	tunnel->health.want_udp = want_ask(tunnel->context, MESSAGE_WANT_UDP, &want, on_udp_granted, tunnel);
-	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "a new UDP socket is asked for");
+	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "requesting a new UDP socket");
 }
 
 /* `sent` initiations before the last one had no answer. */
@@ -327,11 +327,11 @@ static void heal(struct tunnel_peer *peer, unsigned sent)
 	struct tunnel *tunnel = peer->tunnel;
 	unsigned step = (sent - 1) % HEAL_ROUND + 1;
 	if (step == HEAL_HANDSHAKE)
-		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE, "another handshake");
+		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE, "starting another handshake");
 	if (step % HEAL_RESOLVE == 0)
 		ask_resolve(peer);
 	if (step == HEAL_FAMILY && tunnel_peer_next_address(peer)) {
-		note_remedy(tunnel, MESSAGE_HEALING_FAMILY, "another address of the endpoint is tried");
+		note_remedy(tunnel, MESSAGE_HEALING_FAMILY, "trying another address of the endpoint");
 		tell_endpoint(peer);
 	}
 	if (step == HEAL_SOCKET)

@@ -226,14 +226,14 @@ static void begin_attempt(struct probe *probe)
 	probe->waits = true;
 	set_deadline(probe, probe->began + probe->timeout);
 	if (!probe->has_target) {
-		end_attempt(probe, "the target cannot be read");
+		end_attempt(probe, "the target is malformed");
 		return;
 	}
 	switch (probe->type) {
 	case SPEC_PROBE_PING: ping(probe); break;
 	case SPEC_PROBE_TCP: connect_tcp(probe); break;
 	case SPEC_PROBE_DNS: resolve(probe); break;
-	case SPEC_PROBE_NONE: end_attempt(probe, "there is no such probe"); break;
+	case SPEC_PROBE_NONE: end_attempt(probe, "unknown probe type"); break;
 	}
 }
 

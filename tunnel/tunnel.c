@@ -109,7 +109,7 @@ const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct nets
 	if (peer == NULL)
 		return "no peer's allowed_ips cover the target";
 	if (wireguard_peer_endpoint(peer)->any.sa_family == AF_UNSPEC && !has_endpoint_in_spec(tunnel, peer))
-		return "the target's peer has no endpoint and was not heard yet";
+		return "the target's peer has no endpoint and has not been heard from";
 	return NULL;
 }
 
@@ -177,7 +177,7 @@ void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
 	size_t begun = 0;
 	struct udp_socket *fresh = tunnel_make_udp(tunnel, descriptor);
 	if (fresh == NULL) {
-		log_line(LOG_WARN, tunnel->id, "healing: memory for a new UDP socket ran out");
+		log_line(LOG_WARN, tunnel->id, "healing: out of memory for a new UDP socket");
 		return;
 	}
 	tunnel_take_udp(tunnel, fresh);

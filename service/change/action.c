@@ -23,11 +23,11 @@ static void on_answer(void *owner, const struct reply *reply)
 	struct action *action = owner;
 	struct edit *edit = action->edit;
 	if (reply->gone)
-		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker of this tunnel died; it is being replaced.");
+		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker of this tunnel is being replaced; try again in a moment.");
 	else if (reply->type == MESSAGE_PROBED)
 		edit->probe = reply->probed;
 	else if (reply->ack.status != MESSAGE_STATUS_OK)
-		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel does not run now.");
+		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel is not running.");
 	action->done(action->owner);
 	free(action);
 }
@@ -45,7 +45,7 @@ static void read_probe(struct edit *edit, const struct spec *spec, struct messag
 		struct json_writer writer = { .failed = false };
 		json_t *rest = json_writer_copy(&writer, edit->document);
 		if (writer.failed)
-			problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+			problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		(void)json_object_del(rest, "count");
 		(void)json_object_del(rest, "timeout");
 		draft_read_probe(&reader, rest, &probe);
@@ -71,18 +71,18 @@ static uint64_t expect(struct service *service, struct worker *worker, struct ed
 	if (request != 0)
 		return request;
 	free(action);
-	problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return 0;
 }
 
 static bool can_act(struct edit *edit, const struct entry *entry)
 {
 	if (entry == NULL)
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel of this id.");
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 	else if (!precondition_holds(edit, entry->snapshot))
-		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel is not as If-Match or If-None-Match say.");
+		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel's ETag does not satisfy If-Match or If-None-Match.");
 	else if (entry->worker == NULL || !worker_is_ready(entry->worker) || entry->snapshot->failure != NULL)
-		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel does not run now.");
+		problem_set(&edit->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel is not running.");
 	return edit->problem.code == PROBLEM_NONE;
 }
 

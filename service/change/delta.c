@@ -47,7 +47,7 @@ static void replace(struct plan *plan, const struct service *service, struct edi
 	draft->label_count = 0;
 	struct snapshot *made = snapshot_make(plan->id, &draft->labels, label_count, &draft->spec, plan->before, &draft->spec_json, wall_clock_ms());
 	if (made == NULL) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	edit->applied = current == NULL ? APPLIED_CREATED : APPLIED_IN_PLACE;
@@ -61,7 +61,7 @@ static void put(struct plan *plan, const struct service *service, struct edit *e
 	if (draft->id[0] != '\0' && strcmp(draft->id, plan->id) != 0) {
 		char pointer[96];
 		snprintf(pointer, sizeof(pointer), "%s/id", draft->pointer);
-		problem_add(&draft->problem, pointer, "mismatch", "This id is another one than the address says.");
+		problem_add(&draft->problem, pointer, "mismatch", "The id differs from the one in the path.");
 	}
 	draft_complete(draft, plan->after == NULL ? NULL : &plan->after->spec);
 	replace(plan, service, edit, draft, scope);
@@ -70,7 +70,7 @@ static void put(struct plan *plan, const struct service *service, struct edit *e
 static void create(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
 {
 	if (plan->after != NULL)
-		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "There is a tunnel of this id already; PUT replaces it, PATCH changes it.");
+		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "A tunnel with this id already exists; PUT replaces it, PATCH changes it.");
 	else
 		put(plan, service, edit, draft, scope);
 }
@@ -117,7 +117,7 @@ static void patch(struct plan *plan, const struct service *service, struct edit 
 	json_t *document = document_of(&writer, plan->after);
 	json_t *merged = json_writer_end(&writer, merge(&writer, document, edit->document));
 	if (writer.failed || merged == NULL) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		json_decref(document);
 		return;
 	}
@@ -165,7 +165,7 @@ static void put_file(struct plan *plan, const struct service *service, struct ed
 	lay_file_over(&writer, document, edit->document);
 	document = json_writer_end(&writer, document);
 	if (document == NULL) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	draft_init(&draft);
@@ -193,7 +193,7 @@ static void replace_spec(struct plan *plan, const struct service *service, struc
 	draft.label_count = plan->after->label_count;
 	if (!labels_copy(&draft.labels, plan->after->labels, plan->after->label_count)) {
 		draft.label_count = 0;
-		problem_set(&draft.problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&draft.problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	}
 	replace(plan, service, edit, &draft, scope);
 	draft_clear(&draft);
@@ -204,7 +204,7 @@ static void edit_peer(struct plan *plan, const struct service *service, struct e
 	struct spec spec;
 	bool is_new_peer = false;
 	if (!spec_copy(&spec, &plan->after->spec)) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	plan_peer_edit(&spec, edit, &is_new_peer);
@@ -223,11 +223,11 @@ static bool needs_tunnel(enum edit_kind kind)
 void plan_edit(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
 {
 	if (plan->after == NULL && needs_tunnel(edit->kind)) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel of this id.");
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
 	if (!precondition_holds(edit, plan->after)) {
-		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel is not as If-Match or If-None-Match say.");
+		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel's ETag does not satisfy If-Match or If-None-Match.");
 		return;
 	}
 	edit->applied = APPLIED_UNCHANGED;
@@ -245,6 +245,6 @@ void plan_edit(struct plan *plan, const struct service *service, struct edit *ed
 	case EDIT_PEER_PATCH:
 	case EDIT_PEER_DELETE: edit_peer(plan, service, edit, scope); break;
 	case EDIT_RECONNECT:
-	case EDIT_PROBE: problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be a part of an atomic batch."); break;
+	case EDIT_PROBE: problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch."); break;
 	}
 }

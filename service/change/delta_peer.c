@@ -77,7 +77,7 @@ static void refuse_impossible(struct edit *edit, const struct spec *spec, const 
 {
 	struct wireguard_key own;
 	if (keys_public(&own, &spec->private_key) && memcmp(&own, &edit->peer, sizeof(own)) == 0)
-		problem_add(&edit->problem, "/public_key", "own_key", "This is the tunnel's own key; a peer has another one.");
+		problem_add(&edit->problem, "/public_key", "own_key", "This is the tunnel's own public key.");
 	if (known == NULL && spec->peer_count >= SPEC_PEER_MAX)
 		problem_add(&edit->problem, "", "too_many", "A tunnel can have at most 4096 peers.");
 }
@@ -99,7 +99,7 @@ static void put_peer(struct spec *spec, struct edit *edit, struct spec_peer *kno
 	struct spec_peer *grown = calloc(spec->peer_count + 1, sizeof(*grown));
 	if (grown == NULL) {
 		clear_peer(&peer);
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	if (spec->peer_count > 0) {
@@ -129,7 +129,7 @@ static void edit_peers(struct spec *spec, struct edit *edit, bool *is_new)
 	}
 	json_t *document = edit->kind == EDIT_PEER_PATCH ? patched(known, edit->document) : with_key(edit->document, &edit->peer);
 	if (document == NULL)
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
 		put_peer(spec, edit, known, document);
 	json_decref(document);
@@ -139,5 +139,5 @@ void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
 {
 	edit_peers(spec, edit, is_new);
 	if (!spec_index_peers(spec))
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 }

@@ -80,7 +80,7 @@ static void read_edit(struct edit *edit, struct draft *draft, const char *pointe
 	/* An id of a path has not been looked at by the document's reader. */
 	if (has_document(edit->kind) && !draft_id_is_valid(edit->id))
 		problem_add(&draft->problem, "/id", "invalid_id",
-		            "An id has 1 to 63 of a-z, 0-9, dot, underscore and hyphen, and starts with a letter or a digit.");
+		            "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
 }
 
 static bool read_edits(struct job *job)
@@ -98,7 +98,7 @@ static void require_id(struct edit *edit, struct draft *draft, const char *point
 	char place[80];
 	snprintf(place, sizeof(place), "%s/id", pointer);
 	if (draft->id[0] == '\0' && draft->problem.code == PROBLEM_NONE)
-		problem_add(&draft->problem, place, "required", "Each tunnel of a state has its id.");
+		problem_add(&draft->problem, place, "required", "Each tunnel of a state needs an id.");
 	snprintf(edit->id, sizeof(edit->id), "%s", draft->id);
 }
 
@@ -117,10 +117,10 @@ static bool read_state(struct job *job)
 	json_reader_known(&reader, job->change->document, known, NULL);
 	const json_t *list = json_reader_array(&reader, job->change->document, "tunnels");
 	if (list == NULL && job->change->problem.code == PROBLEM_NONE)
-		json_reader_fault_at(&reader, "tunnels", "required", "A state has the array tunnels, which may be empty.");
+		json_reader_fault_at(&reader, "tunnels", "required", "A state needs the array tunnels, which may be empty.");
 	size_t count = json_array_size(list), most = (size_t)job->service->options.workers * COUNTERS_TUNNELS, faults = 0;
 	if (count > most) {
-		json_reader_fault_at(&reader, "tunnels", "too_many", "A state can have at most 16,384 tunnels for each worker.");
+		json_reader_fault_at(&reader, "tunnels", "too_many", "A state can have at most 16,384 tunnels per worker.");
 		count = 0;
 	}
 	job->edits = calloc(count + 1, sizeof(*job->edits));
@@ -163,7 +163,7 @@ struct job *job_create(struct service *service, struct change *change)
 	case CHANGE_TOKEN_DELETE: break;
 	}
 	if (!is_read)
-		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return job;
 }
 
@@ -193,7 +193,7 @@ void job_answer(struct job *job)
 
 void job_refuse(struct job *job)
 {
-	problem_set(&job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is ending.");
+	problem_set(&job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
 	job_answer(job);
 }
 
@@ -315,7 +315,7 @@ static void delete_where(struct job *job)
 	job->edits = calloc(registry_count(registry) + 1, sizeof(*job->edits));
 	job->drafts = calloc(1, sizeof(*job->drafts));
 	if (job->edits == NULL || job->drafts == NULL) {
-		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		job_answer(job);
 		return;
 	}
@@ -397,7 +397,7 @@ static void begin_state(struct transaction_request *request, void *owner)
 	if (edits == NULL || drafts == NULL || !sort_state(job, &sorted)) {
 		free(edits);
 		free(drafts);
-		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		request->count = 0;
 		return;
 	}

@@ -41,7 +41,7 @@ static void check_path(struct checking *checking, const struct spec_place *place
 		return;
 	if (!is_allowed_path(checking->service, place->host))
 		problem_add(checking->problem, checking->pointer, "path_not_allowed",
-		            "A unix socket lies in the state directory's «sockets», or in a directory that --allow-socket names.");
+		            "A unix socket must lie in \"sockets\" in the state directory, or in a directory given with --allow-socket.");
 	else if (own_socket_is_path(checking->service, place->host))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
 	require_admin(checking, is_unchanged);
@@ -143,10 +143,10 @@ void policy_check(const struct service *service, const struct spec *spec, const 
 		return;
 	if (checking.lacks_scope)
 		problem_set(problem, PROBLEM_FORBIDDEN,
-		            "Inbound targets, unix sockets and forwards that other hosts can reach need a token with the scope admin.");
+		            "Inbound targets, unix sockets and forwards that other hosts can reach need a token with admin scope.");
 	/* Else a token that may write would reach what an admin opened from a peer of its own. */
 	else if (checking.needs_admin && previous != NULL && !spec_route_equal(previous, spec))
 		problem_set(problem, PROBLEM_FORBIDDEN,
-		            "This tunnel has an inbound target, a unix socket or a forward that other hosts can reach, so that a change of its key, "
-		            "addresses, name servers or peers needs a token with the scope admin.");
+		            "This tunnel has an inbound target, a unix socket or a forward that other hosts can reach, so changing its key, "
+		            "addresses, name servers or peers needs a token with admin scope.");
 }

@@ -146,6 +146,6 @@ void transaction_start(struct service *service, const struct transaction_request
 		return;
 	free(transaction);
 	problem_init(&problem);
-	problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	request->done(request->owner, &problem, 0);
 }

@@ -48,7 +48,7 @@ static void on_retired(void *owner, const struct reply *reply)
 	plan->request = 0;
 	/* It is on the disk, so it is to run: the worker lost what it had prepared, and gets it whole. */
 	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK && plan->after != NULL) {
-		log_line(LOG_ERROR, plan->id, "the worker answered a change that is stored with status %u: it is built anew", reply->ack.status);
+		log_line(LOG_ERROR, plan->id, "the worker answered a stored change with status %u: the tunnel is being rebuilt", reply->ack.status);
 		establish_anew(transaction->service, plan->entry);
 	}
 	if (--transaction->pending == 0)
@@ -79,7 +79,7 @@ static void catch_up(const struct plan *plan)
 	bool all_fresh = plan->before == NULL || plan->before->failure != NULL || entry->is_waiting;
 	if (!establish_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, all_fresh, 0))
 		log_line(LOG_WARN, entry->id,
-		         "the change is stored, but could not be sent to the worker that was replaced meanwhile: it is built anew");
+		         "the change is stored, but its worker was replaced before it could be sent: the tunnel is being rebuilt");
 }
 
 static void swap_in(struct transaction *transaction, struct plan *plan)
@@ -189,7 +189,7 @@ void transaction_store(struct transaction *transaction)
 {
 	struct store_batch *batch = make_batch(transaction);
 	if (batch == NULL) {
-		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		transaction_fail(transaction);
 		return;
 	}

@@ -45,7 +45,7 @@ static bool make_room(struct transaction *transaction)
 	transaction->index = calloc(transaction->index_size, sizeof(*transaction->index));
 	if (transaction->plans != NULL && transaction->index != NULL)
 		return true;
-	problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return false;
 }
 
@@ -143,7 +143,7 @@ static bool furnish(struct transaction *transaction, struct plan *plan)
 bool transaction_bind(struct transaction *transaction)
 {
 	if (!keep_sockets(transaction) || !collect_released(transaction)) {
-		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return false;
 	}
 	for (size_t i = 0; i < transaction->plan_count && transaction->problem.code != PROBLEM_OUT_OF_RESOURCES; i++)
@@ -157,7 +157,7 @@ bool transaction_bind(struct transaction *transaction)
 		struct plan *plan = &transaction->plans[i];
 		if (!plan_changes(plan) || plan->after == NULL || transaction->request.dry_run || furnish(transaction, plan))
 			continue;
-		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "There is no room for more tunnels or peers.");
+		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The limit of tunnels or peers is reached.");
 		return false;
 	}
 	return true;

@@ -29,12 +29,12 @@ static void tell_refusal(struct transaction *transaction, const struct plan *pla
 		return;
 	transaction_blame(transaction, plan);
 	if (prepared->ack.status != MESSAGE_STATUS_INVALID) {
-		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The worker could not build the tunnel: %.*s.", length,
+		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The worker could not start the tunnel: %.*s.", length,
 		            prepared->detail);
 		return;
 	}
 	snprintf(pointer, sizeof(pointer), "%s/spec", plan->pointer);
-	problem_add(&transaction->problem, pointer, "cannot_run", "The tunnel cannot be run like this: %.*s.", length, prepared->detail);
+	problem_add(&transaction->problem, pointer, "cannot_run", "This tunnel cannot run: %.*s.", length, prepared->detail);
 }
 
 static void wait_for_worker(struct transaction *transaction)
@@ -60,7 +60,7 @@ static void all_answered(struct transaction *transaction)
 		wait_for_worker(transaction);
 		return;
 	}
-	problem_set(&transaction->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker died while it built the tunnel.");
+	problem_set(&transaction->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker died while it was starting the tunnel.");
 	transaction_fail(transaction);
 }
 
@@ -123,7 +123,7 @@ void transaction_prepare(struct transaction *transaction)
 	transaction->pending = 1;
 	for (size_t i = 0; i < transaction->plan_count && transaction->problem.code == PROBLEM_NONE; i++)
 		if (is_for_worker(&transaction->plans[i]) && !send_prepare(transaction, &transaction->plans[i]))
-			problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Memory or descriptors ran out.");
+			problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory or descriptors.");
 	if (--transaction->pending == 0)
 		all_answered(transaction);
 }

@@ -43,7 +43,7 @@ static bool is_over(struct service *service, const struct waiter *waiter)
 	const struct entry *entry = registry_entry(service->registry, edit->id);
 	struct snapshot_status status;
 	if (entry == NULL || entry->status != waiter->status) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted while its handshake was waited for.");
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted before its first handshake.");
 		return true;
 	}
 	snapshot_status(entry->snapshot, &status);
@@ -54,7 +54,7 @@ static bool is_over(struct service *service, const struct waiter *waiter)
 		return false;
 	snapshot_release(edit->snapshot);
 	edit->snapshot = snapshot_reference(entry->snapshot);
-	problem_set(&edit->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel is there, but no handshake was done in time%s%.120s.",
+	problem_set(&edit->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel exists, but no handshake was completed in time%s%.120s.",
 	            status.reason[0] ? ": " : "", status.reason);
 	return true;
 }
@@ -77,7 +77,7 @@ void waiter_refuse_all(struct service *service)
 	while (service->waiters != NULL) {
 		struct waiter *waiter = service->waiters;
 		service->waiters = waiter->next;
-		problem_set(&waiter->job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is ending.");
+		problem_set(&waiter->job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
 		answer(waiter);
 	}
 }

@@ -174,8 +174,8 @@ static void tell_fault(const struct socket_entry *entry, const struct socket_req
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "No socket can be opened: %s.", strerror(error));
 	} else if (error == EADDRINUSE) {
 		if (problem->code == PROBLEM_NONE)
-			problem_set(problem, PROBLEM_LISTENER_IN_USE, "An address or port is taken already.");
-		problem_add(problem, pointer, "listener_in_use", "This address is taken already, by another tunnel or another program.");
+			problem_set(problem, PROBLEM_LISTENER_IN_USE, "An address or port is already in use.");
+		problem_add(problem, pointer, "listener_in_use", "This address is already in use by another tunnel or program.");
 	} else {
 		problem_add(problem, pointer, "cannot_bind", "This address cannot be bound: %s.", strerror(error));
 	}

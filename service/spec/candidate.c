@@ -50,7 +50,7 @@ static void read_id(struct draft *draft, struct json_reader *reader, const json_
 		snprintf(draft->id, sizeof(draft->id), "%s", id);
 	else
 		json_reader_fault_at(reader, "id", "invalid_id",
-		                     "An id has 1 to 63 of a-z, 0-9, dot, underscore and hyphen, and starts with a letter or a digit.");
+		                     "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
 }
 
 static void read_private_key(struct draft *draft, struct json_reader *reader, const json_t *interface)
@@ -67,7 +67,7 @@ static void read_private_key(struct draft *draft, struct json_reader *reader, co
 	const char *text = json_reader_string(reader, interface, "private_key");
 	spec->has_private_key = text != NULL && key_parse(text, &spec->private_key) && !key_is_zero(&spec->private_key);
 	if (text != NULL && !spec->has_private_key)
-		json_reader_fault_at(reader, "private_key", "invalid_key", "A key is the base64 form of 32 bytes, 44 characters, and not zero.");
+		json_reader_fault_at(reader, "private_key", "invalid_key", "A key must be 32 bytes in base64 (44 characters), not all zero.");
 }
 
 static void add_address(struct spec *spec, struct json_reader *reader, const char *text)
@@ -81,14 +81,14 @@ static void add_address(struct spec *spec, struct json_reader *reader, const cha
 	for (size_t i = 0; i < spec->address_count; i++) {
 		v4 += spec->addresses[i].family == AF_INET;
 		if (spec->addresses[i].family == address.family && memcmp(spec->addresses[i].bytes, address.bytes, 16) == 0) {
-			json_reader_fault(reader, "duplicate", "This address is there already.");
+			json_reader_fault(reader, "duplicate", "This address is listed twice.");
 			return;
 		}
 	}
 	if (!network_is_host(&address))
 		json_reader_fault(reader, "invalid_address", "A tunnel cannot have an unspecified, loopback or multicast address.");
 	else if (address.family == AF_INET ? v4 >= 1 : spec->address_count - v4 >= SPEC_ADDRESS_MAX - 1)
-		json_reader_fault(reader, "too_many", "A tunnel has at most one IPv4 and three IPv6 addresses.");
+		json_reader_fault(reader, "too_many", "A tunnel can have at most one IPv4 and three IPv6 addresses.");
 	else
 		spec->addresses[spec->address_count++] = address;
 }
@@ -116,14 +116,14 @@ static void read_dns(struct spec *spec, struct json_reader *reader, const json_t
 {
 	const json_t *list = json_reader_array(reader, interface, "dns");
 	if (json_array_size(list) > SPEC_DNS_MAX) {
-		json_reader_fault_at(reader, "dns", "too_many", "There can be at most 8 DNS servers.");
+		json_reader_fault_at(reader, "dns", "too_many", "A tunnel can have at most 8 DNS servers.");
 		return;
 	}
 	if (json_array_size(list) == 0)
 		return;
 	spec->dns = calloc(json_array_size(list), sizeof(*spec->dns));
 	if (spec->dns == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	size_t mark = json_reader_enter(reader, "dns");
@@ -180,7 +180,7 @@ static void read_allowed_ips(struct json_reader *reader, const json_t *value, st
 	}
 	peer->allowed_ips = calloc(count, sizeof(*peer->allowed_ips));
 	if (peer->allowed_ips == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	size_t mark = json_reader_enter(reader, "allowed_ips");
@@ -198,7 +198,7 @@ static void read_allowed_ips(struct json_reader *reader, const json_t *value, st
 
 static void read_peer_keys(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum draft_secret *preshared_key)
 {
-	static const char invalid[] = "A key is the base64 form of 32 bytes: 44 characters with one = at the end.";
+	static const char invalid[] = "A key must be 32 bytes in base64: 44 characters, the last one =.";
 	const char *text = json_reader_string(reader, value, "public_key");
 	const json_t *member = json_object_get(value, "public_key");
 	if (member == NULL || json_is_null(member))
@@ -238,10 +238,10 @@ void draft_read_peer(struct json_reader *reader, const json_t *value, struct spe
 		size_t mark = json_reader_enter(reader, "endpoint");
 		draft_read_place(reader, endpoint, &peer->endpoint);
 		if (peer->endpoint.kind == SPEC_PLACE_UNIX) {
-			json_reader_fault(reader, "invalid_address", "An endpoint is HOST:PORT.");
+			json_reader_fault(reader, "invalid_address", "An endpoint must be HOST:PORT.");
 			place_clear(&peer->endpoint);
 		} else if (peer->endpoint.kind == SPEC_PLACE_INET && peer->endpoint.port == 0) {
-			json_reader_fault(reader, "out_of_range", "The port of an endpoint is from 1 to 65535.");
+			json_reader_fault(reader, "out_of_range", "The port of an endpoint must be from 1 to 65535.");
 		}
 		json_reader_leave(reader, mark);
 	}
@@ -263,7 +263,7 @@ static void find_duplicate_peers(struct json_reader *reader, const struct spec *
 {
 	const struct spec_peer **sorted = calloc(spec->peer_count + 1, sizeof(const struct spec_peer *));
 	if (sorted == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	for (size_t i = 0; i < spec->peer_count; i++)
@@ -294,7 +294,7 @@ static void read_peers(struct draft *draft, struct json_reader *reader, const js
 	spec->peers = calloc(count, sizeof(*spec->peers));
 	draft->preshared_keys = calloc(count, sizeof(*draft->preshared_keys));
 	if (spec->peers == NULL || draft->preshared_keys == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	spec->peer_count = count;
@@ -306,7 +306,7 @@ static void read_peers(struct draft *draft, struct json_reader *reader, const js
 	}
 	find_duplicate_peers(reader, spec);
 	if (!spec_index_peers(spec))
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	json_reader_leave(reader, mark);
 }
 
@@ -391,7 +391,7 @@ static void complete_password(struct draft *draft, size_t index, const struct sp
 	struct spec_user *user = &draft->spec.users[index];
 	const struct spec_user *known = user_with_name(previous, user->username);
 	if (draft->passwords[index] == DRAFT_SECRET_ABSENT && known != NULL && (user->password = strdup(known->password)) == NULL) {
-		problem_set(&draft->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(&draft->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	if (draft->passwords[index] == DRAFT_SECRET_SET || user->password != NULL)
@@ -412,7 +412,7 @@ static void refuse_own_key(struct draft *draft)
 		return;
 	char place[160];
 	snprintf(place, sizeof(place), "%s/spec/peers/%zu/public_key", draft->pointer, (size_t)(peer - draft->spec.peers));
-	problem_add(&draft->problem, place, "own_key", "This is the tunnel's own key; a peer has another one.");
+	problem_add(&draft->problem, place, "own_key", "This is the tunnel's own public key.");
 }
 
 void draft_complete(struct draft *draft, const struct spec *previous)

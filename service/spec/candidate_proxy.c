@@ -18,7 +18,7 @@ void draft_read_place(struct json_reader *reader, const char *text, struct spec_
 	if (place_parse(text, place))
 		return;
 	if (errno == ENOMEM)
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
 		json_reader_fault(reader, "invalid_address", "This must be HOST:PORT, with an IPv6 address in brackets, or unix:/path.");
 }
@@ -28,7 +28,7 @@ static void read_listener(struct json_reader *reader, const char *text, struct s
 {
 	draft_read_place(reader, text, place);
 	if (place->kind == SPEC_PLACE_INET && !place_is_literal(place)) {
-		json_reader_fault(reader, "invalid_address", "A listener needs an IP address, such as 127.0.0.1:1080; names are not looked up here.");
+		json_reader_fault(reader, "invalid_address", "A listener needs an IP address, such as 127.0.0.1:1080; names are not resolved.");
 		place_clear(place);
 	}
 }
@@ -46,7 +46,7 @@ static void read_listen(struct draft *draft, struct json_reader *reader, const j
 	size_t count = is_left_out ? 1 : json_array_size(list);
 	spec->listen = calloc(count, sizeof(*spec->listen));
 	if (spec->listen == NULL && count > 0) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	if (is_left_out) {
@@ -64,7 +64,7 @@ static void read_listen(struct draft *draft, struct json_reader *reader, const j
 		for (size_t k = 0; k + 1 < spec->listen_count; k++)
 			if (place->kind != SPEC_PLACE_NONE && (place->kind == SPEC_PLACE_UNIX || place->port != 0) &&
 			    spec_place_equal(place, &spec->listen[k]))
-				json_reader_fault(reader, "duplicate", "This listener is there already.");
+				json_reader_fault(reader, "duplicate", "This listener is listed twice.");
 		json_reader_leave(reader, inner);
 	}
 	json_reader_leave(reader, mark);
@@ -90,7 +90,7 @@ static void read_protocols(struct spec *spec, struct json_reader *reader, const 
 	spec->protocols = 0;
 	size_t mark = json_reader_enter(reader, "protocols");
 	if (json_array_size(list) == 0)
-		json_reader_fault(reader, "required", "A proxy speaks at least one of http, socks5 and socks4.");
+		json_reader_fault(reader, "required", "A proxy needs at least one of http, socks5 and socks4.");
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		size_t inner = json_reader_enter_index(reader, i);
 		const char *text = json_reader_text(reader, json_array_get(list, i));
@@ -98,7 +98,7 @@ static void read_protocols(struct spec *spec, struct json_reader *reader, const 
 		if (text != NULL && protocol == 0)
 			json_reader_fault(reader, "invalid_value", "This must be http, socks5 or socks4.");
 		else if ((spec->protocols & protocol) != 0)
-			json_reader_fault(reader, "duplicate", "This protocol is there already.");
+			json_reader_fault(reader, "duplicate", "This protocol is listed twice.");
 		spec->protocols |= protocol;
 		json_reader_leave(reader, inner);
 	}
@@ -131,7 +131,7 @@ static void read_user(struct json_reader *reader, const json_t *value, struct sp
 	if (member == NULL || json_is_null(member))
 		json_reader_fault_at(reader, "username", "required", "A user needs a username.");
 	else if (text != NULL && !credential_is_valid(text, true))
-		json_reader_fault_at(reader, "username", "invalid_value", "A username has 1 to 255 bytes, no colon and no control characters.");
+		json_reader_fault_at(reader, "username", "invalid_value", "A username must have 1 to 255 bytes, no colon and no control characters.");
 	else if (text != NULL)
 		user->username = json_reader_copy(reader, text);
 	if (json_reader_is_null(value, "password"))
@@ -141,7 +141,7 @@ static void read_user(struct json_reader *reader, const json_t *value, struct sp
 	*password = DRAFT_SECRET_SET;
 	text = json_reader_string(reader, value, "password");
 	if (text != NULL && !credential_is_valid(text, false))
-		json_reader_fault_at(reader, "password", "invalid_value", "A password has 1 to 255 bytes and no control characters.");
+		json_reader_fault_at(reader, "password", "invalid_value", "A password must have 1 to 255 bytes and no control characters.");
 	else if (text != NULL)
 		user->password = json_reader_copy(reader, text);
 }
@@ -160,7 +160,7 @@ static void read_users(struct draft *draft, struct json_reader *reader, const js
 	spec->users = calloc(count, sizeof(*spec->users));
 	draft->passwords = calloc(count, sizeof(*draft->passwords));
 	if (spec->users == NULL || draft->passwords == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	size_t mark = json_reader_enter(reader, "users");
@@ -203,7 +203,7 @@ static bool read_choice(struct json_reader *reader, const json_t *value, const c
 	if (strcmp(text, second) == 0)
 		return true;
 	char detail[64];
-	snprintf(detail, sizeof detail, "It must be %s or %s.", first, second);
+	snprintf(detail, sizeof detail, "This must be %s or %s.", first, second);
 	json_reader_fault_at(reader, member, "invalid_value", detail);
 	return false;
 }
@@ -212,7 +212,7 @@ static const char *required_string(struct json_reader *reader, const json_t *val
 {
 	const json_t *found = json_object_get(value, member);
 	if (found == NULL || json_is_null(found))
-		json_reader_fault_at(reader, member, "required", "This is needed.");
+		json_reader_fault_at(reader, member, "required", "This member is required.");
 	return json_reader_string(reader, value, member);
 }
 
@@ -238,24 +238,25 @@ static void check_listen(const struct spec *spec, struct json_reader *reader, st
 		return;
 	if (forward->direction == SPEC_OUTBOUND) {
 		if (forward->listen.kind == SPEC_PLACE_INET && !place_is_literal(&forward->listen))
-			json_reader_fault(reader, "invalid_address", "A listener needs an IP address; names are not looked up here.");
+			json_reader_fault(reader, "invalid_address",
+			                  "A listener needs an IP address, such as 127.0.0.1:1080; names are not resolved.");
 		else if (forward->listen.kind == SPEC_PLACE_UNIX && forward->transport == SPEC_UDP)
-			json_reader_fault(reader, "invalid_address", "A unix socket carries tcp forwards alone.");
+			json_reader_fault(reader, "invalid_address", "A unix socket can carry tcp forwards only.");
 		return;
 	}
 	/* Without an address (a fault of its own) nothing can be compared. */
 	if (spec->address_count > 0 && !is_inner_address(spec, &forward->listen))
-		json_reader_fault(reader, "invalid_address", "An inbound forward listens on one of the tunnel's own addresses.");
+		json_reader_fault(reader, "invalid_address", "An inbound forward must listen on one of the tunnel's own addresses.");
 	else if (forward->listen.port == 0)
-		json_reader_fault(reader, "out_of_range", "The port of an inbound forward is from 1 to 65535.");
+		json_reader_fault(reader, "out_of_range", "The port of an inbound forward must be from 1 to 65535.");
 }
 
 static void check_target(struct json_reader *reader, const struct spec_forward *forward)
 {
 	if (forward->target.kind == SPEC_PLACE_UNIX && (forward->direction == SPEC_OUTBOUND || forward->transport == SPEC_UDP))
-		json_reader_fault(reader, "invalid_address", "A unix socket can be the target of an inbound tcp forward alone.");
+		json_reader_fault(reader, "invalid_address", "A unix socket can be the target of an inbound tcp forward only.");
 	else if (forward->target.kind == SPEC_PLACE_INET && forward->target.port == 0)
-		json_reader_fault(reader, "out_of_range", "The port of a target is from 1 to 65535.");
+		json_reader_fault(reader, "out_of_range", "The port of a target must be from 1 to 65535.");
 }
 
 static void read_forward(const struct spec *spec, struct json_reader *reader, const json_t *value, struct spec_forward *forward)
@@ -268,7 +269,7 @@ static void read_forward(const struct spec *spec, struct json_reader *reader, co
 	json_reader_known(reader, value, known, NULL);
 	const char *name = required_string(reader, value, "name");
 	if (name != NULL && !draft_id_is_valid(name))
-		json_reader_fault_at(reader, "name", "invalid_value", "A name has 1 to 63 of a-z, 0-9, dot, underscore and hyphen.");
+		json_reader_fault_at(reader, "name", "invalid_value", "A name must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen.");
 	else if (name != NULL)
 		forward->name = json_reader_copy(reader, name);
 	forward->direction = read_choice(reader, value, "direction", "outbound", "inbound") ? SPEC_INBOUND : SPEC_OUTBOUND;
@@ -313,7 +314,7 @@ void draft_read_forwards(struct draft *draft, struct json_reader *reader, const 
 	}
 	spec->forwards = calloc(count, sizeof(*spec->forwards));
 	if (spec->forwards == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	spec->forward_count = count;

@@ -75,7 +75,7 @@ void json_reader_known(struct json_reader *reader, const json_t *object, const c
 	json_t *value;
 	json_object_foreach (walked, name, value) {
 		if (!is_listed(known, name) && !is_listed(ignored, name))
-			json_reader_fault_at(reader, name, "unknown_member", "There is no such member here.");
+			json_reader_fault_at(reader, name, "unknown_member", "Unknown member.");
 	}
 	json_decref(walked);
 }
@@ -132,7 +132,7 @@ char *json_reader_copy(struct json_reader *reader, const char *text)
 {
 	char *copy = strdup(text);
 	if (copy == NULL)
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return copy;
 }
 

@@ -68,16 +68,16 @@ static bool read_label(struct json_reader *reader, const char *key, const json_t
 	size_t mark = json_reader_enter(reader, key);
 	const char *text = json_reader_text(reader, value);
 	if (!key_is_valid(key))
-		json_reader_fault(reader, "invalid_label", "A label's key has 1 to 63 letters, digits, dots, underscores, slashes and hyphens.");
+		json_reader_fault(reader, "invalid_label", "A label's key must be 1 to 63 letters, digits, dots, underscores, slashes and hyphens.");
 	else if (text != NULL && !value_is_valid(text))
-		json_reader_fault(reader, "invalid_label", "A label's value has at most 255 bytes and no control characters.");
+		json_reader_fault(reader, "invalid_label", "A label's value can have at most 255 bytes and no control characters.");
 	else if (text != NULL) {
 		*label = (struct label){ .key = strdup(key), .value = strdup(text) };
 		is_read = label->key != NULL && label->value != NULL;
 		if (!is_read) {
 			free(label->key);
 			free(label->value);
-			problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+			problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		}
 	}
 	json_reader_leave(reader, mark);
@@ -96,7 +96,7 @@ size_t labels_read(struct json_reader *reader, const json_t *document, struct la
 	}
 	*labels = calloc(json_object_size(found), sizeof(**labels));
 	if (*labels == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return 0;
 	}
 	size_t count = 0, mark = json_reader_enter(reader, "labels");

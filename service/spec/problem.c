@@ -17,23 +17,23 @@ static const struct kind kinds[] = {
 	[PROBLEM_NONE] = { "none", 200, "No problem" },
 	[PROBLEM_INVALID_JSON] = { "invalid_json", 400, "The body is not valid JSON" },
 	[PROBLEM_INVALID_REQUEST] = { "invalid_request", 400, "The request is malformed" },
-	[PROBLEM_UNAUTHORIZED] = { "unauthorized", 401, "A valid token is needed" },
-	[PROBLEM_FORBIDDEN] = { "forbidden", 403, "The caller may not do this" },
-	[PROBLEM_NOT_FOUND] = { "not_found", 404, "There is no such thing" },
+	[PROBLEM_UNAUTHORIZED] = { "unauthorized", 401, "A valid token is required" },
+	[PROBLEM_FORBIDDEN] = { "forbidden", 403, "The caller lacks the permission" },
+	[PROBLEM_NOT_FOUND] = { "not_found", 404, "Not found" },
 	[PROBLEM_METHOD_NOT_ALLOWED] = { "method_not_allowed", 405, "The method is not allowed here" },
-	[PROBLEM_LISTENER_IN_USE] = { "listener_in_use", 409, "An address or port is taken" },
-	[PROBLEM_TUNNEL_EXISTS] = { "tunnel_exists", 409, "A tunnel of this id exists" },
-	[PROBLEM_EVENTS_EXPIRED] = { "events_expired", 410, "The events asked for are gone" },
+	[PROBLEM_LISTENER_IN_USE] = { "listener_in_use", 409, "An address or port is already in use" },
+	[PROBLEM_TUNNEL_EXISTS] = { "tunnel_exists", 409, "A tunnel with this id already exists" },
+	[PROBLEM_EVENTS_EXPIRED] = { "events_expired", 410, "The requested events have expired" },
 	[PROBLEM_PRECONDITION_FAILED] = { "precondition_failed", 412, "A precondition does not hold" },
 	[PROBLEM_BODY_TOO_LARGE] = { "body_too_large", 413, "The body is too large" },
 	[PROBLEM_UNSUPPORTED_MEDIA_TYPE] = { "unsupported_media_type", 415, "The media type is not supported" },
-	[PROBLEM_MISDIRECTED] = { "misdirected", 421, "The Host is not one of ours" },
-	[PROBLEM_VALIDATION_FAILED] = { "validation_failed", 422, "The request has faults" },
+	[PROBLEM_MISDIRECTED] = { "misdirected", 421, "The Host header does not name this API" },
+	[PROBLEM_VALIDATION_FAILED] = { "validation_failed", 422, "The request is invalid" },
 	[PROBLEM_TOO_MANY_REQUESTS] = { "too_many_requests", 429, "Too many requests" },
 	[PROBLEM_INTERNAL] = { "internal", 500, "Internal error" },
 	[PROBLEM_WORKER_UNAVAILABLE] = { "worker_unavailable", 503, "The worker of this tunnel is not available" },
-	[PROBLEM_OUT_OF_RESOURCES] = { "out_of_resources", 503, "A resource of the host has run out" },
-	[PROBLEM_HANDSHAKE_TIMEOUT] = { "handshake_timeout", 504, "No handshake in time" },
+	[PROBLEM_OUT_OF_RESOURCES] = { "out_of_resources", 503, "The host is out of a resource" },
+	[PROBLEM_HANDSHAKE_TIMEOUT] = { "handshake_timeout", 504, "The handshake timed out" },
 };
 static_assert(sizeof(kinds) / sizeof(kinds[0]) == PROBLEM_CODE_COUNT, "a kind for each code");
 
@@ -90,7 +90,7 @@ static bool make_room(struct problem *problem)
 void problem_add(struct problem *problem, const char *pointer, const char *code, const char *format, ...)
 {
 	if (problem->code == PROBLEM_NONE)
-		problem_set(problem, PROBLEM_VALIDATION_FAILED, "The request has faults; each is listed with its place.");
+		problem_set(problem, PROBLEM_VALIDATION_FAILED, "The request is invalid; every fault is listed in errors.");
 	if (problem->fault_count >= PROBLEM_FAULT_MAX) {
 		snprintf(problem->detail, sizeof(problem->detail), "There are more than %d faults; the first %d are listed.", PROBLEM_FAULT_MAX,
 		         PROBLEM_FAULT_MAX);

@@ -96,7 +96,7 @@ static long parse_port(const char *text)
 static void set_number(struct reading *reading, json_t *object, const char *member, long number)
 {
 	if (number < 0)
-		fault(reading, "out_of_range", "This number is not in the range of the key.");
+		fault(reading, "out_of_range", "This number is out of range for the key.");
 	else
 		json_writer_set(&reading->writer, object, member, json_integer(number));
 }
@@ -105,7 +105,7 @@ static void read_key(struct reading *reading, json_t *object, const char *member
 {
 	struct wireguard_key key;
 	if (!key_parse(value, &key))
-		fault(reading, "invalid_key", "A key is the base64 form of 32 bytes: 44 characters with one = at the end.");
+		fault(reading, "invalid_key", "A key must be 32 bytes in base64: 44 characters, the last one =.");
 	else
 		json_writer_set(&reading->writer, object, member, json_string(value));
 	memset(&key, 0, sizeof(key));
@@ -133,11 +133,11 @@ static void add_dns(struct reading *reading, json_t *list, const char *entry)
 	struct wireguard_network network;
 	bool is_address = network_parse_address(entry, &network);
 	if (!is_address && strchr(entry, ':') == NULL && strspn(entry, "0123456789.") < strlen(entry))
-		warn(reading, "dns_search_domain", "A DNS search domain means nothing to a proxy; it was left out.");
+		warn(reading, "dns_search_domain", "A DNS search domain has no meaning for a proxy; it is ignored.");
 	else if (!is_address)
 		fault(reading, "invalid_address", "This must be the IP address of a DNS server.");
 	else if (json_array_size(list) == SPEC_DNS_MAX)
-		warn(reading, "dns_too_many", "A tunnel asks at most 8 DNS servers; this one was left out.");
+		warn(reading, "dns_too_many", "A tunnel can have at most 8 DNS servers; this one is ignored.");
 	else
 		json_writer_add(&reading->writer, list, json_string(entry));
 }
@@ -195,7 +195,7 @@ static void read_endpoint(struct reading *reading, char *value)
 	if (*value == '\0')
 		return;
 	if (!format_endpoint(value, text, sizeof(text)) || !place_parse(text, &place) || place.kind != SPEC_PLACE_INET)
-		fault(reading, "invalid_address", "An endpoint is HOST:PORT.");
+		fault(reading, "invalid_address", "An endpoint must be HOST:PORT.");
 	else
 		json_writer_set(&reading->writer, reading->peer, "endpoint", json_string(text));
 	place_clear(&place);
@@ -208,7 +208,7 @@ static bool is_without_meaning(struct reading *reading, const char *key)
 		if (strcasecmp(key, names[i]) != 0)
 			continue;
 		char detail[96];
-		snprintf(detail, sizeof(detail), "%s means nothing to a tunnel without an interface; it was left out.", names[i]);
+		snprintf(detail, sizeof(detail), "%s has no meaning for a tunnel without a network interface; it is ignored.", names[i]);
 		warn(reading, "ignored_key", detail);
 		return true;
 	}
@@ -235,7 +235,7 @@ static void read_interface_key(struct reading *reading, const char *key, char *v
 	else if (strcasecmp(key, "ListenPort") == 0)
 		read_number(reading, reading->interface, "listen_port", value, parse_port(squeeze(value)));
 	else if (!is_without_meaning(reading, key))
-		fault(reading, "unknown_member", "There is no such key in [Interface].");
+		fault(reading, "unknown_member", "Unknown key in [Interface].");
 }
 
 static void read_peer_key(struct reading *reading, const char *key, char *value)
@@ -252,7 +252,7 @@ static void read_peer_key(struct reading *reading, const char *key, char *value)
 	else if (strcasecmp(key, "PersistentKeepalive") == 0)
 		read_number(reading, reading->peer, "persistent_keepalive", value, strcasecmp(value, "off") == 0 ? 0 : parse_number(value, 65535));
 	else
-		fault(reading, "unknown_member", "There is no such key in [Peer].");
+		fault(reading, "unknown_member", "Unknown key in [Peer].");
 }
 
 /* What the later section says holds, and the allowed IPs of both. */
@@ -266,7 +266,7 @@ static void merge_peer(struct reading *reading, json_t *first, json_t *second)
 		else
 			json_writer_set(&reading->writer, first, member, json_incref(value));
 	}
-	warn(reading, "merged_peer", "Another [Peer] has this key; the two are one peer, with the AllowedIPs of both.");
+	warn(reading, "merged_peer", "Another [Peer] has this key; they are merged into one peer with the AllowedIPs of both.");
 	(void)json_array_remove(reading->peers, json_array_size(reading->peers) - 1);
 }
 
@@ -309,7 +309,7 @@ static void read_section(struct reading *reading, const char *name)
 			reading->peer = NULL;
 	} else {
 		reading->section = SECTION_NONE;
-		fault(reading, "unknown_section", "A section is [Interface] or [Peer].");
+		fault(reading, "unknown_section", "A section must be [Interface] or [Peer].");
 	}
 }
 
@@ -327,14 +327,14 @@ static void read_line(struct reading *reading, char *line)
 	}
 	char *equals = strchr(line, '=');
 	if (equals == NULL) {
-		fault(reading, "invalid_value", "A line is Key = Value, a [Section] or a comment.");
+		fault(reading, "invalid_value", "A line must be Key = Value, a [Section] or a comment.");
 		return;
 	}
 	*equals = '\0';
 	const char *key = squeeze(line);
 	char *value = trim(equals + 1);
 	switch (reading->section) {
-	case SECTION_NONE: fault(reading, "unknown_member", "This key is in no section."); break;
+	case SECTION_NONE: fault(reading, "unknown_member", "This key is outside any section."); break;
 	case SECTION_INTERFACE: read_interface_key(reading, key, value); break;
 	case SECTION_PEER: read_peer_key(reading, key, value); break;
 	}
@@ -352,7 +352,7 @@ static void read_lines(struct reading *reading, const char *text, size_t length)
 		if (line != NULL)
 			read_line(reading, line);
 		else if (!is_line)
-			fault(reading, "invalid_value", "A line has less than 65536 bytes and no NUL.");
+			fault(reading, "invalid_value", "A line must have fewer than 65536 bytes and no NUL.");
 		if (line != NULL)
 			explicit_bzero(line, size);
 		free(line);
@@ -373,12 +373,12 @@ json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, 
 	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		text += 3, length -= 3;
 	if (document == NULL || reading.warnings == NULL || reading.peers_by_key == NULL)
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
 		read_lines(&reading, text, length);
 	json_decref(reading.peers_by_key);
 	if (reading.writer.failed)
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	if (problem->code == PROBLEM_NONE && !reading.has_interface) {
 		reading.line = 1;
 		fault(&reading, "required", "There is no [Interface] section.");

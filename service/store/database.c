@@ -118,7 +118,7 @@ static bool make_file(const char *directory, const char *path, const char *vfs, 
 		result = closed;
 	if (result == SQLITE_OK && chmod(fresh, 0600) == 0 && sync_path(fresh) == 0 && rename(fresh, path) == 0 && sync_path(directory) == 0)
 		return true;
-	snprintf(failure, 512, "cannot make %.300s: %s", path, result == SQLITE_OK ? strerror(errno) : sqlite3_errstr(result));
+	snprintf(failure, 512, "cannot create %.300s: %s", path, result == SQLITE_OK ? strerror(errno) : sqlite3_errstr(result));
 	unlink(fresh);
 	return false;
 }
@@ -131,9 +131,9 @@ static bool check_file(const char *path, const struct stat *info, char failure[5
 	else if (info->st_uid != geteuid())
 		wrong = "it belongs to another user; give it to the user that runs warrend (chown)";
 	else if ((info->st_mode & 077) != 0)
-		wrong = "it holds private keys and others may read it; check who did, then chmod 600";
+		wrong = "it contains private keys and other users can read it; check whether they did, then chmod 600";
 	else if (info->st_size == 0)
-		wrong = "it is empty, so its tunnels are lost; restore it from a backup, or move it away to start with none";
+		wrong = "it is empty, so its tunnels are lost; restore it from a backup, or move it away to start with an empty one";
 	if (wrong != NULL)
 		snprintf(failure, 512, "refusing %.300s: %s", path, wrong);
 	return wrong == NULL;
@@ -149,13 +149,12 @@ static void explain(sqlite3 *handle, const char *path, char failure[512])
 {
 	int code = sqlite3_errcode(handle) & 0xff;
 	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-		snprintf(failure, 512, "refusing %.300s: it is damaged (%s); restore it from a backup, or move it away to start with none", path,
-		         sqlite3_errmsg(handle));
+		snprintf(failure, 512, "refusing %.300s: it is damaged (%s); restore it from a backup, or move it away to start with an empty one",
+		         path, sqlite3_errmsg(handle));
 	else if (is_full(handle, code))
-		snprintf(
-		    failure, 512,
-		    "cannot use %.300s: the disk is full; make room on it and start again, nothing is lost as long as the file stays where it is",
-		    path);
+		snprintf(failure, 512,
+		         "cannot use %.300s: the disk is full; free some space and start again; nothing is lost as long as the file stays in place",
+		         path);
 	else
 		snprintf(failure, 512, "cannot use %.300s: %s", path, sqlite3_errmsg(handle));
 }
@@ -166,9 +165,9 @@ static bool check_identity(sqlite3 *handle, const char *path, char failure[512])
 	if (application < 0 || version < 0)
 		explain(handle, path, failure);
 	else if (application != APPLICATION_ID)
-		snprintf(failure, 512, "refusing %.300s: it is a database of another program; move it away", path);
+		snprintf(failure, 512, "refusing %.300s: it is another program's database; move it away", path);
 	else if (version != SCHEMA_VERSION)
-		snprintf(failure, 512, "refusing %.300s: it is of version %lld and this warrend knows %d; start the newer warrend, or move it away",
+		snprintf(failure, 512, "refusing %.300s: it has version %lld and this warrend supports %d; start the newer warrend, or move it away",
 		         path, (long long)version, SCHEMA_VERSION);
 	else
 		return true;
@@ -184,7 +183,7 @@ static bool check_integrity(sqlite3 *handle, const char *path, char failure[512]
 	if (!has_answer)
 		explain(handle, path, failure);
 	else if (!sound)
-		snprintf(failure, 512, "refusing %.300s: it is damaged; restore it from a backup, or move it away to start with none", path);
+		snprintf(failure, 512, "refusing %.300s: it is damaged; restore it from a backup, or move it away to start with an empty one", path);
 	sqlite3_finalize(statement);
 	return sound;
 }
@@ -237,7 +236,7 @@ struct database *database_open(const char *directory, const char *vfs, char fail
 	char path[4150];
 	struct database *database = calloc(1, sizeof(*database));
 	if (database == NULL) {
-		snprintf(failure, 512, "memory ran out");
+		snprintf(failure, 512, "out of memory");
 		return NULL;
 	}
 	snprintf(path, sizeof(path), "%s/state.db", directory);
@@ -326,8 +325,8 @@ static bool end_loading(sqlite3_stmt *statement, int result, bool sound, const c
 {
 	sqlite3_finalize(statement);
 	if (!sound)
-		snprintf(failure, 512, "refusing state.db: a row of its %s is damaged; restore it from a backup, or move it away to start with none",
-		         what);
+		snprintf(failure, 512,
+		         "refusing state.db: a row of its %s is damaged; restore it from a backup, or move it away to start with an empty one", what);
 	else if (result != SQLITE_DONE)
 		snprintf(failure, 512, "cannot read the %s from state.db: %s", what, sqlite3_errstr(result));
 	return sound && result == SQLITE_DONE;

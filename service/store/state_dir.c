@@ -17,7 +17,7 @@ static bool make_directories(const char *path, char failure[512])
 		if (slash != NULL)
 			*slash = '\0';
 		if (mkdir(part, 0700) != 0 && errno != EEXIST) {
-			snprintf(failure, 512, "cannot make %.300s: %s", part, strerror(errno));
+			snprintf(failure, 512, "cannot create %.300s: %s", part, strerror(errno));
 			return false;
 		}
 		if (slash == NULL)

@@ -153,13 +153,14 @@ static void empty_log(struct database *database)
 {
 	int result = database_truncate_log(database);
 	if (result != SQLITE_OK)
-		log_line(LOG_WARN, NULL, "the log of state.db could not be emptied, deleted keys may still be in it: %s", database_error(result));
+		log_line(LOG_WARN, NULL, "the write-ahead log of state.db could not be emptied; deleted keys may still be in it: %s",
+		         database_error(result));
 }
 
 static void take_reserve(struct database *database)
 {
 	if (!database_take_reserve(database))
-		log_line(LOG_WARN, NULL, "the disk is full: there is no room for state.reserve, nothing can be created");
+		log_line(LOG_WARN, NULL, "the disk is full: there is no space for state.reserve, so nothing can be created");
 }
 
 /* On a full disk once more with the reserve's room, which is free again when the log is empty. */
@@ -199,7 +200,7 @@ static void work_off(struct database *database, struct store_batch *first)
 		empty_log(database);
 	result = database_forget(database);
 	if (result != SQLITE_OK)
-		log_line(LOG_WARN, NULL, "keys may still be in the memory of SQLite: %s", database_error(result));
+		log_line(LOG_WARN, NULL, "keys may still be in SQLite's memory: %s", database_error(result));
 }
 
 static void hand_back(struct store *store, struct store_batch *first)
@@ -255,7 +256,7 @@ struct store *store_open(const char *directory, const char *vfs, const struct st
 	assert(loader->take_tunnel != NULL && loader->take_token != NULL && wake != NULL);
 	struct store *store = calloc(1, sizeof(*store));
 	if (store == NULL) {
-		snprintf(failure, 512, "memory ran out");
+		snprintf(failure, 512, "out of memory");
 		return NULL;
 	}
 	store->wake = wake;

@@ -242,14 +242,14 @@ void tokens_make(struct tokens *tokens, struct store *store, const char *name, u
 	}
 	struct token_write *write = start_write(tokens, name, done, owner);
 	if (write == NULL) {
-		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	bool has_room = reserve(tokens);
 	if (has_room && draw(write, scopes) && submit(write, store, STORE_TOKEN_PUT, on_made))
 		return;
 	tokens->reserved -= has_room;
-	fail(write, PROBLEM_OUT_OF_RESOURCES, "Memory ran out.");
+	fail(write, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 }
 
 json_t *tokens_list(struct tokens *tokens)
@@ -272,7 +272,8 @@ static struct token *find(struct tokens *tokens, const char *id)
 	return NULL;
 }
 
-static const char undeleted[] = "The token is out of use, but could not be deleted from the disk: it would be back after a restart. Delete it again.";
+static const char undeleted[] =
+    "The token is revoked, but could not be deleted from the disk: it would be valid again after a restart. Delete it again.";
 
 static void on_deleted(struct store_batch *batch, void *owner)
 {
@@ -292,7 +293,7 @@ static void on_deleted(struct store_batch *batch, void *owner)
 	}
 	pthread_mutex_unlock(&tokens->lock);
 	if (token == NULL)
-		fail(write, PROBLEM_NOT_FOUND, "There is no token of this id.");
+		fail(write, PROBLEM_NOT_FOUND, "There is no token with this id.");
 	else
 		succeed(write);
 }
@@ -306,7 +307,7 @@ void tokens_delete(struct tokens *tokens, struct store *store, const char *id, t
 		token->is_revoked = true;
 	pthread_mutex_unlock(&tokens->lock);
 	if (token == NULL) {
-		answer_fault(done, owner, PROBLEM_NOT_FOUND, "There is no token of this id.");
+		answer_fault(done, owner, PROBLEM_NOT_FOUND, "There is no token with this id.");
 		return;
 	}
 	struct token_write *write = start_write(tokens, token->stored.name, done, owner);

@@ -241,7 +241,7 @@ static void refresh_channel(struct resolver *resolver)
 	resolver->has_channel = result == ARES_SUCCESS;
 	resolver->configured = now;
 	if (!resolver->has_channel)
-		log_line(LOG_WARN, NULL, "names cannot be resolved: %s", ares_strerror(result));
+		log_line(LOG_WARN, NULL, "the resolver cannot be started: %s", ares_strerror(result));
 }
 
 struct resolver *resolver_create(uv_loop_t *loop)

@@ -160,7 +160,7 @@ static void take_answer(struct peer_lookup *lookup)
 	snprintf(obstacle, sizeof(obstacle), "the name %.100s does not resolve", lookup->name);
 	if (entry->addresses[index].count == 0)
 		status_set_obstacle(entry->status, obstacle);
-	log_line(LOG_WARN, entry->id, "%s; it is tried again in %u ms", obstacle, lookup->pause_ms);
+	log_line(LOG_WARN, entry->id, "%s; trying again in %u ms", obstacle, lookup->pause_ms);
 	ask_later(lookup);
 }
 

@@ -160,7 +160,7 @@ static void on_established(void *owner, const struct reply *reply);
 
 static void wait_for_memory(struct service *service, struct entry *entry)
 {
-	status_set_reason(entry->status, false, "memory or descriptors ran out");
+	status_set_reason(entry->status, false, "out of memory or descriptors");
 	entry->is_waiting = true;
 	of_worker(service, entry->worker)->is_starved = true;
 }
@@ -242,8 +242,8 @@ static void on_established(void *owner, const struct reply *reply)
 	struct service *service = asked->service;
 	struct worker *worker = asked->worker;
 	if (!reply->gone && reply->prepared.ack.status != MESSAGE_STATUS_OK) {
-		snprintf(asked->reason, sizeof(asked->reason), "the worker could not build it: %.*s", (int)strnlen(reply->prepared.detail, 160),
-		         reply->prepared.detail);
+		snprintf(asked->reason, sizeof(asked->reason), "the worker could not start the tunnel: %.*s",
+		         (int)strnlen(reply->prepared.detail, 160), reply->prepared.detail);
 		lanes_claim_one(service->lanes, &asked->turn, asked->id, fail_built, asked);
 	} else {
 		free(asked);

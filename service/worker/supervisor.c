@@ -122,7 +122,7 @@ struct supervisor *supervisor_create(uv_loop_t *loop, const struct supervisor_op
 		supervisor->workers = calloc(options->workers, sizeof(*supervisor->workers));
 	if (supervisor == NULL || supervisor->workers == NULL) {
 		free(supervisor);
-		snprintf(failure, 512, "memory ran out");
+		snprintf(failure, 512, "out of memory");
 		return NULL;
 	}
 	supervisor->loop = loop;
@@ -134,7 +134,7 @@ struct supervisor *supervisor_create(uv_loop_t *loop, const struct supervisor_op
 	while (supervisor->count < options->workers && init_worker(supervisor, supervisor->count))
 		supervisor->count++;
 	if (supervisor->count < options->workers)
-		snprintf(failure, 512, "cannot make the memory that is shared with the workers");
+		snprintf(failure, 512, "cannot create the memory shared with the workers");
 	for (unsigned i = 0; supervisor->count == options->workers && i < supervisor->count; i++)
 		worker_start(&supervisor->workers[i]);
 	if (supervisor->count == options->workers) {

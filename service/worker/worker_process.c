@@ -28,7 +28,7 @@ void worker_kill(struct worker *worker, const char *why)
 {
 	if (worker->state != WORKER_STARTING && worker->state != WORKER_READY)
 		return;
-	log_line(LOG_WARN, NULL, "worker %u is ended: %s", worker->index, why);
+	log_line(LOG_WARN, NULL, "ending worker %u: %s", worker->index, why);
 	if (worker->state == WORKER_READY)
 		worker->supervisor->ready_count--;
 	worker->state = WORKER_DYING;
@@ -94,7 +94,7 @@ static bool on_message(void *owner, enum message_type type, struct message_reade
 	if (!allowance_take(&worker->messages, WORKER_MESSAGES_PER_SECOND, WORKER_MESSAGES_BURST, uv_now(worker->supervisor->loop)))
 		worker->fault = "it sends too many messages";
 	else if (!take_message(worker, type, body))
-		worker->fault = "it sent a message that no honest worker sends";
+		worker->fault = "it sent a message that breaks the protocol";
 	return worker->fault == NULL;
 }
 
@@ -113,7 +113,7 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 	if (worker->fault != NULL)
 		worker_kill(worker, worker->fault);
 	else if (result == CHANNEL_PROTOCOL)
-		worker_kill(worker, "it sent what is no message");
+		worker_kill(worker, "it sent bytes that are not a message");
 	else if (result != CHANNEL_OK && worker->supervisor->stops)
 		close_channel(worker); /* as it was told; its exit is still to come */
 	else if (result != CHANNEL_OK)

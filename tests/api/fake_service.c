@@ -280,7 +280,7 @@ static void run_edit(struct service *service, const struct change *change, struc
 		return;
 	}
 	if (!tunnel) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no such tunnel.");
+		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
 	if (edit->kind == EDIT_DELETE) {

@@ -136,7 +136,7 @@ static void descriptors_from_a_worker_are_closed(void **state)
 {
 	(void)state;
 	create("gift-c", bench_document(NULL));
-	wait_for_end_by("it sent what is no message");
+	wait_for_end_by("it sent bytes that are not a message");
 	nothing_is_left_of("gift-c");
 }
 
@@ -165,7 +165,7 @@ static void too_many_dials_at_once_end_the_worker(void **state)
 	         "'listen':'10.0.0.2:80','target':'127.0.0.1:%u'}]}}",
 	         port);
 	create("dials-c", document);
-	wait_for_end_by("it sent a message that no honest worker sends");
+	wait_for_end_by("it sent a message that breaks the protocol");
 	/* Its dials end with it, and not at their deadline. */
 	nothing_is_left_of("dials-c");
 	close(listener);

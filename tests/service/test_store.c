@@ -353,7 +353,7 @@ static void d3_what_is_damaged_is_refused(void **state)
 	refuse("refusing");
 	make_state();
 	assert_int_equal(chmod(path_of("state.db"), 0644), 0);
-	refuse("others may read");
+	refuse("other users can read");
 	make_state();
 	execute("PRAGMA user_version = 2");
 	refuse("newer");

@@ -114,7 +114,7 @@ static bool read_request_line(struct http_request *request, struct http_text lin
 	if (version < 0 || memcmp(rest.bytes, "HTTP", 4) != 0)
 		return refuse(request, 400, "malformed request line");
 	if (version == 0)
-		return refuse(request, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+		return refuse(request, 505, "only HTTP/1.0 and HTTP/1.1 are supported");
 	if (request->method.length > METHOD_MAX)
 		return refuse(request, 501, "unknown method");
 	return read_target(request, target);
@@ -127,7 +127,7 @@ static bool check_host(struct http_request *request)
 	if (count == 0 && request->asked.old)
 		return true;
 	if (count != 1)
-		return refuse(request, 400, "exactly one Host is needed");
+		return refuse(request, 400, "exactly one Host field is required");
 	struct http_text value = http_fields_find(&request->fields, HTTP_FIELD_HOST)->value;
 	struct target host;
 	if (value.length > 0 && target_parse_authority(&host, value.bytes, value.length, HTTP_PORT) < 0)
@@ -146,7 +146,7 @@ static bool check_framing(struct http_request *request)
 		return refuse(request, 400, "ambiguous or malformed framing of the body");
 	/* RFC 9112, 6.1: HTTP/1.0 knows no codings, so what stands between may have framed it otherwise. */
 	if (request->framing == HTTP_FRAMING_CHUNKED && request->asked.old)
-		return refuse(request, 400, "no transfer coding in HTTP/1.0");
+		return refuse(request, 400, "HTTP/1.0 has no transfer coding");
 	if (!request->asked.connect)
 		return true;
 	/* RFC 9110, 9.3.6: a CONNECT has no content, what follows is the tunnel's. */

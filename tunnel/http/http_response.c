@@ -105,7 +105,7 @@ static bool read_switch(struct http_response *response, const struct http_asked 
 	if (!response->upgraded)
 		return true;
 	if (!asked->upgrade || http_fields_find(&response->fields, HTTP_FIELD_UPGRADE) == NULL)
-		return refuse(response, HTTP_ERROR_HTTP_UPGRADE_FAILED, "an upgrade that nobody asked for");
+		return refuse(response, HTTP_ERROR_HTTP_UPGRADE_FAILED, "an upgrade that was not requested");
 	return true;
 }
 

@@ -204,14 +204,14 @@ static void on_deadline(void *owner)
 	struct client *client = owner;
 	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
 	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
-		                                .detail = "the client finished before there was a connection" };
+		                                .detail = "the client closed its side before a connection was made" };
 	if (client->state == CLIENT_HELD) {
 		look_again(client);
 	} else if (client->state == CLIENT_DIALING) {
 		refuse(client, &left);
 	} else if (client->state != CLIENT_DELAYED) {
 		connection_count_failed(&client->connection, COUNTERS_FAILED_TIMEOUT);
-		client_free(client); /* the head did not come in time */
+		client_free(client); /* the request head did not arrive in time */
 	} else if (client->refusal_length > 0) {
 		connection_count_failed(&client->connection, COUNTERS_FAILED_AUTHENTICATION);
 		say_and_close(client, client->refusal, client->refusal_length);
@@ -283,7 +283,7 @@ static void begin_connect(struct client *client, const struct http_request *requ
 {
 	static const struct http_fault missing = { .status = 407,
 		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
-		                                   .detail = "a username and password are wanted" };
+		                                   .detail = "a username and password are required" };
 	if (tunnel_of(client)->spec.user_count > 0 && request->has_credentials && is_held(client))
 		return;
 	client->in->start += (uint32_t)request->length_of_head;

@@ -481,7 +481,7 @@ static bool admit(struct exchange *exchange, const struct http_request *request)
 {
 	static const struct http_fault missing = { .status = 407,
 		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
-		                                   .detail = "a username and password are wanted" };
+		                                   .detail = "a username and password are required" };
 	struct tunnel *tunnel = exchange->tunnel;
 	if (tunnel->spec.user_count == 0)
 		return true;
@@ -725,7 +725,7 @@ static void on_passing_due(struct exchange *exchange)
 {
 	static const struct http_fault slow_client = { .status = 408,
 		                                       .error = HTTP_ERROR_HTTP_REQUEST_ERROR,
-		                                       .detail = "the body did not come in time" };
+		                                       .detail = "the request body did not arrive in time" };
 	static const struct http_fault slow_server = { .error = HTTP_ERROR_CONNECTION_READ_TIMEOUT, .detail = "the server did not answer in time" };
 	uint64_t now = now_of(exchange), idle = idle_time(exchange);
 	bool is_idle = idle > 0 && exchange->active_at + idle <= now;
@@ -758,10 +758,12 @@ static void look_again(struct exchange *exchange)
 
 static void on_deadline(void *owner)
 {
-	static const struct http_fault slow = { .status = 408, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the head did not come in time" };
+	static const struct http_fault slow = { .status = 408,
+		                                .error = HTTP_ERROR_HTTP_REQUEST_ERROR,
+		                                .detail = "the request head did not arrive in time" };
 	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
 	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
-		                                .detail = "the client finished before there was a connection" };
+		                                .detail = "the client closed its side before a connection was made" };
 	struct exchange *exchange = owner;
 	switch (exchange->state) {
 	case READING:

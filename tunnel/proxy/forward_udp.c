@@ -362,7 +362,7 @@ static void take_target(struct forward_udp *udp)
 	udp->has_target =
 	    place != NULL && place->kind == SPEC_PLACE_INET && target_parse(&udp->target, place->host, strlen(place->host), place->port) == 0;
 	if (!udp->has_target)
-		log_line(LOG_ERROR, tunnel->id, "a UDP forward has no target that could be read");
+		log_line(LOG_ERROR, tunnel->id, "a UDP forward has a malformed target");
 }
 
 struct forward_udp *forward_udp_create(struct listener *listener, int descriptor)

@@ -23,7 +23,7 @@ static void pause_accepting(struct listener *listener, int error)
 {
 	struct loop *loop = listener->tunnel->context->loop;
 	if (listener->pause.at == LOOP_NEVER)
-		log_line(LOG_WARN, listener->tunnel->id, "accepting pauses for 100 ms: error %d (out of descriptors or memory)", error);
+		log_line(LOG_WARN, listener->tunnel->id, "accepting is paused for 100 ms: error %d (out of descriptors or memory)", error);
 	poller_set(listener->poller, 0);
 	deadline_set(loop, &listener->pause, loop_now(loop) + PAUSE);
 }

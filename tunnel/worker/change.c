@@ -216,7 +216,7 @@ static enum message_status status_of(int error, char detail[160])
 		return MESSAGE_STATUS_INVALID;
 	}
 	if (error == WIREGUARD_DUPLICATE) {
-		snprintf(detail, 160, "a peer is there twice");
+		snprintf(detail, 160, "two peers have the same key");
 		return MESSAGE_STATUS_INVALID;
 	}
 	snprintf(detail, 160, "the worker is out of memory for keys or peers");
@@ -384,7 +384,7 @@ enum message_status change_prepare(struct context *context, struct tunnel **tunn
 	}
 	/* The control process thinks that a tunnel is here which could not be built. */
 	if (*tunnel == NULL && !is_all_fresh(&candidate->message)) {
-		snprintf(detail, 160, "the worker does not hold it");
+		snprintf(detail, 160, "the worker does not have the tunnel");
 		free_candidate(candidate);
 		return MESSAGE_STATUS_UNKNOWN;
 	}

@@ -53,7 +53,7 @@ static void worker_send(struct context *context, enum message_type type, struct 
 		return;
 	}
 	if (channel_send(worker->channel, type, writer, NULL, 0) != CHANNEL_OK) {
-		log_line(LOG_ERROR, NULL, "the control process cannot be told: the worker ends");
+		log_line(LOG_ERROR, NULL, "cannot write to the control process: the worker exits");
 		stop(worker, 1);
 		return;
 	}
@@ -105,7 +105,7 @@ static void on_prepare(struct worker *worker, struct message_reader *body, int *
 	struct message_prepared *reply = &worker->prepared;
 	*reply = (struct message_prepared){ .applied = MESSAGE_APPLIED_CREATED };
 	if (!message_decode_prepare(body, &message) || message.slot >= COUNTERS_TUNNELS) {
-		log_line(LOG_ERROR, NULL, "the control process sent a tunnel that cannot be read");
+		log_line(LOG_ERROR, NULL, "the control process sent a tunnel that cannot be decoded");
 		stop(worker, 1);
 		return;
 	}
@@ -243,7 +243,7 @@ static void on_channel(void *owner, int events)
 	if (error == CHANNEL_OK && (events & LOOP_READABLE) != 0)
 		error = channel_read(worker->channel, on_message, worker);
 	if (error != CHANNEL_OK && !worker->broken) {
-		log_line(LOG_WARN, NULL, "the control process is gone: the worker ends");
+		log_line(LOG_WARN, NULL, "the control process is gone: the worker exits");
 		stop(worker, 1);
 	}
 	if (!worker->broken)
@@ -269,7 +269,7 @@ static bool start_libraries(const struct worker_options *options)
 {
 	size_t slots = options->session_slots == 0 ? SESSIONS_DEFAULT : options->session_slots;
 	if (sodium_init() < 0 || wireguard_start(slots, options->require_lock) != WIREGUARD_OK) {
-		log_line(LOG_ERROR, NULL, "the memory for keys could not be had or locked: raise the limit of locked memory (ulimit -l)");
+		log_line(LOG_ERROR, NULL, "the memory for keys could not be allocated or locked: raise the limit of locked memory (ulimit -l)");
 		return false;
 	}
 	struct netstack_limits limits = { .memory_budget = options->memory_budget == 0 ? BUDGET_DEFAULT : options->memory_budget,
