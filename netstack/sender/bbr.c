@@ -442,6 +442,15 @@ static void update_cycle(struct bbr *bbr, const struct rate_sample *sample, cons
 
 /* --- the round trip (5.3.4) --- */
 
+/* What recovery or a pause has already cut is not what is known of the path. */
+static void save_window(struct bbr *bbr)
+{
+	bool is_cut = bbr->in_recovery || bbr->state == BBR_PROBE_RTT;
+
+	if (!is_cut || bbr->window > bbr->prior_window)
+		bbr->prior_window = bbr->window;
+}
+
 static void leave_probe_rtt(struct bbr *bbr, const struct bbr_context *context)
 {
 	bbr->probe_rtt_min_at = context->now;
@@ -512,7 +521,7 @@ static void update_rtt(struct bbr *bbr, const struct rate_sample *sample, const 
 		bbr->min_rtt_at = bbr->probe_rtt_min_at;
 	}
 	if (expired && !bbr->idle_restart && bbr->state != BBR_PROBE_RTT) {
-		bbr->prior_window = bbr->window;
+		save_window(bbr);
 		bbr->state = BBR_PROBE_RTT;
 		bbr->pacing_gain = 1;
 		bbr->window_gain = 0.5;
@@ -617,8 +626,7 @@ void bbr_update(struct bbr *bbr, const struct rate_sample *sample, const struct 
 /* Nothing is known of the path any more, but that it loses: one segment, then slow start up to what was known (5.6.4.4). */
 void bbr_timeout(struct bbr *bbr, uint64_t delivered)
 {
-	if (!bbr->in_recovery)
-		bbr->prior_window = bbr->window;
+	save_window(bbr);
 	bbr->in_recovery = true;
 	bbr->steady_from = delivered + 1; /* what an outage swallowed says nothing about the path's capacity */
 	bbr->window = bbr->segment;

@@ -61,22 +61,6 @@ static void trains_are_long_where_the_path_is_short(void **state)
 	assert_in_range(train_on(100000, 1e5), 1000, 2500); /* ten milliseconds are enough */
 }
 
-/* --- the first rate --- */
-
-/* A SYN that was sent twice gives no sample: the first window leaves at once, and what follows at the pace of what is known then. */
-static void a_late_first_sample_slows_the_start(void **state)
-{
-	struct bbr bbr;
-	struct rate_sample sample = { .round_trip = 100000000, .acknowledged = 1000, .prior_in_flight = 1000 };
-	struct bbr_context context = { .now = 200000000, .delivered = 1000, .in_flight = 9000 };
-
-	(void)state;
-	bbr_init(&bbr, 1000, 0, 0);
-	assert_true(bbr.pacing_rate > 10e6);
-	bbr_update(&bbr, &sample, &context);
-	assert_true(bbr.pacing_rate < 1e6);
-}
-
 /* --- checksum --- */
 
 static uint16_t slow_sum(const uint8_t *bytes, size_t length)
@@ -273,7 +257,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(trains_are_long_where_the_path_is_short, start_budget, check_budget),
-		cmocka_unit_test_setup_teardown(a_late_first_sample_slows_the_start, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(sums_like_the_rfc, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(timers_run_in_order, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_window_shrinks_with_the_budget, start_budget, check_budget),
