@@ -146,9 +146,9 @@ static void start_down(struct bbr *bbr, const struct bbr_context *context)
 	bbr->window_gain = 2;
 }
 
-static void start_cruise(struct bbr *bbr, const struct bbr_context *context)
+/* The time to the next probe runs on from when it went down (5.3.3.6). */
+static void start_cruise(struct bbr *bbr)
 {
-	bbr->phase_at = context->now;
 	bbr->state = BBR_CRUISE;
 	bbr->pacing_gain = 1;
 	bbr->window_gain = 2;
@@ -159,7 +159,6 @@ static void start_refill(struct bbr *bbr, const struct bbr_context *context)
 	reset_low(bbr);
 	bbr->up_rounds = 0;
 	bbr->up_acknowledged = 0;
-	bbr->phase_at = context->now;
 	bbr->ack_phase = BBR_ACKS_REFILLING;
 	start_round(bbr, context->delivered);
 	bbr->state = BBR_REFILL;
@@ -418,7 +417,7 @@ static void update_cycle(struct bbr *bbr, const struct rate_sample *sample, cons
 		if (is_time_to_probe(bbr, context))
 			start_refill(bbr, context);
 		else if (is_time_to_cruise(bbr, context))
-			start_cruise(bbr, context);
+			start_cruise(bbr);
 		break;
 	case BBR_CRUISE:
 		if (is_time_to_probe(bbr, context))
@@ -462,7 +461,7 @@ static void leave_probe_rtt(struct bbr *bbr, const struct bbr_context *context)
 		return;
 	}
 	start_down(bbr, context);
-	start_cruise(bbr, context);
+	start_cruise(bbr);
 }
 
 static uint64_t probe_rtt_window(const struct bbr *bbr)

@@ -232,6 +232,33 @@ static void it_cruises_at_the_bandwidth(void **state)
 	assert_int_equal(bbr.window, 2 * HELD + TRAINS + HELD); /* a round's acknowledgements come in one lump here */
 }
 
+/* 5.3.3.6: two to three seconds after it went down. */
+static void it_probes_again_after_two_to_three_seconds(void **state)
+{
+	const struct {
+		uint32_t random;
+		uint64_t wait;
+	} cases[] = { { 0, 2000 * MS }, { 2 * 999999999u, 2999 * MS + 999999 } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		start(state);
+		context.random = cases[i].random;
+		fill(2 * HELD);
+		bbr.inflight_high = HELD; /* so that going down takes a while */
+		pass_round(RATE, 1000, HELD);
+		assert_int_equal(bbr.state, BBR_DOWN);
+		uint64_t since = context.now;
+		pass_round(RATE, 1000, HELD / 2);
+		assert_int_equal(bbr.state, BBR_CRUISE);
+		context.now = since + cases[i].wait - 1 - ROUND_TRIP;
+		pass_round(RATE, 1000, HELD / 2);
+		assert_int_equal(bbr.state, BBR_CRUISE);
+		context.now = since + cases[i].wait - ROUND_TRIP;
+		pass_round(RATE, 1000, HELD / 2);
+		assert_int_equal(bbr.state, BBR_REFILL);
+	}
+}
+
 /* 5.3.3.6: as often as Reno would lose, which with few segments in flight is sooner. */
 static void a_small_window_probes_after_as_many_rounds(void **state)
 {
@@ -915,6 +942,7 @@ int main(void)
 		cmocka_unit_test_setup(loss_ends_the_startup_sooner, start),
 		cmocka_unit_test_setup(the_queue_is_drained_before_probing_begins, start),
 		cmocka_unit_test_setup(it_cruises_at_the_bandwidth, start),
+		cmocka_unit_test_setup(it_probes_again_after_two_to_three_seconds, start),
 		cmocka_unit_test_setup(a_small_window_probes_after_as_many_rounds, start),
 		cmocka_unit_test_setup(a_short_path_probes_after_sixty_three_rounds, start),
 		cmocka_unit_test_setup(it_goes_down_until_there_is_headroom, start),
