@@ -7,7 +7,7 @@
 #define DRAIN_GAIN 0.35
 #define LOSS_THRESHOLD 0.02
 #define BETA 0.7
-#define HEADROOM 0.85
+#define HEADROOM 0.15
 #define NOISE_MAX 0.2
 #define MIN_RTT_WINDOW (10000 * MS)
 #define PROBE_RTT_INTERVAL (5000 * MS)
@@ -313,7 +313,10 @@ static uint64_t with_headroom(const struct bbr *bbr)
 {
 	if (bbr->inflight_high == UINT64_MAX)
 		return UINT64_MAX;
-	uint64_t kept = (uint64_t)(HEADROOM * (double)bbr->inflight_high);
+	uint64_t room = (uint64_t)(HEADROOM * (double)bbr->inflight_high);
+	if (room < bbr->segment)
+		room = bbr->segment;
+	uint64_t kept = bbr->inflight_high > room ? bbr->inflight_high - room : 0;
 	uint64_t least = (uint64_t)LEAST_WINDOW * bbr->segment;
 	return kept > least ? kept : least;
 }

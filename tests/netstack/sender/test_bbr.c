@@ -312,6 +312,22 @@ static void it_goes_down_until_there_is_headroom(void **state)
 	assert_int_equal(bbr.window, 85000);
 }
 
+/* 5.3.3.3: a segment of room at least, and four segments to send with. */
+static void small_bounds_leave_a_segment_of_room(void **state)
+{
+	const uint64_t cases[][2] = { { 20, 17 }, { 6, 5 }, { 5, 4 }, { 4, 4 }, { 1, 4 } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		start(state);
+		cruise();
+		bbr.inflight_high = cases[i][0] * SIZE;
+		sample.in_flight_at_send = 0;
+		pass_round(RATE, SIZE, SIZE);
+		assert_int_equal(bbr.state, BBR_CRUISE);
+		assert_int_equal(bbr.window, cases[i][1] * SIZE);
+	}
+}
+
 static void it_refills_for_a_round_and_goes_up(void **state)
 {
 	(void)state;
@@ -946,6 +962,7 @@ int main(void)
 		cmocka_unit_test_setup(a_small_window_probes_after_as_many_rounds, start),
 		cmocka_unit_test_setup(a_short_path_probes_after_sixty_three_rounds, start),
 		cmocka_unit_test_setup(it_goes_down_until_there_is_headroom, start),
+		cmocka_unit_test_setup(small_bounds_leave_a_segment_of_room, start),
 		cmocka_unit_test_setup(it_refills_for_a_round_and_goes_up, start),
 		cmocka_unit_test_setup(a_full_path_ends_the_probing, start),
 		cmocka_unit_test_setup(losses_are_the_probes_for_a_round_more, start),
