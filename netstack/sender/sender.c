@@ -188,14 +188,13 @@ static void pop_acknowledged(struct sender *sender, uint64_t place, uint64_t now
 static void lose(void *owner, uint32_t index);
 
 /* Reno's signs, for a peer without SACK: three acknowledgements of the same, and one of a part during recovery (RFC 6582). */
-static void read_reno(struct sender *sender, const struct segment *segment, uint64_t place, bool is_repeated)
+static void read_reno(struct sender *sender, const struct segment *segment, bool is_repeated, bool is_partial)
 {
 	struct scoreboard *board = &sender->board;
 
 	if (scoreboard_is_empty(board))
 		return;
 	const struct sent *head = scoreboard_at(board, board->head);
-	bool is_partial = place > sender->acknowledged && sender->phase == SENDER_RECOVERY && place < sender->recovery_point;
 	if (is_repeated && segment->length == 0)
 		sender->duplicates++;
 	if ((sender->duplicates == 3 || is_partial) && !(head->flags & SENT_LOST) && !(head->flags & SENT_AGAIN))
@@ -237,10 +236,11 @@ bool sender_heard(struct sender *sender, const struct segment *segment, unsigned
 	if (ahead < 0)
 		return true;
 	bool has_changed = read_window(sender, segment, place, window_shift);
-	if (!sender->has_sack)
-		read_reno(sender, segment, place, ahead == 0 && !has_changed);
+	bool is_partial = ahead > 0 && sender->phase == SENDER_RECOVERY && place < sender->recovery_point;
 	if (ahead > 0)
 		pop_acknowledged(sender, place, now);
+	if (!sender->has_sack)
+		read_reno(sender, segment, ahead == 0 && !has_changed, is_partial);
 	if (sender->has_sack && segment->sack_count > 0 && !scoreboard_is_empty(&sender->board))
 		read_sack(sender, segment, now);
 	return true;
@@ -279,14 +279,15 @@ static void detect_losses(struct sender *sender, uint64_t now)
 	uint64_t window = rack_window(&sender->rack, &sender->rtt, sender->phase != SENDER_OPEN, sender->board.sacked >= 3ull * sender->segment);
 
 	sender->deadlines[SENDER_REORDER] = rack_detect(&sender->rack, &sender->board, window, now, lose, sender);
+}
+
+/* Recovery begins with the first loss, whoever found it, and ends when all is acknowledged that had been sent by then. */
+static void check_recovery(struct sender *sender)
+{
 	if (sender->phase == SENDER_OPEN && sender->board.lost > 0) {
 		sender->phase = SENDER_RECOVERY;
 		sender->recovery_point = sender->next;
 	}
-}
-
-static void check_recovery(struct sender *sender)
-{
 	if (sender->phase == SENDER_OPEN || sender->acknowledged < sender->recovery_point || sender->board.lost > 0)
 		return;
 	sender->phase = SENDER_OPEN;
@@ -457,6 +458,7 @@ void sender_expire(struct sender *sender, uint64_t now)
 	if (take(sender, SENDER_REORDER, now)) {
 		rate_open(&sender->sample, sender->board.in_flight);
 		detect_losses(sender, now);
+		check_recovery(sender);
 	}
 	if (take(sender, SENDER_TIMEOUT, now)) {
 		sender->deadlines[SENDER_PROBE] = NETSTACK_NEVER;

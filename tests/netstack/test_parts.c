@@ -10,56 +10,13 @@
 
 #include "netstack/budget.h"
 #include "netstack/checksum.h"
+#include "netstack/netstack.h"
 #include "netstack/packet.h"
-#include "netstack/random.h"
-#include "netstack/receiver/receiver.h"
+#include "netstack/receiver/ranges.h"
 #include "netstack/sender/queue.h"
 #include "netstack/sender/scoreboard.h"
-#include "netstack/sender/sender.h"
 #include "netstack/timers.h"
 #include "tests/netstack/dice.h"
-
-static struct budget budget;
-
-/* --- trains --- */
-
-static bool count_bytes(void *owner, uint64_t place, const struct iovec *parts, size_t count, size_t length, uint8_t flags)
-{
-	size_t *sent = owner;
-	(void)place;
-	(void)parts;
-	(void)count;
-	(void)flags;
-	*sent += length;
-	return true;
-}
-
-/* Bytes that leave at once, at so many a second, with all windows open. */
-static size_t train_on(uint64_t round_trip, double rate)
-{
-	static uint8_t bytes[200000];
-	size_t sent = 0;
-	struct sender sender;
-	struct sender_env env = { .owner = &sent, .emit = count_bytes };
-
-	sender_init(&sender, &env, &budget, 0, 1000, true, round_trip, 1000000000);
-	sender.window_end = sender.window_max = sender.bbr.window = 1 << 20;
-	sender.bbr.pacing_rate = rate;
-	assert_int_equal(sender_write(&sender, bytes, sizeof(bytes)), sizeof(bytes));
-	sender_update(&sender, 1000000000);
-	sender_clear(&sender);
-	return sent;
-}
-
-static void trains_are_long_where_the_path_is_short(void **state)
-{
-	(void)state;
-	assert_in_range(train_on(100000, 1e7), 60000, 66000);
-	assert_in_range(train_on(1100000, 1e7), 15000, 17000);
-	assert_in_range(train_on(10000000, 1e7), 5000, 7000);
-	assert_in_range(train_on(0, 1e7), 5000, 7000);      /* not known yet */
-	assert_in_range(train_on(100000, 1e5), 1000, 2500); /* ten milliseconds are enough */
-}
 
 /* --- checksum --- */
 
@@ -256,7 +213,6 @@ static int check_budget(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(trains_are_long_where_the_path_is_short, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(sums_like_the_rfc, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(timers_run_in_order, start_budget, check_budget),
 		cmocka_unit_test_setup_teardown(a_window_shrinks_with_the_budget, start_budget, check_budget),
