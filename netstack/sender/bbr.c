@@ -635,6 +635,11 @@ void bbr_timeout(struct bbr *bbr, uint64_t delivered)
 	reset_full(bbr);
 }
 
+void bbr_spared(struct bbr *bbr, uint64_t in_flight)
+{
+	bbr->window += in_flight;
+}
+
 void bbr_recovered(struct bbr *bbr)
 {
 	if (!bbr->in_recovery)

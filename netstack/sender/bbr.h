@@ -104,6 +104,8 @@ void bbr_update(struct bbr *bbr, const struct rate_sample *sample, const struct 
 /* A segment is lost that flew as one of `in_flight_at_send` bytes; so many were lost since it was sent. */
 void bbr_lost(struct bbr *bbr, uint64_t in_flight_at_send, uint64_t lost_since, bool is_limited, const struct bbr_context *context);
 void bbr_timeout(struct bbr *bbr, uint64_t delivered);
+/* Of what was in flight at the timeout so much is not taken for lost: the first segment goes beside it (RFC 6298, 5.4). */
+void bbr_spared(struct bbr *bbr, uint64_t in_flight);
 void bbr_recovered(struct bbr *bbr);
 /* Sending starts again after a pause. */
 void bbr_restart(struct bbr *bbr, uint64_t now);

@@ -435,6 +435,7 @@ static void run_timeout(struct sender *sender, uint64_t now)
 		else if (i == board->head || sent->sent_at + age <= now)
 			lose(sender, i);
 	}
+	bbr_spared(&sender->bbr, board->in_flight);
 	sender->phase = SENDER_LOSS;
 	sender->recovery_point = sender->next;
 	sender->probe_end = 0;

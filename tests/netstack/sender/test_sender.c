@@ -211,6 +211,23 @@ static void a_timeout_sends_the_first_segment_again(void **state)
 	assert_int_equal(sender->phase, SENDER_OPEN);
 }
 
+/* What was sent less than a round trip ago may still arrive (RFC 8985, 6.3). */
+static void a_timeout_spares_what_was_just_sent(void **state)
+{
+	(void)state;
+	send_now(2000);
+	line.now += 100 * MS;
+	acknowledge(1000); /* the round trip is known to RACK */
+	uint64_t due = sender->deadlines[SENDER_TIMEOUT];
+	line.now = due - 10 * MS;
+	send_now(1000);
+	assert_int_equal(sender->deadlines[SENDER_TIMEOUT], due);
+	expire_timeout();
+	assert_int_equal(sender->board.lost, 0); /* the first is on its way again (RFC 6298, 5.4) */
+	assert_true(scoreboard_at(&sender->board, sender->board.head)->flags & SENT_AGAIN);
+	assert_false(scoreboard_at(&sender->board, sender->board.tail - 1)->flags & (SENT_AGAIN | SENT_LOST));
+}
+
 /* RFC 1122, 4.2.3.5: five minutes without an answer; any acknowledgement is one. */
 static void it_gives_up_after_five_minutes_without_an_answer(void **state)
 {
@@ -566,6 +583,7 @@ int main(void)
 		WITH(round_trips_are_measured_once_sent),
 		WITH(the_timeout_runs_while_something_is_outstanding),
 		WITH(a_timeout_sends_the_first_segment_again),
+		WITH(a_timeout_spares_what_was_just_sent),
 		WITH(it_gives_up_after_five_minutes_without_an_answer),
 		WITH(a_kick_tries_at_once),
 		WITH(a_hole_below_three_segments_is_lost),
