@@ -294,7 +294,7 @@ def test_s9_failing_probe_only_tells(home, far, daemon):
     """A probe that fails is a counter and an event; the tunnel stays up and keeps its connections."""
     created = daemon.api.create(Peer(far, "probed").document(probe={"type": "ping", "target": "10.77.99.99", "interval": 1}))
     connection, = _hold(home, proxy_address(created), f"{INNER}:80", 1)
-    time.sleep(5)
+    wait_until(lambda: daemon.api.stats("probed")["probes"]["failed"] >= 3, timeout=60, what="probes fail")
     assert daemon.api.state("probed") == "up"
     connection.send(f"GET /hello HTTP/1.1\r\nHost: {INNER}\r\nConnection: close\r\n\r\n".encode())
     assert connection.read_reply()[0] == 200

@@ -12,7 +12,7 @@ from harness.clients import curl
 from harness.daemon import binary
 from harness.farend import INNER
 from harness.loop import Ends, create_pair
-from harness.process import run
+from harness.process import run, wait_until
 from harness.spec import Peer, proxy_address
 
 
@@ -165,9 +165,12 @@ def test_w8_first_timestamp_is_stored_at_once(local_daemon):
     """A daemon whose clock was wrong may be cut off at any moment: its peers refuse what is not later than what it has sent."""
     before = time.time()
     create_pair(local_daemon.api, Ends())
-    time.sleep(0.5)
+
+    def stored():
+        with contextlib.closing(sqlite3.connect(f"file:{local_daemon.state_dir}/state.db?mode=ro", uri=True)) as database:
+            return database.execute("SELECT timestamp_floor FROM tunnels WHERE id = 'near'").fetchone()[0]
+    wait_until(lambda: any(stored()), timeout=5, what="the first timestamp is stored, long before the next checkpoint")
     local_daemon.kill()
-    with contextlib.closing(sqlite3.connect(f"{local_daemon.state_dir}/state.db")) as database:
-        floor, = database.execute("SELECT timestamp_floor FROM tunnels WHERE id = 'near'").fetchone()
+    floor = stored()
     seconds = int.from_bytes(floor[:8], "big") - (1 << 62) - 10
     assert before - 1 <= seconds <= time.time()
