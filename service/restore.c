@@ -16,28 +16,28 @@
 
 static struct snapshot *read_snapshot(const struct service *service, const struct database_tunnel *row, char reason[200])
 {
-	struct draft draft;
+	struct candidate candidate;
 	json_error_t error;
 	json_t *document = json_loads(row->document, JSON_REJECT_DUPLICATES, &error);
-	draft_init(&draft);
-	draft_read(&draft, document, "");
-	draft_complete(&draft, NULL);
-	policy_check(service, &draft.spec, NULL, SCOPE_ADMIN, "", &draft.problem);
+	candidate_init(&candidate);
+	candidate_read(&candidate, document, "");
+	candidate_complete(&candidate, NULL);
+	policy_check(service, &candidate.spec, NULL, SCOPE_ADMIN, "", &candidate.problem);
 	reason[0] = '\0';
-	if (draft.problem.code != PROBLEM_NONE)
+	if (candidate.problem.code != PROBLEM_NONE)
 		snprintf(reason, 200, "the stored tunnel cannot run: %.40s %.120s",
-		         draft.problem.fault_count > 0 ? draft.problem.faults[0].pointer : "",
-		         draft.problem.fault_count > 0 ? draft.problem.faults[0].detail : draft.problem.detail);
-	bool is_broken = document == NULL || (draft.problem.code != PROBLEM_NONE && !draft.spec.has_private_key);
+		         candidate.problem.fault_count > 0 ? candidate.problem.faults[0].pointer : "",
+		         candidate.problem.fault_count > 0 ? candidate.problem.faults[0].detail : candidate.problem.detail);
+	bool is_broken = document == NULL || (candidate.problem.code != PROBLEM_NONE && !candidate.spec.has_private_key);
 	if (is_broken) {
 		/* What is half read is not shown as if it were the tunnel. */
-		spec_clear(&draft.spec);
-		spec_init(&draft.spec);
+		spec_clear(&candidate.spec);
+		spec_init(&candidate.spec);
 	}
-	size_t label_count = draft.label_count;
-	draft.label_count = 0;
-	struct snapshot *snapshot = snapshot_make(row->id, &draft.labels, label_count, &draft.spec, NULL, NULL, row->updated_at);
-	draft_clear(&draft);
+	size_t label_count = candidate.label_count;
+	candidate.label_count = 0;
+	struct snapshot *snapshot = snapshot_make(row->id, &candidate.labels, label_count, &candidate.spec, NULL, NULL, row->updated_at);
+	candidate_clear(&candidate);
 	json_decref(document);
 	return snapshot;
 }
@@ -88,7 +88,7 @@ static void publish_state(struct service *service, const struct entry *entry, en
 	free(members);
 }
 
-bool restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason)
+bool restore_fail(struct service *service, struct entry *entry, const struct lock_claim *turn, const char *reason)
 {
 	registry_assert_turn(service->registry, entry, turn);
 	if (entry->snapshot->failure != NULL && strcmp(entry->snapshot->failure, reason) == 0)
@@ -103,7 +103,7 @@ bool restore_fail(struct service *service, struct entry *entry, const struct lan
 	free(failed->failure);
 	failed->failure = failure;
 	if (entry->worker != NULL && worker_is_ready(entry->worker))
-		establish_send_ack(entry->worker, MESSAGE_REMOVE, 0, seat_index(entry->seat), entry->snapshot->generation);
+		runtime_send(entry->worker, MESSAGE_REMOVE, 0, slot_index(entry->slot), entry->snapshot->generation);
 	/* Nobody would answer on them. */
 	socket_list_clear(&entry->sockets);
 	snapshot_drop_sockets(failed);
@@ -114,12 +114,12 @@ bool restore_fail(struct service *service, struct entry *entry, const struct lan
 
 static bool take_place(struct service *service, struct entry *entry, struct snapshot *snapshot)
 {
-	if (entry->worker == NULL && !establish_choose_worker(service, entry))
+	if (entry->worker == NULL && !placement_choose(service, entry))
 		return false;
 	free(entry->addresses);
 	bool has_addresses = peer_lookup_addresses(&entry->addresses, &snapshot->spec, NULL, NULL);
-	bool has_seats = snapshot->seats != NULL || snapshot_take_seats(snapshot, entry, NULL);
-	return has_addresses && has_seats && snapshot_take_sockets(snapshot, &entry->sockets);
+	bool has_slots = snapshot->slots != NULL || snapshot_take_slots(snapshot, entry, NULL);
+	return has_addresses && has_slots && snapshot_take_sockets(snapshot, &entry->sockets);
 }
 
 /* False: memory ran out, and it is as it was. */
@@ -130,7 +130,7 @@ static bool give_to_worker(struct service *service, struct entry *entry)
 		return false;
 	free(snapshot->failure);
 	snapshot->failure = NULL;
-	/* The copy has the status already; taking seats would count it twice. */
+	/* The copy has the status already; taking slots would count it twice. */
 	status_release(snapshot->status);
 	snapshot->status = NULL;
 	if (!take_place(service, entry, snapshot)) {
@@ -141,7 +141,7 @@ static bool give_to_worker(struct service *service, struct entry *entry)
 		snapshot->status = status_reference(entry->status);
 	snapshot_release(registry_swap(service->registry, entry, NULL, snapshot));
 	service_seat(service, entry);
-	establish(service, entry);
+	provision(service, entry);
 	peer_lookup_start(service, entry);
 	return true;
 }
@@ -180,7 +180,7 @@ static void bind_unbound(struct service *service, bool insists)
 	for (size_t i = 0; i < registry_count(service->registry); i++) {
 		struct entry *entry = registry_at(service->registry, i);
 		/* A change that is under way binds it itself, or fails and leaves it to a later tick. */
-		if (entry->is_unbound && lanes_is_free(service->lanes, entry->id))
+		if (entry->is_unbound && lock_queue_is_free(service->locks, entry->id))
 			bind_entry(service, entry, insists);
 	}
 }

@@ -15,9 +15,9 @@
 #include "service/worker/peer_lookup.h"
 
 #define EVENTS_KEPT 16384
-#define NOTE_TICKS 100     /* every 10 s */
-#define STOP_TICKS 15      /* 1.5 s for what is under way */
-#define STOP_GRACE_MS 1500 /* for the workers */
+#define CHECKPOINT_TICKS 100 /* every 10 s */
+#define STOP_TICKS 15        /* 1.5 s for what is under way */
+#define STOP_GRACE_MS 1500   /* for the workers */
 
 struct entry *service_seated(struct service *service, struct worker *worker, uint32_t slot)
 {
@@ -26,13 +26,13 @@ struct entry *service_seated(struct service *service, struct worker *worker, uin
 
 void service_seat(struct service *service, struct entry *entry)
 {
-	service->seated[worker_index(entry->worker)][seat_index(entry->seat)] = entry;
+	service->seated[worker_index(entry->worker)][slot_index(entry->slot)] = entry;
 }
 
 void service_unseat(struct service *service, struct entry *entry)
 {
 	if (entry->worker != NULL)
-		service->seated[worker_index(entry->worker)][seat_index(entry->seat)] = NULL;
+		service->seated[worker_index(entry->worker)][slot_index(entry->slot)] = NULL;
 }
 
 static void on_worker_ready(void *owner, struct worker *worker)
@@ -40,16 +40,16 @@ static void on_worker_ready(void *owner, struct worker *worker)
 	struct service *service = owner;
 	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++)
 		if (service->seated[worker_index(worker)][slot] != NULL)
-			establish(service, service->seated[worker_index(worker)][slot]);
+			provision(service, service->seated[worker_index(worker)][slot]);
 	log_line(LOG_INFO, NULL, "worker %u is ready", worker_index(worker));
 	transaction_check_waiting(service);
 }
 
 static void on_worker_died(void *owner, struct worker *worker)
 {
-	grant_forget(owner, worker);
+	broker_forget(owner, worker);
 	report_worker_died(owner, worker);
-	move_surplus(owner, worker);
+	placement_move_surplus(owner, worker);
 }
 
 static void on_workers_gone(void *owner)
@@ -118,13 +118,13 @@ static void on_tick(uv_timer_t *timer)
 	if (service->options.announce_alive != NULL)
 		service->options.announce_alive();
 	restore_tick(service);
-	establish_tick(service);
+	provision_tick(service);
 	if (service->waiting != NULL)
 		transaction_check_waiting(service);
 	if (service->waiters != NULL)
 		waiter_check_all(service);
-	if (service->ticks % NOTE_TICKS == 0 || service->notes_soon)
-		note_all(service);
+	if (service->ticks % CHECKPOINT_TICKS == 0 || service->checkpoint_soon)
+		checkpoint_write(service);
 	if (!service->is_stopping || service->stop_ticks > STOP_TICKS)
 		return;
 	/* What is under way is given a moment to come to its end. */
@@ -144,7 +144,7 @@ static void wake_up(void *owner)
 static bool take_token(void *owner, struct database_token *token)
 {
 	struct service *service = owner;
-	return tokens_load(service->tokens, token);
+	return token_table_load(service->tokens, token);
 }
 
 static bool copy_options(struct service *service, const struct service_options *options)
@@ -174,15 +174,15 @@ static bool make_parts(struct service *service, const struct service_options *op
 {
 	/* Microseconds, so that the ids of a later life are greater: nobody mistakes them for those of an earlier one. */
 	service->events = events_create(EVENTS_KEPT, (uint64_t)wall_clock_ms() * 1000);
-	service->tokens = tokens_create();
-	service->lanes = lanes_create();
-	service->registry = registry_create(service->lanes);
+	service->tokens = token_table_create();
+	service->locks = lock_queue_create();
+	service->registry = registry_create(service->locks);
 	service->inbox_end = &service->inbox;
 	service->late_end = &service->late;
 	bool is_made = copy_options(service, options) && service->registry != NULL && service->events != NULL && service->tokens != NULL &&
-	               service->lanes != NULL;
-	service->establishing = calloc(service->options.workers, sizeof(*service->establishing));
-	is_made = is_made && service->establishing != NULL;
+	               service->locks != NULL;
+	service->provisioning = calloc(service->options.workers, sizeof(*service->provisioning));
+	is_made = is_made && service->provisioning != NULL;
 	service->seated = calloc(service->options.workers, sizeof(struct entry **));
 	for (unsigned i = 0; service->seated != NULL && i < service->options.workers; i++) {
 		service->seated[i] = calloc(COUNTERS_TUNNELS, sizeof(struct entry *));
@@ -206,7 +206,7 @@ static bool start_parts(struct service *service, char failure[512])
 		                                    .require_lock = options->require_lock,
 		                                    .log_json = options->log_json,
 		                                    .memory_budget = options->memory_budget };
-	service->resolver = resolver_create(&service->loop);
+	service->resolver = endpoint_resolver_create(&service->loop);
 	if (service->resolver == NULL) {
 		snprintf(failure, 512, "the resolver cannot be started: out of memory");
 		return false;
@@ -263,7 +263,7 @@ void service_run(struct service *service)
 		store_drain(service->store);
 	} while (service->waiting != NULL);
 	run_inbox(service);
-	note_all(service);
+	checkpoint_write(service);
 	store_drain(service->store);
 }
 
@@ -300,7 +300,7 @@ static void free_options(struct service *service)
 	for (unsigned i = 0; service->unanswered != NULL && i < service->options.workers; i++)
 		free(service->unanswered[i]);
 	free(service->unanswered);
-	free(service->establishing);
+	free(service->provisioning);
 }
 
 /* A start that failed half way has workers to end. */
@@ -320,18 +320,18 @@ void service_free(struct service *service)
 	end_started(service);
 	store_close(service->store);
 	for (unsigned i = 0; service->supervisor != NULL && i < supervisor_count(service->supervisor); i++)
-		grant_forget(service, supervisor_worker(service->supervisor, i));
+		broker_forget(service, supervisor_worker(service->supervisor, i));
 	for (size_t i = 0; service->registry != NULL && i < registry_count(service->registry); i++)
 		peer_lookup_end_all(registry_at(service->registry, i));
 	registry_free(service->registry);
-	resolver_free(service->resolver);
+	endpoint_resolver_free(service->resolver);
 	uv_walk(&service->loop, on_any_handle, NULL);
 	uv_run(&service->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&service->loop);
 	supervisor_free(service->supervisor);
 	events_free(service->events);
-	tokens_free(service->tokens);
-	lanes_free(service->lanes);
+	token_table_free(service->tokens);
+	lock_queue_free(service->locks);
 	state_dir_close(&service->state_dir);
 	free_options(service);
 	pthread_mutex_destroy(&service->inbox_lock);
@@ -392,10 +392,10 @@ bool service_has_process(const struct service *service, pid_t pid)
 
 unsigned service_token_scope(struct service *service, const char *token)
 {
-	return tokens_scope(service->tokens, token);
+	return token_table_scope(service->tokens, token);
 }
 
 json_t *service_token_list(struct service *service)
 {
-	return tokens_list(service->tokens);
+	return token_table_list(service->tokens);
 }

@@ -31,7 +31,7 @@ struct protection {
 
 /* A tunnel on its way to a worker holds duplicates of its sockets until it is sent, so that thousands at once would run out of
  * descriptors: they go in a window. */
-struct establishing {
+struct provisioning {
 	unsigned under_way; /* sent, not answered */
 	uint32_t next;      /* the slot from which to look for those that wait */
 	bool is_starved;    /* one waits that no answer will bring forward: looked for at the next tick */
@@ -44,11 +44,11 @@ struct service {
 	struct registry *registry;
 	struct events *events; /* any thread */
 	struct store *store;
-	struct tokens *tokens; /* any thread */
+	struct token_table *tokens; /* any thread */
 	struct supervisor *supervisor;
-	struct resolver *resolver;
-	struct lanes *lanes;
-	struct establishing *establishing; /* [worker] */
+	struct endpoint_resolver *resolver;
+	struct lock_queue *locks;
+	struct provisioning *provisioning; /* [worker] */
 	struct entry ***seated;            /* [worker][slot of the tunnel]: whom a worker's message is about */
 	struct protection protection;
 	struct socket_roots socket_roots; /* the state directory's and those of the options */
@@ -73,10 +73,10 @@ struct service {
 	uv_timer_t later;
 	struct dial *dials; /* connections that are being made for inbound forwards */
 	size_t dial_count;
-	size_t unbound;      /* tunnels found at the start whose sockets could not be opened yet */
-	uint64_t started_at; /* uv_now */
-	bool notes_soon;     /* there is something that cannot wait for the next turn of notes */
-	bool is_noting;      /* a batch of notes is on its way to the disk */
+	size_t unbound;        /* tunnels found at the start whose sockets could not be opened yet */
+	uint64_t started_at;   /* uv_now */
+	bool checkpoint_soon;  /* there is something that cannot wait for the next checkpoint */
+	bool is_checkpointing; /* a checkpoint is on its way to the disk */
 	bool is_stopping;
 	unsigned stop_ticks;
 };
@@ -87,43 +87,43 @@ struct entry *service_seated(struct service *service, struct worker *worker, uin
 void service_seat(struct service *service, struct entry *entry);
 void service_unseat(struct service *service, struct entry *entry);
 
-/* establish.c: a tunnel whose runtime is to be built from what it is, at the start or on a worker that was replaced. One that memory or
+/* provision.c: a tunnel whose runtime is to be built from what it is, at the start or on a worker that was replaced. One that memory or
  * descriptors are missing for waits (entry->is_waiting) and is tried again. Nothing that is prepared for it may wait for its commit in the
  * worker's process: the one would take the other's place. */
-void establish(struct service *service, struct entry *entry);
+void provision(struct service *service, struct entry *entry);
 /* One that waits goes now, because something that builds on it follows. The caller has the tunnel's turn. */
-void establish_hurry(struct service *service, struct entry *entry);
+void provision_hurry(struct service *service, struct entry *entry);
 /* The worker does not hold a tunnel that it should. The caller has the tunnel's turn. */
-void establish_anew(struct service *service, struct entry *entry);
-void establish_tick(struct service *service);
-bool establish_choose_worker(struct service *service, struct entry *entry); /* the one with the fewest tunnels; false when none has room */
+void provision_anew(struct service *service, struct entry *entry);
+void provision_tick(struct service *service);
+bool placement_choose(struct service *service, struct entry *entry); /* the one with the fewest tunnels; false when none has room */
 /* `addresses` as in the entry. */
-bool establish_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
-                            const struct message_addresses *addresses, bool all_fresh, uint64_t request);
-void establish_send_ack(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation);
+bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
+                          const struct message_addresses *addresses, bool all_fresh, uint64_t request);
+void runtime_send(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation);
 /* restore.c: what was found in the store. */
 bool restore_take(void *owner, struct database_tunnel *row);
 void restore_bind_all(struct service *service);
 void restore_tick(struct service *service);
 /* Its state is failed from now on. `turn` as in registry_swap. False when out of memory: it is as it was, and the caller tries again. */
-bool restore_fail(struct service *service, struct entry *entry, const struct lane_claim *turn, const char *reason);
+bool restore_fail(struct service *service, struct entry *entry, const struct lock_claim *turn, const char *reason);
 /* report.c: news and wants of the workers. */
 bool report_take(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
 void report_worker_died(struct service *service, struct worker *worker);
-/* move.c */
-void move_surplus(struct service *service, struct worker *dead);
-/* note.c: what is stored without being asked for. */
-void note_all(struct service *service);
+/* placement.c */
+void placement_move_surplus(struct service *service, struct worker *dead);
+/* checkpoint.c: what is stored without being asked for. */
+void checkpoint_write(struct service *service);
 /* action.c */
 void action_start(struct service *service, struct edit *edit, void (*done)(void *owner), void *owner);
-/* own_socket.c */
-bool own_socket_is_address(const struct service *service, const union wireguard_endpoint *address);
-bool own_socket_is_path(const struct service *service, const char *path);          /* the API's */
-bool own_socket_is_listener_path(const struct service *service, const char *path); /* a tunnel's */
-bool own_socket_is_file(const struct service *service, int file);                  /* either, by what socket_path_open has found */
-/* grant.c: false when more is asked for at once than an honest worker does. */
-bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
+/* protection.c */
+bool protection_has_address(const struct service *service, const union wireguard_endpoint *address);
+bool protection_has_path(const struct service *service, const char *path);          /* the API's */
+bool protection_has_listener_path(const struct service *service, const char *path); /* a tunnel's */
+bool protection_has_file(const struct service *service, int file);                  /* either, by what socket_path_open has found */
+/* broker.c: false when more is asked for at once than an honest worker does. */
+bool broker_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want);
 /* The worker has died, or the service ends: nobody waits for its sockets any more. */
-void grant_forget(struct service *service, const struct worker *worker);
+void broker_forget(struct service *service, const struct worker *worker);
 
 #endif

@@ -127,7 +127,7 @@ void service_worker_stats(struct service *service, struct service_worker_stats *
 		                                .workers = supervisor_count(supervisor),
 		                                .workers_ready = supervisor_ready_count(supervisor) };
 	for (unsigned i = 0; i < stats->workers; i++) {
-		const struct counters_worker *counters = &seats_counters(worker_seats(supervisor_worker(supervisor, i)))->worker;
+		const struct counters_worker *counters = &slots_counters(worker_slots(supervisor_worker(supervisor, i)))->worker;
 		for (size_t k = 0; k < COUNTERS_BUCKETS; k++)
 			stats->connect_buckets[k] += counter_read(&counters->connect_buckets[k]);
 		stats->connect_count += counter_read(&counters->connect_count);

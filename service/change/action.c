@@ -48,7 +48,7 @@ static void read_probe(struct edit *edit, const struct spec *spec, struct messag
 			problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		(void)json_object_del(rest, "count");
 		(void)json_object_del(rest, "timeout");
-		draft_read_probe(&reader, rest, &probe);
+		candidate_read_probe(&reader, rest, &probe);
 		json_decref(rest);
 	}
 	const struct spec_probe *used = is_given || spec->probe.type == SPEC_PROBE_NONE ? &probe : &spec->probe;
@@ -88,9 +88,9 @@ static bool can_act(struct edit *edit, const struct entry *entry)
 
 static bool send_action(struct service *service, struct edit *edit, struct entry *entry, void (*done)(void *owner), void *owner)
 {
-	struct message_probe probe = { .slot = seat_index(entry->seat), .generation = edit->snapshot->generation };
-	if (lanes_is_free(service->lanes, entry->id))
-		establish_hurry(service, entry);
+	struct message_probe probe = { .slot = slot_index(entry->slot), .generation = edit->snapshot->generation };
+	if (lock_queue_is_free(service->locks, entry->id))
+		provision_hurry(service, entry);
 	if (edit->kind == EDIT_PROBE)
 		read_probe(edit, &entry->snapshot->spec, &probe);
 	if (edit->problem.code != PROBLEM_NONE)
@@ -99,7 +99,7 @@ static bool send_action(struct service *service, struct edit *edit, struct entry
 	if (probe.request == 0)
 		return false;
 	if (edit->kind == EDIT_RECONNECT) {
-		establish_send_ack(entry->worker, MESSAGE_RECONNECT, probe.request, probe.slot, probe.generation);
+		runtime_send(entry->worker, MESSAGE_RECONNECT, probe.request, probe.slot, probe.generation);
 		return true;
 	}
 	struct message_writer writer;

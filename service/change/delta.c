@@ -12,67 +12,68 @@
 #include "service/service_private.h"
 #include "service/spec/json_writer.h"
 
-void plan_clear(struct plan *plan)
+void delta_clear(struct delta *delta)
 {
-	socket_list_clear(&plan->sockets);
-	free(plan->addresses);
-	snapshot_release(plan->before);
-	snapshot_release(plan->after);
-	if (plan->is_new)
-		entry_free(plan->entry);
-	*plan = (struct plan){ .id = "" };
+	socket_list_clear(&delta->sockets);
+	free(delta->addresses);
+	snapshot_release(delta->before);
+	snapshot_release(delta->after);
+	if (delta->is_new)
+		entry_free(delta->entry);
+	*delta = (struct delta){ .id = "" };
 }
 
-bool plan_changes(const struct plan *plan)
+bool delta_changes(const struct delta *delta)
 {
-	return plan->after != plan->before;
+	return delta->after != delta->before;
 }
 
-/* Takes the draft's labels and spec over. What is equal to what there is changes nothing, and keeps its ETag. */
-static void replace(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+/* Takes the candidate's labels and spec over. What is equal to what there is changes nothing, and keeps its ETag. */
+static void replace(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
-	const struct snapshot *current = plan->after;
-	policy_check(service, &draft->spec, current == NULL ? NULL : &current->spec, scope, draft->pointer, &draft->problem);
-	if (draft->problem.code != PROBLEM_NONE) {
-		edit->problem = draft->problem;
-		problem_init(&draft->problem);
+	const struct snapshot *current = delta->after;
+	policy_check(service, &candidate->spec, current == NULL ? NULL : &current->spec, scope, candidate->pointer, &candidate->problem);
+	if (candidate->problem.code != PROBLEM_NONE) {
+		edit->problem = candidate->problem;
+		problem_init(&candidate->problem);
 		return;
 	}
-	bool is_equal = current != NULL && current->failure == NULL && spec_equal(&current->spec, &draft->spec) &&
-	                labels_equal(current->labels, current->label_count, draft->labels, draft->label_count);
+	bool is_equal = current != NULL && current->failure == NULL && spec_equal(&current->spec, &candidate->spec) &&
+	                labels_equal(current->labels, current->label_count, candidate->labels, candidate->label_count);
 	if (is_equal)
 		return;
-	memcpy(plan->pointer, draft->pointer, sizeof(plan->pointer));
-	size_t label_count = draft->label_count;
-	draft->label_count = 0;
-	struct snapshot *made = snapshot_make(plan->id, &draft->labels, label_count, &draft->spec, plan->before, &draft->spec_json, wall_clock_ms());
+	memcpy(delta->pointer, candidate->pointer, sizeof(delta->pointer));
+	size_t label_count = candidate->label_count;
+	candidate->label_count = 0;
+	struct snapshot *made =
+	    snapshot_make(delta->id, &candidate->labels, label_count, &candidate->spec, delta->before, &candidate->spec_json, wall_clock_ms());
 	if (made == NULL) {
 		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	edit->applied = current == NULL ? APPLIED_CREATED : APPLIED_IN_PLACE;
-	plan->is_created |= current == NULL;
-	snapshot_release(plan->after);
-	plan->after = made;
+	delta->is_created |= current == NULL;
+	snapshot_release(delta->after);
+	delta->after = made;
 }
 
-static void put(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+static void put(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
-	if (draft->id[0] != '\0' && strcmp(draft->id, plan->id) != 0) {
+	if (candidate->id[0] != '\0' && strcmp(candidate->id, delta->id) != 0) {
 		char pointer[96];
-		snprintf(pointer, sizeof(pointer), "%s/id", draft->pointer);
-		problem_add(&draft->problem, pointer, "mismatch", "The id differs from the one in the path.");
+		snprintf(pointer, sizeof(pointer), "%s/id", candidate->pointer);
+		problem_add(&candidate->problem, pointer, "mismatch", "The id differs from the one in the path.");
 	}
-	draft_complete(draft, plan->after == NULL ? NULL : &plan->after->spec);
-	replace(plan, service, edit, draft, scope);
+	candidate_complete(candidate, delta->after == NULL ? NULL : &delta->after->spec);
+	replace(delta, service, edit, candidate, scope);
 }
 
-static void create(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+static void create(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
-	if (plan->after != NULL)
+	if (delta->after != NULL)
 		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "A tunnel with this id already exists; PUT replaces it, PATCH changes it.");
 	else
-		put(plan, service, edit, draft, scope);
+		put(delta, service, edit, candidate, scope);
 }
 
 /* RFC 7396, 2. */
@@ -94,11 +95,11 @@ static json_t *merge(struct json_writer *writer, json_t *target, const json_t *p
 }
 
 /* The key is in the document that is patched: where it is missing afterwards, it was taken away. */
-static void note_removed_key(struct draft *draft, const json_t *document)
+static void mark_removed_key(struct candidate *candidate, const json_t *document)
 {
 	const json_t *interface = json_object_get(json_object_get(document, "spec"), "interface");
 	if (json_object_get(interface, "private_key") == NULL)
-		draft->private_key = DRAFT_SECRET_REMOVED;
+		candidate->private_key = CANDIDATE_SECRET_REMOVED;
 }
 
 /* Of the tunnel as it is, secrets included. */
@@ -110,22 +111,22 @@ static json_t *document_of(struct json_writer *writer, const struct snapshot *sn
 	return document;
 }
 
-static void patch(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
+static void patch(struct delta *delta, const struct service *service, struct edit *edit, unsigned scope)
 {
-	struct draft draft;
+	struct candidate candidate;
 	struct json_writer writer = { .failed = false };
-	json_t *document = document_of(&writer, plan->after);
+	json_t *document = document_of(&writer, delta->after);
 	json_t *merged = json_writer_end(&writer, merge(&writer, document, edit->document));
 	if (writer.failed || merged == NULL) {
 		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		json_decref(document);
 		return;
 	}
-	draft_init(&draft);
-	draft_read(&draft, merged, "");
-	note_removed_key(&draft, merged);
-	put(plan, service, edit, &draft, scope);
-	draft_clear(&draft);
+	candidate_init(&candidate);
+	candidate_read(&candidate, merged, "");
+	mark_removed_key(&candidate, merged);
+	put(delta, service, edit, &candidate, scope);
+	candidate_clear(&candidate);
 	json_decref(merged);
 	json_decref(document);
 }
@@ -157,59 +158,59 @@ static void lay_file_over(struct json_writer *writer, json_t *document, const js
 }
 
 /* A body that cannot say a thing does not unsay it: users would be gone, and their port open to everybody. */
-static void put_file(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
+static void put_file(struct delta *delta, const struct service *service, struct edit *edit, unsigned scope)
 {
-	struct draft draft;
+	struct candidate candidate;
 	struct json_writer writer = { .failed = false };
-	json_t *document = document_of(&writer, plan->after);
+	json_t *document = document_of(&writer, delta->after);
 	lay_file_over(&writer, document, edit->document);
 	document = json_writer_end(&writer, document);
 	if (document == NULL) {
 		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	draft_init(&draft);
-	draft_read(&draft, document, "");
-	put(plan, service, edit, &draft, scope);
-	draft_clear(&draft);
+	candidate_init(&candidate);
+	candidate_read(&candidate, document, "");
+	put(delta, service, edit, &candidate, scope);
+	candidate_clear(&candidate);
 	json_decref(document);
 }
 
-static void remove_tunnel(struct plan *plan)
+static void remove_tunnel(struct delta *delta)
 {
-	snapshot_release(plan->after);
-	plan->after = NULL;
-	plan->is_created = false;
+	snapshot_release(delta->after);
+	delta->after = NULL;
+	delta->is_created = false;
 }
 
 /* The tunnel with other peers: labels as they are, and the changed spec (which is taken). */
-static void replace_spec(struct plan *plan, const struct service *service, struct edit *edit, struct spec *spec, unsigned scope)
+static void replace_spec(struct delta *delta, const struct service *service, struct edit *edit, struct spec *spec, unsigned scope)
 {
-	struct draft draft;
-	draft_init(&draft);
-	draft.private_key = DRAFT_SECRET_SET;
-	draft.spec = *spec;
+	struct candidate candidate;
+	candidate_init(&candidate);
+	candidate.private_key = CANDIDATE_SECRET_SET;
+	candidate.spec = *spec;
 	memset(spec, 0, sizeof(*spec));
-	draft.label_count = plan->after->label_count;
-	if (!labels_copy(&draft.labels, plan->after->labels, plan->after->label_count)) {
-		draft.label_count = 0;
-		problem_set(&draft.problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	candidate.label_count = delta->after->label_count;
+	if (!labels_copy(&candidate.labels, delta->after->labels, delta->after->label_count)) {
+		candidate.label_count = 0;
+		problem_set(&candidate.problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	}
-	replace(plan, service, edit, &draft, scope);
-	draft_clear(&draft);
+	replace(delta, service, edit, &candidate, scope);
+	candidate_clear(&candidate);
 }
 
-static void edit_peer(struct plan *plan, const struct service *service, struct edit *edit, unsigned scope)
+static void edit_peer(struct delta *delta, const struct service *service, struct edit *edit, unsigned scope)
 {
 	struct spec spec;
 	bool is_new_peer = false;
-	if (!spec_copy(&spec, &plan->after->spec)) {
+	if (!spec_copy(&spec, &delta->after->spec)) {
 		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	plan_peer_edit(&spec, edit, &is_new_peer);
+	delta_peer_edit(&spec, edit, &is_new_peer);
 	if (edit->problem.code == PROBLEM_NONE)
-		replace_spec(plan, service, edit, &spec, scope);
+		replace_spec(delta, service, edit, &spec, scope);
 	if (edit->problem.code == PROBLEM_NONE && is_new_peer)
 		edit->applied = APPLIED_CREATED;
 	spec_clear(&spec);
@@ -220,30 +221,30 @@ static bool needs_tunnel(enum edit_kind kind)
 	return kind != EDIT_CREATE && kind != EDIT_PUT;
 }
 
-void plan_edit(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope)
+void delta_edit(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
-	if (plan->after == NULL && needs_tunnel(edit->kind)) {
+	if (delta->after == NULL && needs_tunnel(edit->kind)) {
 		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
-	if (!precondition_holds(edit, plan->after)) {
+	if (!precondition_holds(edit, delta->after)) {
 		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel's ETag does not satisfy If-Match or If-None-Match.");
 		return;
 	}
 	edit->applied = APPLIED_UNCHANGED;
 	switch (edit->kind) {
-	case EDIT_CREATE: create(plan, service, edit, draft, scope); break;
+	case EDIT_CREATE: create(delta, service, edit, candidate, scope); break;
 	case EDIT_PUT:
-		if (edit->is_file && plan->after != NULL && draft->problem.code == PROBLEM_NONE)
-			put_file(plan, service, edit, scope);
+		if (edit->is_file && delta->after != NULL && candidate->problem.code == PROBLEM_NONE)
+			put_file(delta, service, edit, scope);
 		else
-			put(plan, service, edit, draft, scope);
+			put(delta, service, edit, candidate, scope);
 		break;
-	case EDIT_PATCH: patch(plan, service, edit, scope); break;
-	case EDIT_DELETE: remove_tunnel(plan); break;
+	case EDIT_PATCH: patch(delta, service, edit, scope); break;
+	case EDIT_DELETE: remove_tunnel(delta); break;
 	case EDIT_PEER_PUT:
 	case EDIT_PEER_PATCH:
-	case EDIT_PEER_DELETE: edit_peer(plan, service, edit, scope); break;
+	case EDIT_PEER_DELETE: edit_peer(delta, service, edit, scope); break;
 	case EDIT_RECONNECT:
 	case EDIT_PROBE: problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch."); break;
 	}

@@ -8,7 +8,7 @@
 
 struct transaction;
 
-struct plan {
+struct delta {
 	struct transaction *transaction; /* while it waits for a worker's answer */
 	char id[64];
 	struct entry *entry;     /* the tunnel, or a new one that nobody sees yet; NULL: there is none and none is made */
@@ -25,9 +25,9 @@ struct plan {
 	uint8_t applied;      /* enum message_applied, as the worker said */
 };
 
-void plan_clear(struct plan *plan); /* frees an entry that is new */
-bool plan_changes(const struct plan *plan);
-/* One edit on top of what the plan has; everything wrong goes to edit->problem. `draft` is of an edit with a tunnel's document. */
-void plan_edit(struct plan *plan, const struct service *service, struct edit *edit, struct draft *draft, unsigned scope);
+void delta_clear(struct delta *delta); /* frees an entry that is new */
+bool delta_changes(const struct delta *delta);
+/* One edit on top of what the delta has; everything wrong goes to edit->problem. `candidate` is of an edit with a tunnel's document. */
+void delta_edit(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope);
 
 #endif

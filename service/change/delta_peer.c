@@ -62,12 +62,12 @@ static void read_peer(struct edit *edit, const json_t *document, const struct sp
 {
 	struct json_reader reader;
 	struct wireguard_key zero = { .bytes = { 0 } };
-	enum draft_secret secret = DRAFT_SECRET_ABSENT;
+	enum candidate_secret secret = CANDIDATE_SECRET_ABSENT;
 	json_reader_init(&reader, "", &edit->problem);
-	draft_read_peer(&reader, document, peer, &secret);
+	candidate_read_peer(&reader, document, peer, &secret);
 	if (memcmp(&peer->public_key, &edit->peer, sizeof(zero)) != 0 && memcmp(&peer->public_key, &zero, sizeof(zero)) != 0)
 		json_reader_fault_at(&reader, "public_key", "mismatch", "This key is another one than the address says.");
-	if (secret == DRAFT_SECRET_ABSENT && known != NULL) {
+	if (secret == CANDIDATE_SECRET_ABSENT && known != NULL) {
 		peer->has_preshared_key = known->has_preshared_key;
 		peer->preshared_key = known->preshared_key;
 	}
@@ -76,7 +76,7 @@ static void read_peer(struct edit *edit, const json_t *document, const struct sp
 static void refuse_impossible(struct edit *edit, const struct spec *spec, const struct spec_peer *known)
 {
 	struct wireguard_key own;
-	if (keys_public(&own, &spec->private_key) && memcmp(&own, &edit->peer, sizeof(own)) == 0)
+	if (key_pair_public(&own, &spec->private_key) && memcmp(&own, &edit->peer, sizeof(own)) == 0)
 		problem_add(&edit->problem, "/public_key", "own_key", "This is the tunnel's own public key.");
 	if (known == NULL && spec->peer_count >= SPEC_PEER_MAX)
 		problem_add(&edit->problem, "", "too_many", "A tunnel can have at most 4096 peers.");
@@ -135,7 +135,7 @@ static void edit_peers(struct spec *spec, struct edit *edit, bool *is_new)
 	json_decref(document);
 }
 
-void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
+void delta_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
 {
 	edit_peers(spec, edit, is_new);
 	if (!spec_index_peers(spec))

@@ -5,6 +5,6 @@
 #include "service/service.h"
 
 /* Applies an EDIT_PEER_* to the spec; faults go to edit->problem, with pointers into the peer's own document. */
-void plan_peer_edit(struct spec *spec, struct edit *edit, bool *is_new);
+void delta_peer_edit(struct spec *spec, struct edit *edit, bool *is_new);
 
 #endif

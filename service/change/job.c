@@ -66,40 +66,40 @@ static void make_id(char id[64])
 	id[sizeof(random) + 2] = '\0';
 }
 
-static void read_edit(struct edit *edit, struct draft *draft, const char *pointer)
+static void read_edit(struct edit *edit, struct candidate *candidate, const char *pointer)
 {
-	draft_init(draft);
+	candidate_init(candidate);
 	if (has_document(edit->kind)) {
-		draft_read(draft, edit->document, pointer);
-		draft_write(draft);
+		candidate_read(candidate, edit->document, pointer);
+		candidate_write(candidate);
 	}
 	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
-		snprintf(edit->id, sizeof(edit->id), "%s", draft->id);
+		snprintf(edit->id, sizeof(edit->id), "%s", candidate->id);
 	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
 		make_id(edit->id);
 	/* An id of a path has not been looked at by the document's reader. */
-	if (has_document(edit->kind) && !draft_id_is_valid(edit->id))
-		problem_add(&draft->problem, "/id", "invalid_id",
+	if (has_document(edit->kind) && !candidate_id_is_valid(edit->id))
+		problem_add(&candidate->problem, "/id", "invalid_id",
 		            "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
 }
 
 static bool read_edits(struct job *job)
 {
 	job->edits = job->change->edits;
-	job->edit_count = job->draft_count = job->change->edit_count;
-	job->drafts = calloc(job->edit_count + 1, sizeof(*job->drafts));
-	for (size_t i = 0; job->drafts != NULL && i < job->edit_count; i++)
-		read_edit(&job->edits[i], &job->drafts[i], "");
-	return job->drafts != NULL;
+	job->edit_count = job->candidate_count = job->change->edit_count;
+	job->candidates = calloc(job->edit_count + 1, sizeof(*job->candidates));
+	for (size_t i = 0; job->candidates != NULL && i < job->edit_count; i++)
+		read_edit(&job->edits[i], &job->candidates[i], "");
+	return job->candidates != NULL;
 }
 
-static void require_id(struct edit *edit, struct draft *draft, const char *pointer)
+static void require_id(struct edit *edit, struct candidate *candidate, const char *pointer)
 {
 	char place[80];
 	snprintf(place, sizeof(place), "%s/id", pointer);
-	if (draft->id[0] == '\0' && draft->problem.code == PROBLEM_NONE)
-		problem_add(&draft->problem, place, "required", "Each tunnel of a state needs an id.");
-	snprintf(edit->id, sizeof(edit->id), "%s", draft->id);
+	if (candidate->id[0] == '\0' && candidate->problem.code == PROBLEM_NONE)
+		problem_add(&candidate->problem, place, "required", "Each tunnel of a state needs an id.");
+	snprintf(edit->id, sizeof(edit->id), "%s", candidate->id);
 }
 
 /* A whole state is a PUT of each tunnel, and a DELETE of those that are not in it (added when it is this job's turn). */
@@ -124,8 +124,8 @@ static bool read_state(struct job *job)
 		count = 0;
 	}
 	job->edits = calloc(count + 1, sizeof(*job->edits));
-	job->drafts = calloc(count + 1, sizeof(*job->drafts));
-	if (job->edits == NULL || job->drafts == NULL)
+	job->candidates = calloc(count + 1, sizeof(*job->candidates));
+	if (job->edits == NULL || job->candidates == NULL)
 		return false;
 	job->owns_edits = true;
 	for (size_t i = 0; i < count; i++) {
@@ -137,12 +137,12 @@ static bool read_state(struct job *job)
 		}
 		snprintf(pointer, sizeof(pointer), "/tunnels/%zu", i);
 		job->edits[i].kind = EDIT_PUT;
-		draft_init(&job->drafts[i]);
-		job->edit_count = job->draft_count = i + 1;
-		draft_read(&job->drafts[i], json_array_get(list, i), pointer);
-		draft_write(&job->drafts[i]);
-		require_id(&job->edits[i], &job->drafts[i], pointer);
-		faults += job->drafts[i].problem.fault_count;
+		candidate_init(&job->candidates[i]);
+		job->edit_count = job->candidate_count = i + 1;
+		candidate_read(&job->candidates[i], json_array_get(list, i), pointer);
+		candidate_write(&job->candidates[i]);
+		require_id(&job->edits[i], &job->candidates[i], pointer);
+		faults += job->candidates[i].problem.fault_count;
 	}
 	return true;
 }
@@ -169,13 +169,13 @@ struct job *job_create(struct service *service, struct change *change)
 
 static void free_job(struct job *job)
 {
-	for (size_t i = 0; job->drafts != NULL && i < job->draft_count; i++)
-		draft_clear(&job->drafts[i]);
+	for (size_t i = 0; job->candidates != NULL && i < job->candidate_count; i++)
+		candidate_clear(&job->candidates[i]);
 	for (size_t i = 0; job->owns_edits && i < job->edit_count; i++)
 		clear_edit(&job->edits[i]);
 	if (job->owns_edits)
 		free(job->edits);
-	free(job->drafts);
+	free(job->candidates);
 	free(job);
 }
 
@@ -230,7 +230,7 @@ static void on_edits_done(void *owner, const struct problem *problem, size_t fai
 static void start_transaction(struct job *job, size_t first, size_t count, void (*done)(void *, const struct problem *, size_t))
 {
 	struct transaction_request request = { .edits = &job->edits[first],
-		                               .drafts = &job->drafts[first],
+		                               .candidates = &job->candidates[first],
 		                               .count = count,
 		                               .dry_run = job->change->dry_run,
 		                               .scope = job->change->scope,
@@ -313,8 +313,8 @@ static void delete_where(struct job *job)
 {
 	struct registry *registry = job->service->registry;
 	job->edits = calloc(registry_count(registry) + 1, sizeof(*job->edits));
-	job->drafts = calloc(1, sizeof(*job->drafts));
-	if (job->edits == NULL || job->drafts == NULL) {
+	job->candidates = calloc(1, sizeof(*job->candidates));
+	if (job->edits == NULL || job->candidates == NULL) {
 		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		job_answer(job);
 		return;
@@ -332,7 +332,7 @@ static void delete_where(struct job *job)
 	job->pending = job->edit_count + 1;
 	for (size_t i = 0; i < job->edit_count; i++) {
 		struct transaction_request request = { .edits = &job->edits[i],
-			                               .drafts = job->drafts,
+			                               .candidates = job->candidates,
 			                               .count = 1,
 			                               .dry_run = job->change->dry_run,
 			                               .scope = job->change->scope,
@@ -393,36 +393,36 @@ static void begin_state(struct transaction_request *request, void *owner)
 	const struct edit **sorted = NULL;
 	size_t count = job->edit_count, room = count + registry_count(registry) + 2;
 	struct edit *edits = calloc(room, sizeof(*edits));
-	struct draft *drafts = calloc(room, sizeof(*drafts));
-	if (edits == NULL || drafts == NULL || !sort_state(job, &sorted)) {
+	struct candidate *candidates = calloc(room, sizeof(*candidates));
+	if (edits == NULL || candidates == NULL || !sort_state(job, &sorted)) {
 		free(edits);
-		free(drafts);
+		free(candidates);
 		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		request->count = 0;
 		return;
 	}
 	memcpy(edits, job->edits, count * sizeof(*edits));
-	memcpy(drafts, job->drafts, count * sizeof(*drafts));
+	memcpy(candidates, job->candidates, count * sizeof(*candidates));
 	for (size_t i = 0; i < registry_count(registry); i++) {
 		const struct entry *entry = registry_at(registry, i);
 		if (has_id(sorted, count, entry->id))
 			continue;
 		edits[job->edit_count].kind = EDIT_DELETE;
 		memcpy(edits[job->edit_count].id, entry->id, sizeof(entry->id));
-		draft_init(&drafts[job->edit_count++]);
+		candidate_init(&candidates[job->edit_count++]);
 	}
 	/* Faults of the document as a whole count as those of one more edit: the tunnels' own are still wanted. */
 	if (job->change->problem.code != PROBLEM_NONE) {
 		edits[job->edit_count].kind = EDIT_DELETE;
 		problem_set(&edits[job->edit_count].problem, job->change->problem.code, "%s", job->change->problem.detail);
-		draft_init(&drafts[job->edit_count++]);
+		candidate_init(&candidates[job->edit_count++]);
 	}
 	free(sorted);
 	free(job->edits);
-	free(job->drafts);
+	free(job->candidates);
 	job->edits = request->edits = edits;
-	job->drafts = request->drafts = drafts;
-	job->draft_count = request->count = job->edit_count;
+	job->candidates = request->candidates = candidates;
+	job->candidate_count = request->count = job->edit_count;
 }
 
 static void gather_faults(struct job *job, const struct problem *problem)
@@ -460,7 +460,7 @@ static void on_state_done(void *owner, const struct problem *problem, size_t fai
 static void run_state(struct job *job)
 {
 	struct transaction_request request = { .edits = job->edits,
-		                               .drafts = job->drafts,
+		                               .candidates = job->candidates,
 		                               .count = job->edit_count,
 		                               .alone = true,
 		                               .dry_run = job->change->dry_run,
@@ -499,8 +499,8 @@ void job_run(struct job *job)
 	case CHANGE_DELETE_WHERE: delete_where(job); break;
 	case CHANGE_STATE: run_state(job); break;
 	case CHANGE_TOKEN_CREATE:
-		tokens_make(job->service->tokens, job->service->store, change->token_name, change->token_scopes, on_token_done, job);
+		token_table_make(job->service->tokens, job->service->store, change->token_name, change->token_scopes, on_token_done, job);
 		break;
-	case CHANGE_TOKEN_DELETE: tokens_delete(job->service->tokens, job->service->store, change->token_id, on_token_done, job); break;
+	case CHANGE_TOKEN_DELETE: token_table_delete(job->service->tokens, job->service->store, change->token_id, on_token_done, job); break;
 	}
 }

@@ -10,8 +10,8 @@ struct job {
 	struct service *service;
 	struct change *change;
 	struct edit *edits; /* the change's, or the job's own */
-	struct draft *drafts;
-	size_t edit_count, draft_count;
+	struct candidate *candidates;
+	size_t edit_count, candidate_count;
 	bool owns_edits;
 	size_t cursor; /* of edits that are done one after the other */
 	bool is_running, goes_on;

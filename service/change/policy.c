@@ -42,7 +42,7 @@ static void check_path(struct checking *checking, const struct spec_place *place
 	if (!is_allowed_path(checking->service, place->host))
 		problem_add(checking->problem, checking->pointer, "path_not_allowed",
 		            "A unix socket must lie in \"sockets\" in the state directory, or in a directory given with --allow-socket.");
-	else if (own_socket_is_path(checking->service, place->host))
+	else if (protection_has_path(checking->service, place->host))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
 	require_admin(checking, is_unchanged);
 }
@@ -101,12 +101,12 @@ static bool is_own_socket(const struct service *service, const struct spec_place
 	char loopbacks[][16] = { "127.0.0.1", "::1" };
 	union wireguard_endpoint address;
 	if (place_address(target, &address))
-		return own_socket_is_address(service, &address);
+		return protection_has_address(service, &address);
 	if (target->kind != SPEC_PLACE_INET || strcasecmp(target->host, "localhost") != 0)
 		return false;
 	for (size_t i = 0; i < sizeof(loopbacks) / sizeof(loopbacks[0]); i++) {
 		const struct spec_place loopback = { .kind = SPEC_PLACE_INET, .host = loopbacks[i], .port = target->port };
-		if (place_address(&loopback, &address) && own_socket_is_address(service, &address))
+		if (place_address(&loopback, &address) && protection_has_address(service, &address))
 			return true;
 	}
 	return false;
@@ -116,7 +116,7 @@ static void check_inbound(struct checking *checking, const struct spec_forward *
 {
 	bool is_unchanged = had_forward(checking->previous, forward);
 	check_path(checking, &forward->target, is_unchanged);
-	if (forward->target.kind == SPEC_PLACE_UNIX && own_socket_is_listener_path(checking->service, forward->target.host))
+	if (forward->target.kind == SPEC_PLACE_UNIX && protection_has_listener_path(checking->service, forward->target.host))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
 	if (forward->transport == SPEC_TCP && is_own_socket(checking->service, &forward->target))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");

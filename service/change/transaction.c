@@ -9,15 +9,15 @@
 static void answer_and_free(struct transaction *transaction)
 {
 	/* Before the answer: whoever has it may count on the sockets being closed. */
-	for (size_t i = 0; i < transaction->plan_count; i++)
-		plan_clear(&transaction->plans[i]);
+	for (size_t i = 0; i < transaction->delta_count; i++)
+		delta_clear(&transaction->deltas[i]);
 	socket_pool_clear(&transaction->pool);
 	registry_unreserve(transaction->service->registry, transaction->reserved);
 	transaction->request.done(transaction->request.owner, &transaction->problem, transaction->failed_edit);
-	free(transaction->plans);
+	free(transaction->deltas);
 	free(transaction->index);
 	problem_clear(&transaction->problem);
-	lanes_release(transaction->service->lanes, &transaction->claim);
+	lock_queue_release(transaction->service->locks, &transaction->claim);
 	free(transaction);
 }
 
@@ -27,11 +27,11 @@ static void keep_ports(struct transaction *transaction)
 		host_socket_share(transaction->pool.shared[i], false);
 }
 
-void transaction_blame(struct transaction *transaction, const struct plan *plan)
+void transaction_blame(struct transaction *transaction, const struct delta *delta)
 {
 	/* The last edit of that tunnel made it what it is. */
 	for (size_t i = 0; i < transaction->request.count; i++)
-		if (strcmp(transaction->request.edits[i].id, plan->id) == 0)
+		if (strcmp(transaction->request.edits[i].id, delta->id) == 0)
 			transaction->failed_edit = i;
 }
 
@@ -51,9 +51,9 @@ void transaction_fail(struct transaction *transaction)
 	answer_and_free(transaction);
 }
 
-static enum applied applied_of(const struct plan *plan, enum applied planned)
+static enum applied applied_of(const struct delta *delta, enum applied planned)
 {
-	if (planned != APPLIED_IN_PLACE || plan->applied != MESSAGE_APPLIED_RESTARTED)
+	if (planned != APPLIED_IN_PLACE || delta->applied != MESSAGE_APPLIED_RESTARTED)
 		return planned;
 	return APPLIED_RESTARTED;
 }
@@ -62,16 +62,16 @@ static void write_answers(struct transaction *transaction)
 {
 	for (size_t i = 0; i < transaction->request.count; i++) {
 		struct edit *edit = &transaction->request.edits[i];
-		const struct plan *plan = NULL;
-		for (size_t k = 0; k < transaction->plan_count && plan == NULL; k++) {
-			/* In the order of the edits, so that the walk is short: one tunnel has one plan, and mostly one edit. */
-			const struct plan *candidate = &transaction->plans[(i + k) % transaction->plan_count];
-			plan = strcmp(candidate->id, edit->id) == 0 ? candidate : NULL;
+		const struct delta *delta = NULL;
+		for (size_t k = 0; k < transaction->delta_count && delta == NULL; k++) {
+			/* In the order of the edits, so that the walk is short: one tunnel has one delta, and mostly one edit. */
+			const struct delta *candidate = &transaction->deltas[(i + k) % transaction->delta_count];
+			delta = strcmp(candidate->id, edit->id) == 0 ? candidate : NULL;
 		}
-		if (plan == NULL)
+		if (delta == NULL)
 			continue;
-		edit->applied = applied_of(plan, edit->applied);
-		struct snapshot *shown = edit->kind == EDIT_DELETE ? plan->before : plan->after;
+		edit->applied = applied_of(delta, edit->applied);
+		struct snapshot *shown = edit->kind == EDIT_DELETE ? delta->before : delta->after;
 		edit->snapshot = shown == NULL ? NULL : snapshot_reference(shown);
 	}
 }
@@ -84,8 +84,8 @@ void transaction_finish(struct transaction *transaction)
 
 static bool changes_anything(const struct transaction *transaction)
 {
-	for (size_t i = 0; i < transaction->plan_count; i++)
-		if (plan_changes(&transaction->plans[i]))
+	for (size_t i = 0; i < transaction->delta_count; i++)
+		if (delta_changes(&transaction->deltas[i]))
 			return true;
 	return false;
 }
@@ -137,9 +137,9 @@ void transaction_start(struct service *service, const struct transaction_request
 		transaction->service = service;
 		transaction->request = *request;
 		problem_init(&transaction->problem);
-		/* One that runs alone needs no lanes of its own. */
+		/* One that runs alone needs no locks of its own. */
 		size_t count = request->alone ? 0 : collect_ids(request, ids);
-		is_claimed = lanes_claim(service->lanes, &transaction->claim, ids, count, request->alone, on_turn, transaction);
+		is_claimed = lock_queue_claim(service->locks, &transaction->claim, ids, count, request->alone, on_turn, transaction);
 	}
 	free(ids);
 	if (is_claimed)

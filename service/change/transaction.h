@@ -9,13 +9,13 @@
 struct transaction;
 
 struct transaction_request {
-	struct edit *edits;   /* borrowed until `done`; their answers are written there */
-	struct draft *drafts; /* one for each edit, borrowed */
+	struct edit *edits;           /* borrowed until `done`; their answers are written there */
+	struct candidate *candidates; /* one for each edit, borrowed */
 	size_t count;
 	bool alone; /* no other change runs meanwhile */
 	bool dry_run;
 	unsigned scope;
-	/* Called when it is this one's turn, before anything is planned: may replace edits, drafts and count. May be NULL. */
+	/* Called when it is this one's turn, before anything is planned: may replace edits, candidates and count. May be NULL. */
 	void (*begin)(struct transaction_request *request, void *owner);
 	/* `problem` is borrowed: PROBLEM_NONE, or why nothing was done; `failed_edit` is the edit's that it came from. */
 	void (*done)(void *owner, const struct problem *problem, size_t failed_edit);

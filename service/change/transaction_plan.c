@@ -14,25 +14,25 @@ static uint32_t *index_of(struct transaction *transaction, const char *id)
 		hash = (hash ^ (unsigned char)*c) * 16777619u;
 	for (size_t at = hash;; at++) {
 		uint32_t *place = &transaction->index[at & (transaction->index_size - 1)];
-		if (*place == 0 || strcmp(transaction->plans[*place - 1].id, id) == 0)
+		if (*place == 0 || strcmp(transaction->deltas[*place - 1].id, id) == 0)
 			return place;
 	}
 }
 
-static struct plan *plan_for(struct transaction *transaction, const char *id)
+static struct delta *delta_for(struct transaction *transaction, const char *id)
 {
 	uint32_t *place = index_of(transaction, id);
 	if (*place != 0)
-		return &transaction->plans[*place - 1];
-	struct plan *plan = &transaction->plans[transaction->plan_count++];
-	*place = (uint32_t)transaction->plan_count;
-	*plan = (struct plan){ .entry = registry_entry(transaction->service->registry, id) };
-	snprintf(plan->id, sizeof(plan->id), "%s", id);
-	if (plan->entry != NULL) {
-		plan->before = snapshot_reference(plan->entry->snapshot);
-		plan->after = snapshot_reference(plan->entry->snapshot);
+		return &transaction->deltas[*place - 1];
+	struct delta *delta = &transaction->deltas[transaction->delta_count++];
+	*place = (uint32_t)transaction->delta_count;
+	*delta = (struct delta){ .entry = registry_entry(transaction->service->registry, id) };
+	snprintf(delta->id, sizeof(delta->id), "%s", id);
+	if (delta->entry != NULL) {
+		delta->before = snapshot_reference(delta->entry->snapshot);
+		delta->after = snapshot_reference(delta->entry->snapshot);
 	}
-	return plan;
+	return delta;
 }
 
 static bool make_room(struct transaction *transaction)
@@ -41,9 +41,9 @@ static bool make_room(struct transaction *transaction)
 	transaction->index_size = 16;
 	while (transaction->index_size < count * 2)
 		transaction->index_size *= 2;
-	transaction->plans = calloc(count + 1, sizeof(*transaction->plans));
+	transaction->deltas = calloc(count + 1, sizeof(*transaction->deltas));
 	transaction->index = calloc(transaction->index_size, sizeof(*transaction->index));
-	if (transaction->plans != NULL && transaction->index != NULL)
+	if (transaction->deltas != NULL && transaction->index != NULL)
 		return true;
 	problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return false;
@@ -57,7 +57,7 @@ bool transaction_plan(struct transaction *transaction)
 	for (size_t i = 0; i < request->count; i++) {
 		struct edit *edit = &request->edits[i];
 		if (edit->problem.code == PROBLEM_NONE)
-			plan_edit(plan_for(transaction, edit->id), transaction->service, edit, &request->drafts[i], request->scope);
+			delta_edit(delta_for(transaction, edit->id), transaction->service, edit, &request->candidates[i], request->scope);
 		if (edit->problem.code == PROBLEM_NONE || transaction->problem.code != PROBLEM_NONE)
 			continue;
 		transaction->failed_edit = i;
@@ -69,24 +69,24 @@ bool transaction_plan(struct transaction *transaction)
 	return transaction->problem.code == PROBLEM_NONE;
 }
 
-static bool make_entry(struct plan *plan)
+static bool make_entry(struct delta *delta)
 {
-	if (plan->entry == NULL) {
-		plan->entry = entry_create(plan->id);
-		plan->is_new = plan->entry != NULL;
+	if (delta->entry == NULL) {
+		delta->entry = entry_create(delta->id);
+		delta->is_new = delta->entry != NULL;
 	}
-	return plan->entry != NULL && socket_list_want(&plan->sockets, &plan->after->spec);
+	return delta->entry != NULL && socket_list_want(&delta->sockets, &delta->after->spec);
 }
 
 static bool collect_released(struct transaction *transaction)
 {
-	for (size_t i = 0; i < transaction->plan_count; i++) {
-		const struct plan *plan = &transaction->plans[i];
-		if (!plan_changes(plan) || plan->is_new || plan->entry == NULL)
+	for (size_t i = 0; i < transaction->delta_count; i++) {
+		const struct delta *delta = &transaction->deltas[i];
+		if (!delta_changes(delta) || delta->is_new || delta->entry == NULL)
 			continue;
-		const struct socket_list *old = &plan->entry->sockets;
+		const struct socket_list *old = &delta->entry->sockets;
 		for (size_t k = 0; k < old->count; k++)
-			if (!socket_list_has(&plan->sockets, old->list[k].socket) && !socket_pool_add(&transaction->pool, old->list[k].socket))
+			if (!socket_list_has(&delta->sockets, old->list[k].socket) && !socket_pool_add(&transaction->pool, old->list[k].socket))
 				return false;
 	}
 	return true;
@@ -94,29 +94,29 @@ static bool collect_released(struct transaction *transaction)
 
 static bool keep_sockets(struct transaction *transaction)
 {
-	for (size_t i = 0; i < transaction->plan_count; i++) {
-		struct plan *plan = &transaction->plans[i];
-		if (!plan_changes(plan) || plan->after == NULL)
+	for (size_t i = 0; i < transaction->delta_count; i++) {
+		struct delta *delta = &transaction->deltas[i];
+		if (!delta_changes(delta) || delta->after == NULL)
 			continue;
-		if (!make_entry(plan))
+		if (!make_entry(delta))
 			return false;
-		socket_list_keep(&plan->sockets, &plan->after->spec, &plan->entry->sockets);
+		socket_list_keep(&delta->sockets, &delta->after->spec, &delta->entry->sockets);
 	}
 	return true;
 }
 
-static void open_sockets(struct transaction *transaction, struct plan *plan)
+static void open_sockets(struct transaction *transaction, struct delta *delta)
 {
-	struct socket_request request = { .spec = &plan->after->spec,
+	struct socket_request request = { .spec = &delta->after->spec,
 		                          .roots = &transaction->service->socket_roots,
-		                          .next_id = &plan->entry->next_socket_id,
-		                          .pointer = plan->pointer };
+		                          .next_id = &delta->entry->next_socket_id,
+		                          .pointer = delta->pointer };
 	/* A dry run may not ask a running tunnel to make way. */
 	struct socket_pool none = { .count = 0 };
 	bool was_sound = transaction->problem.code == PROBLEM_NONE;
-	if (!socket_list_open(&plan->sockets, &request, transaction->request.dry_run ? &none : &transaction->pool, &transaction->problem) &&
+	if (!socket_list_open(&delta->sockets, &request, transaction->request.dry_run ? &none : &transaction->pool, &transaction->problem) &&
 	    was_sound)
-		transaction_blame(transaction, plan);
+		transaction_blame(transaction, delta);
 	socket_pool_clear(&none);
 }
 
@@ -127,17 +127,17 @@ static void forget_own_conflicts(struct transaction *transaction)
 		problem_clear(&transaction->problem);
 }
 
-static bool furnish(struct transaction *transaction, struct plan *plan)
+static bool furnish(struct transaction *transaction, struct delta *delta)
 {
-	struct entry *entry = plan->entry;
-	if (!snapshot_take_sockets(plan->after, &plan->sockets))
+	struct entry *entry = delta->entry;
+	if (!snapshot_take_sockets(delta->after, &delta->sockets))
 		return false;
-	const struct spec *old_spec = plan->before == NULL ? NULL : &plan->before->spec;
-	if (!peer_lookup_addresses(&plan->addresses, &plan->after->spec, old_spec, plan->before == NULL ? NULL : entry->addresses))
+	const struct spec *old_spec = delta->before == NULL ? NULL : &delta->before->spec;
+	if (!peer_lookup_addresses(&delta->addresses, &delta->after->spec, old_spec, delta->before == NULL ? NULL : entry->addresses))
 		return false;
-	if (entry->worker == NULL && !establish_choose_worker(transaction->service, entry))
+	if (entry->worker == NULL && !placement_choose(transaction->service, entry))
 		return false;
-	return snapshot_take_seats(plan->after, entry, plan->before);
+	return snapshot_take_slots(delta->after, entry, delta->before);
 }
 
 bool transaction_bind(struct transaction *transaction)
@@ -146,16 +146,16 @@ bool transaction_bind(struct transaction *transaction)
 		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return false;
 	}
-	for (size_t i = 0; i < transaction->plan_count && transaction->problem.code != PROBLEM_OUT_OF_RESOURCES; i++)
-		if (plan_changes(&transaction->plans[i]) && transaction->plans[i].after != NULL)
-			open_sockets(transaction, &transaction->plans[i]);
+	for (size_t i = 0; i < transaction->delta_count && transaction->problem.code != PROBLEM_OUT_OF_RESOURCES; i++)
+		if (delta_changes(&transaction->deltas[i]) && transaction->deltas[i].after != NULL)
+			open_sockets(transaction, &transaction->deltas[i]);
 	if (transaction->request.dry_run)
 		forget_own_conflicts(transaction);
 	if (transaction->problem.code != PROBLEM_NONE)
 		return false;
-	for (size_t i = 0; i < transaction->plan_count; i++) {
-		struct plan *plan = &transaction->plans[i];
-		if (!plan_changes(plan) || plan->after == NULL || transaction->request.dry_run || furnish(transaction, plan))
+	for (size_t i = 0; i < transaction->delta_count; i++) {
+		struct delta *delta = &transaction->deltas[i];
+		if (!delta_changes(delta) || delta->after == NULL || transaction->request.dry_run || furnish(transaction, delta))
 			continue;
 		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The limit of tunnels or peers is reached.");
 		return false;

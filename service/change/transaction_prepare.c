@@ -4,36 +4,36 @@
 
 #include "service/change/transaction_private.h"
 
-static bool is_for_worker(const struct plan *plan)
+static bool is_for_worker(const struct delta *delta)
 {
-	return plan_changes(plan) && plan->after != NULL;
+	return delta_changes(delta) && delta->after != NULL;
 }
 
 void transaction_abort_prepared(struct transaction *transaction)
 {
-	for (size_t i = 0; i < transaction->plan_count; i++) {
-		struct plan *plan = &transaction->plans[i];
-		if (!plan->is_prepared)
+	for (size_t i = 0; i < transaction->delta_count; i++) {
+		struct delta *delta = &transaction->deltas[i];
+		if (!delta->is_prepared)
 			continue;
-		plan->is_prepared = false;
-		establish_send_ack(plan->entry->worker, MESSAGE_ABORT, 0, seat_index(plan->entry->seat), plan->after->generation);
+		delta->is_prepared = false;
+		runtime_send(delta->entry->worker, MESSAGE_ABORT, 0, slot_index(delta->entry->slot), delta->after->generation);
 	}
 }
 
-static void tell_refusal(struct transaction *transaction, const struct plan *plan, const struct message_prepared *prepared)
+static void tell_refusal(struct transaction *transaction, const struct delta *delta, const struct message_prepared *prepared)
 {
 	char pointer[96];
 	/* A worker is not trusted: its text is of its own making, and shown as such. */
 	int length = (int)strnlen(prepared->detail, sizeof(prepared->detail));
 	if (transaction->problem.code != PROBLEM_NONE)
 		return;
-	transaction_blame(transaction, plan);
+	transaction_blame(transaction, delta);
 	if (prepared->ack.status != MESSAGE_STATUS_INVALID) {
 		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The worker could not start the tunnel: %.*s.", length,
 		            prepared->detail);
 		return;
 	}
-	snprintf(pointer, sizeof(pointer), "%s/spec", plan->pointer);
+	snprintf(pointer, sizeof(pointer), "%s/spec", delta->pointer);
 	problem_add(&transaction->problem, pointer, "cannot_run", "This tunnel cannot run: %.*s.", length, prepared->detail);
 }
 
@@ -66,49 +66,49 @@ static void all_answered(struct transaction *transaction)
 
 static void on_prepared(void *owner, const struct reply *reply)
 {
-	struct plan *plan = owner;
-	struct transaction *transaction = plan->transaction;
-	plan->request = 0;
+	struct delta *delta = owner;
+	struct transaction *transaction = delta->transaction;
+	delta->request = 0;
 	if (reply->gone) {
 		transaction->worker_gone = true;
-		plan->is_prepared = false;
+		delta->is_prepared = false;
 	} else if (reply->type != MESSAGE_PREPARED || reply->prepared.ack.status != MESSAGE_STATUS_OK) {
 		/* The worker keeps nothing of what it refused. */
-		plan->is_prepared = false;
-		tell_refusal(transaction, plan, &reply->prepared);
+		delta->is_prepared = false;
+		tell_refusal(transaction, delta, &reply->prepared);
 	} else {
-		plan->applied = reply->prepared.applied;
+		delta->applied = reply->prepared.applied;
 	}
 	if (--transaction->pending == 0)
 		all_answered(transaction);
 }
 
-static bool send_prepare(struct transaction *transaction, struct plan *plan)
+static bool send_prepare(struct transaction *transaction, struct delta *delta)
 {
-	struct worker *worker = plan->entry->worker;
-	uint32_t slot = seat_index(plan->entry->seat);
-	plan->transaction = transaction;
-	establish_hurry(transaction->service, plan->entry);
-	plan->request = worker_expect(worker, slot, plan->after->generation, on_prepared, plan);
-	if (plan->request == 0)
+	struct worker *worker = delta->entry->worker;
+	uint32_t slot = slot_index(delta->entry->slot);
+	delta->transaction = transaction;
+	provision_hurry(transaction->service, delta->entry);
+	delta->request = worker_expect(worker, slot, delta->after->generation, on_prepared, delta);
+	if (delta->request == 0)
 		return false;
 	/* A tunnel that this worker does not hold (it failed before, or could not be sent) needs every socket. */
-	bool all_fresh = plan->is_new || plan->before == NULL || plan->before->failure != NULL || plan->entry->is_waiting;
-	if (establish_send_prepare(plan->entry, plan->after, &plan->sockets, plan->addresses, all_fresh, plan->request)) {
-		plan->is_prepared = true;
-		plan->incarnation = worker_incarnation(worker);
+	bool all_fresh = delta->is_new || delta->before == NULL || delta->before->failure != NULL || delta->entry->is_waiting;
+	if (runtime_send_prepare(delta->entry, delta->after, &delta->sockets, delta->addresses, all_fresh, delta->request)) {
+		delta->is_prepared = true;
+		delta->incarnation = worker_incarnation(worker);
 		transaction->pending++;
 		return true;
 	}
-	worker_forget(worker, plan->request);
-	plan->request = 0;
+	worker_forget(worker, delta->request);
+	delta->request = 0;
 	return false;
 }
 
 static bool all_ready(const struct transaction *transaction)
 {
-	for (size_t i = 0; i < transaction->plan_count; i++)
-		if (is_for_worker(&transaction->plans[i]) && !worker_is_ready(transaction->plans[i].entry->worker))
+	for (size_t i = 0; i < transaction->delta_count; i++)
+		if (is_for_worker(&transaction->deltas[i]) && !worker_is_ready(transaction->deltas[i].entry->worker))
 			return false;
 	return true;
 }
@@ -121,8 +121,8 @@ void transaction_prepare(struct transaction *transaction)
 	}
 	/* One more than is sent, so that an answer that comes at once does not end the sending. */
 	transaction->pending = 1;
-	for (size_t i = 0; i < transaction->plan_count && transaction->problem.code == PROBLEM_NONE; i++)
-		if (is_for_worker(&transaction->plans[i]) && !send_prepare(transaction, &transaction->plans[i]))
+	for (size_t i = 0; i < transaction->delta_count && transaction->problem.code == PROBLEM_NONE; i++)
+		if (is_for_worker(&transaction->deltas[i]) && !send_prepare(transaction, &transaction->deltas[i]))
 			problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory or descriptors.");
 	if (--transaction->pending == 0)
 		all_answered(transaction);

@@ -11,11 +11,11 @@
 struct transaction {
 	struct service *service;
 	struct transaction_request request;
-	struct lane_claim claim;
+	struct lock_claim claim;
 	struct transaction *next_waiting;
-	struct plan *plans;
-	size_t plan_count;
-	uint32_t *index;   /* of plans by the hash of their ids; plan + 1, 0 is empty */
+	struct delta *deltas;
+	size_t delta_count;
+	uint32_t *index;   /* of deltas by the hash of their ids; delta + 1, 0 is empty */
 	size_t index_size; /* a power of two */
 	struct socket_pool pool;
 	size_t reserved;   /* places in the registry */
@@ -33,7 +33,7 @@ bool transaction_bind(struct transaction *transaction); /* false with the proble
 /* transaction.c */
 void transaction_fail(struct transaction *transaction); /* undoes everything and answers */
 void transaction_finish(struct transaction *transaction);
-void transaction_blame(struct transaction *transaction, const struct plan *plan); /* the problem is of that tunnel's edit */
+void transaction_blame(struct transaction *transaction, const struct delta *delta); /* the problem is of that tunnel's edit */
 /* transaction_prepare.c */
 void transaction_prepare(struct transaction *transaction);
 void transaction_abort_prepared(struct transaction *transaction);

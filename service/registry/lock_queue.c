@@ -7,29 +7,29 @@
 
 #define BUCKETS 4096
 
-/* A lane is the tickets of one id, in the order in which they came; those whose ids hash alike share a bucket. */
-struct lanes {
-	struct lane_ticket *buckets[BUCKETS];
-	struct lane_claim *gate, **gate_end;   /* those that wait for one that is alone, or to be alone */
-	struct lane_claim *ready, **ready_end; /* those whose turn it is, before their `run` */
-	size_t inside;                         /* past the gate: running, or waiting in a lane */
+/* A queue is the tickets of one id, in the order in which they came; those whose ids hash alike share a bucket. */
+struct lock_queue {
+	struct lock_ticket *buckets[BUCKETS];
+	struct lock_claim *gate, **gate_end;   /* those that wait for one that is alone, or to be alone */
+	struct lock_claim *ready, **ready_end; /* those whose turn it is, before their `run` */
+	size_t inside;                         /* past the gate: running, or waiting in a queue */
 	bool is_closed;                        /* one runs alone */
 	bool is_serving;                       /* a `run` is being called */
 };
 
-struct lanes *lanes_create(void)
+struct lock_queue *lock_queue_create(void)
 {
-	struct lanes *lanes = calloc(1, sizeof(*lanes));
-	if (lanes == NULL)
+	struct lock_queue *locks = calloc(1, sizeof(*locks));
+	if (locks == NULL)
 		return NULL;
-	lanes->gate_end = &lanes->gate;
-	lanes->ready_end = &lanes->ready;
-	return lanes;
+	locks->gate_end = &locks->gate;
+	locks->ready_end = &locks->ready;
+	return locks;
 }
 
-void lanes_free(struct lanes *lanes)
+void lock_queue_free(struct lock_queue *locks)
 {
-	free(lanes);
+	free(locks);
 }
 
 static size_t bucket_of(const char *id)
@@ -40,16 +40,16 @@ static size_t bucket_of(const char *id)
 	return hash % BUCKETS;
 }
 
-static void add_last(struct lane_claim ***end, struct lane_claim *claim)
+static void add_last(struct lock_claim ***end, struct lock_claim *claim)
 {
 	claim->next = NULL;
 	**end = claim;
 	*end = &claim->next;
 }
 
-static struct lane_claim *take_first(struct lane_claim **list, struct lane_claim ***end)
+static struct lock_claim *take_first(struct lock_claim **list, struct lock_claim ***end)
 {
-	struct lane_claim *claim = *list;
+	struct lock_claim *claim = *list;
 	*list = claim->next;
 	if (*list == NULL)
 		*end = list;
@@ -57,54 +57,54 @@ static struct lane_claim *take_first(struct lane_claim **list, struct lane_claim
 }
 
 /* Gives whether there was one of the same id before it. */
-static bool line_up(struct lanes *lanes, struct lane_ticket *ticket)
+static bool line_up(struct lock_queue *locks, struct lock_ticket *ticket)
 {
 	bool is_blocked = false;
-	struct lane_ticket **at = &lanes->buckets[bucket_of(ticket->id)];
+	struct lock_ticket **at = &locks->buckets[bucket_of(ticket->id)];
 	for (; *at != NULL; at = &(*at)->next)
 		is_blocked |= strcmp((*at)->id, ticket->id) == 0;
 	*at = ticket;
 	return is_blocked;
 }
 
-static void enter(struct lanes *lanes, struct lane_claim *claim)
+static void enter(struct lock_queue *locks, struct lock_claim *claim)
 {
-	lanes->inside++;
-	lanes->is_closed = claim->is_alone;
+	locks->inside++;
+	locks->is_closed = claim->is_alone;
 	for (size_t i = 0; i < claim->count; i++)
-		claim->blocked += line_up(lanes, &claim->tickets[i]);
+		claim->blocked += line_up(locks, &claim->tickets[i]);
 	if (claim->blocked == 0)
-		add_last(&lanes->ready_end, claim);
+		add_last(&locks->ready_end, claim);
 }
 
-static bool can_enter(const struct lanes *lanes, const struct lane_claim *claim)
+static bool can_enter(const struct lock_queue *locks, const struct lock_claim *claim)
 {
-	return !lanes->is_closed && (!claim->is_alone || lanes->inside == 0);
+	return !locks->is_closed && (!claim->is_alone || locks->inside == 0);
 }
 
 /* A loop, and no recursion: thousands of changes that end at once would grow the stack. */
-static void serve(struct lanes *lanes)
+static void serve(struct lock_queue *locks)
 {
-	if (lanes->is_serving)
+	if (locks->is_serving)
 		return;
-	lanes->is_serving = true;
+	locks->is_serving = true;
 	for (;;) {
-		while (lanes->gate != NULL && can_enter(lanes, lanes->gate))
-			enter(lanes, take_first(&lanes->gate, &lanes->gate_end));
-		if (lanes->ready == NULL)
+		while (locks->gate != NULL && can_enter(locks, locks->gate))
+			enter(locks, take_first(&locks->gate, &locks->gate_end));
+		if (locks->ready == NULL)
 			break;
-		struct lane_claim *claim = take_first(&lanes->ready, &lanes->ready_end);
+		struct lock_claim *claim = take_first(&locks->ready, &locks->ready_end);
 		claim->is_running = true;
 		claim->run(claim->owner);
 	}
-	lanes->is_serving = false;
+	locks->is_serving = false;
 }
 
-bool lanes_claim(struct lanes *lanes, struct lane_claim *claim, const char *const *ids, size_t count, bool alone, void (*run)(void *owner),
-                 void *owner)
+bool lock_queue_claim(struct lock_queue *locks, struct lock_claim *claim, const char *const *ids, size_t count, bool alone, void (*run)(void *owner),
+                      void *owner)
 {
 	assert(run != NULL);
-	*claim = (struct lane_claim){ .run = run, .owner = owner, .is_alone = alone, .count = count };
+	*claim = (struct lock_claim){ .run = run, .owner = owner, .is_alone = alone, .count = count };
 	claim->tickets = count <= 1 ? &claim->own : calloc(count, sizeof(*claim->tickets));
 	if (claim->tickets == NULL)
 		return false;
@@ -112,58 +112,58 @@ bool lanes_claim(struct lanes *lanes, struct lane_claim *claim, const char *cons
 		claim->tickets[i].claim = claim;
 		memcpy(claim->tickets[i].id, ids[i], strlen(ids[i]) + 1);
 	}
-	add_last(&lanes->gate_end, claim);
-	serve(lanes);
+	add_last(&locks->gate_end, claim);
+	serve(locks);
 	return true;
 }
 
-void lanes_claim_one(struct lanes *lanes, struct lane_claim *claim, const char *id, void (*run)(void *owner), void *owner)
+void lock_queue_claim_one(struct lock_queue *locks, struct lock_claim *claim, const char *id, void (*run)(void *owner), void *owner)
 {
-	(void)lanes_claim(lanes, claim, &id, 1, false, run, owner);
+	(void)lock_queue_claim(locks, claim, &id, 1, false, run, owner);
 }
 
-static void leave_lane(struct lanes *lanes, struct lane_ticket *ticket)
+static void leave_queue(struct lock_queue *locks, struct lock_ticket *ticket)
 {
-	struct lane_ticket **at = &lanes->buckets[bucket_of(ticket->id)];
+	struct lock_ticket **at = &locks->buckets[bucket_of(ticket->id)];
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a ticket is in its bucket. */
 	while (*at != ticket)
 		at = &(*at)->next;
 	*at = ticket->next;
-	struct lane_ticket *follower = ticket->next;
+	struct lock_ticket *follower = ticket->next;
 	while (follower != NULL && strcmp(follower->id, ticket->id) != 0)
 		follower = follower->next;
 	if (follower != NULL && --follower->claim->blocked == 0)
-		add_last(&lanes->ready_end, follower->claim);
+		add_last(&locks->ready_end, follower->claim);
 }
 
-void lanes_release(struct lanes *lanes, struct lane_claim *claim)
+void lock_queue_release(struct lock_queue *locks, struct lock_claim *claim)
 {
 	assert(claim->is_running);
 	claim->is_running = false;
 	for (size_t i = 0; i < claim->count; i++)
-		leave_lane(lanes, &claim->tickets[i]);
-	lanes->inside--;
+		leave_queue(locks, &claim->tickets[i]);
+	locks->inside--;
 	if (claim->is_alone)
-		lanes->is_closed = false;
+		locks->is_closed = false;
 	if (claim->tickets != &claim->own)
 		free(claim->tickets);
-	serve(lanes);
+	serve(locks);
 }
 
-bool lanes_is_free(const struct lanes *lanes, const char *id)
+bool lock_queue_is_free(const struct lock_queue *locks, const char *id)
 {
-	if (lanes->is_closed)
+	if (locks->is_closed)
 		return false;
-	for (const struct lane_ticket *ticket = lanes->buckets[bucket_of(id)]; ticket != NULL; ticket = ticket->next)
+	for (const struct lock_ticket *ticket = locks->buckets[bucket_of(id)]; ticket != NULL; ticket = ticket->next)
 		if (strcmp(ticket->id, id) == 0)
 			return false;
 	return true;
 }
 
-bool lanes_is_turn(const struct lanes *lanes, const struct lane_claim *claim, const char *id)
+bool lock_queue_is_turn(const struct lock_queue *locks, const struct lock_claim *claim, const char *id)
 {
 	if (claim == NULL)
-		return lanes_is_free(lanes, id);
+		return lock_queue_is_free(locks, id);
 	if (!claim->is_running || claim->is_alone)
 		return claim->is_running;
 	for (size_t i = 0; i < claim->count; i++)

@@ -11,7 +11,7 @@
 #define BUCKETS 1024 /* a few tunnels each when there are thousands; keys are as good as random */
 
 struct registry {
-	const struct lanes *lanes;
+	const struct lock_queue *locks;
 	pthread_mutex_t lock;
 	struct entry **list;
 	size_t count, capacity;
@@ -19,12 +19,12 @@ struct registry {
 	struct entry *by_key[BUCKETS];
 };
 
-struct registry *registry_create(const struct lanes *lanes)
+struct registry *registry_create(const struct lock_queue *locks)
 {
 	struct registry *registry = calloc(1, sizeof(*registry));
 	if (registry == NULL)
 		return NULL;
-	registry->lanes = lanes;
+	registry->locks = locks;
 	pthread_mutex_init(&registry->lock, NULL);
 	return registry;
 }
@@ -60,7 +60,7 @@ void entry_free(struct entry *entry)
 	assert(entry->lookups == NULL);
 	socket_list_clear(&entry->sockets);
 	snapshot_release(entry->snapshot);
-	seat_leave(entry->seat);
+	slot_leave(entry->slot);
 	status_release(entry->status);
 	free(entry->addresses);
 	free(entry->ports);
@@ -165,15 +165,15 @@ void registry_remove(struct registry *registry, struct entry *entry)
 	pthread_mutex_unlock(&registry->lock);
 }
 
-void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lane_claim *turn)
+void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lock_claim *turn)
 {
-	assert(lanes_is_turn(registry->lanes, turn, entry->id));
+	assert(lock_queue_is_turn(registry->locks, turn, entry->id));
 	(void)registry;
 	(void)entry;
 	(void)turn;
 }
 
-struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lane_claim *turn, struct snapshot *snapshot)
+struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lock_claim *turn, struct snapshot *snapshot)
 {
 	registry_assert_turn(registry, entry, turn);
 	pthread_mutex_lock(&registry->lock);

@@ -20,7 +20,7 @@ struct entry {
 	struct entry *next_by_key; /* with a key of the same bucket */
 	bool is_listed;            /* in the registry */
 	struct worker *worker;     /* NULL: it is on none (it failed before) */
-	struct seat *seat;         /* its place in the worker's counters */
+	struct slot *slot;         /* its place in the worker's counters */
 	struct runtime_status *status;
 	struct socket_list sockets;
 	uint32_t next_socket_id;
@@ -29,14 +29,14 @@ struct entry {
 	uint8_t timestamp_floor[12];
 	uint64_t total_bytes;                             /* used, as stored */
 	struct allowance dial_rate, relay_rate, udp_rate; /* of the sockets that its worker asks for */
-	bool is_noted;                                    /* the two above have changed since they were stored */
-	bool is_waiting;                                  /* to be established when the worker has answered others: it does not hold it yet */
+	bool is_dirty;                                    /* the two above have changed since they were stored */
+	bool is_waiting;                                  /* to be provisioned when the worker has answered others: it does not hold it yet */
 	bool is_unbound;                                  /* found at the start, and its sockets could not be opened yet */
 	char *ports;                                      /* while it is unbound: those of the last run */
 };
 
-/* Borrows the lanes. NULL when out of memory. */
-struct registry *registry_create(const struct lanes *lanes);
+/* Borrows the locks. NULL when out of memory. */
+struct registry *registry_create(const struct lock_queue *locks);
 void registry_free(struct registry *registry);
 
 struct entry *entry_create(const char *id); /* NULL when out of memory */
@@ -54,9 +54,9 @@ void registry_add(struct registry *registry, struct entry *entry);
 void registry_remove(struct registry *registry, struct entry *entry); /* the entry stays the caller's */
 /* An entry has one owner at a time: `turn` is the running claim of who changes it, or NULL for what is done at once while nobody else
  * has or waits for the turn. Everything that changes a snapshot, the sockets or the addresses asserts it here. */
-void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lane_claim *turn);
+void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lock_claim *turn);
 /* Takes the reference and gives back the old one, to be released outside of any lock. The caller has the turn. */
-struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lane_claim *turn, struct snapshot *snapshot);
+struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lock_claim *turn, struct snapshot *snapshot);
 
 /* Any thread. */
 struct snapshot *registry_find(struct registry *registry, const char *id);

@@ -12,63 +12,63 @@ struct pool {
 	uint32_t fresh, limit;
 };
 
-struct seats {
+struct slots {
 	pthread_mutex_t lock;
 	struct counters *counters;
 	int descriptor;
 	unsigned worker;
 	struct pool tunnels, peers;
-	size_t placed; /* tunnels whose seat is not left yet */
+	size_t placed; /* tunnels whose slot is not left yet */
 };
 
-struct seat {
+struct slot {
 	_Atomic unsigned references;
-	struct seats *seats;
+	struct slots *slots;
 	uint32_t index;
 	bool is_tunnel;
 };
 
-struct seats *seats_create(struct counters *counters, int descriptor, unsigned worker)
+struct slots *slots_create(struct counters *counters, int descriptor, unsigned worker)
 {
-	struct seats *seats = calloc(1, sizeof(*seats));
-	if (seats == NULL)
+	struct slots *slots = calloc(1, sizeof(*slots));
+	if (slots == NULL)
 		return NULL;
-	pthread_mutex_init(&seats->lock, NULL);
-	seats->counters = counters;
-	seats->descriptor = descriptor;
-	seats->worker = worker;
-	seats->tunnels.limit = COUNTERS_TUNNELS;
-	seats->peers.limit = COUNTERS_PEERS;
-	return seats;
+	pthread_mutex_init(&slots->lock, NULL);
+	slots->counters = counters;
+	slots->descriptor = descriptor;
+	slots->worker = worker;
+	slots->tunnels.limit = COUNTERS_TUNNELS;
+	slots->peers.limit = COUNTERS_PEERS;
+	return slots;
 }
 
-void seats_free(struct seats *seats)
+void slots_free(struct slots *slots)
 {
-	if (seats == NULL)
+	if (slots == NULL)
 		return;
-	counters_unmap(seats->counters);
-	close(seats->descriptor);
-	free(seats->tunnels.free);
-	free(seats->peers.free);
-	pthread_mutex_destroy(&seats->lock);
-	free(seats);
+	counters_unmap(slots->counters);
+	close(slots->descriptor);
+	free(slots->tunnels.free);
+	free(slots->peers.free);
+	pthread_mutex_destroy(&slots->lock);
+	free(slots);
 }
 
-struct counters *seats_counters(struct seats *seats)
+struct counters *slots_counters(struct slots *slots)
 {
-	return seats->counters;
+	return slots->counters;
 }
 
-int seats_descriptor(const struct seats *seats)
+int slots_descriptor(const struct slots *slots)
 {
-	return seats->descriptor;
+	return slots->descriptor;
 }
 
-size_t seats_tunnels_placed(struct seats *seats)
+size_t slots_tunnels_placed(struct slots *slots)
 {
-	pthread_mutex_lock(&seats->lock);
-	size_t placed = seats->placed;
-	pthread_mutex_unlock(&seats->lock);
+	pthread_mutex_lock(&slots->lock);
+	size_t placed = slots->placed;
+	pthread_mutex_unlock(&slots->lock);
 	return placed;
 }
 
@@ -93,84 +93,84 @@ static bool pool_take(struct pool *pool, uint32_t *index)
 	return true;
 }
 
-static struct seat *take(struct seats *seats, bool is_tunnel)
+static struct slot *take(struct slots *slots, bool is_tunnel)
 {
-	struct seat *seat = malloc(sizeof(*seat));
-	if (seat == NULL)
+	struct slot *slot = malloc(sizeof(*slot));
+	if (slot == NULL)
 		return NULL;
-	*seat = (struct seat){ .references = 1, .seats = seats, .is_tunnel = is_tunnel };
-	pthread_mutex_lock(&seats->lock);
-	bool taken = pool_take(is_tunnel ? &seats->tunnels : &seats->peers, &seat->index);
-	seats->placed += taken && is_tunnel;
-	pthread_mutex_unlock(&seats->lock);
+	*slot = (struct slot){ .references = 1, .slots = slots, .is_tunnel = is_tunnel };
+	pthread_mutex_lock(&slots->lock);
+	bool taken = pool_take(is_tunnel ? &slots->tunnels : &slots->peers, &slot->index);
+	slots->placed += taken && is_tunnel;
+	pthread_mutex_unlock(&slots->lock);
 	if (taken)
-		return seat;
-	free(seat);
+		return slot;
+	free(slot);
 	return NULL;
 }
 
-struct seat *seat_take_tunnel(struct seats *seats)
+struct slot *slot_take_tunnel(struct slots *slots)
 {
-	struct seat *seat = take(seats, true);
-	if (seat != NULL)
-		counters_clear_tunnel(seat_tunnel(seat));
-	return seat;
+	struct slot *slot = take(slots, true);
+	if (slot != NULL)
+		counters_clear_tunnel(slot_tunnel(slot));
+	return slot;
 }
 
-struct seat *seat_take_peer(const struct seat *tunnel)
+struct slot *slot_take_peer(const struct slot *tunnel)
 {
-	struct seat *seat = take(tunnel->seats, false);
-	if (seat != NULL)
-		counters_clear_peer(seat_peer(seat));
-	return seat;
+	struct slot *slot = take(tunnel->slots, false);
+	if (slot != NULL)
+		counters_clear_peer(slot_peer(slot));
+	return slot;
 }
 
-struct seat *seat_reference(struct seat *seat)
+struct slot *slot_reference(struct slot *slot)
 {
-	seat->references++;
-	return seat;
+	slot->references++;
+	return slot;
 }
 
-void seat_release(struct seat *seat)
+void slot_release(struct slot *slot)
 {
-	if (seat == NULL || --seat->references > 0)
+	if (slot == NULL || --slot->references > 0)
 		return;
-	struct seats *seats = seat->seats;
-	struct pool *pool = seat->is_tunnel ? &seats->tunnels : &seats->peers;
-	pthread_mutex_lock(&seats->lock);
-	pool->free[pool->free_count++] = seat->index;
-	pthread_mutex_unlock(&seats->lock);
-	free(seat);
+	struct slots *slots = slot->slots;
+	struct pool *pool = slot->is_tunnel ? &slots->tunnels : &slots->peers;
+	pthread_mutex_lock(&slots->lock);
+	pool->free[pool->free_count++] = slot->index;
+	pthread_mutex_unlock(&slots->lock);
+	free(slot);
 }
 
-void seat_leave(struct seat *seat)
+void slot_leave(struct slot *slot)
 {
-	if (seat == NULL)
+	if (slot == NULL)
 		return;
-	struct seats *seats = seat->seats;
-	pthread_mutex_lock(&seats->lock);
-	assert(seat->is_tunnel && seats->placed > 0);
-	seats->placed--;
-	pthread_mutex_unlock(&seats->lock);
-	seat_release(seat);
+	struct slots *slots = slot->slots;
+	pthread_mutex_lock(&slots->lock);
+	assert(slot->is_tunnel && slots->placed > 0);
+	slots->placed--;
+	pthread_mutex_unlock(&slots->lock);
+	slot_release(slot);
 }
 
-uint32_t seat_index(const struct seat *seat)
+uint32_t slot_index(const struct slot *slot)
 {
-	return seat->index;
+	return slot->index;
 }
 
-unsigned seat_worker(const struct seat *seat)
+unsigned slot_worker(const struct slot *slot)
 {
-	return seat->seats->worker;
+	return slot->slots->worker;
 }
 
-struct counters_tunnel *seat_tunnel(const struct seat *seat)
+struct counters_tunnel *slot_tunnel(const struct slot *slot)
 {
-	return &seat->seats->counters->tunnels[seat->index];
+	return &slot->slots->counters->tunnels[slot->index];
 }
 
-struct counters_peer *seat_peer(const struct seat *seat)
+struct counters_peer *slot_peer(const struct slot *slot)
 {
-	return &seat->seats->counters->peers[seat->index];
+	return &slot->slots->counters->peers[slot->index];
 }

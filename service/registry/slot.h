@@ -1,31 +1,31 @@
-/* Places in the memory that a worker shares: one for a tunnel, one for each of its peers. A seat is given back when nobody refers to
+/* Places in the memory that a worker shares: one for a tunnel, one for each of its peers. A slot is given back when nobody refers to
  * it any more, so that the numbers of a snapshot that is still being read never become those of another tunnel. Any thread. */
 #ifndef WARREN_SERVICE_REGISTRY_SLOT_H
 #define WARREN_SERVICE_REGISTRY_SLOT_H
 
 #include "ipc/counters.h"
 
-struct seats; /* of one worker */
-struct seat;
+struct slots; /* of one worker */
+struct slot;
 
 /* Takes the mapping and its descriptor; `worker` is its index. */
-struct seats *seats_create(struct counters *counters, int descriptor, unsigned worker);
-/* Once all seats are given back. */
-void seats_free(struct seats *seats);
-struct counters *seats_counters(struct seats *seats);
-int seats_descriptor(const struct seats *seats);
-size_t seats_tunnels_placed(struct seats *seats); /* seats that a tunnel has, without those that only a reader still refers to */
+struct slots *slots_create(struct counters *counters, int descriptor, unsigned worker);
+/* Once all slots are given back. */
+void slots_free(struct slots *slots);
+struct counters *slots_counters(struct slots *slots);
+int slots_descriptor(const struct slots *slots);
+size_t slots_tunnels_placed(struct slots *slots); /* slots that a tunnel has, without those that only a reader still refers to */
 
 /* With cleared counters and one reference; NULL when none is left, or no memory. */
-struct seat *seat_take_tunnel(struct seats *seats);
-struct seat *seat_take_peer(const struct seat *tunnel); /* on the tunnel's worker */
-struct seat *seat_reference(struct seat *seat);
-void seat_release(struct seat *seat); /* NULL is allowed */
-/* The tunnel that took the seat gives it up: it does not count any more. Releases the reference too; NULL is allowed. */
-void seat_leave(struct seat *seat);
-uint32_t seat_index(const struct seat *seat);
-unsigned seat_worker(const struct seat *seat); /* its index */
-struct counters_tunnel *seat_tunnel(const struct seat *seat);
-struct counters_peer *seat_peer(const struct seat *seat);
+struct slot *slot_take_tunnel(struct slots *slots);
+struct slot *slot_take_peer(const struct slot *tunnel); /* on the tunnel's worker */
+struct slot *slot_reference(struct slot *slot);
+void slot_release(struct slot *slot); /* NULL is allowed */
+/* The tunnel that took the slot gives it up: it does not count any more. Releases the reference too; NULL is allowed. */
+void slot_leave(struct slot *slot);
+uint32_t slot_index(const struct slot *slot);
+unsigned slot_worker(const struct slot *slot); /* its index */
+struct counters_tunnel *slot_tunnel(const struct slot *slot);
+struct counters_peer *slot_peer(const struct slot *slot);
 
 #endif

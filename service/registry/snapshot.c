@@ -19,9 +19,9 @@ void snapshot_release(struct snapshot *snapshot)
 {
 	if (snapshot == NULL || --snapshot->references > 0)
 		return;
-	for (size_t i = 0; snapshot->seats != NULL && i < snapshot->spec.peer_count + 1; i++)
-		seat_release(snapshot->seats[i]);
-	free(snapshot->seats);
+	for (size_t i = 0; snapshot->slots != NULL && i < snapshot->spec.peer_count + 1; i++)
+		slot_release(snapshot->slots[i]);
+	free(snapshot->slots);
 	free(snapshot->peer_counters);
 	for (size_t i = 0; i < snapshot->listen_count; i++)
 		free(snapshot->listen[i]);

@@ -30,7 +30,7 @@ struct snapshot {
 	const struct counters_tunnel *counters;
 	const struct counters_peer **peer_counters; /* spec.peer_count entries */
 	struct runtime_status *status;              /* reason and observed generation; read by snapshot_status */
-	struct seat **seats;                        /* the owners of those numbers: the tunnel's, then one for each peer; or NULL */
+	struct slot **slots;                        /* the owners of those numbers: the tunnel's, then one for each peer; or NULL */
 };
 
 /* Live status, copied out. */

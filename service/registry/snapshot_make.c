@@ -44,7 +44,7 @@ struct snapshot *snapshot_make(const char *id, struct label **labels, size_t lab
 	snapshot->updated_at = now_ms;
 	snapshot->worker = -1;
 	if (snapshot->spec.has_private_key)
-		keys_public(&snapshot->public_key, &snapshot->spec.private_key);
+		key_pair_public(&snapshot->public_key, &snapshot->spec.private_key);
 	if (snapshot->labels_json != NULL && snapshot->spec_json != NULL)
 		return snapshot;
 	snapshot_release(snapshot);
@@ -63,23 +63,23 @@ static bool copy_listen(struct snapshot *to, const struct snapshot *from)
 	return to->listen != NULL;
 }
 
-static bool copy_seats(struct snapshot *to, const struct snapshot *from)
+static bool copy_slots(struct snapshot *to, const struct snapshot *from)
 {
 	size_t peers = from->spec.peer_count;
 	to->counters = from->counters;
 	to->status = from->status == NULL ? NULL : status_reference(from->status);
-	if (from->seats == NULL)
+	if (from->slots == NULL)
 		return true;
-	struct seat **seats = calloc(peers + 1, sizeof(struct seat *));
+	struct slot **slots = calloc(peers + 1, sizeof(struct slot *));
 	to->peer_counters = calloc(peers + 1, sizeof(const struct counters_peer *));
-	if (seats == NULL || to->peer_counters == NULL) {
-		free(seats);
+	if (slots == NULL || to->peer_counters == NULL) {
+		free(slots);
 		return false;
 	}
 	memcpy(to->peer_counters, from->peer_counters, peers * sizeof(const struct counters_peer *));
 	for (size_t i = 0; i < peers + 1; i++)
-		seats[i] = seat_reference(from->seats[i]);
-	to->seats = seats;
+		slots[i] = slot_reference(from->slots[i]);
+	to->slots = slots;
 	return true;
 }
 
@@ -104,55 +104,55 @@ struct snapshot *snapshot_copy(const struct snapshot *from)
 	copy->failure = from->failure == NULL ? NULL : strdup(from->failure);
 	/* A failure that is lost would be a tunnel that runs. */
 	bool has_failure = copy->failure != NULL || from->failure == NULL;
-	if (has_failure && copy_listen(copy, from) && copy_seats(copy, from))
+	if (has_failure && copy_listen(copy, from) && copy_slots(copy, from))
 		return copy;
 	snapshot_release(copy);
 	return NULL;
 }
 
-static struct seat *peer_seat(const struct snapshot *snapshot, size_t index, const struct snapshot *previous, const struct seat *tunnel)
+static struct slot *peer_slot(const struct snapshot *snapshot, size_t index, const struct snapshot *previous, const struct slot *tunnel)
 {
-	bool has_seats = previous != NULL && previous->seats != NULL;
-	const struct spec_peer *known = has_seats ? spec_peer_find(&previous->spec, &snapshot->spec.peers[index].public_key) : NULL;
-	return known != NULL ? seat_reference(previous->seats[known - previous->spec.peers + 1]) : seat_take_peer(tunnel);
+	bool has_slots = previous != NULL && previous->slots != NULL;
+	const struct spec_peer *known = has_slots ? spec_peer_find(&previous->spec, &snapshot->spec.peers[index].public_key) : NULL;
+	return known != NULL ? slot_reference(previous->slots[known - previous->spec.peers + 1]) : slot_take_peer(tunnel);
 }
 
-bool snapshot_take_seats(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous)
+bool snapshot_take_slots(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous)
 {
 	size_t count = snapshot->spec.peer_count;
-	snapshot->seats = calloc(count + 1, sizeof(struct seat *));
+	snapshot->slots = calloc(count + 1, sizeof(struct slot *));
 	snapshot->peer_counters = calloc(count + 1, sizeof(const struct counters_peer *));
-	if (snapshot->seats == NULL || snapshot->peer_counters == NULL)
+	if (snapshot->slots == NULL || snapshot->peer_counters == NULL)
 		return false;
-	snapshot->seats[0] = seat_reference(entry->seat);
+	snapshot->slots[0] = slot_reference(entry->slot);
 	for (size_t i = 0; i < count; i++) {
-		snapshot->seats[i + 1] = peer_seat(snapshot, i, previous, entry->seat);
-		if (snapshot->seats[i + 1] == NULL)
+		snapshot->slots[i + 1] = peer_slot(snapshot, i, previous, entry->slot);
+		if (snapshot->slots[i + 1] == NULL)
 			return false;
-		snapshot->peer_counters[i] = seat_peer(snapshot->seats[i + 1]);
+		snapshot->peer_counters[i] = slot_peer(snapshot->slots[i + 1]);
 	}
-	snapshot->counters = seat_tunnel(entry->seat);
+	snapshot->counters = slot_tunnel(entry->slot);
 	snapshot->status = status_reference(entry->status);
-	snapshot->worker = (int)seat_worker(entry->seat);
+	snapshot->worker = (int)slot_worker(entry->slot);
 	return true;
 }
 
-bool snapshot_move_seats(struct snapshot *snapshot, const struct entry *entry)
+bool snapshot_move_slots(struct snapshot *snapshot, const struct entry *entry)
 {
 	for (size_t i = 0; i < snapshot->spec.peer_count; i++) {
-		struct seat *seat = seat_take_peer(entry->seat);
-		if (seat == NULL)
+		struct slot *slot = slot_take_peer(entry->slot);
+		if (slot == NULL)
 			return false;
-		counters_copy_peer(seat_peer(seat), seat_peer(snapshot->seats[i + 1]));
-		seat_release(snapshot->seats[i + 1]);
-		snapshot->seats[i + 1] = seat;
-		snapshot->peer_counters[i] = seat_peer(seat);
+		counters_copy_peer(slot_peer(slot), slot_peer(snapshot->slots[i + 1]));
+		slot_release(snapshot->slots[i + 1]);
+		snapshot->slots[i + 1] = slot;
+		snapshot->peer_counters[i] = slot_peer(slot);
 	}
-	counters_copy_tunnel(seat_tunnel(entry->seat), seat_tunnel(snapshot->seats[0]));
-	seat_release(snapshot->seats[0]);
-	snapshot->seats[0] = seat_reference(entry->seat);
-	snapshot->counters = seat_tunnel(entry->seat);
-	snapshot->worker = (int)seat_worker(entry->seat);
+	counters_copy_tunnel(slot_tunnel(entry->slot), slot_tunnel(snapshot->slots[0]));
+	slot_release(snapshot->slots[0]);
+	snapshot->slots[0] = slot_reference(entry->slot);
+	snapshot->counters = slot_tunnel(entry->slot);
+	snapshot->worker = (int)slot_worker(entry->slot);
 	return true;
 }
 

@@ -1,4 +1,4 @@
-/* The top of the document, the interface and the peers; the other parts are in draft_proxy.c. */
+/* The top of the document, the interface and the peers; the other parts are in candidate_proxy.c. */
 #include "service/spec/candidate.h"
 
 #include <sodium.h>
@@ -15,25 +15,25 @@
 
 #define ALLOWED_IPS_MAX 65536
 
-void draft_init(struct draft *draft)
+void candidate_init(struct candidate *candidate)
 {
-	*draft = (struct draft){ .private_key = DRAFT_SECRET_ABSENT };
-	spec_init(&draft->spec);
-	problem_init(&draft->problem);
+	*candidate = (struct candidate){ .private_key = CANDIDATE_SECRET_ABSENT };
+	spec_init(&candidate->spec);
+	problem_init(&candidate->problem);
 }
 
-void draft_clear(struct draft *draft)
+void candidate_clear(struct candidate *candidate)
 {
-	labels_free(draft->labels, draft->label_count);
-	spec_clear(&draft->spec);
-	free(draft->preshared_keys);
-	free(draft->passwords);
-	free(draft->spec_json);
-	problem_clear(&draft->problem);
-	*draft = (struct draft){ .label_count = 0 };
+	labels_free(candidate->labels, candidate->label_count);
+	spec_clear(&candidate->spec);
+	free(candidate->preshared_keys);
+	free(candidate->passwords);
+	free(candidate->spec_json);
+	problem_clear(&candidate->problem);
+	*candidate = (struct candidate){ .label_count = 0 };
 }
 
-bool draft_id_is_valid(const char *id)
+bool candidate_id_is_valid(const char *id)
 {
 	size_t length = strlen(id);
 	if (length == 0 || length > 63 || strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789._-") != length)
@@ -41,29 +41,29 @@ bool draft_id_is_valid(const char *id)
 	return strchr("._-", id[0]) == NULL;
 }
 
-static void read_id(struct draft *draft, struct json_reader *reader, const json_t *document)
+static void read_id(struct candidate *candidate, struct json_reader *reader, const json_t *document)
 {
 	const char *id = json_reader_string(reader, document, "id");
 	if (id == NULL)
 		return;
-	if (draft_id_is_valid(id))
-		snprintf(draft->id, sizeof(draft->id), "%s", id);
+	if (candidate_id_is_valid(id))
+		snprintf(candidate->id, sizeof(candidate->id), "%s", id);
 	else
 		json_reader_fault_at(reader, "id", "invalid_id",
 		                     "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
 }
 
-static void read_private_key(struct draft *draft, struct json_reader *reader, const json_t *interface)
+static void read_private_key(struct candidate *candidate, struct json_reader *reader, const json_t *interface)
 {
-	struct spec *spec = &draft->spec;
-	json_reader_bool(reader, interface, "generate_private_key", &draft->generate_private_key);
+	struct spec *spec = &candidate->spec;
+	json_reader_bool(reader, interface, "generate_private_key", &candidate->generate_private_key);
 	if (json_reader_is_null(interface, "private_key")) {
-		draft->private_key = DRAFT_SECRET_REMOVED;
+		candidate->private_key = CANDIDATE_SECRET_REMOVED;
 		return;
 	}
 	if (json_object_get(interface, "private_key") == NULL)
 		return;
-	draft->private_key = DRAFT_SECRET_SET;
+	candidate->private_key = CANDIDATE_SECRET_SET;
 	const char *text = json_reader_string(reader, interface, "private_key");
 	spec->has_private_key = text != NULL && key_parse(text, &spec->private_key) && !key_is_zero(&spec->private_key);
 	if (text != NULL && !spec->has_private_key)
@@ -148,15 +148,15 @@ static bool has_ipv6(const struct spec *spec)
 	return false;
 }
 
-static void read_interface(struct draft *draft, struct json_reader *reader, const json_t *spec_json)
+static void read_interface(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
 	static const char *const known[] = { "private_key", "generate_private_key", "addresses", "dns", "mtu", "listen_port", NULL };
 	static const char *const ignored[] = { "private_key_set", "public_key", NULL };
-	struct spec *spec = &draft->spec;
+	struct spec *spec = &candidate->spec;
 	const json_t *interface = json_reader_object(reader, spec_json, "interface");
 	size_t mark = json_reader_enter(reader, "interface");
 	json_reader_known(reader, interface, known, ignored);
-	read_private_key(draft, reader, interface);
+	read_private_key(candidate, reader, interface);
 	read_addresses(spec, reader, interface);
 	read_dns(spec, reader, interface);
 	uint64_t mtu = SPEC_MTU_DEFAULT, port = 0;
@@ -196,7 +196,7 @@ static void read_allowed_ips(struct json_reader *reader, const json_t *value, st
 	json_reader_leave(reader, mark);
 }
 
-static void read_peer_keys(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum draft_secret *preshared_key)
+static void read_peer_keys(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum candidate_secret *preshared_key)
 {
 	static const char invalid[] = "A key must be 32 bytes in base64: 44 characters, the last one =.";
 	const char *text = json_reader_string(reader, value, "public_key");
@@ -206,12 +206,12 @@ static void read_peer_keys(struct json_reader *reader, const json_t *value, stru
 	else if (text != NULL && !key_parse(text, &peer->public_key))
 		json_reader_fault_at(reader, "public_key", "invalid_key", invalid);
 	if (json_reader_is_null(value, "preshared_key")) {
-		*preshared_key = DRAFT_SECRET_REMOVED;
+		*preshared_key = CANDIDATE_SECRET_REMOVED;
 		return;
 	}
 	if (json_object_get(value, "preshared_key") == NULL)
 		return;
-	*preshared_key = DRAFT_SECRET_SET;
+	*preshared_key = CANDIDATE_SECRET_SET;
 	text = json_reader_string(reader, value, "preshared_key");
 	peer->has_preshared_key = text != NULL && key_parse(text, &peer->preshared_key);
 	if (text != NULL && !peer->has_preshared_key)
@@ -221,7 +221,7 @@ static void read_peer_keys(struct json_reader *reader, const json_t *value, stru
 		peer->has_preshared_key = false;
 }
 
-void draft_read_peer(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum draft_secret *preshared_key)
+void candidate_read_peer(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum candidate_secret *preshared_key)
 {
 	static const char *const known[] = { "public_key", "preshared_key", "endpoint", "allowed_ips", "persistent_keepalive", NULL };
 	static const char *const ignored[] = {
@@ -236,7 +236,7 @@ void draft_read_peer(struct json_reader *reader, const json_t *value, struct spe
 	const char *endpoint = json_reader_string(reader, value, "endpoint");
 	if (endpoint != NULL) {
 		size_t mark = json_reader_enter(reader, "endpoint");
-		draft_read_place(reader, endpoint, &peer->endpoint);
+		candidate_read_place(reader, endpoint, &peer->endpoint);
 		if (peer->endpoint.kind == SPEC_PLACE_UNIX) {
 			json_reader_fault(reader, "invalid_address", "An endpoint must be HOST:PORT.");
 			place_clear(&peer->endpoint);
@@ -280,9 +280,9 @@ static void find_duplicate_peers(struct json_reader *reader, const struct spec *
 	free(sorted);
 }
 
-static void read_peers(struct draft *draft, struct json_reader *reader, const json_t *spec_json)
+static void read_peers(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
-	struct spec *spec = &draft->spec;
+	struct spec *spec = &candidate->spec;
 	const json_t *list = json_reader_array(reader, spec_json, "peers");
 	size_t count = json_array_size(list);
 	if (count == 0)
@@ -292,8 +292,8 @@ static void read_peers(struct draft *draft, struct json_reader *reader, const js
 		return;
 	}
 	spec->peers = calloc(count, sizeof(*spec->peers));
-	draft->preshared_keys = calloc(count, sizeof(*draft->preshared_keys));
-	if (spec->peers == NULL || draft->preshared_keys == NULL) {
+	candidate->preshared_keys = calloc(count, sizeof(*candidate->preshared_keys));
+	if (spec->peers == NULL || candidate->preshared_keys == NULL) {
 		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
@@ -301,7 +301,7 @@ static void read_peers(struct draft *draft, struct json_reader *reader, const js
 	size_t mark = json_reader_enter(reader, "peers");
 	for (size_t i = 0; i < count; i++) {
 		size_t inner = json_reader_enter_index(reader, i);
-		draft_read_peer(reader, json_array_get(list, i), &spec->peers[i], &draft->preshared_keys[i]);
+		candidate_read_peer(reader, json_array_get(list, i), &spec->peers[i], &candidate->preshared_keys[i]);
 		json_reader_leave(reader, inner);
 	}
 	find_duplicate_peers(reader, spec);
@@ -310,7 +310,7 @@ static void read_peers(struct draft *draft, struct json_reader *reader, const js
 	json_reader_leave(reader, mark);
 }
 
-static void read_spec(struct draft *draft, struct json_reader *reader, const json_t *document)
+static void read_spec(struct candidate *candidate, struct json_reader *reader, const json_t *document)
 {
 	static const char *const known[] = { "enabled", "interface", "peers", "proxy", "forwards", "limits", "probe", NULL };
 	const json_t *spec = json_reader_object(reader, document, "spec");
@@ -318,43 +318,43 @@ static void read_spec(struct draft *draft, struct json_reader *reader, const jso
 		return;
 	size_t mark = json_reader_enter(reader, "spec");
 	json_reader_known(reader, spec, known, NULL);
-	json_reader_bool(reader, spec, "enabled", &draft->spec.enabled);
-	read_interface(draft, reader, spec);
-	read_peers(draft, reader, spec);
-	draft_read_proxy(draft, reader, spec);
-	draft_read_forwards(draft, reader, spec);
-	draft_read_limits(draft, reader, spec);
+	json_reader_bool(reader, spec, "enabled", &candidate->spec.enabled);
+	read_interface(candidate, reader, spec);
+	read_peers(candidate, reader, spec);
+	candidate_read_proxy(candidate, reader, spec);
+	candidate_read_forwards(candidate, reader, spec);
+	candidate_read_limits(candidate, reader, spec);
 	const json_t *probe = json_reader_object(reader, spec, "probe");
 	if (probe != NULL) {
 		size_t inner = json_reader_enter(reader, "probe");
-		draft_read_probe(reader, probe, &draft->spec.probe);
+		candidate_read_probe(reader, probe, &candidate->spec.probe);
 		json_reader_leave(reader, inner);
 	}
 	json_reader_leave(reader, mark);
 }
 
-void draft_read(struct draft *draft, const json_t *document, const char *pointer)
+void candidate_read(struct candidate *candidate, const json_t *document, const char *pointer)
 {
 	static const char *const known[] = { "id", "labels", "spec", NULL };
 	static const char *const ignored[] = { "etag", "generation", "created_at", "updated_at", "status", "applied", "warnings", NULL };
 	struct json_reader reader;
-	snprintf(draft->pointer, sizeof(draft->pointer), "%s", pointer);
-	json_reader_init(&reader, pointer, &draft->problem);
+	snprintf(candidate->pointer, sizeof(candidate->pointer), "%s", pointer);
+	json_reader_init(&reader, pointer, &candidate->problem);
 	if (!json_is_object(document)) {
 		json_reader_fault(&reader, "wrong_type", "A tunnel must be an object.");
 		return;
 	}
 	json_reader_known(&reader, document, known, ignored);
-	read_id(draft, &reader, document);
-	draft->label_count = labels_read(&reader, document, &draft->labels);
-	read_spec(draft, &reader, document);
+	read_id(candidate, &reader, document);
+	candidate->label_count = labels_read(&reader, document, &candidate->labels);
+	read_spec(candidate, &reader, document);
 }
 
-void draft_write(struct draft *draft)
+void candidate_write(struct candidate *candidate)
 {
-	json_t *json = draft->problem.code == PROBLEM_NONE ? spec_to_json(&draft->spec, false) : NULL;
-	free(draft->spec_json);
-	draft->spec_json = json == NULL ? NULL : json_writer_text(json);
+	json_t *json = candidate->problem.code == PROBLEM_NONE ? spec_to_json(&candidate->spec, false) : NULL;
+	free(candidate->spec_json);
+	candidate->spec_json = json == NULL ? NULL : json_writer_text(json);
 	json_decref(json);
 }
 
@@ -366,63 +366,64 @@ static const struct spec_user *user_with_name(const struct spec *spec, const cha
 	return NULL;
 }
 
-static void complete_private_key(struct draft *draft, const struct spec *previous)
+static void complete_private_key(struct candidate *candidate, const struct spec *previous)
 {
-	struct spec *spec = &draft->spec;
-	if (draft->private_key == DRAFT_SECRET_ABSENT && previous != NULL && previous->has_private_key) {
+	struct spec *spec = &candidate->spec;
+	if (candidate->private_key == CANDIDATE_SECRET_ABSENT && previous != NULL && previous->has_private_key) {
 		spec->private_key = previous->private_key;
 		spec->has_private_key = true;
 	}
-	if (draft->private_key != DRAFT_SECRET_SET && !spec->has_private_key && draft->generate_private_key) {
-		keys_generate(&spec->private_key);
+	if (candidate->private_key != CANDIDATE_SECRET_SET && !spec->has_private_key && candidate->generate_private_key) {
+		key_pair_generate(&spec->private_key);
 		spec->has_private_key = true;
 	}
-	if (draft->private_key == DRAFT_SECRET_SET || spec->has_private_key)
+	if (candidate->private_key == CANDIDATE_SECRET_SET || spec->has_private_key)
 		return;
 	struct json_reader reader;
-	json_reader_init(&reader, draft->pointer, &draft->problem);
+	json_reader_init(&reader, candidate->pointer, &candidate->problem);
 	json_reader_enter(&reader, "spec");
 	json_reader_enter(&reader, "interface");
 	json_reader_fault_at(&reader, "private_key", "required", "A tunnel needs a private key, or generate_private_key: true.");
 }
 
-static void complete_password(struct draft *draft, size_t index, const struct spec *previous)
+static void complete_password(struct candidate *candidate, size_t index, const struct spec *previous)
 {
-	struct spec_user *user = &draft->spec.users[index];
+	struct spec_user *user = &candidate->spec.users[index];
 	const struct spec_user *known = user_with_name(previous, user->username);
-	if (draft->passwords[index] == DRAFT_SECRET_ABSENT && known != NULL && (user->password = strdup(known->password)) == NULL) {
-		problem_set(&draft->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	if (candidate->passwords[index] == CANDIDATE_SECRET_ABSENT && known != NULL && (user->password = strdup(known->password)) == NULL) {
+		problem_set(&candidate->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	if (draft->passwords[index] == DRAFT_SECRET_SET || user->password != NULL)
+	if (candidate->passwords[index] == CANDIDATE_SECRET_SET || user->password != NULL)
 		return;
 	char place[160];
-	snprintf(place, sizeof(place), "%s/spec/proxy/users/%zu/password", draft->pointer, index);
-	problem_add(&draft->problem, place, "required", "A user needs a password.");
+	snprintf(place, sizeof(place), "%s/spec/proxy/users/%zu/password", candidate->pointer, index);
+	problem_add(&candidate->problem, place, "required", "A user needs a password.");
 }
 
-static void refuse_own_key(struct draft *draft)
+static void refuse_own_key(struct candidate *candidate)
 {
 	struct wireguard_key own;
 	/* Without memory the peers may be of no use. */
-	if (draft->problem.code == PROBLEM_OUT_OF_RESOURCES || !draft->spec.has_private_key || !keys_public(&own, &draft->spec.private_key))
+	if (candidate->problem.code == PROBLEM_OUT_OF_RESOURCES || !candidate->spec.has_private_key ||
+	    !key_pair_public(&own, &candidate->spec.private_key))
 		return;
-	const struct spec_peer *peer = spec_peer_find(&draft->spec, &own);
+	const struct spec_peer *peer = spec_peer_find(&candidate->spec, &own);
 	if (peer == NULL)
 		return;
 	char place[160];
-	snprintf(place, sizeof(place), "%s/spec/peers/%zu/public_key", draft->pointer, (size_t)(peer - draft->spec.peers));
-	problem_add(&draft->problem, place, "own_key", "This is the tunnel's own public key.");
+	snprintf(place, sizeof(place), "%s/spec/peers/%zu/public_key", candidate->pointer, (size_t)(peer - candidate->spec.peers));
+	problem_add(&candidate->problem, place, "own_key", "This is the tunnel's own public key.");
 }
 
-void draft_complete(struct draft *draft, const struct spec *previous)
+void candidate_complete(struct candidate *candidate, const struct spec *previous)
 {
-	struct spec *spec = &draft->spec;
+	struct spec *spec = &candidate->spec;
 	bool forgets = false;
-	complete_private_key(draft, previous);
+	complete_private_key(candidate, previous);
 	for (size_t i = 0; i < spec->peer_count; i++) {
 		const struct spec_peer *known =
-		    draft->preshared_keys[i] == DRAFT_SECRET_ABSENT ? spec_peer_find(previous, &spec->peers[i].public_key) : NULL;
+		    candidate->preshared_keys[i] == CANDIDATE_SECRET_ABSENT ? spec_peer_find(previous, &spec->peers[i].public_key) : NULL;
 		if (known == NULL)
 			continue;
 		spec->peers[i].has_preshared_key = known->has_preshared_key;
@@ -431,10 +432,10 @@ void draft_complete(struct draft *draft, const struct spec *previous)
 	}
 	/* The text says of each peer whether it has one. */
 	if (forgets) {
-		free(draft->spec_json);
-		draft->spec_json = NULL;
+		free(candidate->spec_json);
+		candidate->spec_json = NULL;
 	}
 	for (size_t i = 0; i < spec->user_count; i++)
-		complete_password(draft, i, previous);
-	refuse_own_key(draft);
+		complete_password(candidate, i, previous);
+	refuse_own_key(candidate);
 }

@@ -1,4 +1,4 @@
-/* The parts of a draft that are about traffic: proxy, users, forwards, limits, probe. */
+/* The parts of a candidate that are about traffic: proxy, users, forwards, limits, probe. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 /* What can be handed to a worker in one message, with one left for the UDP socket. */
 #define LISTENERS_MAX (MESSAGE_DESCRIPTORS_MAX - 1)
 
-void draft_read_place(struct json_reader *reader, const char *text, struct spec_place *place)
+void candidate_read_place(struct json_reader *reader, const char *text, struct spec_place *place)
 {
 	errno = 0;
 	if (place_parse(text, place))
@@ -26,16 +26,16 @@ void draft_read_place(struct json_reader *reader, const char *text, struct spec_
 /* A place on this host where a socket is to be bound. */
 static void read_listener(struct json_reader *reader, const char *text, struct spec_place *place)
 {
-	draft_read_place(reader, text, place);
+	candidate_read_place(reader, text, place);
 	if (place->kind == SPEC_PLACE_INET && !place_is_literal(place)) {
 		json_reader_fault(reader, "invalid_address", "A listener needs an IP address, such as 127.0.0.1:1080; names are not resolved.");
 		place_clear(place);
 	}
 }
 
-static void read_listen(struct draft *draft, struct json_reader *reader, const json_t *proxy)
+static void read_listen(struct candidate *candidate, struct json_reader *reader, const json_t *proxy)
 {
-	struct spec *spec = &draft->spec;
+	struct spec *spec = &candidate->spec;
 	const json_t *list = json_reader_array(reader, proxy, "listen");
 	const json_t *member = json_object_get(proxy, "listen");
 	bool is_left_out = member == NULL || json_is_null(member);
@@ -50,7 +50,7 @@ static void read_listen(struct draft *draft, struct json_reader *reader, const j
 		return;
 	}
 	if (is_left_out) {
-		draft_read_place(reader, "127.0.0.1:0", &spec->listen[0]);
+		candidate_read_place(reader, "127.0.0.1:0", &spec->listen[0]);
 		spec->listen_count = 1;
 		return;
 	}
@@ -116,13 +116,13 @@ static bool credential_is_valid(const char *text, bool is_name)
 	return true;
 }
 
-static void read_user(struct json_reader *reader, const json_t *value, struct spec_user *user, enum draft_secret *password)
+static void read_user(struct json_reader *reader, const json_t *value, struct spec_user *user, enum candidate_secret *password)
 {
 	static const char *const known[] = { "username", "password", NULL };
 	static const char *const ignored[] = { "password_set", NULL };
 	if (!json_is_object(value)) {
 		json_reader_fault(reader, "wrong_type", "A user must be an object.");
-		*password = DRAFT_SECRET_SET;
+		*password = CANDIDATE_SECRET_SET;
 		return;
 	}
 	json_reader_known(reader, value, known, ignored);
@@ -135,10 +135,10 @@ static void read_user(struct json_reader *reader, const json_t *value, struct sp
 	else if (text != NULL)
 		user->username = json_reader_copy(reader, text);
 	if (json_reader_is_null(value, "password"))
-		*password = DRAFT_SECRET_REMOVED;
-	if (json_object_get(value, "password") == NULL || *password == DRAFT_SECRET_REMOVED)
+		*password = CANDIDATE_SECRET_REMOVED;
+	if (json_object_get(value, "password") == NULL || *password == CANDIDATE_SECRET_REMOVED)
 		return;
-	*password = DRAFT_SECRET_SET;
+	*password = CANDIDATE_SECRET_SET;
 	text = json_reader_string(reader, value, "password");
 	if (text != NULL && !credential_is_valid(text, false))
 		json_reader_fault_at(reader, "password", "invalid_value", "A password must have 1 to 255 bytes and no control characters.");
@@ -146,9 +146,9 @@ static void read_user(struct json_reader *reader, const json_t *value, struct sp
 		user->password = json_reader_copy(reader, text);
 }
 
-static void read_users(struct draft *draft, struct json_reader *reader, const json_t *proxy)
+static void read_users(struct candidate *candidate, struct json_reader *reader, const json_t *proxy)
 {
-	struct spec *spec = &draft->spec;
+	struct spec *spec = &candidate->spec;
 	const json_t *list = json_reader_array(reader, proxy, "users");
 	size_t count = json_array_size(list);
 	if (count == 0)
@@ -158,8 +158,8 @@ static void read_users(struct draft *draft, struct json_reader *reader, const js
 		return;
 	}
 	spec->users = calloc(count, sizeof(*spec->users));
-	draft->passwords = calloc(count, sizeof(*draft->passwords));
-	if (spec->users == NULL || draft->passwords == NULL) {
+	candidate->passwords = calloc(count, sizeof(*candidate->passwords));
+	if (spec->users == NULL || candidate->passwords == NULL) {
 		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
@@ -167,7 +167,7 @@ static void read_users(struct draft *draft, struct json_reader *reader, const js
 	for (size_t i = 0; i < count; i++) {
 		size_t inner = json_reader_enter_index(reader, i);
 		struct spec_user *user = &spec->users[spec->user_count++];
-		read_user(reader, json_array_get(list, i), user, &draft->passwords[i]);
+		read_user(reader, json_array_get(list, i), user, &candidate->passwords[i]);
 		for (size_t k = 0; k < i && user->username != NULL; k++)
 			if (spec->users[k].username != NULL && strcmp(spec->users[k].username, user->username) == 0)
 				json_reader_fault_at(reader, "username", "duplicate", "Another user has this name.");
@@ -176,17 +176,17 @@ static void read_users(struct draft *draft, struct json_reader *reader, const js
 	json_reader_leave(reader, mark);
 }
 
-void draft_read_proxy(struct draft *draft, struct json_reader *reader, const json_t *spec_json)
+void candidate_read_proxy(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
 	static const char *const known[] = { "listen", "protocols", "users", "connect_timeout", "idle_timeout", "allow_private_targets", NULL };
-	struct spec *spec = &draft->spec;
+	struct spec *spec = &candidate->spec;
 	const json_t *proxy = json_reader_object(reader, spec_json, "proxy");
 	uint64_t connect_timeout = spec->connect_timeout, idle_timeout = spec->idle_timeout;
 	size_t mark = json_reader_enter(reader, "proxy");
 	json_reader_known(reader, proxy, known, NULL);
-	read_listen(draft, reader, proxy);
+	read_listen(candidate, reader, proxy);
 	read_protocols(spec, reader, proxy);
-	read_users(draft, reader, proxy);
+	read_users(candidate, reader, proxy);
 	json_reader_integer(reader, proxy, "connect_timeout", 1, 3600, &connect_timeout);
 	json_reader_integer(reader, proxy, "idle_timeout", 1, 604800, &idle_timeout);
 	json_reader_bool(reader, proxy, "allow_private_targets", &spec->allow_private_targets);
@@ -268,7 +268,7 @@ static void read_forward(const struct spec *spec, struct json_reader *reader, co
 	}
 	json_reader_known(reader, value, known, NULL);
 	const char *name = required_string(reader, value, "name");
-	if (name != NULL && !draft_id_is_valid(name))
+	if (name != NULL && !candidate_id_is_valid(name))
 		json_reader_fault_at(reader, "name", "invalid_value", "A name must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen.");
 	else if (name != NULL)
 		forward->name = json_reader_copy(reader, name);
@@ -277,13 +277,13 @@ static void read_forward(const struct spec *spec, struct json_reader *reader, co
 	const char *listen = required_string(reader, value, "listen");
 	size_t mark = json_reader_enter(reader, "listen");
 	if (listen != NULL)
-		draft_read_place(reader, listen, &forward->listen);
+		candidate_read_place(reader, listen, &forward->listen);
 	check_listen(spec, reader, forward);
 	json_reader_leave(reader, mark);
 	const char *target = required_string(reader, value, "target");
 	mark = json_reader_enter(reader, "target");
 	if (target != NULL)
-		draft_read_place(reader, target, &forward->target);
+		candidate_read_place(reader, target, &forward->target);
 	check_target(reader, forward);
 	json_reader_leave(reader, mark);
 }
@@ -301,9 +301,9 @@ static void find_duplicate_forward(struct json_reader *reader, const struct spec
 	}
 }
 
-void draft_read_forwards(struct draft *draft, struct json_reader *reader, const json_t *spec_json)
+void candidate_read_forwards(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
-	struct spec *spec = &draft->spec;
+	struct spec *spec = &candidate->spec;
 	const json_t *list = json_reader_array(reader, spec_json, "forwards");
 	size_t count = json_array_size(list);
 	if (count == 0)
@@ -328,10 +328,10 @@ void draft_read_forwards(struct draft *draft, struct json_reader *reader, const 
 	json_reader_leave(reader, mark);
 }
 
-void draft_read_limits(struct draft *draft, struct json_reader *reader, const json_t *spec_json)
+void candidate_read_limits(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
 	static const char *const known[] = { "connections", "rx_bits_per_second", "tx_bits_per_second", "total_bytes", NULL };
-	struct spec_limits *limits = &draft->spec.limits;
+	struct spec_limits *limits = &candidate->spec.limits;
 	const json_t *value = json_reader_object(reader, spec_json, "limits");
 	uint64_t connections = limits->connections;
 	size_t mark = json_reader_enter(reader, "limits");
@@ -370,7 +370,7 @@ static bool probe_target_is_valid(enum spec_probe_type type, const char *target)
 	return valid;
 }
 
-void draft_read_probe(struct json_reader *reader, const json_t *value, struct spec_probe *probe)
+void candidate_read_probe(struct json_reader *reader, const json_t *value, struct spec_probe *probe)
 {
 	static const char *const known[] = { "type", "target", "interval", NULL };
 	json_reader_known(reader, value, known, NULL);

@@ -6,7 +6,7 @@
 
 #include "ipc/key.h"
 
-void keys_generate(struct wireguard_key *private_key);
-bool keys_public(struct wireguard_key *public_key, const struct wireguard_key *private_key);
+void key_pair_generate(struct wireguard_key *private_key);
+bool key_pair_public(struct wireguard_key *public_key, const struct wireguard_key *private_key);
 
 #endif

@@ -20,7 +20,7 @@
 
 enum statement {
 	STATEMENT_PUT_TUNNEL,
-	STATEMENT_NOTE_TUNNEL,
+	STATEMENT_CHECKPOINT_TUNNEL,
 	STATEMENT_DELETE_TUNNEL,
 	STATEMENT_PUT_TOKEN,
 	STATEMENT_DELETE_TOKEN,
@@ -34,7 +34,7 @@ static const char *const sql[STATEMENT_COUNT] = {
 	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 	    " ON CONFLICT (id) DO UPDATE SET document = ?2, revision = ?3, generation = ?4, created_at = ?5, updated_at = ?6, ports = ?7,"
 	    " checksum = ?8, timestamp_floor = ?9, total_bytes = ?10",
-	[STATEMENT_NOTE_TUNNEL] = "UPDATE tunnels SET timestamp_floor = ?2, total_bytes = ?3 WHERE id = ?1",
+	[STATEMENT_CHECKPOINT_TUNNEL] = "UPDATE tunnels SET timestamp_floor = ?2, total_bytes = ?3 WHERE id = ?1",
 	[STATEMENT_DELETE_TUNNEL] = "DELETE FROM tunnels WHERE id = ?1",
 	[STATEMENT_PUT_TOKEN] = "INSERT INTO tokens (id, name, scopes, hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STATEMENT_DELETE_TOKEN] = "DELETE FROM tokens WHERE id = ?1",
@@ -461,9 +461,9 @@ int database_put_tunnel(struct database *database, const struct database_tunnel 
 	return finish(statement);
 }
 
-int database_note_tunnel(struct database *database, const struct database_tunnel *tunnel)
+int database_checkpoint_tunnel(struct database *database, const struct database_tunnel *tunnel)
 {
-	sqlite3_stmt *statement = database->statements[STATEMENT_NOTE_TUNNEL];
+	sqlite3_stmt *statement = database->statements[STATEMENT_CHECKPOINT_TUNNEL];
 	bind_text(statement, 1, tunnel->id);
 	sqlite3_bind_blob(statement, 2, tunnel->timestamp_floor, sizeof(tunnel->timestamp_floor), SQLITE_STATIC);
 	sqlite3_bind_int64(statement, 3, (sqlite3_int64)tunnel->total_bytes);

@@ -43,7 +43,7 @@ int database_begin(struct database *database);
 int database_commit(struct database *database);
 void database_rollback(struct database *database);
 int database_put_tunnel(struct database *database, const struct database_tunnel *tunnel);
-int database_note_tunnel(struct database *database, const struct database_tunnel *tunnel); /* timestamp_floor and total_bytes alone */
+int database_checkpoint_tunnel(struct database *database, const struct database_tunnel *tunnel); /* timestamp_floor and total_bytes alone */
 int database_delete_tunnel(struct database *database, const char *id);
 int database_put_token(struct database *database, const struct database_token *token);
 int database_delete_token(struct database *database, const char *id);

@@ -112,7 +112,7 @@ static int apply_write(struct database *database, const struct store_write *writ
 	int result = SQLITE_OK;
 	switch (write->kind) {
 	case STORE_PUT: result = put_tunnel(database, write); break;
-	case STORE_NOTE: result = database_note_tunnel(database, &write->tunnel); break;
+	case STORE_CHECKPOINT: result = database_checkpoint_tunnel(database, &write->tunnel); break;
 	case STORE_DELETE: result = database_delete_tunnel(database, write->tunnel.id); break;
 	case STORE_TOKEN_PUT: result = database_put_token(database, &write->token); break;
 	case STORE_TOKEN_DELETE: result = database_delete_token(database, write->token.id); break;

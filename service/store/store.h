@@ -7,11 +7,11 @@
 
 struct store;
 
-enum store_write_kind { STORE_PUT, STORE_NOTE, STORE_DELETE, STORE_TOKEN_PUT, STORE_TOKEN_DELETE };
+enum store_write_kind { STORE_PUT, STORE_CHECKPOINT, STORE_DELETE, STORE_TOKEN_PUT, STORE_TOKEN_DELETE };
 
 struct store_write {
 	enum store_write_kind kind;
-	struct database_tunnel tunnel; /* PUT, NOTE, DELETE (id alone) */
+	struct database_tunnel tunnel; /* PUT, CHECKPOINT, DELETE (id alone) */
 	struct snapshot *snapshot;     /* PUT: what tunnel.document is made of, by the store's thread, since it takes long; referenced. Or NULL */
 	struct database_token token;   /* TOKEN_PUT, TOKEN_DELETE (id alone) */
 };

@@ -18,7 +18,7 @@ struct token {
 	bool is_revoked; /* it opens nothing, and is on the disk yet */
 };
 
-struct tokens {
+struct token_table {
 	pthread_mutex_t lock;
 	struct token *list;
 	size_t count, capacity;
@@ -27,10 +27,10 @@ struct tokens {
 
 /* A token on its way to the disk, or off it. */
 struct token_write {
-	struct tokens *tokens;
+	struct token_table *tokens;
 	struct database_token token;
 	json_t *shown;
-	tokens_done *done;
+	token_table_done *done;
 	void *owner;
 };
 
@@ -43,15 +43,15 @@ static unsigned with_included(unsigned scopes)
 	return scopes;
 }
 
-struct tokens *tokens_create(void)
+struct token_table *token_table_create(void)
 {
-	struct tokens *tokens = calloc(1, sizeof(*tokens));
+	struct token_table *tokens = calloc(1, sizeof(*tokens));
 	if (tokens != NULL)
 		pthread_mutex_init(&tokens->lock, NULL);
 	return tokens;
 }
 
-void tokens_free(struct tokens *tokens)
+void token_table_free(struct token_table *tokens)
 {
 	if (tokens == NULL)
 		return;
@@ -63,7 +63,7 @@ void tokens_free(struct tokens *tokens)
 }
 
 /* So that adding what was stored cannot fail. */
-static bool reserve(struct tokens *tokens)
+static bool reserve(struct token_table *tokens)
 {
 	bool has_room = true;
 	pthread_mutex_lock(&tokens->lock);
@@ -82,7 +82,7 @@ static bool reserve(struct tokens *tokens)
 }
 
 /* Takes what it owns. */
-static void add(struct tokens *tokens, struct database_token *token)
+static void add(struct token_table *tokens, struct database_token *token)
 {
 	pthread_mutex_lock(&tokens->lock);
 	tokens->list[tokens->count++] = (struct token){ .stored = *token };
@@ -91,7 +91,7 @@ static void add(struct tokens *tokens, struct database_token *token)
 	token->name = NULL;
 }
 
-bool tokens_load(struct tokens *tokens, struct database_token *token)
+bool token_table_load(struct token_table *tokens, struct database_token *token)
 {
 	bool has_room = reserve(tokens);
 	if (has_room)
@@ -107,7 +107,7 @@ static void hash_token(const char *token, uint8_t hash[32])
 	crypto_generichash(hash, 32, (const uint8_t *)token, strlen(token), NULL, 0);
 }
 
-unsigned tokens_scope(struct tokens *tokens, const char *token)
+unsigned token_table_scope(struct token_table *tokens, const char *token)
 {
 	uint8_t hash[32];
 	unsigned scopes = 0;
@@ -140,7 +140,7 @@ static json_t *token_to_json(const struct database_token *token)
 	return json_pack("{s:s, s:s, s:o, s:s}", "id", token->id, "name", token->name, "scopes", scope_list_to_json(token->scopes), "created_at", at);
 }
 
-static void answer_fault(tokens_done *done, void *owner, enum problem_code code, const char *detail)
+static void answer_fault(token_table_done *done, void *owner, enum problem_code code, const char *detail)
 {
 	struct problem problem;
 	problem_init(&problem);
@@ -190,7 +190,7 @@ static bool submit(struct token_write *write, struct store *store, enum store_wr
 	return true;
 }
 
-static struct token_write *start_write(struct tokens *tokens, const char *name, tokens_done *done, void *owner)
+static struct token_write *start_write(struct token_table *tokens, const char *name, token_table_done *done, void *owner)
 {
 	struct token_write *write = calloc(1, sizeof(*write));
 	if (write == NULL)
@@ -234,7 +234,7 @@ static bool draw(struct token_write *write, unsigned scopes)
 	return is_shown;
 }
 
-void tokens_make(struct tokens *tokens, struct store *store, const char *name, unsigned scopes, tokens_done *done, void *owner)
+void token_table_make(struct token_table *tokens, struct store *store, const char *name, unsigned scopes, token_table_done *done, void *owner)
 {
 	if (tokens->count + tokens->reserved >= TOKENS_MAX) {
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "There are too many tokens.");
@@ -252,7 +252,7 @@ void tokens_make(struct tokens *tokens, struct store *store, const char *name, u
 	fail(write, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 }
 
-json_t *tokens_list(struct tokens *tokens)
+json_t *token_table_list(struct token_table *tokens)
 {
 	struct json_writer writer = { .failed = false };
 	json_t *list = json_array();
@@ -264,7 +264,7 @@ json_t *tokens_list(struct tokens *tokens)
 }
 
 /* The service's thread, or with the lock. NULL when there is none. */
-static struct token *find(struct tokens *tokens, const char *id)
+static struct token *find(struct token_table *tokens, const char *id)
 {
 	for (size_t i = 0; i < tokens->count; i++)
 		if (strcmp(tokens->list[i].stored.id, id) == 0)
@@ -278,7 +278,7 @@ static const char undeleted[] =
 static void on_deleted(struct store_batch *batch, void *owner)
 {
 	struct token_write *write = owner;
-	struct tokens *tokens = write->tokens;
+	struct token_table *tokens = write->tokens;
 	int result = batch->result;
 	store_batch_free(batch);
 	if (result != 0) {
@@ -298,7 +298,7 @@ static void on_deleted(struct store_batch *batch, void *owner)
 		succeed(write);
 }
 
-void tokens_delete(struct tokens *tokens, struct store *store, const char *id, tokens_done *done, void *owner)
+void token_table_delete(struct token_table *tokens, struct store *store, const char *id, token_table_done *done, void *owner)
 {
 	/* Out of use before it is off the disk: a token that is being taken away opens nothing more. */
 	pthread_mutex_lock(&tokens->lock);

@@ -7,19 +7,19 @@
 #include "service/spec/problem.h"
 #include "service/store/store.h"
 
-struct tokens;
+struct token_table;
 
-struct tokens *tokens_create(void);
-void tokens_free(struct tokens *tokens);
+struct token_table *token_table_create(void);
+void token_table_free(struct token_table *tokens);
 /* At the start: what the store has. Takes what it owns. False when out of memory. */
-bool tokens_load(struct tokens *tokens, struct database_token *token);
-unsigned tokens_scope(struct tokens *tokens, const char *token);
-json_t *tokens_list(struct tokens *tokens);
+bool token_table_load(struct token_table *tokens, struct database_token *token);
+unsigned token_table_scope(struct token_table *tokens, const char *token);
+json_t *token_table_list(struct token_table *tokens);
 /* The service's thread. `done` is called once, from store_collect or at once: with the token as it is shown this one time (a new reference;
  * NULL with DELETE), or with a problem, which it borrows. */
-typedef void tokens_done(void *owner, json_t *token, const struct problem *problem);
-void tokens_make(struct tokens *tokens, struct store *store, const char *name, unsigned scopes, tokens_done *done, void *owner);
+typedef void token_table_done(void *owner, json_t *token, const struct problem *problem);
+void token_table_make(struct token_table *tokens, struct store *store, const char *name, unsigned scopes, token_table_done *done, void *owner);
 /* From now on it opens nothing, whatever the disk says; one that could not be deleted there can be deleted again. */
-void tokens_delete(struct tokens *tokens, struct store *store, const char *id, tokens_done *done, void *owner);
+void token_table_delete(struct token_table *tokens, struct store *store, const char *id, token_table_done *done, void *owner);
 
 #endif

@@ -60,7 +60,7 @@ static void answer(struct service *service, struct worker *worker, const struct 
 	worker_send(worker, MESSAGE_GRANTED, &writer, &descriptor, descriptor >= 0 ? 1 : 0);
 }
 
-void grant_answer(struct service *service, struct worker *worker, const struct message_want *want, int descriptor, int error)
+void broker_answer(struct service *service, struct worker *worker, const struct message_want *want, int descriptor, int error)
 {
 	answer(service, worker, want, descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error), descriptor);
 }
@@ -81,7 +81,7 @@ static struct host_socket *open_fresh(const struct entry *entry, const struct so
 
 /* What is shown of the tunnel is made before the worker gets the socket. */
 static void grant_udp(struct service *service, struct worker *worker, struct entry *entry, const struct message_want *want,
-                      const struct lane_claim *turn)
+                      const struct lock_claim *turn)
 {
 	struct socket_entry *udp = socket_list_udp(&entry->sockets);
 	int error = 0;
@@ -94,7 +94,7 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 	int descriptor = fresh == NULL ? -1 : host_socket_duplicate(fresh);
 	if (fresh != NULL && descriptor < 0)
 		error = errno;
-	grant_answer(service, worker, want, descriptor, shown == NULL ? ENOMEM : error);
+	broker_answer(service, worker, want, descriptor, shown == NULL ? ENOMEM : error);
 	if (descriptor < 0) {
 		host_socket_release(fresh);
 		snapshot_release(shown);
@@ -113,7 +113,7 @@ struct udp_want {
 	struct worker *worker;
 	unsigned incarnation;
 	struct message_want want;
-	struct lane_claim turn;
+	struct lock_claim turn;
 };
 
 /* It is this one's turn. The worker may have been replaced meanwhile, and the tunnel changed: then it asks again when it needs to. */
@@ -129,7 +129,7 @@ static void grant_in_turn(void *owner)
 		else
 			refuse(service, late->worker, &late->want, MESSAGE_STATUS_UNKNOWN);
 	}
-	lanes_release(service->lanes, &late->turn);
+	lock_queue_release(service->locks, &late->turn);
 	free(late);
 }
 
@@ -141,7 +141,7 @@ static void take_udp_want(struct service *service, struct worker *worker, const 
 		return;
 	}
 	*late = (struct udp_want){ .service = service, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want };
-	lanes_claim_one(service->lanes, &late->turn, entry->id, grant_in_turn, late);
+	lock_queue_claim_one(service->locks, &late->turn, entry->id, grant_in_turn, late);
 }
 
 static const struct host_socket *proxy_listener(const struct entry *entry, uint16_t index)
@@ -170,7 +170,7 @@ static void grant_relay(struct service *service, struct worker *worker, const st
 		return;
 	}
 	int descriptor = host_socket_relay(&want->local);
-	grant_answer(service, worker, want, descriptor, errno);
+	broker_answer(service, worker, want, descriptor, errno);
 }
 
 static void grant_connection(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
@@ -179,7 +179,7 @@ static void grant_connection(struct service *service, struct worker *worker, con
 	if (want->index >= spec->forward_count || spec->forwards[want->index].direction != SPEC_INBOUND)
 		refuse(service, worker, want, MESSAGE_STATUS_UNKNOWN);
 	else
-		outside_grant_dial_start(service, worker, &spec->forwards[want->index], want);
+		broker_dial_start(service, worker, &spec->forwards[want->index], want);
 }
 
 static bool is_too_often(const struct service *service, const struct worker *worker, struct entry *entry, enum message_type type)
@@ -257,7 +257,7 @@ static void put_off(struct service *service, struct worker *worker, enum message
 		uv_timer_start(&service->later, on_later, LATER_MS, LATER_MS);
 }
 
-void grant_forget(struct service *service, const struct worker *worker)
+void broker_forget(struct service *service, const struct worker *worker)
 {
 	size_t count = service->late_count;
 	service->late_count = 0;
@@ -268,11 +268,11 @@ void grant_forget(struct service *service, const struct worker *worker)
 		else
 			append(service, late);
 	}
-	grant_dial_end_of(service, worker);
+	broker_dial_end_of(service, worker);
 	memset(service->unanswered[worker_index(worker)], 0, COUNTERS_TUNNELS * sizeof(**service->unanswered));
 }
 
-bool grant_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+bool broker_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
 {
 	uint8_t *count = unanswered(service, worker, want->slot);
 	if (count == NULL || *count >= MESSAGE_WANTS_MOST)

@@ -22,7 +22,7 @@ struct dial {
 	struct message_addresses addresses;
 	size_t tried;
 	int error; /* of the last address */
-	struct resolver_query *query;
+	struct endpoint_resolver_query *query;
 	uv_timer_t timer;
 	uv_poll_t poll;
 	bool is_polling;
@@ -50,7 +50,7 @@ static void end(struct dial *dial)
 		at = &(*at)->next;
 	*at = dial->next;
 	dial->service->dial_count--;
-	resolver_cancel(dial->query);
+	endpoint_resolver_cancel(dial->query);
 	uv_close((uv_handle_t *)&dial->timer, on_closed);
 	if (dial->is_polling)
 		uv_close((uv_handle_t *)&dial->poll, on_closed);
@@ -61,7 +61,7 @@ static void end(struct dial *dial)
 static void finish(struct dial *dial, int descriptor, int error)
 {
 	if (worker_is_ready(dial->worker))
-		grant_answer(dial->service, dial->worker, &dial->want, descriptor, error);
+		broker_answer(dial->service, dial->worker, &dial->want, descriptor, error);
 	else if (descriptor >= 0)
 		close(descriptor);
 	end(dial);
@@ -120,7 +120,7 @@ static void try_next(struct dial *dial)
 	while (dial->tried < dial->addresses.count) {
 		const union wireguard_endpoint *address = &dial->addresses.list[dial->tried++];
 		/* A name may have come to point at ourselves since it was configured. */
-		if (dial->transport == SPEC_TCP && own_socket_is_address(dial->service, address)) {
+		if (dial->transport == SPEC_TCP && protection_has_address(dial->service, address)) {
 			dial->error = EACCES;
 			continue;
 		}
@@ -140,7 +140,7 @@ static void on_resolved(void *owner, const struct message_addresses *addresses, 
 {
 	struct dial *dial = owner;
 	if (more)
-		resolver_cancel(dial->query);
+		endpoint_resolver_cancel(dial->query);
 	dial->query = NULL;
 	dial->addresses = *addresses;
 	try_next(dial);
@@ -156,17 +156,17 @@ static void dial_path(struct service *service, struct worker *worker, const char
 {
 	int file = socket_path_open(&service->socket_roots, path);
 	if (file < 0) {
-		grant_answer(service, worker, want, -1, errno);
+		broker_answer(service, worker, want, -1, errno);
 		return;
 	}
-	bool is_own = own_socket_is_file(service, file);
+	bool is_own = protection_has_file(service, file);
 	int descriptor = is_own ? -1 : host_socket_dial_unix(file);
 	int error = is_own ? EACCES : errno;
 	close(file);
-	grant_answer(service, worker, want, descriptor, error);
+	broker_answer(service, worker, want, descriptor, error);
 }
 
-void outside_grant_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)
+void broker_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)
 {
 	if (forward->target.kind == SPEC_PLACE_UNIX) {
 		dial_path(service, worker, forward->target.host, want);
@@ -174,7 +174,7 @@ void outside_grant_dial_start(struct service *service, struct worker *worker, co
 	}
 	struct dial *dial = service->dial_count < DIALS_MAX ? calloc(1, sizeof(*dial)) : NULL;
 	if (dial == NULL) {
-		grant_answer(service, worker, want, -1, ENOBUFS);
+		broker_answer(service, worker, want, -1, ENOBUFS);
 		return;
 	}
 	*dial = (struct dial){ .next = service->dials,
@@ -194,12 +194,12 @@ void outside_grant_dial_start(struct service *service, struct worker *worker, co
 		try_next(dial);
 		return;
 	}
-	dial->query = resolver_ask(service->resolver, forward->target.host, forward->target.port, on_resolved, dial);
+	dial->query = endpoint_resolver_ask(service->resolver, forward->target.host, forward->target.port, on_resolved, dial);
 	if (dial->query == NULL)
 		finish(dial, -1, ENOMEM);
 }
 
-void grant_dial_end_of(struct service *service, const struct worker *worker)
+void broker_dial_end_of(struct service *service, const struct worker *worker)
 {
 	struct dial *next;
 	for (struct dial *dial = service->dials; dial != NULL; dial = next) {

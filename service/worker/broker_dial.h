@@ -8,11 +8,11 @@ struct service;
 struct worker;
 
 /* Answers the want with a connected descriptor, or with why there is none. The forward is read at once. */
-void outside_grant_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want);
+void broker_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want);
 /* Of a worker that died: nobody waits for them any more. */
-void grant_dial_end_of(struct service *service, const struct worker *worker);
+void broker_dial_end_of(struct service *service, const struct worker *worker);
 
-/* grant.c: the descriptor goes to the worker; -1: why, as an errno. */
-void grant_answer(struct service *service, struct worker *worker, const struct message_want *want, int descriptor, int error);
+/* broker.c: the descriptor goes to the worker; -1: why, as an errno. */
+void broker_answer(struct service *service, struct worker *worker, const struct message_want *want, int descriptor, int error);
 
 #endif

@@ -17,15 +17,15 @@
 static const int families[FAMILIES] = { AF_INET, AF_INET6 };
 
 struct part {
-	struct resolver_query *query;
+	struct endpoint_resolver_query *query;
 	struct message_addresses addresses;
 	bool is_answered;
 };
 
 /* A query lives until c-ares has answered both parts; its asker may have lost interest (done is NULL) before that. */
-struct resolver_query {
-	struct resolver *resolver;
-	struct resolver_query *next;
+struct endpoint_resolver_query {
+	struct endpoint_resolver *resolver;
+	struct endpoint_resolver_query *next;
 	uint16_t port;
 	uint64_t deadline;
 	uint64_t tell_at; /* when what has come is told, 0: it is told, or there is nothing */
@@ -36,7 +36,7 @@ struct resolver_query {
 
 struct socket_watch {
 	uv_poll_t poll; /* first: the handle is the watch */
-	struct resolver *resolver;
+	struct endpoint_resolver *resolver;
 	struct socket_watch *next;
 	ares_socket_t socket;
 };
@@ -48,18 +48,18 @@ struct configuration {
 	struct timespec changed;
 };
 
-struct resolver {
+struct endpoint_resolver {
 	uv_loop_t *loop;
 	uv_timer_t timer;
 	ares_channel channel;
 	bool has_channel, is_asking, ends;
 	unsigned open_handles;
-	struct resolver_query *queries;
+	struct endpoint_resolver_query *queries;
 	struct socket_watch *watches;
 	struct configuration configured; /* resolv.conf when the channel was made */
 };
 
-static void count_down(struct resolver *resolver)
+static void count_down(struct endpoint_resolver *resolver)
 {
 	if (--resolver->open_handles == 0)
 		free(resolver);
@@ -68,20 +68,20 @@ static void count_down(struct resolver *resolver)
 static void on_watch_closed(uv_handle_t *handle)
 {
 	struct socket_watch *watch = (struct socket_watch *)handle;
-	struct resolver *resolver = watch->resolver;
+	struct endpoint_resolver *resolver = watch->resolver;
 	free(watch);
 	count_down(resolver);
 }
 
-static void arm_timer(struct resolver *resolver);
+static void arm_timer(struct endpoint_resolver *resolver);
 
-static bool is_answered(const struct resolver_query *query)
+static bool is_answered(const struct endpoint_resolver_query *query)
 {
 	return query->parts[0].is_answered && query->parts[1].is_answered;
 }
 
 /* Neither family takes the other's half of the room. */
-static void gather(const struct resolver_query *query, struct message_addresses *addresses)
+static void gather(const struct endpoint_resolver_query *query, struct message_addresses *addresses)
 {
 	const struct message_addresses *four = &query->parts[0].addresses, *six = &query->parts[1].addresses;
 	size_t kept = six->count < MESSAGE_ADDRESSES_MAX / 2 ? six->count : MESSAGE_ADDRESSES_MAX / 2;
@@ -92,18 +92,18 @@ static void gather(const struct resolver_query *query, struct message_addresses 
 		addresses->list[addresses->count++] = six->list[i];
 }
 
-static bool is_final(const struct resolver_query *query, uint64_t now)
+static bool is_final(const struct endpoint_resolver_query *query, uint64_t now)
 {
 	return is_answered(query) || query->deadline <= now;
 }
 
-static bool is_due(const struct resolver_query *query, uint64_t now)
+static bool is_due(const struct endpoint_resolver_query *query, uint64_t now)
 {
 	return query->done != NULL && (is_final(query, now) || (query->tell_at != 0 && query->tell_at <= now));
 }
 
 /* The asker may cancel its query within the call. */
-static void tell(struct resolver_query *query, uint64_t now)
+static void tell(struct endpoint_resolver_query *query, uint64_t now)
 {
 	struct message_addresses addresses;
 	bool more = !is_final(query, now);
@@ -115,20 +115,20 @@ static void tell(struct resolver_query *query, uint64_t now)
 	done(query->owner, &addresses, more);
 }
 
-/* Calls back for all that are answered or overdue. Answers are kept until here, so that no asker is called from within resolver_ask. */
-static void deliver(struct resolver *resolver)
+/* Calls back for all that are answered or overdue. Answers are kept until here, so that no asker is called from within endpoint_resolver_ask. */
+static void deliver(struct endpoint_resolver *resolver)
 {
 	uint64_t now = uv_now(resolver->loop);
 	for (;;) {
-		struct resolver_query *query = resolver->queries;
+		struct endpoint_resolver_query *query = resolver->queries;
 		while (query != NULL && !is_due(query, now))
 			query = query->next;
 		if (query == NULL)
 			break;
 		tell(query, now);
 	}
-	for (struct resolver_query **at = &resolver->queries; *at != NULL;) {
-		struct resolver_query *query = *at;
+	for (struct endpoint_resolver_query **at = &resolver->queries; *at != NULL;) {
+		struct endpoint_resolver_query *query = *at;
 		if (query->done == NULL && is_answered(query)) {
 			*at = query->next;
 			free(query);
@@ -142,7 +142,7 @@ static void deliver(struct resolver *resolver)
 static void on_readiness(uv_poll_t *poll, int status, int events)
 {
 	struct socket_watch *watch = (struct socket_watch *)poll;
-	struct resolver *resolver = watch->resolver;
+	struct endpoint_resolver *resolver = watch->resolver;
 	bool both = status < 0;
 	ares_process_fd(resolver->channel, both || (events & UV_READABLE) ? watch->socket : ARES_SOCKET_BAD,
 	                both || (events & UV_WRITABLE) ? watch->socket : ARES_SOCKET_BAD);
@@ -151,13 +151,13 @@ static void on_readiness(uv_poll_t *poll, int status, int events)
 
 static void on_timer(uv_timer_t *timer)
 {
-	struct resolver *resolver = timer->data;
+	struct endpoint_resolver *resolver = timer->data;
 	if (resolver->has_channel)
 		ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	deliver(resolver);
 }
 
-static void arm_timer(struct resolver *resolver)
+static void arm_timer(struct endpoint_resolver *resolver)
 {
 	if (resolver->ends)
 		return;
@@ -167,7 +167,7 @@ static void arm_timer(struct resolver *resolver)
 		uv_timer_start(&resolver->timer, on_timer, DELAY_MS, DELAY_MS);
 }
 
-static struct socket_watch *watch_of(struct resolver *resolver, ares_socket_t socket)
+static struct socket_watch *watch_of(struct endpoint_resolver *resolver, ares_socket_t socket)
 {
 	for (struct socket_watch *watch = resolver->watches; watch != NULL; watch = watch->next)
 		if (watch->socket == socket)
@@ -185,7 +185,7 @@ static struct socket_watch *watch_of(struct resolver *resolver, ares_socket_t so
 	return watch;
 }
 
-static void unwatch(struct resolver *resolver, struct socket_watch *watch)
+static void unwatch(struct endpoint_resolver *resolver, struct socket_watch *watch)
 {
 	struct socket_watch **at = &resolver->watches;
 	while (*at != watch)
@@ -196,7 +196,7 @@ static void unwatch(struct resolver *resolver, struct socket_watch *watch)
 
 static void on_socket_state(void *data, ares_socket_t socket, int readable, int writable)
 {
-	struct resolver *resolver = data;
+	struct endpoint_resolver *resolver = data;
 	struct socket_watch *watch = watch_of(resolver, socket);
 	if (watch == NULL)
 		return; /* the query ends by its deadline */
@@ -219,7 +219,7 @@ static bool is_same(const struct configuration *a, const struct configuration *b
 }
 
 /* What it was asked fails now, and is asked again by those who want it: some name may always be under way. */
-static void close_channel(struct resolver *resolver)
+static void close_channel(struct endpoint_resolver *resolver)
 {
 	if (!resolver->has_channel)
 		return;
@@ -230,7 +230,7 @@ static void close_channel(struct resolver *resolver)
 }
 
 /* A laptop that moves, or a container that is given its servers late: the configuration is read anew when the file has changed. */
-static void refresh_channel(struct resolver *resolver)
+static void refresh_channel(struct endpoint_resolver *resolver)
 {
 	struct configuration now = read_configuration();
 	if (resolver->has_channel && is_same(&now, &resolver->configured))
@@ -244,9 +244,9 @@ static void refresh_channel(struct resolver *resolver)
 		log_line(LOG_WARN, NULL, "the resolver cannot be started: %s", ares_strerror(result));
 }
 
-struct resolver *resolver_create(uv_loop_t *loop)
+struct endpoint_resolver *endpoint_resolver_create(uv_loop_t *loop)
 {
-	struct resolver *resolver = calloc(1, sizeof(*resolver));
+	struct endpoint_resolver *resolver = calloc(1, sizeof(*resolver));
 	if (resolver == NULL)
 		return NULL;
 	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS || uv_timer_init(loop, &resolver->timer) != 0) {
@@ -264,17 +264,17 @@ static void on_timer_closed(uv_handle_t *handle)
 	count_down(handle->data);
 }
 
-void resolver_free(struct resolver *resolver)
+void endpoint_resolver_free(struct endpoint_resolver *resolver)
 {
 	if (resolver == NULL)
 		return;
 	resolver->ends = true;
-	for (struct resolver_query *query = resolver->queries; query != NULL; query = query->next)
+	for (struct endpoint_resolver_query *query = resolver->queries; query != NULL; query = query->next)
 		query->done = NULL;
 	if (resolver->has_channel)
 		ares_destroy(resolver->channel);
 	while (resolver->queries != NULL) {
-		struct resolver_query *query = resolver->queries;
+		struct endpoint_resolver_query *query = resolver->queries;
 		resolver->queries = query->next;
 		free(query);
 	}
@@ -298,8 +298,8 @@ static void take_address(struct message_addresses *addresses, const struct socka
 static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo *info)
 {
 	struct part *part = data;
-	struct resolver_query *query = part->query;
-	struct resolver *resolver = query->resolver;
+	struct endpoint_resolver_query *query = part->query;
+	struct endpoint_resolver *resolver = query->resolver;
 	(void)timeouts;
 	part->is_answered = true;
 	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? info->nodes : NULL; node != NULL; node = node->ai_next)
@@ -314,11 +314,11 @@ static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo
 }
 
 /* Each family for itself, because c-ares answers for two when the slower one is there. */
-static void ask_for(struct resolver_query *query, const char *name, size_t family)
+static void ask_for(struct endpoint_resolver_query *query, const char *name, size_t family)
 {
 	/* No sorting: it opens sockets towards every address. */
 	struct ares_addrinfo_hints hints = { .ai_family = families[family], .ai_socktype = SOCK_DGRAM, .ai_flags = ARES_AI_NOSORT };
-	struct resolver *resolver = query->resolver;
+	struct endpoint_resolver *resolver = query->resolver;
 	query->parts[family].query = query;
 	query->parts[family].is_answered = !resolver->has_channel;
 	if (!resolver->has_channel)
@@ -328,16 +328,16 @@ static void ask_for(struct resolver_query *query, const char *name, size_t famil
 	resolver->is_asking = false;
 }
 
-struct resolver_query *resolver_ask(struct resolver *resolver, const char *name, uint16_t port,
-                                    void (*done)(void *owner, const struct message_addresses *addresses, bool more), void *owner)
+struct endpoint_resolver_query *endpoint_resolver_ask(struct endpoint_resolver *resolver, const char *name, uint16_t port,
+                                                      void (*done)(void *owner, const struct message_addresses *addresses, bool more), void *owner)
 {
 	assert(done != NULL);
-	struct resolver_query *query = calloc(1, sizeof(*query));
+	struct endpoint_resolver_query *query = calloc(1, sizeof(*query));
 	if (query == NULL)
 		return NULL;
 	refresh_channel(resolver);
-	*query = (struct resolver_query){ .resolver = resolver, .next = resolver->queries, .port = port, .done = done, .owner = owner };
-	query->deadline = uv_now(resolver->loop) + RESOLVER_DEADLINE_MS;
+	*query = (struct endpoint_resolver_query){ .resolver = resolver, .next = resolver->queries, .port = port, .done = done, .owner = owner };
+	query->deadline = uv_now(resolver->loop) + ENDPOINT_RESOLVER_DEADLINE_MS;
 	resolver->queries = query;
 	arm_timer(resolver);
 	for (size_t family = 0; family < FAMILIES; family++)
@@ -345,7 +345,7 @@ struct resolver_query *resolver_ask(struct resolver *resolver, const char *name,
 	return query;
 }
 
-void resolver_cancel(struct resolver_query *query)
+void endpoint_resolver_cancel(struct endpoint_resolver_query *query)
 {
 	if (query != NULL)
 		query->done = NULL;

@@ -22,9 +22,9 @@ struct peer_lookup {
 	struct wireguard_key peer;
 	char name[254];
 	uint16_t port;
-	struct resolver_query *query;    /* NULL: none, or its last answer has come */
-	struct message_addresses answer; /* that waits for the tunnel's turn */
-	struct lane_claim turn;
+	struct endpoint_resolver_query *query; /* NULL: none, or its last answer has come */
+	struct message_addresses answer;       /* that waits for the tunnel's turn */
+	struct lock_claim turn;
 	bool is_answered; /* `turn` is claimed */
 	bool is_closed;
 	uv_timer_t timer;
@@ -88,7 +88,7 @@ static void on_closed(uv_handle_t *handle)
 
 static void end(struct peer_lookup *lookup)
 {
-	resolver_cancel(lookup->query);
+	endpoint_resolver_cancel(lookup->query);
 	lookup->query = NULL;
 	lookup->entry = NULL;
 	uv_close((uv_handle_t *)&lookup->timer, on_closed);
@@ -117,7 +117,7 @@ static void tell_worker(const struct entry *entry, const struct peer_lookup *loo
 	if (entry->worker == NULL)
 		return;
 	struct message_resolved message = {
-		.slot = seat_index(entry->seat), .generation = entry->snapshot->generation, .peer = lookup->peer, .addresses = *addresses
+		.slot = slot_index(entry->slot), .generation = entry->snapshot->generation, .peer = lookup->peer, .addresses = *addresses
 	};
 	struct message_writer writer;
 	message_writer_init(&writer);
@@ -168,11 +168,11 @@ static void take_answer(struct peer_lookup *lookup)
 static void on_turn(void *owner)
 {
 	struct peer_lookup *lookup = owner;
-	struct lanes *lanes = lookup->service->lanes;
+	struct lock_queue *locks = lookup->service->locks;
 	lookup->is_answered = false;
 	if (lookup->entry != NULL)
 		take_answer(lookup);
-	lanes_release(lanes, &lookup->turn);
+	lock_queue_release(locks, &lookup->turn);
 	if (lookup->is_closed)
 		free(lookup);
 }
@@ -187,12 +187,12 @@ static void on_resolved(void *owner, const struct message_addresses *addresses, 
 	if (lookup->is_answered)
 		return; /* its turn is claimed, and finds the newer answer */
 	lookup->is_answered = true;
-	lanes_claim_one(lookup->service->lanes, &lookup->turn, lookup->entry->id, on_turn, lookup);
+	lock_queue_claim_one(lookup->service->locks, &lookup->turn, lookup->entry->id, on_turn, lookup);
 }
 
 static void ask(struct peer_lookup *lookup)
 {
-	lookup->query = resolver_ask(lookup->service->resolver, lookup->name, lookup->port, on_resolved, lookup);
+	lookup->query = endpoint_resolver_ask(lookup->service->resolver, lookup->name, lookup->port, on_resolved, lookup);
 	if (lookup->query == NULL)
 		ask_later(lookup);
 }

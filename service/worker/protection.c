@@ -14,7 +14,7 @@ static bool meets(const union wireguard_endpoint *own, const union wireguard_end
 	return endpoint_same_host(own, address) || (endpoint_is_any(address) && endpoint_is_loopback(own));
 }
 
-bool own_socket_is_address(const struct service *service, const union wireguard_endpoint *address)
+bool protection_has_address(const struct service *service, const union wireguard_endpoint *address)
 {
 	bool is_local = host_socket_is_local(address);
 	if (!is_local)
@@ -39,7 +39,7 @@ static bool is_same_file(const char *a, const char *b)
 	return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-bool own_socket_is_path(const struct service *service, const char *path)
+bool protection_has_path(const struct service *service, const char *path)
 {
 	for (size_t i = 0; i < service->protection.path_count; i++)
 		if (strcmp(service->protection.paths[i], path) == 0 || is_same_file(service->protection.paths[i], path))
@@ -67,13 +67,13 @@ static bool is_listener_of_any(const struct service *service, const struct stat 
 	return false;
 }
 
-bool own_socket_is_listener_path(const struct service *service, const char *path)
+bool protection_has_listener_path(const struct service *service, const char *path)
 {
 	struct stat file;
 	return is_listener_of_any(service, stat(path, &file) == 0 ? &file : NULL, path);
 }
 
-bool own_socket_is_file(const struct service *service, int file)
+bool protection_has_file(const struct service *service, int file)
 {
 	struct stat found, own;
 	if (fstat(file, &found) != 0)

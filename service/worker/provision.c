@@ -10,30 +10,30 @@
 #include "service/registry/wall_clock.h"
 #include "service/service_private.h"
 
-bool establish_choose_worker(struct service *service, struct entry *entry)
+bool placement_choose(struct service *service, struct entry *entry)
 {
 	struct worker *best = NULL;
 	size_t fewest = SIZE_MAX;
 	for (unsigned i = 0; i < supervisor_count(service->supervisor); i++) {
 		struct worker *worker = supervisor_worker(service->supervisor, i);
-		size_t load = seats_tunnels_placed(worker_seats(worker));
+		size_t load = slots_tunnels_placed(worker_slots(worker));
 		if (load < fewest) {
 			fewest = load;
 			best = worker;
 		}
 	}
-	entry->seat = best == NULL ? NULL : seat_take_tunnel(worker_seats(best));
-	if (entry->seat == NULL)
+	entry->slot = best == NULL ? NULL : slot_take_tunnel(worker_slots(best));
+	if (entry->slot == NULL)
 		return false;
 	entry->worker = best;
-	counter_set(&seat_tunnel(entry->seat)->state, TUNNEL_STARTING);
-	counter_set(&seat_tunnel(entry->seat)->state_since, (uint64_t)wall_clock_ms());
+	counter_set(&slot_tunnel(entry->slot)->state, TUNNEL_STARTING);
+	counter_set(&slot_tunnel(entry->slot)->state_since, (uint64_t)wall_clock_ms());
 	return true;
 }
 
 static uint64_t bytes_used(const struct entry *entry)
 {
-	uint64_t counted = counter_read(&seat_tunnel(entry->seat)->total_bytes_used);
+	uint64_t counted = counter_read(&slot_tunnel(entry->slot)->total_bytes_used);
 	return counted > entry->total_bytes ? counted : entry->total_bytes;
 }
 
@@ -54,7 +54,7 @@ static bool collect(struct parts *parts, const struct snapshot *snapshot, const 
 	if (parts->sockets == NULL || parts->peer_slots == NULL || parts->descriptors == NULL)
 		return false;
 	for (size_t i = 0; i < snapshot->spec.peer_count; i++)
-		parts->peer_slots[i] = seat_index(snapshot->seats[i + 1]);
+		parts->peer_slots[i] = slot_index(snapshot->slots[i + 1]);
 	for (size_t i = 0; i < sockets->count; i++) {
 		const struct socket_entry *entry = &sockets->list[i];
 		bool is_fresh = entry->is_fresh || all_fresh;
@@ -89,8 +89,8 @@ static struct message_addresses *endpoints_of(const struct spec *spec, const str
 	return endpoints;
 }
 
-bool establish_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
-                            const struct message_addresses *addresses, bool all_fresh, uint64_t request)
+bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
+                          const struct message_addresses *addresses, bool all_fresh, uint64_t request)
 {
 	struct parts parts;
 	struct message_writer writer;
@@ -99,7 +99,7 @@ bool establish_send_prepare(const struct entry *entry, const struct snapshot *sn
 	if (is_collected) {
 		struct message_prepare message = {
 			.request = request,
-			.slot = seat_index(entry->seat),
+			.slot = slot_index(entry->slot),
 			.generation = snapshot->generation,
 			.total_bytes_used = bytes_used(entry),
 			/* Borrowed for the writing. */
@@ -128,7 +128,7 @@ bool establish_send_prepare(const struct entry *entry, const struct snapshot *sn
 	return true;
 }
 
-void establish_send_ack(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation)
+void runtime_send(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation)
 {
 	struct message_ack message = { .request = request, .slot = slot, .generation = generation };
 	struct message_writer writer;
@@ -144,19 +144,19 @@ void establish_send_ack(struct worker *worker, enum message_type type, uint64_t 
 struct asked {
 	struct service *service;
 	struct worker *worker;
-	struct lane_claim turn;
+	struct lock_claim turn;
 	char id[64];
 	uint64_t generation;
 	unsigned incarnation;
 	char reason[200];
 };
 
-static struct establishing *of_worker(struct service *service, const struct worker *worker)
+static struct provisioning *of_worker(struct service *service, const struct worker *worker)
 {
-	return &service->establishing[worker_index(worker)];
+	return &service->provisioning[worker_index(worker)];
 }
 
-static void on_established(void *owner, const struct reply *reply);
+static void on_provisioned(void *owner, const struct reply *reply);
 
 static void wait_for_memory(struct service *service, struct entry *entry)
 {
@@ -166,22 +166,22 @@ static void wait_for_memory(struct service *service, struct entry *entry)
 }
 
 /* False: memory or descriptors are missing, and it waits. */
-static bool establish_now(struct service *service, struct entry *entry)
+static bool provision_now(struct service *service, struct entry *entry)
 {
 	struct worker *worker = entry->worker;
-	struct establishing *establishing = of_worker(service, worker);
+	struct provisioning *provisioning = of_worker(service, worker);
 	struct asked *asked = calloc(1, sizeof(*asked));
-	uint32_t slot = seat_index(entry->seat);
+	uint32_t slot = slot_index(entry->slot);
 	uint64_t generation = entry->snapshot->generation, request = 0;
 	entry->is_waiting = false;
 	if (asked != NULL) {
 		*asked = (struct asked){ .service = service, .worker = worker, .generation = generation, .incarnation = worker_incarnation(worker) };
 		memcpy(asked->id, entry->id, sizeof(asked->id));
-		request = worker_expect(worker, slot, generation, on_established, asked);
+		request = worker_expect(worker, slot, generation, on_provisioned, asked);
 	}
-	if (request != 0 && establish_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, request)) {
-		establishing->under_way++;
-		establish_send_ack(worker, MESSAGE_COMMIT, 0, slot, generation);
+	if (request != 0 && runtime_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, request)) {
+		provisioning->under_way++;
+		runtime_send(worker, MESSAGE_COMMIT, 0, slot, generation);
 		return true;
 	}
 	if (request != 0)
@@ -192,32 +192,32 @@ static bool establish_now(struct service *service, struct entry *entry)
 }
 
 /* Those that wait are looked for once for half a window. */
-static void establish_more(struct service *service, struct worker *worker)
+static void provision_more(struct service *service, struct worker *worker)
 {
-	struct establishing *establishing = of_worker(service, worker);
-	if (establishing->under_way > WINDOW / 2)
+	struct provisioning *provisioning = of_worker(service, worker);
+	if (provisioning->under_way > WINDOW / 2)
 		return;
-	for (unsigned i = 0; i < COUNTERS_TUNNELS && establishing->under_way < WINDOW; i++) {
-		struct entry *entry = service->seated[worker_index(worker)][establishing->next];
-		establishing->next = (establishing->next + 1) % COUNTERS_TUNNELS;
+	for (unsigned i = 0; i < COUNTERS_TUNNELS && provisioning->under_way < WINDOW; i++) {
+		struct entry *entry = service->seated[worker_index(worker)][provisioning->next];
+		provisioning->next = (provisioning->next + 1) % COUNTERS_TUNNELS;
 		if (entry == NULL || !entry->is_waiting)
 			continue;
 		/* A change that is under way hurries it itself, or fails and leaves it to the next tick. */
-		if (!lanes_is_free(service->lanes, entry->id))
-			establishing->is_starved = true;
-		else if (!establish_now(service, entry))
+		if (!lock_queue_is_free(service->locks, entry->id))
+			provisioning->is_starved = true;
+		else if (!provision_now(service, entry))
 			return;
 	}
 }
 
-void establish_tick(struct service *service)
+void provision_tick(struct service *service)
 {
 	for (unsigned i = 0; i < supervisor_count(service->supervisor); i++) {
 		struct worker *worker = supervisor_worker(service->supervisor, i);
-		if (!service->establishing[i].is_starved || !worker_is_ready(worker))
+		if (!service->provisioning[i].is_starved || !worker_is_ready(worker))
 			continue;
-		service->establishing[i].is_starved = false;
-		establish_more(service, worker);
+		service->provisioning[i].is_starved = false;
+		provision_more(service, worker);
 	}
 }
 
@@ -232,11 +232,11 @@ static void fail_built(void *owner)
 	/* One whose worker died is built again when the next one is ready. */
 	if (is_same && !restore_fail(service, entry, &asked->turn, asked->reason))
 		wait_for_memory(service, entry);
-	lanes_release(service->lanes, &asked->turn);
+	lock_queue_release(service->locks, &asked->turn);
 	free(asked);
 }
 
-static void on_established(void *owner, const struct reply *reply)
+static void on_provisioned(void *owner, const struct reply *reply)
 {
 	struct asked *asked = owner;
 	struct service *service = asked->service;
@@ -244,37 +244,37 @@ static void on_established(void *owner, const struct reply *reply)
 	if (!reply->gone && reply->prepared.ack.status != MESSAGE_STATUS_OK) {
 		snprintf(asked->reason, sizeof(asked->reason), "the worker could not start the tunnel: %.*s",
 		         (int)strnlen(reply->prepared.detail, 160), reply->prepared.detail);
-		lanes_claim_one(service->lanes, &asked->turn, asked->id, fail_built, asked);
+		lock_queue_claim_one(service->locks, &asked->turn, asked->id, fail_built, asked);
 	} else {
 		free(asked);
 	}
 	of_worker(service, worker)->under_way--;
 	if (!reply->gone)
-		establish_more(service, worker);
+		provision_more(service, worker);
 }
 
-void establish(struct service *service, struct entry *entry)
+void provision(struct service *service, struct entry *entry)
 {
 	struct worker *worker = entry->worker;
 	entry->is_waiting = false;
 	if (worker == NULL || !worker_is_ready(worker) || entry->snapshot->failure != NULL)
 		return;
 	if (of_worker(service, worker)->under_way < WINDOW)
-		(void)establish_now(service, entry);
+		(void)provision_now(service, entry);
 	else
 		entry->is_waiting = true;
 }
 
-void establish_hurry(struct service *service, struct entry *entry)
+void provision_hurry(struct service *service, struct entry *entry)
 {
 	if (entry->is_waiting && worker_is_ready(entry->worker))
-		(void)establish_now(service, entry);
+		(void)provision_now(service, entry);
 }
 
-void establish_anew(struct service *service, struct entry *entry)
+void provision_anew(struct service *service, struct entry *entry)
 {
 	if (entry->worker == NULL || !worker_is_ready(entry->worker) || entry->snapshot->failure != NULL)
 		return;
-	establish_send_ack(entry->worker, MESSAGE_REMOVE, 0, seat_index(entry->seat), entry->snapshot->generation);
-	establish(service, entry);
+	runtime_send(entry->worker, MESSAGE_REMOVE, 0, slot_index(entry->slot), entry->snapshot->generation);
+	provision(service, entry);
 }

@@ -13,7 +13,7 @@
 #include "service/service_private.h"
 #include "service/worker/peer_lookup.h"
 
-#define NOTE_LEAP_SECONDS 600 /* more than handshakes of a tunnel in use are apart */
+#define CHECKPOINT_LEAP_SECONDS 600 /* more than handshakes of a tunnel in use are apart */
 
 static struct entry *entry_of(struct service *service, struct worker *worker, uint32_t slot, uint64_t generation)
 {
@@ -78,10 +78,10 @@ static bool take_handshake(struct service *service, struct worker *worker, struc
 	/* It never steps back (W8). */
 	if (memcmp(message.last_timestamp, entry->timestamp_floor, sizeof(entry->timestamp_floor)) > 0) {
 		/* A clock that was set may be set back: after a leap the peer would refuse all that is not later. */
-		if (seconds_of(message.last_timestamp) - seconds_of(entry->timestamp_floor) > NOTE_LEAP_SECONDS)
-			service->notes_soon = true;
+		if (seconds_of(message.last_timestamp) - seconds_of(entry->timestamp_floor) > CHECKPOINT_LEAP_SECONDS)
+			service->checkpoint_soon = true;
 		memcpy(entry->timestamp_floor, message.last_timestamp, sizeof(entry->timestamp_floor));
-		entry->is_noted = true;
+		entry->is_dirty = true;
 	}
 	char key[KEY_TEXT_SIZE];
 	key_format(&message.peer, key);
@@ -132,7 +132,7 @@ static bool take_limit(struct service *service, struct worker *worker, struct me
 	if (entry == NULL)
 		return true;
 	log_line(LOG_WARN, entry->id, "limits.total_bytes is used up");
-	note_all(service);
+	checkpoint_write(service);
 	return true;
 }
 
@@ -168,7 +168,7 @@ static bool take_want_resolve(struct service *service, struct worker *worker, st
 static bool take_want(struct service *service, struct worker *worker, enum message_type type, struct message_reader *body)
 {
 	struct message_want message;
-	return message_decode_want(body, &message) && grant_take(service, worker, type, &message);
+	return message_decode_want(body, &message) && broker_take(service, worker, type, &message);
 }
 
 bool report_take(void *owner, struct worker *worker, enum message_type type, struct message_reader *body)
@@ -200,7 +200,7 @@ void report_worker_died(struct service *service, struct worker *worker)
 		if (entry == NULL)
 			continue;
 		/* Nobody writes there until the next process is given the tunnel. */
-		struct counters_tunnel *counters = seat_tunnel(entry->seat);
+		struct counters_tunnel *counters = slot_tunnel(entry->slot);
 		counters_zero_gauges(counters);
 		if (counter_read(&counters->state) != TUNNEL_DISABLED) {
 			counter_set(&counters->state, TUNNEL_STARTING);

@@ -53,14 +53,14 @@ unsigned worker_incarnation(const struct worker *worker)
 	return worker->incarnation;
 }
 
-struct seats *worker_seats(struct worker *worker)
+struct slots *worker_slots(struct worker *worker)
 {
-	return worker->seats;
+	return worker->slots;
 }
 
 static bool is_hung(struct worker *worker)
 {
-	uint64_t heartbeat = counter_read(&seats_counters(worker->seats)->worker.heartbeat);
+	uint64_t heartbeat = counter_read(&slots_counters(worker->slots)->worker.heartbeat);
 	bool beats = heartbeat != worker->heartbeat;
 	worker->heartbeat = heartbeat;
 	worker->silent_ticks = beats ? 0 : worker->silent_ticks + 1;
@@ -104,8 +104,8 @@ static bool init_worker(struct supervisor *supervisor, unsigned index)
 	int descriptor = counters_create(&counters);
 	if (descriptor < 0)
 		return false;
-	*worker = (struct worker){ .supervisor = supervisor, .index = index, .seats = seats_create(counters, descriptor, index) };
-	if (worker->seats == NULL)
+	*worker = (struct worker){ .supervisor = supervisor, .index = index, .slots = slots_create(counters, descriptor, index) };
+	if (worker->slots == NULL)
 		return false;
 	worker->last = &worker->first;
 	uv_timer_init(supervisor->loop, &worker->backoff);
@@ -221,7 +221,7 @@ void supervisor_free(struct supervisor *supervisor)
 	if (supervisor == NULL)
 		return;
 	for (unsigned i = 0; i < supervisor->count; i++)
-		seats_free(supervisor->workers[i].seats);
+		slots_free(supervisor->workers[i].slots);
 	free(supervisor->workers);
 	free(supervisor);
 }

@@ -52,7 +52,7 @@ bool supervisor_has_process(const struct supervisor *supervisor, pid_t pid); /* 
 unsigned worker_index(const struct worker *worker);
 bool worker_is_ready(const struct worker *worker);
 unsigned worker_incarnation(const struct worker *worker); /* goes up with each process */
-struct seats *worker_seats(struct worker *worker);
+struct slots *worker_slots(struct worker *worker);
 size_t worker_queued_descriptors(const struct worker *worker); /* on their way to it */
 /* Sends one message; takes the descriptors, whatever happens, and clears the writer. */
 void worker_send(struct worker *worker, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count);

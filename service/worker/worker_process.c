@@ -208,7 +208,7 @@ static int spawn(struct worker *worker, int channel_end)
 		{ .flags = UV_IGNORE },
 		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
 		{ .flags = UV_INHERIT_FD, .data.fd = channel_end },
-		{ .flags = UV_INHERIT_FD, .data.fd = seats_descriptor(worker->seats) },
+		{ .flags = UV_INHERIT_FD, .data.fd = slots_descriptor(worker->slots) },
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_process_exit, .file = "/proc/self/exe", .args = arguments.list, .env = environment, .stdio_count = 5, .stdio = stdio
@@ -255,7 +255,7 @@ void worker_start(struct worker *worker)
 	uv_update_time(worker->supervisor->loop);
 	worker->state = WORKER_ABSENT;
 	worker->spawned_at = uv_now(worker->supervisor->loop);
-	worker->heartbeat = counter_read(&seats_counters(worker->seats)->worker.heartbeat);
+	worker->heartbeat = counter_read(&slots_counters(worker->slots)->worker.heartbeat);
 	worker->silent_ticks = worker->starting_ticks = worker->deaf_ticks = 0;
 	worker->sent = 0;
 	worker->messages = (struct allowance){ 0 };

@@ -38,7 +38,7 @@ struct worker {
 	struct supervisor *supervisor;
 	unsigned index;
 	enum worker_state state;
-	struct seats *seats;
+	struct slots *slots;
 	struct channel *channel;
 	uv_poll_t *poll;
 	uv_process_t *process;

@@ -18,37 +18,37 @@ static void demand(bool holds)
 		abort();
 }
 
-static void read_draft(struct draft *draft, const json_t *document)
+static void read_candidate(struct candidate *candidate, const json_t *document)
 {
-	draft_init(draft);
-	draft_read(draft, document, "");
-	draft_complete(draft, NULL);
+	candidate_init(candidate);
+	candidate_read(candidate, document, "");
+	candidate_complete(candidate, NULL);
 }
 
 static void check_json(const struct spec *spec)
 {
-	struct draft again;
+	struct candidate again;
 	json_t *document = json_pack("{s:o}", "spec", spec_to_json(spec, true));
-	read_draft(&again, document);
+	read_candidate(&again, document);
 	demand(again.problem.code == PROBLEM_NONE && spec_equal(spec, &again.spec));
-	draft_clear(&again);
+	candidate_clear(&again);
 	json_decref(document);
 }
 
 /* What a wg-quick file has no word for is lost in it. */
 static void check_file(const struct spec *spec)
 {
-	struct draft again;
+	struct candidate again;
 	struct problem problem;
 	json_t *warnings = NULL;
 	char *file = spec_to_wgquick(spec, true);
 	problem_init(&problem);
 	json_t *document = wgquick_to_document(file, strlen(file), &warnings, &problem);
 	demand(document != NULL && json_array_size(warnings) == 0);
-	read_draft(&again, document);
+	read_candidate(&again, document);
 	demand(again.problem.code == PROBLEM_NONE && again.spec.peer_count == spec->peer_count && again.spec.address_count == spec->address_count);
 	demand(again.spec.dns_count == spec->dns_count && again.spec.mtu == spec->mtu && again.spec.listen_port == spec->listen_port);
-	draft_clear(&again);
+	candidate_clear(&again);
 	json_decref(document);
 	json_decref(warnings);
 	problem_clear(&problem);
@@ -71,19 +71,19 @@ static json_t *read_input(const char *text, size_t length)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-	struct draft draft;
+	struct candidate candidate;
 	demand(sodium_init() >= 0);
 	json_t *document = read_input((const char *)bytes, length);
 	if (document == NULL)
 		return 0;
-	read_draft(&draft, document);
-	if (draft.problem.code == PROBLEM_NONE) {
-		check_json(&draft.spec);
-		check_file(&draft.spec);
+	read_candidate(&candidate, document);
+	if (candidate.problem.code == PROBLEM_NONE) {
+		check_json(&candidate.spec);
+		check_file(&candidate.spec);
 	} else {
-		demand(draft.problem.fault_count > 0 || draft.problem.code != PROBLEM_VALIDATION_FAILED);
+		demand(candidate.problem.fault_count > 0 || candidate.problem.code != PROBLEM_VALIDATION_FAILED);
 	}
-	draft_clear(&draft);
+	candidate_clear(&candidate);
 	json_decref(document);
 	return 0;
 }

@@ -158,29 +158,29 @@ static void check_write(const struct snapshot *before, const struct snapshot *af
 	json_decref(new);
 }
 
-static void run_edit(struct service *service, struct plan *plan, struct input *input)
+static void run_edit(struct service *service, struct delta *delta, struct input *input)
 {
 	static const enum edit_kind kinds[] = { EDIT_PATCH, EDIT_PUT, EDIT_PEER_PUT, EDIT_PEER_PATCH, EDIT_PEER_DELETE, EDIT_DELETE, EDIT_CREATE };
 	unsigned choice = take(input, 256);
 	bool is_admin = choice % 4 == 0;
 	struct edit edit = { .kind = kinds[choice / 4 % COUNT(kinds)], .id = "t" };
-	struct draft draft;
+	struct candidate candidate;
 	size_t written;
 	demand(sodium_base642bin(edit.peer.bytes, sizeof(edit.peer.bytes), take(input, 2) == 0 ? KEY(B) : KEY(C), 44, NULL, &written, NULL,
 	                         sodium_base64_VARIANT_ORIGINAL) == 0);
 	problem_init(&edit.problem);
 	take_document(input, &edit);
-	draft_init(&draft);
+	candidate_init(&candidate);
 	if (edit.kind == EDIT_CREATE || edit.kind == EDIT_PUT)
-		draft_read(&draft, edit.document, "");
-	struct snapshot *before = plan->after == NULL ? NULL : snapshot_reference(plan->after);
+		candidate_read(&candidate, edit.document, "");
+	struct snapshot *before = delta->after == NULL ? NULL : snapshot_reference(delta->after);
 	unsigned scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | (is_admin ? SCOPE_ADMIN : 0);
-	plan_edit(plan, service, &edit, &draft, scope);
-	demand(edit.problem.code == PROBLEM_NONE || plan->after == before);
-	if (!is_admin && edit.problem.code == PROBLEM_NONE && plan->after != NULL)
-		check_write(before, plan->after);
+	delta_edit(delta, service, &edit, &candidate, scope);
+	demand(edit.problem.code == PROBLEM_NONE || delta->after == before);
+	if (!is_admin && edit.problem.code == PROBLEM_NONE && delta->after != NULL)
+		check_write(before, delta->after);
 	snapshot_release(before);
-	draft_clear(&draft);
+	candidate_clear(&candidate);
 	problem_clear(&edit.problem);
 	json_decref(edit.document);
 }
@@ -195,9 +195,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 		snprintf(service.state_dir.path, sizeof(service.state_dir.path), "/nonexistent");
 	}
 	struct input input = { bytes, length };
-	struct plan plan = { .id = "t" };
+	struct delta delta = { .id = "t" };
 	while (input.left > 0)
-		run_edit(&service, &plan, &input);
-	plan_clear(&plan);
+		run_edit(&service, &delta, &input);
+	delta_clear(&delta);
 	return 0;
 }

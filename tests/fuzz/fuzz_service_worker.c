@@ -97,7 +97,7 @@ static bool on_message(void *owner, enum message_type type, struct message_reade
 
 static void turn(void)
 {
-	counter_add(&seats_counters(worker_seats(supervisor_worker(service->supervisor, 0)))->worker.heartbeat, 1);
+	counter_add(&slots_counters(worker_slots(supervisor_worker(service->supervisor, 0)))->worker.heartbeat, 1);
 	uv_run(&service->loop, UV_RUN_NOWAIT);
 	if (!is_killed && (channel_flush(end) != CHANNEL_OK || channel_read(end, on_message, NULL) != CHANNEL_OK))
 		is_killed = true;

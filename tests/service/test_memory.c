@@ -76,27 +76,27 @@ static void keep(const struct snapshot *made)
 	assert_true(spec_copy(&wanted, &made->spec));
 }
 
-/* One edit of a plan; what it leads to is the wanted, or the plan is as it was and the edit has a problem. */
+/* One edit of a delta; what it leads to is the wanted, or the delta is as it was and the edit has a problem. */
 static struct snapshot *do_edit(void)
 {
-	struct plan plan = { .id = "t" };
-	struct draft draft;
+	struct delta delta = { .id = "t" };
+	struct candidate candidate;
 	if (edit_kind != EDIT_CREATE) {
-		plan.before = snapshot_reference(tunnel);
-		plan.after = snapshot_reference(tunnel);
+		delta.before = snapshot_reference(tunnel);
+		delta.after = snapshot_reference(tunnel);
 	}
 	edit = (struct edit){ .kind = edit_kind, .document = json_incref(edit.document) };
 	memcpy(edit.peer.bytes, tunnel == NULL ? (const uint8_t *)KEY : tunnel->spec.peers[1].public_key.bytes, sizeof(edit.peer));
 	problem_init(&edit.problem);
-	draft_init(&draft);
+	candidate_init(&candidate);
 	if (edit_kind == EDIT_CREATE || edit_kind == EDIT_PUT)
-		draft_read(&draft, edit.document, "");
-	plan_edit(&plan, &service, &edit, &draft, SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN);
+		candidate_read(&candidate, edit.document, "");
+	delta_edit(&delta, &service, &edit, &candidate, SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN);
 	bool is_done = edit.problem.code == PROBLEM_NONE;
-	assert_true(is_done || plan.after == plan.before);
-	struct snapshot *made = is_done ? snapshot_reference(plan.after) : NULL;
-	draft_clear(&draft);
-	plan_clear(&plan);
+	assert_true(is_done || delta.after == delta.before);
+	struct snapshot *made = is_done ? snapshot_reference(delta.after) : NULL;
+	candidate_clear(&candidate);
+	delta_clear(&delta);
 	problem_clear(&edit.problem);
 	json_decref(edit.document);
 	return made;
@@ -298,8 +298,8 @@ static int set_up(void **state)
 	log_start(LOG_ERROR, false, "control");
 	json_set_alloc_funcs(malloc, free);
 	service = (struct service){ .options = { .allow_remote = true, .allow_socket = allowed, .allow_socket_count = 1 } };
-	service.lanes = lanes_create();
-	service.registry = registry_create(service.lanes);
+	service.locks = lock_queue_create();
+	service.registry = registry_create(service.locks);
 	edit_kind = EDIT_CREATE;
 	edit.document = parse(document_text);
 	tunnel = NULL;
@@ -312,7 +312,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	registry_free(service.registry);
-	lanes_free(service.lanes);
+	lock_queue_free(service.locks);
 	snapshot_release(tunnel);
 	free(wanted_labels);
 	free(wanted_spec);

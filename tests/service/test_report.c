@@ -24,8 +24,8 @@ static int set_up(void **state)
 	(void)state;
 	assert_true(sodium_init() >= 0);
 	log_start(LOG_ERROR, false, "control");
-	service = (struct service){ .seated = seated, .events = events_create(64, 0), .lanes = lanes_create() };
-	service.registry = registry_create(service.lanes);
+	service = (struct service){ .seated = seated, .events = events_create(64, 0), .locks = lock_queue_create() };
+	service.registry = registry_create(service.locks);
 	entry = entry_create("t");
 	entry->snapshot = calloc(1, sizeof(*entry->snapshot));
 	*entry->snapshot = (struct snapshot){ .references = 1, .id = "t", .generation = 3, .status = status_reference(entry->status) };
@@ -44,7 +44,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	registry_free(service.registry);
-	lanes_free(service.lanes);
+	lock_queue_free(service.locks);
 	events_free(service.events);
 	slots[0] = NULL;
 	return 0;

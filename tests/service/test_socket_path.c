@@ -124,7 +124,7 @@ static void a_target_that_is_swapped_never_leads_to_the_api(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, swap, NULL), 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		int file = socket_path_open(&roots, target);
-		int descriptor = file < 0 || own_socket_is_file(own_bench.service, file) ? -1 : host_socket_dial_unix(file);
+		int descriptor = file < 0 || protection_has_file(own_bench.service, file) ? -1 : host_socket_dial_unix(file);
 		refused += descriptor < 0;
 		reached += descriptor >= 0;
 		if (descriptor >= 0)

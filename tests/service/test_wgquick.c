@@ -20,7 +20,7 @@ static json_t *read_text(const char *text, size_t length, json_t **warnings, str
 	return wgquick_to_document(text, length, warnings, problem);
 }
 
-static void read_spec(const char *text, struct draft *draft, size_t warning_count)
+static void read_spec(const char *text, struct candidate *candidate, size_t warning_count)
 {
 	json_t *warnings;
 	struct problem problem;
@@ -28,25 +28,25 @@ static void read_spec(const char *text, struct draft *draft, size_t warning_coun
 	if (document == NULL)
 		fail_msg("%s %s", problem.faults[0].pointer, problem.faults[0].detail);
 	assert_int_equal(json_array_size(warnings), warning_count);
-	draft_init(draft);
-	draft_read(draft, document, "");
-	draft_complete(draft, NULL);
-	if (draft->problem.code != PROBLEM_NONE)
-		fail_msg("%s", draft->problem.faults[0].pointer);
+	candidate_init(candidate);
+	candidate_read(candidate, document, "");
+	candidate_complete(candidate, NULL);
+	if (candidate->problem.code != PROBLEM_NONE)
+		fail_msg("%s", candidate->problem.faults[0].pointer);
 	json_decref(document);
 	json_decref(warnings);
 }
 
 static void a_file_as_providers_give_it(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
 	read_spec("\xef\xbb\xbf# from the provider\r\n[Interface]\r\nPrivateKey = " KEY "\r\nAddress = 10.2.0.2/32, fd00::2/128\r\n"
 	          "Address=fd00::3\r\nDNS = 10.2.0.1, example.org\r\nDNS = 10.2.0.3\r\nMTU=1380\r\nPostUp = iptables -A FORWARD; true # x\r\n"
 	          "Table = off\r\nFwMark = 0x1\r\nSaveConfig = true\r\n\r\n[peer]\r\npublickey=" PEER " # a comment\r\n"
 	          "AllowedIPs = 0.0.0.0/0\r\nAllowedIPs = ::/0, 10.0.0.0/8\r\nEndpoint = [2001:db8::1]:51820\r\nPersistentKeepalive = 25",
-	          &draft, 5);
-	const struct spec *spec = &draft.spec;
+	          &candidate, 5);
+	const struct spec *spec = &candidate.spec;
 	assert_int_equal(spec->address_count, 3);
 	assert_int_equal(spec->dns_count, 2);
 	assert_int_equal(spec->mtu, 1380);
@@ -54,7 +54,7 @@ static void a_file_as_providers_give_it(void **state)
 	assert_int_equal(spec->peers[0].allowed_ip_count, 3);
 	assert_string_equal(spec->peers[0].endpoint.host, "2001:db8::1");
 	assert_int_equal(spec->peers[0].persistent_keepalive, 25);
-	draft_clear(&draft);
+	candidate_clear(&candidate);
 }
 
 static void warnings_have_lines(void **state)
@@ -160,13 +160,13 @@ static void lists_and_empty_values_are_read_as_the_tools_read_them(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct draft draft;
-		read_spec(cases[i].text, &draft, cases[i].warnings);
-		assert_int_equal(draft.spec.address_count, cases[i].addresses);
-		assert_int_equal(draft.spec.dns_count, cases[i].dns);
-		assert_int_equal(draft.spec.mtu, cases[i].mtu);
-		assert_int_equal(draft.spec.listen_port, cases[i].listen_port);
-		draft_clear(&draft);
+		struct candidate candidate;
+		read_spec(cases[i].text, &candidate, cases[i].warnings);
+		assert_int_equal(candidate.spec.address_count, cases[i].addresses);
+		assert_int_equal(candidate.spec.dns_count, cases[i].dns);
+		assert_int_equal(candidate.spec.mtu, cases[i].mtu);
+		assert_int_equal(candidate.spec.listen_port, cases[i].listen_port);
+		candidate_clear(&candidate);
 	}
 }
 
@@ -194,9 +194,9 @@ static void peers_are_read_as_the_tools_read_them(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct draft draft;
-		read_spec(cases[i].text, &draft, 0);
-		const struct spec_peer *peer = &draft.spec.peers[0];
+		struct candidate candidate;
+		read_spec(cases[i].text, &candidate, 0);
+		const struct spec_peer *peer = &candidate.spec.peers[0];
 		assert_int_equal(peer->endpoint.port, cases[i].port);
 		if (cases[i].host != NULL)
 			assert_string_equal(peer->endpoint.host, cases[i].host);
@@ -204,37 +204,38 @@ static void peers_are_read_as_the_tools_read_them(void **state)
 			assert_int_equal(peer->endpoint.kind, SPEC_PLACE_NONE);
 		assert_int_equal(peer->persistent_keepalive, cases[i].keepalive);
 		assert_int_equal(peer->allowed_ip_count, cases[i].networks);
-		draft_clear(&draft);
+		candidate_clear(&candidate);
 	}
 }
 
 static void peers_of_one_key_are_one_peer(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
 	read_spec(PEER_HEAD "AllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.1:1\nPersistentKeepalive = 5\n[Peer]\nPublicKey = " KEY2
 	                    "\n[Peer]\nAllowedIPs = ::/0\nPersistentKeepalive = 25\nPublicKey = " PEER "\n",
-	          &draft, 1);
-	assert_int_equal(draft.spec.peer_count, 2);
-	assert_int_equal(draft.spec.peers[0].allowed_ip_count, 2);
-	assert_int_equal(draft.spec.peers[0].endpoint.port, 1);
-	assert_int_equal(draft.spec.peers[0].persistent_keepalive, 25);
-	draft_clear(&draft);
+	          &candidate, 1);
+	assert_int_equal(candidate.spec.peer_count, 2);
+	assert_int_equal(candidate.spec.peers[0].allowed_ip_count, 2);
+	assert_int_equal(candidate.spec.peers[0].endpoint.port, 1);
+	assert_int_equal(candidate.spec.peers[0].persistent_keepalive, 25);
+	candidate_clear(&candidate);
 }
 
 static void keepalive_may_be_off(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
-	read_spec("[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2\n[Peer]\nPublicKey=" PEER "\nAllowedIPs=\nPersistentKeepalive=off\n", &draft, 0);
-	assert_int_equal(draft.spec.peers[0].persistent_keepalive, 0);
-	assert_int_equal(draft.spec.peers[0].allowed_ip_count, 0);
-	draft_clear(&draft);
+	read_spec("[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2\n[Peer]\nPublicKey=" PEER "\nAllowedIPs=\nPersistentKeepalive=off\n", &candidate,
+	          0);
+	assert_int_equal(candidate.spec.peers[0].persistent_keepalive, 0);
+	assert_int_equal(candidate.spec.peers[0].allowed_ip_count, 0);
+	candidate_clear(&candidate);
 }
 
 static void what_is_written_reads_back(void **state)
 {
-	struct draft first, second;
+	struct candidate first, second;
 	(void)state;
 	read_spec("[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2/24,fd00::1\nDNS=10.0.0.1\nListenPort=51820\n[Peer]\nPublicKey=" PEER
 	          "\nPresharedKey=" KEY "\nAllowedIPs=0.0.0.0/0\nEndpoint=vpn.example:51820\n",
@@ -246,8 +247,8 @@ static void what_is_written_reads_back(void **state)
 	text = spec_to_wgquick(&first.spec, false);
 	assert_null(strstr(text, KEY));
 	free(text);
-	draft_clear(&first);
-	draft_clear(&second);
+	candidate_clear(&first);
+	candidate_clear(&second);
 }
 
 int main(void)

@@ -18,7 +18,7 @@ static uint64_t used(const char *id)
 	return bytes;
 }
 
-/* A disk that was full when a note was due gives no quota back: the note is written when there is room. */
+/* A disk that was full when a checkpoint was due gives no quota back: it is written when there is room. */
 static void one_that_could_not_be_written_is_written_later(void **state)
 {
 	(void)state;

@@ -31,12 +31,12 @@ static json_t *parse(const char *text)
 	return json;
 }
 
-static void read_document(struct draft *draft, const char *text)
+static void read_document(struct candidate *candidate, const char *text)
 {
 	json_t *document = parse(text);
-	draft_init(draft);
-	draft_read(draft, document, "");
-	draft_complete(draft, NULL);
+	candidate_init(candidate);
+	candidate_read(candidate, document, "");
+	candidate_complete(candidate, NULL);
 	json_decref(document);
 }
 
@@ -50,14 +50,15 @@ static bool has_fault(const struct problem *problem, const char *pointer, const 
 
 static void assert_only_fault(const char *text, const char *pointer, const char *code)
 {
-	struct draft draft;
-	read_document(&draft, text);
-	if (draft.problem.fault_count != 1 || !has_fault(&draft.problem, pointer, code)) {
-		for (size_t i = 0; i < draft.problem.fault_count; i++)
-			print_message("%s %s: %s\n", draft.problem.faults[i].pointer, draft.problem.faults[i].code, draft.problem.faults[i].detail);
+	struct candidate candidate;
+	read_document(&candidate, text);
+	if (candidate.problem.fault_count != 1 || !has_fault(&candidate.problem, pointer, code)) {
+		for (size_t i = 0; i < candidate.problem.fault_count; i++)
+			print_message("%s %s: %s\n", candidate.problem.faults[i].pointer, candidate.problem.faults[i].code,
+			              candidate.problem.faults[i].detail);
 		fail_msg("expected %s at %s in %s", code, pointer, text);
 	}
-	draft_clear(&draft);
+	candidate_clear(&candidate);
 }
 
 #define WITH_INTERFACE(more) "{'spec':{'interface':{'private_key':'" KEY "','addresses':['10.0.0.2']" more "}}}"
@@ -150,10 +151,10 @@ static void a4_each_fault_has_its_place(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		if (strcmp(cases[i].text, "7") == 0 || strcmp(cases[i].text, "{'spec':7}") == 0) {
-			struct draft draft;
-			read_document(&draft, cases[i].text);
-			assert_true(has_fault(&draft.problem, cases[i].pointer, cases[i].code));
-			draft_clear(&draft);
+			struct candidate candidate;
+			read_document(&candidate, cases[i].text);
+			assert_true(has_fault(&candidate.problem, cases[i].pointer, cases[i].code));
+			candidate_clear(&candidate);
 			continue;
 		}
 		assert_only_fault(cases[i].text, cases[i].pointer, cases[i].code);
@@ -162,9 +163,10 @@ static void a4_each_fault_has_its_place(void **state)
 
 static void all_faults_at_once(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
-	read_document(&draft, "{'id':'?','x':1,'labels':[],'spec':{'interface':{'mtu':1,'y':2},'peers':[{'public_key':'a'},{}],'limits':{'z':1}}}");
+	read_document(&candidate,
+	              "{'id':'?','x':1,'labels':[],'spec':{'interface':{'mtu':1,'y':2},'peers':[{'public_key':'a'},{}],'limits':{'z':1}}}");
 	static const char *const pointers[] = { "/id",
 		                                "/x",
 		                                "/labels",
@@ -175,60 +177,60 @@ static void all_faults_at_once(void **state)
 		                                "/spec/peers/0/public_key",
 		                                "/spec/peers/1/public_key",
 		                                "/spec/limits/z" };
-	assert_int_equal(draft.problem.fault_count, sizeof(pointers) / sizeof(pointers[0]));
+	assert_int_equal(candidate.problem.fault_count, sizeof(pointers) / sizeof(pointers[0]));
 	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
 		bool found = false;
-		for (size_t k = 0; k < draft.problem.fault_count; k++)
-			found |= strcmp(draft.problem.faults[k].pointer, pointers[i]) == 0;
+		for (size_t k = 0; k < candidate.problem.fault_count; k++)
+			found |= strcmp(candidate.problem.faults[k].pointer, pointers[i]) == 0;
 		if (!found)
 			fail_msg("%s", pointers[i]);
 	}
-	draft_clear(&draft);
+	candidate_clear(&candidate);
 }
 
 static void faults_are_counted_past_the_most(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	char *text = malloc(65536);
 	(void)state;
 	size_t length = (size_t)sprintf(text, "{'spec':{");
 	for (int i = 0; i < 1000; i++)
 		length += (size_t)sprintf(text + length, "'m%d':1,", i);
 	sprintf(text + length, "'n':1}}");
-	read_document(&draft, text);
-	assert_int_equal(draft.problem.fault_count, PROBLEM_FAULT_MAX);
-	assert_non_null(strstr(draft.problem.detail, "more than 256"));
-	draft_clear(&draft);
+	read_document(&candidate, text);
+	assert_int_equal(candidate.problem.fault_count, PROBLEM_FAULT_MAX);
+	assert_non_null(strstr(candidate.problem.detail, "more than 256"));
+	candidate_clear(&candidate);
 	free(text);
 }
 
 static void a_tunnel_is_not_its_own_peer(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
-	read_document(&draft, WITH("'peers':[{'public_key':'" OWN "'}]"));
-	assert_true(has_fault(&draft.problem, "/spec/peers/0/public_key", "own_key"));
-	draft_clear(&draft);
+	read_document(&candidate, WITH("'peers':[{'public_key':'" OWN "'}]"));
+	assert_true(has_fault(&candidate.problem, "/spec/peers/0/public_key", "own_key"));
+	candidate_clear(&candidate);
 }
 
 static void what_the_server_writes_is_ignored(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
-	read_document(&draft, "{'etag':'x','generation':1,'created_at':'','updated_at':'','status':{},'applied':'created','spec':{'interface':"
-	                      "{'private_key':'" KEY "','addresses':['10.0.0.2']},'peers':[{'public_key':'" PEER "','preshared_key_set':true}],"
-	                      "'proxy':{'users':[{'username':'u','password':'p','password_set':true}]}}}");
-	assert_int_equal(draft.problem.code, PROBLEM_NONE);
-	draft_clear(&draft);
+	read_document(&candidate, "{'etag':'x','generation':1,'created_at':'','updated_at':'','status':{},'applied':'created','spec':{'interface':"
+	                          "{'private_key':'" KEY "','addresses':['10.0.0.2']},'peers':[{'public_key':'" PEER "','preshared_key_set':true}],"
+	                          "'proxy':{'users':[{'username':'u','password':'p','password_set':true}]}}}");
+	assert_int_equal(candidate.problem.code, PROBLEM_NONE);
+	candidate_clear(&candidate);
 }
 
 static void defaults_are_those_of_the_contract(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
-	read_document(&draft, WITH_INTERFACE(""));
-	assert_int_equal(draft.problem.code, PROBLEM_NONE);
-	json_t *json = spec_to_json(&draft.spec, false);
+	read_document(&candidate, WITH_INTERFACE(""));
+	assert_int_equal(candidate.problem.code, PROBLEM_NONE);
+	json_t *json = spec_to_json(&candidate.spec, false);
 	json_t *expected = parse("{'enabled':true,'interface':{'addresses':['10.0.0.2/32'],'dns':[],'mtu':1420,'listen_port':0},'peers':[],"
 	                         "'proxy':{'listen':['127.0.0.1:0'],'protocols':['http','socks5','socks4'],'users':[],'connect_timeout':30,"
 	                         "'idle_timeout':300,'allow_private_targets':true},'forwards':[],'limits':{'connections':1024,"
@@ -236,7 +238,7 @@ static void defaults_are_those_of_the_contract(void **state)
 	assert_true(json_equal(json, expected));
 	json_decref(json);
 	json_decref(expected);
-	draft_clear(&draft);
+	candidate_clear(&candidate);
 }
 
 static const char whole[] =
@@ -251,33 +253,33 @@ static const char whole[] =
 
 static void what_is_written_reads_back(void **state)
 {
-	struct draft first, second;
+	struct candidate first, second;
 	(void)state;
 	read_document(&first, whole);
 	assert_int_equal(first.problem.code, PROBLEM_NONE);
 	json_t *document = json_pack("{s:o}", "spec", spec_to_json(&first.spec, true));
-	draft_init(&second);
-	draft_read(&second, document, "");
-	draft_complete(&second, NULL);
+	candidate_init(&second);
+	candidate_read(&second, document, "");
+	candidate_complete(&second, NULL);
 	assert_int_equal(second.problem.code, PROBLEM_NONE);
 	assert_true(spec_equal(&first.spec, &second.spec));
 	json_decref(document);
-	draft_clear(&first);
-	draft_clear(&second);
+	candidate_clear(&first);
+	candidate_clear(&second);
 }
 
 static void secrets_are_not_written_unasked(void **state)
 {
-	struct draft draft;
+	struct candidate candidate;
 	(void)state;
-	read_document(&draft, whole);
-	json_t *json = spec_to_json(&draft.spec, false);
+	read_document(&candidate, whole);
+	json_t *json = spec_to_json(&candidate.spec, false);
 	char *text = json_dumps(json, 0);
 	assert_null(strstr(text, KEY));
 	assert_null(strstr(text, "\"password\":"));
 	free(text);
 	json_decref(json);
-	draft_clear(&draft);
+	candidate_clear(&candidate);
 }
 
 int main(void)

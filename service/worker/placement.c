@@ -6,7 +6,7 @@
 
 static size_t load_of(struct worker *worker)
 {
-	return seats_tunnels_placed(worker_seats(worker));
+	return slots_tunnels_placed(worker_slots(worker));
 }
 
 static struct worker *emptiest(struct service *service)
@@ -24,31 +24,31 @@ static struct worker *emptiest(struct service *service)
 static bool move(struct service *service, struct entry *entry, struct worker *to)
 {
 	struct snapshot *moved = snapshot_copy(entry->snapshot);
-	struct entry after = { .worker = to, .seat = seat_take_tunnel(worker_seats(to)) };
-	if (moved == NULL || after.seat == NULL || !snapshot_move_seats(moved, &after)) {
+	struct entry after = { .worker = to, .slot = slot_take_tunnel(worker_slots(to)) };
+	if (moved == NULL || after.slot == NULL || !snapshot_move_slots(moved, &after)) {
 		snapshot_release(moved);
-		seat_leave(after.seat);
+		slot_leave(after.slot);
 		return false;
 	}
 	log_line(LOG_INFO, entry->id, "moved from worker %u to worker %u", worker_index(entry->worker), worker_index(to));
 	service_unseat(service, entry);
-	seat_leave(entry->seat);
-	entry->seat = after.seat;
+	slot_leave(entry->slot);
+	entry->slot = after.slot;
 	entry->worker = to;
 	service_seat(service, entry);
 	snapshot_release(registry_swap(service->registry, entry, NULL, moved));
-	establish(service, entry);
+	provision(service, entry);
 	return true;
 }
 
-void move_surplus(struct service *service, struct worker *dead)
+void placement_move_surplus(struct service *service, struct worker *dead)
 {
 	if (service->is_stopping)
 		return;
 	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++) {
 		struct entry *entry = service_seated(service, dead, slot);
 		/* A change that is under way counts on the tunnel's place: that one waits for the new process with its change. */
-		if (entry == NULL || entry->snapshot->failure != NULL || !lanes_is_free(service->lanes, entry->id))
+		if (entry == NULL || entry->snapshot->failure != NULL || !lock_queue_is_free(service->locks, entry->id))
 			continue;
 		struct worker *to = emptiest(service);
 		if (to == NULL || load_of(to) + 1 >= load_of(dead) || !move(service, entry, to))

@@ -10,8 +10,8 @@
 #include "service/registry/lock_queue.h"
 
 struct runner {
-	struct lanes *lanes;
-	struct lane_claim claim;
+	struct lock_queue *locks;
+	struct lock_claim claim;
 	bool runs;
 	bool releases_at_once;
 	unsigned order;
@@ -26,33 +26,33 @@ static void run(void *owner)
 	runner->order = ++counter;
 	if (runner->releases_at_once) {
 		runner->runs = false;
-		lanes_release(runner->lanes, &runner->claim);
+		lock_queue_release(runner->locks, &runner->claim);
 	}
 }
 
-static void claim(struct runner *runner, struct lanes *lanes, bool alone, const char *first, const char *second)
+static void claim(struct runner *runner, struct lock_queue *locks, bool alone, const char *first, const char *second)
 {
 	const char *ids[2] = { first, second };
 	size_t count = second != NULL ? 2 : first != NULL ? 1 : 0;
-	runner->lanes = lanes;
-	assert_true(lanes_claim(lanes, &runner->claim, ids, count, alone, run, runner));
+	runner->locks = locks;
+	assert_true(lock_queue_claim(locks, &runner->claim, ids, count, alone, run, runner));
 }
 
 static void release(struct runner *runner)
 {
 	assert_true(runner->runs);
 	runner->runs = false;
-	lanes_release(runner->lanes, &runner->claim);
+	lock_queue_release(runner->locks, &runner->claim);
 }
 
 static void one_id_is_served_in_order(void **state)
 {
-	struct lanes *lanes = lanes_create();
-	struct runner r[4] = { { .lanes = NULL } };
+	struct lock_queue *locks = lock_queue_create();
+	struct runner r[4] = { { .locks = NULL } };
 	(void)state;
 	for (size_t i = 0; i < 3; i++)
-		claim(&r[i], lanes, false, "a", NULL);
-	claim(&r[3], lanes, false, "b", NULL);
+		claim(&r[i], locks, false, "a", NULL);
+	claim(&r[3], locks, false, "b", NULL);
 	assert_true(r[0].runs && !r[1].runs && !r[2].runs && r[3].runs);
 	release(&r[0]);
 	assert_true(r[1].runs && !r[2].runs);
@@ -60,20 +60,20 @@ static void one_id_is_served_in_order(void **state)
 	assert_true(r[2].runs);
 	release(&r[2]);
 	release(&r[3]);
-	assert_true(lanes_is_free(lanes, "a"));
-	lanes_free(lanes);
+	assert_true(lock_queue_is_free(locks, "a"));
+	lock_queue_free(locks);
 }
 
 static void several_ids_wait_for_all(void **state)
 {
-	struct lanes *lanes = lanes_create();
+	struct lock_queue *locks = lock_queue_create();
 	struct runner a = { .runs = false }, b = a, both = a, reverse = a, later = a;
 	(void)state;
-	claim(&a, lanes, false, "a", NULL);
-	claim(&b, lanes, false, "b", NULL);
-	claim(&both, lanes, false, "a", "b");
-	claim(&reverse, lanes, false, "b", "a");
-	claim(&later, lanes, false, "b", NULL);
+	claim(&a, locks, false, "a", NULL);
+	claim(&b, locks, false, "b", NULL);
+	claim(&both, locks, false, "a", "b");
+	claim(&reverse, locks, false, "b", "a");
+	claim(&later, locks, false, "b", NULL);
 	release(&a);
 	assert_false(both.runs || reverse.runs || later.runs);
 	release(&b);
@@ -83,18 +83,18 @@ static void several_ids_wait_for_all(void **state)
 	release(&reverse);
 	assert_true(later.runs);
 	release(&later);
-	lanes_free(lanes);
+	lock_queue_free(locks);
 }
 
 static void one_alone_is_alone(void **state)
 {
-	struct lanes *lanes = lanes_create();
+	struct lock_queue *locks = lock_queue_create();
 	struct runner a = { .runs = false }, alone = a, b = a, second = a;
 	(void)state;
-	claim(&a, lanes, false, "a", NULL);
-	claim(&alone, lanes, true, NULL, NULL);
-	claim(&b, lanes, false, "b", NULL);
-	claim(&second, lanes, true, NULL, NULL);
+	claim(&a, locks, false, "a", NULL);
+	claim(&alone, locks, true, NULL, NULL);
+	claim(&b, locks, false, "b", NULL);
+	claim(&second, locks, true, NULL, NULL);
 	assert_true(a.runs && !alone.runs && !b.runs);
 	release(&a);
 	assert_true(alone.runs && !b.runs);
@@ -103,62 +103,64 @@ static void one_alone_is_alone(void **state)
 	release(&b);
 	assert_true(second.runs);
 	release(&second);
-	lanes_free(lanes);
+	lock_queue_free(locks);
 }
 
 static void a_run_that_ends_at_once(void **state)
 {
-	struct lanes *lanes = lanes_create();
+	struct lock_queue *locks = lock_queue_create();
 	struct runner first = { .runs = false }, r[100];
 	(void)state;
 	counter = 0;
-	claim(&first, lanes, false, "a", NULL);
+	claim(&first, locks, false, "a", NULL);
 	for (unsigned i = 0; i < 100; i++) {
 		r[i] = (struct runner){ .releases_at_once = true };
-		claim(&r[i], lanes, i % 7 == 3, i % 7 == 3 ? NULL : "a", NULL);
+		claim(&r[i], locks, i % 7 == 3, i % 7 == 3 ? NULL : "a", NULL);
 	}
 	release(&first);
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(r[i].order, i + 2);
-	assert_true(lanes_is_free(lanes, "a"));
-	lanes_free(lanes);
+	assert_true(lock_queue_is_free(locks, "a"));
+	lock_queue_free(locks);
 }
 
 static void a_turn_is_told(void **state)
 {
-	struct lanes *lanes = lanes_create();
+	struct lock_queue *locks = lock_queue_create();
 	struct runner a = { .runs = false }, later = a, alone = a;
 	(void)state;
-	assert_true(lanes_is_turn(lanes, NULL, "a"));
-	claim(&a, lanes, false, "a", "b");
-	claim(&later, lanes, false, "a", NULL);
-	claim(&alone, lanes, true, NULL, NULL);
-	assert_true(lanes_is_turn(lanes, &a.claim, "a") && lanes_is_turn(lanes, &a.claim, "b") && !lanes_is_turn(lanes, &a.claim, "c"));
-	assert_false(lanes_is_turn(lanes, &later.claim, "a") || lanes_is_turn(lanes, NULL, "b") || lanes_is_turn(lanes, &alone.claim, "c"));
-	assert_true(lanes_is_free(lanes, "c"));
+	assert_true(lock_queue_is_turn(locks, NULL, "a"));
+	claim(&a, locks, false, "a", "b");
+	claim(&later, locks, false, "a", NULL);
+	claim(&alone, locks, true, NULL, NULL);
+	assert_true(lock_queue_is_turn(locks, &a.claim, "a") && lock_queue_is_turn(locks, &a.claim, "b") &&
+	            !lock_queue_is_turn(locks, &a.claim, "c"));
+	assert_false(lock_queue_is_turn(locks, &later.claim, "a") || lock_queue_is_turn(locks, NULL, "b") ||
+	             lock_queue_is_turn(locks, &alone.claim, "c"));
+	assert_true(lock_queue_is_free(locks, "c"));
 	release(&a);
-	assert_true(lanes_is_turn(lanes, &later.claim, "a") && lanes_is_free(lanes, "b"));
+	assert_true(lock_queue_is_turn(locks, &later.claim, "a") && lock_queue_is_free(locks, "b"));
 	release(&later);
-	assert_true(lanes_is_turn(lanes, &alone.claim, "c") && !lanes_is_free(lanes, "c"));
+	assert_true(lock_queue_is_turn(locks, &alone.claim, "c") && !lock_queue_is_free(locks, "c"));
 	release(&alone);
-	assert_true(lanes_is_free(lanes, "a") && !lanes_is_turn(lanes, &a.claim, "a"));
-	lanes_free(lanes);
+	assert_true(lock_queue_is_free(locks, "a") && !lock_queue_is_turn(locks, &a.claim, "a"));
+	lock_queue_free(locks);
 }
 
 enum { MANY = 10000 };
 
 static void *run_many(void *argument)
 {
-	struct lanes *lanes = lanes_create();
+	struct lock_queue *locks = lock_queue_create();
 	struct runner first = { .runs = false }, *many = argument;
-	claim(&first, lanes, false, "a", NULL);
+	claim(&first, locks, false, "a", NULL);
 	for (unsigned i = 0; i < MANY; i++) {
 		many[i] = (struct runner){ .releases_at_once = true };
-		claim(&many[i], lanes, i % 1000 == 3, i % 1000 == 3 ? NULL : "a", NULL);
+		claim(&many[i], locks, i % 1000 == 3, i % 1000 == 3 ? NULL : "a", NULL);
 	}
 	release(&first);
-	assert_true(lanes_is_free(lanes, "a"));
-	lanes_free(lanes);
+	assert_true(lock_queue_is_free(locks, "a"));
+	lock_queue_free(locks);
 	return NULL;
 }
 
