@@ -11,6 +11,7 @@
 #include "tunnel/connection.h"
 #include "tunnel/dial.h"
 #include "tunnel/flush.h"
+#include "tunnel/login.h"
 #include "tunnel/publish.h"
 
 static uint64_t now_of(const struct tunnel *tunnel)
@@ -392,7 +393,7 @@ void tunnel_free(struct tunnel *tunnel)
 	tunnel->udp = NULL;
 	deferred_cancel(tunnel->context->loop, &tunnel->settle);
 	deadline_set(tunnel->context->loop, &tunnel->deadline, LOOP_NEVER);
-	free(tunnel->logins);
+	logins_free(tunnel->logins);
 	netstack_resolver_free(tunnel->resolver);
 	netstack_free(tunnel->stack);
 	for (size_t i = 0; i < tunnel->peer_count; i++)

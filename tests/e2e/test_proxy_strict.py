@@ -493,6 +493,50 @@ def test_x10_right_passwords_and_no_way_around(closed):
         assert answer == b"" or answer[1] != 0
 
 
+def _guess(proxy, seconds, is_first):
+    """150 clients of one address guess, each again as soon as it is answered, for so long; how many answers there were."""
+    import base64
+    import selectors
+    selector, answers, until = selectors.DefaultSelector(), 0, time.monotonic() + seconds
+    credentials = base64.b64encode(b"ann:wrong").decode()
+    guess = f"GET http://10.1.1.1/ HTTP/1.1\r\nHost: 10.1.1.1\r\nProxy-Authorization: Basic {credentials}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            client = stack.enter_context(socket.create_connection(proxy, timeout=10))
+            client.sendall(guess)
+            selector.register(client, selectors.EVENT_READ)
+        is_first.set()
+        while time.monotonic() < until:
+            for key, _ in selector.select(until - time.monotonic()):
+                said = key.fileobj.recv(65536)
+                assert said, "a guesser was cut off"
+                answers += said.count(b"HTTP/1.1 407")
+                key.fileobj.sendall(guess)
+    return answers
+
+
+def test_x8_guesses_together_are_answered_one_by_one(loop):
+    """Of many guesses at once from one address eight are answered soon, and then one each 1.6 s; who has the password gets in meanwhile."""
+    document = {"id": "guessed", "spec": {
+        "interface": {"generate_private_key": True, "addresses": ["10.99.0.4"]}, "proxy": {"users": [{"username": "ann", "password": "pw"}]}}}
+    proxy = proxy_address(loop.daemon.api.create(document, wait_up=False))
+    guessing, counted = threading.Event(), []
+    thread = threading.Thread(target=lambda: counted.append(_guess(proxy, 12, guessing)))
+    thread.start()
+    assert guessing.wait(10)
+    loop.daemon.api.request("GET", "/v1/tunnels/guessed")
+    began = time.monotonic()
+    with Connection(proxy, timeout=30) as connection:
+        connection.send(b"\5\1\2").read(2)
+        assert connection.send(b"\1\3ann\2pw").read(2) == b"\1\0"
+    took = time.monotonic() - began
+    thread.join()
+    loop.daemon.api.delete("guessed")
+    # The right password gave eight more; and a turn more or less at both ends.
+    assert counted[0] <= 8 + 8 + 12 / 1.6 + 4, counted
+    assert took < 10, took
+
+
 @pytest.mark.parametrize("request_, codes", [
     (b"\5\2\0" + socks5_address(INNER, 7), (7,)), (b"\5\x09\0" + socks5_address(INNER, 7), (7,)),
     (b"\5\1\0\2\1\1\1\1\0\7", (8,)), (b"\5\1\0\5\1\1\1\1\0\7", (8,)), (b"\5\1\0\3\0\0\7", (1, 4, 8, None)),

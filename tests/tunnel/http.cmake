@@ -1,4 +1,4 @@
-foreach(noun logins http_head http_request http_response http_body http_error socks target credentials)
+foreach(noun http_head http_request http_response http_body http_error socks target credentials)
 	warren_test(NAME test_${noun} SOURCES ${CMAKE_CURRENT_LIST_DIR}/test_${noun}.c LIBS warren_tunnel m)
 endforeach()
 foreach(noun http_head http_chunked socks)

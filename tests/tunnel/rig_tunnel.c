@@ -8,6 +8,7 @@
 
 #include "tests/tunnel/rig.h"
 #include "tunnel/flush.h"
+#include "tunnel/login.h"
 #include "tunnel/want.h"
 
 struct rig rig;
@@ -225,7 +226,7 @@ int rig_stop(void **state)
 		free(listener);
 	}
 	spec_clear(&rig.tunnel.spec);
-	free(rig.tunnel.logins);
+	logins_free(rig.tunnel.logins);
 	loop_free(rig.context.loop);
 	pool_free(rig.context.pool);
 	free(rig.context.counters);

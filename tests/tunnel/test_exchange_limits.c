@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tunnel/logins.h"
+#include "tunnel/login.h"
 
 static void test_rate_limits_hold(void **state)
 {
@@ -165,24 +165,40 @@ static void test_every_request_needs_its_credentials(void **state)
 	rig_leave();
 }
 
-/* X8: who was refused often waits before the next password is looked at, even a right one, but for one back-off at most. */
+static void never_look(void *owner)
+{
+	(void)owner;
+	fail();
+}
+
+static void ignore(void *owner)
+{
+	(void)owner;
+}
+
+/* X8: who was refused often waits before the next password is looked at, even a right one, for one back-off. */
 static void test_many_wrong_passwords_hold_the_next(void **state)
 {
+	struct connection other;
+	struct login guess;
 	(void)state;
 	set_user();
+	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, rig_never_end);
+	other.source = 1;
+	login_init(&guess, &other, never_look, ignore, NULL);
 	for (unsigned i = 0; i < 8; i++)
-		logins_refuse(&rig.tunnel.logins, 1, rig.now);
+		assert_false(login_is_right(&guess, NULL));
 	rig_browse(WITH("dTpw"));
-	assert_null(rig.streams);
 	rig_pass(1600 * LOOP_MILLISECOND - 1);
-	logins_refuse(&rig.tunnel.logins, 1, rig.now); /* by another connection */
 	assert_null(rig.streams);
 	rig_pass(1);
 	rig_connected(rig_stream());
 	assert_string_equal(rig_stream_read(rig_stream()), GET_SENT);
-	assert_int_equal(logins_wait(rig.tunnel.logins, 1, rig.now), 0);
+	assert_true(login_has_turn(&guess)); /* the right one is the end of it */
 	rig_stream_write(rig_stream(), OK2);
 	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
+	login_cancel(&guess);
+	connection_remove(&other);
 	rig_leave();
 }
 

@@ -11,7 +11,7 @@
 #include "tunnel/http/http_request.h"
 #include "tunnel/http/socks.h"
 #include "tunnel/io/linger.h"
-#include "tunnel/logins.h"
+#include "tunnel/login.h"
 #include "tunnel/proxy/associate.h"
 #include "tunnel/proxy/exchange.h"
 #include "tunnel/proxy/relay.h"
@@ -20,8 +20,8 @@
 
 /* What each state waits for:
  * GREETING the first byte; HTTP the rest of a head; METHOD, PASSWORD, REQUEST the parts of SOCKS5; SOCKS4 its request; DIALING the dial;
- * DELAYED the time after a wrong password; HELD the time before another is looked at; JOINED the end of the relay, exchange or association that has
- * the socket now. */
+ * LOGIN the turn of a password, or the time at which a wrong one is refused; JOINED the end of the relay, exchange or association that has the
+ * socket now. */
 enum client_state {
 	CLIENT_GREETING,
 	CLIENT_HTTP,
@@ -30,16 +30,15 @@ enum client_state {
 	CLIENT_REQUEST,
 	CLIENT_SOCKS4,
 	CLIENT_DIALING,
-	CLIENT_DELAYED,
-	CLIENT_HELD,
+	CLIENT_LOGIN,
 	CLIENT_JOINED
 };
 
 struct client {
 	struct connection connection;
 	struct poller *poller;
-	enum client_state state, held; /* HELD: the state to go on with */
-	bool has_waited;               /* it is held once at most */
+	enum client_state state, before_login;
+	struct login login;
 	uint16_t listen_index;
 	struct block *in;
 	struct http_head_search search;
@@ -47,7 +46,7 @@ struct client {
 	struct relay *relay;
 	struct exchange *exchange;
 	struct associate *associate;
-	uint8_t refusal[2]; /* of a login, sent after the delay; the length is 0 with HTTP */
+	uint8_t refusal[2]; /* of a login; the length is 0 with HTTP */
 	size_t refusal_length;
 	struct deadline deadline;
 };
@@ -69,6 +68,7 @@ static struct loop *loop_of(struct client *client)
 static void client_free(struct client *client)
 {
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
+	login_cancel(&client->login);
 	dial_cancel(client->dial);
 	pool_give(tunnel_of(client)->context->pool, client->in);
 	poller_free(client->poller);
@@ -189,68 +189,47 @@ static void dial_target(struct client *client, const struct target *target)
 
 /* Logins. */
 
-static void look_again(struct client *client)
+/* Nothing is read meanwhile; the same bytes are read again in their turn. */
+static void wait_for_login(struct client *client)
 {
-	client->state = client->held;
-	client->connection.is_held = false;
+	client->before_login = client->state;
+	client->state = CLIENT_LOGIN;
+	poller_set(client->poller, LOOP_BROKEN);
+	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
+}
+
+static void look_again(void *owner)
+{
+	struct client *client = owner;
+	client->state = client->before_login;
 	client->search = (struct http_head_search){ 0 };
 	poller_set(client->poller, LOOP_READABLE | LOOP_LEFT);
 	deadline_set(loop_of(client), &client->deadline, loop_now(loop_of(client)) + HEAD_TIME);
 	parse(client);
 }
 
+static void tell_refusal(void *owner)
+{
+	struct client *client = owner;
+	if (client->refusal_length == 0) {
+		refuse_http(client, &login_is_wrong, false);
+		return;
+	}
+	connection_count_failed(&client->connection, COUNTERS_FAILED_AUTHENTICATION);
+	say_and_close(client, client->refusal, client->refusal_length);
+}
+
 static void on_deadline(void *owner)
 {
 	struct client *client = owner;
-	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
 	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
 		                                .detail = "the client closed its side before a connection was made" };
-	if (client->state == CLIENT_HELD) {
-		look_again(client);
-	} else if (client->state == CLIENT_DIALING) {
+	if (client->state == CLIENT_DIALING) {
 		refuse(client, &left);
-	} else if (client->state != CLIENT_DELAYED) {
-		connection_count_failed(&client->connection, COUNTERS_FAILED_TIMEOUT);
-		client_free(client); /* the request head did not arrive in time */
-	} else if (client->refusal_length > 0) {
-		connection_count_failed(&client->connection, COUNTERS_FAILED_AUTHENTICATION);
-		say_and_close(client, client->refusal, client->refusal_length);
-	} else {
-		refuse_http(client, &wrong, false);
+		return;
 	}
-}
-
-/* A wrong password is answered late, and later each time (X8). */
-static void delay_refusal(struct client *client)
-{
-	uint64_t at = logins_refuse(&tunnel_of(client)->logins, client->connection.source, loop_now(loop_of(client)));
-	client->state = CLIENT_DELAYED;
-	poller_set(client->poller, LOOP_BROKEN);
-	deadline_set(loop_of(client), &client->deadline, at);
-}
-
-/* True when its password is not to be looked at yet: the same bytes are read again then. */
-static bool is_held(struct client *client)
-{
-	uint64_t at = logins_wait(tunnel_of(client)->logins, client->connection.source, loop_now(loop_of(client)));
-	if (at == 0 || client->has_waited)
-		return false;
-	client->has_waited = true;
-	client->held = client->state;
-	client->state = CLIENT_HELD;
-	client->connection.is_held = true;
-	poller_set(client->poller, LOOP_BROKEN);
-	deadline_set(loop_of(client), &client->deadline, at);
-	return true;
-}
-
-static bool admit(struct client *client, const struct credentials *offered)
-{
-	/* Without users it logs in because it cannot do otherwise. */
-	bool admitted = tunnel_of(client)->spec.user_count == 0 || credentials_admitted(offered, &tunnel_of(client)->spec);
-	if (admitted)
-		logins_forget(tunnel_of(client)->logins, client->connection.source);
-	return admitted;
+	connection_count_failed(&client->connection, COUNTERS_FAILED_TIMEOUT);
+	client_free(client); /* the request head did not arrive in time */
 }
 
 /* HTTP. */
@@ -281,23 +260,18 @@ static void join_exchange(struct client *client)
 
 static void begin_connect(struct client *client, const struct http_request *request)
 {
-	static const struct http_fault missing = { .status = 407,
-		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
-		                                   .detail = "a username and password are required" };
-	if (tunnel_of(client)->spec.user_count > 0 && request->has_credentials && is_held(client))
-		return;
-	client->in->start += (uint32_t)request->length_of_head;
 	connection_set_protocol(&client->connection, COUNTERS_CONNECT);
 	if (tunnel_of(client)->spec.user_count > 0) {
 		if (!request->has_credentials) {
-			refuse_http(client, &missing, false);
+			refuse_http(client, &login_is_missing, false);
 			return;
 		}
-		if (!admit(client, &request->credentials)) {
-			delay_refusal(client);
+		if (!login_has_turn(&client->login) || !login_is_right(&client->login, &request->credentials)) {
+			wait_for_login(client);
 			return;
 		}
 	}
+	client->in->start += (uint32_t)request->length_of_head;
 	dial_target(client, &request->target);
 }
 
@@ -364,15 +338,11 @@ static bool parse_password(struct client *client)
 	enum socks_progress progress = socks_password_read(&offered, in->bytes + in->start, in->end - in->start, &taken);
 	if (progress == SOCKS_MORE)
 		return true;
-	if (is_held(client)) {
-		credentials_clear(&offered);
-		return true;
-	}
-	bool admitted = progress == SOCKS_WHOLE && admit(client, &offered);
+	client->refusal_length = socks_password_reply_write(client->refusal, false);
+	bool is_admitted = login_has_turn(&client->login) && login_is_right(&client->login, progress == SOCKS_WHOLE ? &offered : NULL);
 	credentials_clear(&offered);
-	if (!admitted) {
-		client->refusal_length = socks_password_reply_write(client->refusal, false);
-		delay_refusal(client);
+	if (!is_admitted) {
+		wait_for_login(client);
 		return true;
 	}
 	in->start += (uint32_t)taken;
@@ -457,8 +427,7 @@ static void parse(struct client *client)
 		case CLIENT_REQUEST:
 		case CLIENT_SOCKS4: done = parse_request(client); break;
 		case CLIENT_DIALING:
-		case CLIENT_DELAYED:
-		case CLIENT_HELD:
+		case CLIENT_LOGIN:
 		case CLIENT_JOINED: return;
 		}
 	}
@@ -532,7 +501,6 @@ static void on_handed_back(void *owner, struct poller *poller, struct block *in)
 	client->poller = poller;
 	client->in = in;
 	client->state = CLIENT_HTTP;
-	client->has_waited = false;
 	start_http(client);
 }
 
@@ -559,6 +527,7 @@ void client_accept(struct listener *listener, int descriptor, const union wiregu
 	client->connection.socket_id = listener->id;
 	client->poller = poller;
 	client->listen_index = listener->index;
+	login_init(&client->login, &client->connection, look_again, tell_refusal, client);
 	deadline_init(&client->deadline, on_deadline, client);
 	deadline_set(tunnel->context->loop, &client->deadline, loop_now(tunnel->context->loop) + HEAD_TIME);
 	poller_set(poller, LOOP_READABLE | LOOP_LEFT);

@@ -9,7 +9,7 @@
 #include "tunnel/flush.h"
 #include "tunnel/io/intake.h"
 #include "tunnel/io/linger.h"
-#include "tunnel/logins.h"
+#include "tunnel/login.h"
 #include "tunnel/proxy/answer.h"
 #include "tunnel/proxy/relay.h"
 
@@ -24,11 +24,11 @@
 
 static const struct http_fault malformed_body = { .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "malformed chunks in the body" };
 
-/* READING waits for a request's head, and holds the last server's connection when that can be used again. DELAYED: the refusal of a
- * login waits. HELD: a login waits to be looked at. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply of our
- * own goes out. JOINED: a relay has both sides. Only `advance` moves from one to another, and only it ends the exchange: callbacks note what
+/* READING waits for a request's head, and holds the last server's connection when that can be used again. LOGIN: the
+ * password waits for its turn, or its refusal to be told. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply
+ * of our own goes out. JOINED: a relay has both sides. Only `advance` moves from one to another, and only it ends the exchange: callbacks note what
  * happened. */
-enum exchange_state { READING, DELAYED, HELD, DIALLING, PASSING, ENDING, JOINED };
+enum exchange_state { READING, LOGIN, DIALLING, PASSING, ENDING, JOINED };
 
 struct exchange {
 	struct connection *connection;
@@ -41,7 +41,6 @@ struct exchange {
 	bool finished;       /* the client sends no more */
 	bool keeps;          /* ENDING: another request may follow */
 	bool counted;        /* this request, as one that succeeded or failed */
-	bool has_waited;     /* this request, in HELD */
 	struct poller *client;
 	struct intake in;
 	struct http_head_search search;
@@ -60,6 +59,7 @@ struct exchange {
 	struct rx_pipe down;
 	struct answer answer;
 	struct relay *relay;
+	struct login login;
 	uint64_t active_at;
 	struct deadline deadline;
 };
@@ -124,6 +124,7 @@ static void drop_stream(struct exchange *exchange, bool in_order)
 static void destroy(struct exchange *exchange)
 {
 	flush_cancel(exchange->tunnel, &exchange->flush);
+	login_cancel(&exchange->login);
 	dial_cancel(exchange->dial);
 	drop_stream(exchange, exchange->state == READING);
 	intake_clear(&exchange->in);
@@ -227,7 +228,7 @@ static void start_reading(struct exchange *exchange)
 	exchange->state = READING;
 	exchange->search = (struct http_head_search){ 0 };
 	exchange->asked = (struct http_asked){ 0 };
-	exchange->counted = exchange->has_waited = false;
+	exchange->counted = false;
 	touch(exchange);
 	watch(exchange, LOOP_READABLE, 0);
 	if (exchange->in.block == NULL)
@@ -469,46 +470,31 @@ static bool can_reuse(const struct exchange *exchange, const struct http_request
 	return !health_is_down(tunnel) && !tunnel_is_used_up(tunnel) && dial_judge(tunnel, &there).error == HTTP_ERROR_NONE;
 }
 
-static void wait_until(struct exchange *exchange, enum exchange_state state, uint64_t until)
+static void wait_for_login(struct exchange *exchange)
 {
-	exchange->state = state;
+	exchange->state = LOGIN;
 	watch(exchange, 0, LOOP_READABLE);
-	deadline_set(loop_of(exchange), &exchange->deadline, until);
+	deadline_set(loop_of(exchange), &exchange->deadline, LOOP_NEVER);
+}
+
+static bool must_log_in(const struct exchange *exchange)
+{
+	return exchange->tunnel->spec.user_count > 0;
 }
 
 /* True when the request may go on; else its refusal is on its way. */
 static bool admit(struct exchange *exchange, const struct http_request *request)
 {
-	static const struct http_fault missing = { .status = 407,
-		                                   .error = HTTP_ERROR_HTTP_REQUEST_DENIED,
-		                                   .detail = "a username and password are required" };
-	struct tunnel *tunnel = exchange->tunnel;
-	if (tunnel->spec.user_count == 0)
+	if (!must_log_in(exchange))
 		return true;
 	if (!request->has_credentials) {
-		refuse(exchange, &missing, true);
+		refuse(exchange, &login_is_missing, true);
 		return false;
 	}
-	if (credentials_admitted(&request->credentials, &tunnel->spec)) {
-		logins_forget(tunnel->logins, exchange->connection->source);
+	if (login_is_right(&exchange->login, &request->credentials))
 		return true;
-	}
-	/* A wrong password is answered late, and later each time (X8). */
-	wait_until(exchange, DELAYED, logins_refuse(&tunnel->logins, exchange->connection->source, now_of(exchange)));
+	wait_for_login(exchange);
 	return false;
-}
-
-/* True when the request's password is not to be looked at yet: the head is read again then. It is held once at most. */
-static bool is_held(struct exchange *exchange, const struct http_request *request)
-{
-	const struct tunnel *tunnel = exchange->tunnel;
-	uint64_t at = logins_wait(tunnel->logins, exchange->connection->source, now_of(exchange));
-	if (at == 0 || exchange->has_waited || tunnel->spec.user_count == 0 || !request->has_credentials)
-		return false;
-	exchange->has_waited = true;
-	exchange->connection->is_held = true;
-	wait_until(exchange, HELD, at);
-	return true;
 }
 
 /* The head in the server's form, and what came of the body with it, wait in `up`. */
@@ -580,8 +566,10 @@ static void parse(struct exchange *exchange)
 			hand_back(exchange);
 			return;
 		}
-		if (!is_held(exchange, &request))
+		if (!must_log_in(exchange) || !request.has_credentials || login_has_turn(&exchange->login))
 			take_request(exchange, &request);
+		else
+			wait_for_login(exchange);
 		break;
 	}
 	http_request_clear(&request);
@@ -674,8 +662,7 @@ static void advance(struct exchange *exchange)
 		else
 			end_lingering(exchange);
 		return;
-	case DELAYED:
-	case HELD:
+	case LOGIN:
 	case JOINED: return;
 	}
 }
@@ -746,14 +733,22 @@ static void on_passing_due(struct exchange *exchange)
 	refuse(exchange, waits_for_client ? &slow_client : &slow_server, false);
 }
 
-/* Of a head that was held: `advance` reads it. */
-static void look_again(struct exchange *exchange)
+/* Of a head whose password waited: `advance` reads it. */
+static void look_again(void *owner)
 {
-	exchange->connection->is_held = false;
+	struct exchange *exchange = owner;
 	exchange->state = READING;
 	exchange->search = (struct http_head_search){ 0 };
 	watch(exchange, LOOP_READABLE, 0);
 	deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + HEAD_TIME);
+	advance(exchange);
+}
+
+static void tell_refusal(void *owner)
+{
+	struct exchange *exchange = owner;
+	refuse(exchange, &login_is_wrong, true);
+	advance(exchange);
 }
 
 static void on_deadline(void *owner)
@@ -761,7 +756,6 @@ static void on_deadline(void *owner)
 	static const struct http_fault slow = { .status = 408,
 		                                .error = HTTP_ERROR_HTTP_REQUEST_ERROR,
 		                                .detail = "the request head did not arrive in time" };
-	static const struct http_fault wrong = { .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED, .detail = "wrong username or password" };
 	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
 		                                .detail = "the client closed its side before a connection was made" };
 	struct exchange *exchange = owner;
@@ -772,8 +766,6 @@ static void on_deadline(void *owner)
 		else
 			refuse(exchange, &slow, false);
 		break;
-	case DELAYED: refuse(exchange, &wrong, true); break;
-	case HELD: look_again(exchange); break;
 	case PASSING: on_passing_due(exchange); break;
 	case ENDING: exchange->broken = true; break;
 	case DIALLING:
@@ -781,6 +773,7 @@ static void on_deadline(void *owner)
 		exchange->dial = NULL;
 		refuse(exchange, &left, false);
 		break;
+	case LOGIN:
 	case JOINED: break;
 	}
 	advance(exchange);
@@ -814,6 +807,7 @@ struct exchange *exchange_create(struct connection *connection, struct poller *c
 	rx_pipe_init(&exchange->down, tunnel, client);
 	flush_init(&exchange->flush, flush, exchange);
 	deadline_init(&exchange->deadline, on_deadline, exchange);
+	login_init(&exchange->login, connection, look_again, tell_refusal, exchange);
 	poller_set_owner(client, on_client, exchange);
 	http_body_init(&exchange->body, HTTP_FRAMING_NONE, 0);
 	watch(exchange, LOOP_LEFT, 0);
