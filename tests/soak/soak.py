@@ -22,12 +22,14 @@ import plot  # noqa: E402
 from traffic import Traffic  # noqa: E402
 
 STALE_LIMIT = 20.0        # seconds that a tunnel may be down after what brought it down has ended
+WORDS = {True: "ok    ", False: "FAILED", None: "-     "}
 GROWTH_LIMIT = 1024       # kilobytes an hour, in the part of a run without kills
 GROWTH_NOISE = 512        # kilobytes: what comes with the first traffic, such as a session's replay window, and the allocator's own breathing
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--preset", default="release", help="what is built and run; under sanitizers memory is not judged")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--tunnels", type=int, default=200, help="in all; two make a pair")
     parser.add_argument("--loss", type=float, default=1.0, metavar="PERCENT", help="of the datagrams, each way")
@@ -39,6 +41,7 @@ def arguments():
     parser.add_argument("--output", default=f"{ROOT}/build/soak", help="folder of soak.csv, soak.svg and warrend.log")
     options = parser.parse_args()
     options.pairs = max(1, options.tunnels // 2)
+    os.environ.setdefault("WARREND", f"{ROOT}/build/{options.preset}/warrend")
     return options
 
 
@@ -126,7 +129,7 @@ class Soak:
         self.watch.close()
 
     def verdicts(self):
-        """(criterion, what was measured, whether it held)"""
+        """(criterion, what was measured, whether it held; None: not judged)"""
         seconds, state, when, id = self.watch.worst_not_up()
         yield f"no tunnel is down for more than {STALE_LIMIT:.0f} s", f"{seconds:.1f} s ({id} {state} from {when:.0f} s)" if id else "none was", seconds <= STALE_LIMIT
         planned = max((o for o in self.traffic.outages if o.was_planned), key=lambda o: o.after_disturbance, default=None)
@@ -152,7 +155,7 @@ class Soak:
         for column, name in (("control_kb", "control process"), ("workers_kb", "workers")):
             size, growth = self.watch.mean(column, since, self.options.seconds), self.watch.growth(column, since, self.options.seconds)
             hours = (self.options.seconds - since) / 3600
-            held = is_sanitized() or growth < GROWTH_LIMIT or growth * hours < GROWTH_NOISE
+            held = None if is_sanitized() else growth < GROWTH_LIMIT or growth * hours < GROWTH_NOISE
             yield f"memory is flat: {name}", f"{size / 1024:.1f} MB, {growth / 1024:+.2f} MB an hour", held
 
 
@@ -163,11 +166,11 @@ def report(soak):
     verdicts = list(soak.verdicts())
     width = max(len(criterion) for criterion, _, _ in verdicts)
     for criterion, measured, held in verdicts:
-        print(f"{'ok    ' if held else 'FAILED'}  {criterion:{width}}  {measured}")
+        print(f"{WORDS[held]}  {criterion:{width}}  {measured}")
     for outage in sorted(soak.traffic.outages, key=lambda o: -o.seconds)[:8]:
         print(f"        outage of {outage.id}: {outage.seconds:.1f} s from {outage.start - soak.watch.begin:.0f} s, "
               f"{outage.after_disturbance:.1f} s after a disturbance, {outage.reason}")
-    return all(held for _, _, held in verdicts)
+    return all(held is not False for _, _, held in verdicts)
 
 
 def main():
