@@ -352,7 +352,7 @@ static void on_initiation(struct tunnel_peer *peer)
 		return;
 	peer->health.kept_waiting = true;
 	heal(peer, stats.unanswered - 1);
-	health_review(peer->tunnel);
+	peer->tunnel->health.must_review = true;
 }
 
 static void on_completed(struct tunnel_peer *peer)
@@ -365,21 +365,15 @@ static void on_completed(struct tunnel_peer *peer)
 	counter_set(&peer->counters->last_handshake_at, wall_ms());
 	tell_handshake(peer, true);
 	tell_endpoint(peer);
-	health_review(tunnel);
-	if (kept_waiting) {
-		tunnel_run_stack(tunnel, netstack_kick);
-		dial_go_all(tunnel);
-	}
+	tunnel->health.must_review = true;
+	tunnel->health.goes_on |= kept_waiting;
 }
 
 /* By a packet of its session: what waits is sent, and who waits goes on. */
 static void on_returned(struct tunnel_peer *peer)
 {
-	struct tunnel *tunnel = peer->tunnel;
 	peer->health.judge_at = LOOP_NEVER;
-	health_review(tunnel);
-	tunnel_run_stack(tunnel, netstack_kick);
-	dial_go_all(tunnel);
+	peer->tunnel->health.must_review = peer->tunnel->health.goes_on = true;
 }
 
 static void on_gave_up(struct tunnel_peer *peer)
@@ -388,7 +382,7 @@ static void on_gave_up(struct tunnel_peer *peer)
 	counter_add(&tunnel->counters->handshake_failures, 1);
 	peer->health.retry_at = loop_now(tunnel->context->loop) + RETRY_PAUSE + randombytes_uniform((uint32_t)(RETRY_JITTER / 1000)) * 1000ull;
 	tell_handshake(peer, false);
-	health_review(tunnel);
+	tunnel->health.must_review = true;
 }
 
 void health_note(struct tunnel_peer *peer, enum wireguard_event event)
@@ -421,7 +415,20 @@ static void act(struct tunnel_peer *peer)
 	if ((events & 1u << WIREGUARD_SESSION_TAKEN) != 0)
 		condition_note_key_taken(peer->tunnel, loop_now(peer->tunnel->context->loop));
 	if ((events & 1u << WIREGUARD_SESSION_EXPIRED) != 0)
-		health_review(peer->tunnel);
+		peer->tunnel->health.must_review = true;
+}
+
+/* Once for all peers: with thousands a look at all of them for each would stop the worker. */
+static void review_once(struct tunnel *tunnel)
+{
+	bool goes_on = tunnel->health.goes_on;
+	if (tunnel->health.must_review)
+		health_review(tunnel);
+	tunnel->health.must_review = tunnel->health.goes_on = false;
+	if (!goes_on)
+		return;
+	tunnel_run_stack(tunnel, netstack_kick);
+	dial_go_all(tunnel);
 }
 
 void health_act(struct tunnel *tunnel)
@@ -432,6 +439,7 @@ void health_act(struct tunnel *tunnel)
 	for (size_t i = 0; i < tunnel->peer_count; i++)
 		if (tunnel->peers[i]->health.events != 0)
 			act(tunnel->peers[i]);
+	review_once(tunnel);
 }
 
 void health_wanted(struct tunnel *tunnel)
@@ -469,9 +477,10 @@ void health_tick(struct tunnel *tunnel, uint64_t now)
 		tell_held(tunnel->peers[i], now);
 		if (tunnel->peers[i]->health.judge_at <= now) {
 			tunnel->peers[i]->health.judge_at = LOOP_NEVER;
-			health_review(tunnel);
+			tunnel->health.must_review = true;
 		}
 		if (tunnel->peers[i]->health.retry_at <= now)
 			initiate(tunnel->peers[i], wireguard_peer_retry);
 	}
+	review_once(tunnel);
 }

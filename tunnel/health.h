@@ -34,6 +34,7 @@ struct health {
 	bool is_down;
 	struct want *want_udp;
 	bool has_events;
+	bool must_review, goes_on; /* of what was acted on: the state is taken anew; who waited for a session goes on */
 };
 
 /* After a commit: handshakes with every peer that has no session, or is renewed, and whose endpoint is known. */

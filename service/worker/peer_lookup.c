@@ -16,7 +16,7 @@
 
 /* One name of one peer. It is freed by the close of its timer. */
 struct peer_lookup {
-	struct peer_lookup *next;
+	struct peer_lookup *next, **before;
 	struct service *service;
 	struct entry *entry; /* NULL: nobody is interested any more */
 	struct wireguard_key peer;
@@ -88,6 +88,9 @@ static void on_closed(uv_handle_t *handle)
 
 static void end(struct peer_lookup *lookup)
 {
+	*lookup->before = lookup->next;
+	if (lookup->next != NULL)
+		lookup->next->before = lookup->before;
 	endpoint_resolver_cancel(lookup->query);
 	lookup->query = NULL;
 	lookup->entry = NULL;
@@ -96,20 +99,8 @@ static void end(struct peer_lookup *lookup)
 
 void peer_lookup_end_all(struct entry *entry)
 {
-	while (entry->lookups != NULL) {
-		struct peer_lookup *lookup = entry->lookups;
-		entry->lookups = lookup->next;
-		end(lookup);
-	}
-}
-
-static void end_one(struct peer_lookup *lookup)
-{
-	struct peer_lookup **at = &lookup->entry->lookups;
-	while (*at != lookup)
-		at = &(*at)->next;
-	*at = lookup->next;
-	end(lookup);
+	while (entry->lookups != NULL)
+		end(entry->lookups);
 }
 
 static void tell_worker(const struct entry *entry, const struct peer_lookup *lookup, const struct message_addresses *addresses)
@@ -145,7 +136,7 @@ static void take_answer(struct peer_lookup *lookup)
 	size_t index;
 	registry_assert_turn(lookup->service->registry, entry, &lookup->turn);
 	if (peer_of(entry, lookup, &index) == NULL) {
-		end_one(lookup);
+		end(lookup);
 		return;
 	}
 	tell_worker(entry, lookup, addresses);
@@ -153,7 +144,7 @@ static void take_answer(struct peer_lookup *lookup)
 		entry->addresses[index] = *addresses;
 		status_set_obstacle(entry->status, "");
 		if (lookup->query == NULL)
-			end_one(lookup);
+			end(lookup);
 		return;
 	}
 	char obstacle[160];
@@ -208,19 +199,11 @@ static struct peer_lookup *find(const struct entry *entry, const struct spec_pee
 
 static void start(struct service *service, struct entry *entry, const struct spec_peer *peer)
 {
-	struct peer_lookup *lookup = find(entry, peer);
-	/* One that is under way, or waits for its next turn, which a worker's question brings forward. */
-	if (lookup != NULL) {
-		if (lookup->query == NULL && !lookup->is_answered) {
-			uv_timer_stop(&lookup->timer);
-			ask(lookup);
-		}
-		return;
-	}
-	lookup = calloc(1, sizeof(*lookup));
+	struct peer_lookup *lookup = calloc(1, sizeof(*lookup));
 	if (lookup == NULL)
 		return;
 	*lookup = (struct peer_lookup){ .next = entry->lookups,
+		                        .before = &entry->lookups,
 		                        .service = service,
 		                        .entry = entry,
 		                        .peer = peer->public_key,
@@ -229,6 +212,8 @@ static void start(struct service *service, struct entry *entry, const struct spe
 	snprintf(lookup->name, sizeof(lookup->name), "%s", peer->endpoint.host);
 	uv_timer_init(&service->loop, &lookup->timer);
 	lookup->timer.data = lookup;
+	if (lookup->next != NULL)
+		lookup->next->before = &lookup->next;
 	entry->lookups = lookup;
 	ask(lookup);
 }
@@ -236,22 +221,39 @@ static void start(struct service *service, struct entry *entry, const struct spe
 void peer_lookup_start(struct service *service, struct entry *entry)
 {
 	const struct spec *spec = &entry->snapshot->spec;
-	size_t index;
+	bool *is_asked = calloc(spec->peer_count + 1, sizeof(*is_asked));
 	for (struct peer_lookup *lookup = entry->lookups; lookup != NULL;) {
 		struct peer_lookup *next = lookup->next;
+		size_t index;
 		if (peer_of(entry, lookup, &index) == NULL || !spec->enabled)
-			end_one(lookup);
+			end(lookup);
+		else if (is_asked != NULL)
+			is_asked[index] = true;
 		lookup = next;
 	}
 	status_set_obstacle(entry->status, "");
-	for (size_t i = 0; spec->enabled && i < spec->peer_count; i++)
-		if (is_name(&spec->peers[i]) && entry->addresses[i].count == 0 && find(entry, &spec->peers[i]) == NULL)
-			start(service, entry, &spec->peers[i]);
+	for (size_t i = 0; spec->enabled && i < spec->peer_count; i++) {
+		const struct spec_peer *peer = &spec->peers[i];
+		if (!is_name(peer) || entry->addresses[i].count > 0)
+			continue;
+		/* Without memory for the marks each is searched for. */
+		if (is_asked == NULL ? find(entry, peer) == NULL : !is_asked[i])
+			start(service, entry, peer);
+	}
+	free(is_asked);
 }
 
 void peer_lookup_again(struct service *service, struct entry *entry, const struct wireguard_key *peer)
 {
 	const struct spec_peer *found = spec_peer_find(&entry->snapshot->spec, peer);
-	if (found != NULL && is_name(found))
+	if (found == NULL || !is_name(found))
+		return;
+	struct peer_lookup *lookup = find(entry, found);
+	if (lookup == NULL) {
 		start(service, entry, found);
+	} else if (lookup->query == NULL && !lookup->is_answered) {
+		/* It waits for its next turn, which is brought forward. */
+		uv_timer_stop(&lookup->timer);
+		ask(lookup);
+	}
 }

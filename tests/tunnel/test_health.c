@@ -42,6 +42,7 @@ struct world {
 	size_t resolves[64], moves[64], sockets[64];
 	size_t resolve_count, move_count, socket_count;
 	unsigned went, failed;
+	size_t looks; /* at the clock: one a peer that is judged */
 	uint8_t last_state;
 	unsigned told[MESSAGE_HEALINGS];
 	char last_reason[160];
@@ -57,6 +58,7 @@ static struct world world;
 uint64_t loop_now(struct loop *loop)
 {
 	(void)loop;
+	world.looks++;
 	return world.now;
 }
 
@@ -629,6 +631,35 @@ static void test_roaming_peer_is_told_once_a_second(void **state)
 }
 
 /* So are its handshakes, of which the protocol takes fifty a second. */
+/* Each of many peers may be the one that decides, but a turn walks over them a few times and not once for each. */
+static void test_many_peers_are_judged_once_a_turn(void **state)
+{
+	enum { MANY = 1000 };
+	static struct tunnel_peer many[MANY];
+	static struct tunnel_peer *list[MANY];
+	(void)state;
+	for (size_t i = 0; i < MANY; i++) {
+		many[i] = world.peer;
+		list[i] = &many[i];
+	}
+	world.tunnel.peers = list;
+	world.tunnel.peer_count = MANY;
+	world.looks = 0;
+	for (size_t i = 0; i < MANY; i++)
+		health_note(&many[i], WIREGUARD_HANDSHAKE_GAVE_UP);
+	health_act(&world.tunnel);
+	assert_in_range(world.looks, MANY, 5 * MANY);
+	world.looks = 0;
+	for (size_t i = 0; i < MANY; i++) {
+		many[i].health.judge_at = world.now;
+		many[i].health.retry_at = LOOP_NEVER;
+	}
+	health_tick(&world.tunnel, world.now);
+	assert_in_range(world.looks, 1, 5 * MANY);
+	world.tunnel.peers = world.peers;
+	world.tunnel.peer_count = 1;
+}
+
 static void test_eager_peer_is_told_once_a_second(void **state)
 {
 	(void)state;
@@ -663,6 +694,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_peer_that_only_takes_is_not_asked_for_ever, start, stop),
 		cmocka_unit_test_setup_teardown(test_silent_peer_is_looked_up, start, stop),
 		cmocka_unit_test_setup_teardown(test_roaming_peer_is_told_once_a_second, start, stop),
+		cmocka_unit_test_setup_teardown(test_many_peers_are_judged_once_a_turn, start, stop),
 		cmocka_unit_test_setup_teardown(test_eager_peer_is_told_once_a_second, start, stop),
 		cmocka_unit_test_setup_teardown(test_s10_stale_only_with_traffic, start, stop),
 	};
