@@ -38,7 +38,8 @@ static void replace(struct delta *delta, const struct service *service, struct e
 		problem_init(&candidate->problem);
 		return;
 	}
-	bool is_equal = current != NULL && current->failure == NULL && spec_equal(&current->spec, &candidate->spec) &&
+	bool is_same_spec = current != NULL && (candidate->is_prepared ? candidate->is_equal : spec_equal(&current->spec, &candidate->spec));
+	bool is_equal = is_same_spec && current->failure == NULL &&
 	                labels_equal(current->labels, current->label_count, candidate->labels, candidate->label_count);
 	if (is_equal)
 		return;
@@ -64,7 +65,8 @@ static void put(struct delta *delta, const struct service *service, struct edit 
 		snprintf(pointer, sizeof(pointer), "%s/id", candidate->pointer);
 		problem_add(&candidate->problem, pointer, "mismatch", "The id differs from the one in the path.");
 	}
-	candidate_complete(candidate, delta->after == NULL ? NULL : &delta->after->spec);
+	if (!candidate->is_prepared)
+		candidate_complete(candidate, delta->after == NULL ? NULL : &delta->after->spec);
 	replace(delta, service, edit, candidate, scope);
 }
 
@@ -111,24 +113,40 @@ static json_t *document_of(struct json_writer *writer, const struct snapshot *sn
 	return document;
 }
 
-static void patch(struct delta *delta, const struct service *service, struct edit *edit, unsigned scope)
+static void read_patch(struct edit *edit, struct candidate *candidate, const struct snapshot *now)
 {
-	struct candidate candidate;
 	struct json_writer writer = { .failed = false };
-	json_t *document = document_of(&writer, delta->after);
+	json_t *document = document_of(&writer, now);
 	json_t *merged = json_writer_end(&writer, merge(&writer, document, edit->document));
 	if (writer.failed || merged == NULL) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-		json_decref(document);
-		return;
+		problem_set(&candidate->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	} else {
+		candidate_read(candidate, merged, "");
+		mark_removed_key(candidate, merged);
 	}
-	candidate_init(&candidate);
-	candidate_read(&candidate, merged, "");
-	mark_removed_key(&candidate, merged);
-	put(delta, service, edit, &candidate, scope);
-	candidate_clear(&candidate);
 	json_decref(merged);
 	json_decref(document);
+}
+
+static const struct spec *spec_of(const struct snapshot *snapshot)
+{
+	return snapshot == NULL ? NULL : &snapshot->spec;
+}
+
+void delta_read(struct edit *edit, struct candidate *candidate, const struct snapshot *now)
+{
+	candidate_init(candidate);
+	if (edit->kind == EDIT_PATCH && now != NULL)
+		read_patch(edit, candidate, now);
+	else if (edit->kind == EDIT_PUT || edit->kind == EDIT_CREATE)
+		candidate_read(candidate, edit->document, "");
+	else
+		return;
+	/* A file is laid over what is there. */
+	if (!edit->is_file)
+		candidate_prepare(candidate, spec_of(now));
+	else
+		candidate_write(candidate);
 }
 
 static void replace_member(struct json_writer *writer, json_t *object, const char *member, const json_t *from)
@@ -221,6 +239,14 @@ static bool needs_tunnel(enum edit_kind kind)
 	return kind != EDIT_CREATE && kind != EDIT_PUT;
 }
 
+/* Another change, or an earlier edit of this one, came between the reading and the turn. */
+static bool must_read_again(const struct edit *edit, const struct candidate *candidate, const struct snapshot *now)
+{
+	if (edit->kind == EDIT_PATCH)
+		return !candidate->is_prepared || candidate->base != spec_of(now);
+	return edit->kind == EDIT_PUT && candidate->is_prepared && candidate->base != spec_of(now);
+}
+
 void delta_edit(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
 	if (delta->after == NULL && needs_tunnel(edit->kind)) {
@@ -232,6 +258,10 @@ void delta_edit(struct delta *delta, const struct service *service, struct edit 
 		return;
 	}
 	edit->applied = APPLIED_UNCHANGED;
+	if (must_read_again(edit, candidate, delta->after)) {
+		candidate_clear(candidate);
+		delta_read(edit, candidate, delta->after);
+	}
 	switch (edit->kind) {
 	case EDIT_CREATE: create(delta, service, edit, candidate, scope); break;
 	case EDIT_PUT:
@@ -240,7 +270,7 @@ void delta_edit(struct delta *delta, const struct service *service, struct edit 
 		else
 			put(delta, service, edit, candidate, scope);
 		break;
-	case EDIT_PATCH: patch(delta, service, edit, scope); break;
+	case EDIT_PATCH: put(delta, service, edit, candidate, scope); break;
 	case EDIT_DELETE: remove_tunnel(delta); break;
 	case EDIT_PEER_PUT:
 	case EDIT_PEER_PATCH:

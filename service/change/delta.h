@@ -27,6 +27,9 @@ struct delta {
 
 void delta_clear(struct delta *delta); /* frees an entry that is new */
 bool delta_changes(const struct delta *delta);
+/* Reads the document of a PUT, a POST or a PATCH, whose id is known but for a POST. What is there by now, or NULL, is completed from and compared
+ * with ahead of the turn. Any thread; the service's only where another change came first. */
+void delta_read(struct edit *edit, struct candidate *candidate, const struct snapshot *now);
 /* One edit on top of what the delta has; everything wrong goes to edit->problem. `candidate` is of an edit with a tunnel's document. */
 void delta_edit(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope);
 

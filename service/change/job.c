@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/change/delta.h"
 #include "service/service_private.h"
 
 struct change *change_create(enum change_kind kind, size_t edit_count)
@@ -66,13 +67,9 @@ static void make_id(char id[64])
 	id[sizeof(random) + 2] = '\0';
 }
 
-static void read_edit(struct edit *edit, struct candidate *candidate, const char *pointer)
+static void read_edit(struct edit *edit, struct candidate *candidate, const struct snapshot *now)
 {
-	candidate_init(candidate);
-	if (has_document(edit->kind)) {
-		candidate_read(candidate, edit->document, pointer);
-		candidate_write(candidate);
-	}
+	delta_read(edit, candidate, now);
 	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
 		snprintf(edit->id, sizeof(edit->id), "%s", candidate->id);
 	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
@@ -88,9 +85,16 @@ static bool read_edits(struct job *job)
 	job->edits = job->change->edits;
 	job->edit_count = job->candidate_count = job->change->edit_count;
 	job->candidates = calloc(job->edit_count + 1, sizeof(*job->candidates));
-	for (size_t i = 0; job->candidates != NULL && i < job->edit_count; i++)
-		read_edit(&job->edits[i], &job->candidates[i], "");
-	return job->candidates != NULL;
+	job->bases = calloc(job->edit_count + 1, sizeof(struct snapshot *));
+	if (job->candidates == NULL || job->bases == NULL)
+		return false;
+	for (size_t i = 0; i < job->edit_count; i++) {
+		struct edit *edit = &job->edits[i];
+		if (edit->kind == EDIT_PUT || edit->kind == EDIT_PATCH)
+			job->bases[i] = registry_find(job->service->registry, edit->id);
+		read_edit(edit, &job->candidates[i], job->bases[i]);
+	}
+	return true;
 }
 
 static void require_id(struct edit *edit, struct candidate *candidate, const char *pointer)
@@ -176,6 +180,9 @@ static void free_job(struct job *job)
 	if (job->owns_edits)
 		free(job->edits);
 	free(job->candidates);
+	for (size_t i = 0; job->bases != NULL && i < job->change->edit_count; i++)
+		snapshot_release(job->bases[i]);
+	free(job->bases);
 	free(job);
 }
 

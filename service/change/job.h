@@ -12,6 +12,7 @@ struct job {
 	struct edit *edits; /* the change's, or the job's own */
 	struct candidate *candidates;
 	size_t edit_count, candidate_count;
+	struct snapshot **bases; /* what candidates were prepared with, one for each edit of the change, or NULL */
 	bool owns_edits;
 	size_t cursor; /* of edits that are done one after the other */
 	bool is_running, goes_on;

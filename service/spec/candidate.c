@@ -439,3 +439,12 @@ void candidate_complete(struct candidate *candidate, const struct spec *previous
 		complete_password(candidate, i, previous);
 	refuse_own_key(candidate);
 }
+
+void candidate_prepare(struct candidate *candidate, const struct spec *base)
+{
+	candidate_complete(candidate, base);
+	candidate_write(candidate);
+	candidate->is_prepared = true;
+	candidate->base = base;
+	candidate->is_equal = base != NULL && candidate->problem.code == PROBLEM_NONE && spec_equal(base, &candidate->spec);
+}
