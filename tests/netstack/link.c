@@ -50,7 +50,7 @@ static bool is_before(const struct arrival *one, const struct arrival *other)
 static void push(struct link *link, struct arrival arrival)
 {
 	if (link->count == link->capacity) {
-		link->capacity = link->capacity == 0 ? 256 : 2 * link->capacity;
+		link->capacity *= 2;
 		link->heap = realloc(link->heap, link->capacity * sizeof(*link->heap));
 	}
 	size_t i = link->count++;
@@ -91,6 +91,8 @@ static void schedule(struct link *link, int to, const struct iovec *parts, size_
 {
 	uint8_t *bytes = malloc(length), *end = bytes;
 
+	if (bytes == NULL) /* as a test of memory wants it: the packet is lost */
+		return;
 	for (size_t i = 0; i < count; i++) {
 		memcpy(end, parts[i].iov_base, parts[i].iov_len);
 		end += parts[i].iov_len;
@@ -190,6 +192,8 @@ struct link *link_create(uint64_t seed, size_t memory_budget)
 
 	link->random = 88172645463325252ull ^ (seed * 0x9E3779B97F4A7C15ull);
 	link->now = 1000 * SECOND;
+	link->capacity = 256;
+	link->heap = malloc(link->capacity * sizeof(*link->heap));
 	link->wake = NETSTACK_NEVER;
 	for (size_t i = 0; i < sizeof(limits.seed); i++)
 		limits.seed[i] = (uint8_t)(next_random(link) >> 24);

@@ -56,6 +56,7 @@ static void segments_fit_the_peers_window(void **state)
 		{ 2500, false, 999, 1998, 1, { { 0, 999, 0 } } },      /* half of the largest window that it had */
 		{ 2500, false, 999, 2000, 0, { { 0 } } },
 		{ 2500, false, 0, 1000, 0, { { 0 } } },
+		{ 2500, false, 1999, 1998, 1, { { 0, 1000, 0 } } }, /* half of it, but the first is on its way */
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -102,6 +103,11 @@ static void a_closed_window_is_asked_for(void **state)
 	sender->window_end = 0;
 	line_update(&line);
 	line_expect(&line, 0, NULL);
+	uint64_t due = sender->deadlines[SENDER_PERSIST];
+	line.now += 100 * MS;
+	line_update(&line);
+	assert_int_equal(sender->deadlines[SENDER_PERSIST], due); /* it runs already */
+	line.now -= 100 * MS;
 	for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
 		since = line.now;
 		line_run_timer(&line);
@@ -223,6 +229,13 @@ static void what_a_late_timer_lost_limits_the_samples(void **state)
 	line.now = sender->deadlines[SENDER_PACE] + 60 * MS;
 	sender_expire(sender, line.now);
 	assert_int_not_equal(sender->rate.limited_until, 0);
+	end(state);
+	start(state);
+	line.now += 500 * MS; /* a pause is none, when the path is full after it */
+	sender->bbr.window = 3000;
+	line_write(&line, 100000);
+	line_update(&line);
+	assert_int_equal(sender->rate.limited_until, 0);
 }
 
 /* --- what is sent again --- */
@@ -325,6 +338,7 @@ static void a_closed_window_limits_the_samples(void **state)
 	line_write(&line, 3000);
 	line_update(&line);
 	assert_int_equal(sender->rate.limited_until, 2000);
+	assert_int_equal(sender->deadlines[SENDER_PERSIST], NETSTACK_NEVER); /* the acknowledgements tell it */
 }
 
 static void a_flight_after_a_pause_restarts_the_model(void **state)
@@ -332,8 +346,12 @@ static void a_flight_after_a_pause_restarts_the_model(void **state)
 	(void)state;
 	line_write(&line, 1000);
 	line_update(&line);
-	line_acknowledge(&line, 1000, 0, NULL);
-	sender->rate.limited_until = 2000;
+	assert_false(sender->bbr.idle_restart); /* the first flight */
+	line_write(&line, 1000);
+	line_update(&line);
+	assert_false(sender->bbr.idle_restart); /* the last one still flies */
+	line_acknowledge(&line, 2000, 0, NULL);
+	sender->rate.limited_until = 3000;
 	sender->bbr.idle_restart = false;
 	line_update(&line);
 	assert_false(sender->bbr.idle_restart); /* nothing leaves yet */
@@ -353,6 +371,7 @@ static void a_probe_is_new_data_or_the_last_segment(void **state)
 	transmit_probe(sender, line.now);
 	line_expect(&line, 1, (const struct emitted[]){ { 1000, 1000, PSH } });
 	assert_int_equal(sender->probe_end, 2000);
+	assert_int_equal(scoreboard_at(&sender->board, 1)->in_flight, 2000); /* it counts once */
 	line_write(&line, 500);
 	line_forget(&line);
 	transmit_probe(sender, line.now);
