@@ -156,11 +156,11 @@ static void read_sack(struct sender *sender, const struct segment *segment, uint
 	for (size_t i = 0; i < segment->sack_count; i++) { /* SEGMENT_SACK_MAX at most */
 		uint64_t left = place_of(sender, packet_read32(segment->sack + 8 * i));
 		uint64_t right = place_of(sender, packet_read32(segment->sack + 8 * i + 4));
-		if ((int64_t)(right - left) <= 0)
+		if ((int64_t)(right - left) <= 0 || (int64_t)(right - sender->next) > 0)
 			continue;
 		if (is_duplicate(sender, segment, i, left, right))
 			rack_duplicate(&sender->rack, sender->acknowledged, sender->next);
-		else if ((int64_t)(left - sender->acknowledged) > 0 && (int64_t)(right - sender->next) <= 0)
+		else if ((int64_t)(left - sender->acknowledged) > 0)
 			insert(blocks, count++, (struct block){ left, right });
 	}
 	for (size_t i = 0; i < count; i++)

@@ -139,11 +139,17 @@ static void the_newest_segment_tells_the_window(void **state)
 	(void)state;
 	send_now(3000);
 	sender->window_max = sender->window_end = 0;
+	sender->window_sequence = 200; /* of nobody yet */
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		assert_true(hear(LINE_FIRST + cases[i].place, cases[i].sequence, cases[i].window));
 		assert_int_equal(sender->window_end, cases[i].end);
 	}
 	assert_int_equal(sender->window_max, 9000);
+	line_update(&line);
+	acknowledge(1000);
+	uint64_t end_before = sender->window_end;
+	assert_true(hear(LINE_FIRST, 0x1000, 100)); /* an acknowledgement of the past tells nothing */
+	assert_int_equal(sender->window_end, end_before);
 	line_update(&line);
 }
 
@@ -289,6 +295,7 @@ static void a_hole_below_three_segments_is_lost(void **state)
 	line_expect(&line, 1, (const struct emitted[]){ { 0, 1000, 0 } });
 	assert_int_equal(sender->phase, SENDER_RECOVERY);
 	assert_int_equal(sender->recovery_point, 6000);
+	assert_int_equal(sender->rate.lost, 1000);
 	sack(0, 1000, 4000); /* it is told again */
 	assert_int_equal(line.count, 1);
 	assert_int_equal(sender->board.sacked, 3000);
@@ -312,15 +319,19 @@ static void a_hole_is_lost_when_it_is_late(void **state)
 /* Blocks of nothing, of what was acknowledged, of what was not sent, and inverted ones. */
 static void blocks_that_cannot_be_are_ignored(void **state)
 {
-	const struct range cases[] = { { 2000, 2000 }, { 3000, 2000 }, { 4000, 6000 }, { 1000, 2000 }, { 500, 1500 }, { 2001, 2999 } };
+	const struct range cases[] = { { 2000, 2000 }, { 3000, 2000 }, { 3000, 500 }, { 4000, 6000 }, { 1000, 2000 }, { 500, 1500 }, { 2001, 2999 } };
 
 	(void)state;
 	send_now(5000);
 	acknowledge(1000);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		line_acknowledge(&line, 1000, 2, (const struct range[]){ cases[i], cases[i] });
+		line_acknowledge(&line, 1000, 1, &cases[i]);
 		assert_int_equal(sender->board.sacked, 0);
+		assert_int_equal(sender->board.lost, 0);
+		assert_int_equal(sender->rack.multiplier, 1); /* nor are they duplicates */
 	}
+	line_acknowledge(&line, 1000, 2, (const struct range[]){ { 4000, 6000 }, { 4000, 6000 } });
+	assert_int_equal(sender->rack.multiplier, 1); /* what was not sent did not come twice */
 	sack(1000, 2001, 4999); /* of a segment that is not whole there is none */
 	assert_int_equal(sender->board.sacked, 1000);
 	assert_true(scoreboard_at(&sender->board, sender->board.head + 2)->flags & SENT_SACKED);
@@ -413,6 +424,13 @@ static void three_duplicates_send_the_first_again(void **state)
 	line_expect(&line, 1, (const struct emitted[]){ { 2000, 1000, 0 } });
 	acknowledge(6000);
 	assert_int_equal(sender->phase, SENDER_OPEN);
+	send_now(3000);
+	acknowledge(6000);
+	acknowledge(6000);
+	acknowledge(7000);
+	acknowledge(7000); /* the count begins anew */
+	acknowledge(7000);
+	assert_int_equal(line.count, 0);
 }
 
 static void data_and_windows_are_no_duplicates(void **state)
