@@ -157,6 +157,12 @@ static unsigned rcode_of(const uint8_t *bytes, size_t length, size_t at)
 	return low;
 }
 
+/* RFC 2181, 8. */
+static uint32_t usable_ttl(uint32_t ttl)
+{
+	return ttl > INT32_MAX ? 0 : ttl;
+}
+
 /* The lesser of the SOA record's TTL and its MINIMUM field (RFC 2308, 5); without one, nothing may be kept. */
 static uint32_t negative_ttl(const uint8_t *bytes, size_t length, size_t at)
 {
@@ -167,7 +173,7 @@ static uint32_t negative_ttl(const uint8_t *bytes, size_t length, size_t at)
 		if (record.type != TYPE_SOA || record.length < 20)
 			continue;
 		uint32_t minimum = packet_read32(bytes + record.data + record.length - 4);
-		uint32_t ttl = record.ttl < minimum ? record.ttl : minimum;
+		uint32_t ttl = usable_ttl(record.ttl) < minimum ? usable_ttl(record.ttl) : minimum;
 		return ttl < NEGATIVE_TTL_MAX ? ttl : NEGATIVE_TTL_MAX;
 	}
 	return 0;
@@ -175,10 +181,8 @@ static uint32_t negative_ttl(const uint8_t *bytes, size_t length, size_t at)
 
 static void keep_for(struct dns_answer *answer, uint32_t ttl)
 {
-	if (ttl > INT32_MAX) /* RFC 2181, 8 */
-		ttl = 0;
-	if (ttl < answer->ttl)
-		answer->ttl = ttl;
+	if (usable_ttl(ttl) < answer->ttl)
+		answer->ttl = usable_ttl(ttl);
 }
 
 static void add(struct dns_answer *answer, uint8_t family, const uint8_t *bytes, uint32_t ttl)
