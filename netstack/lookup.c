@@ -38,10 +38,12 @@ struct lookup {
 	uint8_t plain;             /* servers that are asked without EDNS */
 	uint8_t failed;            /* servers that cannot help any more */
 	uint8_t asked_by_tcp;      /* servers */
+	uint8_t cut_short;         /* servers whose answer did not fit, and that gave none over TCP yet */
 	bool has_answered;         /* one of the failed said so itself */
 	struct dns_answer partial; /* what came cut short */
 	struct netstack_stream *stream;
 	uint8_t stream_server;
+	uint64_t stream_since;
 	size_t query_length;
 	uint8_t query[2 + DNS_QUERY_MAX]; /* over TCP, behind its length */
 	uint8_t *message;                 /* over TCP */
@@ -122,6 +124,8 @@ static void conclude(struct lookup *lookup, uint64_t now)
 {
 	if (lookup->partial.count > 0)
 		end(lookup, NETSTACK_NAME_OK, &lookup->partial, now);
+	else if (lookup->cut_short != 0)
+		end(lookup, NETSTACK_NAME_CUT_SHORT, NULL, now);
 	else
 		end(lookup, lookup->has_answered ? NETSTACK_NAME_FAILED : NETSTACK_NAME_TIMED_OUT, NULL, now);
 }
@@ -230,12 +234,14 @@ static void take_message(struct lookup *lookup, const uint8_t *bytes, size_t len
 	struct dns_answer answer;
 
 	dns_read_answer(&lookup->question, bytes, length, &answer);
-	if (answer.outcome == DNS_ADDRESSES)
+	if (answer.outcome == DNS_ADDRESSES) {
 		end(lookup, NETSTACK_NAME_OK, &answer, now);
-	else if (answer.outcome == DNS_NOTHING)
+	} else if (answer.outcome == DNS_NOTHING) {
 		end(lookup, NETSTACK_NAME_NOT_FOUND, &answer, now);
-	else /* on a connection to the server itself there is nothing else to wait for */
+	} else { /* on a connection to the server itself there is nothing else to wait for */
+		lookup->cut_short &= (uint8_t)~bit(lookup->stream_server);
 		tcp_failed(lookup, now);
+	}
 }
 
 static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)
@@ -292,16 +298,22 @@ static bool connect_to(struct lookup *lookup, const struct try *try, uint64_t no
 	return netstack_stream_connect(stack, &lookup->servers[try->server], &stream_events, lookup, now, &lookup->stream) == 0;
 }
 
+/* One at a time. Whoever says nothing makes way for the next after TCP_PATIENCE. */
 static void ask_by_tcp(struct lookup *lookup, const struct try *try, uint64_t now)
 {
-	if (lookup->stream != NULL)
-		return; /* another one was cut short, too */
+	if (lookup->stream != NULL && (lookup->stream_server == try->server || now - lookup->stream_since < TCP_PATIENCE))
+		return;
+	if (lookup->stream != NULL) {
+		hang_up(lookup);
+		lookup->failed |= bit(lookup->stream_server);
+	}
 	if (lookup->asked_by_tcp & bit(try->server)) {
 		server_failed(lookup, try->server, now);
 		return;
 	}
 	lookup->asked_by_tcp |= bit(try->server);
 	lookup->stream_server = try->server;
+	lookup->stream_since = now;
 	if (!connect_to(lookup, try, now)) {
 		lookup->stream = NULL;
 		tcp_failed(lookup, now);
@@ -375,6 +387,7 @@ static void take_answer(struct lookup *lookup, struct try *try, const uint8_t *b
 	case DNS_TRUNCATED:
 		if (lookup->partial.count == 0)
 			lookup->partial = answer;
+		lookup->cut_short |= bit(try->server);
 		ask_by_tcp(lookup, try, now);
 		break;
 	case DNS_NO_EDNS: ask_plainly(lookup, try->server, now); break;

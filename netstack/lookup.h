@@ -22,7 +22,7 @@ struct lookup_env {
 	void *owner;
 	struct netstack *stack;
 	struct lookup_memory **memory; /* made when there is something to remember */
-	/* The end; the lookup is gone when it returns. NETSTACK_NAME_OK, _NOT_FOUND, _FAILED, _TIMED_OUT, _NO_SERVER. */
+	/* The end; the lookup is gone when it returns. NETSTACK_NAME_OK, _NOT_FOUND, _FAILED, _TIMED_OUT, _NO_SERVER, _CUT_SHORT. */
 	void (*ended)(void *owner, struct lookup *lookup, enum netstack_name_error error, const struct dns_answer *answer, uint64_t now);
 };
 

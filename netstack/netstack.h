@@ -153,7 +153,8 @@ enum netstack_name_error {
 	NETSTACK_NAME_FAILED = -2,    /* SERVFAIL, REFUSED, a malformed answer */
 	NETSTACK_NAME_TIMED_OUT = -3,
 	NETSTACK_NAME_NO_SERVER = -4,
-	NETSTACK_NAME_BAD = -5, /* not a name */
+	NETSTACK_NAME_BAD = -5,       /* not a name */
+	NETSTACK_NAME_CUT_SHORT = -6, /* the answer does not fit a datagram, and the server gave none over TCP */
 };
 
 int netstack_resolver_create(struct netstack_resolver **resolver, struct netstack *stack, const struct netstack_endpoint *servers, size_t count)

@@ -98,7 +98,8 @@ static size_t gather(struct netstack_query *query, struct netstack_endpoint *add
 /* When nothing was found: what says most about why. */
 static enum netstack_name_error worst(const struct netstack_query *query)
 {
-	static const enum netstack_name_error order[] = { NETSTACK_NAME_NOT_FOUND, NETSTACK_NAME_FAILED, NETSTACK_NAME_TIMED_OUT };
+	static const enum netstack_name_error order[] = { NETSTACK_NAME_NOT_FOUND, NETSTACK_NAME_CUT_SHORT, NETSTACK_NAME_FAILED,
+		                                          NETSTACK_NAME_TIMED_OUT };
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		for (size_t f = 0; f < FAMILIES; f++) {

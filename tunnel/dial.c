@@ -89,6 +89,9 @@ static struct http_fault fault_of_name(enum netstack_name_error why)
 	case NETSTACK_NAME_NO_SERVER:
 		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR,
 			                    .detail = "the tunnel has no name server that its allowed_ips cover: see interface.dns" };
+	case NETSTACK_NAME_CUT_SHORT:
+		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR,
+			                    .detail = "the tunnel's name server cut its answer short and gave none over TCP" };
 	case NETSTACK_NAME_OK:
 	case NETSTACK_NAME_NOT_FOUND:
 	case NETSTACK_NAME_BAD: return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR, .detail = "the name was not found" };

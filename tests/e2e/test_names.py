@@ -9,6 +9,7 @@ import pytest
 
 from harness.clients import Connection
 from harness.loop import INNER, Ends, pages
+from harness.servers import Server
 from harness.spec import proxy_address
 
 A, CNAME, OPT = 1, 5, 41
@@ -64,6 +65,8 @@ HABITS = {
     "circle": (_aliases(("", "b.test"), ("b.test", "c.test"), ("c.test", "b.test")), 502),
     "cut-without-tcp": (lambda query, name: _reply(query, CUT, [_record(name, A, socket.inet_aton(INNER))]), 200),
     "cut-and-empty": (lambda query, name: _reply(query, CUT), 502),
+    "cut-and-silent": (lambda query, name: _reply(query, CUT), 502),   # over TCP
+    "cut-short-and-silent": (lambda query, name: _reply(query, CUT, [_record(name, A, socket.inet_aton(INNER))]), 200),
     "fails": (lambda query, name: _reply(query, FAILED), 502),
     "no-name": (lambda query, name: _reply(query, NO_NAME), 502),
     "after-2500-ms": (_good, 200),
@@ -72,12 +75,13 @@ HABITS = {
 
 
 class NameServer(threading.Thread):
-    """One of the host; the first label of a name is the habit by which it is answered."""
+    """One of the host; the first label of a name is the habit by which it is answered. Over TCP it takes connections and says nothing."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
+        self.silent = Server(None, ("127.0.0.1", 0), lambda sock: sock.recv(65536) and sock.recv(1))
         self.asked, self.later, self.stopping = [], [], False
 
     def run(self):
@@ -102,10 +106,11 @@ class NameServer(threading.Thread):
             timer.cancel()
             timer.join()
         self.sock.close()
+        self.silent.__exit__()
 
 
 @pytest.fixture
-def world(local_daemon):
+def world(local_daemon, request):
     """(name server, near): a fresh tunnel, which remembers nothing of its name server yet."""
     names, ends = NameServer(), Ends()
     names.start()
@@ -113,6 +118,9 @@ def world(local_daemon):
         document = ends.far(server.address)
         document["spec"]["forwards"].append({"name": "dns", "direction": "inbound", "protocol": "udp", "listen": f"{INNER}:53",
                                              "target": "127.0.0.1:%d" % names.sock.getsockname()[1]})
+        if "silent" in request.node.name:
+            document["spec"]["forwards"].append({"name": "dns-tcp", "direction": "inbound", "protocol": "tcp", "listen": f"{INNER}:53",
+                                                 "target": "127.0.0.1:%d" % names.silent.address[1]})
         far = local_daemon.api.create(document, wait_up=False)
         document = ends.near(far["status"]["udp_port"])
         document["spec"]["interface"]["dns"] = [INNER]
@@ -139,3 +147,13 @@ def test_a_server_without_edns_is_asked_without_from_then_on(world):
     asked = len(names.asked)
     assert _status(near, "formerr.other.test") == 200
     assert len(names.asked) == asked + 1
+
+
+def test_a_name_server_that_is_silent_over_tcp_is_told_as_the_reason(world):
+    """What the client reads says what is wrong, in bounded time."""
+    names, near = world
+    with Connection(proxy_address(near), timeout=15) as connection:
+        connection.send(b"GET http://cut-and-silent.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        status, _, body = connection.read_reply()
+    assert status == 502 and b"cut its answer short" in body and b"TCP" in body
+    assert names.silent.accepted == 1

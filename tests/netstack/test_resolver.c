@@ -26,6 +26,7 @@ struct server {
 	uint8_t reply[2 + 4096];
 	size_t length;
 	unsigned queries, tcp_queries, plain_queries;
+	bool is_silent_by_tcp;
 	uint16_t ids[256], ports[256];
 };
 
@@ -242,6 +243,8 @@ static void on_bytes(void *owner, const struct iovec *parts, size_t count, size_
 	assert_int_equal(count, 1);
 	netstack_stream_consumed(server->stream, length, link_now(server->link));
 	server->tcp_queries++;
+	if (server->is_silent_by_tcp)
+		return;
 	size_t size = answer(server, (const uint8_t *)parts[0].iov_base + 2, server->reply + 2, true);
 	packet_write16(server->reply, (uint16_t)size);
 	assert_int_equal(netstack_stream_write(server->stream, server->reply, 2 + size, link_now(server->link)), 2 + size);
@@ -712,9 +715,50 @@ static void an_answer_cut_short_is_better_than_none(void **state)
 	begin = link_now(scene.link);
 	ask(&scene, "long.example"); /* with nothing in it: the reason is the server's */
 	pass(&scene, 12 * SECOND);
-	assert_int_equal(scene.asker.error, NETSTACK_NAME_FAILED);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_CUT_SHORT);
 	assert_in_range(scene.asker.at - begin, 0, 100 * MS);
 	assert_int_equal(scene.server.queries, 6);
+	close_scene(&scene);
+}
+
+/* It takes the connection and says nothing: what came over UDP is used after two seconds, and when that is nothing, the reason is told. */
+static void a_server_may_be_silent_over_tcp(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	open_scene(&scene);
+	scene.server.is_silent_by_tcp = true;
+	assert_in_range(time_to_answer(&scene, "cut.example"), 2 * SECOND, 2 * SECOND + 100 * MS);
+	assert_int_equal(scene.server.tcp_queries, 2);
+	uint64_t begin = link_now(scene.link);
+	unsigned queries = scene.server.queries;
+	ask(&scene, "long.example");
+	pass(&scene, 20 * SECOND);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_CUT_SHORT);
+	assert_in_range(scene.asker.at - begin, 0, 10 * SECOND + 100 * MS);
+	assert_in_range(scene.server.queries - queries, 2, 16);
+	assert_int_equal(scene.server.tcp_queries, 4);
+	assert_int_equal(netstack_deadline(link_side(scene.link, 0)->stack), NETSTACK_NEVER);
+	close_scene(&scene);
+}
+
+/* The next one is asked by TCP, too. */
+static void a_server_that_is_silent_over_tcp_keeps_nobody_from_the_next(void **state)
+{
+	struct scene scene;
+	struct server first;
+	struct netstack_endpoint servers[] = { link_address(1, AF_INET, 54), link_address(1, AF_INET, 53) };
+
+	(void)state;
+	open_scene(&scene);
+	struct netstack *there = link_side(scene.link, 1)->stack;
+	first = (struct server){ .link = scene.link, .is_silent_by_tcp = true };
+	assert_int_equal(netstack_flow_open(there, &servers[0], on_query, &first, &first.flow), 0);
+	assert_int_equal(netstack_listen(there, &servers[0], accept_query, &first, &first.listener), 0);
+	use_servers(&scene, servers, 2);
+	assert_in_range(time_to_answer(&scene, "long.example"), 2 * SECOND, 3 * SECOND);
+	assert_in_range(scene.server.tcp_queries, 1, 2);
 	close_scene(&scene);
 }
 
@@ -722,6 +766,8 @@ static void questions_are_bounded(void **state)
 {
 	static const char *const names[] = { "fail.example", "silent.example", "long.example", "turned-0a-ab-ba.example" };
 	static const unsigned most[] = { 2, 8, 2, 2 };
+	static const enum netstack_name_error errors[] = { NETSTACK_NAME_FAILED, NETSTACK_NAME_TIMED_OUT, NETSTACK_NAME_CUT_SHORT,
+		                                           NETSTACK_NAME_FAILED };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -730,7 +776,7 @@ static void questions_are_bounded(void **state)
 		netstack_listener_free(scene.server.listener);
 		ask(&scene, names[i]);
 		pass(&scene, 20 * SECOND);
-		assert_int_equal(scene.asker.error, i == 1 ? NETSTACK_NAME_TIMED_OUT : NETSTACK_NAME_FAILED);
+		assert_int_equal(scene.asker.error, errors[i]);
 		assert_int_equal(scene.server.queries, most[i]);
 		assert_int_equal(netstack_deadline(link_side(scene.link, 0)->stack), NETSTACK_NEVER);
 		close_scene(&scene);
@@ -832,6 +878,8 @@ int main(void)
 		cmocka_unit_test(remembers_what_is_not_there),
 		cmocka_unit_test(follows_an_alias),
 		cmocka_unit_test(asks_again_by_tcp),
+		cmocka_unit_test(a_server_may_be_silent_over_tcp),
+		cmocka_unit_test(a_server_that_is_silent_over_tcp_keeps_nobody_from_the_next),
 		cmocka_unit_test(believes_no_stranger),
 		cmocka_unit_test(gives_up_in_time),
 		cmocka_unit_test(goes_to_the_next_server),
