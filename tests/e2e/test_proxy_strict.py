@@ -464,13 +464,22 @@ def test_x9_greetings_without_users(loop):
             assert connection.send(b"\1\3any\5thing").read(2) == b"\1\0"
             assert connection.socks5_request(INNER, ECHO)[0] == 0
             assert connection.send(b"ok").read(2) == b"ok"
+    for login in (b"\0\0", b"\0\1x", b"\1x\0", b"\1\0\1\0", b"\2\r\n\1\x7f", b"\2\xff\xfe\1\x80", b"\xff" + b"u" * 255 + b"\xff" + b"p" * 255):
+        with loop.connect() as connection:
+            assert connection.send(b"\5\1\2").read(2) == b"\5\2"
+            assert connection.send(b"\1" + login).read(2) == b"\1\0", login
+            assert connection.socks5_request(INNER, ECHO)[0] == 0
+            assert connection.send(b"ok").read(2) == b"ok"
+    with loop.connect() as connection:
+        connection.send(b"\5\1\2").read(2)
+        assert connection.send(b"\5\0\0").read_all()[:2] in (b"\1\1", b""), "a message of another version is no login"
     with loop.connect() as connection:
         assert connection.send(b"\5\0").read_all() in (b"\5\xff", b"")
     with loop.connect() as connection:
         assert connection.send(b"\6\1\0\r\n\r\n").read_all()[:2] != b"\5\0"
 
 
-@pytest.mark.parametrize("message", [b"\2\3ann\2pw", b"\5\3ann\2pw", b"\0\3ann\2pw", b"\1\0\2pw", b"\1\3ann\0", b"\1\3ann\2pW", b"\1\3Ann\2pw"], ids=range(7))
+@pytest.mark.parametrize("message", [b"\2\3ann\2pw", b"\5\3ann\2pw", b"\0\3ann\2pw", b"\1\0\2pw", b"\1\3ann\0", b"\1\0\0", b"\1\3ann\2pW", b"\1\3Ann\2pw"], ids=range(8))
 def test_x10_wrong_passwords_fail_closed(closed, message):
     with Connection(closed[0], timeout=20) as connection:
         connection.send(b"\5\1\2")

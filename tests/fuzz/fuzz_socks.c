@@ -47,8 +47,11 @@ static void try_password(const uint8_t *bytes, size_t length)
 {
 	struct credentials credentials;
 	size_t taken = 0;
-	if (socks_password_read(&credentials, bytes, length, &taken) == SOCKS_WHOLE)
-		demand(taken <= length && credentials.username_length > 0 && credentials.password_length > 0);
+	if (socks_password_read(&credentials, bytes, length, &taken) == SOCKS_WHOLE) {
+		bool is_unknown = credentials.username_length == 1 && credentials.username[0] == '\0' && credentials.password_length == 0;
+		demand(taken <= length && taken == 3u + bytes[1] + bytes[2u + bytes[1]]);
+		demand(is_unknown || (credentials.username_length == bytes[1] && credentials.password_length == bytes[2u + bytes[1]]));
+	}
 	credentials_clear(&credentials);
 }
 

@@ -31,6 +31,12 @@ int credentials_set(struct credentials *credentials, const char *username, size_
 	return 0;
 }
 
+void credentials_set_unknown(struct credentials *credentials)
+{
+	credentials_clear(credentials);
+	credentials->username_length = 1; /* of a byte that no name has */
+}
+
 int credentials_from_basic(struct credentials *credentials, const char *value, size_t length)
 {
 	static const char scheme[] = "Basic";

@@ -21,6 +21,8 @@ struct credentials {
 /* Both parts are copied. -1 when one is over 255 bytes or holds a control byte; then `credentials` is cleared. */
 int credentials_set(struct credentials *credentials, const char *username, size_t username_length, const char *password, size_t password_length)
     __attribute__((warn_unused_result));
+/* Those that no user has. */
+void credentials_set_unknown(struct credentials *credentials);
 /* Reads «Basic <base64>» (RFC 7617): canonical base64 of user:password. -1 as above, and for any other form. */
 int credentials_from_basic(struct credentials *credentials, const char *value, size_t length) __attribute__((warn_unused_result));
 void credentials_clear(struct credentials *credentials);

@@ -86,20 +86,15 @@ enum socks_progress socks_password_read(struct credentials *credentials, const u
 	uint8_t version = take_u8(&cursor);
 	if (!cursor.ended && version != 1)
 		return SOCKS_REFUSED;
-	/* RFC 1929, 2: each field has 1 to 255 bytes. */
 	uint8_t username_length = take_u8(&cursor);
-	if (!cursor.ended && username_length == 0)
-		return SOCKS_REFUSED;
 	const uint8_t *username = take(&cursor, username_length);
 	uint8_t password_length = take_u8(&cursor);
-	if (!cursor.ended && password_length == 0)
-		return SOCKS_REFUSED;
 	const uint8_t *password = take(&cursor, password_length);
 	if (cursor.ended)
 		return SOCKS_MORE;
 	*taken = cursor.at;
 	if (credentials_set(credentials, (const char *)username, username_length, (const char *)password, password_length) < 0)
-		return SOCKS_REFUSED;
+		credentials_set_unknown(credentials);
 	return SOCKS_WHOLE;
 }
 

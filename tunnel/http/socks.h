@@ -67,7 +67,8 @@ enum socks_progress socks_greeting_read(struct socks_greeting *greeting, const u
 enum socks_method socks_method_choose(const struct socks_greeting *greeting, bool wanted);
 size_t socks_method_write(uint8_t out[2], enum socks_method method);
 
-/* RFC 1929; `*taken` is the length of the message. Empty fields and another sub-version are SOCKS_REFUSED. */
+/* RFC 1929; `*taken` is the length of the message. Another sub-version is SOCKS_REFUSED. Fields may be empty, which the RFC does not allow: without
+ * users any login is accepted. What no user can have is read as a login that nobody has. */
 enum socks_progress socks_password_read(struct credentials *credentials, const uint8_t *bytes, size_t length, size_t *taken);
 size_t socks_password_reply_write(uint8_t out[2], bool admitted); /* close after false */
 
