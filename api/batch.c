@@ -9,6 +9,7 @@
 #include "api/problem_json.h"
 #include "api/reply.h"
 #include "api/submission.h"
+#include "api/warning.h"
 
 static const char *const batch_members[] = { "atomic", "operations", NULL };
 static const char *const operation_members[] = { "method", "path", "body", "if_match", NULL };
@@ -82,17 +83,26 @@ static void read_operation(struct edit *edit, json_t *operation, size_t index, s
 	api_target_clear(&target);
 }
 
-static void write_result(struct text *body, const struct edit *edit, const char *request_id)
+static void write_done(struct text *body, const struct edit *edit, struct service *service)
+{
+	json_t *warnings = NULL;
+	char *members = api_warning_members(&warnings, false, service, edit);
+	api_edit_write(body, edit, members);
+	free(members);
+	json_decref(warnings);
+}
+
+static void write_result(struct text *body, const struct edit *edit, const struct api_request *request)
 {
 	bool is_done = edit->problem.code == PROBLEM_NONE;
 	unsigned status = is_done ? api_edit_status(edit) : (unsigned)problem_code_status(edit->problem.code);
 	text_printf(body, "{\"status\":%u,\"body\":", status);
 	if (!is_done)
-		api_problem_write(body, &edit->problem, status, request_id, NULL);
+		api_problem_write(body, &edit->problem, status, request->id, NULL);
 	else if (status == MHD_HTTP_NO_CONTENT)
 		text_put(body, "null");
 	else
-		api_edit_write(body, edit, NULL);
+		write_done(body, edit, request->api->service);
 	text_put_char(body, '}');
 }
 
@@ -121,7 +131,7 @@ static void finish_batch(struct api_request *request, struct change *change)
 	for (size_t i = 0; i < change->edit_count; i++) {
 		if (i > 0)
 			text_put_char(&body, ',');
-		write_result(&body, &change->edits[i], request->id);
+		write_result(&body, &change->edits[i], request);
 	}
 	text_put(&body, "]}");
 	api_reply_json(request, MHD_HTTP_OK, &body);

@@ -103,34 +103,27 @@ const char *api_applied_name(enum applied applied)
 
 static void write_tunnel(struct text *text, const struct edit *edit, const char *members)
 {
-	struct text more;
-	text_init(&more);
-	text_printf(&more, ",\"applied\":\"%s\"%s", api_applied_name(edit->applied), members ? members : "");
-	text_put_char(&more, '\0');
-	text->failed |= more.failed;
-	if (!more.failed && edit->snapshot) {
-		api_tunnel_write(text, edit->snapshot, true, more.bytes);
-	} else if (!more.failed) {
-		text_put(text, "{\"id\":");
-		text_put_json(text, edit->id);
-		text_put(text, more.bytes);
-		text_put_char(text, '}');
+	if (edit->snapshot) {
+		api_tunnel_write(text, edit->snapshot, true, members);
+		return;
 	}
-	text_clear(&more);
+	text_put(text, "{\"id\":");
+	text_put_json(text, edit->id);
+	text_put(text, members);
+	text_put_char(text, '}');
 }
 
-static void write_peer(struct text *text, const struct edit *edit)
+static void write_peer(struct text *text, const struct edit *edit, const char *members)
 {
-	char members[64];
 	size_t index;
-	snprintf(members, sizeof(members), ",\"applied\":\"%s\"", api_applied_name(edit->applied));
 	if (edit->snapshot && api_peer_find(edit->snapshot, &edit->peer, &index))
 		api_peer_write(text, edit->snapshot, index, members);
 	else
 		text_printf(text, "{%s}", members + 1);
 }
 
-void api_edit_write(struct text *text, const struct edit *edit, const char *members)
+/* With `members`, which begin with a comma. */
+static void write_resource(struct text *text, const struct edit *edit, const char *members)
 {
 	switch (edit->kind) {
 	case EDIT_CREATE:
@@ -138,11 +131,23 @@ void api_edit_write(struct text *text, const struct edit *edit, const char *memb
 	case EDIT_PATCH:
 	case EDIT_RECONNECT: write_tunnel(text, edit, members); return;
 	case EDIT_PEER_PUT:
-	case EDIT_PEER_PATCH: write_peer(text, edit); return;
+	case EDIT_PEER_PATCH: write_peer(text, edit, members); return;
 	case EDIT_PROBE:
 	case EDIT_DELETE:
 	case EDIT_PEER_DELETE: return;
 	}
+}
+
+void api_edit_write(struct text *text, const struct edit *edit, const char *members)
+{
+	struct text more;
+	text_init(&more);
+	text_printf(&more, ",\"applied\":\"%s\"%s", api_applied_name(edit->applied), members ? members : "");
+	text_put_char(&more, '\0');
+	text->failed |= more.failed;
+	if (!more.failed && more.bytes)
+		write_resource(text, edit, more.bytes);
+	text_clear(&more);
 }
 
 void api_edit_problem_members(struct text *text, const struct edit *edit)
@@ -150,5 +155,5 @@ void api_edit_problem_members(struct text *text, const struct edit *edit)
 	if (edit->problem.code != PROBLEM_HANDSHAKE_TIMEOUT || !edit->snapshot)
 		return;
 	text_put(text, ",\"tunnel\":");
-	write_tunnel(text, edit, NULL);
+	api_edit_write(text, edit, NULL);
 }

@@ -11,7 +11,6 @@
 #include "api/reply.h"
 #include "api/submission.h"
 #include "api/warning.h"
-#include "service/spec/json_writer.h"
 
 #define WAIT_DEFAULT 30
 #define WAIT_MAX 3600
@@ -38,24 +37,6 @@ static void reply_problem(struct api_request *request, const struct edit *edit)
 	text_put_char(&members, '\0');
 	api_reply_problem(request, &edit->problem, members.failed ? NULL : members.bytes);
 	text_clear(&members);
-}
-
-/* The body's members besides the tunnel: the warnings, always of a wg-quick file, else when there are some. */
-static char *dump_warnings(struct api_request *request, const struct edit *edit)
-{
-	bool sets_spec = edit->kind == EDIT_CREATE || edit->kind == EDIT_PUT || edit->kind == EDIT_PATCH;
-	if (sets_spec && edit->snapshot)
-		api_warning_add_routes(&request->warnings, &edit->snapshot->spec);
-	char twin[64];
-	if (sets_spec && edit->snapshot && service_find_twin(request->api->service, edit->snapshot, twin))
-		api_warning_add_twin(&request->warnings, twin);
-	if (request->kind != API_BODY_WGQUICK && !request->warnings)
-		return NULL;
-	char *list = request->warnings ? json_writer_text(request->warnings) : NULL, *members = NULL;
-	if (asprintf(&members, ",\"warnings\":%s", list ? list : "[]") < 0)
-		members = NULL;
-	free(list);
-	return members;
 }
 
 static void add_location(struct MHD_Response *response, const struct edit *edit)
@@ -88,7 +69,7 @@ static void finish_edit(struct api_request *request, struct change *change)
 	}
 	struct text body;
 	text_init(&body);
-	char *members = dump_warnings(request, edit);
+	char *members = api_warning_members(&request->warnings, request->kind == API_BODY_WGQUICK, request->api->service, edit);
 	api_edit_write(&body, edit, members);
 	free(members);
 	struct MHD_Response *response = api_reply_create(request, "application/json", &body);

@@ -9,7 +9,7 @@
 #include "service/spec/json_writer.h"
 
 const char *const api_peer_live_members[] = {
-	"last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "preshared_key_set", "applied", NULL,
+	"last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "preshared_key_set", "applied", "warnings", NULL,
 };
 
 bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *key, size_t *index)

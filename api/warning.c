@@ -1,6 +1,10 @@
 #include "api/warning.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "service/spec/json_writer.h"
 
 static void add_warning(json_t **warnings, const char *code, json_t *detail)
 {
@@ -14,7 +18,7 @@ static void add(json_t **warnings, const char *what, const char *address, const 
 	add_warning(warnings, "unroutable", json_sprintf("%s: no peer's allowed_ips cover %s, so %s", what, address, effect));
 }
 
-void api_warning_add_twin(json_t **warnings, const char *id)
+static void add_twin(json_t **warnings, const char *id)
 {
 	add_warning(warnings, "duplicate_key",
 	            json_sprintf("Tunnel %s uses the same private key with the same peer: each ends the other's sessions.", id));
@@ -33,7 +37,7 @@ static void check_literal(json_t **warnings, const struct spec *spec, const char
 		add(warnings, what, host, "nothing can be sent to it.");
 }
 
-void api_warning_add_routes(json_t **warnings, const struct spec *spec)
+static void add_routes(json_t **warnings, const struct spec *spec)
 {
 	char address[INET6_ADDRSTRLEN];
 	if (spec->peer_count == 0)
@@ -47,4 +51,37 @@ void api_warning_add_routes(json_t **warnings, const struct spec *spec)
 			check_literal(warnings, spec, spec->forwards[i].name, spec->forwards[i].target.host);
 	if (spec->probe.type == SPEC_PROBE_PING)
 		check_literal(warnings, spec, "probe", spec->probe.target);
+}
+
+static bool sets_spec(const struct edit *edit)
+{
+	switch (edit->kind) {
+	case EDIT_CREATE:
+	case EDIT_PUT:
+	case EDIT_PATCH:
+	case EDIT_PEER_PUT:
+	case EDIT_PEER_PATCH: return edit->snapshot;
+	case EDIT_RECONNECT:
+	case EDIT_PROBE:
+	case EDIT_DELETE:
+	case EDIT_PEER_DELETE: break;
+	}
+	return false;
+}
+
+char *api_warning_members(json_t **warnings, bool always, struct service *service, const struct edit *edit)
+{
+	char twin[64], *members = NULL;
+	if (sets_spec(edit)) {
+		add_routes(warnings, &edit->snapshot->spec);
+		if (service_find_twin(service, edit->snapshot, twin))
+			add_twin(warnings, twin);
+	}
+	if (!*warnings && !always)
+		return NULL;
+	char *list = *warnings ? json_writer_text(*warnings) : NULL;
+	if (asprintf(&members, ",\"warnings\":%s", list ? list : "[]") < 0)
+		members = NULL;
+	free(list);
+	return members;
 }

@@ -4,12 +4,11 @@
 
 #include <jansson.h>
 
-#include "ipc/spec.h"
+#include "service/service.h"
 
-/* Appends {"code", "detail"} for each inner address that no peer's allowed_ips cover. `*warnings` is made when it is NULL and there is one
- * to tell; without memory it is not told. Nothing for a spec without peers: they are still to come. */
-void api_warning_add_routes(json_t **warnings, const struct spec *spec);
-/* Appends that the tunnel `id` has the same key towards the same peer. */
-void api_warning_add_twin(json_t **warnings, const char *id);
+/* Of an edit that was applied, as a member of its reply that begins with a comma, malloc'ed; NULL when there is nothing to tell, unless it is
+ * told `always`, or no memory. To `*warnings` (NULL: none yet) those of the spec are appended, as {"code", "detail"}: each inner address that no
+ * peer's allowed_ips cover, unless the spec has no peers, which are still to come; and a tunnel with the same key towards the same peer. */
+char *api_warning_members(json_t **warnings, bool always, struct service *service, const struct edit *edit);
 
 #endif

@@ -506,3 +506,5 @@ def test_one_key_towards_one_peer_in_two_tunnels_is_told(local_daemon):
     assert "warnings" not in api.patch("twin", {"spec": {"enabled": False}})
     assert api.patch("near", {"labels": {"a": "b"}}).get("warnings") is None
     assert [warning["code"] for warning in api.patch("twin", {"spec": {"enabled": True}})["warnings"]] == ["duplicate_key"]
+    peer = api.expect(200, "PUT", f"/v1/tunnels/twin/peers/{ends.far_key.url}", {"allowed_ips": ["0.0.0.0/0"]}).json
+    assert [warning["code"] for warning in peer["warnings"]] == ["duplicate_key"]

@@ -83,6 +83,21 @@ def test_forwards_and_probes_fail_at_once(near):
         assert time.monotonic() - begun < AT_ONCE
 
 
+def test_it_is_told_when_a_peer_changes(near):
+    """As of a change of the tunnel: by PUT and PATCH of one peer, alone and in a batch."""
+    api, tunnel = near
+    path = f"/v1/tunnels/near/peers/{keys.new_key().url}"
+
+    def codes(reply):
+        return [warning["code"] for warning in reply.get("warnings", [])]
+    assert codes(api.expect(201, "PUT", path, {"allowed_ips": []}).json) == ["unroutable"] * 3
+    assert codes(api.expect(200, "PATCH", path, {"persistent_keepalive": 9}, content_type="application/merge-patch+json").json) == ["unroutable"] * 3
+    operations = [{"method": "PATCH", "path": path, "body": {"persistent_keepalive": 8}}, {"method": "PATCH", "path": "/v1/tunnels/near", "body": {}}]
+    results = api.expect(200, "POST", "/v1/batch", {"operations": operations}).json["results"]
+    assert [codes(result["body"]) for result in results] == [["unroutable"] * 3] * 2
+    assert codes(api.expect(200, "PATCH", path, {"allowed_ips": [f"{OUTSIDE}/32"]}, content_type="application/merge-patch+json").json) == []
+
+
 def test_it_is_told_at_the_create(near):
     api, tunnel = near
     warnings = [warning for warning in tunnel["warnings"] if warning["code"] == "unroutable"]
