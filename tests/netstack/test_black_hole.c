@@ -155,6 +155,7 @@ static uint16_t limit_of(struct scene *scene, int side)
 static void is_got_round(uint8_t family, size_t size_max, uint16_t limit)
 {
 	struct scene scene;
+	struct peer nears[2], fars[2];
 
 	set_up(&scene, size_max, family, 400000);
 	uint64_t begin = link_now(scene.link);
@@ -167,16 +168,16 @@ static void is_got_round(uint8_t family, size_t size_max, uint16_t limit)
 
 	/* The next one knows: it is as quick as on a path without a limit, in both directions. */
 	for (int side = 0; side < 2; side++) {
-		struct peer near, far;
+		struct peer *near = &nears[side], *far = &fars[side];
 		uint16_t port = (uint16_t)(81 + side);
-		peer_init(&near, scene.link, side == 0 ? 400000 : 0);
-		peer_init(&far, scene.link, side == 0 ? 0 : 400000);
-		near.keeps_open = far.keeps_open = true;
-		peer_listen(&far, 1, family, port);
+		peer_init(near, scene.link, side == 0 ? 400000 : 0);
+		peer_init(far, scene.link, side == 0 ? 0 : 400000);
+		near->keeps_open = far->keeps_open = true;
+		peer_listen(far, 1, family, port);
 		begin = link_now(scene.link);
-		assert_int_equal(peer_connect(&near, 0, family, port), 0);
+		assert_int_equal(peer_connect(near, 0, family, port), 0);
 		link_run(scene.link, begin + 600 * MS, NULL, NULL);
-		assert_int_equal(side == 0 ? far.received : near.received, 400000);
+		assert_int_equal(side == 0 ? far->received : near->received, 400000);
 	}
 	link_free(scene.link);
 }
