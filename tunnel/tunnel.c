@@ -146,9 +146,8 @@ static void on_udp_writable(void *owner)
 static bool may_send(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length)
 {
 	struct tunnel *tunnel = owner;
-	for (size_t i = 0; i < tunnel->peer_count; i++)
-		if (endpoint_equal(wireguard_peer_endpoint(tunnel->peers[i]->peer), to))
-			return true;
+	if (wireguard_device_has_endpoint(tunnel->device, to))
+		return true;
 	if (length == 64 && datagram[0] == 3)
 		return true;
 	tunnel_count_dropped(tunnel, COUNTERS_DROP_NOT_PEER);

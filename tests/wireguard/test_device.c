@@ -209,6 +209,60 @@ static void test_peers_are_found_and_listed(void **state)
 	link_free(link);
 }
 
+static union wireguard_endpoint place_number(unsigned number)
+{
+	union wireguard_endpoint endpoint = { .any.sa_family = AF_UNSPEC };
+	if (number % 2 == 0) {
+		endpoint.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = (uint16_t)number, .sin_addr.s_addr = number / 7 };
+	} else {
+		endpoint.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = (uint16_t)number, .sin6_scope_id = number / 9 };
+		endpoint.v6.sin6_addr.s6_addr[3] = (uint8_t)number;
+	}
+	return endpoint;
+}
+
+/* Through peers that come, move (some to where others are), and go. */
+static void test_endpoints_are_known(void **state)
+{
+	enum { PEERS = 300, PLACES = 900 };
+	struct wireguard_peer *peers[PEERS];
+	unsigned at[PEERS], there[PLACES + 1] = { 0 }, random = 1;
+	(void)state;
+
+	struct link *link = link_create(1);
+	struct wireguard_device *device = link->nodes[0].device;
+	for (unsigned i = 0; i < PEERS; i++) {
+		struct wireguard_peer_config config = { .public_key.bytes = { 9, (uint8_t)i, (uint8_t)(i >> 8) } };
+		at[i] = i % 3 == 0 ? PLACES : i % 100; /* the last of them is none */
+		if (at[i] != PLACES)
+			config.endpoint = place_number(at[i]);
+		there[at[i]]++;
+		assert_int_equal(wireguard_peer_add(device, &config, NULL, &peers[i], link->now), 0);
+	}
+	for (unsigned round = 0; round < 4000; round++) {
+		random = random * 1664525 + 1013904223;
+		unsigned i = (random >> 8) % PEERS, to = (random >> 16) % PLACES;
+		union wireguard_endpoint endpoint = place_number(to), other = place_number((random >> 4) % PLACES);
+		if (peers[i] == NULL)
+			continue;
+		there[at[i]]--;
+		if (round % 40 == 0) {
+			wireguard_peer_remove(peers[i]);
+			peers[i] = NULL;
+			continue;
+		}
+		wireguard_peer_set_endpoint(peers[i], &endpoint);
+		there[at[i] = to]++;
+		assert_true(wireguard_device_has_endpoint(device, &endpoint));
+		assert_int_equal(wireguard_device_has_endpoint(device, &other), there[(random >> 4) % PLACES] > 0);
+	}
+	for (unsigned number = 0; number < PLACES; number++) {
+		union wireguard_endpoint endpoint = place_number(number);
+		assert_int_equal(wireguard_device_has_endpoint(device, &endpoint), there[number] > 0);
+	}
+	link_free(link);
+}
+
 static void test_stats(void **state)
 {
 	struct link *link = link_create(2);
@@ -651,6 +705,7 @@ int main(void)
 		link_test(test_session_that_ends_while_staged_packets_go),
 		link_test(test_deliver_may_send),
 		link_test(test_peers_are_found_and_listed),
+		link_test(test_endpoints_are_known),
 		link_test(test_stats),
 		link_test(test_w33_private_key_changes_mid_traffic),
 		link_test(test_w33_private_key_changes_while_packets_wait),

@@ -156,6 +156,8 @@ const union wireguard_endpoint *wireguard_peer_endpoint(const struct wireguard_p
  * a device that takes the place of another sets what that one had. */
 void wireguard_peer_latest_timestamp(const struct wireguard_peer *peer, uint8_t tai64n[12]);
 void wireguard_peer_set_latest_timestamp(struct wireguard_peer *peer, const uint8_t tai64n[12]);
+/* True when one of the peers is there. Takes no longer with many. */
+bool wireguard_device_has_endpoint(const struct wireguard_device *device, const union wireguard_endpoint *endpoint);
 void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint);
 void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now);
 /* Starts a handshake as if there were a packet to send; nothing when one was sent in the last REKEY_TIMEOUT. */

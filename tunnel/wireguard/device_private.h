@@ -43,6 +43,7 @@ struct wireguard_device {
 	struct wireguard_peer *first; /* all peers, in the order they came */
 	struct wireguard_peer *last;
 	struct wireguard_peer **chains; /* and by public key */
+	struct wireguard_peer **places; /* and those with an endpoint by it; as many chains */
 	size_t peer_count;
 	size_t chain_count; /* a power of two, at least peer_count */
 	uint8_t chain_key[16];
@@ -56,9 +57,9 @@ struct wireguard_peer {
 	struct wireguard_device *device;
 	void *tag;
 	struct wireguard_update_item *pending; /* what is prepared for it, or NULL */
-	struct wireguard_peer *next, *before, *chained;
+	struct wireguard_peer *next, *before, *chained, *beside, **place;
 	struct wireguard_key public_key;
-	union wireguard_endpoint endpoint;
+	union wireguard_endpoint endpoint; /* changed by wireguard_peer_set_endpoint alone */
 	struct wireguard_allowed_owner allowed;
 	union wireguard_secrets *slots[WIREGUARD_PEER_SLOTS];
 	bool has_static_shared; /* false: a low-order public key, with which no handshake is possible */

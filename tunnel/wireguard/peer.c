@@ -21,6 +21,75 @@ static struct wireguard_peer **chain_of(const struct wireguard_device *device, c
 	return &device->chains[hash & (device->chain_count - 1)];
 }
 
+static bool is_same_endpoint(const union wireguard_endpoint *a, const union wireguard_endpoint *b)
+{
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id &&
+	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
+}
+
+static struct wireguard_peer **place_of(const struct wireguard_device *device, const union wireguard_endpoint *endpoint)
+{
+	struct {
+		uint8_t address[16];
+		uint32_t scope;
+		uint16_t family, port;
+	} key = { .family = endpoint->any.sa_family };
+	uint64_t hash;
+
+	if (key.family == AF_INET) {
+		memcpy(key.address, &endpoint->v4.sin_addr, sizeof endpoint->v4.sin_addr);
+		key.port = endpoint->v4.sin_port;
+	} else {
+		memcpy(key.address, &endpoint->v6.sin6_addr, sizeof key.address);
+		key.scope = endpoint->v6.sin6_scope_id;
+		key.port = endpoint->v6.sin6_port;
+	}
+	crypto_shorthash((uint8_t *)&hash, (const uint8_t *)&key, sizeof key, device->chain_key);
+	return &device->places[hash & (device->chain_count - 1)];
+}
+
+static void link_place(struct wireguard_peer *peer)
+{
+	if (!wireguard_peer_has_endpoint(peer))
+		return;
+	peer->place = place_of(peer->device, &peer->endpoint);
+	peer->beside = *peer->place;
+	if (peer->beside != NULL)
+		peer->beside->place = &peer->beside;
+	*peer->place = peer;
+}
+
+/* Without a walk: all peers may be at one place. */
+static void unlink_place(struct wireguard_peer *peer)
+{
+	if (!wireguard_peer_has_endpoint(peer))
+		return;
+	*peer->place = peer->beside;
+	if (peer->beside != NULL)
+		peer->beside->place = peer->place;
+}
+
+void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint)
+{
+	unlink_place(peer);
+	peer->endpoint = *endpoint;
+	link_place(peer);
+}
+
+bool wireguard_device_has_endpoint(const struct wireguard_device *device, const union wireguard_endpoint *endpoint)
+{
+	if (device->places == NULL)
+		return false;
+	for (const struct wireguard_peer *peer = *place_of(device, endpoint); peer != NULL; peer = peer->beside)
+		if (is_same_endpoint(&peer->endpoint, endpoint))
+			return true;
+	return false;
+}
+
 struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, const struct wireguard_key *public_key)
 {
 	if (device->chains == NULL)
@@ -39,16 +108,22 @@ static int grow_chains(struct wireguard_device *device, size_t peers)
 		count *= 2;
 	if (count == device->chain_count)
 		return 0;
-	struct wireguard_peer **chains = calloc(count, sizeof(*chains));
-	if (chains == NULL)
+	struct wireguard_peer **chains = calloc(count, sizeof(*chains)), **places = calloc(count, sizeof(*places));
+	if (chains == NULL || places == NULL) {
+		free(chains);
+		free(places);
 		return WIREGUARD_OUT_OF_MEMORY;
+	}
 	free(device->chains);
+	free(device->places);
 	device->chains = chains;
+	device->places = places;
 	device->chain_count = count;
 	for (struct wireguard_peer *peer = device->first; peer != NULL; peer = peer->next) {
 		struct wireguard_peer **chain = chain_of(device, peer->public_key.bytes);
 		peer->chained = *chain;
 		*chain = peer;
+		link_place(peer);
 	}
 	return 0;
 }
@@ -73,6 +148,7 @@ static void unlink_peer(struct wireguard_device *device, struct wireguard_peer *
 	while (*link != peer)
 		link = &(*link)->chained;
 	*link = peer->chained;
+	unlink_place(peer);
 	*(peer->before == NULL ? &device->first : &peer->before->next) = peer->next;
 	*(peer->next == NULL ? &device->last : &peer->next->before) = peer->before;
 	device->peer_count--;
@@ -152,7 +228,7 @@ int wireguard_peer_change(struct wireguard_peer *peer, const struct wireguard_pe
 		return WIREGUARD_OUT_OF_MEMORY;
 	memcpy(peer->slots[WIREGUARD_PEER_KEYS]->peer.preshared, config->preshared_key.bytes, WIREGUARD_KEY_LENGTH);
 	if (config->endpoint.any.sa_family != AF_UNSPEC)
-		peer->endpoint = config->endpoint;
+		wireguard_peer_set_endpoint(peer, &config->endpoint);
 	wireguard_timers_set_persistent(&peer->timers, config->persistent_keepalive * WIREGUARD_SECOND, now);
 	return 0;
 }
@@ -184,6 +260,7 @@ void wireguard_peer_free_all(struct wireguard_device *device)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
 		wireguard_peer_remove(device->first);
 	free(device->chains);
+	free(device->places);
 }
 
 struct wireguard_peer *wireguard_peer_next(struct wireguard_device *device, struct wireguard_peer *after)
@@ -221,11 +298,6 @@ void wireguard_peer_set_latest_timestamp(struct wireguard_peer *peer, const uint
 	memcpy(peer->latest_timestamp.bytes, tai64n, sizeof peer->latest_timestamp.bytes);
 }
 
-void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint)
-{
-	peer->endpoint = *endpoint;
-}
-
 void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now)
 {
 	*stats = peer->stats;
@@ -235,16 +307,6 @@ void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_pe
 void wireguard_peer_notify(struct wireguard_peer *peer, enum wireguard_event event)
 {
 	peer->device->env.notify(peer->device->env.owner, peer, event);
-}
-
-static bool is_same_endpoint(const union wireguard_endpoint *a, const union wireguard_endpoint *b)
-{
-	if (a->any.sa_family != b->any.sa_family)
-		return false;
-	if (a->any.sa_family == AF_INET)
-		return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id &&
-	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
 }
 
 void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now)
@@ -257,7 +319,7 @@ void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_
 	wireguard_timers_authenticated_received(&peer->timers, now);
 	if (is_same_endpoint(&peer->endpoint, from))
 		return;
-	peer->endpoint = *from;
+	wireguard_peer_set_endpoint(peer, from);
 	wireguard_peer_notify(peer, WIREGUARD_ENDPOINT_MOVED);
 }
 
@@ -279,13 +341,12 @@ static void note_stranger(struct wireguard_peer *peer, uint64_t now)
 	wireguard_peer_notify(peer, WIREGUARD_SESSION_TAKEN);
 }
 
-/* A flood of them costs one walk over the peers in STRANGER_PAUSE. */
 void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint64_t now)
 {
 	if (now < device->strangers_from)
 		return;
 	device->strangers_from = now + STRANGER_PAUSE;
-	for (struct wireguard_peer *peer = device->first; peer != NULL; peer = peer->next) {
+	for (struct wireguard_peer *peer = device->places == NULL ? NULL : *place_of(device, from); peer != NULL; peer = peer->beside) {
 		if (is_same_endpoint(&peer->endpoint, from))
 			note_stranger(peer, now);
 	}

@@ -168,7 +168,7 @@ static void take_item(struct wireguard_update_item *item, uint64_t now)
 	}
 	wireguard_allowed_ips_adopt(&peer->allowed, &item->first);
 	if (item->endpoint.any.sa_family != AF_UNSPEC)
-		peer->endpoint = item->endpoint;
+		wireguard_peer_set_endpoint(peer, &item->endpoint);
 	wireguard_timers_set_persistent(&peer->timers, item->persistent, now);
 }
 
