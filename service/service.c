@@ -8,48 +8,95 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ipc/endpoint.h"
 #include "ipc/log.h"
+#include "service/change/inbox.h"
+#include "service/change/transaction.h"
 #include "service/registry/wall_clock.h"
-#include "service/service_private.h"
+#include "service/restorer.h"
+#include "service/store/checkpointer.h"
+#include "service/store/state_dir.h"
+#include "service/worker/broker.h"
 #include "service/worker/peer_lookup.h"
+#include "service/worker/placement.h"
+#include "service/worker/protection.h"
+#include "service/worker/report.h"
 
 #define EVENTS_KEPT 16384
 #define CHECKPOINT_TICKS 100 /* every 10 s */
-#define STOP_TICKS 15        /* 1.5 s for what is under way */
-#define STOP_GRACE_MS 1500   /* for the workers */
+#define TICK_MS 100
+#define STOP_TICKS 15      /* 1.5 s for what is under way */
+#define STOP_GRACE_MS 1500 /* for the workers */
 
-struct entry *service_seated(struct service *service, struct worker *worker, uint32_t slot)
-{
-	return slot < COUNTERS_TUNNELS ? service->seated[worker_index(worker)][slot] : NULL;
-}
+struct service {
+	struct service_options options;
+	uv_loop_t loop;
+	struct state_dir state_dir;
+	struct events *events;
+	struct lock_queue *locks;
+	struct registry *registry;
+	struct slot_table *slots;
+	struct token_table *tokens;
+	struct store *store;
+	struct checkpointer *checkpointer;
+	struct supervisor *supervisor;
+	struct endpoint_resolver *resolver;
+	struct protection *protection;
+	struct provisioner *provisioner;
+	struct broker *broker;
+	struct restorer *restorer;
+	struct inbox *inbox;
+	struct mutations mutations;
+	/* Of borrowed pointers to the above. */
+	struct socket_roots roots; /* the state directory's and those of the options */
+	struct policy policy;
+	struct peer_lookup_means lookups;
+	struct report report;
 
-void service_seat(struct service *service, struct entry *entry)
-{
-	service->seated[worker_index(entry->worker)][slot_index(entry->slot)] = entry;
-}
-
-void service_unseat(struct service *service, struct entry *entry)
-{
-	if (entry->worker != NULL)
-		service->seated[worker_index(entry->worker)][slot_index(entry->slot)] = NULL;
-}
+	uv_async_t wake; /* there are changes, results of the store, or it is to stop. Any thread */
+	uv_timer_t tick;
+	unsigned ticks;
+	bool is_announced; /* announce_ready was called */
+	_Atomic bool wants_stop;
+	bool is_stopping;
+	unsigned stop_ticks;
+};
 
 static void on_worker_ready(void *owner, struct worker *worker)
 {
 	struct service *service = owner;
-	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++)
-		if (service->seated[worker_index(worker)][slot] != NULL)
-			provision(service, service->seated[worker_index(worker)][slot]);
+	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++) {
+		struct entry *entry = slot_table_at(service->slots, worker_index(worker), slot);
+		if (entry != NULL)
+			provisioner_start(service->provisioner, entry);
+	}
 	log_line(LOG_INFO, NULL, "worker %u is ready", worker_index(worker));
-	transaction_check_waiting(service);
+	transaction_check_waiting(&service->mutations);
 }
 
 static void on_worker_died(void *owner, struct worker *worker)
 {
-	broker_forget(owner, worker);
-	report_worker_died(owner, worker);
-	placement_move_surplus(owner, worker);
+	struct service *service = owner;
+	const struct placement_means placement = { .supervisor = service->supervisor,
+		                                   .registry = service->registry,
+		                                   .locks = service->locks,
+		                                   .slots = service->slots,
+		                                   .provisioner = service->provisioner };
+	broker_forget(service->broker, worker);
+	report_worker_died(&service->report, worker);
+	if (!service->is_stopping)
+		placement_move_surplus(&placement, worker);
+}
+
+static bool on_worker_message(void *owner, struct worker *worker, enum message_type type, struct message_reader *body)
+{
+	struct service *service = owner;
+	return report_take(&service->report, worker, type, body);
+}
+
+static void on_told(void *owner)
+{
+	struct service *service = owner;
+	waiter_check_all(&service->mutations);
 }
 
 static void on_workers_gone(void *owner)
@@ -64,19 +111,9 @@ static void end_workers(struct service *service)
 	supervisor_stop(service->supervisor, STOP_GRACE_MS, on_workers_gone, service);
 }
 
-static struct job *take_inbox(struct service *service)
-{
-	pthread_mutex_lock(&service->inbox_lock);
-	struct job *first = service->inbox;
-	service->inbox = NULL;
-	service->inbox_end = &service->inbox;
-	pthread_mutex_unlock(&service->inbox_lock);
-	return first;
-}
-
 static void run_inbox(struct service *service)
 {
-	for (struct job *job = take_inbox(service); job != NULL;) {
+	for (struct job *job = inbox_take_all(service->inbox); job != NULL;) {
 		struct job *next = job->next;
 		job->next = NULL;
 		if (service->is_stopping)
@@ -89,12 +126,10 @@ static void run_inbox(struct service *service)
 
 static void begin_stop(struct service *service)
 {
-	pthread_mutex_lock(&service->inbox_lock);
-	service->is_closed = true;
-	pthread_mutex_unlock(&service->inbox_lock);
-	service->is_stopping = true;
+	inbox_close(service->inbox);
+	service->is_stopping = service->mutations.is_stopping = true;
 	log_line(LOG_INFO, NULL, "ending");
-	waiter_refuse_all(service);
+	waiter_refuse_all(&service->mutations);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -117,19 +152,17 @@ static void on_tick(uv_timer_t *timer)
 	}
 	if (service->options.announce_alive != NULL)
 		service->options.announce_alive();
-	restore_tick(service);
-	provision_tick(service);
-	if (service->waiting != NULL)
-		transaction_check_waiting(service);
-	if (service->waiters != NULL)
-		waiter_check_all(service);
-	if (service->ticks % CHECKPOINT_TICKS == 0 || service->checkpoint_soon)
-		checkpoint_write(service);
+	restorer_tick(service->restorer);
+	provisioner_tick(service->provisioner, service->supervisor);
+	transaction_check_waiting(&service->mutations);
+	waiter_check_all(&service->mutations);
+	if (service->ticks % CHECKPOINT_TICKS == 0 || checkpointer_is_urgent(service->checkpointer))
+		checkpointer_write(service->checkpointer);
 	if (!service->is_stopping || service->stop_ticks > STOP_TICKS)
 		return;
 	/* What is under way is given a moment to come to its end. */
 	service->stop_ticks++;
-	if (service->jobs == NULL || service->stop_ticks == STOP_TICKS) {
+	if (service->mutations.jobs == NULL || service->stop_ticks == STOP_TICKS) {
 		service->stop_ticks = STOP_TICKS + 1;
 		end_workers(service);
 	}
@@ -143,8 +176,7 @@ static void wake_up(void *owner)
 
 static bool take_token(void *owner, struct database_token *token)
 {
-	struct service *service = owner;
-	return token_table_load(service->tokens, token);
+	return token_table_load(owner, token);
 }
 
 static bool copy_options(struct service *service, const struct service_options *options)
@@ -166,61 +198,120 @@ static bool copy_options(struct service *service, const struct service_options *
 	char **list = service->options.allow_socket;
 	if (list == NULL || asprintf(&list[service->options.allow_socket_count], "%s/sockets", options->state_dir) < 0)
 		return false;
-	service->socket_roots = (struct socket_roots){ .list = list, .count = ++service->options.allow_socket_count };
+	service->roots = (struct socket_roots){ .list = list, .count = ++service->options.allow_socket_count };
 	return true;
 }
 
-static bool make_parts(struct service *service, const struct service_options *options)
+/* What needs neither the disk nor a worker. */
+static bool make_parts(struct service *service)
 {
 	/* Microseconds, so that the ids of a later life are greater: nobody mistakes them for those of an earlier one. */
 	service->events = events_create(EVENTS_KEPT, (uint64_t)wall_clock_ms() * 1000);
 	service->tokens = token_table_create();
 	service->locks = lock_queue_create();
 	service->registry = registry_create(service->locks);
-	service->inbox_end = &service->inbox;
-	service->late_end = &service->late;
-	bool is_made = copy_options(service, options) && service->registry != NULL && service->events != NULL && service->tokens != NULL &&
-	               service->locks != NULL;
-	service->provisioning = calloc(service->options.workers, sizeof(*service->provisioning));
-	is_made = is_made && service->provisioning != NULL;
-	service->seated = calloc(service->options.workers, sizeof(struct entry **));
-	for (unsigned i = 0; service->seated != NULL && i < service->options.workers; i++) {
-		service->seated[i] = calloc(COUNTERS_TUNNELS, sizeof(struct entry *));
-		is_made = is_made && service->seated[i] != NULL;
-	}
-	service->unanswered = calloc(service->options.workers, sizeof(uint8_t *));
-	for (unsigned i = 0; service->unanswered != NULL && i < service->options.workers; i++) {
-		service->unanswered[i] = calloc(COUNTERS_TUNNELS, sizeof(uint8_t));
-		is_made = is_made && service->unanswered[i] != NULL;
-	}
-	return is_made && service->seated != NULL && service->unanswered != NULL;
+	service->slots = slot_table_create(service->options.workers);
+	service->protection = protection_create(service->registry);
+	service->inbox = inbox_create();
+	return service->events != NULL && service->tokens != NULL && service->locks != NULL && service->registry != NULL && service->slots != NULL &&
+	       service->protection != NULL && service->inbox != NULL;
 }
 
-static bool start_parts(struct service *service, char failure[512])
+static bool make_worker_parts(struct service *service)
 {
-	const struct store_loader loader = { .take_tunnel = restore_take, .take_token = take_token, .owner = service };
-	const struct supervisor_events events = { .ready = on_worker_ready, .died = on_worker_died, .message = report_take, .owner = service };
+	const struct provisioner_means provisioning = {
+		.registry = service->registry, .locks = service->locks, .slots = service->slots, .events = service->events
+	};
+	service->resolver = endpoint_resolver_create(&service->loop);
+	service->provisioner = provisioner_create(&provisioning, service->options.workers);
+	service->policy =
+	    (struct policy){ .protection = service->protection, .roots = &service->roots, .allow_remote = service->options.allow_remote };
+	service->lookups = (struct peer_lookup_means){
+		.loop = &service->loop, .resolver = service->resolver, .registry = service->registry, .locks = service->locks
+	};
+	const struct restorer_means restoring = { .loop = &service->loop,
+		                                  .registry = service->registry,
+		                                  .locks = service->locks,
+		                                  .slots = service->slots,
+		                                  .events = service->events,
+		                                  .provisioner = service->provisioner,
+		                                  .lookups = &service->lookups,
+		                                  .policy = &service->policy,
+		                                  .roots = &service->roots };
+	const struct broker_means brokering = { .loop = &service->loop,
+		                                .registry = service->registry,
+		                                .locks = service->locks,
+		                                .slots = service->slots,
+		                                .resolver = service->resolver,
+		                                .protection = service->protection,
+		                                .roots = &service->roots };
+	service->restorer = restorer_create(&restoring);
+	service->broker = broker_create(&brokering, service->options.workers);
+	return service->resolver != NULL && service->provisioner != NULL && service->restorer != NULL && service->broker != NULL;
+}
+
+static bool open_store(struct service *service, char failure[512])
+{
+	const struct store_loader loader = {
+		.take_tunnel = restorer_take, .tunnels = service->restorer, .take_token = take_token, .tokens = service->tokens
+	};
+	service->store = store_open(service->state_dir.path, NULL, &loader, wake_up, service, failure);
+	if (service->store == NULL)
+		return false;
+	service->checkpointer = checkpointer_create(service->registry, service->store);
+	if (service->checkpointer == NULL)
+		snprintf(failure, 512, "out of memory");
+	return service->checkpointer != NULL;
+}
+
+static bool start_workers(struct service *service, char failure[512])
+{
+	const struct supervisor_events events = { .ready = on_worker_ready, .died = on_worker_died, .message = on_worker_message, .owner = service };
 	const struct service_options *options = &service->options;
 	const struct supervisor_options workers = { .workers = options->workers,
 		                                    .gso = options->gso,
 		                                    .require_lock = options->require_lock,
 		                                    .log_json = options->log_json,
 		                                    .memory_budget = options->memory_budget };
-	service->resolver = endpoint_resolver_create(&service->loop);
-	if (service->resolver == NULL) {
-		snprintf(failure, 512, "the resolver cannot be started: out of memory");
+	service->supervisor = supervisor_create(&service->loop, &workers, &events, failure);
+	return service->supervisor != NULL;
+}
+
+static void connect_parts(struct service *service)
+{
+	service->report = (struct report){ .slots = service->slots,
+		                           .events = service->events,
+		                           .checkpointer = service->checkpointer,
+		                           .broker = service->broker,
+		                           .lookups = &service->lookups,
+		                           .told = on_told,
+		                           .owner = service };
+	service->mutations.means = (struct mutation_means){ .loop = &service->loop,
+		                                            .registry = service->registry,
+		                                            .locks = service->locks,
+		                                            .slots = service->slots,
+		                                            .events = service->events,
+		                                            .store = service->store,
+		                                            .tokens = service->tokens,
+		                                            .supervisor = service->supervisor,
+		                                            .provisioner = service->provisioner,
+		                                            .lookups = &service->lookups,
+		                                            .policy = &service->policy,
+		                                            .roots = &service->roots };
+	service->mutations.next_revision = store_next_revision(service->store);
+}
+
+static bool start_parts(struct service *service, char failure[512])
+{
+	if (!make_worker_parts(service)) {
+		snprintf(failure, 512, "out of memory");
 		return false;
 	}
-	service->store = store_open(service->state_dir.path, NULL, &loader, wake_up, service, failure);
-	if (service->store == NULL)
+	if (!open_store(service, failure) || !start_workers(service, failure))
 		return false;
-	service->next_revision = store_next_revision(service->store);
-	service->supervisor = supervisor_create(&service->loop, &workers, &events, failure);
-	if (service->supervisor == NULL)
-		return false;
-	service->started_at = uv_now(&service->loop);
-	uv_timer_start(&service->tick, on_tick, SERVICE_TICK_MS, SERVICE_TICK_MS);
-	restore_bind_all(service);
+	connect_parts(service);
+	uv_timer_start(&service->tick, on_tick, TICK_MS, TICK_MS);
+	restorer_start(service->restorer, service->supervisor);
 	return true;
 }
 
@@ -232,7 +323,6 @@ struct service *service_create(const struct service_options *options, char failu
 		return NULL;
 	}
 	service->state_dir.lock = -1;
-	pthread_mutex_init(&service->inbox_lock, NULL);
 	if (uv_loop_init(&service->loop) != 0) {
 		snprintf(failure, 512, "cannot create the event loop");
 		free(service);
@@ -240,9 +330,8 @@ struct service *service_create(const struct service_options *options, char failu
 	}
 	uv_async_init(&service->loop, &service->wake, on_wake);
 	uv_timer_init(&service->loop, &service->tick);
-	uv_timer_init(&service->loop, &service->later);
-	service->wake.data = service->tick.data = service->later.data = service;
-	if (!make_parts(service, options))
+	service->wake.data = service->tick.data = service;
+	if (!copy_options(service, options) || !make_parts(service))
 		snprintf(failure, 512, "out of memory");
 	else if (state_dir_open(&service->state_dir, options->state_dir, failure)) {
 		if (options->confine != NULL)
@@ -259,11 +348,11 @@ void service_run(struct service *service)
 	uv_run(&service->loop, UV_RUN_DEFAULT);
 	/* What was under way when the workers went: it fails now, or is on the disk already and done. */
 	do {
-		transaction_check_waiting(service);
+		transaction_check_waiting(&service->mutations);
 		store_drain(service->store);
-	} while (service->waiting != NULL);
+	} while (service->mutations.waiting != NULL);
 	run_inbox(service);
-	checkpoint_write(service);
+	checkpointer_write(service->checkpointer);
 	store_drain(service->store);
 }
 
@@ -275,7 +364,7 @@ void service_stop(struct service *service)
 
 bool service_is_ready(const struct service *service)
 {
-	return service->is_restored && supervisor_ready_count(service->supervisor) == service->options.workers && !service->wants_stop;
+	return restorer_is_done(service->restorer) && supervisor_ready_count(service->supervisor) == service->options.workers && !service->wants_stop;
 }
 
 static void on_any_handle(uv_handle_t *handle, void *owner)
@@ -290,17 +379,6 @@ static void free_options(struct service *service)
 	for (size_t i = 0; i < service->options.allow_socket_count; i++)
 		free(service->options.allow_socket[i]);
 	free(service->options.allow_socket);
-	for (size_t i = 0; i < service->protection.path_count; i++)
-		free(service->protection.paths[i]);
-	free(service->protection.paths);
-	free(service->protection.addresses);
-	for (unsigned i = 0; service->seated != NULL && i < service->options.workers; i++)
-		free(service->seated[i]);
-	free(service->seated);
-	for (unsigned i = 0; service->unanswered != NULL && i < service->options.workers; i++)
-		free(service->unanswered[i]);
-	free(service->unanswered);
-	free(service->provisioning);
 }
 
 /* A start that failed half way has workers to end. */
@@ -313,6 +391,24 @@ static void end_started(struct service *service)
 	uv_run(&service->loop, UV_RUN_DEFAULT);
 }
 
+/* Once the loop has run out. */
+static void free_parts(struct service *service)
+{
+	supervisor_free(service->supervisor);
+	broker_free(service->broker);
+	restorer_free(service->restorer);
+	provisioner_free(service->provisioner);
+	protection_free(service->protection);
+	checkpointer_free(service->checkpointer);
+	slot_table_free(service->slots);
+	inbox_free(service->inbox);
+	events_free(service->events);
+	token_table_free(service->tokens);
+	lock_queue_free(service->locks);
+	state_dir_close(&service->state_dir);
+	free_options(service);
+}
+
 void service_free(struct service *service)
 {
 	if (service == NULL)
@@ -320,7 +416,7 @@ void service_free(struct service *service)
 	end_started(service);
 	store_close(service->store);
 	for (unsigned i = 0; service->supervisor != NULL && i < supervisor_count(service->supervisor); i++)
-		broker_forget(service, supervisor_worker(service->supervisor, i));
+		broker_forget(service->broker, supervisor_worker(service->supervisor, i));
 	for (size_t i = 0; service->registry != NULL && i < registry_count(service->registry); i++)
 		peer_lookup_end_all(registry_at(service->registry, i));
 	registry_free(service->registry);
@@ -328,61 +424,32 @@ void service_free(struct service *service)
 	uv_walk(&service->loop, on_any_handle, NULL);
 	uv_run(&service->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&service->loop);
-	supervisor_free(service->supervisor);
-	events_free(service->events);
-	token_table_free(service->tokens);
-	lock_queue_free(service->locks);
-	state_dir_close(&service->state_dir);
-	free_options(service);
-	pthread_mutex_destroy(&service->inbox_lock);
+	free_parts(service);
 	free(service);
 }
 
 void service_submit(struct service *service, struct change *change)
 {
 	assert(change->done != NULL);
-	struct job *job = job_create(service, change);
+	struct job *job = job_create(&service->mutations, change);
 	if (job == NULL) {
 		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		change->done(change, change->owner);
-		return;
-	}
-	pthread_mutex_lock(&service->inbox_lock);
-	bool is_closed = service->is_closed;
-	if (!is_closed) {
-		*service->inbox_end = job;
-		service->inbox_end = &job->next;
-	}
-	pthread_mutex_unlock(&service->inbox_lock);
-	if (is_closed)
-		job_refuse(job);
-	else
+	} else if (inbox_put(service->inbox, job)) {
 		uv_async_send(&service->wake);
+	} else {
+		job_refuse(job);
+	}
 }
 
 void service_protect(struct service *service, const struct sockaddr *address)
 {
-	struct protection *protection = &service->protection;
-	union wireguard_endpoint *grown = realloc(protection->addresses, (protection->address_count + 1) * sizeof(*grown));
-	if (grown == NULL)
-		return;
-	protection->addresses = grown;
-	if (endpoint_from(address, &grown[protection->address_count]))
-		protection->address_count++;
+	protection_add_address(service->protection, address);
 }
 
 void service_protect_path(struct service *service, const char *path)
 {
-	struct protection *protection = &service->protection;
-	char **grown = realloc(protection->paths, (protection->path_count + 1) * sizeof(char *));
-	char *copy = strdup(path);
-	if (grown != NULL)
-		protection->paths = grown;
-	if (grown == NULL || copy == NULL) {
-		free(copy);
-		return;
-	}
-	grown[protection->path_count++] = copy;
+	protection_add_path(service->protection, path);
 }
 
 bool service_has_process(const struct service *service, pid_t pid)
@@ -398,4 +465,39 @@ unsigned service_token_scope(struct service *service, const char *token)
 json_t *service_token_list(struct service *service)
 {
 	return token_table_list(service->tokens);
+}
+
+struct snapshot *service_find(struct service *service, const char *id)
+{
+	return registry_find(service->registry, id);
+}
+
+bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64])
+{
+	return listing_find_twin(service->registry, snapshot, id);
+}
+
+size_t service_list(struct service *service, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more)
+{
+	return listing_read(service->registry, filter, snapshots, more);
+}
+
+void service_worker_stats(struct service *service, struct service_worker_stats *stats)
+{
+	struct supervisor *supervisor = service->supervisor;
+	*stats = (struct service_worker_stats){ .restarts = supervisor_restarts(supervisor),
+		                                .workers = supervisor_count(supervisor),
+		                                .workers_ready = supervisor_ready_count(supervisor) };
+	for (unsigned i = 0; i < stats->workers; i++) {
+		const struct counters_worker *counters = &slots_counters(worker_slots(supervisor_worker(supervisor, i)))->worker;
+		for (size_t k = 0; k < COUNTERS_BUCKETS; k++)
+			stats->connect_buckets[k] += counter_read(&counters->connect_buckets[k]);
+		stats->connect_count += counter_read(&counters->connect_count);
+		stats->connect_sum += (double)counter_read(&counters->connect_sum_us) / 1e6;
+	}
+}
+
+struct events *service_events(struct service *service)
+{
+	return service->events;
 }

@@ -12,6 +12,7 @@
 
 #include "service/change/change.h"
 #include "service/registry/events.h"
+#include "service/registry/listing.h"
 #include "service/registry/snapshot.h"
 #include "service/spec/spec_json.h"
 #include "service/spec/wgquick.h"
@@ -52,17 +53,8 @@ bool service_is_ready(const struct service *service); /* restored, and every wor
 struct snapshot *service_find(struct service *service, const char *id); /* referenced, or NULL */
 /* Another enabled tunnel with the same key towards the same peer, which ends the sessions of this one as this one ends its: its id. */
 bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64]);
-struct service_filter {
-	const struct label *labels; /* all must match */
-	size_t label_count;
-	int state;         /* enum tunnel_state, or -1 */
-	const char *after; /* ids greater than this, or NULL */
-	size_t limit;      /* 0: all */
-};
-/* Snapshots in the order of their ids, each referenced; the array is malloc'ed. `more` tells whether there are further ones.
- * SERVICE_LIST_FAILED when out of memory: then there is no array. */
-#define SERVICE_LIST_FAILED SIZE_MAX
-size_t service_list(struct service *service, const struct service_filter *filter, struct snapshot ***snapshots, bool *more);
+/* As listing_read. */
+size_t service_list(struct service *service, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more);
 
 struct service_worker_stats {
 	uint64_t restarts; /* of all workers */

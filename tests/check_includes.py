@@ -9,7 +9,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAY_USE = {
     "daemon": {"api", "service", "tunnel/worker", "sandbox", "ipc"},
     "api": {"service", "service/registry", "service/spec", "ipc"},
-    "service": {"service/store", "service/registry", "service/socket", "service/spec", "ipc"},
+    "service": {"service/change", "service/worker", "service/store", "service/registry", "service/socket", "service/spec", "ipc"},
+    "service/change": {"service/worker", "service/store", "service/registry", "service/socket", "service/spec", "ipc"},
+    "service/worker": {"service/store", "service/registry", "service/socket", "service/spec", "ipc"},
     "service/store": {"service/registry", "service/spec", "ipc"},
     "service/registry": {"service/socket", "service/spec", "ipc"},
     "service/socket": {"service/spec", "ipc"},
@@ -26,12 +28,12 @@ MAY_USE = {
 }
 LIBRARIES = {
     r"microhttpd\.h": {"api"},
-    r"jansson\.h": {"api", "service", "service/store", "service/registry", "service/socket", "service/spec", "daemon"},
+    r"jansson\.h": {"api", "service", "service/change", "service/store", "service/registry", "service/socket", "service/spec", "daemon"},
     r"sqlite3\.h": {"service/store"},
-    r"uv\.h": {"service", "daemon"},
+    r"uv\.h": {"service", "service/change", "service/worker", "daemon"},
     r"seccomp\.h": {"sandbox"},
     r"lwip/.*": {"netstack"},
-    r"ares.*\.h": {"netstack", "service"},
+    r"ares.*\.h": {"netstack", "service/worker"},
     r"blake2\.h": {"tunnel/wireguard"},
     r"intel-ipsec-mb\.h": {"tunnel/wireguard"},
 }

@@ -1,18 +1,19 @@
-/* Actions on a tunnel that change nothing of what it is: reconnect and probe. */
+#include "service/change/action.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "service/change/precondition.h"
-#include "service/service_private.h"
 #include "service/spec/candidate.h"
 #include "service/spec/json_writer.h"
+#include "service/worker/runtime.h"
 
 #define PROBE_COUNT_MAX 100
 #define PROBE_TIMEOUT_MAX 30 /* seconds */
 
 struct action {
-	struct service *service;
+	struct mutations *mutations;
 	struct edit *edit;
 	void (*done)(void *owner);
 	void *owner;
@@ -59,13 +60,13 @@ static void read_probe(struct edit *edit, const struct spec *spec, struct messag
 	free(probe.target);
 }
 
-static uint64_t expect(struct service *service, struct worker *worker, struct edit *edit, const struct message_probe *probe,
+static uint64_t expect(struct mutations *mutations, struct worker *worker, struct edit *edit, const struct message_probe *probe,
                        void (*done)(void *owner), void *owner)
 {
 	struct action *action = calloc(1, sizeof(*action));
 	uint64_t request = 0;
 	if (action != NULL) {
-		*action = (struct action){ .service = service, .edit = edit, .done = done, .owner = owner };
+		*action = (struct action){ .mutations = mutations, .edit = edit, .done = done, .owner = owner };
 		request = worker_expect_late(worker, probe->slot, probe->generation, (uint64_t)probe->count * probe->timeout_ms, on_answer, action);
 	}
 	if (request != 0)
@@ -86,16 +87,16 @@ static bool can_act(struct edit *edit, const struct entry *entry)
 	return edit->problem.code == PROBLEM_NONE;
 }
 
-static bool send_action(struct service *service, struct edit *edit, struct entry *entry, void (*done)(void *owner), void *owner)
+static bool send_action(struct mutations *mutations, struct edit *edit, struct entry *entry, void (*done)(void *owner), void *owner)
 {
 	struct message_probe probe = { .slot = slot_index(entry->slot), .generation = edit->snapshot->generation };
-	if (lock_queue_is_free(service->locks, entry->id))
-		provision_hurry(service, entry);
+	if (lock_queue_is_free(mutations->means.locks, entry->id))
+		provisioner_hurry(mutations->means.provisioner, entry);
 	if (edit->kind == EDIT_PROBE)
 		read_probe(edit, &entry->snapshot->spec, &probe);
 	if (edit->problem.code != PROBLEM_NONE)
 		return false;
-	probe.request = expect(service, entry->worker, edit, &probe, done, owner);
+	probe.request = expect(mutations, entry->worker, edit, &probe, done, owner);
 	if (probe.request == 0)
 		return false;
 	if (edit->kind == EDIT_RECONNECT) {
@@ -109,13 +110,13 @@ static bool send_action(struct service *service, struct edit *edit, struct entry
 	return true;
 }
 
-void action_start(struct service *service, struct edit *edit, void (*done)(void *owner), void *owner)
+void action_start(struct mutations *mutations, struct edit *edit, void (*done)(void *owner), void *owner)
 {
-	struct entry *entry = registry_entry(service->registry, edit->id);
+	struct entry *entry = registry_entry(mutations->means.registry, edit->id);
 	bool is_sent = false;
 	if (can_act(edit, entry)) {
 		edit->snapshot = snapshot_reference(entry->snapshot);
-		is_sent = send_action(service, edit, entry, done, owner);
+		is_sent = send_action(mutations, edit, entry, done, owner);
 	}
 	if (!is_sent)
 		done(owner);

@@ -9,8 +9,8 @@
 #include "service/change/precondition.h"
 #include "service/registry/snapshot_make.h"
 #include "service/registry/wall_clock.h"
-#include "service/service_private.h"
 #include "service/spec/json_writer.h"
+#include "service/spec/spec_json.h"
 
 void delta_clear(struct delta *delta)
 {
@@ -29,10 +29,10 @@ bool delta_changes(const struct delta *delta)
 }
 
 /* Takes the candidate's labels and spec over. What is equal to what there is changes nothing, and keeps its ETag. */
-static void replace(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
+static void replace(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
 	const struct snapshot *current = delta->after;
-	policy_check(service, &candidate->spec, current == NULL ? NULL : &current->spec, scope, candidate->pointer, &candidate->problem);
+	policy_check(policy, &candidate->spec, current == NULL ? NULL : &current->spec, scope, candidate->pointer, &candidate->problem);
 	if (candidate->problem.code != PROBLEM_NONE) {
 		edit->problem = candidate->problem;
 		problem_init(&candidate->problem);
@@ -58,7 +58,7 @@ static void replace(struct delta *delta, const struct service *service, struct e
 	delta->after = made;
 }
 
-static void put(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
+static void put(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
 	if (candidate->id[0] != '\0' && strcmp(candidate->id, delta->id) != 0) {
 		char pointer[96];
@@ -67,15 +67,15 @@ static void put(struct delta *delta, const struct service *service, struct edit 
 	}
 	if (!candidate->is_prepared)
 		candidate_complete(candidate, delta->after == NULL ? NULL : &delta->after->spec);
-	replace(delta, service, edit, candidate, scope);
+	replace(delta, policy, edit, candidate, scope);
 }
 
-static void create(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
+static void create(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
 	if (delta->after != NULL)
 		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "A tunnel with this id already exists; PUT replaces it, PATCH changes it.");
 	else
-		put(delta, service, edit, candidate, scope);
+		put(delta, policy, edit, candidate, scope);
 }
 
 /* RFC 7396, 2. */
@@ -176,7 +176,7 @@ static void lay_file_over(struct json_writer *writer, json_t *document, const js
 }
 
 /* A body that cannot say a thing does not unsay it: users would be gone, and their port open to everybody. */
-static void put_file(struct delta *delta, const struct service *service, struct edit *edit, unsigned scope)
+static void put_file(struct delta *delta, const struct policy *policy, struct edit *edit, unsigned scope)
 {
 	struct candidate candidate;
 	struct json_writer writer = { .failed = false };
@@ -189,7 +189,7 @@ static void put_file(struct delta *delta, const struct service *service, struct 
 	}
 	candidate_init(&candidate);
 	candidate_read(&candidate, document, "");
-	put(delta, service, edit, &candidate, scope);
+	put(delta, policy, edit, &candidate, scope);
 	candidate_clear(&candidate);
 	json_decref(document);
 }
@@ -202,7 +202,7 @@ static void remove_tunnel(struct delta *delta)
 }
 
 /* The tunnel with other peers: labels as they are, and the changed spec (which is taken). */
-static void replace_spec(struct delta *delta, const struct service *service, struct edit *edit, struct spec *spec, unsigned scope)
+static void replace_spec(struct delta *delta, const struct policy *policy, struct edit *edit, struct spec *spec, unsigned scope)
 {
 	struct candidate candidate;
 	candidate_init(&candidate);
@@ -214,11 +214,11 @@ static void replace_spec(struct delta *delta, const struct service *service, str
 		candidate.label_count = 0;
 		problem_set(&candidate.problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	}
-	replace(delta, service, edit, &candidate, scope);
+	replace(delta, policy, edit, &candidate, scope);
 	candidate_clear(&candidate);
 }
 
-static void edit_peer(struct delta *delta, const struct service *service, struct edit *edit, unsigned scope)
+static void edit_peer(struct delta *delta, const struct policy *policy, struct edit *edit, unsigned scope)
 {
 	struct spec spec;
 	bool is_new_peer = false;
@@ -228,7 +228,7 @@ static void edit_peer(struct delta *delta, const struct service *service, struct
 	}
 	delta_peer_edit(&spec, edit, &is_new_peer);
 	if (edit->problem.code == PROBLEM_NONE)
-		replace_spec(delta, service, edit, &spec, scope);
+		replace_spec(delta, policy, edit, &spec, scope);
 	if (edit->problem.code == PROBLEM_NONE && is_new_peer)
 		edit->applied = APPLIED_CREATED;
 	spec_clear(&spec);
@@ -247,7 +247,7 @@ static bool must_read_again(const struct edit *edit, const struct candidate *can
 	return edit->kind == EDIT_PUT && candidate->is_prepared && candidate->base != spec_of(now);
 }
 
-void delta_edit(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope)
+void delta_edit(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
 {
 	if (delta->after == NULL && needs_tunnel(edit->kind)) {
 		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
@@ -263,18 +263,18 @@ void delta_edit(struct delta *delta, const struct service *service, struct edit 
 		delta_read(edit, candidate, delta->after);
 	}
 	switch (edit->kind) {
-	case EDIT_CREATE: create(delta, service, edit, candidate, scope); break;
+	case EDIT_CREATE: create(delta, policy, edit, candidate, scope); break;
 	case EDIT_PUT:
 		if (edit->is_file && delta->after != NULL && candidate->problem.code == PROBLEM_NONE)
-			put_file(delta, service, edit, scope);
+			put_file(delta, policy, edit, scope);
 		else
-			put(delta, service, edit, candidate, scope);
+			put(delta, policy, edit, candidate, scope);
 		break;
-	case EDIT_PATCH: put(delta, service, edit, candidate, scope); break;
+	case EDIT_PATCH: put(delta, policy, edit, candidate, scope); break;
 	case EDIT_DELETE: remove_tunnel(delta); break;
 	case EDIT_PEER_PUT:
 	case EDIT_PEER_PATCH:
-	case EDIT_PEER_DELETE: edit_peer(delta, service, edit, scope); break;
+	case EDIT_PEER_DELETE: edit_peer(delta, policy, edit, scope); break;
 	case EDIT_RECONNECT:
 	case EDIT_PROBE: problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch."); break;
 	}

@@ -2,8 +2,9 @@
 #ifndef WARREN_SERVICE_CHANGE_DELTA_H
 #define WARREN_SERVICE_CHANGE_DELTA_H
 
+#include "service/change/change.h"
+#include "service/change/policy.h"
 #include "service/registry/registry.h"
-#include "service/service.h"
 #include "service/spec/candidate.h"
 
 struct transaction;
@@ -31,6 +32,6 @@ bool delta_changes(const struct delta *delta);
  * with ahead of the turn. Any thread; the service's only where another change came first. */
 void delta_read(struct edit *edit, struct candidate *candidate, const struct snapshot *now);
 /* One edit on top of what the delta has; everything wrong goes to edit->problem. `candidate` is of an edit with a tunnel's document. */
-void delta_edit(struct delta *delta, const struct service *service, struct edit *edit, struct candidate *candidate, unsigned scope);
+void delta_edit(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope);
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef WARREN_SERVICE_CHANGE_DELTA_PEER_H
 #define WARREN_SERVICE_CHANGE_DELTA_PEER_H
 
-#include "service/service.h"
+#include "service/change/change.h"
 
 /* Applies an EDIT_PEER_* to the spec; faults go to edit->problem, with pointers into the peer's own document. */
 void delta_peer_edit(struct spec *spec, struct edit *edit, bool *is_new);

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/change/action.h"
 #include "service/change/delta.h"
-#include "service/service_private.h"
+#include "service/change/transaction.h"
+#include "service/spec/json_reader.h"
 
 struct change *change_create(enum change_kind kind, size_t edit_count)
 {
@@ -91,7 +93,7 @@ static bool read_edits(struct job *job)
 	for (size_t i = 0; i < job->edit_count; i++) {
 		struct edit *edit = &job->edits[i];
 		if (edit->kind == EDIT_PUT || edit->kind == EDIT_PATCH)
-			job->bases[i] = registry_find(job->service->registry, edit->id);
+			job->bases[i] = registry_find(job->mutations->means.registry, edit->id);
 		read_edit(edit, &job->candidates[i], job->bases[i]);
 	}
 	return true;
@@ -122,7 +124,7 @@ static bool read_state(struct job *job)
 	const json_t *list = json_reader_array(&reader, job->change->document, "tunnels");
 	if (list == NULL && job->change->problem.code == PROBLEM_NONE)
 		json_reader_fault_at(&reader, "tunnels", "required", "A state needs the array tunnels, which may be empty.");
-	size_t count = json_array_size(list), most = (size_t)job->service->options.workers * COUNTERS_TUNNELS, faults = 0;
+	size_t count = json_array_size(list), most = (size_t)supervisor_count(job->mutations->means.supervisor) * COUNTERS_TUNNELS, faults = 0;
 	if (count > most) {
 		json_reader_fault_at(&reader, "tunnels", "too_many", "A state can have at most 16,384 tunnels per worker.");
 		count = 0;
@@ -151,12 +153,12 @@ static bool read_state(struct job *job)
 	return true;
 }
 
-struct job *job_create(struct service *service, struct change *change)
+struct job *job_create(struct mutations *mutations, struct change *change)
 {
 	struct job *job = calloc(1, sizeof(*job));
 	if (job == NULL)
 		return NULL;
-	job->service = service;
+	job->mutations = mutations;
 	job->change = change;
 	bool is_read = true;
 	switch (change->kind) {
@@ -189,7 +191,7 @@ static void free_job(struct job *job)
 void job_answer(struct job *job)
 {
 	struct change *change = job->change;
-	struct job **at = &job->service->jobs;
+	struct job **at = &job->mutations->jobs;
 	while (*at != NULL && *at != job)
 		at = &(*at)->next;
 	if (*at == job)
@@ -243,7 +245,7 @@ static void start_transaction(struct job *job, size_t first, size_t count, void 
 		                               .scope = job->change->scope,
 		                               .done = done,
 		                               .owner = job };
-	transaction_start(job->service, &request);
+	transaction_start(job->mutations, &request);
 }
 
 static void run_next(struct job *job);
@@ -288,7 +290,7 @@ static void run_next(struct job *job)
 		}
 		struct edit *edit = &job->edits[job->cursor];
 		if (is_action(edit) && !job->change->dry_run)
-			action_start(job->service, edit, on_action_done, job);
+			action_start(job->mutations, edit, on_action_done, job);
 		else
 			start_transaction(job, job->cursor, 1, on_one_done);
 	} while (job->goes_on);
@@ -318,7 +320,7 @@ static bool matches(const struct snapshot *snapshot, const struct change *change
 
 static void delete_where(struct job *job)
 {
-	struct registry *registry = job->service->registry;
+	struct registry *registry = job->mutations->means.registry;
 	job->edits = calloc(registry_count(registry) + 1, sizeof(*job->edits));
 	job->candidates = calloc(1, sizeof(*job->candidates));
 	if (job->edits == NULL || job->candidates == NULL) {
@@ -345,7 +347,7 @@ static void delete_where(struct job *job)
 			                               .scope = job->change->scope,
 			                               .done = on_deleted,
 			                               .owner = job };
-		transaction_start(job->service, &request);
+		transaction_start(job->mutations, &request);
 	}
 	if (--job->pending == 0)
 		job_answer(job);
@@ -396,7 +398,7 @@ static bool has_id(const struct edit *const *sorted, size_t count, const char *i
 static void begin_state(struct transaction_request *request, void *owner)
 {
 	struct job *job = owner;
-	struct registry *registry = job->service->registry;
+	struct registry *registry = job->mutations->means.registry;
 	const struct edit **sorted = NULL;
 	size_t count = job->edit_count, room = count + registry_count(registry) + 2;
 	struct edit *edits = calloc(room, sizeof(*edits));
@@ -475,7 +477,7 @@ static void run_state(struct job *job)
 		                               .begin = begin_state,
 		                               .done = on_state_done,
 		                               .owner = job };
-	transaction_start(job->service, &request);
+	transaction_start(job->mutations, &request);
 }
 
 static void on_token_done(void *owner, json_t *token, const struct problem *problem)
@@ -490,8 +492,8 @@ static void on_token_done(void *owner, json_t *token, const struct problem *prob
 void job_run(struct job *job)
 {
 	struct change *change = job->change;
-	job->next = job->service->jobs;
-	job->service->jobs = job;
+	job->next = job->mutations->jobs;
+	job->mutations->jobs = job;
 	if (change->problem.code != PROBLEM_NONE && change->kind != CHANGE_STATE) {
 		job_answer(job);
 		return;
@@ -506,8 +508,11 @@ void job_run(struct job *job)
 	case CHANGE_DELETE_WHERE: delete_where(job); break;
 	case CHANGE_STATE: run_state(job); break;
 	case CHANGE_TOKEN_CREATE:
-		token_table_make(job->service->tokens, job->service->store, change->token_name, change->token_scopes, on_token_done, job);
+		token_table_make(job->mutations->means.tokens, job->mutations->means.store, change->token_name, change->token_scopes, on_token_done,
+		                 job);
 		break;
-	case CHANGE_TOKEN_DELETE: token_table_delete(job->service->tokens, job->service->store, change->token_id, on_token_done, job); break;
+	case CHANGE_TOKEN_DELETE:
+		token_table_delete(job->mutations->means.tokens, job->mutations->means.store, change->token_id, on_token_done, job);
+		break;
 	}
 }

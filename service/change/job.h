@@ -2,12 +2,12 @@
 #ifndef WARREN_SERVICE_CHANGE_JOB_H
 #define WARREN_SERVICE_CHANGE_JOB_H
 
-#include "service/service.h"
+#include "service/change/mutations.h"
 #include "service/spec/candidate.h"
 
 struct job {
 	struct job *next; /* in the inbox, then among all that are under way */
-	struct service *service;
+	struct mutations *mutations;
 	struct change *change;
 	struct edit *edits; /* the change's, or the job's own */
 	struct candidate *candidates;
@@ -20,7 +20,7 @@ struct job {
 };
 
 /* Reads what can be read without knowing what there is. Any thread. NULL when out of memory. */
-struct job *job_create(struct service *service, struct change *change);
+struct job *job_create(struct mutations *mutations, struct change *change);
 void job_run(struct job *job);
 /* The daemon ends. */
 void job_refuse(struct job *job);
@@ -29,7 +29,7 @@ void job_answer(struct job *job);
 
 /* waiter.c: answers when the job's tunnel is up, or when its time is over. */
 void waiter_start(struct job *job);
-void waiter_check_all(struct service *service);
-void waiter_refuse_all(struct service *service);
+void waiter_check_all(struct mutations *mutations);
+void waiter_refuse_all(struct mutations *mutations);
 
 #endif

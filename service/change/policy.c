@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "ipc/place.h"
-#include "service/service_private.h"
+#include "service/socket/socket_path.h"
+#include "service/store/scope.h"
+#include "service/worker/protection.h"
 
 struct checking {
-	const struct service *service;
+	const struct policy *policy;
 	const struct spec *previous;
 	bool is_admin;
 	bool needs_admin; /* something that only an admin may open is there */
@@ -26,10 +28,10 @@ static void require_admin(struct checking *checking, bool is_unchanged)
 }
 
 /* Lies in one of the directories that are allowed. */
-static bool is_allowed_path(const struct service *service, const char *path)
+static bool is_allowed_path(const struct policy *policy, const char *path)
 {
 	const char *name;
-	int directory = socket_path_directory(&service->socket_roots, path, &name);
+	int directory = socket_path_directory(policy->roots, path, &name);
 	if (directory >= 0)
 		close(directory);
 	return directory >= 0;
@@ -39,10 +41,10 @@ static void check_path(struct checking *checking, const struct spec_place *place
 {
 	if (place->kind != SPEC_PLACE_UNIX)
 		return;
-	if (!is_allowed_path(checking->service, place->host))
+	if (!is_allowed_path(checking->policy, place->host))
 		problem_add(checking->problem, checking->pointer, "path_not_allowed",
 		            "A unix socket must lie in \"sockets\" in the state directory, or in a directory given with --allow-socket.");
-	else if (protection_has_path(checking->service, place->host))
+	else if (protection_has_path(checking->policy->protection, place->host))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
 	require_admin(checking, is_unchanged);
 }
@@ -65,7 +67,7 @@ static void check_proxy_listener(struct checking *checking, const struct spec *s
 	check_path(checking, place, had_listener(checking->previous, place));
 	if (!is_open_to_others(place))
 		return;
-	if (!checking->service->options.allow_remote)
+	if (!checking->policy->allow_remote)
 		problem_add(checking->problem, checking->pointer, "remote_not_allowed",
 		            "A listener that other hosts can reach needs warrend --allow-remote.");
 	else if (spec->user_count == 0)
@@ -89,24 +91,24 @@ static void check_outbound(struct checking *checking, const struct spec_forward 
 	check_path(checking, &forward->listen, is_unchanged);
 	if (!is_open_to_others(&forward->listen))
 		return;
-	if (!checking->service->options.allow_remote)
+	if (!checking->policy->allow_remote)
 		problem_add(checking->problem, checking->pointer, "remote_not_allowed",
 		            "A forward that other hosts can reach needs warrend --allow-remote.");
 	require_admin(checking, is_unchanged);
 }
 
 /* Other names are looked at when they are dialled: only localhost is known to stay what it is (RFC 6761, 6.3). */
-static bool is_own_socket(const struct service *service, const struct spec_place *target)
+static bool is_own_socket(const struct policy *policy, const struct spec_place *target)
 {
 	char loopbacks[][16] = { "127.0.0.1", "::1" };
 	union wireguard_endpoint address;
 	if (place_address(target, &address))
-		return protection_has_address(service, &address);
+		return protection_has_address(policy->protection, &address);
 	if (target->kind != SPEC_PLACE_INET || strcasecmp(target->host, "localhost") != 0)
 		return false;
 	for (size_t i = 0; i < sizeof(loopbacks) / sizeof(loopbacks[0]); i++) {
 		const struct spec_place loopback = { .kind = SPEC_PLACE_INET, .host = loopbacks[i], .port = target->port };
-		if (place_address(&loopback, &address) && protection_has_address(service, &address))
+		if (place_address(&loopback, &address) && protection_has_address(policy->protection, &address))
 			return true;
 	}
 	return false;
@@ -116,17 +118,17 @@ static void check_inbound(struct checking *checking, const struct spec_forward *
 {
 	bool is_unchanged = had_forward(checking->previous, forward);
 	check_path(checking, &forward->target, is_unchanged);
-	if (forward->target.kind == SPEC_PLACE_UNIX && protection_has_listener_path(checking->service, forward->target.host))
+	if (forward->target.kind == SPEC_PLACE_UNIX && protection_has_listener_path(checking->policy->protection, forward->target.host))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
-	if (forward->transport == SPEC_TCP && is_own_socket(checking->service, &forward->target))
+	if (forward->transport == SPEC_TCP && is_own_socket(checking->policy, &forward->target))
 		problem_add(checking->problem, checking->pointer, "own_socket", "This is a socket of the daemon itself.");
 	require_admin(checking, is_unchanged);
 }
 
-void policy_check(const struct service *service, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
+void policy_check(const struct policy *policy, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
                   struct problem *problem)
 {
-	struct checking checking = { .service = service, .previous = previous, .is_admin = (scope & SCOPE_ADMIN) != 0, .problem = problem };
+	struct checking checking = { .policy = policy, .previous = previous, .is_admin = (scope & SCOPE_ADMIN) != 0, .problem = problem };
 	for (size_t i = 0; i < spec->listen_count; i++) {
 		snprintf(checking.pointer, sizeof(checking.pointer), "%s/spec/proxy/listen/%zu", pointer, i);
 		check_proxy_listener(&checking, spec, &spec->listen[i]);

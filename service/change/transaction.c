@@ -12,12 +12,12 @@ static void answer_and_free(struct transaction *transaction)
 	for (size_t i = 0; i < transaction->delta_count; i++)
 		delta_clear(&transaction->deltas[i]);
 	socket_pool_clear(&transaction->pool);
-	registry_unreserve(transaction->service->registry, transaction->reserved);
+	registry_unreserve(transaction->mutations->means.registry, transaction->reserved);
 	transaction->request.done(transaction->request.owner, &transaction->problem, transaction->failed_edit);
 	free(transaction->deltas);
 	free(transaction->index);
 	problem_clear(&transaction->problem);
-	lock_queue_release(transaction->service->locks, &transaction->claim);
+	lock_queue_release(transaction->mutations->means.locks, &transaction->claim);
 	free(transaction);
 }
 
@@ -103,7 +103,7 @@ static void on_turn(void *owner)
 		transaction_finish(transaction);
 		return;
 	}
-	transaction->deadline = uv_now(&transaction->service->loop) + TRANSACTION_WORKER_WAIT_MS;
+	transaction->deadline = uv_now(transaction->mutations->means.loop) + TRANSACTION_WORKER_WAIT_MS;
 	transaction_prepare(transaction);
 }
 
@@ -126,7 +126,7 @@ static size_t collect_ids(const struct transaction_request *request, const char 
 	return count;
 }
 
-void transaction_start(struct service *service, const struct transaction_request *request)
+void transaction_start(struct mutations *mutations, const struct transaction_request *request)
 {
 	assert(request->done != NULL);
 	struct problem problem;
@@ -134,12 +134,12 @@ void transaction_start(struct service *service, const struct transaction_request
 	const char **ids = calloc(request->count + 1, sizeof(*ids));
 	bool is_claimed = false;
 	if (transaction != NULL && ids != NULL) {
-		transaction->service = service;
+		transaction->mutations = mutations;
 		transaction->request = *request;
 		problem_init(&transaction->problem);
 		/* One that runs alone needs no locks of its own. */
 		size_t count = request->alone ? 0 : collect_ids(request, ids);
-		is_claimed = lock_queue_claim(service->locks, &transaction->claim, ids, count, request->alone, on_turn, transaction);
+		is_claimed = lock_queue_claim(mutations->means.locks, &transaction->claim, ids, count, request->alone, on_turn, transaction);
 	}
 	free(ids);
 	if (is_claimed)

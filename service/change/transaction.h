@@ -3,7 +3,7 @@
 #ifndef WARREN_SERVICE_CHANGE_TRANSACTION_H
 #define WARREN_SERVICE_CHANGE_TRANSACTION_H
 
-#include "service/service.h"
+#include "service/change/mutations.h"
 #include "service/spec/candidate.h"
 
 struct transaction;
@@ -23,8 +23,8 @@ struct transaction_request {
 };
 
 /* `done` is called in any case, perhaps from within. */
-void transaction_start(struct service *service, const struct transaction_request *request);
+void transaction_start(struct mutations *mutations, const struct transaction_request *request);
 /* A worker is there again, or time has passed. */
-void transaction_check_waiting(struct service *service);
+void transaction_check_waiting(struct mutations *mutations);
 
 #endif

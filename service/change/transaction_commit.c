@@ -6,6 +6,7 @@
 #include "ipc/log.h"
 #include "service/change/transaction_private.h"
 #include "service/worker/peer_lookup.h"
+#include "service/worker/runtime.h"
 
 static bool write_delta(struct store_write *write, const struct delta *delta)
 {
@@ -25,20 +26,20 @@ static bool write_delta(struct store_write *write, const struct delta *delta)
 	return row->ports != NULL;
 }
 
-static void publish(struct service *service, const struct delta *delta)
+static void publish(struct mutations *mutations, const struct delta *delta)
 {
 	static const char *const applied[] = {
 		[MESSAGE_APPLIED_CREATED] = "created", [MESSAGE_APPLIED_IN_PLACE] = "in_place", [MESSAGE_APPLIED_RESTARTED] = "restarted"
 	};
 	char members[160] = "";
 	if (delta->after == NULL) {
-		events_publish(service->events, EVENT_TUNNEL_DELETED, delta->id, "");
+		events_publish(mutations->means.events, EVENT_TUNNEL_DELETED, delta->id, "");
 		return;
 	}
 	const char *how = delta->is_created ? applied[MESSAGE_APPLIED_CREATED] : applied[delta->applied == MESSAGE_APPLIED_RESTARTED ? 2 : 1];
 	snprintf(members, sizeof(members), "\"etag\":\"\\\"%llu\\\"\",\"generation\":%llu,\"applied\":\"%s\"",
 	         (unsigned long long)delta->after->revision, (unsigned long long)delta->after->generation, how);
-	events_publish(service->events, delta->before == NULL ? EVENT_TUNNEL_CREATED : EVENT_TUNNEL_CHANGED, delta->id, members);
+	events_publish(mutations->means.events, delta->before == NULL ? EVENT_TUNNEL_CREATED : EVENT_TUNNEL_CHANGED, delta->id, members);
 }
 
 static void on_retired(void *owner, const struct reply *reply)
@@ -49,7 +50,7 @@ static void on_retired(void *owner, const struct reply *reply)
 	/* It is on the disk, so it is to run: the worker lost what it had prepared, and gets it whole. */
 	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK && delta->after != NULL) {
 		log_line(LOG_ERROR, delta->id, "the worker answered a stored change with status %u: the tunnel is being rebuilt", reply->ack.status);
-		provision_anew(transaction->service, delta->entry);
+		provisioner_renew(transaction->mutations->means.provisioner, delta->entry);
 	}
 	if (--transaction->pending == 0)
 		transaction_finish(transaction);
@@ -84,9 +85,9 @@ static void catch_up(const struct delta *delta)
 
 static void swap_in(struct transaction *transaction, struct delta *delta)
 {
-	struct service *service = transaction->service;
+	struct mutations *mutations = transaction->mutations;
 	struct entry *entry = delta->entry;
-	struct snapshot *old = registry_swap(service->registry, entry, &transaction->claim, snapshot_reference(delta->after));
+	struct snapshot *old = registry_swap(mutations->means.registry, entry, &transaction->claim, snapshot_reference(delta->after));
 	struct socket_list sockets = entry->sockets;
 	struct message_addresses *addresses = entry->addresses;
 	entry->sockets = delta->sockets;
@@ -95,30 +96,26 @@ static void swap_in(struct transaction *transaction, struct delta *delta)
 	delta->sockets = sockets;
 	delta->addresses = addresses;
 	if (delta->is_new)
-		registry_add(service->registry, entry);
+		registry_add(mutations->means.registry, entry);
 	delta->is_new = false;
 	delta->is_prepared = false;
-	if (entry->is_unbound)
-		service->unbound--;
-	entry->is_unbound = false;
-	service_seat(service, entry);
+	registry_bound(mutations->means.registry, entry);
+	slot_table_put(mutations->means.slots, entry);
 	catch_up(delta);
 	entry->is_waiting = false;
 	for (size_t i = 0; i < entry->sockets.count; i++)
 		entry->sockets.list[i].is_fresh = false;
 	ask_worker(transaction, delta, MESSAGE_COMMIT, delta->after->generation);
-	peer_lookup_start(service, entry);
+	peer_lookup_start(mutations->means.lookups, entry);
 	snapshot_release(old);
 }
 
 static void swap_out(struct transaction *transaction, struct delta *delta)
 {
-	struct service *service = transaction->service;
-	registry_remove(service->registry, delta->entry);
-	service_unseat(service, delta->entry);
+	struct mutations *mutations = transaction->mutations;
+	registry_remove(mutations->means.registry, delta->entry);
+	slot_table_remove(mutations->means.slots, delta->entry);
 	peer_lookup_end_all(delta->entry);
-	if (delta->entry->is_unbound)
-		service->unbound--;
 	/* No worker holds one that failed. */
 	if (delta->before->failure == NULL)
 		ask_worker(transaction, delta, MESSAGE_REMOVE, delta->before->generation);
@@ -137,7 +134,7 @@ static void commit(struct transaction *transaction)
 			swap_in(transaction, delta);
 		else
 			swap_out(transaction, delta);
-		publish(transaction->service, delta);
+		publish(transaction->mutations, delta);
 	}
 	if (--transaction->pending == 0)
 		transaction_finish(transaction);
@@ -158,7 +155,7 @@ static void on_stored(struct store_batch *batch, void *owner)
 
 static struct store_batch *make_batch(struct transaction *transaction)
 {
-	struct service *service = transaction->service;
+	struct mutations *mutations = transaction->mutations;
 	size_t count = 0, fresh = 0;
 	for (size_t i = 0; i < transaction->delta_count; i++) {
 		count += delta_changes(&transaction->deltas[i]);
@@ -167,7 +164,7 @@ static struct store_batch *make_batch(struct transaction *transaction)
 	struct store_batch *batch = store_batch_create(count);
 	if (batch == NULL)
 		return NULL;
-	bool is_written = registry_reserve(service->registry, fresh);
+	bool is_written = registry_reserve(mutations->means.registry, fresh);
 	transaction->reserved = is_written ? fresh : 0;
 	count = 0;
 	for (size_t i = 0; i < transaction->delta_count && is_written; i++) {
@@ -175,10 +172,10 @@ static struct store_batch *make_batch(struct transaction *transaction)
 		if (!delta_changes(delta))
 			continue;
 		if (delta->after != NULL)
-			delta->after->revision = service->next_revision++;
+			delta->after->revision = mutations->next_revision++;
 		is_written = write_delta(&batch->writes[count++], delta);
 	}
-	batch->next_revision = service->next_revision;
+	batch->next_revision = mutations->next_revision;
 	if (is_written)
 		return batch;
 	store_batch_free(batch);
@@ -195,5 +192,5 @@ void transaction_store(struct transaction *transaction)
 	}
 	batch->done = on_stored;
 	batch->owner = transaction;
-	store_submit(transaction->service->store, batch);
+	store_submit(transaction->mutations->means.store, batch);
 }

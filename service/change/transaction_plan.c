@@ -6,6 +6,7 @@
 #include "service/change/transaction_private.h"
 #include "service/registry/snapshot_make.h"
 #include "service/worker/peer_lookup.h"
+#include "service/worker/placement.h"
 
 static uint32_t *index_of(struct transaction *transaction, const char *id)
 {
@@ -26,7 +27,7 @@ static struct delta *delta_for(struct transaction *transaction, const char *id)
 		return &transaction->deltas[*place - 1];
 	struct delta *delta = &transaction->deltas[transaction->delta_count++];
 	*place = (uint32_t)transaction->delta_count;
-	*delta = (struct delta){ .entry = registry_entry(transaction->service->registry, id) };
+	*delta = (struct delta){ .entry = registry_entry(transaction->mutations->means.registry, id) };
 	snprintf(delta->id, sizeof(delta->id), "%s", id);
 	if (delta->entry != NULL) {
 		delta->before = snapshot_reference(delta->entry->snapshot);
@@ -57,7 +58,8 @@ bool transaction_plan(struct transaction *transaction)
 	for (size_t i = 0; i < request->count; i++) {
 		struct edit *edit = &request->edits[i];
 		if (edit->problem.code == PROBLEM_NONE)
-			delta_edit(delta_for(transaction, edit->id), transaction->service, edit, &request->candidates[i], request->scope);
+			delta_edit(delta_for(transaction, edit->id), transaction->mutations->means.policy, edit, &request->candidates[i],
+			           request->scope);
 		if (edit->problem.code == PROBLEM_NONE || transaction->problem.code != PROBLEM_NONE)
 			continue;
 		transaction->failed_edit = i;
@@ -108,7 +110,7 @@ static bool keep_sockets(struct transaction *transaction)
 static void open_sockets(struct transaction *transaction, struct delta *delta)
 {
 	struct socket_request request = { .spec = &delta->after->spec,
-		                          .roots = &transaction->service->socket_roots,
+		                          .roots = transaction->mutations->means.roots,
 		                          .next_id = &delta->entry->next_socket_id,
 		                          .pointer = delta->pointer };
 	/* A dry run may not ask a running tunnel to make way. */
@@ -135,7 +137,7 @@ static bool furnish(struct transaction *transaction, struct delta *delta)
 	const struct spec *old_spec = delta->before == NULL ? NULL : &delta->before->spec;
 	if (!peer_lookup_addresses(&delta->addresses, &delta->after->spec, old_spec, delta->before == NULL ? NULL : entry->addresses))
 		return false;
-	if (entry->worker == NULL && !placement_choose(transaction->service, entry))
+	if (entry->worker == NULL && !placement_choose(transaction->mutations->means.supervisor, entry))
 		return false;
 	return snapshot_take_slots(delta->after, entry, delta->before);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "service/change/transaction_private.h"
+#include "service/worker/runtime.h"
 
 static bool is_for_worker(const struct delta *delta)
 {
@@ -39,13 +40,13 @@ static void tell_refusal(struct transaction *transaction, const struct delta *de
 
 static void wait_for_worker(struct transaction *transaction)
 {
-	transaction->next_waiting = transaction->service->waiting;
-	transaction->service->waiting = transaction;
+	transaction->next_waiting = transaction->mutations->waiting;
+	transaction->mutations->waiting = transaction;
 }
 
 static void all_answered(struct transaction *transaction)
 {
-	bool is_late = uv_now(&transaction->service->loop) >= transaction->deadline;
+	bool is_late = uv_now(transaction->mutations->means.loop) >= transaction->deadline;
 	if (transaction->problem.code == PROBLEM_NONE && !transaction->worker_gone) {
 		transaction_store(transaction);
 		return;
@@ -88,7 +89,7 @@ static bool send_prepare(struct transaction *transaction, struct delta *delta)
 	struct worker *worker = delta->entry->worker;
 	uint32_t slot = slot_index(delta->entry->slot);
 	delta->transaction = transaction;
-	provision_hurry(transaction->service, delta->entry);
+	provisioner_hurry(transaction->mutations->means.provisioner, delta->entry);
 	delta->request = worker_expect(worker, slot, delta->after->generation, on_prepared, delta);
 	if (delta->request == 0)
 		return false;
@@ -128,16 +129,16 @@ void transaction_prepare(struct transaction *transaction)
 		all_answered(transaction);
 }
 
-void transaction_check_waiting(struct service *service)
+void transaction_check_waiting(struct mutations *mutations)
 {
-	struct transaction *list = service->waiting;
-	service->waiting = NULL;
+	struct transaction *list = mutations->waiting;
+	mutations->waiting = NULL;
 	while (list != NULL) {
 		struct transaction *transaction = list;
 		list = transaction->next_waiting;
 		if (all_ready(transaction)) {
 			transaction_prepare(transaction);
-		} else if (!service->is_stopping && uv_now(&service->loop) < transaction->deadline) {
+		} else if (!mutations->is_stopping && uv_now(mutations->means.loop) < transaction->deadline) {
 			wait_for_worker(transaction);
 		} else {
 			problem_set(&transaction->problem, PROBLEM_WORKER_UNAVAILABLE,

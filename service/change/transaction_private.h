@@ -3,13 +3,14 @@
 #define WARREN_SERVICE_CHANGE_TRANSACTION_PRIVATE_H
 
 #include "service/change/delta.h"
-#include "service/service_private.h"
+#include "service/change/transaction.h"
+#include "service/store/store.h"
 
 #define TRANSACTION_WORKER_WAIT_MS 5000
 #define TRANSACTION_DEATHS_MAX 2 /* the first may be a coincidence; one that kills workers must not go on harming their other tunnels */
 
 struct transaction {
-	struct service *service;
+	struct mutations *mutations;
 	struct transaction_request request;
 	struct lock_claim claim;
 	struct transaction *next_waiting;

@@ -4,7 +4,6 @@
 
 #include "service/change/job.h"
 #include "service/registry/status.h"
-#include "service/service_private.h"
 
 struct waiter {
 	struct waiter *next;
@@ -22,25 +21,25 @@ static void answer(struct waiter *waiter)
 
 void waiter_start(struct job *job)
 {
-	struct service *service = job->service;
+	struct mutations *mutations = job->mutations;
 	struct waiter *waiter = calloc(1, sizeof(*waiter));
 	if (waiter == NULL) {
 		job_answer(job);
 		return;
 	}
-	*waiter = (struct waiter){ .next = service->waiters,
+	*waiter = (struct waiter){ .next = mutations->waiters,
 		                   .job = job,
 		                   .status = status_reference(job->edits[0].snapshot->status),
-		                   .deadline = uv_now(&service->loop) + 1000ull * job->change->timeout };
-	service->waiters = waiter;
-	waiter_check_all(service);
+		                   .deadline = uv_now(mutations->means.loop) + 1000ull * job->change->timeout };
+	mutations->waiters = waiter;
+	waiter_check_all(mutations);
 }
 
 /* Whether the waiting is over; the edit then says how. */
-static bool is_over(struct service *service, const struct waiter *waiter)
+static bool is_over(struct mutations *mutations, const struct waiter *waiter)
 {
 	struct edit *edit = &waiter->job->edits[0];
-	const struct entry *entry = registry_entry(service->registry, edit->id);
+	const struct entry *entry = registry_entry(mutations->means.registry, edit->id);
 	struct snapshot_status status;
 	if (entry == NULL || entry->status != waiter->status) {
 		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted before its first handshake.");
@@ -50,7 +49,7 @@ static bool is_over(struct service *service, const struct waiter *waiter)
 	if (status.state == TUNNEL_UP)
 		return true;
 	bool is_hopeless = status.state == TUNNEL_DISABLED && !entry->snapshot->spec.enabled;
-	if (!is_hopeless && uv_now(&service->loop) < waiter->deadline)
+	if (!is_hopeless && uv_now(mutations->means.loop) < waiter->deadline)
 		return false;
 	snapshot_release(edit->snapshot);
 	edit->snapshot = snapshot_reference(entry->snapshot);
@@ -59,11 +58,11 @@ static bool is_over(struct service *service, const struct waiter *waiter)
 	return true;
 }
 
-void waiter_check_all(struct service *service)
+void waiter_check_all(struct mutations *mutations)
 {
-	for (struct waiter **at = &service->waiters; *at != NULL;) {
+	for (struct waiter **at = &mutations->waiters; *at != NULL;) {
 		struct waiter *waiter = *at;
-		if (!is_over(service, waiter)) {
+		if (!is_over(mutations, waiter)) {
 			at = &waiter->next;
 			continue;
 		}
@@ -72,11 +71,11 @@ void waiter_check_all(struct service *service)
 	}
 }
 
-void waiter_refuse_all(struct service *service)
+void waiter_refuse_all(struct mutations *mutations)
 {
-	while (service->waiters != NULL) {
-		struct waiter *waiter = service->waiters;
-		service->waiters = waiter->next;
+	while (mutations->waiters != NULL) {
+		struct waiter *waiter = mutations->waiters;
+		mutations->waiters = waiter->next;
 		problem_set(&waiter->job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
 		answer(waiter);
 	}

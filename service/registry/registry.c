@@ -16,6 +16,7 @@ struct registry {
 	struct entry **list;
 	size_t count, capacity;
 	size_t reserved;
+	size_t unbound;
 	struct entry *by_key[BUCKETS];
 };
 
@@ -149,6 +150,7 @@ void registry_add(struct registry *registry, struct entry *entry)
 	memmove(&registry->list[at + 1], &registry->list[at], (registry->count - at) * sizeof(struct entry *));
 	registry->list[at] = entry;
 	registry->count++;
+	registry->unbound += entry->is_unbound;
 	entry->is_listed = true;
 	link_key(registry, entry);
 	pthread_mutex_unlock(&registry->lock);
@@ -159,10 +161,22 @@ void registry_remove(struct registry *registry, struct entry *entry)
 	pthread_mutex_lock(&registry->lock);
 	size_t at = position(registry, entry->id);
 	registry->count--;
+	registry->unbound -= entry->is_unbound;
 	entry->is_listed = false;
 	unlink_key(registry, entry);
 	memmove(&registry->list[at], &registry->list[at + 1], (registry->count - at) * sizeof(struct entry *));
 	pthread_mutex_unlock(&registry->lock);
+}
+
+size_t registry_unbound_count(const struct registry *registry)
+{
+	return registry->unbound;
+}
+
+void registry_bound(struct registry *registry, struct entry *entry)
+{
+	registry->unbound -= entry->is_listed && entry->is_unbound;
+	entry->is_unbound = false;
 }
 
 void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lock_claim *turn)

@@ -31,7 +31,7 @@ struct entry {
 	struct allowance dial_rate, relay_rate, udp_rate; /* of the sockets that its worker asks for */
 	bool is_dirty;                                    /* the two above have changed since they were stored */
 	bool is_waiting;                                  /* to be provisioned when the worker has answered others: it does not hold it yet */
-	bool is_unbound;                                  /* found at the start, and its sockets could not be opened yet */
+	bool is_unbound;                                  /* found at the start, and its sockets could not be opened yet: registry_bound */
 	char *ports;                                      /* while it is unbound: those of the last run */
 };
 
@@ -52,6 +52,8 @@ bool registry_reserve(struct registry *registry, size_t more);
 void registry_unreserve(struct registry *registry, size_t count);
 void registry_add(struct registry *registry, struct entry *entry);
 void registry_remove(struct registry *registry, struct entry *entry); /* the entry stays the caller's */
+size_t registry_unbound_count(const struct registry *registry);       /* of the entries in it */
+void registry_bound(struct registry *registry, struct entry *entry);  /* it is not unbound any more, if it was */
 /* An entry has one owner at a time: `turn` is the running claim of who changes it, or NULL for what is done at once while nobody else
  * has or waits for the turn. Everything that changes a snapshot, the sockets or the addresses asserts it here. */
 void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lock_claim *turn);

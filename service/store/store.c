@@ -241,8 +241,8 @@ static void *run(void *argument)
 static bool load(struct store *store, const struct store_loader *loader, char failure[512])
 {
 	store->next_revision = database_next_revision(store->database);
-	bool is_loaded = database_load_tunnels(store->database, loader->take_tunnel, loader->owner, failure) &&
-	                 database_load_tokens(store->database, loader->take_token, loader->owner, failure);
+	bool is_loaded = database_load_tunnels(store->database, loader->take_tunnel, loader->tunnels, failure) &&
+	                 database_load_tokens(store->database, loader->take_token, loader->tokens, failure);
 	/* A disk that is full at the start is no reason not to start: only memory is concerned. */
 	(void)database_forget(store->database);
 	if (is_loaded)

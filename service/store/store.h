@@ -32,9 +32,10 @@ void store_batch_free(struct store_batch *batch);
 
 /* What was found at the start, for the callbacks; see database.h. */
 struct store_loader {
-	bool (*take_tunnel)(void *owner, struct database_tunnel *tunnel);
-	bool (*take_token)(void *owner, struct database_token *token);
-	void *owner;
+	bool (*take_tunnel)(void *tunnels, struct database_tunnel *tunnel);
+	void *tunnels;
+	bool (*take_token)(void *tokens, struct database_token *token);
+	void *tokens;
 };
 
 /* `wake` is called from the store's thread when store_collect has something to do. */

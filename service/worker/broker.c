@@ -1,4 +1,5 @@
-/* Host sockets that a worker asks for. It gets what the tunnel's spec allows and nothing else: it is not trusted to know. */
+#include "service/worker/broker.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,6 @@
 #include "ipc/endpoint.h"
 #include "ipc/log.h"
 #include "service/registry/snapshot_make.h"
-#include "service/service_private.h"
-#include "service/worker/broker_dial.h"
 
 /* Limits for each tunnel. The control process does not learn when a worker closes a descriptor, so it limits the rate and not the number. */
 #define DIALS_PER_SECOND 8192
@@ -30,10 +29,19 @@ struct late_want {
 	struct message_want want;
 };
 
+struct broker {
+	struct broker_means means;
+	struct dialer *dialer;
+	uint8_t (*unanswered)[COUNTERS_TUNNELS]; /* [worker][slot]: sockets that are asked for */
+	struct late_want *late, **late_end;      /* those over the rate */
+	size_t late_count;
+	uv_timer_t timer; /* for them */
+};
+
 /* NULL: there is no such slot. */
-static uint8_t *unanswered(struct service *service, const struct worker *worker, uint32_t slot)
+static uint8_t *unanswered(struct broker *broker, const struct worker *worker, uint32_t slot)
 {
-	return slot < COUNTERS_TUNNELS ? &service->unanswered[worker_index(worker)][slot] : NULL;
+	return slot < COUNTERS_TUNNELS ? &broker->unanswered[worker_index(worker)][slot] : NULL;
 }
 
 static enum message_status status_of(int error)
@@ -47,11 +55,11 @@ static enum message_status status_of(int error)
 	return error == ECONNREFUSED || error == EACCES || error == ENOENT ? MESSAGE_STATUS_REFUSED : MESSAGE_STATUS_UNREACHABLE;
 }
 
-static void answer(struct service *service, struct worker *worker, const struct message_want *want, enum message_status status, int descriptor)
+static void answer(struct broker *broker, struct worker *worker, const struct message_want *want, enum message_status status, int descriptor)
 {
 	struct message_ack message = { .request = want->request, .slot = want->slot, .generation = want->generation, .status = (uint8_t)status };
 	struct message_writer writer;
-	uint8_t *count = unanswered(service, worker, want->slot);
+	uint8_t *count = unanswered(broker, worker, want->slot);
 	/* None is owed to a worker that died. */
 	if (*count > 0)
 		(*count)--;
@@ -60,14 +68,14 @@ static void answer(struct service *service, struct worker *worker, const struct 
 	worker_send(worker, MESSAGE_GRANTED, &writer, &descriptor, descriptor >= 0 ? 1 : 0);
 }
 
-void broker_answer(struct service *service, struct worker *worker, const struct message_want *want, int descriptor, int error)
+static void answer_with(void *owner, struct worker *worker, const struct message_want *want, int descriptor, int error)
 {
-	answer(service, worker, want, descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error), descriptor);
+	answer(owner, worker, want, descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error), descriptor);
 }
 
-static void refuse(struct service *service, struct worker *worker, const struct message_want *want, enum message_status status)
+static void refuse(struct broker *broker, struct worker *worker, const struct message_want *want, enum message_status status)
 {
-	answer(service, worker, want, status, -1);
+	answer(broker, worker, want, status, -1);
 }
 
 static struct host_socket *open_fresh(const struct entry *entry, const struct socket_entry *udp, int *error)
@@ -80,13 +88,13 @@ static struct host_socket *open_fresh(const struct entry *entry, const struct so
 }
 
 /* What is shown of the tunnel is made before the worker gets the socket. */
-static void grant_udp(struct service *service, struct worker *worker, struct entry *entry, const struct message_want *want,
+static void grant_udp(struct broker *broker, struct worker *worker, struct entry *entry, const struct message_want *want,
                       const struct lock_claim *turn)
 {
 	struct socket_entry *udp = socket_list_udp(&entry->sockets);
 	int error = 0;
 	if (udp == NULL) {
-		refuse(service, worker, want, MESSAGE_STATUS_REFUSED);
+		refuse(broker, worker, want, MESSAGE_STATUS_REFUSED);
 		return;
 	}
 	struct snapshot *shown = snapshot_copy(entry->snapshot);
@@ -94,7 +102,7 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 	int descriptor = fresh == NULL ? -1 : host_socket_duplicate(fresh);
 	if (fresh != NULL && descriptor < 0)
 		error = errno;
-	broker_answer(service, worker, want, descriptor, shown == NULL ? ENOMEM : error);
+	answer_with(broker, worker, want, descriptor, shown == NULL ? ENOMEM : error);
 	if (descriptor < 0) {
 		host_socket_release(fresh);
 		snapshot_release(shown);
@@ -104,12 +112,12 @@ static void grant_udp(struct service *service, struct worker *worker, struct ent
 	host_socket_release(udp->socket);
 	udp->socket = fresh;
 	shown->udp_port = host_socket_port(fresh);
-	snapshot_release(registry_swap(service->registry, entry, turn, shown));
+	snapshot_release(registry_swap(broker->means.registry, entry, turn, shown));
 }
 
 /* A want of another UDP socket, which changes what the tunnel has: it waits for the tunnel's turn. */
 struct udp_want {
-	struct service *service;
+	struct broker *broker;
 	struct worker *worker;
 	unsigned incarnation;
 	struct message_want want;
@@ -120,28 +128,27 @@ struct udp_want {
 static void grant_in_turn(void *owner)
 {
 	struct udp_want *late = owner;
-	struct service *service = late->service;
-	struct entry *entry = service_seated(service, late->worker, late->want.slot);
-	bool is_same = entry != NULL && entry->snapshot->generation == late->want.generation;
+	struct broker *broker = late->broker;
+	struct entry *entry = slot_table_find(broker->means.slots, worker_index(late->worker), late->want.slot, late->want.generation);
 	if (worker_incarnation(late->worker) == late->incarnation) {
-		if (is_same)
-			grant_udp(service, late->worker, entry, &late->want, &late->turn);
+		if (entry != NULL)
+			grant_udp(broker, late->worker, entry, &late->want, &late->turn);
 		else
-			refuse(service, late->worker, &late->want, MESSAGE_STATUS_UNKNOWN);
+			refuse(broker, late->worker, &late->want, MESSAGE_STATUS_UNKNOWN);
 	}
-	lock_queue_release(service->locks, &late->turn);
+	lock_queue_release(broker->means.locks, &late->turn);
 	free(late);
 }
 
-static void take_udp_want(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void take_udp_want(struct broker *broker, struct worker *worker, const struct entry *entry, const struct message_want *want)
 {
 	struct udp_want *late = calloc(1, sizeof(*late));
 	if (late == NULL) {
-		refuse(service, worker, want, MESSAGE_STATUS_NO_MEMORY);
+		refuse(broker, worker, want, MESSAGE_STATUS_NO_MEMORY);
 		return;
 	}
-	*late = (struct udp_want){ .service = service, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want };
-	lock_queue_claim_one(service->locks, &late->turn, entry->id, grant_in_turn, late);
+	*late = (struct udp_want){ .broker = broker, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want };
+	lock_queue_claim_one(broker->means.locks, &late->turn, entry->id, grant_in_turn, late);
 }
 
 static const struct host_socket *proxy_listener(const struct entry *entry, uint16_t index)
@@ -163,28 +170,28 @@ static bool may_relay(const struct entry *entry, const struct message_want *want
 	       (endpoint_is_any(&listener->bound) && host_socket_is_local(&want->local));
 }
 
-static void grant_relay(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void grant_relay(struct broker *broker, struct worker *worker, const struct entry *entry, const struct message_want *want)
 {
 	if (!may_relay(entry, want)) {
-		refuse(service, worker, want, MESSAGE_STATUS_REFUSED);
+		refuse(broker, worker, want, MESSAGE_STATUS_REFUSED);
 		return;
 	}
 	int descriptor = host_socket_relay(&want->local);
-	broker_answer(service, worker, want, descriptor, errno);
+	answer_with(broker, worker, want, descriptor, errno);
 }
 
-static void grant_connection(struct service *service, struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void grant_connection(struct broker *broker, struct worker *worker, const struct entry *entry, const struct message_want *want)
 {
 	const struct spec *spec = &entry->snapshot->spec;
 	if (want->index >= spec->forward_count || spec->forwards[want->index].direction != SPEC_INBOUND)
-		refuse(service, worker, want, MESSAGE_STATUS_UNKNOWN);
+		refuse(broker, worker, want, MESSAGE_STATUS_UNKNOWN);
 	else
-		broker_dial_start(service, worker, &spec->forwards[want->index], want);
+		dialer_start(broker->dialer, worker, &spec->forwards[want->index], want);
 }
 
-static bool is_too_often(const struct service *service, const struct worker *worker, struct entry *entry, enum message_type type)
+static bool is_too_often(const struct broker *broker, const struct worker *worker, struct entry *entry, enum message_type type)
 {
-	uint64_t now = uv_now(&service->loop);
+	uint64_t now = uv_now(broker->means.loop);
 	if (worker_queued_descriptors(worker) >= QUEUED_MOST)
 		return true;
 	if (type == MESSAGE_WANT_DIAL)
@@ -195,90 +202,122 @@ static bool is_too_often(const struct service *service, const struct worker *wor
 }
 
 /* False: over the rate. */
-static bool grant(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+static bool grant(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want)
 {
-	struct entry *entry = service_seated(service, worker, want->slot);
-	if (entry == NULL || entry->snapshot->generation != want->generation)
-		refuse(service, worker, want, MESSAGE_STATUS_UNKNOWN);
-	else if (is_too_often(service, worker, entry, type))
+	struct entry *entry = slot_table_find(broker->means.slots, worker_index(worker), want->slot, want->generation);
+	if (entry == NULL)
+		refuse(broker, worker, want, MESSAGE_STATUS_UNKNOWN);
+	else if (is_too_often(broker, worker, entry, type))
 		return false;
 	else if (type == MESSAGE_WANT_UDP)
-		take_udp_want(service, worker, entry, want);
+		take_udp_want(broker, worker, entry, want);
 	else if (type == MESSAGE_WANT_RELAY)
-		grant_relay(service, worker, entry, want);
+		grant_relay(broker, worker, entry, want);
 	else
-		grant_connection(service, worker, entry, want);
+		grant_connection(broker, worker, entry, want);
 	return true;
 }
 
-static struct late_want *take_first(struct service *service)
+static struct late_want *take_first(struct broker *broker)
 {
-	struct late_want *first = service->late;
-	service->late = first->next;
-	if (service->late == NULL)
-		service->late_end = &service->late;
+	struct late_want *first = broker->late;
+	broker->late = first->next;
+	if (broker->late == NULL)
+		broker->late_end = &broker->late;
 	return first;
 }
 
-static void append(struct service *service, struct late_want *late)
+static void append(struct broker *broker, struct late_want *late)
 {
 	late->next = NULL;
-	*service->late_end = late;
-	service->late_end = &late->next;
-	service->late_count++;
+	*broker->late_end = late;
+	broker->late_end = &late->next;
+	broker->late_count++;
 }
 
 static void on_later(uv_timer_t *timer)
 {
-	struct service *service = timer->data;
-	size_t count = service->late_count < LATER_MOST ? service->late_count : LATER_MOST;
+	struct broker *broker = timer->data;
+	size_t count = broker->late_count < LATER_MOST ? broker->late_count : LATER_MOST;
 	for (size_t i = 0; i < count; i++) {
-		struct late_want *late = take_first(service);
-		service->late_count--;
-		if (grant(service, late->worker, late->type, &late->want))
+		struct late_want *late = take_first(broker);
+		broker->late_count--;
+		if (grant(broker, late->worker, late->type, &late->want))
 			free(late);
 		else
-			append(service, late);
+			append(broker, late);
 	}
-	if (service->late == NULL)
+	if (broker->late == NULL)
 		uv_timer_stop(timer);
 }
 
-static void put_off(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+static void put_off(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want)
 {
 	struct late_want *late = calloc(1, sizeof(*late));
 	if (late == NULL) {
-		refuse(service, worker, want, MESSAGE_STATUS_NO_MEMORY);
+		refuse(broker, worker, want, MESSAGE_STATUS_NO_MEMORY);
 		return;
 	}
 	*late = (struct late_want){ .worker = worker, .type = type, .want = *want };
-	append(service, late);
-	if (!uv_is_active((uv_handle_t *)&service->later))
-		uv_timer_start(&service->later, on_later, LATER_MS, LATER_MS);
+	append(broker, late);
+	if (!uv_is_active((uv_handle_t *)&broker->timer))
+		uv_timer_start(&broker->timer, on_later, LATER_MS, LATER_MS);
 }
 
-void broker_forget(struct service *service, const struct worker *worker)
+void broker_forget(struct broker *broker, const struct worker *worker)
 {
-	size_t count = service->late_count;
-	service->late_count = 0;
+	size_t count = broker->late_count;
+	broker->late_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct late_want *late = take_first(service);
+		struct late_want *late = take_first(broker);
 		if (late->worker == worker)
 			free(late);
 		else
-			append(service, late);
+			append(broker, late);
 	}
-	broker_dial_end_of(service, worker);
-	memset(service->unanswered[worker_index(worker)], 0, COUNTERS_TUNNELS * sizeof(**service->unanswered));
+	dialer_end_of(broker->dialer, worker);
+	memset(broker->unanswered[worker_index(worker)], 0, sizeof(*broker->unanswered));
 }
 
-bool broker_take(struct service *service, struct worker *worker, enum message_type type, const struct message_want *want)
+bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want)
 {
-	uint8_t *count = unanswered(service, worker, want->slot);
+	uint8_t *count = unanswered(broker, worker, want->slot);
 	if (count == NULL || *count >= MESSAGE_WANTS_MOST)
 		return false;
 	(*count)++;
-	if (!grant(service, worker, type, want))
-		put_off(service, worker, type, want);
+	if (!grant(broker, worker, type, want))
+		put_off(broker, worker, type, want);
 	return true;
+}
+
+struct broker *broker_create(const struct broker_means *means, unsigned workers)
+{
+	struct broker *broker = calloc(1, sizeof(*broker));
+	if (broker == NULL)
+		return NULL;
+	const struct dialer_means dialing = { .loop = means->loop,
+		                              .resolver = means->resolver,
+		                              .protection = means->protection,
+		                              .roots = means->roots,
+		                              .answer = answer_with,
+		                              .owner = broker };
+	*broker = (struct broker){ .means = *means, .late_end = &broker->late };
+	broker->unanswered = calloc(workers, sizeof(*broker->unanswered));
+	broker->dialer = dialer_create(&dialing);
+	if (broker->unanswered == NULL || broker->dialer == NULL) {
+		broker_free(broker);
+		return NULL;
+	}
+	uv_timer_init(means->loop, &broker->timer);
+	broker->timer.data = broker;
+	return broker;
+}
+
+void broker_free(struct broker *broker)
+{
+	if (broker == NULL)
+		return;
+	dialer_free(broker->dialer);
+	free(broker->unanswered);
+	free(broker);
 }

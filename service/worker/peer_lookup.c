@@ -7,7 +7,6 @@
 #include "ipc/log.h"
 #include "ipc/place.h"
 #include "service/registry/status.h"
-#include "service/service_private.h"
 #include "service/worker/endpoint_resolver.h"
 #include "service/worker/supervisor.h"
 
@@ -17,7 +16,7 @@
 /* One name of one peer. It is freed by the close of its timer. */
 struct peer_lookup {
 	struct peer_lookup *next, **before;
-	struct service *service;
+	const struct peer_lookup_means *means;
 	struct entry *entry; /* NULL: nobody is interested any more */
 	struct wireguard_key peer;
 	char name[254];
@@ -134,7 +133,7 @@ static void take_answer(struct peer_lookup *lookup)
 	struct entry *entry = lookup->entry;
 	const struct message_addresses *addresses = &lookup->answer;
 	size_t index;
-	registry_assert_turn(lookup->service->registry, entry, &lookup->turn);
+	registry_assert_turn(lookup->means->registry, entry, &lookup->turn);
 	if (peer_of(entry, lookup, &index) == NULL) {
 		end(lookup);
 		return;
@@ -159,7 +158,7 @@ static void take_answer(struct peer_lookup *lookup)
 static void on_turn(void *owner)
 {
 	struct peer_lookup *lookup = owner;
-	struct lock_queue *locks = lookup->service->locks;
+	struct lock_queue *locks = lookup->means->locks;
 	lookup->is_answered = false;
 	if (lookup->entry != NULL)
 		take_answer(lookup);
@@ -178,12 +177,12 @@ static void on_resolved(void *owner, const struct message_addresses *addresses, 
 	if (lookup->is_answered)
 		return; /* its turn is claimed, and finds the newer answer */
 	lookup->is_answered = true;
-	lock_queue_claim_one(lookup->service->locks, &lookup->turn, lookup->entry->id, on_turn, lookup);
+	lock_queue_claim_one(lookup->means->locks, &lookup->turn, lookup->entry->id, on_turn, lookup);
 }
 
 static void ask(struct peer_lookup *lookup)
 {
-	lookup->query = endpoint_resolver_ask(lookup->service->resolver, lookup->name, lookup->port, on_resolved, lookup);
+	lookup->query = endpoint_resolver_ask(lookup->means->resolver, lookup->name, lookup->port, on_resolved, lookup);
 	if (lookup->query == NULL)
 		ask_later(lookup);
 }
@@ -197,20 +196,20 @@ static struct peer_lookup *find(const struct entry *entry, const struct spec_pee
 	return NULL;
 }
 
-static void start(struct service *service, struct entry *entry, const struct spec_peer *peer)
+static void start(const struct peer_lookup_means *means, struct entry *entry, const struct spec_peer *peer)
 {
 	struct peer_lookup *lookup = calloc(1, sizeof(*lookup));
 	if (lookup == NULL)
 		return;
 	*lookup = (struct peer_lookup){ .next = entry->lookups,
 		                        .before = &entry->lookups,
-		                        .service = service,
+		                        .means = means,
 		                        .entry = entry,
 		                        .peer = peer->public_key,
 		                        .port = peer->endpoint.port,
 		                        .pause_ms = PAUSE_FIRST_MS };
 	snprintf(lookup->name, sizeof(lookup->name), "%s", peer->endpoint.host);
-	uv_timer_init(&service->loop, &lookup->timer);
+	uv_timer_init(means->loop, &lookup->timer);
 	lookup->timer.data = lookup;
 	if (lookup->next != NULL)
 		lookup->next->before = &lookup->next;
@@ -218,7 +217,7 @@ static void start(struct service *service, struct entry *entry, const struct spe
 	ask(lookup);
 }
 
-void peer_lookup_start(struct service *service, struct entry *entry)
+void peer_lookup_start(const struct peer_lookup_means *means, struct entry *entry)
 {
 	const struct spec *spec = &entry->snapshot->spec;
 	bool *is_asked = calloc(spec->peer_count + 1, sizeof(*is_asked));
@@ -238,19 +237,19 @@ void peer_lookup_start(struct service *service, struct entry *entry)
 			continue;
 		/* Without memory for the marks each is searched for. */
 		if (is_asked == NULL ? find(entry, peer) == NULL : !is_asked[i])
-			start(service, entry, peer);
+			start(means, entry, peer);
 	}
 	free(is_asked);
 }
 
-void peer_lookup_again(struct service *service, struct entry *entry, const struct wireguard_key *peer)
+void peer_lookup_again(const struct peer_lookup_means *means, struct entry *entry, const struct wireguard_key *peer)
 {
 	const struct spec_peer *found = spec_peer_find(&entry->snapshot->spec, peer);
 	if (found == NULL || !is_name(found))
 		return;
 	struct peer_lookup *lookup = find(entry, found);
 	if (lookup == NULL) {
-		start(service, entry, found);
+		start(means, entry, found);
 	} else if (lookup->query == NULL && !lookup->is_answered) {
 		/* It waits for its next turn, which is brought forward. */
 		uv_timer_stop(&lookup->timer);

@@ -1,19 +1,40 @@
-/* Tunnels to other workers. When a worker has died its tunnels have lost their connections anyway: those that are more than its share go
- * to workers that have fewer, where they are built at once. */
+#include "service/worker/placement.h"
+
 #include "ipc/log.h"
 #include "service/registry/snapshot_make.h"
-#include "service/service_private.h"
+#include "service/registry/wall_clock.h"
 
 static size_t load_of(struct worker *worker)
 {
 	return slots_tunnels_placed(worker_slots(worker));
 }
 
-static struct worker *emptiest(struct service *service)
+bool placement_choose(struct supervisor *supervisor, struct entry *entry)
 {
 	struct worker *best = NULL;
-	for (unsigned i = 0; i < supervisor_count(service->supervisor); i++) {
-		struct worker *worker = supervisor_worker(service->supervisor, i);
+	size_t fewest = SIZE_MAX;
+	for (unsigned i = 0; i < supervisor_count(supervisor); i++) {
+		struct worker *worker = supervisor_worker(supervisor, i);
+		size_t load = load_of(worker);
+		if (load < fewest) {
+			fewest = load;
+			best = worker;
+		}
+	}
+	entry->slot = best == NULL ? NULL : slot_take_tunnel(worker_slots(best));
+	if (entry->slot == NULL)
+		return false;
+	entry->worker = best;
+	counter_set(&slot_tunnel(entry->slot)->state, TUNNEL_STARTING);
+	counter_set(&slot_tunnel(entry->slot)->state_since, (uint64_t)wall_clock_ms());
+	return true;
+}
+
+static struct worker *emptiest(struct supervisor *supervisor)
+{
+	struct worker *best = NULL;
+	for (unsigned i = 0; i < supervisor_count(supervisor); i++) {
+		struct worker *worker = supervisor_worker(supervisor, i);
 		if (worker_is_ready(worker) && (best == NULL || load_of(worker) < load_of(best)))
 			best = worker;
 	}
@@ -21,7 +42,7 @@ static struct worker *emptiest(struct service *service)
 }
 
 /* False: it stays where it is. */
-static bool move(struct service *service, struct entry *entry, struct worker *to)
+static bool move(const struct placement_means *means, struct entry *entry, struct worker *to)
 {
 	struct snapshot *moved = snapshot_copy(entry->snapshot);
 	struct entry after = { .worker = to, .slot = slot_take_tunnel(worker_slots(to)) };
@@ -31,27 +52,25 @@ static bool move(struct service *service, struct entry *entry, struct worker *to
 		return false;
 	}
 	log_line(LOG_INFO, entry->id, "moved from worker %u to worker %u", worker_index(entry->worker), worker_index(to));
-	service_unseat(service, entry);
+	slot_table_remove(means->slots, entry);
 	slot_leave(entry->slot);
 	entry->slot = after.slot;
 	entry->worker = to;
-	service_seat(service, entry);
-	snapshot_release(registry_swap(service->registry, entry, NULL, moved));
-	provision(service, entry);
+	slot_table_put(means->slots, entry);
+	snapshot_release(registry_swap(means->registry, entry, NULL, moved));
+	provisioner_start(means->provisioner, entry);
 	return true;
 }
 
-void placement_move_surplus(struct service *service, struct worker *dead)
+void placement_move_surplus(const struct placement_means *means, struct worker *dead)
 {
-	if (service->is_stopping)
-		return;
 	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++) {
-		struct entry *entry = service_seated(service, dead, slot);
+		struct entry *entry = slot_table_at(means->slots, worker_index(dead), slot);
 		/* A change that is under way counts on the tunnel's place: that one waits for the new process with its change. */
-		if (entry == NULL || entry->snapshot->failure != NULL || !lock_queue_is_free(service->locks, entry->id))
+		if (entry == NULL || entry->snapshot->failure != NULL || !lock_queue_is_free(means->locks, entry->id))
 			continue;
-		struct worker *to = emptiest(service);
-		if (to == NULL || load_of(to) + 1 >= load_of(dead) || !move(service, entry, to))
+		struct worker *to = emptiest(means->supervisor);
+		if (to == NULL || load_of(to) + 1 >= load_of(dead) || !move(means, entry, to))
 			return;
 	}
 }

@@ -1,9 +1,60 @@
-/* Whether an address or a path is one of the daemon's own: a tunnel pointed at it would be a way to the control API, or a loop. */
+#include "service/worker/protection.h"
+
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "ipc/endpoint.h"
-#include "service/service_private.h"
+
+struct protection {
+	struct registry *registry; /* borrowed */
+	union wireguard_endpoint *addresses;
+	size_t address_count;
+	char **paths;
+	size_t path_count;
+};
+
+struct protection *protection_create(struct registry *registry)
+{
+	struct protection *protection = calloc(1, sizeof(*protection));
+	if (protection != NULL)
+		protection->registry = registry;
+	return protection;
+}
+
+void protection_free(struct protection *protection)
+{
+	if (protection == NULL)
+		return;
+	for (size_t i = 0; i < protection->path_count; i++)
+		free(protection->paths[i]);
+	free(protection->paths);
+	free(protection->addresses);
+	free(protection);
+}
+
+void protection_add_address(struct protection *protection, const struct sockaddr *address)
+{
+	union wireguard_endpoint *grown = realloc(protection->addresses, (protection->address_count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return;
+	protection->addresses = grown;
+	if (endpoint_from(address, &grown[protection->address_count]))
+		protection->address_count++;
+}
+
+void protection_add_path(struct protection *protection, const char *path)
+{
+	char **grown = realloc(protection->paths, (protection->path_count + 1) * sizeof(char *));
+	char *copy = strdup(path);
+	if (grown != NULL)
+		protection->paths = grown;
+	if (grown == NULL || copy == NULL) {
+		free(copy);
+		return;
+	}
+	grown[protection->path_count++] = copy;
+}
 
 static bool meets(const union wireguard_endpoint *own, const union wireguard_endpoint *address, bool is_local)
 {
@@ -14,16 +65,16 @@ static bool meets(const union wireguard_endpoint *own, const union wireguard_end
 	return endpoint_same_host(own, address) || (endpoint_is_any(address) && endpoint_is_loopback(own));
 }
 
-bool protection_has_address(const struct service *service, const union wireguard_endpoint *address)
+bool protection_has_address(const struct protection *protection, const union wireguard_endpoint *address)
 {
 	bool is_local = host_socket_is_local(address);
 	if (!is_local)
 		return false;
-	for (size_t i = 0; i < service->protection.address_count; i++)
-		if (meets(&service->protection.addresses[i], address, is_local))
+	for (size_t i = 0; i < protection->address_count; i++)
+		if (meets(&protection->addresses[i], address, is_local))
 			return true;
-	for (size_t i = 0; i < registry_count(service->registry); i++) {
-		const struct socket_list *sockets = &registry_at(service->registry, i)->sockets;
+	for (size_t i = 0; i < registry_count(protection->registry); i++) {
+		const struct socket_list *sockets = &registry_at(protection->registry, i)->sockets;
 		for (size_t k = 0; k < sockets->count; k++) {
 			const struct host_socket *socket = sockets->list[k].socket;
 			if (socket != NULL && socket->kind == HOST_SOCKET_TCP && meets(&socket->bound, address, is_local))
@@ -39,10 +90,10 @@ static bool is_same_file(const char *a, const char *b)
 	return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-bool protection_has_path(const struct service *service, const char *path)
+bool protection_has_path(const struct protection *protection, const char *path)
 {
-	for (size_t i = 0; i < service->protection.path_count; i++)
-		if (strcmp(service->protection.paths[i], path) == 0 || is_same_file(service->protection.paths[i], path))
+	for (size_t i = 0; i < protection->path_count; i++)
+		if (strcmp(protection->paths[i], path) == 0 || is_same_file(protection->paths[i], path))
 			return true;
 	return false;
 }
@@ -56,10 +107,10 @@ static bool is_listener(const struct host_socket *socket, const struct stat *fil
 }
 
 /* One of them is enough: what lies there, or what it is called. */
-static bool is_listener_of_any(const struct service *service, const struct stat *file, const char *path)
+static bool is_listener_of_any(const struct protection *protection, const struct stat *file, const char *path)
 {
-	for (size_t i = 0; i < registry_count(service->registry); i++) {
-		const struct socket_list *sockets = &registry_at(service->registry, i)->sockets;
+	for (size_t i = 0; i < registry_count(protection->registry); i++) {
+		const struct socket_list *sockets = &registry_at(protection->registry, i)->sockets;
 		for (size_t k = 0; k < sockets->count; k++)
 			if (is_listener(sockets->list[k].socket, file, path))
 				return true;
@@ -67,19 +118,19 @@ static bool is_listener_of_any(const struct service *service, const struct stat 
 	return false;
 }
 
-bool protection_has_listener_path(const struct service *service, const char *path)
+bool protection_has_listener_path(const struct protection *protection, const char *path)
 {
 	struct stat file;
-	return is_listener_of_any(service, stat(path, &file) == 0 ? &file : NULL, path);
+	return is_listener_of_any(protection, stat(path, &file) == 0 ? &file : NULL, path);
 }
 
-bool protection_has_file(const struct service *service, int file)
+bool protection_has_file(const struct protection *protection, int file)
 {
 	struct stat found, own;
 	if (fstat(file, &found) != 0)
 		return true;
-	for (size_t i = 0; i < service->protection.path_count; i++)
-		if (stat(service->protection.paths[i], &own) == 0 && own.st_dev == found.st_dev && own.st_ino == found.st_ino)
+	for (size_t i = 0; i < protection->path_count; i++)
+		if (stat(protection->paths[i], &own) == 0 && own.st_dev == found.st_dev && own.st_ino == found.st_ino)
 			return true;
-	return is_listener_of_any(service, &found, NULL);
+	return is_listener_of_any(protection, &found, NULL);
 }

@@ -1,5 +1,5 @@
-/* What workers tell without being asked. Nothing of it is trusted: a slot or generation that is not the tunnel's is dropped, names are
- * taken from our own spec, texts are escaped. */
+#include "service/worker/report.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,20 +10,41 @@
 #include "ipc/log.h"
 #include "service/registry/status.h"
 #include "service/registry/wall_clock.h"
-#include "service/service_private.h"
-#include "service/worker/peer_lookup.h"
 
 #define CHECKPOINT_LEAP_SECONDS 600 /* more than handshakes of a tunnel in use are apart */
 
-static struct entry *entry_of(struct service *service, struct worker *worker, uint32_t slot, uint64_t generation)
-{
-	struct entry *entry = service_seated(service, worker, slot);
-	return entry != NULL && entry->snapshot->generation == generation ? entry : NULL;
-}
+/* Any of what a worker tells about one tunnel. */
+struct news {
+	uint32_t slot;
+	uint64_t generation;
+	union {
+		struct message_state state; /* STATE, LIMIT */
+		struct message_handshake handshake;
+		struct message_endpoint endpoint;
+		struct message_probed probed;
+		struct message_condition condition;
+		struct message_want_resolve want_resolve;
+	};
+};
 
-static void publish(struct service *service, enum event_type type, const struct entry *entry, const char *format, ...)
+#define DECODER(name)                                                                                                                                \
+	static bool decode_##name(struct message_reader *body, struct news *news)                                                                    \
+	{                                                                                                                                            \
+		bool is_sound = message_decode_##name(body, &news->name);                                                                            \
+		news->slot = news->name.slot;                                                                                                        \
+		news->generation = news->name.generation;                                                                                            \
+		return is_sound;                                                                                                                     \
+	}
+DECODER(state)
+DECODER(handshake)
+DECODER(endpoint)
+DECODER(probed)
+DECODER(condition)
+DECODER(want_resolve)
+
+static void publish(const struct report *report, enum event_type type, const struct entry *entry, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-static void publish(struct service *service, enum event_type type, const struct entry *entry, const char *format, ...)
+static void publish(const struct report *report, enum event_type type, const struct entry *entry, const char *format, ...)
 {
 	char *members = NULL;
 	va_list arguments;
@@ -32,30 +53,24 @@ static void publish(struct service *service, enum event_type type, const struct 
 	va_end(arguments);
 	if (length < 0)
 		return;
-	events_publish(service->events, type, entry->id, members);
+	events_publish(report->events, type, entry->id, members);
 	free(members);
 }
 
-static bool take_state(struct service *service, struct worker *worker, struct message_reader *body)
+static void tell_state(const struct report *report, struct entry *entry, struct news *news)
 {
-	struct message_state message;
-	if (!message_decode_state(body, &message) || message.state >= TUNNEL_STATE_COUNT)
-		return false;
-	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL)
-		return true;
-	message.reason[sizeof(message.reason) - 1] = '\0';
-	status_set_reason(entry->status, message.state == TUNNEL_UP, message.reason);
-	char *reason = events_quote(message.reason, strlen(message.reason));
+	struct message_state *message = &news->state;
+	message->reason[sizeof(message->reason) - 1] = '\0';
+	status_set_reason(entry->status, message->state == TUNNEL_UP, message->reason);
+	char *reason = events_quote(message->reason, strlen(message->reason));
 	char healing[48] = "";
-	if (message.healing != MESSAGE_HEALING_NONE)
-		snprintf(healing, sizeof(healing), ",\"healing\":\"%s\"", message_healing_name((enum message_healing)message.healing));
-	publish(service, EVENT_TUNNEL_STATE, entry, "\"state\":\"%s\",\"reason\":%s,\"generation\":%llu%s", tunnel_state_name(message.state),
-	        reason == NULL ? "\"\"" : reason, (unsigned long long)message.generation, healing);
+	if (message->healing != MESSAGE_HEALING_NONE)
+		snprintf(healing, sizeof(healing), ",\"healing\":\"%s\"", message_healing_name((enum message_healing)message->healing));
+	publish(report, EVENT_TUNNEL_STATE, entry, "\"state\":\"%s\",\"reason\":%s,\"generation\":%llu%s", tunnel_state_name(message->state),
+	        reason == NULL ? "\"\"" : reason, (unsigned long long)message->generation, healing);
 	free(reason);
-	log_line(LOG_DEBUG, entry->id, "state %s%s%s", tunnel_state_name(message.state), message.reason[0] ? ": " : "", message.reason);
-	waiter_check_all(service);
-	return true;
+	log_line(LOG_DEBUG, entry->id, "state %s%s%s", tunnel_state_name(message->state), message->reason[0] ? ": " : "", message->reason);
+	report->told(report->owner);
 }
 
 /* The seconds of a TAI64N label. */
@@ -67,136 +82,115 @@ static uint64_t seconds_of(const uint8_t label[12])
 	return seconds;
 }
 
-static bool take_handshake(struct service *service, struct worker *worker, struct message_reader *body)
+static void tell_handshake(const struct report *report, struct entry *entry, struct news *news)
 {
-	struct message_handshake message;
-	if (!message_decode_handshake(body, &message))
-		return false;
-	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL || spec_peer_find(&entry->snapshot->spec, &message.peer) == NULL)
-		return true;
+	struct message_handshake *message = &news->handshake;
+	if (spec_peer_find(&entry->snapshot->spec, &message->peer) == NULL)
+		return;
 	/* It never steps back (W8). */
-	if (memcmp(message.last_timestamp, entry->timestamp_floor, sizeof(entry->timestamp_floor)) > 0) {
+	if (memcmp(message->last_timestamp, entry->timestamp_floor, sizeof(entry->timestamp_floor)) > 0) {
 		/* A clock that was set may be set back: after a leap the peer would refuse all that is not later. */
-		if (seconds_of(message.last_timestamp) - seconds_of(entry->timestamp_floor) > CHECKPOINT_LEAP_SECONDS)
-			service->checkpoint_soon = true;
-		memcpy(entry->timestamp_floor, message.last_timestamp, sizeof(entry->timestamp_floor));
+		if (seconds_of(message->last_timestamp) - seconds_of(entry->timestamp_floor) > CHECKPOINT_LEAP_SECONDS)
+			checkpointer_hurry(report->checkpointer);
+		memcpy(entry->timestamp_floor, message->last_timestamp, sizeof(entry->timestamp_floor));
 		entry->is_dirty = true;
 	}
 	char key[KEY_TEXT_SIZE];
-	key_format(&message.peer, key);
-	publish(service, EVENT_TUNNEL_HANDSHAKE, entry, "\"peer\":\"%s\",\"completed\":%s,\"count\":%u", key, message.completed ? "true" : "false",
-	        message.count);
-	waiter_check_all(service);
-	return true;
+	key_format(&message->peer, key);
+	publish(report, EVENT_TUNNEL_HANDSHAKE, entry, "\"peer\":\"%s\",\"completed\":%s,\"count\":%u", key, message->completed ? "true" : "false",
+	        message->count);
+	report->told(report->owner);
 }
 
-static bool take_endpoint(struct service *service, struct worker *worker, struct message_reader *body)
+static void tell_endpoint(const struct report *report, struct entry *entry, struct news *news)
 {
-	struct message_endpoint message;
-	if (!message_decode_endpoint(body, &message))
-		return false;
-	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL || spec_peer_find(&entry->snapshot->spec, &message.peer) == NULL)
-		return true;
+	struct message_endpoint *message = &news->endpoint;
+	if (spec_peer_find(&entry->snapshot->spec, &message->peer) == NULL)
+		return;
 	char key[KEY_TEXT_SIZE], endpoint[64];
-	key_format(&message.peer, key);
-	endpoint_format(&message.endpoint, endpoint);
-	publish(service, EVENT_TUNNEL_ENDPOINT, entry, "\"peer\":\"%s\",\"endpoint\":\"%s\",\"count\":%u", key, endpoint, message.count);
-	return true;
+	key_format(&message->peer, key);
+	endpoint_format(&message->endpoint, endpoint);
+	publish(report, EVENT_TUNNEL_ENDPOINT, entry, "\"peer\":\"%s\",\"endpoint\":\"%s\",\"count\":%u", key, endpoint, message->count);
 }
 
-static bool take_probed(struct service *service, struct worker *worker, struct message_reader *body)
+static void tell_probed(const struct report *report, struct entry *entry, struct news *news)
 {
-	struct message_probed message;
-	if (!message_decode_probed(body, &message))
-		return false;
-	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL)
-		return true;
-	char *detail = events_quote(message.detail, strnlen(message.detail, sizeof(message.detail)));
-	bool is_number = message.rtt_avg_ms >= 0 && message.rtt_avg_ms < 1e9;
-	publish(service, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%.3f,\"detail\":%s",
-	        message.ok ? "true" : "false", message.sent, message.received, is_number ? message.rtt_avg_ms : 0.0,
+	struct message_probed *message = &news->probed;
+	char *detail = events_quote(message->detail, strnlen(message->detail, sizeof(message->detail)));
+	bool is_number = message->rtt_avg_ms >= 0 && message->rtt_avg_ms < 1e9;
+	publish(report, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%.3f,\"detail\":%s",
+	        message->ok ? "true" : "false", message->sent, message->received, is_number ? message->rtt_avg_ms : 0.0,
 	        detail == NULL ? "\"\"" : detail);
 	free(detail);
-	return true;
 }
 
-static bool take_limit(struct service *service, struct worker *worker, struct message_reader *body)
+static void tell_limit(const struct report *report, struct entry *entry, struct news *news)
 {
-	struct message_state message;
-	if (!message_decode_state(body, &message))
-		return false;
-	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL)
-		return true;
+	(void)news;
 	log_line(LOG_WARN, entry->id, "limits.total_bytes is used up");
-	checkpoint_write(service);
-	return true;
+	checkpointer_write(report->checkpointer);
 }
 
-static bool take_condition(struct service *service, struct worker *worker, struct message_reader *body)
+static void tell_condition(const struct report *report, struct entry *entry, struct news *news)
 {
-	struct message_condition message;
-	if (!message_decode_condition(body, &message))
-		return false;
-	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry == NULL)
-		return true;
-	enum message_condition_type type = (enum message_condition_type)message.type;
+	struct message_condition *message = &news->condition;
+	enum message_condition_type type = (enum message_condition_type)message->type;
 	char detail[160];
-	message_condition_detail(type, message.value, detail);
-	publish(service, EVENT_TUNNEL_CONDITION, entry, "\"condition\":\"%s\",\"holds\":%s,\"detail\":\"%s\"", message_condition_name(type),
-	        message.value != 0 ? "true" : "false", message.value != 0 ? detail : "");
-	if (message.value != 0)
+	message_condition_detail(type, message->value, detail);
+	publish(report, EVENT_TUNNEL_CONDITION, entry, "\"condition\":\"%s\",\"holds\":%s,\"detail\":\"%s\"", message_condition_name(type),
+	        message->value != 0 ? "true" : "false", message->value != 0 ? detail : "");
+	if (message->value != 0)
 		log_line(LOG_WARN, entry->id, "%s: %s", message_condition_name(type), detail);
-	return true;
 }
 
-static bool take_want_resolve(struct service *service, struct worker *worker, struct message_reader *body)
+static void tell_want_resolve(const struct report *report, struct entry *entry, struct news *news)
 {
-	struct message_want_resolve message;
-	if (!message_decode_want_resolve(body, &message))
-		return false;
-	struct entry *entry = entry_of(service, worker, message.slot, message.generation);
-	if (entry != NULL)
-		peer_lookup_again(service, entry, &message.peer);
-	return true;
+	struct message_want_resolve *message = &news->want_resolve;
+	peer_lookup_again(report->lookups, entry, &message->peer);
 }
 
-static bool take_want(struct service *service, struct worker *worker, enum message_type type, struct message_reader *body)
+static bool take_want(const struct report *report, struct worker *worker, enum message_type type, struct message_reader *body)
 {
 	struct message_want message;
-	return message_decode_want(body, &message) && broker_take(service, worker, type, &message);
+	return message_decode_want(body, &message) && broker_take(report->broker, worker, type, &message);
 }
 
-bool report_take(void *owner, struct worker *worker, enum message_type type, struct message_reader *body)
+typedef void teller(const struct report *report, struct entry *entry, struct news *news);
+
+/* What is of another tunnel or an earlier generation is out of date, which is no fault. */
+static bool take(const struct report *report, const struct worker *worker, struct news *news, teller *tell)
 {
-	struct service *service = owner;
-	bool is_sound = false;
+	struct entry *entry = slot_table_find(report->slots, worker_index(worker), news->slot, news->generation);
+	if (entry != NULL)
+		tell(report, entry, news);
+	return true;
+}
+
+bool report_take(const struct report *report, struct worker *worker, enum message_type type, struct message_reader *body)
+{
+	struct news news = { .generation = 0 };
 	/* A number that is none of ours comes here too, so the type is no enumerator for the compiler's check. */
 	switch ((int)type) {
-	case MESSAGE_STATE: is_sound = take_state(service, worker, body); break;
-	case MESSAGE_HANDSHAKE: is_sound = take_handshake(service, worker, body); break;
-	case MESSAGE_ENDPOINT: is_sound = take_endpoint(service, worker, body); break;
-	case MESSAGE_PROBED: is_sound = take_probed(service, worker, body); break;
-	case MESSAGE_LIMIT: is_sound = take_limit(service, worker, body); break;
-	case MESSAGE_CONDITION: is_sound = take_condition(service, worker, body); break;
-	case MESSAGE_WANT_RESOLVE: is_sound = take_want_resolve(service, worker, body); break;
+	case MESSAGE_STATE: return decode_state(body, &news) && news.state.state < TUNNEL_STATE_COUNT && take(report, worker, &news, tell_state);
+	case MESSAGE_HANDSHAKE: return decode_handshake(body, &news) && take(report, worker, &news, tell_handshake);
+	case MESSAGE_ENDPOINT: return decode_endpoint(body, &news) && take(report, worker, &news, tell_endpoint);
+	case MESSAGE_PROBED: return decode_probed(body, &news) && take(report, worker, &news, tell_probed);
+	case MESSAGE_LIMIT: return decode_state(body, &news) && take(report, worker, &news, tell_limit);
+	case MESSAGE_CONDITION: return decode_condition(body, &news) && take(report, worker, &news, tell_condition);
+	case MESSAGE_WANT_RESOLVE: return decode_want_resolve(body, &news) && take(report, worker, &news, tell_want_resolve);
 	case MESSAGE_WANT_UDP:
 	case MESSAGE_WANT_DIAL:
-	case MESSAGE_WANT_RELAY: is_sound = take_want(service, worker, type, body); break;
+	case MESSAGE_WANT_RELAY: return take_want(report, worker, type, body);
 	}
-	return is_sound;
+	return false;
 }
 
-void report_worker_died(struct service *service, struct worker *worker)
+void report_worker_died(const struct report *report, struct worker *worker)
 {
 	char members[64];
 	uint64_t now = (uint64_t)wall_clock_ms();
 	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++) {
-		const struct entry *entry = service_seated(service, worker, slot);
+		const struct entry *entry = slot_table_at(report->slots, worker_index(worker), slot);
 		if (entry == NULL)
 			continue;
 		/* Nobody writes there until the next process is given the tunnel. */
@@ -209,5 +203,5 @@ void report_worker_died(struct service *service, struct worker *worker)
 		status_set_reason(entry->status, false, "the worker is being replaced");
 	}
 	snprintf(members, sizeof(members), "\"worker\":%u", worker_index(worker));
-	events_publish(service->events, EVENT_WORKER_RESTARTED, NULL, members);
+	events_publish(report->events, EVENT_WORKER_RESTARTED, NULL, members);
 }

@@ -488,7 +488,7 @@ bool service_find_twin(struct service *service, const struct snapshot *snapshot,
 	return false;
 }
 
-static bool is_wanted(const struct snapshot *snapshot, const struct service_filter *filter)
+static bool is_wanted(const struct snapshot *snapshot, const struct listing_filter *filter)
 {
 	if (filter->after && strcmp(snapshot->id, filter->after) <= 0)
 		return false;
@@ -500,7 +500,7 @@ static bool is_wanted(const struct snapshot *snapshot, const struct service_filt
 	return true;
 }
 
-size_t service_list(struct service *service, const struct service_filter *filter, struct snapshot ***snapshots, bool *more)
+size_t service_list(struct service *service, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more)
 {
 	size_t count = 0;
 	*more = false;
@@ -508,7 +508,7 @@ size_t service_list(struct service *service, const struct service_filter *filter
 	*snapshots = calloc(service->count + 1, sizeof(**snapshots));
 	if (*snapshots == NULL) {
 		pthread_mutex_unlock(&service->lock);
-		return SERVICE_LIST_FAILED;
+		return LISTING_FAILED;
 	}
 	for (size_t i = 0; i < service->count && !*more; i++) {
 		if (!is_wanted(service->tunnels[i].snapshot, filter))

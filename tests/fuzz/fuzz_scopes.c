@@ -11,7 +11,11 @@
 #include <string.h>
 
 #include "service/change/delta.h"
-#include "service/service_private.h"
+#include "service/socket/socket_path.h"
+#include "service/spec/candidate.h"
+#include "service/spec/spec_json.h"
+#include "service/store/scope.h"
+#include "service/worker/protection.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -158,7 +162,7 @@ static void check_write(const struct snapshot *before, const struct snapshot *af
 	json_decref(new);
 }
 
-static void run_edit(struct service *service, struct delta *delta, struct input *input)
+static void run_edit(const struct policy *policy, struct delta *delta, struct input *input)
 {
 	static const enum edit_kind kinds[] = { EDIT_PATCH, EDIT_PUT, EDIT_PEER_PUT, EDIT_PEER_PATCH, EDIT_PEER_DELETE, EDIT_DELETE, EDIT_CREATE };
 	unsigned choice = take(input, 256);
@@ -175,7 +179,7 @@ static void run_edit(struct service *service, struct delta *delta, struct input 
 		candidate_read(&candidate, edit.document, "");
 	struct snapshot *before = delta->after == NULL ? NULL : snapshot_reference(delta->after);
 	unsigned scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | (is_admin ? SCOPE_ADMIN : 0);
-	delta_edit(delta, service, &edit, &candidate, scope);
+	delta_edit(delta, policy, &edit, &candidate, scope);
 	demand(edit.problem.code == PROBLEM_NONE || delta->after == before);
 	if (!is_admin && edit.problem.code == PROBLEM_NONE && delta->after != NULL)
 		check_write(before, delta->after);
@@ -188,16 +192,17 @@ static void run_edit(struct service *service, struct delta *delta, struct input 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	static char directory[] = "/tmp", *allowed[] = { directory };
-	static struct service service = { .options = { .allow_remote = true, .allow_socket = allowed, .allow_socket_count = 1 } };
-	if (service.registry == NULL) {
+	static const struct socket_roots roots = { .list = allowed, .count = 1 };
+	static struct policy policy = { .roots = &roots, .allow_remote = true };
+	if (policy.protection == NULL) {
 		demand(sodium_init() >= 0);
-		service.registry = registry_create(NULL);
-		snprintf(service.state_dir.path, sizeof(service.state_dir.path), "/nonexistent");
+		policy.protection = protection_create(registry_create(NULL));
+		demand(policy.protection != NULL);
 	}
 	struct input input = { bytes, length };
 	struct delta delta = { .id = "t" };
 	while (input.left > 0)
-		run_edit(&service, &delta, &input);
+		run_edit(&policy, &delta, &input);
 	delta_clear(&delta);
 	return 0;
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
-#include "service/service_private.h"
+#include "service/service.h"
 #include "service/worker/worker_process.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -28,7 +28,9 @@ int __wrap_uv_process_kill(uv_process_t *process, int signal);
 enum form { FORM_RAW, FORM_TUNNEL, FORM_REQUEST, FORM_CUT, FORM_COUNT };
 
 static struct service *service;
-static struct channel *end; /* the worker's */
+static uv_loop_t *service_loop;
+static struct worker *worker; /* as the service has it */
+static struct channel *end;   /* the worker's */
 static uv_process_t *process;
 static uv_exit_cb exited;
 static bool is_killed, is_done;
@@ -42,6 +44,8 @@ int __wrap_uv_spawn(uv_loop_t *loop, uv_process_t *handle, const uv_process_opti
 	uv_check_init(loop, (uv_check_t *)(void *)handle);
 	end = channel_create(fcntl(options->stdio[3].data.fd, F_DUPFD_CLOEXEC, 3), true);
 	process = handle;
+	service_loop = loop;
+	worker = handle->data;
 	exited = options->exit_cb;
 	is_killed = false;
 	return end == NULL ? UV_ENOMEM : 0;
@@ -97,8 +101,8 @@ static bool on_message(void *owner, enum message_type type, struct message_reade
 
 static void turn(void)
 {
-	counter_add(&slots_counters(worker_slots(supervisor_worker(service->supervisor, 0)))->worker.heartbeat, 1);
-	uv_run(&service->loop, UV_RUN_NOWAIT);
+	counter_add(&slots_counters(worker_slots(worker))->worker.heartbeat, 1);
+	uv_run(service_loop, UV_RUN_NOWAIT);
 	if (!is_killed && (channel_flush(end) != CHANNEL_OK || channel_read(end, on_message, NULL) != CHANNEL_OK))
 		is_killed = true;
 }
@@ -113,7 +117,6 @@ static void be_ready(void)
 /* The process ends, and the next one starts without the pause of a second. */
 static void replace(void)
 {
-	struct worker *worker = supervisor_worker(service->supervisor, 0);
 	channel_free(end);
 	exited(process, 0, SIGKILL);
 	uv_timer_stop(&worker->backoff);

@@ -11,9 +11,15 @@
 
 #include "ipc/log.h"
 #include "service/change/delta.h"
+#include "service/registry/listing.h"
 #include "service/registry/snapshot_make.h"
-#include "service/service_private.h"
+#include "service/socket/socket_path.h"
+#include "service/spec/candidate.h"
 #include "service/spec/json_writer.h"
+#include "service/spec/spec_json.h"
+#include "service/spec/wgquick.h"
+#include "service/store/scope.h"
+#include "service/worker/protection.h"
 #include "tests/failing_heap.h"
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
@@ -29,7 +35,9 @@ static const char document_text[] =
     "{'name':'in','direction':'inbound','listen':'10.2.0.2:80','target':'127.0.0.1:80'}],"
     "'probe':{'type':'tcp','target':'web.example:80','interval':10}}}";
 
-static struct service service; /* as much of one as policy asks */
+static struct registry *registry;
+static struct lock_queue *locks;
+static struct policy policy;
 static struct snapshot *tunnel;
 
 static json_t *parse(const char *text)
@@ -91,7 +99,7 @@ static struct snapshot *do_edit(void)
 	candidate_init(&candidate);
 	if (edit_kind == EDIT_CREATE || edit_kind == EDIT_PUT)
 		candidate_read(&candidate, edit.document, "");
-	delta_edit(&delta, &service, &edit, &candidate, SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN);
+	delta_edit(&delta, &policy, &edit, &candidate, SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN);
 	bool is_done = edit.problem.code == PROBLEM_NONE;
 	assert_true(is_done || delta.after == delta.before);
 	struct snapshot *made = is_done ? snapshot_reference(delta.after) : NULL;
@@ -256,11 +264,11 @@ enum { MANY = 700 };
 
 static bool list_is_whole(void)
 {
-	const struct service_filter filter = { .state = -1 };
+	const struct listing_filter filter = { .state = -1 };
 	struct snapshot **list;
 	bool more;
-	size_t count = service_list(&service, &filter, &list, &more);
-	if (count == SERVICE_LIST_FAILED) {
+	size_t count = listing_read(registry, &filter, &list, &more);
+	if (count == LISTING_FAILED) {
 		assert_null(list);
 		return false;
 	}
@@ -274,19 +282,19 @@ static bool list_is_whole(void)
 static void a_list_is_whole_or_none(void **state)
 {
 	(void)state;
-	assert_true(registry_reserve(service.registry, MANY));
+	assert_true(registry_reserve(registry, MANY));
 	for (unsigned i = 0; i < MANY; i++) {
 		char id[64];
 		snprintf(id, sizeof(id), "t-%u", i);
 		struct entry *entry = entry_create(id);
 		entry->snapshot = snapshot_copy(tunnel);
 		memcpy(entry->snapshot->id, id, sizeof(id));
-		registry_add(service.registry, entry);
+		registry_add(registry, entry);
 	}
 	assert_in_range(each_allocation_fails(list_is_whole), 2, 100);
 	/* Nothing is kept of a list that failed. */
 	for (size_t i = 0; i < MANY; i++)
-		assert_int_equal(registry_at(service.registry, i)->snapshot->references, 1);
+		assert_int_equal(registry_at(registry, i)->snapshot->references, 1);
 }
 
 static int set_up(void **state)
@@ -297,9 +305,10 @@ static int set_up(void **state)
 	assert_true(sodium_init() >= 0);
 	log_start(LOG_ERROR, false, "control");
 	json_set_alloc_funcs(malloc, free);
-	service = (struct service){ .options = { .allow_remote = true, .allow_socket = allowed, .allow_socket_count = 1 } };
-	service.locks = lock_queue_create();
-	service.registry = registry_create(service.locks);
+	static const struct socket_roots roots = { .list = allowed, .count = 1 };
+	locks = lock_queue_create();
+	registry = registry_create(locks);
+	policy = (struct policy){ .protection = protection_create(registry), .roots = &roots, .allow_remote = true };
 	edit_kind = EDIT_CREATE;
 	edit.document = parse(document_text);
 	tunnel = NULL;
@@ -311,8 +320,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	registry_free(service.registry);
-	lock_queue_free(service.locks);
+	protection_free((struct protection *)(uintptr_t)policy.protection);
+	registry_free(registry);
+	lock_queue_free(locks);
 	snapshot_release(tunnel);
 	free(wanted_labels);
 	free(wanted_spec);

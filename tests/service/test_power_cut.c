@@ -191,7 +191,7 @@ static void no_wake(void *owner)
 
 static struct store *open_store(const char *where, const char *vfs, unsigned found[TUNNELS], char failure[512])
 {
-	struct store_loader loader = { .take_tunnel = take_tunnel, .take_token = take_token, .owner = found };
+	struct store_loader loader = { .take_tunnel = take_tunnel, .tunnels = found, .take_token = take_token, .tokens = found };
 	memset(found, 0, TUNNELS * sizeof(*found));
 	return store_open(where, vfs, &loader, no_wake, NULL, failure);
 }

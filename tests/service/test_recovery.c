@@ -73,7 +73,7 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
 }
 
-/* More than one window of those that are built anew (service/worker/provision.c); a change of one that still waits comes after it. */
+/* More than one window of those that are built anew (service/worker/provisioner.c); a change of one that still waits comes after it. */
 static void a_worker_with_many_tunnels_is_replaced(void **state)
 {
 	enum { MANY = 1200 };

@@ -12,20 +12,34 @@
 
 #include "ipc/log.h"
 #include "service/registry/status.h"
-#include "service/service_private.h"
+#include "service/worker/failure.h"
+#include "service/worker/report.h"
 #include "service/worker/worker_process.h"
 
-static struct service service;
+static struct registry *registry;
+static struct lock_queue *locks;
+static struct report report;
 static struct worker worker;
-static struct entry *entry, *slots[COUNTERS_TUNNELS], **seated[] = { slots };
+static struct slots *slots;
+static struct entry *entry;
+
+static void on_told(void *owner)
+{
+	(void)owner;
+}
 
 static int set_up(void **state)
 {
 	(void)state;
 	assert_true(sodium_init() >= 0);
 	log_start(LOG_ERROR, false, "control");
-	service = (struct service){ .seated = seated, .events = events_create(64, 0), .locks = lock_queue_create() };
-	service.registry = registry_create(service.locks);
+	struct counters *counters;
+	int descriptor = counters_create(&counters);
+	assert_true(descriptor >= 0);
+	slots = slots_create(counters, descriptor, 0);
+	locks = lock_queue_create();
+	registry = registry_create(locks);
+	report = (struct report){ .slots = slot_table_create(1), .events = events_create(64, 0), .told = on_told };
 	entry = entry_create("t");
 	entry->snapshot = calloc(1, sizeof(*entry->snapshot));
 	*entry->snapshot = (struct snapshot){ .references = 1, .id = "t", .generation = 3, .status = status_reference(entry->status) };
@@ -34,37 +48,39 @@ static int set_up(void **state)
 	memset(&entry->snapshot->spec.peers[0].public_key, 5, 32);
 	entry->snapshot->labels_json = strdup("{}");
 	entry->snapshot->spec_json = strdup("{}");
-	assert_true(registry_reserve(service.registry, 1));
-	registry_add(service.registry, entry);
-	slots[0] = entry;
+	assert_true(registry_reserve(registry, 1));
+	registry_add(registry, entry);
+	entry->slot = slot_take_tunnel(slots);
+	slot_table_put(report.slots, entry);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	registry_free(service.registry);
-	lock_queue_free(service.locks);
-	events_free(service.events);
-	slots[0] = NULL;
+	registry_free(registry);
+	lock_queue_free(locks);
+	events_free(report.events);
+	slot_table_free(report.slots);
+	slots_free(slots);
 	return 0;
 }
 
 static void tell(enum message_type type, struct message_writer *writer)
 {
 	struct message_reader reader = { .bytes = writer->bytes, .left = writer->length };
-	assert_true(report_take(&service, &worker, type, &reader));
+	assert_true(report_take(&report, &worker, type, &reader));
 	message_writer_clear(writer);
 }
 
 /* The latest event; a new reference. */
 static json_t *latest(enum event_type wanted)
 {
-	uint64_t id = events_last_id(service.events);
+	uint64_t id = events_last_id(report.events);
 	enum event_type type;
 	json_error_t error;
 	char *text;
-	assert_int_equal(events_next(service.events, id - 1, &id, &type, &text), EVENTS_GOT);
+	assert_int_equal(events_next(report.events, id - 1, &id, &type, &text), EVENTS_GOT);
 	assert_int_equal(type, wanted);
 	json_t *event = json_loads(text, JSON_REJECT_DUPLICATES, &error);
 	if (event == NULL)
@@ -113,7 +129,7 @@ static void texts_of_any_bytes(void **state)
 		/* And what a tunnel is said to have failed of. */
 		char reason[200];
 		snprintf(reason, sizeof(reason), "%zu %s", i, texts[i].sent);
-		assert_true(restore_fail(&service, entry, NULL, reason));
+		assert_true(failure_set(registry, report.events, entry, NULL, reason));
 		event = latest(EVENT_TUNNEL_STATE);
 		assert_string_equal(json_string_value(json_object_get(event, "reason")) + 2, texts[i].told);
 		json_decref(event);
@@ -135,7 +151,7 @@ static void long_texts(void **state)
 		json_decref(latest(EVENT_TUNNEL_STATE));
 		memset(reason, byte, sizeof(reason) - 1);
 		reason[sizeof(reason) - 1] = '\0';
-		assert_true(restore_fail(&service, entry, NULL, reason));
+		assert_true(failure_set(registry, report.events, entry, NULL, reason));
 		json_decref(latest(EVENT_TUNNEL_STATE));
 	}
 }
@@ -151,10 +167,10 @@ static void numbers_of_any_kind(void **state)
 		message_encode_probed(&writer, &probed);
 		/* No honest worker sends what is no number, or less than none: such a one is ended, and nothing is told. */
 		struct message_reader reader = { .bytes = writer.bytes, .left = writer.length };
-		uint64_t before = events_last_id(service.events);
-		bool is_taken = report_take(&service, &worker, MESSAGE_PROBED, &reader);
+		uint64_t before = events_last_id(report.events);
+		bool is_taken = report_take(&report, &worker, MESSAGE_PROBED, &reader);
 		message_writer_clear(&writer);
-		assert_int_equal(events_last_id(service.events), before + is_taken);
+		assert_int_equal(events_last_id(report.events), before + is_taken);
 		if (!is_taken)
 			continue;
 		json_t *event = latest(EVENT_TUNNEL_PROBE);

@@ -18,7 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "service/service_private.h"
+#include "service/socket/host_socket.h"
+#include "service/socket/socket_path.h"
+#include "service/worker/protection.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
@@ -61,6 +63,10 @@ static pid_t serve(const char *path)
 	return child;
 }
 
+static struct lock_queue *locks;
+static struct registry *registry;
+static struct protection *protection; /* as the service has one */
+
 static int set_up(void **state)
 {
 	bench_set_up(state);
@@ -71,6 +77,10 @@ static int set_up(void **state)
 	snprintf(elsewhere, sizeof(elsewhere), "%s.elsewhere", folder);
 	own_listener = listen_at(own);
 	service_protect_path(own_bench.service, own);
+	locks = lock_queue_create();
+	registry = registry_create(locks);
+	protection = protection_create(registry);
+	protection_add_path(protection, own);
 	server = serve(target);
 	return 0;
 }
@@ -81,6 +91,9 @@ static int tear_down(void **state)
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 	close(own_listener);
+	protection_free(protection);
+	registry_free(registry);
+	lock_queue_free(locks);
 	snprintf(command, sizeof(command), "rm -rf %s %s %s", folder, own, elsewhere);
 	assert_int_equal(system(command), 0);
 	return bench_tear_down(state);
@@ -124,7 +137,7 @@ static void a_target_that_is_swapped_never_leads_to_the_api(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, swap, NULL), 0);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		int file = socket_path_open(&roots, target);
-		int descriptor = file < 0 || protection_has_file(own_bench.service, file) ? -1 : host_socket_dial_unix(file);
+		int descriptor = file < 0 || protection_has_file(protection, file) ? -1 : host_socket_dial_unix(file);
 		refused += descriptor < 0;
 		reached += descriptor >= 0;
 		if (descriptor >= 0)

@@ -54,7 +54,7 @@ static void no_wake(void *owner)
 
 static struct store *open_store(struct found *found)
 {
-	struct store_loader loader = { .take_tunnel = take_tunnel, .take_token = take_token, .owner = found };
+	struct store_loader loader = { .take_tunnel = take_tunnel, .tunnels = found, .take_token = take_token, .tokens = found };
 	memset(found, 0, sizeof(*found));
 	return store_open(directory, failing_vfs_register(), &loader, no_wake, NULL, failure);
 }

@@ -1,4 +1,4 @@
-#include "service/worker/broker_dial.h"
+#include "service/worker/dialer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,15 +7,21 @@
 #include <unistd.h>
 
 #include "ipc/place.h"
-#include "service/service_private.h"
+#include "service/socket/host_socket.h"
 
 #define DIALS_MAX 4096
 #define DEADLINE_MS 10000
 
+struct dialer {
+	struct dialer_means means;
+	struct dial *dials;
+	size_t count;
+};
+
 /* One want: a name is resolved, its addresses are tried one after the other, until one answers or the time is up. */
 struct dial {
 	struct dial *next;
-	struct service *service;
+	struct dialer *dialer;
 	struct worker *worker;
 	struct message_want want;
 	enum spec_transport transport;
@@ -29,6 +35,19 @@ struct dial {
 	int descriptor; /* being connected, or -1 */
 	unsigned open_handles;
 };
+
+struct dialer *dialer_create(const struct dialer_means *means)
+{
+	struct dialer *dialer = calloc(1, sizeof(*dialer));
+	if (dialer != NULL)
+		dialer->means = *means;
+	return dialer;
+}
+
+void dialer_free(struct dialer *dialer)
+{
+	free(dialer);
+}
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -45,11 +64,11 @@ static void stop_polling(struct dial *dial)
 
 static void end(struct dial *dial)
 {
-	struct dial **at = &dial->service->dials;
+	struct dial **at = &dial->dialer->dials;
 	while (*at != dial)
 		at = &(*at)->next;
 	*at = dial->next;
-	dial->service->dial_count--;
+	dial->dialer->count--;
 	endpoint_resolver_cancel(dial->query);
 	uv_close((uv_handle_t *)&dial->timer, on_closed);
 	if (dial->is_polling)
@@ -58,10 +77,15 @@ static void end(struct dial *dial)
 		close(dial->descriptor);
 }
 
+static void answer(struct dialer *dialer, struct worker *worker, const struct message_want *want, int descriptor, int error)
+{
+	dialer->means.answer(dialer->means.owner, worker, want, descriptor, error);
+}
+
 static void finish(struct dial *dial, int descriptor, int error)
 {
 	if (worker_is_ready(dial->worker))
-		broker_answer(dial->service, dial->worker, &dial->want, descriptor, error);
+		answer(dial->dialer, dial->worker, &dial->want, descriptor, error);
 	else if (descriptor >= 0)
 		close(descriptor);
 	end(dial);
@@ -106,7 +130,7 @@ static void on_connected(uv_poll_t *poll, int status, int events)
 
 static bool watch(struct dial *dial)
 {
-	if (uv_poll_init(&dial->service->loop, &dial->poll, dial->descriptor) != 0)
+	if (uv_poll_init(dial->dialer->means.loop, &dial->poll, dial->descriptor) != 0)
 		return false;
 	dial->poll.data = dial;
 	dial->is_polling = true;
@@ -120,7 +144,7 @@ static void try_next(struct dial *dial)
 	while (dial->tried < dial->addresses.count) {
 		const union wireguard_endpoint *address = &dial->addresses.list[dial->tried++];
 		/* A name may have come to point at ourselves since it was configured. */
-		if (dial->transport == SPEC_TCP && protection_has_address(dial->service, address)) {
+		if (dial->transport == SPEC_TCP && protection_has_address(dial->dialer->means.protection, address)) {
 			dial->error = EACCES;
 			continue;
 		}
@@ -152,41 +176,41 @@ static void on_deadline(uv_timer_t *timer)
 }
 
 /* The directories may have changed since the path was allowed: it is walked anew, and all that follows is about the file that was found. */
-static void dial_path(struct service *service, struct worker *worker, const char *path, const struct message_want *want)
+static void dial_path(struct dialer *dialer, struct worker *worker, const char *path, const struct message_want *want)
 {
-	int file = socket_path_open(&service->socket_roots, path);
+	int file = socket_path_open(dialer->means.roots, path);
 	if (file < 0) {
-		broker_answer(service, worker, want, -1, errno);
+		answer(dialer, worker, want, -1, errno);
 		return;
 	}
-	bool is_own = protection_has_file(service, file);
+	bool is_own = protection_has_file(dialer->means.protection, file);
 	int descriptor = is_own ? -1 : host_socket_dial_unix(file);
 	int error = is_own ? EACCES : errno;
 	close(file);
-	broker_answer(service, worker, want, descriptor, error);
+	answer(dialer, worker, want, descriptor, error);
 }
 
-void broker_dial_start(struct service *service, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)
+void dialer_start(struct dialer *dialer, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)
 {
 	if (forward->target.kind == SPEC_PLACE_UNIX) {
-		dial_path(service, worker, forward->target.host, want);
+		dial_path(dialer, worker, forward->target.host, want);
 		return;
 	}
-	struct dial *dial = service->dial_count < DIALS_MAX ? calloc(1, sizeof(*dial)) : NULL;
+	struct dial *dial = dialer->count < DIALS_MAX ? calloc(1, sizeof(*dial)) : NULL;
 	if (dial == NULL) {
-		broker_answer(service, worker, want, -1, ENOBUFS);
+		answer(dialer, worker, want, -1, ENOBUFS);
 		return;
 	}
-	*dial = (struct dial){ .next = service->dials,
-		               .service = service,
+	*dial = (struct dial){ .next = dialer->dials,
+		               .dialer = dialer,
 		               .worker = worker,
 		               .want = *want,
 		               .transport = forward->transport,
 		               .descriptor = -1,
 		               .open_handles = 1 };
-	service->dials = dial;
-	service->dial_count++;
-	uv_timer_init(&service->loop, &dial->timer);
+	dialer->dials = dial;
+	dialer->count++;
+	uv_timer_init(dialer->means.loop, &dial->timer);
 	dial->timer.data = dial;
 	uv_timer_start(&dial->timer, on_deadline, DEADLINE_MS, 0);
 	if (place_address(&forward->target, &dial->addresses.list[0])) {
@@ -194,15 +218,15 @@ void broker_dial_start(struct service *service, struct worker *worker, const str
 		try_next(dial);
 		return;
 	}
-	dial->query = endpoint_resolver_ask(service->resolver, forward->target.host, forward->target.port, on_resolved, dial);
+	dial->query = endpoint_resolver_ask(dialer->means.resolver, forward->target.host, forward->target.port, on_resolved, dial);
 	if (dial->query == NULL)
 		finish(dial, -1, ENOMEM);
 }
 
-void broker_dial_end_of(struct service *service, const struct worker *worker)
+void dialer_end_of(struct dialer *dialer, const struct worker *worker)
 {
 	struct dial *next;
-	for (struct dial *dial = service->dials; dial != NULL; dial = next) {
+	for (struct dial *dial = dialer->dials; dial != NULL; dial = next) {
 		next = dial->next;
 		if (dial->worker == worker)
 			end(dial);

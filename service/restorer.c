@@ -1,20 +1,42 @@
-/* The tunnels that were found in the store: read, bound, and given to workers. One that cannot be run gets the state failed, and never
- * keeps the daemon or another tunnel from starting. */
+#include "service/restorer.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ipc/log.h"
-#include "service/change/policy.h"
 #include "service/registry/snapshot_make.h"
 #include "service/registry/status.h"
-#include "service/service_private.h"
-#include "service/worker/peer_lookup.h"
+#include "service/spec/candidate.h"
+#include "service/store/scope.h"
+#include "service/worker/failure.h"
+#include "service/worker/placement.h"
 
 #define INSIST_MS 5000  /* the sockets of a daemon that was killed may be there for a moment yet */
 #define RETRY_TICKS 100 /* of a tunnel whose address is taken: every 10 s */
 
-static struct snapshot *read_snapshot(const struct service *service, const struct database_tunnel *row, char reason[200])
+struct restorer {
+	struct restorer_means means;
+	struct supervisor *supervisor; /* borrowed, when it is started */
+	uint64_t started_at;           /* uv_now */
+	unsigned ticks;
+	_Atomic bool is_done;
+};
+
+struct restorer *restorer_create(const struct restorer_means *means)
+{
+	struct restorer *restorer = calloc(1, sizeof(*restorer));
+	if (restorer != NULL)
+		restorer->means = *means;
+	return restorer;
+}
+
+void restorer_free(struct restorer *restorer)
+{
+	free(restorer);
+}
+
+static struct snapshot *read_snapshot(const struct restorer *restorer, const struct database_tunnel *row, char reason[200])
 {
 	struct candidate candidate;
 	json_error_t error;
@@ -22,7 +44,7 @@ static struct snapshot *read_snapshot(const struct service *service, const struc
 	candidate_init(&candidate);
 	candidate_read(&candidate, document, "");
 	candidate_complete(&candidate, NULL);
-	policy_check(service, &candidate.spec, NULL, SCOPE_ADMIN, "", &candidate.problem);
+	policy_check(restorer->means.policy, &candidate.spec, NULL, SCOPE_ADMIN, "", &candidate.problem);
 	reason[0] = '\0';
 	if (candidate.problem.code != PROBLEM_NONE)
 		snprintf(reason, 200, "the stored tunnel cannot run: %.40s %.120s",
@@ -42,14 +64,14 @@ static struct snapshot *read_snapshot(const struct service *service, const struc
 	return snapshot;
 }
 
-bool restore_take(void *owner, struct database_tunnel *row)
+bool restorer_take(void *owner, struct database_tunnel *row)
 {
-	struct service *service = owner;
+	struct restorer *restorer = owner;
 	char reason[200] = "";
 	struct entry *entry = entry_create(row->id);
-	struct snapshot *snapshot = read_snapshot(service, row, reason);
+	struct snapshot *snapshot = read_snapshot(restorer, row, reason);
 	char *failure = reason[0] == '\0' ? NULL : strdup(reason);
-	bool is_made = entry != NULL && snapshot != NULL && (failure != NULL || reason[0] == '\0') && registry_reserve(service->registry, 1);
+	bool is_made = entry != NULL && snapshot != NULL && (failure != NULL || reason[0] == '\0') && registry_reserve(restorer->means.registry, 1);
 	if (!is_made) {
 		free(failure);
 		entry_free(entry);
@@ -66,55 +88,19 @@ bool restore_take(void *owner, struct database_tunnel *row)
 	entry->total_bytes = row->total_bytes;
 	entry->snapshot = snapshot;
 	entry->is_unbound = snapshot->failure == NULL;
-	service->unbound += entry->is_unbound;
 	entry->ports = row->ports;
 	row->ports = NULL;
-	registry_add(service->registry, entry);
-	registry_unreserve(service->registry, 1);
+	registry_add(restorer->means.registry, entry);
+	registry_unreserve(restorer->means.registry, 1);
 	if (reason[0] != '\0')
 		log_line(LOG_ERROR, row->id, "%s", reason);
 	database_tunnel_clear(row);
 	return true;
 }
 
-static void publish_state(struct service *service, const struct entry *entry, enum tunnel_state state, const char *reason)
+static bool take_place(struct restorer *restorer, struct entry *entry, struct snapshot *snapshot)
 {
-	char *quoted = events_quote(reason, strlen(reason)), *members = NULL;
-	if (asprintf(&members, "\"state\":\"%s\",\"reason\":%s", tunnel_state_name(state), quoted == NULL ? "\"\"" : quoted) < 0)
-		members = NULL;
-	if (members != NULL)
-		events_publish(service->events, EVENT_TUNNEL_STATE, entry->id, members);
-	free(quoted);
-	free(members);
-}
-
-bool restore_fail(struct service *service, struct entry *entry, const struct lock_claim *turn, const char *reason)
-{
-	registry_assert_turn(service->registry, entry, turn);
-	if (entry->snapshot->failure != NULL && strcmp(entry->snapshot->failure, reason) == 0)
-		return true;
-	struct snapshot *failed = snapshot_copy(entry->snapshot);
-	log_line(LOG_ERROR, entry->id, "the tunnel failed: %s", reason);
-	char *failure = failed == NULL ? NULL : strdup(reason);
-	if (failure == NULL) {
-		snapshot_release(failed);
-		return false;
-	}
-	free(failed->failure);
-	failed->failure = failure;
-	if (entry->worker != NULL && worker_is_ready(entry->worker))
-		runtime_send(entry->worker, MESSAGE_REMOVE, 0, slot_index(entry->slot), entry->snapshot->generation);
-	/* Nobody would answer on them. */
-	socket_list_clear(&entry->sockets);
-	snapshot_drop_sockets(failed);
-	snapshot_release(registry_swap(service->registry, entry, turn, failed));
-	publish_state(service, entry, TUNNEL_FAILED, reason);
-	return true;
-}
-
-static bool take_place(struct service *service, struct entry *entry, struct snapshot *snapshot)
-{
-	if (entry->worker == NULL && !placement_choose(service, entry))
+	if (entry->worker == NULL && !placement_choose(restorer->supervisor, entry))
 		return false;
 	free(entry->addresses);
 	bool has_addresses = peer_lookup_addresses(&entry->addresses, &snapshot->spec, NULL, NULL);
@@ -123,7 +109,7 @@ static bool take_place(struct service *service, struct entry *entry, struct snap
 }
 
 /* False: memory ran out, and it is as it was. */
-static bool give_to_worker(struct service *service, struct entry *entry)
+static bool give_to_worker(struct restorer *restorer, struct entry *entry)
 {
 	struct snapshot *snapshot = snapshot_copy(entry->snapshot);
 	if (snapshot == NULL)
@@ -133,34 +119,33 @@ static bool give_to_worker(struct service *service, struct entry *entry)
 	/* The copy has the status already; taking slots would count it twice. */
 	status_release(snapshot->status);
 	snapshot->status = NULL;
-	if (!take_place(service, entry, snapshot)) {
+	if (!take_place(restorer, entry, snapshot)) {
 		snapshot_release(snapshot);
-		return restore_fail(service, entry, NULL, "the limit of tunnels or peers is reached");
+		return failure_set(restorer->means.registry, restorer->means.events, entry, NULL, "the limit of tunnels or peers is reached");
 	}
 	if (snapshot->status == NULL)
 		snapshot->status = status_reference(entry->status);
-	snapshot_release(registry_swap(service->registry, entry, NULL, snapshot));
-	service_seat(service, entry);
-	provision(service, entry);
-	peer_lookup_start(service, entry);
+	snapshot_release(registry_swap(restorer->means.registry, entry, NULL, snapshot));
+	slot_table_put(restorer->means.slots, entry);
+	provisioner_start(restorer->means.provisioner, entry);
+	peer_lookup_start(restorer->means.lookups, entry);
 	return true;
 }
 
-static void bind_entry(struct service *service, struct entry *entry, bool insists)
+static void bind_entry(struct restorer *restorer, struct entry *entry, bool insists)
 {
 	const struct spec *spec = &entry->snapshot->spec;
 	struct problem problem;
 	struct socket_pool none = { .count = 0 };
 	json_t *ports = entry->ports == NULL ? NULL : json_loads(entry->ports, 0, NULL);
 	struct socket_request request = {
-		.spec = spec, .roots = &service->socket_roots, .ports = ports, .insists = insists, .next_id = &entry->next_socket_id, .pointer = ""
+		.spec = spec, .roots = restorer->means.roots, .ports = ports, .insists = insists, .next_id = &entry->next_socket_id, .pointer = ""
 	};
 	problem_init(&problem);
 	bool is_open = socket_list_want(&entry->sockets, spec) && socket_list_open(&entry->sockets, &request, &none, &problem);
 	json_decref(ports);
-	if (is_open && give_to_worker(service, entry)) {
-		entry->is_unbound = false;
-		service->unbound--;
+	if (is_open && give_to_worker(restorer, entry)) {
+		registry_bound(restorer->means.registry, entry);
 	} else {
 		/* One that memory was missing for is tried again with the others. */
 		socket_list_clear(&entry->sockets);
@@ -170,35 +155,43 @@ static void bind_entry(struct service *service, struct entry *entry, bool insist
 		snprintf(reason, sizeof(reason), "%.60s: %.120s", problem.fault_count > 0 ? problem.faults[0].pointer : "sockets",
 		         problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);
 		if (!insists)
-			(void)restore_fail(service, entry, NULL, reason);
+			(void)failure_set(restorer->means.registry, restorer->means.events, entry, NULL, reason);
 	}
 	problem_clear(&problem);
 }
 
-static void bind_unbound(struct service *service, bool insists)
+static void bind_unbound(struct restorer *restorer, bool insists)
 {
-	for (size_t i = 0; i < registry_count(service->registry); i++) {
-		struct entry *entry = registry_at(service->registry, i);
+	for (size_t i = 0; i < registry_count(restorer->means.registry); i++) {
+		struct entry *entry = registry_at(restorer->means.registry, i);
 		/* A change that is under way binds it itself, or fails and leaves it to a later tick. */
-		if (entry->is_unbound && lock_queue_is_free(service->locks, entry->id))
-			bind_entry(service, entry, insists);
+		if (entry->is_unbound && lock_queue_is_free(restorer->means.locks, entry->id))
+			bind_entry(restorer, entry, insists);
 	}
 }
 
-void restore_bind_all(struct service *service)
+void restorer_start(struct restorer *restorer, struct supervisor *supervisor)
 {
-	bind_unbound(service, true);
-	service->is_restored = service->unbound == 0;
+	restorer->supervisor = supervisor;
+	restorer->started_at = uv_now(restorer->means.loop);
+	bind_unbound(restorer, true);
+	restorer->is_done = registry_unbound_count(restorer->means.registry) == 0;
 }
 
-void restore_tick(struct service *service)
+void restorer_tick(struct restorer *restorer)
 {
-	if (service->unbound == 0) {
-		service->is_restored = true;
+	restorer->ticks++;
+	if (registry_unbound_count(restorer->means.registry) == 0) {
+		restorer->is_done = true;
 		return;
 	}
-	bool insists = uv_now(&service->loop) - service->started_at < INSIST_MS;
-	if (insists || !service->is_restored || service->ticks % RETRY_TICKS == 0)
-		bind_unbound(service, insists);
-	service->is_restored = service->is_restored || !insists;
+	bool insists = uv_now(restorer->means.loop) - restorer->started_at < INSIST_MS;
+	if (insists || !restorer->is_done || restorer->ticks % RETRY_TICKS == 0)
+		bind_unbound(restorer, insists);
+	restorer->is_done = restorer->is_done || !insists;
+}
+
+bool restorer_is_done(const struct restorer *restorer)
+{
+	return restorer->is_done;
 }

@@ -1,17 +1,11 @@
-/* Reads of any thread: snapshots and counters. */
+#include "service/registry/listing.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/service_private.h"
-
 #define CHUNK 256
 #define TWINS_MAX 16 /* that are looked at */
-
-struct snapshot *service_find(struct service *service, const char *id)
-{
-	return registry_find(service->registry, id);
-}
 
 static bool shares_peer(const struct spec *one, const struct spec *other)
 {
@@ -21,12 +15,12 @@ static bool shares_peer(const struct spec *one, const struct spec *other)
 	return false;
 }
 
-bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64])
+bool listing_find_twin(struct registry *registry, const struct snapshot *snapshot, char id[64])
 {
 	struct snapshot *same[TWINS_MAX];
 	if (!snapshot->spec.enabled || !snapshot->spec.has_private_key)
 		return false;
-	size_t count = registry_read_key(service->registry, &snapshot->public_key, same, TWINS_MAX);
+	size_t count = registry_read_key(registry, &snapshot->public_key, same, TWINS_MAX);
 	bool found = false;
 	for (size_t i = 0; i < count; i++) {
 		if (!found && same[i]->spec.enabled && strcmp(same[i]->id, snapshot->id) != 0 && shares_peer(&snapshot->spec, &same[i]->spec)) {
@@ -38,7 +32,7 @@ bool service_find_twin(struct service *service, const struct snapshot *snapshot,
 	return found;
 }
 
-static bool passes(const struct service_filter *filter, const struct snapshot *snapshot)
+static bool passes(const struct listing_filter *filter, const struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < filter->label_count; i++)
 		if (!snapshot_has_label(snapshot, filter->labels[i].key, filter->labels[i].value))
@@ -71,7 +65,7 @@ static bool add(struct listing *listing, struct snapshot *snapshot)
 }
 
 /* Takes the references of the chunk; true while there may be more to come. */
-static bool take_chunk(struct listing *listing, const struct service_filter *filter, struct snapshot **chunk, size_t count, bool *more)
+static bool take_chunk(struct listing *listing, const struct listing_filter *filter, struct snapshot **chunk, size_t count, bool *more)
 {
 	bool goes_on = true;
 	for (size_t i = 0; i < count; i++) {
@@ -93,11 +87,11 @@ static void forget(struct listing *listing)
 	for (size_t i = 0; i < listing->count; i++)
 		snapshot_release(listing->list[i]);
 	free(listing->list);
-	*listing = (struct listing){ .count = SERVICE_LIST_FAILED };
+	*listing = (struct listing){ .count = LISTING_FAILED };
 }
 
 /* In chunks, so that the registry's lock is held for a moment at a time however many tunnels there are, and the filters run outside. */
-size_t service_list(struct service *service, const struct service_filter *filter, struct snapshot ***snapshots, bool *more)
+size_t listing_read(struct registry *registry, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more)
 {
 	struct listing listing = { .count = 0 };
 	struct snapshot *chunk[CHUNK];
@@ -107,7 +101,7 @@ size_t service_list(struct service *service, const struct service_filter *filter
 	if (filter->after != NULL)
 		snprintf(after, sizeof(after), "%s", filter->after);
 	while (goes_on) {
-		size_t count = registry_read(service->registry, after, chunk, CHUNK);
+		size_t count = registry_read(registry, after, chunk, CHUNK);
 		if (count == 0)
 			break;
 		snprintf(after, sizeof(after), "%s", chunk[count - 1]->id);
@@ -118,24 +112,4 @@ size_t service_list(struct service *service, const struct service_filter *filter
 		forget(&listing);
 	*snapshots = listing.list;
 	return listing.count;
-}
-
-void service_worker_stats(struct service *service, struct service_worker_stats *stats)
-{
-	struct supervisor *supervisor = service->supervisor;
-	*stats = (struct service_worker_stats){ .restarts = supervisor_restarts(supervisor),
-		                                .workers = supervisor_count(supervisor),
-		                                .workers_ready = supervisor_ready_count(supervisor) };
-	for (unsigned i = 0; i < stats->workers; i++) {
-		const struct counters_worker *counters = &slots_counters(worker_slots(supervisor_worker(supervisor, i)))->worker;
-		for (size_t k = 0; k < COUNTERS_BUCKETS; k++)
-			stats->connect_buckets[k] += counter_read(&counters->connect_buckets[k]);
-		stats->connect_count += counter_read(&counters->connect_count);
-		stats->connect_sum += (double)counter_read(&counters->connect_sum_us) / 1e6;
-	}
-}
-
-struct events *service_events(struct service *service)
-{
-	return service->events;
 }

@@ -1,0 +1,57 @@
+#include "service/change/inbox.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct inbox {
+	pthread_mutex_t lock; /* of all below */
+	struct job *first, **last;
+	bool is_closed;
+};
+
+struct inbox *inbox_create(void)
+{
+	struct inbox *inbox = calloc(1, sizeof(*inbox));
+	if (inbox == NULL)
+		return NULL;
+	pthread_mutex_init(&inbox->lock, NULL);
+	inbox->last = &inbox->first;
+	return inbox;
+}
+
+void inbox_free(struct inbox *inbox)
+{
+	if (inbox == NULL)
+		return;
+	pthread_mutex_destroy(&inbox->lock);
+	free(inbox);
+}
+
+bool inbox_put(struct inbox *inbox, struct job *job)
+{
+	pthread_mutex_lock(&inbox->lock);
+	bool is_taken = !inbox->is_closed;
+	if (is_taken) {
+		*inbox->last = job;
+		inbox->last = &job->next;
+	}
+	pthread_mutex_unlock(&inbox->lock);
+	return is_taken;
+}
+
+struct job *inbox_take_all(struct inbox *inbox)
+{
+	pthread_mutex_lock(&inbox->lock);
+	struct job *first = inbox->first;
+	inbox->first = NULL;
+	inbox->last = &inbox->first;
+	pthread_mutex_unlock(&inbox->lock);
+	return first;
+}
+
+void inbox_close(struct inbox *inbox)
+{
+	pthread_mutex_lock(&inbox->lock);
+	inbox->is_closed = true;
+	pthread_mutex_unlock(&inbox->lock);
+}

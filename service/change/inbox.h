@@ -1,0 +1,16 @@
+/* What was submitted and not yet taken by the service's thread. Any thread. */
+#ifndef WARREN_SERVICE_CHANGE_INBOX_H
+#define WARREN_SERVICE_CHANGE_INBOX_H
+
+#include "service/change/job.h"
+
+struct inbox;
+
+struct inbox *inbox_create(void); /* NULL when out of memory */
+void inbox_free(struct inbox *inbox);
+/* Takes the job; false when the inbox is closed, then it stays the caller's. */
+bool inbox_put(struct inbox *inbox, struct job *job);
+struct job *inbox_take_all(struct inbox *inbox); /* in the order of their coming, linked by `next` */
+void inbox_close(struct inbox *inbox);           /* nothing is taken any more; what is in it stays */
+
+#endif

@@ -1,0 +1,29 @@
+/* Host sockets that a worker asks for. It gets what the tunnel's spec allows and nothing else: it is not trusted to know. Main thread only. */
+#ifndef WARREN_SERVICE_WORKER_BROKER_H
+#define WARREN_SERVICE_WORKER_BROKER_H
+
+#include "service/registry/slot_table.h"
+#include "service/worker/dialer.h"
+
+struct broker;
+
+/* Borrowed. */
+struct broker_means {
+	uv_loop_t *loop;
+	struct registry *registry;
+	struct lock_queue *locks;
+	struct slot_table *slots;
+	struct endpoint_resolver *resolver;
+	const struct protection *protection;
+	const struct socket_roots *roots;
+};
+
+struct broker *broker_create(const struct broker_means *means, unsigned workers); /* NULL when out of memory */
+/* Once every worker is forgotten, the loop's handles are closed and it has run out. */
+void broker_free(struct broker *broker);
+/* A WANT_UDP, WANT_DIAL or WANT_RELAY. False when more is asked for at once than an honest worker does. */
+bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want);
+/* The worker has died, or the service ends: nobody waits for its sockets any more. */
+void broker_forget(struct broker *broker, const struct worker *worker);
+
+#endif

@@ -1,0 +1,33 @@
+/* Connections to the targets of inbound forwards: the only ones that the control process makes. */
+#ifndef WARREN_SERVICE_WORKER_DIALER_H
+#define WARREN_SERVICE_WORKER_DIALER_H
+
+#include <uv.h>
+
+#include "ipc/message.h"
+#include "service/socket/socket_path.h"
+#include "service/worker/endpoint_resolver.h"
+#include "service/worker/protection.h"
+#include "service/worker/supervisor.h"
+
+struct dialer;
+
+/* Borrowed. */
+struct dialer_means {
+	uv_loop_t *loop;
+	struct endpoint_resolver *resolver;
+	const struct protection *protection;
+	const struct socket_roots *roots;
+	/* The descriptor (taken), or -1 and why, as an errno. */
+	void (*answer)(void *owner, struct worker *worker, const struct message_want *want, int descriptor, int error);
+	void *owner;
+};
+
+struct dialer *dialer_create(const struct dialer_means *means); /* NULL when out of memory */
+void dialer_free(struct dialer *dialer);                        /* once every dial is ended */
+/* Answers the want, perhaps from within. The forward is read at once. */
+void dialer_start(struct dialer *dialer, struct worker *worker, const struct spec_forward *forward, const struct message_want *want);
+/* Of a worker that died: nobody waits for them any more, and none is answered. */
+void dialer_end_of(struct dialer *dialer, const struct worker *worker);
+
+#endif

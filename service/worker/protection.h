@@ -1,0 +1,23 @@
+/* The daemon's own addresses and paths: a tunnel pointed at one would be a way to the control API, or a loop (P1). Main thread only. */
+#ifndef WARREN_SERVICE_WORKER_PROTECTION_H
+#define WARREN_SERVICE_WORKER_PROTECTION_H
+
+#include <sys/socket.h>
+
+#include "service/registry/registry.h"
+
+struct protection;
+
+/* Borrows the registry, whose tunnels' listeners are protected too. NULL when out of memory. */
+struct protection *protection_create(struct registry *registry);
+void protection_free(struct protection *protection);
+/* The API's own. */
+void protection_add_address(struct protection *protection, const struct sockaddr *address);
+void protection_add_path(struct protection *protection, const char *path);
+
+bool protection_has_address(const struct protection *protection, const union wireguard_endpoint *address);
+bool protection_has_path(const struct protection *protection, const char *path);          /* the API's */
+bool protection_has_listener_path(const struct protection *protection, const char *path); /* a tunnel's */
+bool protection_has_file(const struct protection *protection, int file);                  /* either, by what socket_path_open has found */
+
+#endif

@@ -1,0 +1,15 @@
+/* The messages that make, change and end a tunnel's runtime in its worker. */
+#ifndef WARREN_SERVICE_WORKER_RUNTIME_H
+#define WARREN_SERVICE_WORKER_RUNTIME_H
+
+#include "service/registry/registry.h"
+#include "service/worker/supervisor.h"
+
+/* PREPARE of what `snapshot` says; `addresses` as in the entry. With `all_fresh` every socket goes along, else only the fresh ones. False when
+ * memory or descriptors ran out: then nothing is sent. */
+bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
+                          const struct message_addresses *addresses, bool all_fresh, uint64_t request);
+/* COMMIT, ABORT, REMOVE or RECONNECT. */
+void runtime_send(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation);
+
+#endif
