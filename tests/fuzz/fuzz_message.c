@@ -35,9 +35,9 @@ static void decode_small(unsigned which, struct message_reader *reader)
 	else if (which == 8)
 		message_decode_endpoint(reader, &endpoint);
 	else if (which == 9)
-		message_decode_condition(reader, &condition);
-	else
 		message_decode_want(reader, &want);
+	else
+		message_decode_condition(reader, &condition);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
