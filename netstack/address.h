@@ -1,4 +1,4 @@
-/* Between our endpoints and lwIP's addresses. For the files that speak to lwIP. */
+/* Conversions between our endpoints and lwIP's addresses, for the files that call lwIP. */
 #ifndef WARREN_NETSTACK_ADDRESS_H
 #define WARREN_NETSTACK_ADDRESS_H
 

@@ -6,13 +6,13 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* Adds bytes that begin at an even place of what is summed. */
+/* Adds bytes that begin at an even offset of the data being summed. */
 uint64_t checksum_add(uint64_t sum, const void *bytes, size_t length);
-/* Adds parts that lie one behind the other; each may have an odd length. */
+/* Adds consecutive parts; each may have an odd length. */
 uint64_t checksum_add_parts(uint64_t sum, const struct iovec *parts, size_t count);
 /* Addresses, protocol and length of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1). */
 uint64_t checksum_pseudo(uint8_t family, const uint8_t *source, const uint8_t *target, uint8_t protocol, size_t length);
-/* The folded sum, not complemented: 0xffff means that a packet that holds its checksum is right. */
+/* The folded sum, not complemented. For a packet that includes its checksum, 0xffff means that it is correct. */
 uint16_t checksum_fold(uint64_t sum);
 
 /* lwIP's LWIP_CHKSUM. */

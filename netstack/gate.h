@@ -1,6 +1,6 @@
-/* Decides which TCP segments of the tunnel lwIP sees. lwIP 2.1.3 trusts numbers that it should check, and asserts what a far end can make
- * false. So of a connection that it keeps it sees only segments whose numbers are right (RFC 9293, 3.10.7.3 and 3.10.7.4; RFC 5961, 3 to 5), and
- * these without payload and FIN. What belongs to no connection it answers by a SYN-ACK or a reset. */
+/* Decides which TCP segments of the tunnel lwIP sees. lwIP 2.1.3 trusts sequence numbers that it should check, and asserts conditions that a far
+ * end can violate. So for a connection that it holds, it sees only segments with valid numbers (RFC 9293, 3.10.7.3 and 3.10.7.4; RFC 5961, 3 to
+ * 5), without payload and FIN. lwIP answers segments that belong to no connection, with a SYN-ACK or a reset. */
 #ifndef WARREN_NETSTACK_GATE_H
 #define WARREN_NETSTACK_GATE_H
 
@@ -13,12 +13,12 @@ struct packet;
 struct segment;
 struct tcp_pcb;
 
-/* A segment for what is not open: a listener, a handshake, a connection in TIME-WAIT, or nothing. The packet is changed. true: it may have
- * completed a handshake, and is then the new stream's first segment. */
+/* A segment for anything but an open stream: a listener, a handshake, a connection in TIME-WAIT, or nothing. Changes the packet. true: it may
+ * have completed a handshake, and is then the new stream's first segment. */
 bool gate_input(struct netstack *stack, const struct packet *packet, const struct segment *segment, uint64_t now);
 /* A segment with SYN or RST for an open stream. */
 void gate_input_open(struct netstack_stream *stream, const struct segment *segment, uint64_t now);
-/* Whether one more segment of this connection that proves nothing may be answered (RFC 5961, 7). */
+/* Whether this connection may send one more challenge ACK now (RFC 5961, 7). */
 bool gate_may_challenge(struct tcp_pcb *pcb, uint64_t now);
 
 #endif

@@ -1,10 +1,10 @@
-/* Inside netstack/: what ICMP tells: answers to our pings, and errors about what we sent. */
+/* Inside netstack/: incoming ICMP: replies to our pings, and errors about packets that we sent. */
 #ifndef WARREN_NETSTACK_ICMP_H
 #define WARREN_NETSTACK_ICMP_H
 
 #include "netstack/stack.h"
 
-/* Takes a sound ICMP packet; an echo request goes to lwIP, which answers it. */
+/* Handles a sound ICMP packet; lwIP answers echo requests. */
 void icmp_hear(struct netstack *stack, const struct packet *packet, uint64_t now);
 
 #endif

@@ -1,4 +1,4 @@
-/* Inside netstack/: a port that is listened on. */
+/* Inside netstack/: a listening port. */
 #ifndef WARREN_NETSTACK_LISTENER_H
 #define WARREN_NETSTACK_LISTENER_H
 

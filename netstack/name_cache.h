@@ -1,4 +1,4 @@
-/* Answers about names, kept for their time. Bounded; it owns memory only once something is in it. */
+/* A cache of DNS answers, kept for their TTL. Bounded; it allocates only once it has an entry. */
 #ifndef WARREN_NETSTACK_NAME_CACHE_H
 #define WARREN_NETSTACK_NAME_CACHE_H
 
@@ -13,7 +13,7 @@ struct name_cache {
 };
 
 void name_cache_put(struct name_cache *cache, const char *name, uint8_t family, const struct dns_answer *answer, uint64_t now);
-/* Borrowed until the next put; NULL: not known. */
+/* Borrowed until the next put; NULL: no entry. */
 const struct dns_answer *name_cache_get(const struct name_cache *cache, const char *name, uint8_t family, uint64_t now);
 void name_cache_clear(struct name_cache *cache);
 

@@ -1,6 +1,6 @@
-/* Judges what comes out of the tunnel before anything else sees it. What passes is a whole, well-formed packet from a host to
- * one of our addresses, with right checksums and with TCP options that keep their bounds: lwIP 2.1.3 reads past them
- * (upstream fix 3d896ba0), and has a NULL access in its reassembly (56b29f8b), so it never gets such packets. */
+/* Checks packets from the tunnel before anything else sees them. A packet that passes is complete and well-formed, from a unicast address
+ * to one of ours, with valid checksums and with TCP options inside their bounds. lwIP 2.1.3 reads beyond malformed options (upstream
+ * fix 3d896ba0) and has a NULL dereference in its reassembly (56b29f8b), so it must never get such packets. */
 #ifndef WARREN_NETSTACK_PACKET_H
 #define WARREN_NETSTACK_PACKET_H
 
@@ -23,8 +23,8 @@ enum packet_protocol {
 };
 
 struct packet {
-	uint8_t *bytes;        /* from the IP header on */
-	size_t length;         /* by the IP header; what lies behind it is WireGuard's padding */
+	uint8_t *bytes;        /* the IP header and what follows */
+	size_t length;         /* from the IP header; bytes beyond it are WireGuard's padding */
 	const uint8_t *source; /* 4 or 16 bytes */
 	const uint8_t *target;
 	uint8_t *payload; /* behind the IP header */
@@ -47,9 +47,9 @@ enum segment_flag {
 	SEGMENT_ACK = 0x10,
 };
 
-#define SEGMENT_SACK_MAX 4 /* what 40 bytes of options hold */
+#define SEGMENT_SACK_MAX 4 /* as many as fit into 40 bytes of options */
 
-/* A TCP segment, read out of a packet. */
+/* A parsed TCP segment. */
 struct segment {
 	uint16_t source;
 	uint16_t target;
@@ -85,16 +85,16 @@ static inline void packet_write32(uint8_t *bytes, uint32_t value)
 	packet_write16(bytes + 2, (uint16_t)value);
 }
 
-/* false: drop it. The transport header is not looked at yet; the addresses are those of hosts. */
+/* false: drop the packet. Checks the IP header and that the addresses are unicast, not the transport header. */
 bool packet_parse(struct packet *packet, uint8_t *bytes, size_t length);
-/* Checks the transport's header and checksum; for a whole packet. */
+/* Checks the transport header and checksum of a complete packet. */
 bool packet_is_sound(const struct packet *packet);
 /* For a sound TCP packet. */
 void packet_segment(const struct packet *packet, struct segment *segment);
-/* Turns a sound TCP packet's options into ones that say nothing. The checksum is no longer right. */
+/* Overwrites a sound TCP packet's options with no-operations. The checksum is not updated. */
 void packet_blank_options(const struct packet *packet);
-/* Makes a segment without payload and FIN out of a sound TCP packet: at this place, with these flags, its options kept. The bytes behind the
- * header stay as they are; the checksum is no longer right. Returns the packet's new length. */
+/* Turns a sound TCP packet into a segment without payload and FIN, with this sequence number and these flags; options are kept. The bytes
+ * behind the header and the checksum are not updated. Returns the packet's new length. */
 size_t packet_empty_segment(const struct packet *packet, uint32_t sequence, uint8_t flags);
 
 #endif

@@ -1,4 +1,4 @@
-/* Inside netstack/: a resolver outlives its stack only as an empty shell. */
+/* Inside netstack/: detaches resolvers from a stack that is freed before them. */
 #ifndef WARREN_NETSTACK_RESOLVER_H
 #define WARREN_NETSTACK_RESOLVER_H
 

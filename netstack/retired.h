@@ -1,5 +1,5 @@
-/* Buffers that the stack is done with, and whose bytes an owner may have been shown. They live until the turn is settled, because the owner
- * may keep pointers into them until then. Every such buffer begins with struct retired_buffer and is freed here, by nobody else. */
+/* Buffers that the stack no longer needs, but whose bytes may have been passed to `received`. They live until the stack is settled, because
+ * owners may keep pointers into them until then. Every such buffer begins with struct retired_buffer and is freed only here. */
 #ifndef WARREN_NETSTACK_RETIRED_H
 #define WARREN_NETSTACK_RETIRED_H
 
@@ -10,13 +10,13 @@ struct budget;
 /* The first member of a buffer from malloc. */
 struct retired_buffer {
 	struct retired_buffer *next;
-	size_t charged; /* bytes of the budget that are given back with it */
+	size_t charged; /* bytes to return to the budget when it is freed */
 };
 
-/* Embedded by value; with no first it is empty. */
+/* Embedded by value; empty when first is NULL. */
 struct retired {
 	struct retired_buffer *first;
-	struct budget *budget; /* that was charged */
+	struct budget *budget; /* the one that was charged */
 };
 
 /* Takes the buffer. NULL is allowed. */

@@ -4,13 +4,13 @@
 
 #include "netstack/stream.h"
 
-/* The parts of the headers that never change. */
+/* Fills in the constant parts of the headers. */
 void segment_prepare(struct netstack_stream *stream);
-/* The sender's env.emit. */
+/* Implements the sender's env.emit. */
 bool segment_emit(void *stream, uint64_t place, const struct iovec *parts, size_t count, size_t length, uint8_t flags);
-/* An acknowledgement alone, with what was selectively received. false: no room now. */
+/* Sends a pure acknowledgement, with SACK blocks. false: no room now. */
 bool segment_acknowledge(struct netstack_stream *stream);
-/* What the next segment acknowledges. */
+/* The acknowledgement number of the next segment. */
 uint32_t segment_acknowledgement(const struct netstack_stream *stream);
 
 #endif

@@ -1,4 +1,5 @@
-/* A stack's timers: a heap by time. A timer lies in its owner's struct; add reserves its place, so that setting it cannot fail. */
+/* A stack's timers: a heap ordered by time. A timer is embedded in its owner's struct. timers_add reserves its place, so that setting it cannot
+ * fail. */
 #ifndef WARREN_NETSTACK_TIMERS_H
 #define WARREN_NETSTACK_TIMERS_H
 
@@ -16,7 +17,7 @@ struct timers {
 	size_t count;   /* timers that are set */
 	size_t members; /* timers that were added */
 	size_t capacity;
-	uint64_t earliest; /* while running: what a timer that sets itself gets at least */
+	uint64_t earliest; /* while running: the earliest time to which a timer can be set */
 };
 
 /* 0 or NETSTACK_OUT_OF_MEMORY. */
@@ -24,7 +25,7 @@ int timers_add(struct timers *timers, struct timer *timer, void (*run)(struct ti
 void timers_remove(struct timers *timers, struct timer *timer);
 void timers_set(struct timers *timers, struct timer *timer, uint64_t at);
 uint64_t timers_next(const struct timers *timers);
-/* Runs what is due, each timer once: one that wants to be run again at once would hold the loop, and has to wait for the next call. */
+/* Runs each due timer once. One that sets itself to the present waits for the next call; otherwise it could hold the loop. */
 void timers_run(struct timers *timers, uint64_t now);
 void timers_clear(struct timers *timers);
 

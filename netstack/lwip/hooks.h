@@ -1,4 +1,4 @@
-/* What lwIP asks of us. */
+/* Hooks that lwIP calls. */
 #ifndef WARREN_NETSTACK_LWIP_HOOKS_H
 #define WARREN_NETSTACK_LWIP_HOOKS_H
 
