@@ -1,5 +1,5 @@
-/* Bytes that came out of order, on pages by their place in the stream: memory is bounded by the window, whatever the sizes of the
- * segments. Pages that are done with are retired, because the owner may still read them. */
+/* Out-of-order bytes, stored on pages by their place in the stream: the window bounds the memory, whatever the sizes of the segments.
+ * Pages that are no longer needed are retired, because the owner may still read them. */
 #ifndef WARREN_NETSTACK_RECEIVER_PAGES_H
 #define WARREN_NETSTACK_RECEIVER_PAGES_H
 
@@ -19,13 +19,13 @@ struct pages {
 	struct budget *budget;
 	struct page **table; /* a ring by page number */
 	size_t size;
-	uint64_t base; /* the lowest page that may be there */
+	uint64_t base; /* the lowest page that may exist */
 	size_t count;
 };
 
-/* `floor`: nothing before it is ever stored. false: out of memory or budget; parts of it may have been stored. */
+/* `floor`: nothing before it will be stored. false: out of memory or budget; some of the bytes may have been stored. */
 bool pages_store(struct pages *pages, uint64_t floor, uint64_t place, const uint8_t *bytes, size_t length);
-/* Parts of stored bytes; returns how many parts, and in `*gathered` how many bytes they hold. */
+/* Gathers stored bytes. Returns the number of parts, and in `*gathered` their number of bytes. */
 size_t pages_gather(const struct pages *pages, uint64_t place, size_t length, struct iovec *parts, size_t max, size_t *gathered);
 /* Nothing before `place` is needed. */
 void pages_release(struct pages *pages, uint64_t place, struct retired *retired);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RANGES_MAX 16384 /* a fast path's startup has 5,000 holes; a peer that sends every second byte gets no more */
+#define RANGES_MAX 16384 /* the startup on a fast path has 5,000 holes; this bounds a peer that sends every second byte */
 
 struct budget;
 
@@ -17,24 +17,24 @@ struct range {
 
 struct ranges {
 	struct budget *budget;
-	struct range *all; /* what was allocated */
+	struct range *all; /* the allocation */
 	size_t capacity;
-	struct range *first; /* the front leaves first, and its room is used again only when it is large */
+	struct range *first; /* removals are at the front; that room is reused only when it is large */
 	size_t count;
 };
 
 enum ranges_outcome {
 	RANGES_ADDED,
-	RANGES_KNOWN, /* every byte was there already */
+	RANGES_KNOWN, /* every byte was already included */
 	RANGES_FULL,  /* too many, or out of memory or budget: nothing changed */
 };
 
-/* The first range that ends at `place` or behind it: an index, `count` if there is none. */
+/* The index of the first range that ends at or after `place`; `count` if there is none. */
 size_t ranges_find(const struct ranges *ranges, uint64_t place);
-/* `merged` is the range that holds it then. */
+/* `merged` gets the range that then contains it. */
 enum ranges_outcome ranges_add(struct ranges *ranges, struct range added, struct range *merged);
 bool ranges_contain(const struct ranges *ranges, struct range range, struct range *in);
-/* Forgets what lies before `place`. */
+/* Removes everything before `place`. */
 void ranges_trim(struct ranges *ranges, uint64_t place);
 void ranges_clear(struct ranges *ranges);
 

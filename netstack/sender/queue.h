@@ -1,4 +1,4 @@
-/* The bytes of a stream that are written and not yet acknowledged, by their place in the stream. They are borrowed, not copied. */
+/* The bytes of a stream that are written but not yet acknowledged, by their place in the stream. They are borrowed, not copied. */
 #ifndef WARREN_NETSTACK_SENDER_QUEUE_H
 #define WARREN_NETSTACK_SENDER_QUEUE_H
 
@@ -16,20 +16,20 @@ struct queue {
 	uint32_t mask;
 	uint32_t head;
 	uint32_t tail;
-	uint32_t hint;  /* the chunk that was looked at last */
-	uint64_t start; /* place of the first byte that is kept */
+	uint32_t hint;  /* the chunk used last */
+	uint64_t start; /* place of the first byte held */
 	uint64_t end;
-	uint8_t *owned; /* after queue_own: the one chunk's bytes */
+	uint8_t *owned; /* after queue_own: the bytes of the only chunk */
 };
 
-/* false: out of memory or budget, nothing was taken. */
+/* false: out of memory or budget; nothing was appended. */
 bool queue_append(struct queue *queue, const void *bytes, size_t length);
-/* Forgets what lies before `place`. */
+/* Drops the bytes before `place`. */
 void queue_release(struct queue *queue, uint64_t place);
-/* Parts of `length` bytes from `place` on, all of which are there; returns how many parts, at most `max`, and in `*gathered` how
- * many bytes they hold. */
+/* Gathers `length` bytes from `place` on, all of which must be held. Returns the number of parts, at most `max`, and in `*gathered` their
+ * number of bytes. */
 size_t queue_gather(struct queue *queue, uint64_t place, size_t length, struct iovec *parts, size_t max, size_t *gathered);
-/* Copies what is kept, so that nothing is borrowed any more. */
+/* Copies all bytes held, so that nothing is borrowed any more. */
 bool queue_own(struct queue *queue);
 void queue_clear(struct queue *queue);
 

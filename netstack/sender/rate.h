@@ -1,4 +1,4 @@
-/* Delivery rate samples (draft-cheng-iccrg-delivery-rate-estimation): how fast data arrived between two acknowledgements. */
+/* Delivery rate samples (draft-cheng-iccrg-delivery-rate-estimation): the rate at which data arrived between two acknowledgements. */
 #ifndef WARREN_NETSTACK_SENDER_RATE_H
 #define WARREN_NETSTACK_SENDER_RATE_H
 
@@ -7,18 +7,18 @@
 
 #include "netstack/sender/scoreboard.h"
 
-/* Of a connection. */
+/* State of a connection. */
 struct rate {
 	uint64_t delivered; /* bytes that arrived */
 	uint64_t delivered_at;
 	uint64_t first_sent_at;
-	uint64_t lost;          /* bytes that were ever taken for lost */
-	uint64_t limited_until; /* `delivered` at which the application's pause is over, 0: none */
+	uint64_t lost;          /* bytes marked lost so far */
+	uint64_t limited_until; /* value of `delivered` at which the application-limited phase ends, 0: none */
 };
 
-/* Of a batch of acknowledgements. */
+/* A sample from one batch of acknowledgements. */
 struct rate_sample {
-	bool is_open; /* something was heard since the last one was closed */
+	bool is_open; /* an acknowledgement arrived since the last rate_close */
 	bool has_delivery;
 	bool is_limited;
 	bool was_sent_again;
@@ -31,7 +31,7 @@ struct rate_sample {
 	uint64_t prior_in_flight;
 	uint64_t acknowledged; /* bytes that arrived */
 	uint64_t newly_lost;
-	uint64_t round_trip; /* 0: none that is unambiguous (Karn) */
+	uint64_t round_trip; /* 0: no unambiguous one (Karn) */
 	/* results of rate_close */
 	uint64_t delivered;
 	uint64_t lost;

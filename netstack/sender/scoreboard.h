@@ -1,9 +1,9 @@
-/* What was sent and is not yet acknowledged: a ring of segments in order of sequence, a list of those in flight in order of
- * sending (RFC 8985, 6.2 walks it), a list of those taken for lost. Every byte is in exactly one of three sums:
+/* The segments that were sent but not yet acknowledged: a ring in order of sequence, a list of those in flight in order of sending (RFC 8985,
+ * 6.2 walks it), and a list of those marked lost. Every byte is in exactly one of three sums:
  *   in_flight + sacked + lost == next - first
- * A segment is in one list or, once it landed, in none: each step asserts it, so the lists have no circle, and a walk over one ends after
- * as many steps as segments are outstanding.
- * Runs of selectively acknowledged segments are skipped over, so a block that comes again costs little. */
+ * A segment is in one list or, once it has landed, in none. Each step asserts this, so the lists have no cycle, and a walk takes at most as many
+ * steps as there are outstanding segments.
+ * Runs of SACKed segments are skipped, so that a repeated SACK block costs little. */
 #ifndef WARREN_NETSTACK_SENDER_SCOREBOARD_H
 #define WARREN_NETSTACK_SENDER_SCOREBOARD_H
 
@@ -15,26 +15,26 @@
 
 enum sent_flag {
 	SENT_SACKED = 1, /* in no list */
-	SENT_LOST = 2,   /* in the list of those taken for lost */
+	SENT_LOST = 2,   /* in the list of those marked lost */
 	SENT_AGAIN = 4,
-	SENT_LIMITED = 8, /* while the application had no more */
+	SENT_LIMITED = 8, /* sent while application-limited */
 	SENT_FLYING = 16, /* in the list of those in flight */
 };
 
 struct sent {
 	uint64_t start; /* place in the stream */
 	uint64_t sent_at;
-	/* for the delivery rate (draft-cheng-iccrg-delivery-rate-estimation): as it was when this was sent */
+	/* for the delivery rate (draft-cheng-iccrg-delivery-rate-estimation): the values when this was sent */
 	uint64_t delivered;
 	uint64_t delivered_at;
 	uint64_t first_sent_at;
 	uint64_t lost;
-	uint32_t in_flight; /* with this one */
+	uint32_t in_flight; /* including this one */
 	uint32_t length;    /* the FIN counts as a byte */
-	uint32_t older;     /* links of the list it is in */
+	uint32_t older;     /* links of its list */
 	uint32_t newer;
-	uint32_t skip;  /* of a SACKed one: the next that may not be */
-	uint32_t order; /* of sending: a train leaves at one time, and what is sent again is in no order of place */
+	uint32_t skip;  /* of a SACKed segment: the next that may not be SACKed */
+	uint32_t order; /* of sending; neither time nor place gives it: a train has one time, and retransmissions are in no order of place */
 	uint8_t flags;
 };
 
@@ -57,7 +57,7 @@ struct scoreboard {
 	uint64_t sacked;
 	uint64_t lost;
 	uint64_t top_sacked; /* end of the highest SACKed segment */
-	uint32_t sendings;   /* so far; an empty board goes on counting */
+	uint32_t sendings;   /* so far; not reset when the board is empty */
 };
 
 void scoreboard_init(struct scoreboard *board, struct budget *budget);
@@ -78,23 +78,23 @@ static inline uint64_t scoreboard_end(const struct sent *sent)
 {
 	return sent->start + sent->length;
 }
-/* A place for one more segment. false: out of memory or budget. */
+/* Reserves a place for one more segment. false: out of memory or budget. */
 bool scoreboard_reserve(struct scoreboard *board);
-/* After scoreboard_reserve: a segment that goes behind all others, in flight. */
+/* After scoreboard_reserve: appends a segment, in flight. Returns its index. */
 uint32_t scoreboard_append(struct scoreboard *board, uint64_t start, uint32_t length);
-/* It flies again: to the end of the list. */
+/* The segment is sent again: moves it to the end of the list of those in flight. */
 void scoreboard_fly(struct scoreboard *board, uint32_t index);
 void scoreboard_lose(struct scoreboard *board, uint32_t index);
-/* It arrived: out of flight, or out of those taken for lost. The caller then pops or marks it. */
+/* The segment arrived: takes it out of its list. The caller then pops it or marks it SACKed. */
 void scoreboard_land(struct scoreboard *board, uint32_t index);
-/* The first segment is no longer outstanding; it has landed. */
+/* Removes the first segment, which must have landed. */
 void scoreboard_pop(struct scoreboard *board);
 void scoreboard_mark_sacked(struct scoreboard *board, uint32_t index);
 /* The first segment that begins at `place` or later. */
 uint32_t scoreboard_find(const struct scoreboard *board, uint64_t place);
-/* The next index from `index` on that is not SACKed; shortens the way for the next time. */
+/* The next index from `index` on that is not SACKed; shortens the path for the next call. */
 uint32_t scoreboard_skip(struct scoreboard *board, uint32_t index);
-/* The receiver threw away what it had (RFC 2018, 8): all SACKed segments are lost. */
+/* The receiver discarded its data (RFC 2018, 8): all SACKed segments are lost. */
 void scoreboard_renege(struct scoreboard *board);
 
 #endif

@@ -1,4 +1,4 @@
-/* What leaves a sender, and when: pacing, windows, probes. */
+/* Sends a sender's segments, within its windows and pacing, and its probes. */
 #ifndef WARREN_NETSTACK_SENDER_TRANSMIT_H
 #define WARREN_NETSTACK_SENDER_TRANSMIT_H
 
@@ -6,9 +6,9 @@
 
 /* Sends lost segments, then new ones, as far as the windows and the pacing allow. */
 void transmit_pump(struct sender *sender, uint64_t now);
-/* A tail loss probe: a new segment, or the last one again (RFC 8985, 7.3). */
+/* Sends a tail loss probe: a new segment, or the last one again (RFC 8985, 7.3). */
 void transmit_probe(struct sender *sender, uint64_t now);
-/* The window is closed and nothing is outstanding: asks for it, or sends what fits. */
+/* The window is closed and nothing is outstanding: probes it, or sends what fits. */
 void transmit_persist(struct sender *sender, uint64_t now);
 
 #endif
