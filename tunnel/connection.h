@@ -1,41 +1,41 @@
-/* What all connections of a tunnel have in common: they are counted, and end with the tunnel. Embedded as the first member.
+/* The common part of all connections of a tunnel: they are counted, and end with the tunnel. Embedded as the first member.
  *
- * A client of the proxy waits before it counts in limits.connections: until it has shown a right password, or where none is asked for
- * until its request's head is whole. Those who wait have places of their own, 1,024 a tunnel and 512 a source. When a source's are taken, one of
- * its own gives way, and when the tunnel's are, one of the source that has most: the one that has waited longest, but one whose request is
- * whole and held back only when there is no other. So silence locks nobody out (P7). */
+ * A proxy client waits before it counts in limits.connections: until it has given a correct password or, without users, a complete request
+ * head. At most 1,024 clients of a tunnel may wait, and 512 of a source. When a source is at its limit, one of its own clients is dropped; when
+ * the tunnel is, a client of the source with the most. The one that has waited longest goes first; one whose complete request is only held
+ * back goes last. So silent clients lock nobody out (P7). */
 #ifndef WARREN_TUNNEL_CONNECTION_H
 #define WARREN_TUNNEL_CONNECTION_H
 
 #include "tunnel/tunnel.h"
 
-/* A client that sends no more may still want its answer, or have gone: it is waited for so long while nothing moves. */
+/* A client that has half-closed may still want its answer, or may be gone. It is closed after this time without data. */
 #define CONNECTION_LEFT_TIME (10 * LOOP_SECOND)
 
 struct connection {
 	struct tunnel *tunnel;
 	struct connection *next, **before;
 	enum counters_protocol protocol;
-	void (*end)(struct connection *connection); /* frees it: the tunnel goes, or its listener */
-	uint32_t socket_id;                         /* of the listener that it came by, 0: none */
+	void (*end)(struct connection *connection); /* frees it, because the tunnel or its listener ends */
+	uint32_t socket_id;                         /* of the listener that accepted it, 0: none */
 	bool waits;
-	bool is_held;                        /* its owner's word: it waits only until a password may be looked at */
-	struct connection *longer, *shorter; /* those that have waited next to it */
-	uint64_t source;                     /* of a client, as address_source gives it */
+	bool is_held;                        /* set by its owner: it waits only for the login back-off */
+	struct connection *longer, *shorter; /* neighbours in order of waiting */
+	uint64_t source;                     /* of a client, from address_source */
 };
 
 void connection_add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol,
                     void (*end)(struct connection *connection));
-/* The same for one that waits; another that waits may end by it. */
+/* The same for one that waits; may end another that waits. */
 void connection_add_waiting(struct connection *connection, struct tunnel *tunnel, uint64_t source, void (*end)(struct connection *connection));
-/* It counts from now on; nothing when it does already. */
+/* Counts it from now on; does nothing if it is already counted. */
 void connection_admit(struct connection *connection);
 void connection_remove(struct connection *connection);
 /* The protocol is known only after the first byte. */
 void connection_set_protocol(struct connection *connection, enum counters_protocol protocol);
 void connection_count_ok(struct connection *connection);
 void connection_count_failed(struct connection *connection, enum counters_failure failure);
-/* True when limits.connections is reached by those that count (this one included). */
+/* Whether the counted connections, this one included, have reached limits.connections. */
 bool connection_is_over_limit(const struct connection *connection);
 
 #endif

@@ -1,4 +1,4 @@
-/* What all tunnels of a worker share. */
+/* State that all tunnels of a worker share. */
 #ifndef WARREN_TUNNEL_CONTEXT_H
 #define WARREN_TUNNEL_CONTEXT_H
 

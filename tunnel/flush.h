@@ -1,4 +1,4 @@
-/* What holds bytes that the stack lent and still has to write them to its client, before the stack is settled and takes them back. */
+/* A queue of connections that hold bytes lent by the stack and must write them to their clients before the stack is settled. */
 #ifndef WARREN_TUNNEL_FLUSH_H
 #define WARREN_TUNNEL_FLUSH_H
 
@@ -15,10 +15,10 @@ struct flush {
 };
 
 void flush_init(struct flush *flush, void (*write)(void *owner), void *owner);
-/* Once however often it is asked for; the tunnel is woken. */
+/* Queues it once, however often it is called; wakes the tunnel. */
 void flush_queue(struct tunnel *tunnel, struct flush *flush);
 void flush_cancel(struct tunnel *tunnel, struct flush *flush);
-/* Until nothing is queued: from tunnel.c, before and after the stack is settled. */
+/* Runs until the queue is empty. Called by tunnel.c before and after the stack is settled. */
 void flush_all(struct tunnel *tunnel);
 
 #endif

@@ -1,6 +1,6 @@
-/* A tunnel's state, from the data path alone: what a client of the proxy would meet. `up`: a connection is tried. `stale`: it is refused,
- * because two initiations were not answered. With it, and how it heals itself: new handshake, the endpoint's name again, another address
- * family, a new UDP socket, round and round, with back-off and jitter. An enabled tunnel tries for ever. */
+/* A tunnel's state, derived only from the data path, as a client of the proxy sees it. `up`: connections are attempted. `stale`: they are
+ * refused, because two initiations were not answered. This file also heals the tunnel: a new handshake, the endpoint's name again, another
+ * address family, a new UDP socket, in turn, with back-off and jitter. An enabled tunnel never stops trying. */
 #ifndef WARREN_TUNNEL_HEALTH_H
 #define WARREN_TUNNEL_HEALTH_H
 
@@ -11,7 +11,7 @@ struct tunnel;
 struct tunnel_peer;
 struct want;
 
-/* What a far end can make happen at will is told once a second at most; what is held back is counted, and told at the second's end. */
+/* Events that a far end can cause at will are sent at most once a second; those held back are counted and sent at the end of the second. */
 struct health_news {
 	uint64_t quiet_until;
 	uint32_t held;
@@ -20,12 +20,12 @@ struct health_news {
 struct health_peer {
 	uint64_t retry_at;     /* the next attempt after the protocol gave up, or LOOP_NEVER */
 	uint64_t initiated_at; /* the last initiation was sent */
-	uint64_t judge_at;     /* the time of the one that decides is up, or LOOP_NEVER */
-	bool kept_waiting;     /* an initiation went unanswered, or there never was a handshake: others may wait for one */
-	unsigned events;       /* enum wireguard_event, or'ed as bits, not yet looked at */
+	uint64_t judge_at;     /* when the initiation that decides has timed out, or LOOP_NEVER */
+	bool kept_waiting;     /* an initiation was not answered, or there never was a handshake: connections may wait for one */
+	unsigned events;       /* enum wireguard_event as a bit set, not yet handled */
 	struct health_news endpoint, handshake;
-	bool has_completed; /* the handshake that was last told, or is held back */
-	bool is_renewed;    /* by the change that is being committed: its endpoint or preshared key is another one */
+	bool has_completed; /* of the handshake event that was sent last, or is held back */
+	bool is_renewed;    /* the change being committed replaces its endpoint or preshared key */
 };
 
 struct health {
@@ -37,24 +37,24 @@ struct health {
 	bool must_review, goes_on; /* of what was acted on: the state is taken anew; who waited for a session goes on */
 };
 
-/* After a commit: handshakes with every peer that has no session, or is renewed, and whose endpoint is known. */
+/* After a commit: starts handshakes with every peer that has no session, or is renewed, and whose endpoint is known. */
 void health_start(struct tunnel *tunnel);
 void health_stop(struct tunnel *tunnel);
-/* From the device, which must not be called back: only noted. */
+/* Called by the device, which must not be called back: only records the event. */
 void health_note(struct tunnel_peer *peer, enum wireguard_event event);
-/* Acts on what was noted. */
+/* Handles the recorded events. */
 void health_act(struct tunnel *tunnel);
-/* A peer's endpoint or preshared key is another one: tried now, as if for the first time. */
+/* A peer's endpoint or preshared key has changed: tries it now, as if for the first time. */
 void health_renew(struct tunnel_peer *peer);
-/* There is a session, and no initiation waits for an answer. */
+/* Whether there is a session and no initiation is unanswered. */
 bool health_is_heard(const struct tunnel_peer *peer);
-/* Somebody wants to use the tunnel while it is down: the pace of 5 s returns. */
+/* A client wants to use the tunnel while it is down: returns to one attempt every 5 s. */
 void health_wanted(struct tunnel *tunnel);
-/* Down: connections are refused at once with `reason`. Decided with the state, by health_review. */
+/* Whether connections are refused at once, with `reason`. Decided together with the state, by health_review. */
 bool health_is_down(const struct tunnel *tunnel);
 uint64_t health_deadline(const struct tunnel *tunnel);
 void health_tick(struct tunnel *tunnel, uint64_t now);
-/* Takes the state anew from the peers, after a change of them. */
+/* Derives the state from the peers again, after they changed. */
 void health_review(struct tunnel *tunnel);
 
 #endif

@@ -1,4 +1,4 @@
-/* A rate over the last ten seconds, from what a counter says each second. A flow that began since is divided by its own age. */
+/* A rate averaged over the last ten seconds, from a counter read each second. A younger flow is averaged over its own age. */
 #ifndef WARREN_TUNNEL_RATE_H
 #define WARREN_TUNNEL_RATE_H
 
@@ -6,13 +6,13 @@
 
 #define RATE_SECONDS 10
 
-/* Zero is a good start. */
+/* Starts as all zeros. */
 struct rate {
 	uint64_t counted;
-	uint32_t bytes[RATE_SECONDS]; /* of each second, the latest first */
+	uint32_t bytes[RATE_SECONDS]; /* per second, the latest first */
 };
 
-/* So many seconds have passed, at least one, and the counter is at `total` now. Bits a second. */
+/* `seconds` have passed, at least one, and the counter is now at `total`. Returns bit/s. */
 uint64_t rate_pass(struct rate *rate, uint64_t seconds, uint64_t total);
 
 #endif

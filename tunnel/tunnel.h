@@ -1,4 +1,4 @@
-/* One tunnel in a worker: a WireGuard device, a stack of its own, its sockets and the connections through it. */
+/* One tunnel in a worker: a WireGuard device, a TCP/IP stack, its sockets and the connections through it. */
 #ifndef WARREN_TUNNEL_TUNNEL_H
 #define WARREN_TUNNEL_TUNNEL_H
 
@@ -22,12 +22,12 @@ struct tunnel_peer {
 	struct wireguard_peer *peer;
 	struct counters_peer *counters;
 	uint32_t counters_slot;
-	bool has_address;                        /* the endpoint was given, or its name resolved */
-	struct message_addresses *addresses;     /* of its name, when there are several; else NULL */
+	bool has_address;                        /* the endpoint is an address, or its name has been resolved */
+	struct message_addresses *addresses;     /* of its name, if there are several; else NULL */
 	size_t address;                          /* the one in use */
-	uint64_t counted_sent, counted_received; /* what of the device's figures is in the counters */
+	uint64_t counted_sent, counted_received; /* the device's figures that are already in the counters */
 	struct health_peer health;
-	bool is_kept; /* by the change that is prepared */
+	bool is_kept; /* by the prepared change */
 };
 
 struct tunnel {
@@ -48,7 +48,7 @@ struct tunnel {
 	struct connection *connections; /* everything that ends with the tunnel */
 	struct connection *longest_waiting, *shortest_waiting;
 	struct dial *dials;
-	size_t connection_count; /* without those that wait */
+	size_t connection_count; /* not counting those that wait */
 	size_t waiting_count;
 	struct flush *flushing;
 	struct forward *forwards;
@@ -60,45 +60,45 @@ struct tunnel {
 	struct health health;
 	struct bucket tx_limit, rx_limit;
 	struct candidate *candidate; /* prepared, not committed */
-	/* What of the socket's figures is in the counters already, and when the next look is due. */
+	/* The socket's figures that are already in the counters, and when the next update is due. */
 	struct udp_counts counted;
 	uint64_t publish_at, published_at, rate_at;
 	struct rate rate_sent, rate_received;
 	bool told_limit;
-	uint64_t key_taken_until; /* the peer is taken to answer somebody else until then */
+	uint64_t key_taken_until; /* until then the peer is assumed to answer another machine with our key */
 };
 
-/* After a commit: handshakes begin, and the state is told. */
+/* After a commit: starts handshakes and reports the state. */
 void tunnel_begin(struct tunnel *tunnel);
-/* What stays of a tunnel whose connections, probes, listeners and forwards have ended (change_remove): the rest is closed, keys are wiped. */
+/* Frees a tunnel whose connections, probes, listeners and forwards have ended (change_remove): closes the rest and wipes the keys. */
 void tunnel_free(struct tunnel *tunnel);
 void tunnel_end_connections(struct tunnel *tunnel);
 void tunnel_free_peer(struct tunnel_peer *peer);
 
-/* For change.c, which makes device and stack. */
-extern const struct wireguard_env tunnel_device_env; /* its owner is to be set */
+/* For change.c, which creates device and stack. */
+extern const struct wireguard_env tunnel_device_env; /* the caller sets its owner */
 struct netstack_env tunnel_stack_env(struct tunnel *tunnel);
 void tunnel_settle(void *owner);
 void tunnel_due(void *owner);
 
 void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *message);
 void tunnel_reconnect(struct tunnel *tunnel);
-/* At the end of this turn the stack is settled, the datagrams leave and the deadline is set anew. */
+/* Schedules the end of this turn: settle the stack, send the datagrams, and set the deadline. */
 void tunnel_wake(struct tunnel *tunnel);
-/* Calls one of the stack's functions that settle it (netstack_tick, _writable, _kick): what was shown of this turn is written before its
- * bytes go, and what is shown meanwhile is written at once. */
+/* Calls a function of the stack that settles it (netstack_tick, _writable, _kick). Bytes lent earlier in this turn are written before it, and
+ * bytes lent meanwhile right after. */
 void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now));
-/* Why no packet can go to an inner address now: no peer's allowed_ips cover it, or its peer has no endpoint and none is looked up. A literal,
- * or NULL when one can. */
+/* Why no packet can be sent to an inner address now: no peer's allowed_ips cover it, or its peer has no endpoint and none is being looked up.
+ * A string literal, or NULL if it can. */
 const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address);
 struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wireguard_key *public_key);
-/* A peer's addresses when there are several, malloc'ed; else NULL. False when out of memory. */
+/* Copies a peer's addresses if there are several, with malloc; else NULL. False when out of memory. */
 bool tunnel_addresses_copy(struct message_addresses **copy, const struct message_addresses *addresses);
-/* Where the endpoint is said to be, with the first address in use. Takes `several`, which is NULL afterwards. */
+/* Sets the endpoint to the first of its addresses. Takes `several`, which is NULL afterwards. */
 void tunnel_peer_take_addresses(struct tunnel_peer *peer, struct message_addresses **several, bool is_known);
-/* The next of a peer's addresses, another family first. False when there is no other. */
+/* Moves to the next of a peer's addresses, the other family first. False if there is no other. */
 bool tunnel_peer_next_address(struct tunnel_peer *peer);
-/* Another UDP socket, at once; takes the descriptor. Without memory the old one stays. */
+/* Replaces the UDP socket at once; takes the descriptor. When out of memory the old one stays. */
 void tunnel_replace_udp(struct tunnel *tunnel, int descriptor);
 /* The same in two steps; NULL as `fresh`: none. */
 struct udp_socket *tunnel_make_udp(struct tunnel *tunnel, int descriptor); /* NULL when out of memory; takes the descriptor */

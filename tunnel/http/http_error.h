@@ -1,5 +1,5 @@
-/* What goes wrong in the proxy, in the words of RFC 9209 (Proxy-Status), and the small reply that says so to an HTTP client. Nothing
- * of the client's request is ever part of it (X17). */
+/* The proxy's errors, in the terms of RFC 9209 (Proxy-Status), and the short replies that report them to an HTTP client. They never contain
+ * anything from the client's request (X17). */
 #ifndef WARREN_TUNNEL_HTTP_HTTP_ERROR_H
 #define WARREN_TUNNEL_HTTP_HTTP_ERROR_H
 
@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The comment is the status that http_error_status gives; http_fault may carry another. */
+/* The comment is the status from http_error_status; http_fault may carry another. */
 enum http_error {
 	HTTP_ERROR_NONE,
 	HTTP_ERROR_DNS_TIMEOUT,                       /* 504 */
@@ -34,7 +34,7 @@ enum http_error {
 	HTTP_ERRORS
 };
 
-/* `detail` is a static string of ours: printable ASCII, no byte of any peer. NULL is none. */
+/* `detail` is a string literal of printable ASCII, with no byte from any peer. NULL: none. */
 struct http_fault {
 	uint16_t status; /* 0: the error's own */
 	enum http_error error;

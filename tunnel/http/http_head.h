@@ -1,6 +1,6 @@
-/* What request and response heads have in common: where a head ends, its fields, and which of them stay on one connection (hop by
- * hop). Slices point into the caller's bytes and live as long as those do. A client's head is read by the letter; a server's is repaired
- * where its meaning is clear, since one server and one client are concerned and everything is written anew. */
+/* Common parts of request and response heads: where a head ends, its fields, and which of them are hop-by-hop. Slices point into the
+ * caller's bytes and live as long as those. A client's head is parsed strictly. A server's head is repaired where its meaning is clear, since
+ * only one server and one client are affected and the head is rewritten. */
 #ifndef WARREN_TUNNEL_HTTP_HTTP_HEAD_H
 #define WARREN_TUNNEL_HTTP_HTTP_HEAD_H
 
@@ -60,7 +60,7 @@ enum http_framing {
 	HTTP_FRAMING_CLOSE, /* a response that ends with the connection */
 };
 
-/* How far a head was looked at, kept by the connection between two reads so that no byte is scanned twice. Zero it for the next head. */
+/* How far a head has been scanned, kept by the connection between reads so that no byte is scanned twice. Zero it for the next head. */
 struct http_head_search {
 	size_t scanned;
 	size_t line;   /* where the current line starts */
@@ -98,14 +98,14 @@ int http_fields_read(struct http_fields *fields, struct http_text rest) __attrib
 int http_fields_repair(struct http_fields *fields, char *bytes, size_t length) __attribute__((warn_unused_result));
 enum http_field_kind http_field_kind(struct http_text name);
 size_t http_fields_count(const struct http_fields *fields, enum http_field_kind kind);
-/* The first field of a kind, or NULL. */
+/* The first field of this kind, or NULL. */
 const struct http_field *http_fields_find(const struct http_fields *fields, enum http_field_kind kind);
 
 struct http_connection_options {
 	bool close;
 	bool keep_alive;
 	bool upgrade;
-	bool odd; /* an option is no token, or they are too many */
+	bool odd; /* an option is not a token, or there are too many */
 };
 /* Reads Connection and Proxy-Connection, and marks what is hop by hop (RFC 9110, 7.6.1). */
 void http_fields_connection(struct http_fields *fields, struct http_connection_options *options);
@@ -115,7 +115,7 @@ bool http_text_length(struct http_text text, uint64_t *length);
  * could read in two ways (RFC 9112, 6.3): both, two of one, a list, a sign, another coding. */
 int http_fields_framing(const struct http_fields *fields, enum http_framing *framing, uint64_t *length) __attribute__((warn_unused_result));
 
-/* Appends to a bounded buffer; an overflow sticks. */
+/* Appends to a bounded buffer; an overflow is sticky. */
 struct http_writer {
 	char *out;
 	size_t room;
@@ -126,7 +126,7 @@ void http_put_bytes(struct http_writer *writer, const char *bytes, size_t length
 void http_put(struct http_writer *writer, const char *string);
 void http_put_number(struct http_writer *writer, uint64_t number);
 void http_put_field(struct http_writer *writer, const struct http_field *field);
-/* Content-Length or Transfer-Encoding as the framing wants it; nothing for the other two. */
+/* Writes Content-Length or Transfer-Encoding, as the framing needs; nothing for the other two. */
 void http_put_framing(struct http_writer *writer, enum http_framing framing, uint64_t length);
 size_t http_writer_result(const struct http_writer *writer); /* the length, or 0 after an overflow */
 

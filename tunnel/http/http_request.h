@@ -1,5 +1,5 @@
-/* The head of a request as the proxy reads it from a client, and as it goes on to the origin server. Strict against smuggling: what
- * two readers could take for two different messages is refused (X1). */
+/* The head of a request, as read from a client and as forwarded to the origin server. Strict against smuggling: a message that two parsers could
+ * read differently is refused (X1). */
 #ifndef WARREN_TUNNEL_HTTP_HTTP_REQUEST_H
 #define WARREN_TUNNEL_HTTP_HTTP_REQUEST_H
 
@@ -12,7 +12,7 @@
 #include "tunnel/http/http_head.h"
 #include "tunnel/http/target.h"
 
-/* What has to be remembered of a request until its response has been passed on. */
+/* Facts about a request that are needed until its response has been forwarded. */
 struct http_asked {
 	bool connect;
 	bool head;       /* its response has no body */
@@ -21,7 +21,7 @@ struct http_asked {
 	bool keep_alive; /* the client would send another request */
 };
 
-/* About 10 KB: one a worker is enough, since it is used up at once. Slices point into the bytes that were read. */
+/* About 10 KB. One per worker is enough, since it is consumed at once. Slices point into the bytes that were read. */
 struct http_request {
 	struct http_fault fault; /* of HTTP_REFUSED */
 	size_t length_of_head;   /* the bytes behind it are the body, the next request, or early data of CONNECT: keep them */

@@ -1,4 +1,4 @@
-/* The head of a response as it comes from an origin server, and as it goes on to the client, always as HTTP/1.1. */
+/* The head of a response, as read from an origin server and as forwarded to the client, always as HTTP/1.1. */
 #ifndef WARREN_TUNNEL_HTTP_HTTP_RESPONSE_H
 #define WARREN_TUNNEL_HTTP_HTTP_RESPONSE_H
 
@@ -10,7 +10,7 @@
 #include "tunnel/http/http_head.h"
 #include "tunnel/http/http_request.h"
 
-/* About 40 KB, used up at once. */
+/* About 40 KB, consumed at once. */
 struct http_response {
 	struct http_fault fault; /* of HTTP_REFUSED: always a 502 */
 	size_t length_of_head;

@@ -1,5 +1,5 @@
-/* SOCKS5 (RFC 1928, RFC 1929) and SOCKS4/4a as the proxy's port speaks them: messages in, replies out, no state. Readers look at a
- * message from its first byte and are called again with more bytes as long as they say SOCKS_MORE. */
+/* SOCKS5 (RFC 1928, RFC 1929) and SOCKS4/4a: parsers of messages and writers of replies, without state. A parser gets a message from its first
+ * byte, and is called again with more bytes while it returns SOCKS_MORE. */
 #ifndef WARREN_TUNNEL_HTTP_SOCKS_H
 #define WARREN_TUNNEL_HTTP_SOCKS_H
 
@@ -12,7 +12,7 @@
 #include "tunnel/http/http_error.h"
 #include "tunnel/http/target.h"
 
-#define SOCKS_MESSAGE_MAX 520 /* no message of a client is longer: what is still SOCKS_MORE then never comes */
+#define SOCKS_MESSAGE_MAX 520 /* the longest message of a client; with this many bytes no parser returns SOCKS_MORE */
 #define SOCKS_REPLY_MAX 22
 #define SOCKS_DATAGRAM_HEADER_MAX 22
 
@@ -62,8 +62,8 @@ struct socks_request {
 
 /* A greeting of another version is SOCKS_REFUSED: reply with SOCKS_METHOD_UNACCEPTABLE. */
 enum socks_progress socks_greeting_read(struct socks_greeting *greeting, const uint8_t *bytes, size_t length);
-/* `wanted`: the tunnel has users. Never falls back to no authentication then. Without users a client that can only log in may: any name and
- * password will do. */
+/* `wanted`: the tunnel has users, so never fall back to no authentication. Without users a client that offers only a login may log in with any
+ * name and password. */
 enum socks_method socks_method_choose(const struct socks_greeting *greeting, bool wanted);
 size_t socks_method_write(uint8_t out[2], enum socks_method method);
 
@@ -75,7 +75,7 @@ size_t socks_password_reply_write(uint8_t out[2], bool admitted); /* close after
 enum socks_progress socks_request_read(struct socks_request *request, const uint8_t *bytes, size_t length);
 /* `bound` NULL is 0.0.0.0:0. 10 or 22 bytes. */
 size_t socks_reply_write(uint8_t out[SOCKS_REPLY_MAX], enum socks_reply reply, const struct netstack_endpoint *bound);
-/* What a failure is in SOCKS5 (X12). */
+/* The SOCKS5 reply code for a failure (X12). */
 enum socks_reply socks_reply_of(enum http_error error);
 
 /* SOCKS4 and 4a. The user id is skipped. On SOCKS_REFUSED reply with socks4_reply_write(out, false). */

@@ -1,5 +1,5 @@
-/* Where a client of the proxy wants to go: a host, as an address or a name, with a port, and whether it may. The class of an address
- * is judged on every address that a connection is about to be made to, so those that a name resolves to as well. */
+/* The target of a proxy client: a host (address or name) and a port, and the policy for it. The policy is applied to every address before a
+ * connection to it is attempted, including those that a name resolves to. */
 #ifndef WARREN_TUNNEL_HTTP_TARGET_H
 #define WARREN_TUNNEL_HTTP_TARGET_H
 
@@ -48,10 +48,10 @@ static inline bool target_is_name(const struct target *target)
 }
 
 enum target_class target_class(const struct netstack_endpoint *address);
-/* May this tunnel's clients go to this address? Without allow_private_targets a private one needs an entry of allowed_ips
- * that lies within the private block (10.0.0.0/8, fc00::/7 …). */
+/* Whether this tunnel's clients may connect to this address. Without allow_private_targets a private one needs an entry of allowed_ips inside
+ * the private block (10.0.0.0/8, fc00::/7 …). */
 enum target_verdict target_judge(const struct spec *spec, const struct netstack_endpoint *address);
-/* The same for what a client asked for, before a name is resolved: localhost and names under it are forbidden (RFC 6761, 6.3). */
+/* The same for the requested target, before a name is resolved: localhost and names under it are forbidden (RFC 6761, 6.3). */
 enum target_verdict target_judge_asked(const struct spec *spec, const struct target *target);
 
 #endif

@@ -1,5 +1,5 @@
-/* What a loop still has to do: deadlines, the earliest first, and deferred calls, in the order in which they were asked for. It has no clock
- * and no descriptor. It is the first member of each struct loop, and its file has loop.h's functions for both. */
+/* A loop's pending work: deadlines, the earliest first, and deferred calls in order of request. It has no clock and no descriptor. It is the
+ * first member of struct loop, and its file implements loop.h's functions for both. */
 #ifndef WARREN_TUNNEL_IO_AGENDA_H
 #define WARREN_TUNNEL_IO_AGENDA_H
 
@@ -14,9 +14,9 @@ struct agenda {
 /* False when out of memory. */
 bool agenda_init(struct agenda *agenda);
 void agenda_clear(struct agenda *agenda);
-/* When the earliest deadline is due; LOOP_NEVER when there is none. */
+/* The time of the earliest deadline; LOOP_NEVER if there is none. */
 uint64_t agenda_next(const struct agenda *agenda);
-/* Calls what is due by `now`, the earliest first, also what becomes due meanwhile. True when there was any. */
+/* Runs the deadlines that are due by `now`, the earliest first, including those that become due meanwhile. True if there was any. */
 bool agenda_run_due(struct agenda *agenda, uint64_t now);
 
 #endif

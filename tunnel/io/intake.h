@@ -1,5 +1,5 @@
-/* What a client sent and nobody has used yet: a head in parts, or the requests behind the current one. It may hold passwords, so
- * what is given back is wiped (X16). */
+/* Bytes from a client that are not yet consumed: a partial head, or pipelined requests. They may hold passwords, so a block is wiped before it is
+ * given back (X16). */
 #ifndef WARREN_TUNNEL_IO_INTAKE_H
 #define WARREN_TUNNEL_IO_INTAKE_H
 
@@ -7,7 +7,7 @@
 
 #include "tunnel/io/pool.h"
 
-/* Embedded by value. No block while nothing waits. */
+/* Embedded by value. Holds no block while it is empty. */
 struct intake {
 	struct pool *pool;
 	struct block *block;
@@ -23,11 +23,11 @@ static inline const char *intake_bytes(const struct intake *intake)
 }
 void intake_clear(struct intake *intake);
 void intake_use(struct intake *intake, size_t length);
-/* Reads once what the socket has. 1: something came; 0: nothing now; -1: the client ended, or broke; -2: no memory, or more than a head may be. */
+/* Reads the socket once. 1: got bytes; 0: nothing now; -1: the client has closed or reset; -2: out of memory, or more bytes than a head may have. */
 int intake_read(struct intake *intake, int descriptor);
-/* A copy, while nothing waits. False when out of memory. */
+/* Appends a copy, while it is empty. False when out of memory. */
 bool intake_put(struct intake *intake, const char *bytes, size_t length);
-/* The block with what waits, or NULL: the caller's. */
+/* Hands over the block with its bytes to the caller, or NULL. */
 struct block *intake_take(struct intake *intake);
 
 #endif

@@ -1,5 +1,5 @@
-/* Closing so that the last reply arrives: the sending side is shut, and what the client still sends is read away for a moment, because
- * closing a socket with unread bytes would reset the connection under the reply. */
+/* Closes a socket so that the last reply arrives: shuts down the sending side, then reads and discards for a moment, because closing a socket
+ * with unread bytes would reset the connection and lose the reply. */
 #ifndef WARREN_TUNNEL_IO_LINGER_H
 #define WARREN_TUNNEL_IO_LINGER_H
 

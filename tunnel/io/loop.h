@@ -1,5 +1,5 @@
-/* The worker's event loop: descriptors that are ready, deadlines in nanoseconds, and calls that are deferred to the end of a turn.
- * It reads the clock once a turn and is its only reader. One thread. */
+/* The worker's event loop: ready descriptors, deadlines in nanoseconds, and calls deferred to the end of a turn.
+ * It reads the clock once per turn and is its only reader. Single-threaded. */
 #ifndef WARREN_TUNNEL_IO_LOOP_H
 #define WARREN_TUNNEL_IO_LOOP_H
 
@@ -13,21 +13,21 @@
 
 struct loop;
 
-/* Must be made before the sandbox is entered: it opens descriptors. NULL when that fails. */
+/* Opens descriptors, so it must be called before the sandbox is entered. NULL when that fails. */
 struct loop *loop_create(void);
 void loop_free(struct loop *loop);
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
-/* CLOCK_BOOTTIME, the same value during a whole turn. */
+/* CLOCK_BOOTTIME; the same value during a whole turn. */
 uint64_t loop_now(struct loop *loop);
-/* The clock is read again, after something slow. */
+/* Reads the clock again, after something slow. */
 void loop_refresh(struct loop *loop);
 
-/* A watched descriptor, which does not block. The poller owns it and closes it. */
+/* A watched non-blocking descriptor. The poller owns it and closes it. */
 struct poller;
-/* READABLE and WRITABLE come both when the socket has an error. FINISHED: the far end sends no more; BROKEN: the connection broke. Both come
- * without anything being read, and may come once only. */
+/* Both READABLE and WRITABLE are reported when the socket has an error. FINISHED: the far end has sent FIN; BROKEN: the connection was reset. These
+ * two are reported although nothing is read, and perhaps only once. */
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2, LOOP_FINISHED = 4, LOOP_BROKEN = 8 };
 #define LOOP_LEFT (LOOP_FINISHED | LOOP_BROKEN)
 typedef void poller_ready(void *owner, int events);
@@ -36,10 +36,10 @@ void poller_set(struct poller *poller, int events); /* 0 stops */
 int poller_events(const struct poller *poller);
 int poller_descriptor(const struct poller *poller);
 void poller_set_owner(struct poller *poller, poller_ready *ready, void *owner);
-/* Safe within its own callback. The descriptor is closed at once. NULL is allowed. */
+/* Safe within its own callback. Closes the descriptor at once. NULL is allowed. */
 void poller_free(struct poller *poller);
 
-/* A deadline, embedded in what it belongs to. */
+/* A deadline, embedded in its owner. */
 struct deadline {
 	uint64_t at;  /* LOOP_NEVER: not set */
 	size_t place; /* in the heap, from 1; 0: not in it */
@@ -49,7 +49,7 @@ struct deadline {
 void deadline_init(struct deadline *deadline, void (*due)(void *owner), void *owner);
 void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at); /* LOOP_NEVER clears */
 
-/* A call at the end of the turn, once however often it was asked for. */
+/* A call at the end of the turn, made once however often it was requested. */
 struct deferred {
 	struct deferred *next;
 	bool queued;
@@ -59,7 +59,7 @@ struct deferred {
 void deferred_init(struct deferred *deferred, void (*call)(void *owner), void *owner);
 void deferred_queue(struct loop *loop, struct deferred *deferred);
 void deferred_cancel(struct loop *loop, struct deferred *deferred);
-/* Makes the deferred calls now, because one holds something that is needed. */
+/* Makes the deferred calls now, because one of them holds something that is needed. */
 void loop_end_turn(struct loop *loop);
 
 #endif

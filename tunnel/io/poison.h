@@ -1,4 +1,4 @@
-/* Memory that goes on to be allocated but is nobody's now: with AddressSanitizer, each access to it is reported. Other builds do nothing. */
+/* Marks memory that stays allocated but is not in use: under AddressSanitizer each access to it is reported. Other builds do nothing. */
 #ifndef WARREN_TUNNEL_IO_POISON_H
 #define WARREN_TUNNEL_IO_POISON_H
 

@@ -1,5 +1,4 @@
-/* Blocks of bytes for what clients send and do not take, shared by all connections of a worker. A connection holds none while it is
- * idle. */
+/* Blocks for bytes that clients send, or have not taken yet, shared by all connections of a worker. An idle connection holds none. */
 #ifndef WARREN_TUNNEL_IO_POOL_H
 #define WARREN_TUNNEL_IO_POOL_H
 
@@ -9,7 +8,7 @@
 
 struct pool;
 
-/* `start` to `end` holds bytes; what lies before `start` is done with. */
+/* The bytes lie from `start` to `end`; those before `start` are consumed. */
 struct block {
 	struct block *next;
 	uint32_t capacity, start, end;
