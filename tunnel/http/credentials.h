@@ -1,4 +1,4 @@
-/* A username and a password as a client of the proxy offers them, and the check against a tunnel's users. */
+/* The username and password that a proxy client offers, and the check against a tunnel's users. */
 #ifndef WARREN_TUNNEL_HTTP_CREDENTIALS_H
 #define WARREN_TUNNEL_HTTP_CREDENTIALS_H
 
@@ -26,8 +26,8 @@ void credentials_set_unknown(struct credentials *credentials);
 /* Reads «Basic <base64>» (RFC 7617): canonical base64 of user:password. -1 as above, and for any other form. */
 int credentials_from_basic(struct credentials *credentials, const char *value, size_t length) __attribute__((warn_unused_result));
 void credentials_clear(struct credentials *credentials);
-/* True when one of the spec's users is this one, in UTF-8 or as a client writes it that knows Latin-1 alone (RFC 7617, 2.1). The time taken depends
- * on the spec alone: not on what is offered, nor on which user matches (X8). A spec without users admits nobody here. */
+/* True if one of the spec's users matches, in UTF-8 or in the Latin-1 that some clients send (RFC 7617, 2.1). The time depends only on the spec,
+ * not on the offered credentials or on which user matches (X8). A spec without users admits nobody here. */
 bool credentials_admitted(const struct credentials *offered, const struct spec *spec);
 
 #endif

@@ -1,5 +1,5 @@
-/* Outer UDP in batches: trains of equal datagrams leave by one system call (UDP_SEGMENT) and come in by one (UDP_GRO). One slab each
- * way a worker. This is the only place from which UDP leaves a worker, and each train's address is first checked with the owner. */
+/* Outer UDP in batches: trains of equally sized datagrams are sent with one system call (UDP_SEGMENT) and received with one (UDP_GRO). A
+ * worker has one slab per direction. This is the only place that sends UDP to the network, and the owner first approves each train's address. */
 #ifndef WARREN_TUNNEL_IO_UDP_H
 #define WARREN_TUNNEL_IO_UDP_H
 
@@ -20,9 +20,9 @@ struct udp_counts {
 struct udp_events {
 	/* One datagram, valid until the turn ends. */
 	void (*received)(void *owner, uint8_t *datagram, size_t length, const union wireguard_endpoint *from);
-	/* A socket that had no room has some again. */
+	/* A socket that was full has room again. */
 	void (*writable)(void *owner);
-	/* May anything be sent there? Asked once a train; `datagram` is its first one. */
+	/* Whether this address may be sent to. Asked once per train; `datagram` is its first one. */
 	bool (*may_send)(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length);
 };
 
@@ -34,10 +34,10 @@ void udp_batch_flush(struct udp_batch *batch);
 
 /* Takes the descriptor, also on failure (NULL). */
 struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, const struct udp_events *events, void *owner);
-void udp_socket_start(struct udp_socket *socket); /* nothing is received before. Cannot fail */
+void udp_socket_start(struct udp_socket *socket); /* nothing is received before this. Cannot fail */
 void udp_socket_free(struct udp_socket *socket);
 const struct udp_counts *udp_socket_counts(const struct udp_socket *socket);
-/* Room for a datagram of `length` bytes, or NULL while the kernel takes none; then udp_commit with the same length, or nothing. */
+/* Room for a datagram of `length` bytes, or NULL while the kernel accepts none. Follow with udp_commit of the same length, or with nothing. */
 uint8_t *udp_reserve(struct udp_socket *socket, const union wireguard_endpoint *to, size_t length);
 void udp_commit(struct udp_socket *socket, size_t length);
 

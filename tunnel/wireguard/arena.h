@@ -1,7 +1,7 @@
-/* The one place where secrets live: slots of locked memory between guard pages, left out of core files.
- * A guarded page for each key would cost 8 KB and four mappings a key, so all keys of a process share one arena.
- * It grows in regions as tunnels come, up to a bound.
- * A device takes two slots and each of its peers five, all when they are made, so that a handshake never runs out of them.
+/* The memory for all secrets: slots of locked memory between guard pages, excluded from core files.
+ * Guard pages for each key would cost 8 KB and four mappings per key, so all keys of a process share one arena.
+ * It grows in regions as tunnels are added, up to a bound.
+ * A device takes two slots and each of its peers five, all at creation, so that a handshake never lacks one.
  * The arena and the AEAD code belong to the process: one thread uses them. */
 #ifndef WARREN_TUNNEL_WIREGUARD_ARENA_H
 #define WARREN_TUNNEL_WIREGUARD_ARENA_H
@@ -13,7 +13,7 @@
 
 #include "tunnel/wireguard/message.h"
 
-/* One slot, by what it is used for. */
+/* One slot, with a member per use. */
 union wireguard_secrets {
 	struct {
 		uint8_t private_key[WIREGUARD_KEY_LENGTH];
@@ -35,13 +35,13 @@ union wireguard_secrets {
 
 static_assert(sizeof(union wireguard_secrets) == 64, "a slot has no holes");
 
-/* 0, WIREGUARD_OUT_OF_MEMORY, or WIREGUARD_CRYPTO when the memory could not be locked and must be. */
+/* 0, WIREGUARD_OUT_OF_MEMORY, or WIREGUARD_CRYPTO if locking is required and failed. */
 int wireguard_arena_start(size_t slots, bool require_lock) __attribute__((warn_unused_result));
 void wireguard_arena_stop(void);
 
-/* `count` slots of zeros, or none at all and WIREGUARD_OUT_OF_MEMORY. */
+/* Takes `count` zeroed slots, or none and WIREGUARD_OUT_OF_MEMORY. */
 int wireguard_arena_acquire(union wireguard_secrets *slots[], size_t count) __attribute__((warn_unused_result));
-/* Wipes the slots and takes them back; a NULL among them is skipped. */
+/* Wipes and frees the slots; NULLs are skipped. */
 void wireguard_arena_release(union wireguard_secrets *slots[], size_t count);
 size_t wireguard_arena_used(void);
 

@@ -17,32 +17,32 @@ struct wireguard_cookie_checker {
 	uint64_t secret_since; /* WIREGUARD_NEVER: there is none yet */
 };
 
-/* For messages to one peer; embedded in it. */
+/* For messages to one peer; embedded in the peer. */
 struct wireguard_cookie_maker {
 	uint8_t cookie[WIREGUARD_COOKIE_LENGTH];
 	uint8_t last_mac1[WIREGUARD_MAC_LENGTH];
 	uint64_t cookie_since; /* WIREGUARD_NEVER: there is none */
-	bool awaits_reply;     /* last_mac1 was sent and no cookie reply to it was taken */
+	bool awaits_reply;     /* last_mac1 was sent, and no cookie reply to it was accepted */
 };
 
-/* All functions that return int give 0 or WIREGUARD_CRYPTO. Messages end with struct wireguard_message_macs. */
+/* All functions that return int return 0 or WIREGUARD_CRYPTO. Messages end with struct wireguard_message_macs. */
 int wireguard_cookie_checker_init(struct wireguard_cookie_checker *checker, const uint8_t public_key[WIREGUARD_KEY_LENGTH], uint8_t *secret)
     __attribute__((warn_unused_result));
 bool wireguard_cookie_has_mac1(const struct wireguard_cookie_checker *checker, const uint8_t *message, size_t length)
     __attribute__((warn_unused_result));
-/* A fresh secret is taken from the env when the old one is two minutes old. */
+/* Takes a fresh secret from the env when the old one is two minutes old. */
 bool wireguard_cookie_has_mac2(struct wireguard_cookie_checker *checker, const struct wireguard_env *env, const uint8_t *message, size_t length,
                                const union wireguard_endpoint *from, uint64_t now) __attribute__((warn_unused_result));
-/* The reply to a message with a valid MAC1 whose sender index is `receiver`. */
+/* Writes the reply to a message with a valid MAC1 whose sender index is `receiver`. */
 int wireguard_cookie_reply(struct wireguard_cookie_checker *checker, const struct wireguard_env *env, struct wireguard_message_cookie_reply *reply,
                            const struct wireguard_message_macs *macs, const uint8_t receiver[4], const union wireguard_endpoint *from, uint64_t now)
     __attribute__((warn_unused_result));
 
 void wireguard_cookie_maker_init(struct wireguard_cookie_maker *maker);
-/* Completes a message to the peer with this public key. */
+/* Adds the MACs to a message for the peer with this public key. */
 int wireguard_cookie_add_macs(struct wireguard_cookie_maker *maker, const uint8_t public_key[WIREGUARD_KEY_LENGTH], uint8_t *message, size_t length,
                               uint64_t now) __attribute__((warn_unused_result));
-/* Takes the cookie of a reply to the last message, once. */
+/* Accepts the cookie of a reply to the last message, once. */
 int wireguard_cookie_take(struct wireguard_cookie_maker *maker, const uint8_t public_key[WIREGUARD_KEY_LENGTH],
                           const struct wireguard_message_cookie_reply *reply, uint64_t now) __attribute__((warn_unused_result));
 

@@ -1,6 +1,6 @@
-/* A WireGuard device: keys, peers and sessions, without any I/O.
+/* A WireGuard device: keys, peers and sessions, without I/O.
  * Inputs are datagrams, inner packets and `now`; outputs go to the env's functions; the caller asks for the next deadline.
- * One device belongs to one thread. `now` is nanoseconds of a clock that never steps back and runs on in suspend (CLOCK_BOOTTIME). */
+ * A device belongs to one thread. `now` is in nanoseconds of a monotonic clock that includes suspend (CLOCK_BOOTTIME). */
 #ifndef WARREN_TUNNEL_WIREGUARD_DEVICE_H
 #define WARREN_TUNNEL_WIREGUARD_DEVICE_H
 
@@ -26,12 +26,12 @@ enum wireguard_error {
 	WIREGUARD_OK = 0,
 	WIREGUARD_OUT_OF_MEMORY = -1,
 	WIREGUARD_OWN_KEY = -2,     /* a peer with the device's own public key */
-	WIREGUARD_DUPLICATE = -3,   /* a peer that is there already */
+	WIREGUARD_DUPLICATE = -3,   /* a peer that exists already */
 	WIREGUARD_CRYPTO = -4,      /* a primitive failed, or secure memory could not be locked */
 	WIREGUARD_NO_PEER = -5,     /* no allowed IP covers the packet's destination */
 	WIREGUARD_NO_ENDPOINT = -6, /* the peer's endpoint is not known */
-	WIREGUARD_STAGED = -7,      /* no session: the packet waits for the handshake (the oldest one goes when 128 wait) */
-	WIREGUARD_BUSY = -8,        /* the env had no room for the datagram: back pressure, nothing was consumed */
+	WIREGUARD_STAGED = -7,      /* no session: the packet waits for the handshake (with 128 waiting, the oldest is dropped) */
+	WIREGUARD_BUSY = -8,        /* the env had no room for the datagram: back pressure, the packet was not taken */
 	WIREGUARD_BAD_PACKET = -9,  /* not an IP packet */
 };
 
@@ -40,22 +40,22 @@ enum wireguard_event {
 	WIREGUARD_HANDSHAKE_COMPLETED, /* a session can be used for sending */
 	WIREGUARD_HANDSHAKE_GAVE_UP,   /* REKEY_ATTEMPT_TIME passed (paper, 6.4); staged packets were dropped */
 	WIREGUARD_ENDPOINT_MOVED,      /* an authenticated packet came from elsewhere (paper, 6.5) */
-	WIREGUARD_PEER_QUIET,          /* data was sent and nothing came back for 3 s, or longer where that was no sign (timers.h) */
+	WIREGUARD_PEER_QUIET,          /* data was sent and nothing came back for 3 s, or longer if that is normal for the peer (timers.h) */
 	WIREGUARD_PEER_SILENT,         /* data was sent and nothing came back for 15 s: a handshake follows (paper, 6.2) */
-	WIREGUARD_PEER_RETURNED,       /* it was heard again after two initiations or more */
-	WIREGUARD_INITIATION_TAKEN,    /* the peer's was answered; wireguard_peer_latest_timestamp has its label */
-	WIREGUARD_SESSION_TAKEN,       /* the peer's data comes here for a session that somebody else with our key has */
-	WIREGUARD_SESSION_EXPIRED,     /* no session is left that could send */
+	WIREGUARD_PEER_RETURNED,       /* it was heard again after at least two initiations */
+	WIREGUARD_INITIATION_TAKEN,    /* the peer's initiation was answered; wireguard_peer_latest_timestamp has its label */
+	WIREGUARD_SESSION_TAKEN,       /* the peer sends data of a session that another machine with our key has */
+	WIREGUARD_SESSION_EXPIRED,     /* no session that could send is left */
 };
 
-/* What the device needs from its surroundings. All functions get `owner`. None may call back into the device, but for
- * `deliver`, which may call wireguard_device_send. */
+/* The device's environment. All functions get `owner`. None may call back into the device, except `deliver`, which may call
+ * wireguard_device_send. */
 struct wireguard_env {
 	void *owner;
 	void (*random)(void *owner, void *bytes, size_t length);
 	void (*wall_clock)(void *owner, struct timespec *now);
-	/* Room for one outgoing datagram of exactly `length` bytes, or NULL when there is none now. It is written at once,
-	 * then `commit` is called with the same length, or nothing (the room is given up). */
+	/* Returns room for one outgoing datagram of exactly `length` bytes, or NULL if there is none now. It is written at once; then
+	 * `commit` is called with the same length, or the room is abandoned without a call. */
 	uint8_t *(*reserve)(void *owner, const union wireguard_endpoint *to, size_t length);
 	void (*commit)(void *owner, size_t length);
 	/* An authenticated inner packet, decrypted in place in the datagram's buffer, whose source is allowed for the peer. */
@@ -65,7 +65,7 @@ struct wireguard_env {
 
 struct wireguard_peer_config {
 	struct wireguard_key public_key;
-	struct wireguard_key preshared_key;          /* all zero when there is none (paper, 5.2) */
+	struct wireguard_key preshared_key;          /* all zeros if there is none (paper, 5.2) */
 	union wireguard_endpoint endpoint;           /* sa_family AF_UNSPEC when not known */
 	const struct wireguard_network *allowed_ips; /* copied */
 	size_t allowed_ip_count;
@@ -75,38 +75,38 @@ struct wireguard_peer_config {
 struct wireguard_peer_stats {
 	uint64_t bytes_sent; /* UDP payload of all messages, handshakes included */
 	uint64_t bytes_received;
-	uint64_t last_handshake;     /* `now` of the last completed handshake, 0 when there was none */
+	uint64_t last_handshake;     /* `now` of the last completed handshake, 0: never */
 	uint64_t handshakes;         /* completed */
 	uint64_t handshake_failures; /* initiations that were never answered */
-	unsigned unanswered;         /* initiations sent since the last authenticated message came in */
+	unsigned unanswered;         /* initiations sent since the last authenticated message was received */
 	uint64_t last_received;      /* `now` of the last authenticated datagram, 0: never */
-	bool can_send;               /* there is a session to send with at this time */
+	bool can_send;               /* there is a session to send with now */
 };
 
-/* Handshakes that wait to be read, as load.h counts them. All zero is an empty queue. */
+/* The virtual queue of handshakes of load.h. Starts as all zeros. */
 struct wireguard_load_queue {
 	uint64_t busy_until; /* when it will be empty */
-	uint64_t high_until; /* until then it was long enough to be load */
+	uint64_t high_until; /* until then it counts as load */
 };
 
-/* Library-wide start: picks the AEAD code for this CPU, makes the guarded arena for `slots` sessions and handshakes and checks
- * that it is locked (`require_lock` false: goes on without). WIREGUARD_CRYPTO or WIREGUARD_OUT_OF_MEMORY on failure. */
+/* Starts the library: picks the AEAD code for this CPU and creates the guarded arena for `slots` sessions and handshakes. The arena must be
+ * locked unless `require_lock` is false. WIREGUARD_CRYPTO or WIREGUARD_OUT_OF_MEMORY on failure. */
 int wireguard_start(size_t slots, bool require_lock) __attribute__((warn_unused_result));
 void wireguard_stop(void);
 
-/* Fresh keys; they are clamped (RFC 7748, 5). */
+/* Generates keys; private ones are clamped (RFC 7748, 5). */
 int wireguard_key_generate(struct wireguard_key *private_key) __attribute__((warn_unused_result));
 int wireguard_key_public(struct wireguard_key *public_key, const struct wireguard_key *private_key) __attribute__((warn_unused_result));
 
-/* The env is copied. `timestamp_floor` is the TAI64N label (12 bytes, big endian) of the last initiation that any earlier device
- * with this key sent, or all zero: every timestamp sent is greater (W8). */
+/* The env is copied. `timestamp_floor` is the TAI64N label (12 bytes, big endian) of the last initiation that any earlier device with this key
+ * sent, or all zeros: every timestamp that is sent is greater (W8). */
 int wireguard_device_create(struct wireguard_device **device, const struct wireguard_key *private_key, const uint8_t timestamp_floor[12],
                             const struct wireguard_env *env) __attribute__((warn_unused_result));
 void wireguard_device_free(struct wireguard_device *device);
 void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env);
-/* All devices that are given the same queue read no more initiations together than one queue allows. Borrowed; NULL: none. */
+/* Devices with the same queue together process only as many initiations as that queue allows. Borrowed; NULL: none. */
 void wireguard_device_share_load(struct wireguard_device *device, struct wireguard_load_queue *shared);
-/* Sessions of the old key end and handshakes start anew (W33). */
+/* Sessions of the old key end, and new handshakes start (W33). */
 int wireguard_device_set_private_key(struct wireguard_device *device, const struct wireguard_key *private_key, uint64_t now)
     __attribute__((warn_unused_result));
 const struct wireguard_key *wireguard_device_public_key(const struct wireguard_device *device);
@@ -117,10 +117,10 @@ void wireguard_device_last_timestamp(const struct wireguard_device *device, uint
 const uint64_t *wireguard_device_drops(const struct wireguard_device *device);
 void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT]);
 
-/* One datagram as it came in; it is opened in place. Never fails: what is wrong is dropped and counted. */
+/* Processes one received datagram, in place. Never fails: invalid ones are dropped and counted. */
 void wireguard_device_receive(struct wireguard_device *device, uint8_t *datagram, size_t length, const union wireguard_endpoint *from, uint64_t now);
-/* One inner IP packet, gathered from `parts`, is routed by allowed IPs, padded, sealed and handed to the env.
- * WIREGUARD_OK, NO_PEER, NO_ENDPOINT, STAGED (the device took a copy), BUSY or BAD_PACKET. */
+/* Sends one inner IP packet, gathered from `parts`: routes it by allowed IPs, pads and seals it, and passes it to the env.
+ * WIREGUARD_OK, NO_PEER, NO_ENDPOINT, STAGED (the device made a copy), BUSY or BAD_PACKET. */
 int wireguard_device_send(struct wireguard_device *device, const struct iovec *parts, size_t count, size_t length, uint64_t now)
     __attribute__((warn_unused_result));
 /* The peer that wireguard_device_send would send to for this destination of 4 or 16 bytes, or NULL. */
@@ -129,20 +129,20 @@ struct wireguard_peer *wireguard_device_route(const struct wireguard_device *dev
 uint64_t wireguard_device_deadline(const struct wireguard_device *device);
 void wireguard_device_tick(struct wireguard_device *device, uint64_t now);
 
-/* Another private key and other peers in two steps, so that one of them cannot fail. What is prepared touches nothing that runs; one at a
- * time is prepared for a device, whose peers do not change otherwise meanwhile. OK, OUT_OF_MEMORY, CRYPTO, OWN_KEY or DUPLICATE. */
+/* Replaces the private key and the peers in two steps, of which the second cannot fail. Preparing does not affect the running device. A device has
+ * one update at a time, and its peers must not change otherwise meanwhile. OK, OUT_OF_MEMORY, CRYPTO, OWN_KEY or DUPLICATE. */
 int wireguard_update_create(struct wireguard_update **update, struct wireguard_device *device, const struct wireguard_key *private_key, size_t most)
     __attribute__((warn_unused_result));
-/* One of the peers that are to be, `most` at most: one of this key that there is gets another configuration and keeps its tag; else it is made.
- * An endpoint AF_UNSPEC: it stays where it is. */
+/* Adds a peer to the update, at most `most` of them. An existing peer with this key gets the new configuration and keeps its tag; otherwise it is
+ * created. With an endpoint AF_UNSPEC the endpoint is kept. */
 int wireguard_update_peer(struct wireguard_update *update, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer)
     __attribute__((warn_unused_result));
-/* Cannot fail, allocates nothing, and frees the update. The peers that are not in it have been removed before. Sessions go on, but for
- * those of another private key, which end and begin anew (W33). */
+/* Cannot fail, allocates nothing, and frees the update. Peers that are not in it must have been removed before. Sessions continue, unless the
+ * private key changed: then they end, and new handshakes start (W33). */
 void wireguard_update_commit(struct wireguard_update *update, uint64_t now);
 void wireguard_update_free(struct wireguard_update *update); /* instead of the commit */
 
-/* Peers. A change keeps sessions, unless the preshared key differs, which counts from the next handshake on (W33). */
+/* Peers. A change keeps sessions. A new preshared key takes effect with the next handshake (W33). */
 int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer,
                        uint64_t now) __attribute__((warn_unused_result));
 int wireguard_peer_change(struct wireguard_peer *peer, const struct wireguard_peer_config *config, uint64_t now) __attribute__((warn_unused_result));
@@ -152,28 +152,28 @@ struct wireguard_peer *wireguard_peer_next(struct wireguard_device *device, stru
 void *wireguard_peer_tag(const struct wireguard_peer *peer);
 const struct wireguard_key *wireguard_peer_public_key(const struct wireguard_peer *peer);
 const union wireguard_endpoint *wireguard_peer_endpoint(const struct wireguard_peer *peer);
-/* The TAI64N label of the newest initiation of the peer that was answered, all zero: none. None that is not after it will be (paper, 5.1):
- * a device that takes the place of another sets what that one had. */
+/* The TAI64N label of the peer's newest initiation that was answered, all zeros: none. Only later ones will be answered (paper, 5.1). A device
+ * that replaces another sets the other's label. */
 void wireguard_peer_latest_timestamp(const struct wireguard_peer *peer, uint8_t tai64n[12]);
 void wireguard_peer_set_latest_timestamp(struct wireguard_peer *peer, const uint8_t tai64n[12]);
 /* True when one of the peers is there. Takes no longer with many. */
 bool wireguard_device_has_endpoint(const struct wireguard_device *device, const union wireguard_endpoint *endpoint);
 void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint);
 void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now);
-/* Starts a handshake as if there were a packet to send; nothing when one was sent in the last REKEY_TIMEOUT. */
+/* Starts a handshake as if there were a packet to send; does nothing if one was sent in the last REKEY_TIMEOUT. */
 void wireguard_peer_initiate(struct wireguard_peer *peer, uint64_t now);
-/* The same beside a session whose peer is quiet, and REKEY_TIMEOUT after the last one if that is later. */
+/* The same while there is a session whose peer is quiet; waits until REKEY_TIMEOUT after the last one. */
 void wireguard_peer_ask(struct wireguard_peer *peer, uint64_t now);
-/* Forgets the sessions and starts anew, 25 ms after the last initiation at the earliest: a peer takes fifty a second (W6). */
+/* Drops the sessions and starts a handshake, at the earliest 25 ms after the last initiation: a peer accepts fifty a second (W6). */
 void wireguard_peer_reconnect(struct wireguard_peer *peer, uint64_t now);
-/* A handshake at once, as if none had been tried, beside the sessions: the endpoint or the preshared key is another one. */
+/* Starts a handshake at once and keeps the sessions, because the endpoint or the preshared key has changed. */
 void wireguard_peer_restart(struct wireguard_peer *peer, uint64_t now);
-/* The one or the other (`restarts`) for one of many: `begun` counts them from 0. The first few are sent at once, the others after gaps, since
- * each costs some exchanges of keys. */
+/* The one or the other (`restarts`) for one of many peers; `begun` counts them from 0. The first few are sent at once and the others with gaps,
+ * since each costs several key exchanges. */
 void wireguard_peer_begin(struct wireguard_peer *peer, bool restarts, size_t *begun, uint64_t now);
-/* After WIREGUARD_HANDSHAKE_GAVE_UP: one more initiation, and giving up again when it stays unanswered, unless there is something to send. */
+/* After WIREGUARD_HANDSHAKE_GAVE_UP: sends one more initiation, and gives up again if it is not answered and there is nothing to send. */
 void wireguard_peer_retry(struct wireguard_peer *peer, uint64_t now);
-/* Wipes sessions and handshake, drops what is staged; as if the peer had just been added. */
+/* Wipes sessions and handshake and drops staged packets, as if the peer had just been added. */
 void wireguard_peer_stop(struct wireguard_peer *peer);
 
 #endif

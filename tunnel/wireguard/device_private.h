@@ -1,5 +1,5 @@
-/* What a device and a peer hold, for the files that make up the device: device.c, peer.c, handshake.c, send.c and receive.c.
- * The functions declared here are what these files ask of each other. */
+/* The structs of a device and a peer, and the functions shared by the files that implement the device: device.c, peer.c, handshake.c, send.c
+ * and receive.c. */
 #ifndef WARREN_TUNNEL_WIREGUARD_DEVICE_PRIVATE_H
 #define WARREN_TUNNEL_WIREGUARD_DEVICE_PRIVATE_H
 
@@ -18,7 +18,7 @@
 /* A device's slots of the arena. */
 enum {
 	WIREGUARD_DEVICE_KEYS,
-	WIREGUARD_DEVICE_SCRATCH, /* a handshake that is being read and not yet believed */
+	WIREGUARD_DEVICE_SCRATCH, /* a handshake being read, not yet authenticated */
 	WIREGUARD_DEVICE_SLOTS,
 };
 
@@ -34,13 +34,13 @@ struct wireguard_device {
 	struct wireguard_env env;
 	union wireguard_secrets *slots[WIREGUARD_DEVICE_SLOTS];
 	struct wireguard_key public_key;
-	struct wireguard_noise_local local; /* points into the two above */
+	struct wireguard_noise_local local; /* points into the two members above */
 	struct wireguard_cookie_checker checker;
 	struct wireguard_load load;
 	struct wireguard_indices indices;
 	struct wireguard_allowed_ips allowed_ips;
 	struct wireguard_schedule schedule;
-	struct wireguard_peer *first; /* all peers, in the order they came */
+	struct wireguard_peer *first; /* all peers, in order of creation */
 	struct wireguard_peer *last;
 	struct wireguard_peer **chains; /* and by public key */
 	struct wireguard_peer **places; /* and those with an endpoint by it; as many chains */
@@ -50,7 +50,7 @@ struct wireguard_device {
 	struct wireguard_tai64n last_timestamp; /* of the last initiation sent to anyone */
 	uint16_t mtu;
 	uint64_t dropped[WIREGUARD_DROP_COUNT];
-	uint64_t strangers_from; /* data of unknown sessions is looked at from then on */
+	uint64_t strangers_from; /* data of unknown sessions is examined from then on */
 };
 
 struct wireguard_peer {
@@ -67,18 +67,18 @@ struct wireguard_peer {
 	struct wireguard_sessions sessions;
 	struct wireguard_staged staged;
 	struct wireguard_cookie_maker cookies;
-	/* Our own initiation. Its index is listed as long as it waits for a response. What the other side initiates is answered at once
-	 * and never waits, so that two handshakes that cross each other both succeed (W21). */
+	/* Our own initiation. Its index is listed while it waits for a response. The other side's initiations are answered at once
+	 * and never wait, so that two handshakes that cross both succeed (W21). */
 	struct wireguard_noise handshake;
 	struct wireguard_index handshake_index;
 	bool wants_initiation;        /* the env had no room for it */
-	uint64_t last_sent_handshake; /* initiation or response, WIREGUARD_NEVER: none */
+	uint64_t last_sent_handshake; /* time of the last initiation or response, WIREGUARD_NEVER: none */
 	bool is_urgent;               /* the next initiation does not wait for REKEY_TIMEOUT */
-	/* Of the other side's initiations that were accepted. */
+	/* The other side's accepted initiations. */
 	struct wireguard_tai64n latest_timestamp;
 	uint64_t latest_initiation;        /* WIREGUARD_NEVER: none */
-	struct wireguard_peer_stats stats; /* but for can_send */
-	uint64_t strangers_since;          /* data of unknown sessions from where it is, and none of ours since then */
+	struct wireguard_peer_stats stats; /* except can_send */
+	uint64_t strangers_since;          /* since then data of unknown sessions came from its address, and no data of our sessions */
 	unsigned strangers;
 };
 
@@ -112,22 +112,22 @@ static inline void wireguard_device_commit(const struct wireguard_device *device
 void wireguard_peer_notify(struct wireguard_peer *peer, enum wireguard_event event);
 struct wireguard_noise_remote wireguard_peer_remote(const struct wireguard_peer *peer);
 bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer);
-/* Computes the secret that the two static keys share, after either was set. */
+/* Computes the shared secret of the two static keys, after either was set. */
 void wireguard_peer_share(struct wireguard_peer *peer);
-/* A peer that is not in the device yet, to be linked, which cannot fail, or discarded. The tables get room for `more` on top of the
- * device's. NULL when out of memory. */
+/* Creates a peer that is not yet in the device, to be linked (which cannot fail) or discarded. Reserves room in the tables for `more` peers besides
+ * the device's. NULL when out of memory. */
 struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, const struct wireguard_key *public_key, void *tag, size_t more);
 void wireguard_peer_link(struct wireguard_peer *peer);
 void wireguard_peer_discard(struct wireguard_peer *peer);
 void wireguard_peer_free_all(struct wireguard_device *device);
-/* What every authenticated message that came in or went out does; a changed source is the peer's new endpoint (paper, 6.5). */
+/* To be called for every authenticated message received or sent; a changed source becomes the peer's new endpoint (paper, 6.5). */
 void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now);
 void wireguard_peer_sent(struct wireguard_peer *peer, size_t length, uint64_t now);
-/* Data came for a session that is not ours. Not authenticated: nothing but a person is told. */
+/* Data arrived for a session that is not ours. It is not authenticated, so the only effect is a condition for the operator. */
 void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint64_t now);
-/* A handshake came to its end: there is a session to send with. */
+/* A handshake is complete: there is a session to send with. */
 void wireguard_peer_completed(struct wireguard_peer *peer, uint64_t now);
-/* The session to send with, or NULL. One that has just become useless is ended. */
+/* The session to send with, or NULL. Ends one that can no longer be used. */
 struct wireguard_session *wireguard_peer_session(struct wireguard_peer *peer, uint64_t now);
 void wireguard_peer_expire(struct wireguard_peer *peer, uint64_t now);
 void wireguard_peer_forget(struct wireguard_peer *peer);
@@ -138,9 +138,9 @@ void wireguard_peer_tick(struct wireguard_peer *peer, uint64_t now);
 
 /* Sends an initiation unless one, or a response, was sent in the last REKEY_TIMEOUT. */
 void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, uint64_t now);
-/* Gives up the initiation that waits for a response, if there is one. */
+/* Abandons the initiation that waits for a response, if any. */
 void wireguard_handshake_abandon(struct wireguard_peer *peer);
-/* Messages of the right length and type. */
+/* Process messages of the correct length and type. */
 void wireguard_handshake_receive_initiation(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from,
                                             uint64_t now);
 void wireguard_handshake_receive_response(struct wireguard_device *device, const uint8_t *datagram, const union wireguard_endpoint *from,
@@ -149,9 +149,9 @@ void wireguard_handshake_receive_cookie(struct wireguard_device *device, const u
 
 /* send.c */
 
-/* Sends what is staged, if there is a session; else a handshake is begun. */
+/* Sends staged packets if there is a session; otherwise starts a handshake. */
 void wireguard_send_staged(struct wireguard_peer *peer, uint64_t now);
-/* Sends what is staged or, when nothing is, an empty packet. */
+/* Sends staged packets or, if there are none, a keepalive. */
 void wireguard_send_keepalive(struct wireguard_peer *peer, uint64_t now);
 
 #endif

@@ -1,4 +1,4 @@
-/* BLAKE2s (RFC 7693) and what WireGuard builds of it: keyed MACs and HKDF (paper, 5.4). All return 0 or WIREGUARD_CRYPTO. */
+/* BLAKE2s (RFC 7693) and WireGuard's functions based on it: keyed MACs and HKDF (paper, 5.4). All return 0 or WIREGUARD_CRYPTO. */
 #ifndef WARREN_TUNNEL_WIREGUARD_HASH_H
 #define WARREN_TUNNEL_WIREGUARD_HASH_H
 

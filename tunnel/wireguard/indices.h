@@ -1,5 +1,5 @@
-/* The table of receiver indices of one device: from the number in a message to the handshake or session it belongs to.
- * Numbers are random and unique in the device, so that they tell nothing about how many there are. */
+/* A device's table of receiver indices: maps the number in a message to its handshake or session. Numbers are random and unique in the device,
+ * so that they reveal nothing about how many there are. */
 #ifndef WARREN_TUNNEL_WIREGUARD_INDICES_H
 #define WARREN_TUNNEL_WIREGUARD_INDICES_H
 
@@ -12,7 +12,7 @@
 /* A peer holds at most one handshake and three sessions (W28). */
 enum { WIREGUARD_INDICES_PER_PEER = 4 };
 
-/* Embedded in what the index stands for. `session` is NULL while it stands for the peer's own initiation. */
+/* Embedded in the handshake or session. `session` is NULL while the index stands for our initiation to the peer. */
 struct wireguard_index {
 	struct wireguard_index *next;
 	struct wireguard_peer *peer;
@@ -24,17 +24,17 @@ struct wireguard_index {
 /* Embedded in the device. */
 struct wireguard_indices {
 	struct wireguard_index **chains;
-	size_t mask; /* number of chains less one */
+	size_t mask; /* number of chains minus one */
 	size_t used;
 };
 
 void wireguard_indices_clear(struct wireguard_indices *indices);
-/* Room for `peers` peers, so that adding an index never fails. 0 or WIREGUARD_OUT_OF_MEMORY. */
+/* Reserves room for `peers` peers, so that adding an index never fails. 0 or WIREGUARD_OUT_OF_MEMORY. */
 int wireguard_indices_reserve(struct wireguard_indices *indices, size_t peers) __attribute__((warn_unused_result));
 /* Gives `index`, which is not listed, a fresh number. */
 void wireguard_indices_add(struct wireguard_indices *indices, struct wireguard_index *index, const struct wireguard_env *env);
 void wireguard_indices_remove(struct wireguard_indices *indices, struct wireguard_index *index);
-/* `by` takes the number and the place of `index`: a handshake has become a session. */
+/* `by` takes over the number and the position of `index`: a handshake has become a session. */
 void wireguard_indices_replace(struct wireguard_indices *indices, struct wireguard_index *index, struct wireguard_index *by);
 struct wireguard_index *wireguard_indices_find(const struct wireguard_indices *indices, uint32_t number);
 

@@ -1,4 +1,4 @@
-/* The messages on the wire (WireGuard paper, 5.4), as bytes without alignment, so that a datagram can be read where it lies. */
+/* The messages on the wire (WireGuard paper, 5.4), as unaligned bytes, so that a datagram can be read in place. */
 #ifndef WARREN_TUNNEL_WIREGUARD_MESSAGE_H
 #define WARREN_TUNNEL_WIREGUARD_MESSAGE_H
 

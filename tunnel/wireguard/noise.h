@@ -1,5 +1,5 @@
-/* Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s, both roles (paper, 5.4; Noise specification, 7 and 9). Messages are the Noise messages
- * alone: indices and MACs around them are the caller's. All functions return 0 or WIREGUARD_CRYPTO and wipe the handshake on failure. */
+/* Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s, both roles (paper, 5.4; Noise specification, 7 and 9). Messages are only the Noise messages; the
+ * caller adds indices and MACs. All functions return 0 or WIREGUARD_CRYPTO and wipe the handshake on failure. */
 #ifndef WARREN_TUNNEL_WIREGUARD_NOISE_H
 #define WARREN_TUNNEL_WIREGUARD_NOISE_H
 
@@ -13,18 +13,18 @@
 #define WIREGUARD_NOISE_PROLOGUE "WireGuard v1 zx2c4 Jason@zx2c4.com"
 
 enum {
-	WIREGUARD_NOISE_INITIATION_LENGTH = 32 + 48 + 16, /* and the payload */
+	WIREGUARD_NOISE_INITIATION_LENGTH = 32 + 48 + 16, /* plus the payload */
 	WIREGUARD_NOISE_RESPONSE_LENGTH = 32 + 16,
 };
 
-/* One's own side of every handshake; what is pointed to is borrowed. */
+/* Our side of every handshake; the pointers are borrowed. */
 struct wireguard_noise_local {
 	const char *prologue;
 	const uint8_t *private_key;
 	const uint8_t *public_key;
 };
 
-/* The other side's. */
+/* The other side of a handshake. */
 struct wireguard_noise_remote {
 	const uint8_t *public_key;
 	const uint8_t *static_shared; /* DH of the two static keys, computed once for all handshakes */
@@ -43,25 +43,25 @@ struct wireguard_noise {
 int wireguard_noise_exchange(uint8_t shared[WIREGUARD_KEY_LENGTH], const uint8_t private_key[WIREGUARD_KEY_LENGTH],
                              const uint8_t public_key[WIREGUARD_KEY_LENGTH]) __attribute__((warn_unused_result));
 
-/* The initiator's first message, made with the ephemeral key that lies in noise->secrets. */
+/* Writes the initiator's message, with the ephemeral key in noise->secrets. */
 int wireguard_noise_write_initiation(struct wireguard_noise *noise, const struct wireguard_noise_local *local,
                                      const struct wireguard_noise_remote *remote, uint8_t *message, const uint8_t *payload, size_t length)
     __attribute__((warn_unused_result));
-/* The responder's reading of it, in two steps: noise->remote_static says whose handshake it is, and then the payload proves it.
+/* The responder reads it in two steps: the first yields noise->remote_static, the claimed peer; the second opens the payload, which proves it.
  * `payload` has room for a tag behind `length`. */
 int wireguard_noise_read_static(struct wireguard_noise *noise, const struct wireguard_noise_local *local, const uint8_t *message)
     __attribute__((warn_unused_result));
 int wireguard_noise_read_payload(struct wireguard_noise *noise, const struct wireguard_noise_remote *remote, const uint8_t *message, uint8_t *payload,
                                  size_t length) __attribute__((warn_unused_result));
 
-/* The responder's message, and the initiator's reading of it. */
+/* Write the responder's message, and read it as the initiator. */
 int wireguard_noise_write_response(struct wireguard_noise *noise, const struct wireguard_noise_remote *remote, uint8_t *message,
                                    const uint8_t *payload, size_t length) __attribute__((warn_unused_result));
 int wireguard_noise_read_response(struct wireguard_noise *noise, const struct wireguard_noise_local *local,
                                   const struct wireguard_noise_remote *remote, const uint8_t *message, uint8_t *payload, size_t length)
     __attribute__((warn_unused_result));
 
-/* The two session keys: the first is the initiator's for sending. The handshake is wiped. */
+/* Derives the two session keys; the initiator sends with the first. Wipes the handshake. */
 int wireguard_noise_split(struct wireguard_noise *noise, uint8_t first[WIREGUARD_KEY_LENGTH], uint8_t second[WIREGUARD_KEY_LENGTH])
     __attribute__((warn_unused_result));
 void wireguard_noise_wipe(struct wireguard_noise *noise);

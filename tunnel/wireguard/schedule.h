@@ -1,17 +1,17 @@
-/* Which entry of many is due first: a binary heap, so that neither asking nor moving one walks over all peers. */
+/* Finds the entry that is due first: a binary heap, so that neither finding nor moving one walks over all peers. */
 #ifndef WARREN_TUNNEL_WIREGUARD_SCHEDULE_H
 #define WARREN_TUNNEL_WIREGUARD_SCHEDULE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Embedded in what is scheduled. */
+/* Embedded in its owner. */
 struct wireguard_schedule_entry {
 	uint64_t due;
 	size_t position;
 };
 
-/* Embedded in the device. All zero is empty. */
+/* Embedded in the device. Starts as all zeros. */
 struct wireguard_schedule {
 	struct wireguard_schedule_entry **entries;
 	size_t count;

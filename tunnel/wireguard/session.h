@@ -1,4 +1,4 @@
-/* Sessions: a pair of keys with their counters, and the three of them that a peer may have at a time (paper, 6.3). */
+/* Sessions: a pair of keys with their counters, and the three sessions that a peer may have at a time (paper, 6.3). */
 #ifndef WARREN_TUNNEL_WIREGUARD_SESSION_H
 #define WARREN_TUNNEL_WIREGUARD_SESSION_H
 
@@ -25,10 +25,10 @@ struct wireguard_session {
 };
 
 /* Embedded in a peer.
- * current:  the one that sends. Received with, too.
- * previous: was current; never sends, but packets that were on their way are still received.
- * next:     derived as a responder; does not send before something was received with it, since only then it is known that the
- *           initiator has it (paper, 5.4.6). Then it becomes current. */
+ * current:  sends and receives.
+ * previous: was current; never sends, but still receives packets that were in flight.
+ * next:     derived as responder; must not send until a packet was received with it, since only that proves that the initiator has the
+ *           keys (paper, 5.4.6). Then it becomes current. */
 struct wireguard_sessions {
 	struct wireguard_session *previous;
 	struct wireguard_session *current;
@@ -39,28 +39,28 @@ struct wireguard_sessions {
 bool wireguard_session_is_expired(const struct wireguard_session *session, uint64_t now);
 /* A NULL session cannot send. */
 bool wireguard_session_can_send(const struct wireguard_session *session, uint64_t now);
-/* Whether it is time to begin its successor, after a send or after a receive (paper, 6.2). */
+/* Whether it is time to start the next handshake, after a send or a receive (paper, 6.2). */
 bool wireguard_session_is_stale_for_sending(const struct wireguard_session *session, uint64_t now);
 bool wireguard_session_is_stale_for_receiving(const struct wireguard_session *session, uint64_t now);
 
-/* Fills in header, counter and tag around the `length` bytes that lie behind the header. The counter is used up whatever happens.
+/* Fills in header, counter and tag around the `length` bytes after the header. The counter is consumed even on failure.
  * 0 or WIREGUARD_CRYPTO. */
 int wireguard_session_seal(struct wireguard_session *session, uint8_t *message, size_t length) __attribute__((warn_unused_result));
 /* Opens a data message of `length` bytes in place. WIREGUARD_OK or WIREGUARD_CRYPTO. */
 int wireguard_session_open(const struct wireguard_session *session, uint8_t *message, size_t length) __attribute__((warn_unused_result));
 
-/* A session that is not yet one of the three; the previous one goes to make room. NULL when there is no memory. */
+/* Creates a session that is not yet one of the three; frees the previous one if needed. NULL when out of memory. */
 struct wireguard_session *wireguard_sessions_create(struct wireguard_sessions *sessions, struct wireguard_indices *indices, uint64_t now);
-/* Ends a session that is none of the three. */
+/* Frees a session that is none of the three. */
 void wireguard_sessions_discard(struct wireguard_indices *indices, struct wireguard_session *session);
-/* A session derived as initiator sends at once; one derived as responder waits to be confirmed. */
+/* A session derived as initiator can send at once; one derived as responder waits for confirmation. */
 void wireguard_sessions_install_current(struct wireguard_sessions *sessions, struct wireguard_indices *indices, struct wireguard_session *session);
 void wireguard_sessions_install_next(struct wireguard_sessions *sessions, struct wireguard_indices *indices, struct wireguard_session *session);
 void wireguard_sessions_confirm_next(struct wireguard_sessions *sessions, struct wireguard_indices *indices);
-/* Ends those that are too old or whose counter is used up. */
+/* Ends sessions that are too old or have no counters left. */
 void wireguard_sessions_expire(struct wireguard_sessions *sessions, struct wireguard_indices *indices, uint64_t now);
 void wireguard_sessions_clear(struct wireguard_sessions *sessions, struct wireguard_indices *indices);
-/* When the oldest one was derived, WIREGUARD_NEVER when there is none. */
+/* When the oldest one was derived, WIREGUARD_NEVER: none. */
 uint64_t wireguard_sessions_oldest(const struct wireguard_sessions *sessions);
 
 #endif

@@ -7,7 +7,7 @@
 
 struct worker_options {
 	unsigned index;
-	int control_pid;      /* the parent: the worker ends when it is gone */
+	int control_pid;      /* the parent: the worker exits when it is gone */
 	bool gso;             /* trains of datagrams (UDP_SEGMENT, UDP_GRO) */
 	bool require_lock;    /* fail when the memory of keys cannot be locked */
 	size_t memory_budget; /* bytes of stream buffers; 0: the default */
