@@ -1,6 +1,6 @@
-/* Counters and gauges in memory that a worker shares with the control process: one sealed memfd a worker. The control process gives
- * out the slots; the worker is the only writer of a slot in use. All members are relaxed atomics: no lock that a dead writer could
- * hold. Counters go on when a worker is replaced; gauges (from `gauges` on) are zeroed then. */
+/* Counters and gauges in memory that a worker shares with the control process: one sealed memfd per worker. The control process assigns the
+ * slots; the worker is the only writer of a slot in use. All members are relaxed atomics, so there is no lock that a dead writer could hold.
+ * When a worker is replaced, counters continue and gauges (from `gauges` on) are reset to zero. */
 #ifndef WARREN_IPC_COUNTERS_H
 #define WARREN_IPC_COUNTERS_H
 
@@ -47,9 +47,9 @@ enum counters_drop {
 	COUNTERS_DROP_SEND,     /* the kernel refused the datagram for good */
 	COUNTERS_DROP_NOT_PEER, /* a destination that is no peer's endpoint: never sent */
 	/* datagrams of SOCKS associations and forwards */
-	COUNTERS_DROP_STRANGER, /* to or from somebody else than the client that is served */
-	COUNTERS_DROP_REFUSED,  /* malformed, or where it may not or cannot go */
-	COUNTERS_DROP_OVERFLOW, /* no room where it waits, or over a limit */
+	COUNTERS_DROP_STRANGER, /* to or from an address other than the client's */
+	COUNTERS_DROP_REFUSED,  /* malformed, or to a forbidden or unreachable target */
+	COUNTERS_DROP_OVERFLOW, /* a queue was full, or a limit was reached */
 	COUNTERS_DROPS
 };
 
@@ -101,22 +101,22 @@ const char *counters_failure_name(enum counters_failure failure);
 const char *counters_drop_name(unsigned drop); /* below COUNTERS_DROPS */
 const char *tunnel_state_name(enum tunnel_state state);
 
-/* A sealed memfd with its mapping, or -1. The pages are untouched until used. */
+/* Creates a sealed memfd and maps it; -1 on failure. Pages take no memory until they are used. */
 int counters_create(struct counters **counters);
-/* How the shared memory is made: such that it cannot be executed, where the kernel can promise that. */
+/* The memfd's flags: not executable, where the kernel supports that. */
 unsigned counters_memory_flags(void);
 struct counters *counters_map(int descriptor); /* NULL on failure */
 void counters_unmap(struct counters *counters);
 void counters_zero_gauges(struct counters_tunnel *tunnel);
 void counters_clear_tunnel(struct counters_tunnel *tunnel);
 void counters_clear_peer(struct counters_peer *peer);
-/* Into a slot that nobody writes to yet, from one whose writer is gone. */
+/* Copies a slot whose writer is gone into one that has no writer yet. */
 void counters_copy_tunnel(struct counters_tunnel *to, const struct counters_tunnel *from);
 void counters_copy_peer(struct counters_peer *to, const struct counters_peer *from);
 void counters_set_endpoint(struct counters_peer *peer, const union wireguard_endpoint *endpoint);
 bool counters_endpoint(const struct counters_peer *peer,
-                       union wireguard_endpoint *endpoint); /* false when none was ever set, or torn by a dead writer */
-/* A TAI64N label, all zero when none was set. A writer that died in the middle leaves a later label, never an earlier one. */
+                       union wireguard_endpoint *endpoint); /* false if none was ever set, or a writer died while writing it */
+/* A TAI64N label, all zeros if none was set. A writer that died while writing leaves a later label, never an earlier one. */
 void counters_set_initiation(struct counters_peer *peer, const uint8_t tai64n[12]);
 void counters_initiation(const struct counters_peer *peer, uint8_t tai64n[12]);
 
@@ -125,7 +125,7 @@ static inline uint64_t counter_read(const counter *c)
 	return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-/* One writer only: a plain load and store, no locked instruction. */
+/* For the only writer: a plain load and store, no locked instruction. */
 static inline void counter_add(counter *c, uint64_t n)
 {
 	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);

@@ -14,13 +14,13 @@ union wireguard_endpoint {
 	struct sockaddr_in6 v6;
 };
 
-/* Takes a socket address of any family over, unmapping IPv4 in IPv6; false when it is neither IPv4 nor IPv6. */
+/* Copies a socket address, unmapping IPv4 in IPv6; false if it is neither IPv4 nor IPv6. */
 bool endpoint_from(const struct sockaddr *address, union wireguard_endpoint *endpoint);
 bool endpoint_is_loopback(const union wireguard_endpoint *endpoint);
 bool endpoint_is_any(const union wireguard_endpoint *endpoint);
-/* Address, port and scope. */
+/* Compares address, port and scope. */
 bool endpoint_equal(const union wireguard_endpoint *a, const union wireguard_endpoint *b);
-/* The address alone. */
+/* Compares only the address. */
 bool endpoint_same_host(const union wireguard_endpoint *a, const union wireguard_endpoint *b);
 uint16_t endpoint_port(const union wireguard_endpoint *endpoint);
 void endpoint_set_port(union wireguard_endpoint *endpoint, uint16_t port);

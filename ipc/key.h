@@ -1,11 +1,11 @@
-/* A key of WireGuard (Curve25519, or preshared) and its written form. */
+/* A WireGuard key (Curve25519, or preshared) and its text form. */
 #ifndef WARREN_IPC_KEY_H
 #define WARREN_IPC_KEY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define KEY_TEXT_SIZE 45 /* base64 of 32 bytes and the end */
+#define KEY_TEXT_SIZE 45 /* base64 of 32 bytes and NUL */
 
 struct wireguard_key {
 	uint8_t bytes[32];

@@ -1,4 +1,4 @@
-/* Log lines to stderr, text or JSON, one write a line. Bytes of strangers are escaped; secrets never come here. */
+/* Log lines to stderr, as text or JSON, one write per line. Untrusted bytes are escaped; secrets must not be passed. */
 #ifndef WARREN_IPC_LOG_H
 #define WARREN_IPC_LOG_H
 

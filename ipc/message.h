@@ -1,4 +1,4 @@
-/* Messages between the control process and a worker: what is said (the enums and structs) and how it is written.
+/* Messages between the control process and a worker: their contents (the enums and structs) and their encoding.
  * The control process trusts no message of a worker: every decoder checks bounds and reports a sticky error. */
 #ifndef WARREN_IPC_MESSAGE_H
 #define WARREN_IPC_MESSAGE_H
@@ -16,8 +16,8 @@
 #define MESSAGE_DESCRIPTORS_MAX 250 /* under SCM_MAX_FD */
 #define MESSAGE_WANTS_MOST 64u      /* WANT_UDP, _DIAL and _RELAY of one slot that a worker may have unanswered */
 
-/* `request` numbers are the asker's; a reply repeats it. `slot` is the tunnel's place in the shared counters and its name in every
- * message; `generation` tells late messages of an old runtime, which are dropped. */
+/* The sender of a request chooses `request`, and the reply repeats it. `slot` is the tunnel's place in the shared counters and identifies it in
+ * every message. `generation` identifies late messages about an old runtime, which are dropped. */
 enum message_type {
 	/* control process to worker */
 	MESSAGE_PREPARE = 1, /* message_prepare + descriptors: build a runtime (or a change), inactive */
@@ -45,14 +45,14 @@ enum message_type {
 	MESSAGE_CONDITION,    /* message_condition */
 };
 
-/* What a person should know of a tunnel besides its state; it does not change the state. */
+/* Conditions that an operator should know besides the tunnel's state, which they do not change. */
 enum message_condition_type {
 	MESSAGE_CONDITION_MTU, /* the path drops large packets; the value is the size that passes */
-	MESSAGE_CONDITION_KEY, /* another machine or tunnel has the same private key towards the same peer; the value is 1 */
+	MESSAGE_CONDITION_KEY, /* another machine or tunnel uses the same private key with the same peer; the value is 1 */
 	MESSAGE_CONDITIONS
 };
 const char *message_condition_name(enum message_condition_type type);
-/* A sentence for a person, with advice. */
+/* A sentence for the operator, with advice. */
 void message_condition_detail(enum message_condition_type type, uint64_t value, char detail[160]);
 
 /* Remedies, in their order. */
@@ -79,9 +79,9 @@ enum message_status {
 
 enum message_applied { MESSAGE_APPLIED_CREATED, MESSAGE_APPLIED_IN_PLACE, MESSAGE_APPLIED_RESTARTED };
 
-/* A host socket of a tunnel. `id` is given by the control process, unique within the tunnel; a PREPARE lists all sockets the
- * tunnel shall have. Those with `fresh` come with a descriptor, in the list's order; the others the worker holds already; what it
- * holds and is not listed it closes at COMMIT. */
+/* A host socket of a tunnel. The control process assigns `id`, unique within the tunnel. A PREPARE lists all sockets that the tunnel will have.
+ * Those with `fresh` come with a descriptor, in the list's order; the worker holds the others already. At COMMIT it closes those that it holds
+ * and that are not listed. */
 enum message_socket_kind { MESSAGE_SOCKET_UDP, MESSAGE_SOCKET_PROXY, MESSAGE_SOCKET_FORWARD };
 struct message_socket {
 	uint32_t id;
@@ -120,7 +120,7 @@ struct message_ack {
 struct message_prepared {
 	struct message_ack ack;
 	uint8_t applied;  /* enum message_applied */
-	char detail[160]; /* for a person, when status is not OK */
+	char detail[160]; /* for the operator, when status is not OK */
 };
 
 struct message_resolved {
@@ -157,7 +157,7 @@ struct message_state {
 	uint32_t slot;
 	uint64_t generation;
 	uint8_t state;
-	uint8_t healing; /* enum message_healing: what is done about it */
+	uint8_t healing; /* enum message_healing: the remedy being applied */
 	char reason[160];
 };
 
@@ -166,7 +166,7 @@ struct message_handshake {
 	uint64_t generation;
 	struct wireguard_key peer;
 	bool completed;
-	uint32_t count;             /* how many this one stands for */
+	uint32_t count;             /* how many handshakes this one stands for */
 	uint8_t last_timestamp[12]; /* TAI64N of the last initiation sent, to be kept for the next start */
 };
 
@@ -200,7 +200,7 @@ struct message_want {
 	union wireguard_endpoint source; /* WANT_DIAL: the inner client */
 };
 
-/* A growing buffer to write a message's body to; `failed` stays set when memory ran out. */
+/* A growing buffer for a message's body; `failed` stays set once memory has run out. */
 struct message_writer {
 	uint8_t *bytes;
 	size_t length, capacity;
@@ -215,7 +215,7 @@ void message_put_u64(struct message_writer *writer, uint64_t value);
 void message_put_bytes(struct message_writer *writer, const void *bytes, size_t length);
 void message_put_string(struct message_writer *writer, const char *string); /* NULL is kept */
 
-/* A cursor; after the first read past the end, `failed` stays set and every read gives zero. */
+/* A cursor; after the first read past the end, `failed` stays set and every read returns zero. */
 struct message_reader {
 	const uint8_t *bytes;
 	size_t left;
@@ -228,7 +228,7 @@ uint64_t message_get_u64(struct message_reader *reader);
 void message_get_bytes(struct message_reader *reader, void *bytes, size_t length);
 char *message_get_string(struct message_reader *reader, size_t longest); /* malloc'ed, or NULL */
 
-/* Encoders append the body; decoders return false when the body is not exactly one such message within its bounds. */
+/* Encoders append the body. Decoders return false unless the body is exactly one such message within its bounds. */
 void message_encode_prepare(struct message_writer *writer, const struct message_prepare *message);
 bool message_decode_prepare(struct message_reader *reader, struct message_prepare *message);
 void message_prepare_clear(struct message_prepare *message);

@@ -1,4 +1,4 @@
-/* An inner network or address and its written form: strict readers and canonical writers. */
+/* An inner network or address and its text form: strict parsers and canonical writers. */
 #ifndef WARREN_IPC_NETWORK_H
 #define WARREN_IPC_NETWORK_H
 
@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define NETWORK_TEXT_SIZE 52 /* an IPv6 address, slash, prefix and the end */
+#define NETWORK_TEXT_SIZE 52 /* an IPv6 address, slash, prefix and NUL */
 
 /* `bytes` holds 4 or 16 significant bytes, bits behind `prefix` are zero. */
 struct wireguard_network {
@@ -15,15 +15,15 @@ struct wireguard_network {
 	uint8_t bytes[16];
 };
 
-/* "10.0.0.0/8" or a bare address, which is a /32 or /128. Host bits are kept when asked for, else cleared. */
+/* Parses "10.0.0.0/8" or a bare address, which is a /32 or /128. Host bits are kept on request, else cleared. */
 bool network_parse(const char *text, bool keep_host_bits, struct wireguard_network *network);
-/* A bare address only. */
+/* Parses only a bare address. */
 bool network_parse_address(const char *text, struct wireguard_network *network);
 void network_format(const struct wireguard_network *network, char text[NETWORK_TEXT_SIZE]);
 void network_format_address(const struct wireguard_network *network, char text[NETWORK_TEXT_SIZE]);
-/* Can be a host's own address: neither unspecified, loopback nor multicast. */
+/* Whether it can be a host's own address: not unspecified, loopback or multicast. */
 bool network_is_host(const struct wireguard_network *network);
-/* A prefix length or a port: up to five digits, no leading zero, `most` at most. */
+/* Parses a prefix length or a port: up to five digits, no leading zero, at most `most`. */
 bool decimal_parse(const char *text, unsigned long most, unsigned long *number);
 
 #endif

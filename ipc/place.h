@@ -1,4 +1,4 @@
-/* A host with a port, or a unix path, as a user writes it. */
+/* A host with a port, or a unix path, as written by a user. */
 #ifndef WARREN_IPC_PLACE_H
 #define WARREN_IPC_PLACE_H
 
@@ -15,13 +15,13 @@ struct spec_place {
 	uint16_t port; /* INET */
 };
 
-/* "HOST:PORT", "[IPv6]:PORT" or "unix:/path". An IP literal comes out in its canonical form, an IPv4-mapped one as IPv4. */
+/* Parses "HOST:PORT", "[IPv6]:PORT" or "unix:/path". An IP literal is stored in its canonical form, an IPv4-mapped one as IPv4. */
 bool place_parse(const char *text, struct spec_place *place);
-/* malloc'ed, or NULL when out of memory (or the place is none). */
+/* malloc'ed; NULL when out of memory, or for no place. */
 char *place_format(const struct spec_place *place);
 void place_clear(struct spec_place *place);
 bool name_is_valid(const char *name); /* a host name, no literal */
-/* The literal as a socket address; false when the host is a name. */
+/* Converts a literal to a socket address; false if the host is a name. */
 bool place_address(const struct spec_place *place, union wireguard_endpoint *address);
 bool place_is_literal(const struct spec_place *place);
 bool place_is_loopback(const struct spec_place *place);

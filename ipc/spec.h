@@ -1,5 +1,5 @@
-/* What a tunnel is to be: validated plain data. The control process makes it from JSON or a wg-quick file, stores it, and sends
- * it to the worker that runs the tunnel. It owns its strings and arrays; spec_free wipes the secrets. */
+/* A tunnel's specification: validated plain data. The control process creates it from JSON or a wg-quick file, stores it, and sends it to the
+ * worker that runs the tunnel. It owns its strings and arrays; spec_free wipes the secrets. */
 #ifndef WARREN_IPC_SPEC_H
 #define WARREN_IPC_SPEC_H
 
@@ -74,7 +74,7 @@ struct spec {
 	uint16_t listen_port;
 	struct spec_peer *peers;
 	size_t peer_count;
-	const struct spec_peer **peers_by_key; /* sorted; NULL: too few to need it. Made by spec_index_peers */
+	const struct spec_peer **peers_by_key; /* sorted by spec_index_peers; NULL: too few to need it */
 	struct spec_place *listen;
 	size_t listen_count;
 	unsigned protocols; /* enum spec_protocol, or'ed */
@@ -89,28 +89,28 @@ struct spec {
 	struct spec_probe probe;
 };
 
-/* Some peer's allowed_ips cover the address of 4 or 16 bytes. */
+/* Whether some peer's allowed_ips cover the address of 4 or 16 bytes. */
 bool spec_has_route(const struct spec *spec, uint8_t family, const uint8_t *address);
 /* Every member at its default (openapi.yaml), no key, no peer. */
 void spec_init(struct spec *spec);
 void spec_clear(struct spec *spec);
 /* A deep copy into an uninitialised `to`; false when out of memory (then `to` is cleared). */
 bool spec_copy(struct spec *to, const struct spec *from);
-/* To be called when the peers are all there, and again when one was added, taken away or got another key. False when out of memory: then the
- * spec must not be used. Decoding and copying do it. */
+/* To be called after the peers were set, and again after one was added or removed or its key changed. False when out of memory: then the spec must
+ * not be used. Decoding and copying call it. */
 bool spec_index_peers(struct spec *spec);
-/* The peer of this key, or NULL; of a NULL spec too. The first one when there are several, which no valid spec has. */
+/* The peer with this key, or NULL, also for a NULL spec. The first if there are several, which no valid spec has. */
 const struct spec_peer *spec_peer_find(const struct spec *spec, const struct wireguard_key *public_key);
-/* Equal in all members, secrets included (in constant time for those). */
+/* Compares all members, secrets included (those in constant time). */
 bool spec_equal(const struct spec *a, const struct spec *b);
-/* Traffic of both leads to the same far ends: key, inner addresses, name servers and peers are equal. In constant time, as above. */
+/* Whether traffic of both reaches the same far ends: key, inner addresses, DNS servers and peers are equal. In constant time, as above. */
 bool spec_route_equal(const struct spec *a, const struct spec *b);
 bool spec_place_equal(const struct spec_place *a, const struct spec_place *b);
-/* True when going from one to the other needs a new stack: inner addresses or MTU differ. */
+/* Whether changing from one to the other needs a new stack: inner addresses or MTU differ. */
 bool spec_needs_restart(const struct spec *from, const struct spec *to);
 
 /* The wire form between control process and worker (same build on both ends, so no versions). Encoding appends to a message;
- * decoding fails on anything out of the bounds above. */
+ * decoding fails on anything outside the bounds above. */
 struct message_writer;
 struct message_reader;
 void spec_encode(struct message_writer *writer, const struct spec *spec);

@@ -1,4 +1,4 @@
-/* What of root's power (capabilities(7)) a process keeps that was started as root. */
+/* The capabilities(7) that a process started as root keeps. */
 #ifndef WARREN_SANDBOX_CAPABILITIES_H
 #define WARREN_SANDBOX_CAPABILITIES_H
 
@@ -6,8 +6,8 @@
 
 #define CAPABILITY(number) (1ull << (number))
 
-/* Gives up all but `kept` of what this thread has, and what it or a program that it starts could ever get: the bounding set is emptied where
- * that is allowed. Without a capability from the start it does nothing. */
+/* Drops all capabilities of this thread except `kept`, and empties the bounding set where that is allowed, so that neither it nor a program that it
+ * starts can gain others. Does nothing if there are no capabilities. */
 void capabilities_keep(uint64_t kept);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the control process may do: reach its state, the resolver's and TLS files, sockets of the internet and of unix, and execute itself. */
+/* The control process's sandbox: it may access its state, the resolver's files and TLS files, internet and unix sockets, and execute itself. */
 #ifndef WARREN_SANDBOX_CONTROL_SANDBOX_H
 #define WARREN_SANDBOX_CONTROL_SANDBOX_H
 
@@ -13,8 +13,8 @@ struct control_paths {
 	size_t allow_socket_count;
 };
 
-/* Before there is a second thread, and once the state directory is there. Holds for the workers too, which confine themselves further.
- * Says in one line what the kernel lacks for it. */
+/* To be called before a second thread starts, and after the state directory exists. Applies to the workers too, which confine themselves further.
+ * Logs in one line what the kernel lacks. */
 void sandbox_enter_control(const struct control_paths *paths);
 
 #endif

@@ -1,6 +1,5 @@
-/* Landlock: which files a process may still open, make, remove or execute, that it opens no TCP connection of its own,
- * and that it signals nobody but itself and what it starts. Each right that
- * the kernel knows and no rule gives is gone. */
+/* Landlock: restricts which files a process may open, create, remove or execute, forbids TCP connections, and limits signals to itself and
+ * processes that it starts. Every right that the kernel knows and no rule grants is denied. */
 #ifndef WARREN_SANDBOX_LANDLOCK_H
 #define WARREN_SANDBOX_LANDLOCK_H
 
@@ -8,19 +7,19 @@
 
 enum landlock_use {
 	LANDLOCK_FILES,   /* files whose names are known */
-	LANDLOCK_READ,    /* files, and lists of folders */
+	LANDLOCK_READ,    /* files, and listing directories */
 	LANDLOCK_EXECUTE, /* read and execute */
-	LANDLOCK_DEVICE,  /* read and write what is there */
-	LANDLOCK_SOCKETS, /* make and remove unix sockets */
+	LANDLOCK_DEVICE,  /* read and write existing files */
+	LANDLOCK_SOCKETS, /* create and remove unix sockets */
 	LANDLOCK_STATE,   /* everything but execution */
 	LANDLOCK_USE_COUNT
 };
 
-/* A set of rules without a rule; `connects` leaves TCP and abstract unix sockets alone. -1 when the kernel has no Landlock. */
+/* Creates an empty set of rules; `connects` permits TCP and abstract unix sockets. -1 if the kernel has no Landlock. */
 int landlock_create(bool connects);
-/* What lies at or below `path`; nothing when there is nothing. */
+/* Grants rights to everything at or below `path`; does nothing if it does not exist. */
 void landlock_allow(int rules, const char *path, enum landlock_use use);
-/* Consumes the set; it holds for this thread and what it starts, which gets no new privileges. */
+/* Takes the set, which then applies to this thread and everything it starts; sets no-new-privileges. */
 bool landlock_enter(int rules);
 
 #endif

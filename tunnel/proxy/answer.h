@@ -1,5 +1,5 @@
-/* A server's response on its way to a client: heads are read whole and written anew, interim ones passed on, and the body is checked
- * and passed on as it is, or as it should be. Interim heads are at most 32, and 64 KiB together with the final one: else the answer has failed. */
+/* Forwards a server's response to a client: heads are parsed and rewritten, interim ones included; the body is checked and forwarded, repaired
+ * where necessary. There may be 32 interim heads, and 64 KiB of heads in total; otherwise the answer fails. */
 #ifndef WARREN_TUNNEL_PROXY_ANSWER_H
 #define WARREN_TUNNEL_PROXY_ANSWER_H
 
@@ -7,8 +7,8 @@
 #include "tunnel/http/http_response.h"
 #include "tunnel/proxy/rx_pipe.h"
 
-/* HEAD and BODY wait for bytes. ENDED: the whole answer is in the downward; what else comes is dropped. UPGRADED: a 101 was passed on, what
- * follows is passed on unread. FAILED: see `fault`; nothing more is passed on. */
+/* HEAD and BODY wait for bytes. ENDED: the whole answer is in the pipe; further bytes are dropped. UPGRADED: a 101 was forwarded, and all bytes
+ * after it are forwarded unparsed. FAILED: see `fault`; nothing more is forwarded. */
 enum answer_state { ANSWER_HEAD, ANSWER_BODY, ANSWER_ENDED, ANSWER_UPGRADED, ANSWER_FAILED };
 
 /* Embedded by value; read by its owner. */
@@ -18,22 +18,22 @@ struct answer {
 	enum answer_state state;
 	struct http_fault fault;
 	struct http_head_search search;
-	struct block *head; /* of one that is not whole yet */
-	size_t head_bytes;  /* of all heads that were whole: together they are as large as one may be */
+	struct block *head; /* of an incomplete head */
+	size_t head_bytes;  /* of all complete heads: together they are limited to the size of one */
 	unsigned interims;
 	struct http_body body;
-	bool decodes; /* chunks to a client that knows none */
-	bool begun;   /* some byte came */
-	bool sent;    /* a final head is with the downward: no other reply can be given */
+	bool decodes; /* decodes chunks, for a client of HTTP/1.0 */
+	bool begun;   /* some byte arrived */
+	bool sent;    /* a final head is in the pipe: no other reply can be given */
 	bool keeps_client, keeps_server;
 };
 
 void answer_init(struct answer *answer, struct rx_pipe *down, const struct http_asked *asked);
 void answer_clear(struct answer *answer);
-/* Bytes of the stream, valid until the stack is settled. `may_keep`: the client's connection could go on after this answer. Returns how many bytes
- * of the stream are dealt with by now: the rest waits in the downward. */
+/* Takes bytes of the stream, valid until the stack is settled. `may_keep`: the client's connection may be reused after this answer. Returns how many
+ * bytes of the stream are consumed by now; the rest waits in the pipe. */
 size_t answer_feed(struct answer *answer, const struct iovec *parts, size_t count, bool may_keep) __attribute__((warn_unused_result));
-/* The server sends no more: in order, or broken off. */
+/* The server's connection ended, with a FIN or a reset. */
 void answer_finish(struct answer *answer);
 void answer_break(struct answer *answer);
 

@@ -1,4 +1,4 @@
-/* A client of the mixed port, from its first byte to the relay, the exchange or the association that it becomes. */
+/* A client of the proxy port, from its first byte to the relay, exchange or association that it becomes. */
 #ifndef WARREN_TUNNEL_PROXY_CLIENT_H
 #define WARREN_TUNNEL_PROXY_CLIENT_H
 

@@ -1,5 +1,5 @@
-/* Absolute-form HTTP through a tunnel: requests of one client, one after the other, each sent to its origin server in origin-form, with
- * framing checked both ways, keep-alive and pipelining towards the client and reuse of the server's connection. */
+/* Absolute-form HTTP through a tunnel: forwards the requests of one client one by one, each to its origin server in origin-form. Framing is
+ * checked in both directions. Supports keep-alive and pipelining towards the client, and reuses the server's connection. */
 #ifndef WARREN_TUNNEL_PROXY_EXCHANGE_H
 #define WARREN_TUNNEL_PROXY_EXCHANGE_H
 
@@ -9,14 +9,15 @@
 struct exchange;
 
 struct exchange_events {
-	/* The client's connection is closed; the exchange is gone. */
+	/* The client's connection is closed; the exchange is freed. */
 	void (*ended)(void *owner);
-	/* The next request is CONNECT: poller and the unread bytes (from its head's first byte on) go back to the owner; the exchange is gone. */
+	/* The next request is CONNECT: the poller and the unread bytes (from its head's first byte on) go back to the owner; the exchange is freed.
+	 */
 	void (*handed_back)(void *owner, struct poller *client, struct block *in);
 };
 
 /* Takes the poller and `in`, whose bytes from `start` on begin with a request's first byte. Credentials are checked for every request.
- * `connection` is the owner's, for counting. NULL when out of memory: everything taken is gone. Events never come from within it. */
+ * `connection` is the owner's, for counting. NULL when out of memory; everything taken is then freed. No event is sent from within this call. */
 struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events,
                                  void *owner);
 void exchange_abort(struct exchange *exchange); /* no event follows */

@@ -1,5 +1,5 @@
-/* Forwards: a host port that leads to a place behind the tunnel (outbound), or a port on the tunnel's inner address that leads to a
- * place on the host (inbound), whose connection the control process dials. */
+/* Forwards: a host port that leads to a target behind the tunnel (outbound), or a port on the tunnel's inner address that leads to a target on
+ * the host (inbound), which the control process dials. */
 #ifndef WARREN_TUNNEL_PROXY_FORWARD_H
 #define WARREN_TUNNEL_PROXY_FORWARD_H
 
@@ -8,17 +8,18 @@
 
 struct forward;
 
-/* The inbound forwards of `spec` that are not open on `stack` yet, to `fresh`: their inner ports are opened, or will be taken over from one
- * that goes, and refuse what comes until the commit. One whose port cannot be had is logged and left out. False when out of memory. */
+/* Creates the inbound forwards of `spec` that are not yet open on `stack`, in `fresh`. Their inner ports are opened, or will be taken over from a
+ * forward that is removed; they refuse connections until the commit. One whose port cannot be opened is logged and omitted. False when out
+ * of memory. */
 bool forward_prepare(struct tunnel *tunnel, const struct spec *spec, struct netstack *stack, struct forward **fresh);
-/* After tunnel->spec has become that spec. Those that are no longer in it (by name, and equal in all members) are closed; connections of
- * those that stay go on. tunnel->forwards is the list. Takes `fresh`; cannot fail. */
+/* After tunnel->spec has become that spec: closes forwards that are no longer in it (compared by name and all members). Connections of the others
+ * continue. tunnel->forwards is the list. Takes `fresh`; cannot fail. */
 void forward_commit(struct tunnel *tunnel, struct forward *fresh);
 void forward_discard(struct forward *fresh); /* instead of the commit */
 void forward_close_all(struct tunnel *tunnel);
-/* A client of an outbound TCP or unix forward; takes the descriptor. */
+/* Serves a client of an outbound TCP or unix forward; takes the descriptor. */
 void forward_accept(struct listener *listener, int descriptor);
-/* The host socket of an outbound UDP forward; takes the descriptor. NULL when out of memory. Nothing is read before it is started. */
+/* Creates an outbound UDP forward from its host socket; takes the descriptor. NULL when out of memory. Nothing is read before it is started. */
 struct forward_udp *forward_udp_create(struct listener *listener, int descriptor);
 void forward_udp_start(struct forward_udp *udp);
 void forward_udp_free(struct forward_udp *udp);

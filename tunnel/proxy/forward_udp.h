@@ -7,8 +7,8 @@
 
 struct forward_inner;
 
-/* The inner port of an inbound forward, on the tunnel's stack or on the one that it is to have. Each source gets a connected host socket from
- * the control process. 0 and the handle, or a netstack_error. Datagrams are dropped until it is started. */
+/* Opens the inner port of an inbound forward, on the tunnel's current or future stack. Each source gets a connected host socket from the control
+ * process. 0 and the handle, or a netstack_error. Datagrams are dropped until it is started. */
 int forward_inner_create(struct tunnel *tunnel, struct netstack *stack, const struct netstack_endpoint *at, struct forward_inner **inner)
     __attribute__((warn_unused_result));
 /* It is for the spec's forward `index` from now on, and for no conversation of another one. Cannot fail. */

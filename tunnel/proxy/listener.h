@@ -1,4 +1,4 @@
-/* The host sockets that a tunnel holds for its proxy and its outbound forwards. */
+/* A tunnel's host sockets, for its proxy and its outbound forwards. */
 #ifndef WARREN_TUNNEL_PROXY_LISTENER_H
 #define WARREN_TUNNEL_PROXY_LISTENER_H
 
@@ -14,14 +14,14 @@ struct listener {
 	uint32_t id;
 	enum message_socket_kind kind; /* PROXY or FORWARD */
 	uint16_t index;                /* in spec.listen or spec.forwards */
-	struct poller *poller;         /* a listening stream socket; NULL with a UDP forward, whose socket is forward.c's */
+	struct poller *poller;         /* a listening stream socket; NULL for a UDP forward, whose socket forward.c owns */
 	struct forward_udp *udp;       /* of a UDP forward */
-	struct deadline pause;         /* after an accept that failed for want of descriptors */
+	struct deadline pause;         /* after an accept that failed for lack of descriptors */
 };
 
 /* Takes the descriptor, also on failure. NULL when out of memory. Nothing is accepted before it is started. */
 struct listener *listener_create(struct tunnel *tunnel, const struct message_socket *socket, int descriptor);
-/* Links it into tunnel->listeners; it accepts at once. Cannot fail. */
+/* Links it into tunnel->listeners and starts accepting. Cannot fail. */
 void listener_start(struct listener *listener);
 void listener_free(struct listener *listener);
 

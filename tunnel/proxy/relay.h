@@ -1,4 +1,4 @@
-/* A client's socket joined to a stream of the tunnel: bytes both ways with back pressure, half-close, and resets passed on. */
+/* Joins a client's socket to a stream of the tunnel: bytes in both directions with back pressure; half-closes and resets are passed on. */
 #ifndef WARREN_TUNNEL_PROXY_RELAY_H
 #define WARREN_TUNNEL_PROXY_RELAY_H
 
@@ -9,14 +9,14 @@
 struct tunnel;
 struct relay;
 
-/* `ended` is called once, after both sides are gone and never from within relay_create; the relay frees itself. */
+/* `ended` is called once, after both sides have ended and never from within relay_create; the relay frees itself. */
 typedef void relay_ended(void *owner);
 
-/* Takes the poller (its owner changes), the connected stream, and `early`: bytes that the client sent already (NULL: none). `first` goes to the
- * client before anything of the stream ("HTTP/1.1 200 …"); copied. NULL when out of memory: everything taken is gone. */
+/* Takes the poller (its owner changes), the connected stream, and `early`: bytes that the client has already sent (NULL: none). `first` is sent to
+ * the client before any byte of the stream ("HTTP/1.1 200 …"); it is copied. NULL when out of memory; everything taken is then freed. */
 struct relay *relay_create(struct tunnel *tunnel, struct poller *client, struct netstack_stream *stream, struct block *early, const void *first,
                            size_t first_length, uint32_t idle_timeout, relay_ended *ended, void *owner);
-/* The same for a connection that has begun: what has come and gone both ways already is taken over as it stands. Takes `begun`'s contents. */
+/* The same for a connection that has already carried data: takes over its pipes as they are. Takes `begun`'s contents. */
 struct relay_begun {
 	struct tx_pipe up;
 	struct rx_pipe down;

@@ -1,5 +1,5 @@
-/* Bytes on their way from a client's socket into a stream. They are read into blocks, which the stack sends without a copy: a block
- * lives until all of it is acknowledged. Nothing is read while the stream has no room, so the window bounds what a connection holds. */
+/* Bytes on their way from a client's socket into a stream. They are read into blocks, which the stack sends without a copy; a block lives until
+ * all of it is acknowledged. Nothing is read while the stream has no room, so the window bounds the memory of a connection. */
 #ifndef WARREN_TUNNEL_PROXY_TX_PIPE_H
 #define WARREN_TUNNEL_PROXY_TX_PIPE_H
 
@@ -11,44 +11,44 @@
 
 struct tunnel;
 
-/* Embedded by value. Invariant: blocks before `writing` are with the stream whole, those behind it not at all. */
+/* Embedded by value. Invariant: the stream has taken all of the blocks before `writing`, and nothing of those behind it. */
 struct tx_pipe {
 	struct tunnel *tunnel;
 	struct poller *client; /* borrowed */
 	struct block *first, *writing, *last;
-	uint32_t offered;         /* end of what the stream took of `writing` */
-	bool read_full;           /* the last read filled its block: the next one is large */
-	struct deadline throttle; /* the rate limit lets the client be read again */
+	uint32_t offered;         /* end of the bytes of `writing` that the stream has taken */
+	bool read_full;           /* the last read filled its block, so the next block is large */
+	struct deadline throttle; /* when the rate limit permits reading again */
 };
 
 enum { TX_PIPE_END = 0, TX_PIPE_LATER = -1, TX_PIPE_BROKEN = -2 };
 
 void tx_pipe_init(struct tx_pipe *upward, struct tunnel *tunnel, struct poller *client);
-/* Gives the blocks back: the stream must be gone, or be done with them. */
+/* Frees the blocks; the stream must be gone, or no longer use them. */
 void tx_pipe_clear(struct tx_pipe *upward);
-/* A place for an upward that has begun. `from` is as after tx_pipe_init then. */
+/* Moves a pipe that has begun. `from` is then as after tx_pipe_init. */
 void tx_pipe_move(struct tx_pipe *to, struct tx_pipe *from);
-/* One read of the client, into the end of the last block: how many bytes came, or one of the above. With TX_PIPE_LATER for want of room
- * the client is no longer watched; tx_pipe_go_on watches it again. The bytes are not offered yet: the caller may look at them first. */
+/* Reads the client once, into the end of the last block. Returns the number of bytes, or one of the above. After TX_PIPE_LATER for lack of room the
+ * client is no longer watched; tx_pipe_go_on watches it again. The bytes are not offered yet, so the caller may inspect them first. */
 ssize_t tx_pipe_read(struct tx_pipe *upward, struct netstack_stream *stream);
 /* The bytes of the last read. */
 static inline char *tx_pipe_last(const struct tx_pipe *upward, size_t length)
 {
 	return (char *)upward->last->bytes + upward->last->end - length;
 }
-/* Takes back bytes of the last read that are not for the stream, and were not offered. */
+/* Removes bytes of the last read that are not for the stream and were not offered. */
 void tx_pipe_shorten(struct tx_pipe *upward, size_t length);
 /* Appends a copy. False when out of memory. */
 bool tx_pipe_put(struct tx_pipe *upward, const void *bytes, size_t length) __attribute__((warn_unused_result));
 /* Appends a block that holds bytes. */
 void tx_pipe_put_block(struct tx_pipe *upward, struct block *block);
-/* Offers what waits to the stream, and counts it. False when some of it must wait on. */
+/* Offers the waiting bytes to the stream and counts them. False if some must keep waiting. */
 bool tx_pipe_offer(struct tx_pipe *upward, struct netstack_stream *stream);
-/* The stream's `acknowledged`; what waits is offered. */
+/* Handles the stream's `acknowledged`, and offers waiting bytes. */
 void tx_pipe_acknowledged(struct tx_pipe *upward, struct netstack_stream *stream, size_t bytes);
-/* Watches the client again when there is room and no throttle. */
+/* Watches the client again if there is room and no throttle. */
 void tx_pipe_go_on(struct tx_pipe *upward, struct netstack_stream *stream);
-/* Bytes that no stream has taken. */
+/* The number of bytes that no stream has taken. */
 bool tx_pipe_is_waiting(const struct tx_pipe *upward);
 
 #endif
