@@ -1,4 +1,4 @@
-/* The API as its own files see it: one struct that all requests share. server.h is what the daemon sees. */
+/* The API's private struct, shared by all requests. server.h is the interface for the daemon. */
 #ifndef WARREN_API_API_H
 #define WARREN_API_API_H
 
@@ -24,7 +24,7 @@ struct api {
 	struct api_connections *connections;
 	struct api_measure *measure;
 	struct api_process *process;
-	struct api_submissions *submissions; /* changes that the service works on */
+	struct api_submissions *submissions; /* changes that are in progress in the service */
 	struct api_streams *streams;         /* readers of /v1/events */
 	struct api_listeners *listeners;
 	atomic_size_t body_bytes; /* of all bodies in memory */

@@ -1,4 +1,4 @@
-/* Who may do what: bearer tokens (RFC 6750), the admin token in the state directory, and the operator on the unix socket. */
+/* Authorization: bearer tokens (RFC 6750), the admin token in the state directory, and callers on the unix socket. */
 #ifndef WARREN_API_AUTH_H
 #define WARREN_API_AUTH_H
 
@@ -12,11 +12,11 @@
 
 struct api_auth;
 
-/* Reads STATE_DIR/admin.token, or makes it with mode 0600 when there is none. NULL with one line for the user: a file that others can
- * read or that holds no token is refused, not replaced in silence. */
+/* Reads STATE_DIR/admin.token, or creates it with mode 0600. NULL with one line for the user: a file that others can read or that contains no
+ * token is refused, not silently replaced. */
 struct api_auth *api_auth_create(struct service *service, const char *state_dir, char failure[512]);
 void api_auth_free(struct api_auth *auth);
-/* The scope mask of an Authorization header's value; 0 for none, a malformed or an unknown one. All take the same time. */
+/* The scope mask for an Authorization header's value; 0 if it is missing, malformed or unknown. All cases take the same time. */
 unsigned api_auth_scope(const struct api_auth *auth, const char *header);
 
 #endif

@@ -1,4 +1,4 @@
-/* What is decided about a request from its head alone, before a byte of the body is read. */
+/* Checks a request by its head, before a byte of the body is read. */
 #ifndef WARREN_API_CHECK_H
 #define WARREN_API_CHECK_H
 

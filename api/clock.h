@@ -1,4 +1,4 @@
-/* The API's clocks: one that never steps back for deadlines and durations, and the wall's for ages. */
+/* The API's clocks: a monotonic one for deadlines and durations, and wall time for ages. */
 #ifndef WARREN_API_CLOCK_H
 #define WARREN_API_CLOCK_H
 

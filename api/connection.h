@@ -1,5 +1,5 @@
-/* The connections of the API: who is there, how many, and until when. The library's own timeout counts inactivity alone, so a client
- * that sends a byte now and then would live for ever; here every phase has a deadline of its own.
+/* The connections of the API: their number, limits and deadlines. The library's own timeout counts only inactivity, so a client that sends a byte
+ * now and then would live for ever. Here every phase has its own deadline.
  * Any thread may call. */
 #ifndef WARREN_API_CONNECTION_H
 #define WARREN_API_CONNECTION_H
@@ -17,34 +17,34 @@
 struct api_connections;
 struct api_connection;
 
-/* Each phase but WAITING ends at its deadline: the socket is shut down, and the library closes it. */
+/* Each phase except WAITING has a deadline, at which the socket is shut down; the library then closes it. */
 enum connection_phase {
-	CONNECTION_HEAD,     /* from accept, and from each further request line on: the header has 10 s (a reserve one 2 s) */
+	CONNECTION_HEAD,     /* from accept, and from each further request line on: 10 s for the header (2 s for a reserve connection) */
 	CONNECTION_BODY,     /* 10 s */
-	CONNECTION_WAITING,  /* a change or a stream: no deadline here */
+	CONNECTION_WAITING,  /* for a change, or for events of a stream: no deadline here */
 	CONNECTION_REPLYING, /* five minutes for a reply of any size */
-	CONNECTION_IDLE,     /* kept alive: a minute for the next request line */
+	CONNECTION_IDLE,     /* a minute for the next request line */
 };
 
 struct api_connections *api_connections_create(void);
 void api_connections_free(struct api_connections *connections);
-/* True when one more from this address may be accepted, be it as one of the reserve. */
+/* Whether one more from this address may be accepted, perhaps from the reserve. */
 bool api_connections_admit(struct api_connections *connections, const struct sockaddr *from);
-/* Counts it from accept on. NULL when out of memory. The descriptor will be the library's. */
+/* Counts it from accept on. NULL when out of memory. The library will own the descriptor. */
 struct api_connection *api_connection_open(struct api_connections *connections, int descriptor, uint64_t now_ms);
-/* The library has begun with it, in a thread of its own, and will say when it ends. NULL when that took longer than its deadline. */
+/* The library has started it, in a thread of its own, and will report its end. NULL if that took longer than its deadline. */
 struct api_connection *api_connection_take_up(struct api_connections *connections, int descriptor);
 void api_connection_close(struct api_connections *connections, struct api_connection *connection);
 void api_connection_enter(struct api_connections *connections, struct api_connection *connection, enum connection_phase phase, uint64_t now_ms);
-/* Shuts down what is overdue. */
+/* Shuts down overdue connections. */
 void api_connections_expire(struct api_connections *connections, uint64_t now_ms);
 
-/* Over the limits: only health is answered. */
+/* It is over the limits: only health checks are answered. */
 bool api_connection_is_reserve(const struct api_connection *connection);
 bool api_connection_is_unix(const struct api_connection *connection);
-/* The peer's process belongs to root or to the daemon's own user. Only ever true on a unix socket. */
+/* Whether the peer's process belongs to root or to the daemon's own user. Can be true only on a unix socket. */
 bool api_connection_is_operator(const struct api_connection *connection);
-/* Where the client arrived, or NULL on a unix socket. */
+/* The local address of the connection, or NULL on a unix socket. */
 const struct sockaddr *api_connection_local(const struct api_connection *connection);
 
 #endif

@@ -1,4 +1,4 @@
-/* A body to JSON, with the checks that the parser does not make. */
+/* Parses a body as JSON, with checks that the library does not make. */
 #ifndef WARREN_API_DOCUMENT_H
 #define WARREN_API_DOCUMENT_H
 
@@ -8,12 +8,12 @@
 
 #define DOCUMENT_DEPTH_MAX 32 /* the deepest document of the API has 8 levels */
 
-/* A new reference, or NULL with the problem invalid_json. The detail tells the place and the kind of the mistake and quotes nothing,
+/* Returns a new reference, or NULL with the problem invalid_json. The detail gives the position and the kind of the error and quotes nothing,
  * because the body may hold a key. */
 json_t *api_document_parse(const char *bytes, size_t length, struct problem *problem);
 /* Adds a fault for each member of `object` that is not in the NULL-terminated list; `pointer` is the object's own. */
 void api_document_check_members(json_t *object, const char *pointer, const char *const *known, struct problem *problem);
-/* A JSON pointer's reference token from a member's name (RFC 6901, 3), cut when it is long. */
+/* Makes a JSON pointer's reference token from a member's name (RFC 6901, 3), truncated if it is long. */
 void api_document_escape_token(char *out, size_t size, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
-/* One tunnel's part of a change: from a route, its parameters and a document to an edit, and from the answered edit to a status and a
- * body. Single requests and batches share it. */
+/* Converts a route, its parameters and a document to an edit of one tunnel, and the answered edit to a status and a body. Shared by single
+ * requests and batches. */
 #ifndef WARREN_API_EDIT_H
 #define WARREN_API_EDIT_H
 
@@ -7,19 +7,19 @@
 #include "api/text.h"
 #include "service/service.h"
 
-/* Takes the document (may be NULL). False with faults whose pointers begin with `pointer`. */
+/* Takes the document, which may be NULL. False with faults whose pointers begin with `pointer`. */
 bool api_edit_fill(struct edit *edit, const struct api_route *route, const char *const parameters[API_ROUTE_PARAMETERS_MAX], json_t *document,
                    const char *pointer, struct problem *problem);
 /* Header values, copied; NULL for none. */
 bool api_edit_conditions(struct edit *edit, const char *if_match, const char *if_none_match);
-/* A peer's key in a path: base64url without padding (plain base64, escaped, is understood too). */
+/* Parses a peer's key in a path: base64url without padding (escaped plain base64 is accepted, too). */
 bool api_edit_key(const char *written, struct wireguard_key *key);
 
 /* The HTTP status of an edit that was done. */
 unsigned api_edit_status(const struct edit *edit);
 /* The body of an edit that was done; nothing for a DELETE or a probe. `members` as in api_tunnel_write. */
 void api_edit_write(struct text *text, const struct edit *edit, const char *members);
-/* The further members of an edit's problem, the tunnel of a handshake that did not come; an empty text when there are none. */
+/* Further members of an edit's problem: the tunnel, for a handshake timeout. Empty if there are none. */
 void api_edit_problem_members(struct text *text, const struct edit *edit);
 const char *api_applied_name(enum applied applied);
 

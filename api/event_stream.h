@@ -1,4 +1,4 @@
-/* The readers of /v1/events: each is a response that writes what the event log has and sleeps, suspended, while it has nothing. */
+/* The readers of /v1/events: each is a response that writes events from the log, and is suspended while there are none. */
 #ifndef WARREN_API_EVENT_STREAM_H
 #define WARREN_API_EVENT_STREAM_H
 
@@ -10,9 +10,9 @@ struct api_streams;
 struct api_streams *api_streams_create(struct events *events);
 /* After the last reader is gone. */
 void api_streams_free(struct api_streams *streams);
-/* Each reader gets a heartbeat, so that a client that is gone is noticed. */
+/* Sends each reader a heartbeat, so that a client that is gone is noticed. */
 void api_streams_beat(struct api_streams *streams);
-/* Every reader is told that the daemon stops and ends; new ones end at once. The log is left. */
+/* Tells every reader that the daemon stops, and ends it; new ones end at once. Unsubscribes from the log. */
 void api_streams_end(struct api_streams *streams);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the route table points at. Each handler replies, or submits a change and replies when that is done. */
+/* The handlers of the route table. Each replies, or submits a change and replies when it is done. */
 #ifndef WARREN_API_HANDLERS_H
 #define WARREN_API_HANDLERS_H
 

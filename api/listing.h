@@ -1,4 +1,4 @@
-/* The filters and pages of lists, from query parameters. */
+/* Filters and pages of lists, from query parameters. */
 #ifndef WARREN_API_LISTING_H
 #define WARREN_API_LISTING_H
 
@@ -10,10 +10,10 @@ struct api_listing {
 	bool more;
 };
 
-/* The tunnels that label=, state=, page_size= and page_token= ask for; without `is_paged` all of them. False when a problem was replied. */
+/* Finds the tunnels selected by label=, state=, page_size= and page_token=; without `is_paged` all pages at once. False if a problem was replied. */
 bool api_listing_get(struct api_request *request, bool is_paged, struct api_listing *listing);
 void api_listing_clear(struct api_listing *listing);
-/* The opaque name of the place after an id. */
+/* The opaque page token for the position after an id. */
 void api_listing_put_token(struct text *text, const char *id);
 
 #endif

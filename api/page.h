@@ -1,4 +1,4 @@
-/* The files that the program carries in itself: the web page and the OpenAPI document. Made at build time by embed.cmake. */
+/* The files embedded in the program: the web page and the OpenAPI document. Generated at build time by embed.cmake. */
 #ifndef WARREN_API_PAGE_H
 #define WARREN_API_PAGE_H
 

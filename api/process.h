@@ -1,4 +1,4 @@
-/* The process_* metrics of the control process. What /proc needs is opened at the start, before a sandbox may forbid it. */
+/* The process_* metrics of the control process. Files of /proc are opened at start, before a sandbox may forbid it. */
 #ifndef WARREN_API_PROCESS_H
 #define WARREN_API_PROCESS_H
 

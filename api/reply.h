@@ -1,15 +1,15 @@
-/* Replies: a body, the headers that every reply carries, and the queueing. One reply a request. */
+/* Replies: the body, the common headers, and queueing. One reply per request. */
 #ifndef WARREN_API_REPLY_H
 #define WARREN_API_REPLY_H
 
 #include "api/request.h"
 #include "api/text.h"
 
-/* A response with the text as its body, which is taken. NULL when out of memory; the functions below accept that. */
+/* Creates a response with the text as its body; takes the text. NULL when out of memory; the functions below accept NULL. */
 struct MHD_Response *api_reply_create(struct api_request *request, const char *type, struct text *body);
 void api_reply_header(struct MHD_Response *response, const char *name, const char *value);
 void api_reply_etag(struct MHD_Response *response, uint64_t revision);
-/* Adds the common headers, queues and forgets the response. With NULL the connection is closed. */
+/* Adds the common headers, and queues and releases the response. With NULL the connection is closed. */
 void api_reply_send(struct api_request *request, unsigned status, struct MHD_Response *response);
 
 void api_reply_json(struct api_request *request, unsigned status, struct text *body); /* takes the text */

@@ -1,5 +1,5 @@
-/* One request, from its request line to its last byte. It belongs to the thread of its connection; the service answers changes by
- * waking it (submission.h). */
+/* One request, from its request line to its last byte. It belongs to its connection's thread, which the service wakes when a change is done
+ * (submission.h). */
 #ifndef WARREN_API_REQUEST_H
 #define WARREN_API_REQUEST_H
 
@@ -10,7 +10,7 @@
 #include "api/route.h"
 #include "api/target.h"
 
-/* Headers that are looked at. Each may come once: a second one is how requests are smuggled past whoever counts otherwise. */
+/* Headers that are used. Each may appear once, because a repeated one can be used to smuggle requests past a proxy that picks the other. */
 enum api_header {
 	API_HEADER_HOST,
 	API_HEADER_CONTENT_LENGTH,
@@ -26,8 +26,8 @@ enum api_header {
 	API_HEADER_COUNT
 };
 
-/* HEAD: nothing was looked at yet. BODY: checked, perhaps with a problem that is told when the body has been read.
- * WAITING: suspended, until the submission is answered. REPLIED: a response is queued; no handler runs any more. */
+/* HEAD: not checked yet. BODY: checked, perhaps with a problem that is replied after the body was read.
+ * WAITING: suspended until the submission is answered. REPLIED: a response is queued; no handler runs any more. */
 enum api_request_stage { API_REQUEST_HEAD, API_REQUEST_BODY, API_REQUEST_WAITING, API_REQUEST_REPLIED };
 
 struct api_request {
@@ -37,20 +37,20 @@ struct api_request {
 	enum api_request_stage stage;
 	char id[17]; /* X-Request-Id */
 	uint64_t started_us;
-	char *raw;          /* the request target as it came */
-	const char *method; /* the library's, valid as long as the request */
+	char *raw;          /* the request target as received */
+	const char *method; /* owned by the library, valid as long as the request */
 	struct api_target target;
 	const char *headers[API_HEADER_COUNT]; /* as the method */
 	const struct api_route *route;         /* NULL when none fits */
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
 	unsigned scope;          /* enum scope mask of the caller */
-	enum api_body_kind kind; /* what the body is: JSON, MERGE, WGQUICK or NONE */
+	enum api_body_kind kind; /* the body's type: JSON, MERGE, WGQUICK or NONE */
 	struct api_body body;
 	uint64_t body_seen, body_cap, body_expected;
-	struct problem problem;   /* what the checks found */
+	struct problem problem;   /* the result of the checks */
 	unsigned status_override; /* 431 with an invalid_request, else 0 */
 	bool must_close;          /* framing is in doubt, or the body is not read to its end */
-	bool is_secret;           /* the reply is wiped after it was sent */
+	bool is_secret;           /* the reply is wiped after it is sent */
 	json_t *warnings;         /* of a wg-quick body or its spec, owned, or NULL */
 	struct change *change;    /* answered, owned */
 	void (*finish)(struct api_request *request, struct change *change);
@@ -63,15 +63,15 @@ enum MHD_Result api_request_handle(void *context, struct MHD_Connection *connect
                                    const char *upload, size_t *upload_size, void **handle);
 void api_request_completed(void *context, struct MHD_Connection *connection, void **handle, enum MHD_RequestTerminationCode code);
 
-/* The body as JSON, or NULL when the problem was replied. An empty body is NULL without a reply when the route says it may be. */
+/* The body as JSON, or NULL if a problem was replied. If the route allows an empty body, that is NULL without a reply. */
 json_t *api_request_document(struct api_request *request);
-/* A query parameter that is true or false; false with a reply when it is neither. `value` keeps its default when there is none. */
+/* Reads a boolean query parameter; returns false, with a reply, if it is neither true nor false. Without the parameter `value` keeps its default. */
 bool api_request_flag(struct api_request *request, const char *name, bool *value);
 bool api_request_number(struct api_request *request, const char *name, uint64_t low, uint64_t high, uint64_t *value);
-/* The label=k=v parameters as an owned array; false when one was malformed (replied). */
+/* Reads the label=k=v parameters into an owned array; returns false, with a reply, if one is malformed. */
 bool api_request_labels(struct api_request *request, struct label **labels, size_t *count);
 void api_request_free_labels(struct label *labels, size_t count);
-/* The tunnel that the first parameter names, referenced; NULL when the 404 was replied. */
+/* A reference to the tunnel that the first path parameter names; NULL if a 404 was replied. */
 struct snapshot *api_request_tunnel(struct api_request *request);
 
 #endif

@@ -1,4 +1,4 @@
-/* The table of what the API serves: the only place that says which method and path needs which scope, takes which body and query. */
+/* The route table: the only place that defines the scope, body and query parameters of each method and path. */
 #ifndef WARREN_API_ROUTE_H
 #define WARREN_API_ROUTE_H
 
@@ -10,13 +10,13 @@
 
 struct api_request;
 
-/* What a route takes as its body; bits. */
+/* The body types that a route accepts, as bits. */
 enum api_body_kind {
 	API_BODY_NONE = 0,
 	API_BODY_JSON = 1,
 	API_BODY_MERGE = 2,    /* application/merge-patch+json */
 	API_BODY_WGQUICK = 4,  /* text/plain */
-	API_BODY_OPTIONAL = 8, /* no body is fine too */
+	API_BODY_OPTIONAL = 8, /* the body may be missing */
 	API_BODY_LARGE = 16,   /* 64 MiB instead of 4 */
 };
 
@@ -26,10 +26,10 @@ enum api_body_kind {
 struct api_route {
 	const char *method;
 	const char *path; /* "{…}" segments are parameters */
-	unsigned scope;   /* enum scope; none: no token is asked for */
+	unsigned scope;   /* enum scope; none: no token is required */
 	unsigned body;
-	const char *query; /* names of the parameters it knows, each between blanks: " dry_run wait " */
-	int edit;          /* enum edit_kind that a batch may do by this route, or API_ROUTE_NO_EDIT */
+	const char *query; /* names of its parameters, each between blanks: " dry_run wait " */
+	int edit;          /* enum edit_kind of this route, for single requests and batches, or API_ROUTE_NO_EDIT */
 	void (*handle)(struct api_request *request);
 };
 
@@ -37,7 +37,7 @@ size_t api_route_count(void);
 const struct api_route *api_route_at(size_t index);
 size_t api_route_index(const struct api_route *route);
 
-/* The route of a method and target; HEAD finds GET. NULL with `is_known` set when the path has other methods. */
+/* The route for a method and target; HEAD finds GET. NULL with `is_known` set if the path has other methods. */
 const struct api_route *api_route_find(const char *method, const struct api_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX],
                                        bool *is_known);
 /* The value of Allow for a target: "GET, HEAD, POST". */

@@ -1,4 +1,4 @@
-/* The control API over libmicrohttpd: TCP addresses and the operator's unix socket. */
+/* The control API over libmicrohttpd, on TCP addresses and a unix socket. */
 #ifndef WARREN_API_SERVER_H
 #define WARREN_API_SERVER_H
 
@@ -18,13 +18,13 @@ struct api_options {
 	bool no_auth;
 };
 
-/* What of the options is wrong in itself, before anything is started: false with one line for the user. */
+/* Checks the options before anything is started; false with one line for the user. */
 bool api_check_options(const struct api_options *options, char failure[512]);
-/* Binds everything, makes the admin token and tells the service what to protect; answers only after api_serve, which writes
- * STATE_DIR/api.addr. The options were checked. NULL with one line for the user. */
+/* Binds all sockets, creates the admin token and tells the service which sockets to protect. Requests are answered only after api_serve, which writes
+ * STATE_DIR/api.addr. The options must have been checked. NULL with one line for the user. */
 struct api *api_create(const struct api_options *options, struct service *service, char failure[512]);
 bool api_serve(struct api *api, char failure[512]);
-/* No new request is taken, those that wait are answered, then the sockets go. Before service_free. */
+/* Accepts no new requests, answers the pending ones, then closes the sockets. To be called before service_free. */
 void api_quiesce(struct api *api);
 void api_free(struct api *api);
 

@@ -1,5 +1,5 @@
-/* A request target as it came on the wire, taken apart: path segments and query parameters, each decoded on its own. The library's
- * decoded path is not used, because there %00 cuts the path and %2F becomes a separator. */
+/* Parses a request target into path segments and query parameters, each decoded separately. The library's decoded path is not used, because there
+ * %00 truncates the path and %2F becomes a separator. */
 #ifndef WARREN_API_TARGET_H
 #define WARREN_API_TARGET_H
 
@@ -15,7 +15,7 @@ struct api_target_parameter {
 };
 
 struct api_target {
-	char *storage;         /* what the pointers point into */
+	char *storage;         /* the memory of all strings below */
 	const char *authority; /* of the absolute form (RFC 9112, 3.2.2), else NULL */
 	const char *segments[TARGET_SEGMENTS_MAX];
 	size_t segment_count; /* "/" has one, empty */

@@ -1,4 +1,4 @@
-/* What a spec says that will not do what its author means. It is no fault: the tunnel runs. */
+/* Warnings about settings of a spec that will probably not do what its author intends. They are no faults: the tunnel runs. */
 #ifndef WARREN_API_WARNING_H
 #define WARREN_API_WARNING_H
 

@@ -1,9 +1,9 @@
-/* Tells the service manager how it goes (sd_notify(3)), over the socket it names; nothing when there is none. */
+/* Notifies the service manager (sd_notify(3)) over its socket; does nothing if there is none. */
 #ifndef WARREN_DAEMON_NOTIFY_H
 #define WARREN_DAEMON_NOTIFY_H
 
 void notify_ready(void);
-/* The main loop turns. To be called often: told so often as the manager's watchdog wants it. */
+/* The main loop is alive. To be called often; notifies as often as the manager's watchdog requires. */
 void notify_alive(void);
 void notify_stopping(void);
 
