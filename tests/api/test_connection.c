@@ -1,4 +1,4 @@
-/* A9, X15 for the API: limits by address, the reserve, and a deadline for each phase, over socket pairs and a clock of the test's own. */
+/* A9, and X15 for the API: limits per address, the reserve, and the deadline of each phase, over socket pairs and a fake clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

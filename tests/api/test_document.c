@@ -1,4 +1,4 @@
-/* A3: bodies that are no good JSON. */
+/* A3: bodies that are not valid JSON. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* /v1/events over a live connection: both forms, resuming, expiry, slow readers and the end. The log of the fake holds 8 events. */
+/* /v1/events over a live connection: both formats, resuming, expiry, slow readers and the end. The fake's log holds 8 events. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* A2: whose Host and Origin are ours, and what an address to listen on looks like. */
+/* A2: which Host and Origin are accepted, and how a listening address is written. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Every allocation of the API's threads fails in turn (F1): a reply is whole and right, or says that memory ran out, or the connection ends. */
+/* Every allocation of the API's threads fails in turn (F1): a reply is complete and correct, or reports that memory ran out, or the connection ends.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* /metrics: every line has the form of Prometheus' text format, families stand together, and the names are those of the contract. */
+/* /metrics: every line follows Prometheus' text format, families are contiguous, and no published metric is missing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

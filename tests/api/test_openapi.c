@@ -1,4 +1,4 @@
-/* The OpenAPI document and the route table say the same: neither has a path or method that the other lacks. */
+/* The OpenAPI document and the route table agree: neither has a path or method that the other lacks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

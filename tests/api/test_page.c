@@ -1,4 +1,4 @@
-/* The web page takes nothing from outside and needs no exception from its own policy. */
+/* The web page loads nothing from other hosts, and needs no exception from its own content security policy. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

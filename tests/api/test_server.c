@@ -1,4 +1,4 @@
-/* The API over real sockets on loopback, against the fake service: what every request meets before its handler, and the routes. */
+/* The API over real sockets on loopback, against the fake service: the checks before a handler, and the routes. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* The text writer: what it escapes is always valid JSON, and numbers and times are as they should be. */
+/* The text writer: escaped strings are always valid JSON, and numbers and times have the correct format. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

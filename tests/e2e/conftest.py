@@ -1,4 +1,4 @@
-"""Fixtures: a home namespace in which the daemon runs, far ends that it reaches over veth pairs, and daemons with fresh state."""
+"""Fixtures: a home namespace in which the daemon runs, far ends connected by veth pairs, and daemons with fresh state."""
 
 import os
 import shutil

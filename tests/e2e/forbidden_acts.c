@@ -1,5 +1,5 @@
-/* Linked into `warrend_hooked`, which is warrend with this file besides: on the real-time signal SIGRTMIN + n the process tries act n and
- * says how it went. So a test asks a real worker, and the control process, for what they must not be able to do. */
+/* Linked into `warrend_hooked`, which is warrend plus this file: on the real-time signal SIGRTMIN + n the process tries act n and reports the
+ * result. So a test can make a real worker, and the control process, try what they must not be able to do. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>

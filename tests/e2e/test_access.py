@@ -1,4 +1,4 @@
-"""Who gets in: every operation against every kind of token (A1), and what is left when all connections are taken (A9)."""
+"""Authorization: every operation with every kind of token (A1), and what is still answered when all connections are taken (A9)."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""What real servers answer: what can be understood is passed on, always well-formed, and what is ambiguous is a 502."""
+"""Responses of real servers: unambiguous ones are forwarded, always well-formed, and ambiguous ones are a 502."""
 
 import shutil
 import socket

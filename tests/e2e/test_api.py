@@ -1,4 +1,4 @@
-"""The control API as the contract has it, against a live daemon on loopback."""
+"""The control API as openapi.yaml describes it, against a live daemon on loopback."""
 
 import base64
 import http.client

@@ -1,4 +1,4 @@
-"""What people point at a proxy: curl in every mode, wget, git, ssh, WebSocket, SOCKS5 over UDP."""
+"""Real clients of the proxy: curl in every mode, wget, git, ssh, WebSocket, SOCKS5 over UDP."""
 
 import base64
 import hashlib

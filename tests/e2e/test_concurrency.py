@@ -1,4 +1,4 @@
-"""Many clients at once on the same tunnels, and scripts that say the same thing twice."""
+"""Many concurrent clients of the same tunnels, and repeated identical requests."""
 
 import copy
 import threading

@@ -1,4 +1,4 @@
-"""Schemathesis reads the OpenAPI document and tries to break the daemon with it: no 500, no status and no reply that the document lacks."""
+"""Schemathesis fuzzes the daemon from its OpenAPI document: no 500, and no status or reply that the document lacks."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Datagrams through forwards that get lost on the way are counted."""
+"""Datagrams that forwards lose are counted."""
 
 import os
 import signal

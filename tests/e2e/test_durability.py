@@ -1,4 +1,4 @@
-"""P5: a write that was acknowledged is there after kill -9 at any instant; what was not acknowledged is there whole or not at all."""
+"""P5: an acknowledged write survives kill -9 at any instant; an unacknowledged one is there completely or not at all."""
 
 import base64
 import hashlib

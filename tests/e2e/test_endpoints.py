@@ -1,4 +1,4 @@
-"""F8: endpoints by name, in a namespace whose name server is the test: names that move, that are missing, that nobody answers for."""
+"""F8: endpoint names, in a namespace whose DNS server is the test: names that change, are missing, or get no answer."""
 
 import os
 import select

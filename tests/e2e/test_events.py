@@ -1,4 +1,4 @@
-"""The stream of events: heartbeats, resuming, readers that fall behind, and the daemon's end."""
+"""The event stream: heartbeats, resuming, readers that fall behind, and the daemon's end."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The script that sets others' verdict beside ours runs with what is installed."""
+"""The script that compares other programs' results with ours runs with what is installed."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A client that a public generator makes from the OpenAPI document does a tunnel's whole life."""
+"""A client generated from the OpenAPI document by a public generator takes a tunnel from creation to deletion."""
 
 import json
 import os

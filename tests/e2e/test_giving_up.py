@@ -1,4 +1,4 @@
-"""A client that gives up is seen: by a reset at once, and by an end within 10 s once its request is whole, whatever it was waiting for."""
+"""A client that disconnects is noticed, whatever it waits for: a reset at once, and a FIN within 10 s once its request is complete."""
 
 import socket
 import time

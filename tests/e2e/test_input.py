@@ -1,4 +1,4 @@
-"""Bad input of every kind: a 4xx that names the member or line, no crash, no leak. Also run against the build with sanitizers."""
+"""Invalid input of every kind: a 4xx that names the member or line, no crash, no leak. Also run against the sanitizer build."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""Interoperation for real, with the WireGuard programs that peers run: packaged and newest wireguard-go, and boringtun."""
+"""Interoperability with the WireGuard programs that peers run: packaged and newest wireguard-go, and boringtun."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The life of a tunnel: S1 to S12, L1 to L4. Deleted means gone, changed means changed in place, refused means unchanged."""
+"""The life of a tunnel (S1 to S12, L1 to L4): deleted means gone, changed means changed in place, refused means unchanged."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""[::] listens for both families, and leaves IPv4 to whoever names its port; a unix socket whose file is gone is bound again."""
+"""[::] listens for both families, but leaves IPv4 to a listener that names the port; a unix socket whose file is gone is bound again."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Names inside the tunnel, asked of name servers as they are: through the real proxy, of a server that is the test."""
+"""DNS inside the tunnel with the quirks of real servers: through the real proxy, with the test as the server."""
 
 import select
 import socket

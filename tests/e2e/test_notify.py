@@ -1,4 +1,4 @@
-"""What a service manager is told over the socket of sd_notify(3): readiness, life for its watchdog, the end."""
+"""Notifications to the service manager over sd_notify(3)'s socket: readiness, watchdog, the end."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: every operation is asked, and every real reply fits its schema."""
+"""The OpenAPI document is correct: every operation is called, and every real reply matches its schema."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The web page in Chromium: what an operator does with it, by mouse and by keyboard, wide and narrow, light and dark."""
+"""The web page in Chromium: an operator's tasks, by mouse and keyboard, on wide and narrow screens, light and dark."""
 
 import os
 import threading

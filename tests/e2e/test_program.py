@@ -1,4 +1,4 @@
-"""warrend as a command: what it says and with what it ends when it cannot start, and how it ends."""
+"""warrend as a command: its message and exit status when it cannot start, and how it stops."""
 
 import os
 import re

@@ -16,7 +16,7 @@ from harness.process import Process, run, wait_until
 from harness.spec import proxy_address
 from harness.tools import ROOT, TOOLS
 
-# What the contract has, by name, type and labels.
+# The published metrics that dashboards rely on, by name, type and labels.
 FAMILIES = {
     "wireguard_sent_bytes_total": ("counter", {"interface", "public_key", "allowed_ips"}),
     "wireguard_received_bytes_total": ("counter", {"interface", "public_key", "allowed_ips"}),

@@ -1,4 +1,4 @@
-"""The proxy port against clients that mean harm or write badly: X1 to X17 of the scenarios, on raw sockets over loopback."""
+"""The proxy port against hostile and malformed clients, on raw sockets over loopback: X1 to X17 of docs/promises.md."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What was wanted before a restart is there after it: ids, ports, tags, traffic. Two daemons never share a state directory."""
+"""The state before a restart is restored after it: ids, ports, ETags, traffic. Two daemons never share a state directory."""
 
 import contextlib
 import os

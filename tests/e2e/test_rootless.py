@@ -1,4 +1,4 @@
-"""No root, no namespace, no TUN: two tunnels of one daemon over loopback, run as an ordinary user where this test is root."""
+"""No root, no namespace, no TUN: two tunnels of one daemon over loopback, run as an ordinary user if the test is root."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""P8: what is left of keys and passwords in the memory of the daemon's processes, read as a core file would have it."""
+"""P8: no keys and passwords are left in the memory of the daemon's processes, read as a core file would contain it."""
 
 import base64
 import contextlib

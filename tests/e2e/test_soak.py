@@ -1,4 +1,4 @@
-"""The soak in its short form: L7 with fewer tunnels, more loss and kills in quick succession. scripts/soak is the long one."""
+"""A short soak: L7 with fewer tunnels, more loss and kills in quick succession. scripts/soak is the long one."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The API over TLS with a certificate of one's own, and which names of the host it answers to."""
+"""The API over TLS with the operator's certificate, and the host names that it answers to."""
 
 import http.client
 import socket

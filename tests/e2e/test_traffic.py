@@ -1,4 +1,4 @@
-"""The main job: a tunnel that the REST API makes carries real traffic between curl and nginx, names included, and nothing else does."""
+"""The main job: a tunnel created over the REST API carries real traffic between curl and nginx, DNS included, and nothing leaves outside it."""
 
 import os
 
@@ -75,7 +75,7 @@ def test_host_keeps_its_routes(home, far, daemon):
 
 
 def test_failures_have_their_status(home, far, proxy):
-    """Refused, no such name, forbidden: each with the status and the header that the contract gives."""
+    """Refused, no such name, forbidden: each with its status and its Proxy-Status header (X12)."""
     assert curl_status(home, "-p", "-x", _url(proxy), f"http://{INNER}:9/")[1] == 502
     assert curl_status(home, "-x", _url(proxy), f"http://{INNER}:9/")[0] == 502
     assert curl_status(home, "-x", _url(proxy), "http://absent.far.test/")[0] == 502

@@ -1,4 +1,4 @@
-"""What no peer's allowed_ips cover cannot be sent: that is said at once, and beforehand where it can be."""
+"""Targets that no peer's allowed_ips cover fail at once, and are warned about when the spec is written."""
 
 import socket
 import time

@@ -1,4 +1,4 @@
-"""Much at once through one tunnel: 64 transfers of a gigabyte by each way in, and 10,000 connections."""
+"""High load on one tunnel: 64 transfers of a gigabyte by each protocol, and 10,000 connections."""
 
 import asyncio
 import hashlib

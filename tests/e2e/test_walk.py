@@ -1,4 +1,4 @@
-"""A random walk over the API by several clients at once: never a 500, never a hang, and the end is what the replies said."""
+"""A random walk over the API by several concurrent clients: never a 500, never a hang, and the final state matches the replies."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Files as people have them: whatever wg-quick and wg take is taken. Their verdict stands beside ours in one table."""
+"""Real-world wg-quick files: whatever wg-quick and wg accept is accepted. A table lists their result next to ours."""
 
 import pytest
 

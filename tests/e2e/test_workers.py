@@ -1,4 +1,4 @@
-"""A worker may crash or hang; its tunnels come back on the same ports, and the other workers' tunnels notice nothing."""
+"""A worker crashes or hangs: its tunnels come back on the same ports, and other workers' tunnels are not affected."""
 
 import os
 import signal

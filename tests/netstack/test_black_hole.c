@@ -1,4 +1,4 @@
-/* A path that drops large packets without a word: found, got round and remembered; and what only looks like one is not taken for it. */
+/* A path that silently drops large packets is detected, worked around and remembered; one that only looks like it is not. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* The parts that are pure, against naive models. */
+/* The pure parts, against naive models. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

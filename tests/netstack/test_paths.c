@@ -1,5 +1,5 @@
-/* The paths of the real world, on a fake clock: what must come through, and how fast. With an argument, so many seeds instead of
- * one; a second names the test. */
+/* Real-world paths, on a fake clock: what must arrive, and how fast. The first argument is a number of seeds (default one); the second names the
+ * test. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

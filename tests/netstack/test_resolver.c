@@ -1,4 +1,4 @@
-/* Names, asked of a scripted server on the other stack. The first label tells the server what to do. */
+/* Name resolution with a scripted server on the other stack. The first label of a name tells the server what to do. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* P2: what `received` shows stays as it was until the stack is settled, whatever else comes in the same batch. The owner here does what a
- * relay does: it keeps the pointers, and reads through them just before it settles. */
+/* P2: bytes passed to `received` stay unchanged until the stack is settled, whatever else arrives in the same batch. The owner here acts like a
+ * relay: it keeps the pointers, and reads through them just before it settles. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

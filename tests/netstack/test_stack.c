@@ -1,4 +1,4 @@
-/* A stack among others and among strangers: isolation, filters, fragments, echo, datagrams, ICMP errors. */
+/* A stack among other stacks and hostile far ends: isolation, filters, fragments, echo, datagrams, ICMP errors. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-"""What of the unit's confinement can be put on a process without systemd: root, user, calls, families, memory."""
+"""Applies those parts of the unit's confinement that work without systemd: root, user, system calls, address families, memory."""
 
 import ctypes
 import os

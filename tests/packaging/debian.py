@@ -1,4 +1,4 @@
-"""A Debian of its own in a folder, made by debootstrap, which shares the network with the machine."""
+"""A Debian system in a directory, created by debootstrap, that shares the machine's network."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What the package holds, without installing it."""
+"""The package's contents, without installing it."""
 
 import platform
 import re

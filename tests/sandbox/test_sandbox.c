@@ -1,4 +1,4 @@
-/* The kernel itself refuses what a worker must never do (P1): each forbidden call is made in a child that has entered the sandbox. */
+/* The kernel refuses what a worker must never do (P1): each forbidden call is made in a child that has entered the sandbox. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* What a change means: secrets, merge patches, peers, preconditions, batches, whole states, dry runs, sockets that change hands. */
+/* The effects of a change: secrets, merge patches, peers, preconditions, batches, whole states, dry runs, sockets that move. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

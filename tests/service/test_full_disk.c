@@ -1,4 +1,4 @@
-/* A file system that is full, a small one of the test's own: what removes works, what adds is refused (D5). */
+/* A full disk, with a small file system of the test's own: removals work, additions are refused (D5). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Workers that were broken into (P6, P7): what one sends costs the control process little, and ends the worker, with its reason in
- * the log; the other worker's tunnel is served all the time. */
+/* Compromised workers (P6, P7): their messages cost the control process little and get the worker killed, with the reason in the log; the
+ * other worker's tunnel is served all the time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

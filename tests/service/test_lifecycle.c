@@ -1,4 +1,4 @@
-/* The scenarios of a tunnel's life that the project was asked for, as far as the control process answers for them. */
+/* The life of a tunnel (S1 to S12 of docs/promises.md), as far as the control process is responsible. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Every allocation fails in turn (F1), once and for good: what comes of it is whole and right, or an error, and nothing in between. */
+/* Every allocation fails in turn (F1), once or permanently: the result is complete and correct, or an error, and nothing in between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

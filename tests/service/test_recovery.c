@@ -1,4 +1,4 @@
-/* Workers that die, hang or lie, host sockets that they ask for, and what comes back after a restart. */
+/* Workers that die, hang or lie, host sockets that they request, and the state after a restart. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

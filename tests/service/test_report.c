@@ -1,4 +1,4 @@
-/* What workers tell becomes events, and an event is one JSON object whatever a worker sends. */
+/* Workers' reports become events, and an event is one JSON object whatever a worker sends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

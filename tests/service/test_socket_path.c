@@ -1,5 +1,5 @@
-/* Unix sockets in directories of others (P1): whatever they link and rename at any moment, nothing outside is reached, removed or made, and
- * never one of the daemon's own sockets. */
+/* Unix sockets in directories of other users (P1): whatever they link and rename at any moment, nothing outside is reached, removed or created,
+ * and never one of the daemon's own sockets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

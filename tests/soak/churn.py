@@ -1,4 +1,4 @@
-"""What is done to the tunnels while they work: changes in place and others, kills of workers, and API noise."""
+"""Disturbances while the tunnels work: changes, in place and others, kills of workers, and API noise."""
 
 import http.client
 import json

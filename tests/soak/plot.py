@@ -1,4 +1,4 @@
-"""The samples of a soak as one SVG: a panel a figure, time to the right."""
+"""The samples of a soak as one SVG: a panel per figure, over time."""
 
 WIDTH, HEIGHT, LEFT, GAP = 900, 120, 70, 46
 

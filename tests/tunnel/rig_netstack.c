@@ -1,4 +1,4 @@
-/* netstack.h, played by the test. */
+/* A fake netstack.h, controlled by the test. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Socketpairs that look like sockets of the internet: the linker wraps the calls that tell and take addresses. */
+/* Socketpairs that look like internet sockets: the linker wraps the calls that return and take addresses. */
 #include <string.h>
 #include <sys/socket.h>
 

@@ -1,4 +1,4 @@
-/* What surrounds the connections of a tunnel: the tunnel itself, its health, the control process, and a client. */
+/* The environment of a tunnel's connections: the tunnel itself, its health, the control process, and a client. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

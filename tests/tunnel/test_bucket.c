@@ -1,4 +1,4 @@
-/* The limits of bits a second, on a clock that only the test moves. */
+/* Rate limits, on a fake clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Clients of the mixed port: who waits for a place, who gives way, and who is asked to wait after wrong passwords. */
+/* Clients of the proxy port: which wait for a place, which are dropped, and which are delayed after wrong passwords. */
 #include "tests/tunnel/rig.h"
 
 #include <arpa/inet.h>

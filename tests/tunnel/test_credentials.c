@@ -1,4 +1,4 @@
-/* Proxy users: the forms credentials come in, and a check that tells nothing by its time (X8). */
+/* Proxy users: the forms of credentials, and a check in constant time (X8). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Connections to targets: the race of a name's addresses, and what comes of those that lose it. */
+/* Connections to targets: the race of a name's addresses, and the fate of the losers. */
 #include <string.h>
 
 #include "tests/tunnel/rig.h"

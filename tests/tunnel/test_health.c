@@ -1,5 +1,5 @@
-/* The life of a tunnel on a clock that the test moves: two devices of the real protocol, of which one has the health of a tunnel. What
- * lies around it (sockets, dials, the control process) is the test's. */
+/* The life of a tunnel on a fake clock: two devices with the real protocol, one of which has a tunnel's health. Sockets, dials and the control
+ * process are fakes. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* Where bodies end. Every input is fed whole, cut at each byte and byte by byte, with the same outcome (X2). */
+/* The end of bodies. Every input is fed whole, cut at each byte and byte by byte, with the same outcome (X2). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

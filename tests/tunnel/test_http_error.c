@@ -1,4 +1,4 @@
-/* The proxy's own replies: complete, bounded, and with nothing of a client in them. */
+/* The proxy's own replies: complete, bounded, and without anything from a client's request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The parts that heads of both kinds are read with. */
+/* The parser parts shared by request and response heads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

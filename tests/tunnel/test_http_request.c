@@ -1,5 +1,5 @@
-/* Request heads: what is taken, what is refused, and what goes on to the server. Every input is read whole, cut at each byte and byte by
- * byte, with the same outcome (X2). */
+/* Request heads: which are accepted, which are refused, and what is forwarded to the server. Every input is read whole, cut at each byte and byte
+ * by byte, with the same outcome (X2). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

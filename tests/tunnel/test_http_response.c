@@ -1,4 +1,4 @@
-/* Response heads: framing in every case of RFC 9112, 6.3, and what the client gets to see. Each is read whole and cut at each byte (X2). */
+/* Response heads: framing in every case of RFC 9112, 6.3, and what is forwarded to the client. Each is read whole and cut at each byte (X2). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Changes of a tunnel in a worker (F1): each allocation of PREPARE fails in turn, and what ran goes on; COMMIT asks for no memory at all. */
+/* Changes of a tunnel in a worker (F1): each allocation of PREPARE fails in turn, and the running tunnel continues; COMMIT never allocates. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Hosts and ports as clients write them, the classes of addresses, and what a tunnel's policy makes of them. */
+/* Hosts and ports as clients write them, the classes of addresses, and a tunnel's policy for them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* A device under load: who gets a cookie, what a cookie is good for, and what a flood costs. */
+/* A device under load: which sources get a cookie, when a cookie is valid, and what a flood costs. */
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>

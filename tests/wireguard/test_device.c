@@ -1,4 +1,4 @@
-/* What the owner of a device asks of it, and what it says when something is missing. */
+/* A device's interface for its owner, and its errors. */
 #include <malloc.h>
 #include <sodium.h>
 #include <stdlib.h>

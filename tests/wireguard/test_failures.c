@@ -1,5 +1,5 @@
-/* Every call to a primitive and to the allocator fails in turn (F1, F3). Then nothing goes out in plaintext, nothing is accepted, nothing
- * leaks, and the tunnel is back soon after the fault has ended. The linker puts the functions below in the place of the libraries'. */
+/* Every call to a primitive and to the allocator fails in turn (F1, F3). Then nothing is sent in plaintext, nothing is accepted, nothing leaks, and
+ * the tunnel recovers soon after the fault has ended. The linker replaces the libraries' functions with those below. */
 #include <blake2.h>
 #include <sodium.h>
 #include <stdlib.h>

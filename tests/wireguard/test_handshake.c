@@ -1,4 +1,4 @@
-/* Handshakes between devices: who gets one, who does not, and what happens when messages cross, vanish or come twice. */
+/* Handshakes between devices: which peers get one, and what happens when messages cross, are lost or are duplicated. */
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>

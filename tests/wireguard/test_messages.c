@@ -1,4 +1,4 @@
-/* Messages that are wrong in some way, and what the right ones may change: nothing before they are authenticated. */
+/* Malformed messages, and the effect of valid ones: nothing changes before they are authenticated. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Keys lie in the arena alone, and nowhere once they are not needed (W15). */
+/* Keys are only in the arena, and nowhere once they are no longer needed (W15). */
 #include <malloc.h>
 #include <sodium.h>
 #include <stdio.h>

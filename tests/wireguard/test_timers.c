@@ -1,4 +1,4 @@
-/* What is sent when (paper, 6), on a clock that the test moves. */
+/* Timers (paper, 6): which message is sent when, on a fake clock. */
 #include <string.h>
 
 #include "tests/wireguard/link.h"

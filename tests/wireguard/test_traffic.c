@@ -1,5 +1,5 @@
-/* Long runs over a bad link (W35, in-process): traffic goes on through loss, reordering, duplicates, cuts and movement, and what comes
- * out is what was sent, at most once. */
+/* Long runs over a bad link (W35, in-process): traffic continues through loss, reordering, duplicates, outages and moves, and every packet
+ * arrives unchanged, at most once. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* The primitives and the handshake against what others published (W1), and a WireGuard handshake against stored bytes (W2), which an
- * independent program made from the paper. */
+/* The primitives and the handshake against published vectors (W1), and a WireGuard handshake against stored bytes (W2), which an independent
+ * program computed from the paper. */
 #include <jansson.h>
 #include <sodium.h>
 #include <stdlib.h>

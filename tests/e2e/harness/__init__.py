@@ -1,1 +1,1 @@
-"""What the end-to-end tests stand on: namespaces, far ends, the daemon, captures and raw clients."""
+"""Support for the end-to-end tests: namespaces, far ends, the daemon, captures and raw clients."""

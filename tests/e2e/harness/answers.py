@@ -1,4 +1,4 @@
-"""What servers really answer, and a strict reader for what a proxy may pass on of it."""
+"""Responses as real servers send them, and a strict parser for those that the proxy forwards."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Chromium without a window, driven over the WebDriver protocol (W3C) by chromedriver."""
+"""Headless Chromium, driven over the WebDriver protocol (W3C) by chromedriver."""
 
 import base64
 import http.client

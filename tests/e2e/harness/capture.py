@@ -1,4 +1,4 @@
-"""Captures of what a namespace's interfaces carry, by tcpdump."""
+"""Packet captures on a namespace's interfaces, with tcpdump."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Clients of the proxy port: curl, and raw connections for what curl would never send."""
+"""Clients of the proxy port: curl, and raw connections for requests that curl would never send."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A reader of the stream of events."""
+"""A reader of the event stream."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The other end of a tunnel: a namespace with a WireGuard program of others on a TUN device, nginx, and a DNS server behind it."""
+"""The other end of a tunnel: a namespace with another WireGuard implementation on a TUN device, and nginx and a DNS server behind it."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""Pairs of tunnels that talk to each other over loopback, so that tunnels can be up and carry bytes without root."""
+"""Pairs of tunnels that are peers of each other over loopback, so that tunnels can be up and carry data without root."""
 
 from . import keys
 from .servers import Server

@@ -1,4 +1,4 @@
-"""Programs that a test starts. Only these are ever ended, each by its own process id."""
+"""Programs that a test starts. Only these are ever killed, each by its own process id."""
 
 import ctypes
 import os

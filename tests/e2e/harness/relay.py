@@ -1,4 +1,4 @@
-"""A path between two tunnels over loopback that drops large datagrams and tells nobody."""
+"""A path between two tunnels over loopback that silently drops large datagrams."""
 
 import select
 import socket

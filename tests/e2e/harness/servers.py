@@ -1,4 +1,4 @@
-"""Small servers for a far end, where nginx would hide what a test wants to see or do."""
+"""Small servers for a far end, where nginx would hide what a test needs to see or do."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""Documents of tunnels."""
+"""JSON documents of tunnels."""
 
 from . import keys
 

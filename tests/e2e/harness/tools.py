@@ -1,4 +1,4 @@
-"""WireGuard programs of others: the packaged one, and newer ones that Go's and Rust's own clients install, once, into build/tools."""
+"""Other WireGuard implementations: the packaged one, and newer ones that Go's and Rust's package tools install once into build/tools."""
 
 import functools
 import os
