@@ -35,7 +35,7 @@ void black_hole_init(struct black_hole *hole, uint8_t family)
 	*hole = (struct black_hole){ .state = BLACK_HOLE_OPEN, .family = family };
 }
 
-/* The payload that is tried below this one, 0: none. */
+/* The next smaller payload to try, 0: none. */
 static uint32_t smaller(const struct black_hole *hole, uint32_t segment)
 {
 	uint32_t packet = black_hole_below(hole->family, segment + headers_of(hole->family));
@@ -53,7 +53,7 @@ static uint32_t try_smaller(struct black_hole *hole, uint32_t than)
 	uint32_t small = smaller(hole, than);
 
 	hole->timeouts = 0;
-	if (small == 0) /* the path is down for the smallest as well */
+	if (small == 0) /* not even the smallest passes: the path is down */
 		return hole->small;
 	hole->state = BLACK_HOLE_TRYING;
 	hole->small = small;

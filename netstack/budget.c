@@ -31,7 +31,7 @@ size_t budget_used(void)
 	return process.used;
 }
 
-/* What the stack may still take. */
+/* The bytes that the stack may still take. */
 static size_t room_of(const struct budget *budget)
 {
 	size_t free = process.used < process.limit ? process.limit - process.used : 0;

@@ -8,7 +8,7 @@
 
 typedef uint32_t lanes __attribute__((vector_size(BLOCK)));
 
-/* The two halves of each lane go to accumulators of their own. The order of bytes in a lane does not matter (RFC 1071, 2.B). */
+/* The two halves of each lane have separate accumulators. The order of bytes in a lane does not matter (RFC 1071, 2.B). */
 static inline __attribute__((always_inline)) uint64_t add_blocks(const uint8_t *at, size_t blocks)
 {
 	lanes low = { 0 }, high = { 0 };
@@ -79,7 +79,7 @@ uint16_t checksum_fold(uint64_t sum)
 	return (uint16_t)sum;
 }
 
-/* A part at an odd place is summed as if at an even one and its bytes are swapped afterwards (RFC 1071, 2.B). */
+/* A part at an odd offset is summed as if at an even one, and the sum's bytes are swapped afterwards (RFC 1071, 2.B). */
 uint64_t checksum_add_parts(uint64_t sum, const struct iovec *parts, size_t count)
 {
 	size_t place = 0;

@@ -9,7 +9,7 @@
 #define MORE4 0x2000
 #define FRAGMENT_HEADER 8
 
-/* Which bytes of a datagram a packet carries. */
+/* The range of a datagram that a packet carries. */
 struct piece {
 	size_t offset;
 	size_t length;

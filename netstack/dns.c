@@ -16,7 +16,7 @@
 #define TYPE_AAAA 28
 #define TYPE_OPT 41
 #define ALIASES_MAX 16
-#define RECORDS_MAX 512 /* that are looked at, of one section */
+#define RECORDS_MAX 512 /* examined per section */
 #define TTL_MAX 86400
 #define NEGATIVE_TTL_MAX 3600 /* RFC 2308, 5 allows three hours */
 #define UDP_SIZE 1232         /* passes every path unfragmented (DNS flag day 2020) */
@@ -30,10 +30,10 @@ enum rcode {
 };
 
 struct record {
-	char name[DNS_NAME_SIZE + 1]; /* empty: longer than any name that is asked for */
+	char name[DNS_NAME_SIZE + 1]; /* empty: longer than any name in a query */
 	uint16_t type, class;
 	uint32_t ttl;
-	size_t data, length; /* where its data are */
+	size_t data, length; /* of its data */
 };
 
 bool dns_read_name(char name[DNS_NAME_SIZE], const char *text)
@@ -82,7 +82,7 @@ size_t dns_write_query(const struct dns_question *question, uint8_t query[DNS_QU
 	return size;
 }
 
-/* A name at `*at`; the cursor moves behind it. */
+/* Reads a name at `*at` and moves the cursor behind it. */
 static bool read_name(const uint8_t *bytes, size_t length, size_t *at, char name[DNS_NAME_SIZE + 1])
 {
 	char *text;
@@ -119,7 +119,7 @@ static bool has_header_of(const struct dns_question *question, const uint8_t *by
 	return length >= HEADER && packet_read16(bytes) == question->id && (bytes[2] & 0xf8) == 0x80;
 }
 
-/* The same id, name, type and class as asked: what an attacker off the path has to guess (RFC 5452, 9.1). */
+/* The query's id, name, type and class, which an off-path attacker has to guess (RFC 5452, 9.1). */
 static bool is_answer_to(const struct dns_question *question, const uint8_t *bytes, size_t length, size_t *at)
 {
 	char name[DNS_NAME_SIZE + 1];
@@ -134,7 +134,7 @@ static bool is_answer_to(const struct dns_question *question, const uint8_t *byt
 	       packet_read16(bytes + *at - 2) == CLASS_IN;
 }
 
-/* Servers that do not understand a question may leave it out of what they answer. */
+/* Servers that do not understand a question may omit it from their answer. */
 static bool is_bare_failure(const struct dns_question *question, const uint8_t *bytes, size_t length)
 {
 	return has_header_of(question, bytes, length) && packet_read16(bytes + 4) == 0 && packet_read16(bytes + 6) == 0 &&
@@ -163,7 +163,7 @@ static uint32_t usable_ttl(uint32_t ttl)
 	return ttl > INT32_MAX ? 0 : ttl;
 }
 
-/* The lesser of the SOA record's TTL and its MINIMUM field (RFC 2308, 5); without one, nothing may be kept. */
+/* The lesser of the SOA record's TTL and its MINIMUM field (RFC 2308, 5); without one, nothing may be cached. */
 static uint32_t negative_ttl(const uint8_t *bytes, size_t length, size_t at)
 {
 	size_t records = (size_t)packet_read16(bytes + 6) + packet_read16(bytes + 8);
@@ -198,10 +198,10 @@ static void add(struct dns_answer *answer, uint8_t family, const uint8_t *bytes,
 enum step {
 	STEP_THERE,  /* the name's addresses are read, or it has none */
 	STEP_ALIAS,  /* the name is now the one that it is an alias of */
-	STEP_BROKEN, /* the message ends within a record, or one is malformed */
+	STEP_BROKEN, /* a record is truncated or malformed */
 };
 
-/* One pass over the answer, whose records may come in any order, for one name. */
+/* One pass over the answer for one name; records may be in any order. */
 static enum step follow(const struct dns_question *question, const uint8_t *bytes, size_t length, size_t at, char name[DNS_NAME_SIZE + 1],
                         struct dns_answer *answer)
 {
@@ -232,7 +232,7 @@ static enum step follow(const struct dns_question *question, const uint8_t *byte
 	return end == STEP_BROKEN ? end : STEP_ALIAS;
 }
 
-/* false: malformed, or the aliases lead in a circle. */
+/* false: malformed, or the aliases form a loop. */
 static bool read_addresses(const struct dns_question *question, const uint8_t *bytes, size_t length, size_t at, struct dns_answer *answer)
 {
 	char name[DNS_NAME_SIZE + 1];

@@ -8,7 +8,7 @@
 #include "netstack/random.h"
 
 #define PORT_TRIES 64
-#define DATAGRAM_MAX 65507 /* of IPv4; nobody sends longer ones over IPv6 */
+#define DATAGRAM_MAX 65507 /* IPv4's limit; longer ones over IPv6 are not used in practice */
 
 struct netstack_flow {
 	struct netstack *stack;

@@ -10,8 +10,8 @@
 
 #define DATAGRAM_COUNT 4
 #define DATAGRAM_MAX 65535
-#define PIECE_MAX 64                  /* of one datagram: 1,024 bytes each in the mean */
-#define LIFETIME (15 * 1000000000ull) /* RFC 1122, 3.3.2 asks for 60 to 120 s; memory is dearer than such a datagram */
+#define PIECE_MAX 64                  /* of one datagram: 1,024 bytes each on average */
+#define LIFETIME (15 * 1000000000ull) /* RFC 1122, 3.3.2 asks for 60 to 120 s; memory matters more than such a datagram */
 
 struct piece {
 	uint32_t start;
@@ -116,7 +116,7 @@ static bool belongs(const struct datagram *datagram, const struct packet *fragme
 	       datagram->protocol == fragment->protocol && memcmp(datagram->addresses, addresses, 32) == 0;
 }
 
-/* The one it belongs to, else a free one, else the oldest one's place: a flood of first fragments pushes out itself. */
+/* Its own datagram, else a free place, else the oldest one's place: a flood of first fragments displaces itself. */
 static struct datagram *find(struct fragments *fragments, const struct packet *fragment, uint64_t now)
 {
 	uint8_t addresses[32];
@@ -142,7 +142,7 @@ static struct datagram *find(struct fragments *fragments, const struct packet *f
 	return place->bytes != NULL ? place : NULL;
 }
 
-/* Overlaps are attacks: the whole datagram goes (RFC 5722, 4; RFC 8200, 4.5), but for an exact double. */
+/* Overlaps are attacks: the whole datagram is dropped (RFC 5722, 4; RFC 8200, 4.5), except for an exact duplicate. */
 static bool insert(struct datagram *datagram, const struct packet *fragment, bool *is_double)
 {
 	uint32_t start = (uint32_t)fragment->offset;
@@ -165,7 +165,7 @@ static bool insert(struct datagram *datagram, const struct packet *fragment, boo
 	return true;
 }
 
-/* The last fragment tells the length; nothing may lie behind it. */
+/* The last fragment gives the length; no fragment may lie beyond it. */
 static bool set_total(struct datagram *datagram, const struct packet *fragment)
 {
 	size_t total = fragment->offset + fragment->payload_length;
@@ -180,7 +180,7 @@ static bool set_total(struct datagram *datagram, const struct packet *fragment)
 	return true;
 }
 
-/* The datagram's bytes, which it no longer has. */
+/* Takes the datagram's bytes. */
 static struct bytes *take_bytes(struct fragments *fragments, struct datagram *datagram)
 {
 	size_t size = sizeof(struct bytes) + PACKET_IPV6_HEADER + datagram->total;
@@ -195,7 +195,7 @@ static struct bytes *take_bytes(struct fragments *fragments, struct datagram *da
 	return cut;
 }
 
-/* A header as if it had come whole, so that every check is made again on the result. */
+/* Writes a header as if it had arrived unfragmented, so that every check is repeated on the result. */
 static bool finish(struct fragments *fragments, struct datagram *datagram, struct packet *whole, struct retired *retired)
 {
 	size_t header = datagram->family == AF_INET ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER;

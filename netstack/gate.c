@@ -7,7 +7,7 @@
 #include "netstack/segment.h"
 
 #define CHALLENGE_EVERY 500 /* ms */
-#define CHALLENGED_AT 0     /* the place of a pcb where lwIP keeps it for us: ms + 1, and 0 for never */
+#define CHALLENGED_AT 0     /* index of the pcb's extension argument that holds it: ms + 1, and 0 for never */
 
 /* A connection gives at most two challenges a second, each to a segment that came: n connections give at most 2n a second, and never more
  * than they get segments. A limit for the whole stack is not better: who uses it up denies others their challenge, and who counts what is left
@@ -19,11 +19,11 @@ bool gate_may_challenge(struct tcp_pcb *pcb, uint64_t now)
 
 	if (last != 0 && at - last < CHALLENGE_EVERY)
 		return false;
-	tcp_ext_arg_set(pcb, CHALLENGED_AT, (void *)(uintptr_t)at); /* a number, which lwIP never follows */
+	tcp_ext_arg_set(pcb, CHALLENGED_AT, (void *)(uintptr_t)at); /* a number; lwIP never dereferences it */
 	return true;
 }
 
-/* --- what lwIP keeps --- */
+/* --- lwIP's connections --- */
 
 static bool is_of(const struct tcp_pcb *pcb, const struct packet *packet, const struct segment *segment)
 {
@@ -37,7 +37,7 @@ static bool is_of(const struct tcp_pcb *pcb, const struct packet *packet, const 
 	return remote.family == packet->family && memcmp(remote.bytes, packet->source, size) == 0 && memcmp(local.bytes, packet->target, size) == 0;
 }
 
-/* The active list has the handshakes alone: as many as the listeners' backlogs hold, 255 each, and our own SYNs. The other is bounded by
+/* The active list holds only handshakes: as many as the listeners' backlogs, 255 each, and our own SYNs. The other list is bounded by
  * handshake_tick. */
 static struct tcp_pcb *find(struct tcp_pcb *first, const struct packet *packet, const struct segment *segment)
 {
@@ -53,7 +53,7 @@ static uint32_t length_of(const struct segment *segment)
 	return (uint32_t)segment->length + ((segment->flags & SEGMENT_SYN) != 0) + ((segment->flags & SEGMENT_FIN) != 0);
 }
 
-/* lwIP sees the segment at this place, empty and with these flags. */
+/* Shows lwIP the segment with this sequence number, empty and with these flags. */
 static void show(struct netstack *stack, const struct packet *packet, uint32_t sequence, uint8_t flags)
 {
 	stack_feed(stack, packet->bytes, packet_empty_segment(packet, sequence, flags));
@@ -65,12 +65,12 @@ static void show_bare(struct netstack *stack, const struct packet *packet, uint3
 	show(stack, packet, sequence, flags);
 }
 
-/* Options are agreed upon by the SYN that begins a connection, and by the right answer to ours. lwIP would read them from any segment. */
+/* Options are negotiated by the SYN that opens a connection and by the valid answer to ours. lwIP would read them from any segment. */
 static void hear_stranger(struct netstack *stack, const struct packet *packet, const struct segment *segment)
 {
 	if ((segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)) != SEGMENT_SYN)
 		packet_blank_options(packet);
-	stack_feed(stack, packet->bytes, packet->length); /* of which lwIP reads the header */
+	stack_feed(stack, packet->bytes, packet->length); /* lwIP reads the header */
 }
 
 /* RFC 9293, 3.10.7.3. SYNs that cross make no connection, since lwIP knows no such step. A wrong acknowledgement is answered by a reset here:
@@ -89,7 +89,7 @@ static void hear_in_syn_sent(struct netstack *stack, const struct tcp_pcb *pcb, 
 		        pcb->remote_port);
 }
 
-/* RFC 9293, 3.4: a part of the segment lies within the window. */
+/* RFC 9293, 3.4: whether a part of the segment is inside the window. */
 static bool is_acceptable(const struct tcp_pcb *pcb, const struct segment *segment)
 {
 	uint32_t start = segment->sequence - pcb->rcv_nxt, length = length_of(segment);
@@ -137,7 +137,7 @@ static void hear_in_time_wait(struct tcp_pcb *pcb, const struct segment *segment
 		tcp_send_empty_ack(pcb);
 }
 
-/* A SYN beyond what was received ends the wait (RFC 9293, 3.10.7.4): lwIP itself would refuse it. */
+/* A SYN beyond the received data ends TIME-WAIT (RFC 9293, 3.10.7.4); lwIP itself would refuse it. */
 static bool begins_anew(const struct tcp_pcb *pcb, const struct segment *segment)
 {
 	return (segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)) == SEGMENT_SYN && (int32_t)(segment->sequence - pcb->rcv_nxt) > 0;
@@ -177,7 +177,7 @@ bool gate_input(struct netstack *stack, const struct packet *packet, const struc
 
 /* --- open streams --- */
 
-/* lwIP learns of a reset by a segment of ours. */
+/* lwIP is shown a reset as a segment that we generate. */
 void gate_input_open(struct netstack_stream *stream, const struct segment *segment, uint64_t now)
 {
 	const struct receiver *receiver = &stream->receiver;

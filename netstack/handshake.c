@@ -34,7 +34,7 @@ static void on_error(void *argument, err_t error)
 	stream_note(stream);
 }
 
-/* The first acknowledgement is to offer our window, not the largest one, nor less than the SYN did. */
+/* The first acknowledgement must advertise our window, not the largest one, and no less than the SYN did. */
 static void begin(struct netstack_stream *stream, struct tcp_pcb *pcb)
 {
 	uint32_t window = budget_is_spent(&stream->stack->budget) ? UINT16_MAX : BUDGET_FLOOR;
@@ -84,7 +84,7 @@ static err_t on_accepted(void *argument, struct tcp_pcb *pcb, err_t error)
 
 /* --- opening --- */
 
-/* lwIP's tcp_bind would look for the port in all its lists; the table has done so already. */
+/* lwIP's tcp_bind would search all its lists for the port; the table has already been checked. */
 int handshake_connect(struct netstack_stream *stream)
 {
 	ip_addr_t remote;
@@ -112,8 +112,8 @@ int handshake_connect(struct netstack_stream *stream)
 	return result;
 }
 
-/* lwIP looks for connections in one list, so an open one is in it only while lwIP is shown something; then it is the first. What is
- * left there are handshakes, and what they cost does not grow with the open connections (21 us each with 10,000 before). */
+/* lwIP searches one list of connections. An open one is in it only while lwIP is shown a segment, and is then the first. Otherwise
+ * it holds only handshakes, whose cost does not grow with the open connections (before, 21 us each with 10,000). */
 static void take_out(struct tcp_pcb *pcb)
 {
 	TCP_RMV(&tcp_active_pcbs, pcb);
@@ -125,7 +125,7 @@ static void put_back(struct tcp_pcb *pcb)
 	tcp_active_pcbs = pcb;
 }
 
-/* A far end that announces less than every path carries (RFC 9293, 3.7.1; RFC 8200, 5) wants a datagram for each few bytes: it gets what
+/* A far end that announces less than every path carries (RFC 9293, 3.7.1; RFC 8200, 5) would get a datagram for every few bytes. It gets what
  * the tunnel's own size allows. */
 static uint32_t segment_size(const struct netstack_stream *stream, uint32_t announced)
 {
@@ -169,7 +169,7 @@ static bool is_listened_on(const ip_addr_t *address, uint16_t port)
 	return pcb != NULL;
 }
 
-/* lwIP's tcp_bind would refuse a port for a stranger's handshake, or for a connection in TIME-WAIT. */
+/* lwIP's tcp_bind would refuse a port because of a far end's handshake or a connection in TIME-WAIT. */
 int handshake_listen(struct netstack_listener *listener, struct tcp_pcb **pcb, const struct netstack_endpoint *at)
 {
 	ip_addr_t address;
@@ -204,9 +204,9 @@ void handshake_listen_end(struct netstack *stack, struct tcp_pcb *pcb)
 	stack_leave(stack);
 }
 
-/* --- what lwIP is shown --- */
+/* --- segments shown to lwIP --- */
 
-/* The pcb as it would be, had lwIP seen everything. Its own queues stay empty. */
+/* Updates the pcb as if lwIP had seen all segments. Its own queues stay empty. */
 static void bring_up_to_date(struct netstack_stream *stream)
 {
 	struct tcp_pcb *pcb = stream->pcb;
@@ -231,7 +231,7 @@ static void show(struct netstack_stream *stream, const uint8_t *packet, size_t l
 	stack_leave(stream->stack);
 }
 
-/* An empty segment, as if from the far end. lwIP checks no sums. */
+/* Shows lwIP an empty segment, as if from the far end. lwIP checks no checksums. */
 static void show_made_up(struct netstack_stream *stream, uint8_t flags, uint32_t acknowledgement)
 {
 	uint8_t packet[sizeof(stream->header)];
@@ -264,7 +264,7 @@ void handshake_show_reset(struct netstack_stream *stream)
 	show_made_up(stream, SEGMENT_RST, stream->pcb->lastack);
 }
 
-/* lwIP takes the step of having sent its FIN; the segment itself is the sender's business. */
+/* lwIP's state advances as if it had sent its FIN; the sender sends the actual segment. */
 static void shut_down(struct netstack_stream *stream)
 {
 	struct tcp_pcb *pcb = stream->pcb;
@@ -289,7 +289,7 @@ static void shut_down(struct netstack_stream *stream)
 	pcb->snd_nxt = pcb->snd_lbb;
 }
 
-/* When our FIN is on its way already, both ends close at once (RFC 9293, figure 13): lwIP has to know the order. */
+/* If our FIN is already in flight, both ends close simultaneously (RFC 9293, figure 13), so lwIP must see the right order. */
 void handshake_show_end(struct netstack_stream *stream)
 {
 	if (stream->sender.has_finished && stream->sender.next > stream->sender.queue.end)
@@ -362,7 +362,7 @@ bool handshake_is_its_syn(const struct netstack_stream *stream, uint32_t sequenc
 
 /* --- all of a stack's --- */
 
-/* lwIP repeats a SYN at a constant pace; doubled, four times go out in 15 s and the last after 23. */
+/* lwIP repeats a SYN at a constant interval. With doubling intervals four are sent in 15 s, and the last after 23 s. */
 static void slow_down_syns(void)
 {
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
@@ -371,7 +371,7 @@ static void slow_down_syns(void)
 	}
 }
 
-/* lwIP walks over all connections in TIME-WAIT for each segment that it does not know. It puts new ones first, so the oldest are dropped.
+/* lwIP walks over all connections in TIME-WAIT for each unknown segment. New ones are first, so the tail is dropped.
  * Between two ticks there may be more by what was closed meanwhile. */
 static void bound_waits(void)
 {

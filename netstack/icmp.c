@@ -5,7 +5,7 @@
 #include "netstack/ping.h"
 #include "netstack/stream.h"
 
-#define MTU_MIN4 576 /* less is an attack more often than a path (RFC 1191, 3 allows 68) */
+#define MTU_MIN4 576 /* smaller values are more often an attack than a path (RFC 1191, 3 allows 68) */
 #define MTU_MIN6 1280
 
 enum icmp4_type {
@@ -22,7 +22,7 @@ enum icmp6_type {
 	ICMP6_ECHO_REPLY = 129,
 };
 
-/* What an error quotes of a packet of ours. */
+/* The part of our packet that an error quotes. */
 struct quote {
 	uint8_t protocol;
 	struct netstack_endpoint local;
@@ -41,7 +41,7 @@ static bool read_quote(const struct packet *packet, struct quote *quote)
 	if (length < header + 8 || bytes[0] >> 4 != (is4 ? 4 : 6) || (is4 && bytes[0] != 0x45))
 		return false;
 	const uint8_t *source = bytes + (is4 ? 12 : 8);
-	if (memcmp(source, packet->target, size) != 0) /* what we sent from there, the error goes there */
+	if (memcmp(source, packet->target, size) != 0) /* the error must go to the address that we sent from */
 		return false;
 	*quote = (struct quote){ .protocol = bytes[is4 ? 9 : 6] };
 	quote->local.family = quote->remote.family = packet->family;
@@ -53,14 +53,14 @@ static bool read_quote(const struct packet *packet, struct quote *quote)
 	return true;
 }
 
-/* Only who sees our packets knows a sequence number that is outstanding (RFC 5927, 4.1). */
+/* Only those who see our packets know an outstanding sequence number (RFC 5927, 4.1). */
 static bool is_outstanding(const struct netstack_stream *stream, const struct quote *quote)
 {
 	uint32_t first = stream->sender.first + (uint32_t)stream->sender.acknowledged;
 	return quote->sequence - first < stream->sender.next - stream->sender.acknowledged;
 }
 
-/* For an open connection an error is a passing state of the network (RFC 1122, 4.2.3.9; RFC 5461). */
+/* For an open connection an error is transient (RFC 1122, 4.2.3.9; RFC 5461). */
 static void tell_unreachable(struct netstack *stack, const struct quote *quote)
 {
 	if (quote->protocol == PACKET_UDP) {

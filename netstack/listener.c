@@ -31,7 +31,7 @@ void netstack_listener_set_owner(struct netstack_listener *listener, void *owner
 	listener->owner = owner;
 }
 
-/* Handshakes that are not complete end with it; lwIP resets them when they come. */
+/* Incomplete handshakes end with it; lwIP resets them at their next segment. */
 void netstack_listener_free(struct netstack_listener *listener)
 {
 	if (listener == NULL)

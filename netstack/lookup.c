@@ -8,13 +8,13 @@
 
 #define SECOND 1000000000ull
 #define DEADLINE (10 * SECOND)
-#define HEAD_START (SECOND / 2) /* of a server before the next one is asked too */
+#define HEAD_START (SECOND / 2) /* of a server before the next one is queried, too */
 #define TCP_PATIENCE (2 * SECOND)
 #define MEMORY_TIME (600 * SECOND)
-#define QUESTIONS_MAX 16                 /* over UDP; over TCP one a server */
-#define MESSAGE_SIZE (2 + (size_t)65535) /* the longest, behind its length */
+#define QUESTIONS_MAX 16                 /* over UDP; over TCP one per server */
+#define MESSAGE_SIZE (2 + (size_t)65535) /* the longest message, behind its length */
 
-/* What was asked over UDP. It stays open until the lookup ends: a slow server's answer is as good as a quick one's. */
+/* A query over UDP. It stays open until the lookup ends: a slow server's answer is as good as a quick one's. */
 struct
 try {
 	uint16_t id;
@@ -23,7 +23,7 @@ try {
 	bool is_over; /* answered */
 };
 
-/* A set of servers is a bit for each. */
+/* Sets of servers have a bit per server. */
 struct lookup {
 	struct lookup_env env;
 	struct dns_question question; /* its id is that of TCP */
@@ -35,7 +35,7 @@ struct lookup {
 	unsigned position; /* in the rounds of asking all servers */
 	struct try tries[QUESTIONS_MAX];
 	size_t try_count;
-	uint8_t plain;             /* servers that are asked without EDNS */
+	uint8_t plain;             /* servers that are queried without EDNS */
 	uint8_t failed;            /* servers that cannot help any more */
 	uint8_t asked_by_tcp;      /* servers */
 	uint8_t cut_short;         /* servers whose answer did not fit, and that gave none over TCP yet */
@@ -119,7 +119,7 @@ static void end(struct lookup *lookup, enum netstack_name_error error, const str
 	lookup_free(lookup);
 }
 
-/* With the best that came. */
+/* Ends with the best answer so far. */
 static void conclude(struct lookup *lookup, uint64_t now)
 {
 	if (lookup->partial.count > 0)
@@ -130,14 +130,14 @@ static void conclude(struct lookup *lookup, uint64_t now)
 		end(lookup, lookup->has_answered ? NETSTACK_NAME_FAILED : NETSTACK_NAME_TIMED_OUT, NULL, now);
 }
 
-/* --- what is known of the servers --- */
+/* --- facts about the servers --- */
 
 static uint8_t bit(size_t server)
 {
 	return (uint8_t)(1u << server);
 }
 
-/* NULL: nothing is known, or there is no memory to know it. */
+/* NULL: nothing is known, or out of memory. */
 static struct lookup_memory *memory_of(const struct lookup *lookup, bool make)
 {
 	struct lookup_memory **memory = lookup->env.memory;
@@ -183,7 +183,7 @@ static void remember_plain(struct lookup *lookup, size_t server, uint64_t now)
 		memory->plain_until[server] = now + MEMORY_TIME;
 }
 
-/* RFC 8305's history, for servers. Not prolonged, so that those listed before it get their chance again. */
+/* RFC 8305's history, applied to servers. Not extended, so that servers listed earlier get another chance. */
 static void remember_good(struct lookup *lookup, size_t server, uint64_t now)
 {
 	struct lookup_memory *memory = server != first_server(lookup, now) ? memory_of(lookup, true) : NULL;
@@ -282,7 +282,7 @@ static void on_closed(void *owner, enum netstack_error why)
 
 static const struct netstack_stream_events stream_events = { on_connected, on_received, on_finished, on_acknowledged, on_closed };
 
-/* As it was asked over UDP, but for its id. */
+/* The query as sent over UDP, but with another id. */
 static bool connect_to(struct lookup *lookup, const struct try *try, uint64_t now)
 {
 	struct netstack *stack = lookup->env.stack;
@@ -345,7 +345,7 @@ static bool ask(struct lookup *lookup, size_t server, bool plain, uint64_t now)
 	return true;
 }
 
-/* A server that stayed silent about EDNS and answers without it is not asked with it any more. */
+/* A server that ignores EDNS queries and answers others is no longer sent EDNS. */
 static void learn(struct lookup *lookup, const struct try *answered, uint64_t now)
 {
 	remember_good(lookup, answered->server, now);
@@ -431,7 +431,7 @@ static void on_unreachable(void *owner, const struct netstack_endpoint *to)
 		server_failed(lookup, server, lookup->env.stack->now);
 }
 
-/* How long the one that was asked is waited for before the next is asked too: in a round shortly, and longer after each round. */
+/* The wait before the next server is queried, too: short within a round, and longer after each round. */
 static uint64_t pause_of(const struct lookup *lookup)
 {
 	bool is_round_over = lookup->position % lookup->server_count == 0;
@@ -439,7 +439,7 @@ static uint64_t pause_of(const struct lookup *lookup)
 	return is_round_over ? lookup->position / lookup->server_count * SECOND : HEAD_START;
 }
 
-/* Every second round goes without EDNS, for servers and paths that drop what has it. */
+/* Every second round goes without EDNS, for servers and paths that drop such messages. */
 static void ask_next(struct lookup *lookup, uint64_t now)
 {
 	uint64_t until = lookup->give_up_at;
@@ -466,7 +466,7 @@ static void run_timer(struct timer *timer, uint64_t now)
 {
 	struct lookup *lookup = (struct lookup *)((char *)timer - offsetof(struct lookup, timer));
 
-	/* Half an answer now is better than the whole of it later. */
+	/* A partial answer now is better than a complete one later. */
 	if (now >= lookup->give_up_at || (lookup->stream != NULL && lookup->partial.count > 0))
 		conclude(lookup, now);
 	else

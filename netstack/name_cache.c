@@ -42,7 +42,7 @@ static bool grow(struct name_cache *cache)
 	return true;
 }
 
-/* A new place, or that of the entry which expires first. */
+/* A new place, or that of the entry that expires first. */
 static struct name_cache_entry *make_place(struct name_cache *cache)
 {
 	if (cache->count < cache->capacity || grow(cache)) {

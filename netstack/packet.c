@@ -5,7 +5,7 @@
 
 #include "netstack/checksum.h"
 
-/* Addresses that no host of the far side has: unspecified, loopback, multicast and beyond. */
+/* Addresses that no far end can have: unspecified, loopback, multicast and reserved. */
 static bool is_host4(const uint8_t address[4])
 {
 	return address[0] != 0 && address[0] != 127 && address[0] < 224;
@@ -21,7 +21,7 @@ static bool is_host6(const uint8_t address[16])
 	return memcmp(address, zero, sizeof(zero)) != 0 || address[15] > 1;
 }
 
-/* Options are refused as a whole: nobody needs them behind a tunnel, and source routes (RFC 7126) do harm. */
+/* All IP options are refused: they are not needed behind a tunnel, and source routes (RFC 7126) do harm. */
 static bool parse4(struct packet *packet, size_t length)
 {
 	uint8_t *bytes = packet->bytes;
@@ -46,7 +46,7 @@ static bool parse4(struct packet *packet, size_t length)
 	return is_host4(packet->source) && is_host4(packet->target);
 }
 
-/* The only extension header that passes is the fragment's, and only as the first one (RFC 7112 asks for the whole chain there). */
+/* Only the fragment extension header passes, and only as the first one (RFC 7112 requires the whole chain there). */
 static bool parse6(struct packet *packet, size_t length)
 {
 	uint8_t *bytes = packet->bytes;
@@ -99,7 +99,7 @@ static bool has_checksum(const struct packet *packet, bool pseudo)
 	return checksum_fold(checksum_add(sum, packet->payload, packet->payload_length)) == 0xffff;
 }
 
-/* Each option lies within the header as a whole (RFC 9293, 3.2), and takes a byte of its 40 at least. */
+/* Each option must be completely inside the header (RFC 9293, 3.2), and takes at least one of its 40 bytes. */
 static bool has_sound_options(const uint8_t *options, size_t length)
 {
 	for (size_t at = 0; at < length && options[at] != 0;) {
@@ -128,7 +128,7 @@ static bool is_sound_tcp(const struct packet *packet)
 	return has_sound_options(header + PACKET_TCP_HEADER, length - PACKET_TCP_HEADER) && has_checksum(packet, true);
 }
 
-/* A zero checksum means none, but not in IPv6 (RFC 8200, 8.1). */
+/* A zero checksum means none, except in IPv6 (RFC 8200, 8.1). */
 static bool is_sound_udp(const struct packet *packet)
 {
 	const uint8_t *header = packet->payload;

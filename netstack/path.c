@@ -6,8 +6,8 @@
 #define SECOND 1000000000ull
 #define LEAST6 1280                /* RFC 8200, 5 */
 #define MEMORY (600 * SECOND)      /* PMTU_RAISE_TIMER (RFC 8899, 5.1.1) */
-#define PROOF_AGE (10 * SECOND)    /* a far end that was heard so lately */
-#define PROOF_BYTES (64ull * 1024) /* and took so many at once is sent full segments */
+#define PROOF_AGE (10 * SECOND)    /* a far end heard within this time */
+#define PROOF_BYTES (64ull * 1024) /* and with so many bytes in flight is being sent full segments */
 
 uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now)
 {
@@ -25,7 +25,7 @@ uint16_t path_mtu(const struct netstack *stack, uint8_t family)
 	return limit < stack->config.mtu ? limit : stack->config.mtu;
 }
 
-/* Larger packets pass to or from another far end: it sent one, or takes what is sent in full segments. */
+/* Whether larger packets pass to or from another far end: it sent one, or acknowledges full segments. */
 static bool disproves(const struct netstack_stream *stream, const struct netstack_stream *other, uint32_t packet, uint64_t now)
 {
 	uint32_t payload = black_hole_payload(other->local.family, packet);

@@ -8,7 +8,7 @@
 
 #define POOL_SIZE 1024
 
-/* A ChaCha20 stream whose first bytes become the next key, so that what was given out cannot be computed afterwards. */
+/* A ChaCha20 stream whose first bytes become the next key, so that earlier output cannot be recomputed. */
 static struct {
 	uint8_t key[crypto_stream_chacha20_KEYBYTES];
 	uint8_t pool[POOL_SIZE];

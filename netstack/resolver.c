@@ -8,7 +8,7 @@
 #include "netstack/name_cache.h"
 
 #define FAMILIES 2
-#define DELAY (50 * 1000000ull) /* how long the other family waits for the preferred one (RFC 8305, 3) */
+#define DELAY (50 * 1000000ull) /* head start of the preferred family (RFC 8305, 3) */
 #define PREFERENCE_TIME (600 * 1000000000ull)
 #define DNS_PORT 53
 
@@ -36,11 +36,11 @@ struct netstack_query {
 struct pending {
 	struct pending *next;
 	struct lookup *lookup;
-	bool is_stale; /* asks servers that were replaced: for those who wait already, and not to be kept */
+	bool is_stale; /* its servers were replaced: only for queries that already wait, and not cached */
 };
 
 struct netstack_resolver {
-	struct netstack *stack; /* NULL: it is gone */
+	struct netstack *stack; /* NULL: freed */
 	struct netstack_resolver *next;
 	struct netstack_servers servers;
 	uint64_t four_first_until;
@@ -78,7 +78,7 @@ static size_t preferred(const struct netstack_resolver *resolver)
 	return resolver->stack->now < resolver->four_first_until;
 }
 
-/* The families taken in turn, so that one that does not work costs one try. */
+/* The families alternate, so that one that does not work costs one attempt. */
 static size_t gather(struct netstack_query *query, struct netstack_endpoint *addresses)
 {
 	size_t count = 0, first = preferred(query->resolver);
@@ -95,7 +95,7 @@ static size_t gather(struct netstack_query *query, struct netstack_endpoint *add
 	return count;
 }
 
-/* When nothing was found: what says most about why. */
+/* When nothing was found: the most informative error. */
 static enum netstack_name_error worst(const struct netstack_query *query)
 {
 	static const enum netstack_name_error order[] = { NETSTACK_NAME_NOT_FOUND, NETSTACK_NAME_CUT_SHORT, NETSTACK_NAME_FAILED,
@@ -163,7 +163,7 @@ static void on_ended(void *owner, struct lookup *lookup, enum netstack_name_erro
 	free(gone);
 	if (answer != NULL && !is_stale)
 		name_cache_put(&resolver->cache, lookup_name(lookup), lookup_family(lookup), answer, now);
-	/* A call may end other queries, so the list is looked through anew after each. */
+	/* A callback may end other queries, so the search restarts after each. */
 	for (struct netstack_query *query = resolver->queries; query != NULL;) {
 		struct part *part = NULL;
 		for (size_t f = 0; f < FAMILIES; f++) {
@@ -185,7 +185,7 @@ static void on_ended(void *owner, struct lookup *lookup, enum netstack_name_erro
 	}
 }
 
-/* The one that runs already, or a new one; NULL: out of memory. */
+/* The running lookup, or a new one; NULL: out of memory. */
 static struct lookup *find_lookup(struct netstack_resolver *resolver, const char *name, uint8_t family, bool *is_new)
 {
 	for (struct pending *pending = resolver->pending; pending != NULL; pending = pending->next) {
@@ -238,7 +238,7 @@ static void fill_from_cache(struct netstack_query *query, const char *name, uint
 	}
 }
 
-/* All lookups are noted before the first starts, because one may end at once. */
+/* All lookups are recorded before the first starts, because one may end at once. */
 static bool start_lookups(struct netstack_query *query, const char *name, uint64_t now)
 {
 	struct lookup *fresh[FAMILIES];
@@ -322,7 +322,7 @@ void netstack_resolve(struct netstack_resolver *resolver, const char *name, answ
 	stack_end(stack);
 }
 
-/* What nobody waits for any more goes on: its answer is likely to be wanted again. */
+/* A lookup that no query waits for continues: its answer is likely to be needed again. */
 void netstack_query_cancel(struct netstack_query *query)
 {
 	if (query == NULL)
@@ -355,7 +355,7 @@ void netstack_resolver_swap_servers(struct netstack_resolver *resolver, struct n
 
 	resolver->servers = *servers;
 	*servers = before;
-	name_cache_clear(&resolver->cache); /* another server may see other names */
+	name_cache_clear(&resolver->cache); /* another server may give other answers */
 	free(resolver->memory);
 	resolver->memory = NULL;
 	for (struct pending *pending = resolver->pending; pending != NULL; pending = pending->next) {

@@ -4,7 +4,7 @@
 
 #include "netstack/checksum.h"
 
-#define PARTS_MAX 33   /* a header and what the sender gathers */
+#define PARTS_MAX 33   /* a header and the parts that the sender gathers */
 #define OPTIONS_MAX 36 /* two NOPs and SACK with four blocks */
 #define DONT_FRAGMENT 0x4000
 
@@ -26,7 +26,7 @@ static void prepare6(struct netstack_stream *stream)
 	uint8_t *header = stream->header;
 
 	header[0] = 0x60;
-	packet_write16(header + 2, (uint16_t)stream->hash); /* a flow label, as balancers like it (RFC 6437) */
+	packet_write16(header + 2, (uint16_t)stream->hash); /* a flow label, for load balancers (RFC 6437) */
 	header[6] = PACKET_TCP;
 	header[7] = 64;
 	memcpy(header + 8, stream->local.bytes, 16);
@@ -84,7 +84,7 @@ static bool write_out(struct netstack_stream *stream, uint32_t sequence, uint8_t
 	return stack_output(stream->stack, parts, count, parts[0].iov_len + length);
 }
 
-/* Data leaves without SACK blocks, for which a full segment has no room; then an acknowledgement of its own is still due. */
+/* Data is sent without SACK blocks, for which a full segment has no room; a pure acknowledgement is then still due. */
 bool segment_emit(void *owner, uint64_t place, const struct iovec *parts, size_t count, size_t length, uint8_t flags)
 {
 	struct netstack_stream *stream = owner;

@@ -28,17 +28,17 @@
 #define HELD_MAX 64
 #define PBUFS_MAX 8
 
-/* All of lwIP's mutable state: cmake/Lwip.cmake gave its sections this name, and the linker knows its ends. */
+/* All of lwIP's mutable state: cmake/Lwip.cmake gave its sections this name, and the linker defines the symbols of its ends. */
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker names them. */
 extern char __start_lwip_state[], __stop_lwip_state[];
 
-/* What lwIP keeps for one stack. */
+/* lwIP's state of one stack. */
 struct stack_lwip {
 	struct netif interface;
-	char state[]; /* while another stack's is in place */
+	char state[]; /* used while another stack's is in place */
 };
 
-/* A packet of lwIP's that waits for room. */
+/* A packet from lwIP that waits for room. */
 struct stack_held {
 	struct stack_held *next;
 	size_t length;
@@ -140,7 +140,7 @@ bool stack_output(struct netstack *stack, const struct iovec *parts, size_t coun
 	return !stack->is_blocked;
 }
 
-/* lwIP would repeat a SYN after a second only, so what it says waits here for room; echo replies and resets may be lost. */
+/* lwIP would repeat a SYN only after a second, so its packets wait here for room; echo replies and resets may be lost. */
 static err_t hold(struct netstack *stack, const struct pbuf *packet)
 {
 	if (stack->held_count >= HELD_MAX)
@@ -168,7 +168,7 @@ static err_t send_packet(struct netif *interface, struct pbuf *packet)
 		return ERR_OK;
 	for (const struct pbuf *part = packet; part != NULL && count < PBUFS_MAX; part = part->next)
 		parts[count++] = (struct iovec){ part->payload, part->len };
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): lwIP sends no packet that is none. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): lwIP never sends a NULL packet. */
 	return (err_t)(stack_output(stack, parts, count, packet->tot_len) ? ERR_OK : hold(stack, packet));
 }
 
@@ -251,7 +251,7 @@ static void input_whole(struct netstack *stack, const struct packet *packet, uin
 	case PACKET_TCP: input_tcp(stack, packet, now); break;
 	case PACKET_UDP:
 		if (!flow_input(stack, packet))
-			stack_feed(stack, packet->bytes, packet->length); /* which says that the port is unreachable */
+			stack_feed(stack, packet->bytes, packet->length); /* it replies that the port is unreachable */
 		break;
 	case PACKET_ICMP:
 	case PACKET_ICMP6: icmp_hear(stack, packet, now); break;
@@ -354,7 +354,7 @@ static void want_timer(struct netstack *stack)
 		timers_set(&stack->timers, &stack->lwip_timer, stack->now + TICK);
 }
 
-/* lwIP calls this with every connection that it begins to keep. An idle stack has no timer. */
+/* lwIP calls this when it starts to track a connection. An idle stack has no timer. */
 void tcp_timer_needed(void)
 {
 	want_timer(stack_current());
@@ -440,7 +440,7 @@ static err_t set_up_interface(struct netif *interface)
 	return ERR_OK;
 }
 
-/* The first IPv6 place is lwIP's for a link-local address; ours are all looked up by value, so it serves as well. */
+/* lwIP reserves the first IPv6 slot for a link-local address. Ours are all looked up by value, so that slot works, too. */
 static void set_addresses(struct netstack *stack)
 {
 	int8_t place = 0;

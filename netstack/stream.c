@@ -14,9 +14,9 @@
 #define PARTS_MAX 64
 #define PORT_TRIES 64
 #define LEAST_SEGMENT 88            /* Linux' floor is about the same; RFC 1191 allows an MTU of 68 */
-#define LINGER (60 * 1000000000ull) /* a released stream's time to deliver */
+#define LINGER (60 * 1000000000ull) /* time for a released stream to deliver its data */
 
-/* --- birth --- */
+/* --- creation --- */
 
 static void run_timer(struct timer *timer, uint64_t now);
 
@@ -130,9 +130,9 @@ void stream_note(struct netstack_stream *stream)
 	noted->last = stream;
 }
 
-/* --- death --- */
+/* --- closing --- */
 
-/* Nothing of it is left but the memory, since a caller further up may still hold the pointer. */
+/* Only the memory is left, since a caller up the stack may still hold the pointer. */
 static void lay_out(struct netstack_stream *stream)
 {
 	struct netstack *stack = stream->stack;
@@ -193,9 +193,9 @@ void stream_abandon_all(struct netstack *stack)
 	}
 }
 
-/* --- the end of a connection in order --- */
+/* --- orderly close --- */
 
-/* Shows lwIP what has come to its end, and closes when lwIP has nothing left to do. */
+/* Shows lwIP the ends of both directions, and closes the stream when lwIP has nothing left to do. */
 static void proceed_to_end(struct netstack_stream *stream)
 {
 	if (stream->state == STREAM_OPEN && stream->pcb != NULL && !stream->has_shown_done && sender_is_done(&stream->sender))
@@ -219,8 +219,8 @@ void stream_challenge(struct netstack_stream *stream, uint64_t now)
 	stream_touch(stream);
 }
 
-/* What is shown while the stack settles would be freed with what was shown before. It cannot be: only a segment brings bytes, and what
- * lwIP tells of one is acted upon before netstack_input returns. */
+/* Bytes lent while the stack settles would be freed with those lent before. This cannot happen: only a segment brings bytes, and events that
+ * lwIP reports for one are handled before netstack_input returns. */
 static void hand_over(struct netstack_stream *stream, const struct iovec *parts, size_t count, size_t length)
 {
 	assert(stream->stack->is_showing);
@@ -230,7 +230,7 @@ static void hand_over(struct netstack_stream *stream, const struct iovec *parts,
 		receiver_consume(&stream->receiver, length);
 }
 
-/* Nobody reads any more. What we wrote is still to be delivered; then the far end learns that its bytes are lost (RFC 2525, 2.17). */
+/* The owner reads no more. Our data is still delivered; then the far end is told that its bytes are lost (RFC 2525, 2.17). */
 static bool is_unwanted(const struct netstack_stream *stream, const struct segment *segment)
 {
 	return stream->is_released && segment->length > 0 && sender_is_done(&stream->sender);
@@ -253,7 +253,7 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 		return;
 	}
 	size_t count = receiver_take(&stream->receiver, segment, parts, PARTS_MAX, &length, now);
-	/* Each round takes bytes that were held, of which the window bounds the sum. */
+	/* Each iteration takes held bytes, and the window bounds their sum. */
 	while (count > 0 && stream->state == STREAM_OPEN) {
 		hand_over(stream, parts, count, length);
 		if (stream->state != STREAM_OPEN)
@@ -263,7 +263,7 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 	proceed_to_end(stream);
 }
 
-/* --- what lwIP told --- */
+/* --- events from lwIP --- */
 
 static void open_stream(struct netstack_stream *stream, uint64_t now)
 {
@@ -290,7 +290,7 @@ static void act_on_note(struct netstack_stream *stream, uint64_t now)
 	open_stream(stream, now);
 }
 
-/* The list holds each stream once, and only what lwIP does in answer to an owner can add to it meanwhile. */
+/* The list holds each stream once, and meanwhile only lwIP's reactions to an owner can add to it. */
 void stream_act_on_notes(struct netstack *stack, uint64_t now)
 {
 	struct netstack_stream *stream;
@@ -337,7 +337,7 @@ static void settle(struct netstack_stream *stream, uint64_t now)
 {
 	bool is_waiting;
 
-	stream->is_settling = true; /* what the owner writes now is sent just below */
+	stream->is_settling = true; /* data that the owner writes now is sent just below */
 	tell_acknowledged(stream);
 	stream->is_settling = false;
 	if (stream->state != STREAM_OPEN)
@@ -371,8 +371,8 @@ void stream_resume_all(struct netstack *stack)
 		enqueue(&stack->dirty, stream);
 }
 
-/* We cannot see what does not reach us. But when a gap stays that is larger than all that ever came, though the far end answers when
- * asked, its full segments do not pass; connections after this one ask it for smaller ones. */
+/* We cannot see packets that do not reach us. But if a gap stays that is larger than any segment received, although the far end answers when
+ * probed, its full segments do not pass. Later connections ask for smaller ones. */
 static void watch_gap(struct netstack_stream *stream, uint64_t now)
 {
 	struct gap *gap = &stream->receiver.gap;
@@ -431,7 +431,7 @@ void stream_shrink(struct netstack_stream *stream, size_t packet_size)
 
 /* --- for the owner --- */
 
-/* A port that no connection to the same place has (RFC 6056, 3.3.1). */
+/* A port that no connection to the same remote address uses (RFC 6056, 3.3.1). */
 static bool choose_port(struct netstack *stack, struct netstack_endpoint *local, const struct netstack_endpoint *remote)
 {
 	for (int i = 0; i < PORT_TRIES; i++) {
@@ -546,7 +546,7 @@ uint64_t netstack_stream_heard_at(const struct netstack_stream *stream)
 	return stream->heard_at;
 }
 
-/* What is not acknowledged is sent again by the sender, and asks the same. One that finds no room is lost, as on any wire. */
+/* If data is outstanding, its retransmission asks the same. A probe that finds no room is lost, as on any link. */
 void netstack_stream_probe(struct netstack_stream *stream)
 {
 	const struct sender *sender = &stream->sender;

@@ -36,7 +36,7 @@ static bool grow(struct stack_streams *table)
 	struct netstack_stream **buckets = calloc(size, sizeof(struct netstack_stream *));
 
 	if (buckets == NULL)
-		return table->buckets != NULL; /* longer chains will do */
+		return table->buckets != NULL; /* longer chains still work */
 	for (size_t i = 0; table->buckets != NULL && i <= table->mask; i++) {
 		for (struct netstack_stream *stream = table->buckets[i], *next; stream != NULL; stream = next) {
 			next = stream->next_in_bucket;
@@ -82,7 +82,7 @@ struct netstack_stream *table_find(struct stack_streams *table, const struct net
 	if (table->buckets == NULL)
 		return NULL;
 	struct netstack_stream *stream = table->buckets[hash_of(local, remote) & table->mask];
-	while (stream != NULL && !is_between(stream, local, remote)) /* one a bucket in the mean: the hash has a key that nobody knows */
+	while (stream != NULL && !is_between(stream, local, remote)) /* one per bucket on average: the hash has a secret key */
 		stream = stream->next_in_bucket;
 	if (stream != NULL)
 		table->latest = stream;

@@ -3,7 +3,7 @@
 #include "netstack/netstack.h"
 
 #define MS 1000000ull
-/* A sender repeats the first hole after 200 ms or a few round trips, and then at doubled times: four times until it is asked. */
+/* A sender repeats the first hole after 200 ms or a few round trips, then at doubling intervals: four times before we probe. */
 #define PATIENCE (3000 * MS)
 #define ANSWER_TIME (2000 * MS)
 

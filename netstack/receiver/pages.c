@@ -15,12 +15,12 @@ static struct page **slot(const struct pages *pages, uint64_t number)
 	return &pages->table[number & (pages->size - 1)];
 }
 
-/* A table that holds pages `base` to `last`. */
+/* Makes room in the table for pages `base` to `last`. */
 static bool cover(struct pages *pages, uint64_t last)
 {
 	size_t size = pages->size == 0 ? 16 : pages->size;
 
-	while (last - pages->base >= size) /* both lie in one window, so 4,096 pages are the most */
+	while (last - pages->base >= size) /* both are inside one window, so at most 4,096 pages */
 		size *= 2;
 	if (size == pages->size)
 		return true;
@@ -35,7 +35,7 @@ static bool cover(struct pages *pages, uint64_t last)
 	return true;
 }
 
-/* When the budget is spent, a stream still has one for the first hole. */
+/* Even when the budget is spent, a stream may have one for the first hole. */
 static struct page *create_page(struct pages *pages)
 {
 	if (budget_is_spent(pages->budget) && (pages->count + 1) * PAGES_SIZE > BUDGET_LEAST)

@@ -58,7 +58,7 @@ static void acknowledge_now(struct receiver *receiver)
 		receiver->repeats++;
 }
 
-/* --- what is held --- */
+/* --- held data --- */
 
 static void remember(struct receiver *receiver, struct range range)
 {
@@ -93,7 +93,7 @@ static void forget_before(struct receiver *receiver, uint64_t place)
 	}
 }
 
-/* The bytes are stored before the range is noted: what is noted is there. */
+/* The bytes are stored before the range is recorded, so that recorded bytes are always stored. */
 static void hold(struct receiver *receiver, struct range range, const uint8_t *bytes)
 {
 	struct range merged;
@@ -114,7 +114,7 @@ static void hold(struct receiver *receiver, struct range range, const uint8_t *b
 
 /* --- a segment --- */
 
-/* The first FIN counts, unless data is held behind it; nothing counts behind the end. */
+/* The first FIN counts, unless data is held behind it; anything behind the end is ignored. */
 static uint64_t clip(struct receiver *receiver, uint64_t start, uint64_t end, bool has_fin)
 {
 	uint64_t limit = receiver->edge;
@@ -151,7 +151,7 @@ static void note_in_order(struct receiver *receiver, size_t length, bool had_gap
 		receiver->deadline = now + DELAY;
 }
 
-/* A probe of the window or of life; and one that answers ours must not be answered for ever. */
+/* A window probe or a keepalive. One that answers ours must not be answered endlessly. */
 static void answer(struct receiver *receiver, uint64_t now)
 {
 	if (receiver->answered_at != 0 && now - receiver->answered_at < ANSWER_INTERVAL)
@@ -174,7 +174,7 @@ size_t receiver_take_held(struct receiver *receiver, struct iovec *parts, size_t
 	return count;
 }
 
-/* Bytes that are in order: the segment's own, and held ones that follow. */
+/* Gathers bytes that are in order: the segment's own, and held ones that follow. */
 static size_t take_in_order(struct receiver *receiver, const struct segment *segment, uint64_t start, uint64_t end, struct iovec *parts, size_t max,
                             size_t *length, uint64_t now)
 {
@@ -215,7 +215,7 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 			gap_open(&receiver->gap, receiver->next, now);
 		return 0;
 	}
-	/* Known bytes, a FIN alone, or what lies beyond the window or the end. */
+	/* Known bytes, a lone FIN, or bytes beyond the window or the end. */
 	if (segment->length > 0 && start < receiver->next)
 		receiver->doubled = (struct range){ start, end };
 	acknowledge_now(receiver);
@@ -263,7 +263,7 @@ static uint64_t next_edge(const struct receiver *receiver)
 	return edge > receiver->edge ? edge : receiver->edge;
 }
 
-/* Worth a packet of its own (RFC 9293, 3.8.6.2.2): a quarter of the window, or that it was almost closed. */
+/* A window update deserves a packet (RFC 9293, 3.8.6.2.2) if it is a quarter of the window, or the window was almost closed. */
 static bool should_update(const struct receiver *receiver)
 {
 	uint64_t gain = next_edge(receiver) - receiver->edge;
@@ -309,7 +309,7 @@ uint16_t receiver_offer(struct receiver *receiver)
 {
 	receiver->edge = next_edge(receiver);
 	uint64_t window = (receiver->edge > receiver->next ? receiver->edge - receiver->next : 0) >> receiver->scale;
-	assert(window <= UINT16_MAX); /* window_init was told so */
+	assert(window <= UINT16_MAX); /* window_init was given this limit */
 	return (uint16_t)window;
 }
 
@@ -322,7 +322,7 @@ static bool is_listed(const struct range *blocks, size_t count, struct range ran
 	return false;
 }
 
-/* A FIN that was held takes a place behind the data (RFC 9293, 3.4), and is told with it. */
+/* A held FIN takes a sequence number behind the data (RFC 9293, 3.4), and is reported with it. */
 static void tell_end(const struct receiver *receiver, struct range *blocks, size_t count)
 {
 	for (size_t i = 0; i < count && receiver->has_end; i++)

@@ -1,7 +1,7 @@
 #include "netstack/receiver/window.h"
 
-#define FIRST_SPACE 14600 /* ten segments: the peer's first flight */
-/* An owner that takes nothing looks quick while the socket behind it fills. What it has taken tells it from one that reads. */
+#define FIRST_SPACE 14600 /* ten segments: the peer's initial window */
+/* An owner whose client does not read looks fast while the socket's buffer fills. Only the consumed bytes distinguish it. */
 #define TRIED (384ull * 1024)
 #define UNTRIED_MOST (960ull * 1024)
 #define SLACK ((uint64_t)16 * 1460)
@@ -42,7 +42,7 @@ static void grow(struct window *window, uint64_t consumed, uint64_t held, uint64
 	uint64_t most = window->most < share ? window->most : share;
 	uint64_t want = 2 * window->arrived + SLACK;
 
-	/* A sender that still doubles gets room for the next doublings at once. */
+	/* A sender in slow start gets room for the next doublings at once. */
 	want += 2 * (uint64_t)((double)want * (double)(window->arrived - window->space) / (double)window->space) + held;
 	if (consumed < TRIED && want > UNTRIED_MOST)
 		want = UNTRIED_MOST;

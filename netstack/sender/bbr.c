@@ -12,7 +12,7 @@
 #define MIN_RTT_WINDOW (10000 * MS)
 #define PROBE_RTT_INTERVAL (5000 * MS)
 #define PROBE_RTT_TIME (200 * MS)
-#define QUEUE_SHARE 4   /* of the round trip: a mean queue below this part is none that stands */
+#define QUEUE_SHARE 4   /* of the round trip: a smaller mean queue is not a standing queue */
 #define FIRST_WINDOW 10 /* segments, RFC 6928 */
 #define LEAST_WINDOW 4
 #define PACING_MARGIN 0.99
@@ -25,7 +25,7 @@ static void enter_startup(struct bbr *bbr)
 	bbr->window_gain = 2;
 }
 
-/* What a first window carries; until there is a sample, over a millisecond (4.2.1). */
+/* The first window per round trip; until there is a sample, per millisecond (4.2.1). */
 static void set_first_pacing(struct bbr *bbr, uint64_t round_trip)
 {
 	bbr->pacing_rate = STARTUP_GAIN * (double)bbr->window * 1e9 / (double)(round_trip > 0 ? round_trip : MS);
@@ -67,7 +67,7 @@ static uint64_t product(const struct bbr *bbr, double bandwidth, double gain)
 	return (uint64_t)(gain * bandwidth * (double)bbr->min_rtt / 1e9);
 }
 
-/* Three trains: one being sent, one on its way, one acknowledged in one lump. */
+/* Three trains: one being sent, one in flight, one whose acknowledgements are aggregated. */
 static uint64_t trains(const struct bbr *bbr)
 {
 	double train = bbr->pacing_rate / 1000;
@@ -103,7 +103,7 @@ static bool is_accelerating(const struct bbr *bbr)
 	return bbr->state == BBR_STARTUP || bbr->state == BBR_REFILL || bbr->state == BBR_UP;
 }
 
-/* A few segments always may get lost: shares of small windows mean nothing. */
+/* A few lost segments are always tolerated, because shares of small windows mean nothing. */
 static bool is_too_lossy(const struct bbr *bbr, uint64_t lost, uint64_t of)
 {
 	return lost > 3ull * bbr->segment && (double)lost > (LOSS_THRESHOLD + 1.5 * bbr->noise) * (double)of;
@@ -146,7 +146,7 @@ static void start_down(struct bbr *bbr, const struct bbr_context *context)
 	bbr->window_gain = 2;
 }
 
-/* The time to the next probe runs on from when it went down (5.3.3.6). */
+/* The time to the next probe counts from the start of BBR_DOWN (5.3.3.6). */
 static void start_cruise(struct bbr *bbr)
 {
 	bbr->state = BBR_CRUISE;
@@ -228,7 +228,7 @@ static void advance_bandwidth(struct bbr *bbr)
 	bbr->bandwidth_max[1] = 0;
 }
 
-/* What the path loses when it is not pushed. It rises slowly, over many rounds, and falls quickly. */
+/* The path's own loss. It rises slowly, over many rounds, and falls quickly. */
 static void update_noise(struct bbr *bbr, const struct rate_sample *sample)
 {
 	if (bbr->state != BBR_CRUISE && bbr->state != BBR_DOWN)
@@ -245,7 +245,7 @@ static void update_noise(struct bbr *bbr, const struct rate_sample *sample)
 	bbr->cruise_lost = bbr->cruise_delivered = 0;
 }
 
-/* Short-term bounds: a round that lost too much while nothing was probed. */
+/* Short-term bounds: a round lost too much while not probing. */
 static void update_low(struct bbr *bbr, const struct rate_sample *sample)
 {
 	bbr->round_lost += sample->newly_lost;
@@ -278,14 +278,14 @@ static void check_full(struct bbr *bbr, const struct rate_sample *sample)
 {
 	if (bbr->full_now || !bbr->round_start || sample->is_limited)
 		return;
-	/* The most, because one sample tells how a few packets fared. */
+	/* The maximum, because one sample covers only a few packets. */
 	if (bandwidth_max(bbr) >= bbr->full_bandwidth * 1.25) {
 		reset_full(bbr);
 		bbr->full_bandwidth = bandwidth_max(bbr);
 		return;
 	}
 	bbr->full_count++;
-	/* A round with congestive loss and without growth tells as much as three without growth. */
+	/* A round with congestive loss and no growth is as conclusive as three without growth. */
 	bool lossy = is_too_lossy(bbr, bbr->round_lost, bbr->round_lost + bbr->round_delivered);
 	bbr->full_now = bbr->full_count >= 3 || (bbr->state == BBR_STARTUP && lossy && bbr->full_count >= 2);
 	if (bbr->full_now && !bbr->filled) {
@@ -406,7 +406,7 @@ static bool is_time_to_go_down(struct bbr *bbr, const struct rate_sample *sample
 		bbr->up_grows = sample->bandwidth > UP_GROWTH * bbr->up_bandwidth;
 		bbr->up_bandwidth = fmax(bbr->up_bandwidth, sample->bandwidth);
 	}
-	/* A full path shows within a round: it would only queue what is more. One that still grows was left too early by the startup. */
+	/* A full path shows within a round, because it only queues the excess. One that still grows was left too early by startup. */
 	return bbr->full_now || (!bbr->up_grows && context->now - bbr->phase_at > bbr->min_rtt && sample->prior_in_flight >= bbr_inflight(bbr, 1.25));
 }
 
@@ -444,7 +444,7 @@ static void update_cycle(struct bbr *bbr, const struct rate_sample *sample, cons
 
 /* --- the round trip (5.3.4) --- */
 
-/* What recovery or a pause has already cut is not what is known of the path. */
+/* A window that recovery or a pause has reduced does not describe the path. */
 static void save_window(struct bbr *bbr)
 {
 	bool is_cut = bbr->in_recovery || bbr->state == BBR_PROBE_RTT;
@@ -511,7 +511,7 @@ static void update_rtt(struct bbr *bbr, const struct rate_sample *sample, const 
 {
 	bool expired = has_expired(bbr, sample, context->now);
 
-	/* The handshake gave none, because its first packet was lost. */
+	/* The handshake gave no sample, because its first packet was lost. */
 	if (sample->round_trip > 0 && bbr->min_rtt == UINT64_MAX)
 		set_first_pacing(bbr, sample->round_trip);
 	if (sample->round_trip > 0 && (sample->round_trip < bbr->probe_rtt_min || expired)) {
@@ -537,7 +537,7 @@ static void update_rtt(struct bbr *bbr, const struct rate_sample *sample, const 
 		bbr->idle_restart = false;
 }
 
-/* --- acknowledgements in lumps (5.5.9): how much more came at once than the bandwidth explains --- */
+/* --- aggregated acknowledgements (5.5.9): the excess over what the bandwidth explains --- */
 
 static void update_excess(struct bbr *bbr, const struct rate_sample *sample, const struct bbr_context *context)
 {
@@ -561,7 +561,7 @@ static void update_excess(struct bbr *bbr, const struct rate_sample *sample, con
 		bbr->excess[1] = excess;
 }
 
-/* --- what the model means for the sender (5.6) --- */
+/* --- the model's output for the sender (5.6) --- */
 
 static void set_pacing(struct bbr *bbr)
 {
@@ -625,12 +625,12 @@ void bbr_update(struct bbr *bbr, const struct rate_sample *sample, const struct 
 	set_window(bbr, sample, context);
 }
 
-/* Nothing is known of the path any more, but that it loses: one segment, then slow start up to what was known (5.6.4.4). */
+/* The path is unknown, except that it loses: one segment, then slow start up to the known window (5.6.4.4). */
 void bbr_timeout(struct bbr *bbr, uint64_t delivered)
 {
 	save_window(bbr);
 	bbr->in_recovery = true;
-	bbr->steady_from = delivered + 1; /* what an outage swallowed says nothing about the path's capacity */
+	bbr->steady_from = delivered + 1; /* losses in an outage say nothing about the path's capacity */
 	bbr->window = bbr->segment;
 	reset_full(bbr);
 }

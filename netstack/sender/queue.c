@@ -68,7 +68,7 @@ void queue_release(struct queue *queue, uint64_t place)
 		queue_clear(queue);
 }
 
-/* New data lies near the chunk that was looked at last, data that is sent again anywhere. */
+/* New data is near the chunk used last; retransmitted data can be anywhere. */
 static uint32_t find(struct queue *queue, uint64_t place)
 {
 	uint32_t low = queue->head, high = queue->tail - 1;
@@ -123,7 +123,7 @@ bool queue_own(struct queue *queue)
 		struct iovec part;
 		size_t gathered;
 		queue_gather(queue, queue->start + done, length - done, &part, 1, &gathered);
-		/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): what is queued is gathered. */
+		/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): queued bytes are always gathered. */
 		memcpy(bytes + done, part.iov_base, gathered);
 		done += gathered;
 	}

@@ -61,7 +61,7 @@ uint64_t rack_detect(const struct rack *rack, struct scoreboard *board, uint64_t
 {
 	if (!rack->has_sample)
 		return NETSTACK_NEVER;
-	/* Each round takes one out of flight or ends the walk; what was lost is in another list, and its link was read before. */
+	/* Each iteration takes one out of flight or ends the walk. A lost segment moves to another list, so its link is read before. */
 	for (uint32_t i = board->flying.oldest; i != SCOREBOARD_NONE;) {
 		const struct sent *sent = scoreboard_at(board, i);
 		uint32_t newer = sent->newer;

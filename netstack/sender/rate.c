@@ -42,7 +42,7 @@ void rate_delivered(struct rate *rate, struct rate_sample *sample, const struct 
 		sample->round_trip = now - sent->sent_at;
 }
 
-/* The longer of the two intervals, so that compressed acknowledgements do not feign a faster path; and none shorter than a round trip. */
+/* The longer of the two intervals, so that compressed acknowledgements do not suggest a faster path; at least a round trip. */
 void rate_close(struct rate *rate, struct rate_sample *sample, uint64_t minimum_rtt, uint64_t now)
 {
 	sample->is_open = false;

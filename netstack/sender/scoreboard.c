@@ -69,7 +69,7 @@ static void lower(uint32_t *index, uint32_t by)
 		*index -= by;
 }
 
-/* Numbers that grew for terabytes start low again, by whole turns of the ring, so that none becomes SCOREBOARD_NONE. */
+/* After terabytes the indices are lowered by whole turns of the ring, so that none becomes SCOREBOARD_NONE. */
 static void renumber(struct scoreboard *board)
 {
 	uint32_t by = board->head & ~board->mask;
@@ -189,7 +189,7 @@ uint32_t scoreboard_find(const struct scoreboard *board, uint64_t place)
 	return low;
 }
 
-/* A skip leads forward, and to the tail at most: a place is only written behind the segment that it belongs to. */
+/* A skip leads forward, and at most to the tail: it is only ever set to an index behind its segment. */
 uint32_t scoreboard_skip(struct scoreboard *board, uint32_t index)
 {
 	while (index != board->tail && (scoreboard_at(board, index)->flags & SENT_SACKED)) {

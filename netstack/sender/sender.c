@@ -8,9 +8,9 @@
 #include "netstack/sender/transmit.h"
 
 #define MS 1000000ull
-#define GIVE_UP (300000 * MS) /* without an answer; RFC 1122, 4.2.3.5 asks for 100 s at least */
-#define BUFFER_GAIN 2         /* times what the path holds: what flies, and as much that waits for its turn */
-#define BUFFER_GAIN_LOSS 4    /* acknowledgements wait for rounds */
+#define GIVE_UP (300000 * MS) /* without progress; RFC 1122, 4.2.3.5 requires at least 100 s */
+#define BUFFER_GAIN 2         /* times the bandwidth-delay product: the data in flight, and as much waiting */
+#define BUFFER_GAIN_LOSS 4    /* acknowledgements are delayed for several rounds */
 #define OLD_MAX (1u << 30)    /* no window is larger */
 
 void sender_init(struct sender *sender, const struct sender_env *env, struct budget *budget, uint32_t first, uint32_t segment, bool has_sack,
@@ -82,7 +82,7 @@ bool sender_has_unsent(const struct sender *sender)
 	return sender->next < sender->queue.end + sender->has_finished;
 }
 
-/* --- what is heard --- */
+/* --- acknowledgements --- */
 
 static void deliver(struct sender *sender, uint32_t index, uint64_t now)
 {
@@ -98,7 +98,7 @@ static void sack(struct sender *sender, uint64_t left, uint64_t right, uint64_t 
 {
 	struct scoreboard *board = &sender->board;
 
-	/* Each round goes on by a segment, or over a run that was told before: in all no more than are outstanding. */
+	/* Each iteration advances by a segment, or over a known run: in total at most as many as are outstanding. */
 	for (uint32_t i = scoreboard_find(board, left); i != board->tail;) {
 		const struct sent *sent = scoreboard_at(board, i);
 		if (scoreboard_end(sent) > right)
@@ -119,7 +119,7 @@ static uint64_t place_of(const struct sender *sender, uint32_t sequence)
 	return sender->acknowledged + (uint64_t)(int64_t)(int32_t)(sequence - acknowledged);
 }
 
-/* The first block may tell of a double: below the acknowledgement, or inside the second block (RFC 2883, 4). */
+/* The first block may be a DSACK: below the acknowledgement, or inside the second block (RFC 2883, 4). */
 static bool is_duplicate(const struct sender *sender, const struct segment *segment, size_t index, uint64_t left, uint64_t right)
 {
 	uint64_t acknowledged = place_of(sender, segment->acknowledgement);
@@ -138,7 +138,7 @@ struct block {
 	uint64_t left, right;
 };
 
-/* The newest block stands first, but what an earlier acknowledgement told and was lost must not look as if it came late. */
+/* The newest block comes first. But blocks of an earlier acknowledgement that was lost must not look like reordering. */
 static void insert(struct block *blocks, size_t count, struct block block)
 {
 	while (count > 0 && blocks[count - 1].left > block.left) {
@@ -187,7 +187,7 @@ static void pop_acknowledged(struct sender *sender, uint64_t place, uint64_t now
 
 static void lose(void *owner, uint32_t index);
 
-/* Reno's signs, for a peer without SACK: three acknowledgements of the same, and one of a part during recovery (RFC 6582). */
+/* Loss detection for a peer without SACK: three duplicate acknowledgements, or a partial one during recovery (RFC 6582). */
 static void read_reno(struct sender *sender, const struct segment *segment, bool is_repeated, bool is_partial)
 {
 	struct scoreboard *board = &sender->board;
@@ -246,7 +246,7 @@ bool sender_heard(struct sender *sender, const struct segment *segment, unsigned
 	return true;
 }
 
-/* --- what follows from it --- */
+/* --- evaluation --- */
 
 static struct bbr_context context_of(const struct sender *sender, uint64_t now)
 {
@@ -281,7 +281,7 @@ static void detect_losses(struct sender *sender, uint64_t now)
 	sender->deadlines[SENDER_REORDER] = rack_detect(&sender->rack, &sender->board, window, now, lose, sender);
 }
 
-/* Recovery begins with the first loss, whoever found it, and ends when all is acknowledged that had been sent by then. */
+/* Recovery begins with the first loss, however it was detected, and ends when everything sent before that is acknowledged. */
 static void check_recovery(struct sender *sender)
 {
 	if (sender->phase == SENDER_OPEN && sender->board.lost > 0) {
@@ -303,7 +303,7 @@ static void check_reneging(struct sender *sender)
 		scoreboard_renege(board);
 }
 
-/* The buffer follows the path: large enough to keep it full while the oldest hole is waited for. */
+/* The buffer follows the path: large enough to keep it full while the oldest hole is repaired. */
 static void set_limit(struct sender *sender)
 {
 	unsigned gain = sender->phase == SENDER_OPEN ? BUFFER_GAIN : BUFFER_GAIN_LOSS;
@@ -339,7 +339,7 @@ static void resize(struct sender *sender, uint32_t segment)
 	sender->bbr.segment = segment;
 }
 
-/* A sample stays open until something arrived, so that losses which a timer found are counted with it. */
+/* A sample stays open until data arrives, so that losses detected by a timer are counted with it. */
 static void conclude(struct sender *sender, uint64_t now)
 {
 	check_reneging(sender);
@@ -393,7 +393,7 @@ static void note_stall(struct sender *sender, uint64_t now)
 		sender->has_given_up = true;
 }
 
-/* Behind the first hole lies a full segment that arrived at once: the path carries such. */
+/* A full segment behind the first hole arrived without retransmission: the path carries that size. */
 static bool has_large_passed(const struct sender *sender)
 {
 	const struct scoreboard *board = &sender->board;
@@ -415,8 +415,8 @@ static void suspect_size(struct sender *sender)
 		                                    has_large_passed(sender)));
 }
 
-/* Everything that has been out for a round trip and a reordering window is lost, the first segment in any case (RFC 8985, 6.3). They are
- * sent again in the order of the stream: what arrived but was not told would else go before the first hole, for ever where a path
+/* Everything outstanding for a round trip and a reordering window is lost, the first segment in any case (RFC 8985, 6.3). Segments are
+ * sent again in the order of the stream. Otherwise data that arrived unacknowledged would be sent before the first hole, for ever if a path
  * carries one packet at a time (RFC 6298, 5.4). */
 static void run_timeout(struct sender *sender, uint64_t now)
 {
@@ -427,11 +427,11 @@ static void run_timeout(struct sender *sender, uint64_t now)
 	suspect_size(sender);
 	rate_open(&sender->sample, board->in_flight);
 	bbr_timeout(&sender->bbr, sender->rate.delivered);
-	/* To the tail once: what is lost keeps its place in the ring. */
+	/* Up to the tail, once: lost segments keep their place in the ring. */
 	for (uint32_t i = board->head; (i = scoreboard_skip(board, i)) != board->tail; i++) {
 		const struct sent *sent = scoreboard_at(board, i);
 		if (sent->flags & SENT_LOST)
-			scoreboard_lose(board, i); /* again, for its place in the order */
+			scoreboard_lose(board, i); /* again, to get its place in the order */
 		else if (i == board->head || sent->sent_at + age <= now)
 			lose(sender, i);
 	}

@@ -5,12 +5,12 @@
 #include "netstack/netstack.h"
 
 #define MS 1000000ull
-#define OVERHEAD 60 /* headers and tunnel, so that pacing counts what the path carries */
+#define OVERHEAD 60 /* headers and tunnel, so that pacing counts the bytes that the path carries */
 #define LEAD (MS / 2)
 #define LEAD_MOST (10 * MS) /* a slow sender does not burst */
 #define TRAIN (64u * 1024)
-#define PAUSE_CREDIT (2 * MS) /* what may go at once after the window or the application held it */
-#define LATE_CREDIT (20 * MS) /* and at least after a late timer, which on a busy machine each is */
+#define PAUSE_CREDIT (2 * MS) /* may be sent at once after the window or the application was the limit */
+#define LATE_CREDIT (20 * MS) /* the minimum after a late timer; on a busy machine every timer is late */
 #define LATE_CREDIT_MAX (50 * MS)
 #define MEMORY_DELAY (10 * MS)
 #define PERSIST_MAX (10000 * MS)
@@ -27,7 +27,7 @@ static uint64_t stream_end(const struct sender *sender)
 	return sender->queue.end + sender->has_finished;
 }
 
-/* One packet with at most `length` bytes from `place`, and the FIN when it comes next and is wanted; says how far it got. */
+/* Sends one packet with at most `length` bytes from `place`, and the FIN if it is next and wanted. Returns the place reached. */
 static bool emit(struct sender *sender, uint64_t place, uint64_t end, uint64_t *reached)
 {
 	struct iovec parts[PARTS_MAX];
@@ -62,7 +62,7 @@ static void note_sent(struct sender *sender, uint32_t index, uint64_t in_flight_
 	if (sender->deadlines[SENDER_TIMEOUT] == NETSTACK_NEVER)
 		sender->deadlines[SENDER_TIMEOUT] = now + rtt_timeout(&sender->rtt);
 	sender->deadlines[SENDER_PERSIST] = NETSTACK_NEVER;
-	/* The bandwidth was measured without headers: a full segment counts as its own length, and a small one as its share of the path. */
+	/* The bandwidth was measured without headers: a full segment counts with its own length, a small one with its share of the path. */
 	double bytes = (double)(sent->length + OVERHEAD) * sender->segment / (sender->segment + OVERHEAD);
 	sender->next_send += (uint64_t)(bytes * 1e9 / sender->bbr.pacing_rate);
 }
@@ -75,20 +75,20 @@ static enum outcome send_new(struct sender *sender, uint64_t end, uint64_t now)
 		return OUT_OF_MEMORY;
 	if (!emit(sender, sender->next, end, &reached))
 		return REFUSED;
-	assert(reached > sender->next); /* the callers' `end` lies ahead */
+	assert(reached > sender->next); /* the callers' `end` is ahead */
 	uint32_t index = scoreboard_append(&sender->board, sender->next, (uint32_t)(reached - sender->next));
 	sender->next = reached;
 	note_sent(sender, index, in_flight, now);
 	return SENT;
 }
 
-/* A segment that was cut for a larger path leaves as several packets; what of it is acknowledged is not sent again. */
+/* A segment from before the segment size shrank is sent as several packets; acknowledged parts of it are not sent again. */
 static enum outcome send_again(struct sender *sender, uint32_t index, uint64_t now)
 {
 	struct sent *sent = scoreboard_at(&sender->board, index);
 	uint64_t place = sent->start > sender->acknowledged ? sent->start : sender->acknowledged;
 
-	while (place < scoreboard_end(sent)) { /* a byte or the FIN at least a round: all of it is still queued */
+	while (place < scoreboard_end(sent)) { /* each iteration sends at least a byte or the FIN: all of it is still queued */
 		if (!emit(sender, place, scoreboard_end(sent), &place))
 			return REFUSED;
 	}
@@ -126,7 +126,7 @@ static void await_window(struct sender *sender, uint64_t now)
 	sender->deadlines[SENDER_PERSIST] = now + delay;
 }
 
-/* The application has no more, or the peer takes no more: rate samples until all of this has arrived say little about the path. */
+/* The application or the peer is the limit: rate samples until all of this has arrived say little about the path. */
 static void note_limited(struct sender *sender)
 {
 	if (sender->board.in_flight >= sender->bbr.window)
@@ -135,7 +135,7 @@ static void note_limited(struct sender *sender)
 	sender->rate.limited_until = until > 0 ? until : 1;
 }
 
-/* Half a round trip at most: as a queue, less than the startup's. */
+/* At most half a round trip: a smaller queue than startup's. */
 static uint64_t late_credit(const struct sender *sender)
 {
 	uint64_t half = sender->bbr.min_rtt / 2;
@@ -145,8 +145,8 @@ static uint64_t late_credit(const struct sender *sender)
 	return half < LATE_CREDIT_MAX ? half : LATE_CREDIT_MAX;
 }
 
-/* What a late timer kept back is made up for, or else a worker that wakes rarely sends less than was measured, measures that, and so on
- * down. Later than that, the samples tell of this machine and not of the path. */
+/* The delay of a late timer is made up for. Otherwise a worker that wakes rarely sends less than it measured, measures that, and so on
+ * downwards. Beyond that limit the samples describe this machine and not the path. */
 static void take_credit(struct sender *sender, uint64_t now)
 {
 	bool was_waiting = sender->deadlines[SENDER_PACE] != NETSTACK_NEVER;
@@ -160,8 +160,8 @@ static void take_credit(struct sender *sender, uint64_t now)
 		note_limited(sender);
 }
 
-/* How far ahead of its time a train goes on: for half a millisecond, or until it holds TRAIN bytes, halved for each half millisecond of the
- * round trip. Many streams that share a short path would else send a segment or two at a time, and each would be acknowledged by itself. */
+/* How far ahead of its time a train is extended: half a millisecond, or until it holds TRAIN bytes, halved for each half millisecond of the
+ * round trip. Otherwise many streams on a short path would send a segment or two at a time, and each would be acknowledged separately. */
 static uint64_t lead_of(const struct sender *sender)
 {
 	uint64_t halvings = sender->bbr.min_rtt / LEAD;
@@ -172,7 +172,7 @@ static uint64_t lead_of(const struct sender *sender)
 	return train > LEAD ? train : LEAD;
 }
 
-/* May the next one leave now? Sets the timer when not. */
+/* Whether the next segment may be sent now; otherwise sets the timer. */
 static bool is_due(struct sender *sender, bool has_begun, uint64_t now)
 {
 	if (sender->next_send <= now || (has_begun && sender->next_send <= now + lead_of(sender)))
@@ -195,7 +195,7 @@ void transmit_pump(struct sender *sender, uint64_t now)
 	take_credit(sender, now);
 	if (sender->board.in_flight == 0 && sender->rate.limited_until != 0 && sender_has_unsent(sender))
 		bbr_restart(&sender->bbr, now);
-	/* Each round ends the loop or puts a byte at least in flight, of which the window holds so many. */
+	/* Each iteration ends the loop or puts at least a byte in flight, and the window bounds those. */
 	while (!sender->is_blocked) {
 		bool again = sender->board.missing.oldest != SCOREBOARD_NONE;
 		uint64_t end = next_end(sender);
@@ -237,7 +237,7 @@ void transmit_probe(struct sender *sender, uint64_t now)
 	sender->probe_end = sender->next;
 }
 
-/* An empty segment before the window is answered with an acknowledgement that tells it (RFC 9293, 3.8.6.1), and consumes nothing. */
+/* An empty segment before the window elicits an acknowledgement with the current window (RFC 9293, 3.8.6.1) and consumes no sequence number. */
 void transmit_persist(struct sender *sender, uint64_t now)
 {
 	if (sender->rtt.backoff < 16)
