@@ -39,7 +39,7 @@ void address_to_host(union wireguard_endpoint *host, const struct netstack_endpo
 	}
 }
 
-/* An IPv4 address stands where no /64 of the internet is: in ::/32. */
+/* IPv4 addresses are mapped into ::/32, where there is no /64 in use. */
 uint64_t address_source(const union wireguard_endpoint *host)
 {
 	static const uint8_t loopback4[4] = { 127, 0, 0, 1 };

@@ -13,7 +13,7 @@ static uint64_t depth_of(const struct bucket *bucket)
 	return tenth < LARGE_READ ? LARGE_READ : tenth;
 }
 
-/* What has come since the last time. A byte that is not whole yet counts the next time. */
+/* Adds the tokens since the last time. A fraction of a byte is carried over. */
 static void fill(struct bucket *bucket, uint64_t now)
 {
 	product fresh = (product)(now - bucket->filled_at) * bucket->bits_per_second / BIT_TIME;

@@ -1,6 +1,6 @@
 #include "tunnel/condition.h"
 
-/* An idle tunnel that lost its session notices it after 15 s of sending (paper, 6.2), so that in use there is a sign in this time. */
+/* An idle tunnel that lost its session notices after 15 s of sending (paper, 6.2), so a tunnel in use shows a sign within this time. */
 #define KEY_TAKEN_LASTS (30 * LOOP_SECOND)
 
 static void set(struct tunnel *tunnel, enum message_condition_type type, uint32_t value)

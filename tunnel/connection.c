@@ -36,7 +36,7 @@ static size_t count_waiting(const struct tunnel *tunnel, uint64_t source)
 	return count;
 }
 
-/* The source that has most of the waiting places. The table is twice as large as there are places, so there is always a free one. */
+/* The source with the most waiting places. The table is twice as large as the number of places, so there is always a free entry. */
 static uint64_t who_has_most(const struct tunnel *tunnel)
 {
 	struct {
@@ -59,7 +59,7 @@ static uint64_t who_has_most(const struct tunnel *tunnel)
 	return source;
 }
 
-/* The longest waiting of a source that has one, and is not held if one is not. */
+/* The one of a source that has waited longest; one that is held back only if all are. */
 static struct connection *longest_of(const struct tunnel *tunnel, uint64_t source)
 {
 	struct connection *held = NULL;
@@ -73,7 +73,7 @@ static struct connection *longest_of(const struct tunnel *tunnel, uint64_t sourc
 	return held;
 }
 
-/* Who gives way to one more of `source`. NULL: there is room. */
+/* The connection to drop for one more of `source`. NULL: there is room. */
 static struct connection *who_gives_way(const struct tunnel *tunnel, uint64_t source)
 {
 	if (count_waiting(tunnel, source) >= WAITING_OF_SOURCE)

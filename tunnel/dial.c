@@ -22,7 +22,7 @@ struct dial {
 	dial_done *done;
 	void *owner;
 	struct netstack_query *query;
-	bool more_names; /* the second family's answer is to come */
+	bool more_names; /* the second family's answer is still pending */
 	struct netstack_endpoint addresses[ADDRESSES_MOST];
 	size_t address_count, tried;
 	struct attempt attempts[ADDRESSES_MOST];
@@ -127,7 +127,7 @@ void dial_cancel(struct dial *dial)
 		sweep(dial);
 }
 
-/* The rest of the dial goes at the end of the turn: a stack's callback may touch no stream but its own. */
+/* The rest of the dial is freed at the end of the turn, because a stack's callback may only touch its own stream. */
 static void finish(struct dial *dial, struct netstack_stream *stream, const struct http_fault *fault)
 {
 	struct http_fault copy = fault == NULL ? (struct http_fault){ 0 } : *fault;
@@ -161,7 +161,7 @@ static bool is_trying(const struct dial *dial)
 	return false;
 }
 
-/* The other family was tried before it, and was not as quick. */
+/* The other family was tried before it, and was slower. */
 static void note_family(const struct dial *dial, const struct attempt *winner)
 {
 	size_t place = (size_t)(winner - dial->attempts);
@@ -196,7 +196,7 @@ static void on_closed(void *owner, enum netstack_error why)
 		try_next(dial);
 }
 
-/* A connection that came second in the race lives until the turn's end: what it sends meanwhile is dropped with it. */
+/* A connection that lost the race lives until the end of the turn; bytes it receives meanwhile are dropped with it. */
 
 static void on_late_received(void *owner, const struct iovec *parts, size_t count, size_t length)
 {
@@ -265,7 +265,7 @@ struct http_fault dial_judge(const struct tunnel *tunnel, const struct target *t
 	return (struct http_fault){ 0 };
 }
 
-/* Starts the next attempt whose address may be tried; the dial fails when none is left and none is under way. */
+/* Starts the next attempt with an allowed address; the dial fails if none is left and none is pending. */
 static void try_next(struct dial *dial)
 {
 	struct tunnel *tunnel = dial->tunnel;
@@ -362,7 +362,7 @@ static void begin(void *owner)
 		return;
 	}
 	if (tunnel->health.state != TUNNEL_UP)
-		return; /* dial_go_all or dial_fail_all goes on */
+		return; /* dial_go_all or dial_fail_all continues */
 	dial->begun = true;
 	if (!target_is_name(&dial->target)) {
 		dial->addresses[dial->address_count++] = dial->target.address;

@@ -14,7 +14,7 @@
 
 #define DOWN_AFTER 2                          /* unanswered initiations */
 #define ANSWER_TIME (1600 * LOOP_MILLISECOND) /* longer than a round trip */
-/* With the 5 s that an answer is waited for: one initiation a minute. */
+/* Together with the 5 s of waiting for an answer: one initiation a minute. */
 #define RETRY_PAUSE (55 * LOOP_SECOND)
 #define RETRY_JITTER (6 * LOOP_SECOND)
 #define NEWS_PAUSE LOOP_SECOND
@@ -75,14 +75,14 @@ static struct wireguard_peer_stats stats_of(const struct tunnel_peer *peer)
 	return stats;
 }
 
-/* Initiations since the peer was last heard that had their time to be answered. */
+/* Initiations since the peer was last heard whose time for an answer has passed. */
 static unsigned missed(const struct tunnel_peer *peer, const struct wireguard_peer_stats *stats)
 {
 	bool may_come = loop_now(peer->tunnel->context->loop) < peer->health.initiated_at + ANSWER_TIME;
 	return stats->unanswered > 0 && may_come ? stats->unanswered - 1 : stats->unanswered;
 }
 
-/* How a peer is, as a tunnel's state, and what that means for who wants to go through it. */
+/* A peer's condition as a tunnel state, and its effect on connections. */
 struct verdict {
 	enum tunnel_state state;
 	bool is_down; /* connections are refused with `reason` */
@@ -108,7 +108,7 @@ static int rank(const struct verdict *verdict)
 	return ranks[verdict->state] + !verdict->is_down;
 }
 
-/* The tunnel is as its best peer is. */
+/* The tunnel's state is that of its best peer. */
 static struct verdict judge_all(const struct tunnel *tunnel)
 {
 	if (tunnel->udp == NULL)
@@ -147,7 +147,7 @@ bool health_is_heard(const struct tunnel_peer *peer)
 
 static void ask_resolve(struct tunnel_peer *peer);
 
-/* `how` is one of the device's ways to begin a handshake. After a pause the name may lead elsewhere by now. */
+/* `how` is one of the device's functions that start a handshake. After a pause the name may have other addresses. */
 static void initiate(struct tunnel_peer *peer, void (*how)(struct wireguard_peer *peer, uint64_t now))
 {
 	if (peer->tunnel->udp == NULL || !has_endpoint(peer))
@@ -210,7 +210,7 @@ static bool must_hold(const struct tunnel_peer *peer, struct health_news *news)
 	return true;
 }
 
-/* How many happenings are told now, with those that were held back. */
+/* How many occurrences are reported now, including those held back. */
 static uint32_t take_held(const struct tunnel_peer *peer, struct health_news *news, uint32_t more)
 {
 	uint32_t count = news->held + more;
@@ -270,7 +270,7 @@ static void tell_held(struct tunnel_peer *peer, uint64_t now)
 		send_endpoint(peer, take_held(peer, &health->endpoint, 0));
 }
 
-/* What is done to heal a tunnel is a counter, a line of the log and an event each time. */
+/* Every remedy is counted, logged and sent as an event. */
 static void note_remedy(struct tunnel *tunnel, enum message_healing healing, const char *what)
 {
 	counter_add(&tunnel->counters->healed[healing], 1);
@@ -321,7 +321,7 @@ static void ask_socket(struct tunnel *tunnel)
 	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "requesting a new UDP socket");
 }
 
-/* `sent` initiations before the last one had no answer. */
+/* `sent` initiations before the last one were not answered. */
 static void heal(struct tunnel_peer *peer, unsigned sent)
 {
 	struct tunnel *tunnel = peer->tunnel;
@@ -344,7 +344,7 @@ static void on_initiation(struct tunnel_peer *peer)
 	peer->health.initiated_at = loop_now(peer->tunnel->context->loop);
 	peer->health.judge_at = stats.unanswered == DOWN_AFTER ? peer->health.initiated_at + ANSWER_TIME : LOOP_NEVER;
 	if (peer->health.retry_at != LOOP_NEVER) {
-		/* The device began by itself, because there is something to send. */
+		/* The device started it, because there is something to send. */
 		peer->health.retry_at = LOOP_NEVER;
 		ask_resolve(peer);
 	}
@@ -369,7 +369,7 @@ static void on_completed(struct tunnel_peer *peer)
 	tunnel->health.goes_on |= kept_waiting;
 }
 
-/* By a packet of its session: what waits is sent, and who waits goes on. */
+/* It was heard with a packet of its session: waiting packets are sent, and waiting dials continue. */
 static void on_returned(struct tunnel_peer *peer)
 {
 	peer->health.judge_at = LOOP_NEVER;
@@ -402,10 +402,10 @@ static void act(struct tunnel_peer *peer)
 		tell_endpoint(peer);
 	if ((events & 1u << WIREGUARD_PEER_RETURNED) != 0 && (events & 1u << WIREGUARD_HANDSHAKE_COMPLETED) == 0)
 		on_returned(peer);
-	/* Under traffic, a peer that is gone is known after two initiations: at most 5 + 5.3 + 1.6 s. */
+	/* Under traffic, a vanished peer is detected after two initiations: at most 5 + 5.3 + 1.6 s. */
 	if ((events & 1u << WIREGUARD_PEER_QUIET) != 0)
 		initiate(peer, wireguard_peer_ask);
-	/* It may have moved: with a session two initiations more would be too long to wait. */
+	/* It may have moved; with a session, two more initiations would take too long. */
 	if ((events & 1u << WIREGUARD_PEER_SILENT) != 0)
 		ask_resolve(peer);
 	if ((events & 1u << WIREGUARD_INITIATION_SENT) != 0)
@@ -418,7 +418,7 @@ static void act(struct tunnel_peer *peer)
 		peer->tunnel->health.must_review = true;
 }
 
-/* Once for all peers: with thousands a look at all of them for each would stop the worker. */
+/* Once for all peers: with thousands, reviewing all of them for each would stall the worker. */
 static void review_once(struct tunnel *tunnel)
 {
 	bool goes_on = tunnel->health.goes_on;

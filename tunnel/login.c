@@ -12,9 +12,9 @@
 struct login_source {
 	uint64_t source;
 	uint64_t refused_at; /* the last time */
-	uint64_t until;      /* the last refusal is told then */
+	uint64_t until;      /* when the last refusal is sent */
 	unsigned refused;    /* in a row; 0 and nobody waits: the place is free */
-	unsigned answered;   /* refusals told to which no next guess has come yet */
+	unsigned answered;   /* refusals sent that no further guess has followed yet */
 	struct login *front, *back;
 	struct loop *loop;
 	struct deadline deadline; /* of the next turn */
@@ -50,7 +50,7 @@ static struct login_source *find(const struct login *login)
 	return NULL;
 }
 
-/* A free place, or that of the one refused longest ago for which nobody waits. NULL when there is none. */
+/* A free place, or that of the source refused longest ago for which no login waits. NULL if there is none. */
 static struct login_source *find_place(struct logins *logins)
 {
 	struct login_source *place = NULL;
@@ -114,14 +114,14 @@ static void queue(struct login *login, struct login_source *at, bool goes_on)
 	deadline_set(at->loop, &at->deadline, at->until);
 }
 
-/* Twice as long where two are looked at in a turn. */
+/* Twice as long if two are checked in a turn. */
 static uint64_t delay_of(const struct login *login, unsigned refused)
 {
 	uint64_t delay = DELAY << (refused < DELAY_STEPS ? refused : DELAY_STEPS);
 	return login->has_turn ? 2 * delay : delay;
 }
 
-/* Notes a wrong password; returns when it may be told. Without a place for its source it is told as late as can be. */
+/* Counts a wrong password; returns when to send the refusal. Without a place for its source the delay is the longest. */
 static uint64_t refuse(const struct login *login)
 {
 	struct tunnel *tunnel = login->connection->tunnel;

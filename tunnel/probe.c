@@ -13,22 +13,22 @@
 #define TIMEOUT_DEFAULT (2 * LOOP_SECOND)
 #define TIMEOUT_MOST (60 * LOOP_SECOND)
 #define TIMEOUT_PERIODIC (5 * LOOP_SECOND)
-#define GAP (200 * LOOP_MILLISECOND) /* between the attempts of one that was asked for */
-#define FIRST_AFTER LOOP_SECOND      /* a tunnel that just begins is given time to shake hands */
+#define GAP (200 * LOOP_MILLISECOND) /* between the attempts of a requested probe */
+#define FIRST_AFTER LOOP_SECOND      /* a new tunnel is given time for its handshake */
 
-/* An attempt is under way while `waits`; its end is noted, and acted on by the deadline, never in a callback of the stack. */
+/* An attempt is pending while `waits`. Its end is recorded, and handled by the deadline, never in a callback of the stack. */
 struct probe {
 	struct tunnel *tunnel;
 	struct probe *next;
 	uint64_t request;    /* 0: periodic */
-	uint64_t generation; /* of the request, which the answer repeats; 0: the tunnel's */
+	uint64_t generation; /* of the request, repeated in the reply; 0: the tunnel's */
 	enum spec_probe_type type;
-	char text[256];       /* the target as it was given */
+	char text[256];       /* the target as written */
 	struct target target; /* of a ping or a TCP connection */
 	bool has_target, waits, failing;
 	uint32_t count, sent, received;
 	uint64_t timeout, interval;
-	uint64_t began;            /* the attempt; with a ping also its name, see on_pong */
+	uint64_t began;            /* start of the attempt; also identifies a ping, see on_pong */
 	uint64_t least, most, sum; /* round trips */
 	char detail[160];
 	struct dial *dial;
@@ -116,7 +116,7 @@ static void finish_periodic(struct probe *probe)
 	set_deadline(probe, probe->began + probe->interval);
 }
 
-/* From anywhere; the deadline goes on. */
+/* May be called from anywhere; the deadline continues. */
 static void end_attempt(struct probe *probe, const char *failure)
 {
 	uint64_t now = now_of(probe), took = now > probe->began ? now - probe->began : 0;
@@ -141,8 +141,8 @@ static bool is_named_by(const struct probe *probe, uint64_t began)
 	return probe->type == SPEC_PROBE_PING && probe->waits && probe->began == began;
 }
 
-/* The stack gives a ping no handle, and forgets it silently when it goes: so the tunnel owns all pings, and the time at which one was
- * sent, different for each, names the probe. One that is gone is not found. Timeouts are the probe's own deadline. */
+/* The stack gives a ping no handle, and drops it silently when it is freed. So the tunnel owns all pings, and the time at which one was
+ * sent, which is unique, identifies the probe. One that has ended is not found. Timeouts are the probe's own deadline. */
 static void on_pong(void *owner, uint64_t round_trip)
 {
 	struct tunnel *tunnel = owner;

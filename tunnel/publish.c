@@ -2,7 +2,7 @@
 
 #include "tunnel/condition.h"
 
-/* While a tunnel is busy its figures are brought up to date so often; after a rest, at once. */
+/* The update interval of a busy tunnel's figures; after a rest they are updated at once. */
 #define EVERY (50 * LOOP_MILLISECOND)
 
 void publish_soon(struct tunnel *tunnel, uint64_t now)
@@ -13,7 +13,7 @@ void publish_soon(struct tunnel *tunnel, uint64_t now)
 	publish_tick(tunnel, now);
 }
 
-/* Adds what is new since the last look: the counters go on where a worker before this one left them. */
+/* Adds the difference since the last update, because the counters continue from those of an earlier worker. */
 static void add_new(counter *to, uint64_t figure, uint64_t *counted)
 {
 	if (figure != *counted)

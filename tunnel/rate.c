@@ -10,7 +10,7 @@ uint64_t rate_pass(struct rate *rate, uint64_t seconds, uint64_t total)
 	assert(steps > 0);
 	rate->counted = total;
 	memmove(&rate->bytes[steps], rate->bytes, (RATE_SECONDS - steps) * sizeof(rate->bytes[0]));
-	/* Nobody looks while nothing flows, so that all of it is of the last second. */
+	/* The counter is not read while nothing flows, so everything belongs to the last second. */
 	memset(rate->bytes, 0, steps * sizeof(rate->bytes[0]));
 	rate->bytes[0] = fresh < UINT32_MAX ? (uint32_t)fresh : UINT32_MAX;
 	for (size_t i = 0; i < RATE_SECONDS; i++) {

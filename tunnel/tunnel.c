@@ -24,7 +24,7 @@ void tunnel_wake(struct tunnel *tunnel)
 	deferred_queue(tunnel->context->loop, &tunnel->settle);
 }
 
-/* The device's surroundings. */
+/* The device's env. */
 
 static void env_random(void *owner, void *bytes, size_t length)
 {
@@ -66,7 +66,7 @@ static void env_notify(void *owner, struct wireguard_peer *peer, enum wireguard_
 		health_note(mine, event);
 		return;
 	}
-	/* Before the answer leaves, so that the worker that follows a dead one drops a replay of what was answered. */
+	/* Before the answer is sent, so that the successor of a dead worker drops a replay of an answered initiation. */
 	uint8_t timestamp[12];
 	wireguard_peer_latest_timestamp(peer, timestamp);
 	counters_set_initiation(mine->counters, timestamp);
@@ -81,7 +81,7 @@ const struct wireguard_env tunnel_device_env = {
 	.notify = env_notify,
 };
 
-/* The stack's surroundings: a packet that no peer takes is gone, as on any wire; only want of room holds the stack back. */
+/* The stack's env: a packet that no peer takes is lost, as on any link; only lack of room blocks the stack. */
 static bool env_output(void *owner, const struct iovec *parts, size_t count, size_t length)
 {
 	struct tunnel *tunnel = owner;
@@ -95,7 +95,7 @@ static bool env_output(void *owner, const struct iovec *parts, size_t count, siz
 	return true;
 }
 
-/* Its name may be resolved yet. */
+/* Its name may still be resolved. */
 static bool has_endpoint_in_spec(const struct tunnel *tunnel, const struct wireguard_peer *peer)
 {
 	for (size_t i = 0; i < tunnel->spec.peer_count; i++)
@@ -142,7 +142,7 @@ static void on_udp_writable(void *owner)
 	tunnel_run_stack(owner, netstack_writable);
 }
 
-/* The last gate before the host's network: peers' endpoints, and cookie replies, which go back to whoever asked (paper, 5.4.7). */
+/* The last check before the host's network: only peers' endpoints, and cookie replies, which go back to the sender (paper, 5.4.7). */
 static bool may_send(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length)
 {
 	struct tunnel *tunnel = owner;
@@ -261,7 +261,7 @@ bool tunnel_peer_next_address(struct tunnel_peer *peer)
 	const struct message_addresses *addresses = peer->addresses;
 	if (addresses == NULL)
 		return false;
-	/* Another family first: one of the two is often broken on its way. */
+	/* The other family first, since often only one of the two is broken. */
 	int family = addresses->list[peer->address].any.sa_family;
 	size_t next = (peer->address + 1) % addresses->count;
 	for (size_t i = 1; i < addresses->count; i++) {
@@ -285,13 +285,13 @@ void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *messa
 	struct message_addresses *several;
 	(void)tunnel_addresses_copy(&several, &message->addresses);
 	tunnel_peer_take_addresses(peer, &several, true);
-	/* The peer may be where it is said to be although its name has several addresses. */
+	/* The peer may be at one of its name's addresses already. */
 	for (size_t i = 0; i < message->addresses.count; i++)
 		if (endpoint_equal(&message->addresses.list[i], wireguard_peer_endpoint(peer->peer))) {
 			peer->address = i;
 			return;
 		}
-	/* Or it was heard from elsewhere while its name was looked up. */
+	/* Or it was heard from another address while its name was resolved. */
 	if (!was_unknown && health_is_heard(peer))
 		return;
 	wireguard_peer_set_endpoint(peer->peer, &message->addresses.list[0]);
@@ -386,7 +386,7 @@ void tunnel_free_peer(struct tunnel_peer *peer)
 void tunnel_free(struct tunnel *tunnel)
 {
 	health_stop(tunnel);
-	/* Resets of the connections just ended may still go: the socket takes them with it. */
+	/* Sends the resets of the connections just ended before the socket is closed. */
 	publish_socket(tunnel);
 	udp_socket_free(tunnel->udp);
 	tunnel->udp = NULL;

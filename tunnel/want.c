@@ -10,11 +10,11 @@ struct want {
 	enum message_type type;
 	struct message_want message;
 	bool is_sent;
-	want_granted *granted; /* NULL: who asked is gone, and the answer is still to come */
+	want_granted *granted; /* NULL: the requester is gone, and the answer is still pending */
 	void *owner;
 };
 
-/* Sends the oldest of a slot that waits, when one more may be unanswered. */
+/* Sends a slot's oldest waiting request, if one more may be unanswered. */
 static void send_next(struct context *context, uint32_t slot)
 {
 	struct want *next = NULL;
@@ -66,7 +66,7 @@ void want_cancel(struct context *context, struct want *want)
 		forget(context, want);
 }
 
-/* Who asked is gone, an inner client that broke off for one: the host's side of a connection hears of it by a reset too. */
+/* The requester is gone, for example an inner client that reset: the host's side of the connection gets a reset, too. */
 static void close_unwanted(int descriptor)
 {
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };

@@ -62,14 +62,14 @@ out:
 	return result;
 }
 
-/* UTF-8 in Latin-1, in place. False when it has a character that Latin-1 lacks. */
+/* Converts UTF-8 to Latin-1 in place. False if a character is not in Latin-1. */
 static bool to_latin1(char *part, uint8_t *length)
 {
 	size_t at = 0;
 	for (size_t i = 0; i < *length; i++) {
 		unsigned char c = (unsigned char)part[i];
 		if (c >= 0x80) {
-			/* 0xc2 and 0xc3 begin U+0080 to U+00FF. */
+			/* 0xc2 and 0xc3 are the first bytes of U+0080 to U+00FF. */
 			if ((c != 0xc2 && c != 0xc3) || ++i == *length || ((unsigned char)part[i] & 0xc0) != 0x80)
 				return false;
 			c = (unsigned char)(c << 6 | ((unsigned char)part[i] & 0x3f));

@@ -38,7 +38,7 @@ static bool is_blank(unsigned char c)
 	return c == ' ' || c == '\t';
 }
 
-/* RFC 9112, 7.1: hex digits only, and white space before an extension: programs disagree on what any other byte would mean. */
+/* RFC 9112, 7.1: only hex digits, and white space before an extension; programs disagree on the meaning of other bytes. */
 static enum http_body_state step_size(struct http_body *body, unsigned char c)
 {
 	int digit = hex_digit(c);
@@ -88,7 +88,7 @@ static enum http_body_state step_data_end(struct http_body *body, unsigned char 
 	return c == '\n' ? HTTP_BODY_SIZE : HTTP_BODY_FAILED;
 }
 
-/* A trailer must not say what only a head may: framing, routing, and what is hop by hop (RFC 9110, 6.5.1; X3). */
+/* A trailer must not contain framing, routing or hop-by-hop fields, which belong to a head (RFC 9110, 6.5.1; X3). */
 static bool is_trailer_allowed(const struct http_body *body)
 {
 	return http_field_kind((struct http_text){ .bytes = body->name, .length = body->name_length }) == HTTP_FIELD_OTHER;
@@ -236,7 +236,7 @@ struct http_text http_body_mend(struct http_body *body, char byte)
 	return (struct http_text){ .bytes = "", .length = 0 };
 }
 
-/* Payload at the start of `length` bytes, 0 when framing comes next. */
+/* The number of payload bytes at the start, 0 if framing is next. */
 static size_t take_payload(struct http_body *body, size_t length)
 {
 	if (body->state == HTTP_BODY_CLOSE)

@@ -51,7 +51,7 @@ bool http_text_is(struct http_text text, const char *word)
 
 enum http_progress http_head_find(struct http_head_search *search, const char *bytes, size_t length, size_t *head)
 {
-	/* A port that speaks plain HTTP hears TLS and worse: say so at once instead of at the deadline. */
+	/* A plain HTTP port receives TLS and other bytes: refuse them at once, not at the deadline. */
 	bool is_end = length > 0 && (bytes[0] == '\r' || (bytes[0] == '\n' && search->lenient));
 	if (length > 0 && !is_end && !http_is_token_byte((unsigned char)bytes[0]))
 		return HTTP_REFUSED;
@@ -64,7 +64,7 @@ enum http_progress http_head_find(struct http_head_search *search, const char *b
 		size_t at = (size_t)(lf - bytes);
 		bool has_cr = at > search->line && bytes[at - 1] == '\r';
 		search->too_long = at >= HTTP_HEAD_MAX;
-		/* RFC 9112, 2.2 would allow a bare LF: one reader's line end is another's data. */
+		/* RFC 9112, 2.2 would allow a bare LF, but one parser's line end is another's data. */
 		if (search->too_long || (!has_cr && !search->lenient))
 			return HTTP_REFUSED;
 		bool empty = at - search->line == has_cr;
@@ -162,7 +162,7 @@ static bool field_read(struct http_field *field, struct http_text line)
 		return false;
 	size_t name = (size_t)(colon - line.bytes);
 	field->name = (struct http_text){ .bytes = line.bytes, .length = name };
-	/* A line that starts with a space is a folded one (RFC 9112, 5.2), and no token. */
+	/* A line that starts with a space is folded (RFC 9112, 5.2), and not a token. */
 	if (!http_is_token(field->name))
 		return false;
 	field->value = trim((struct http_text){ .bytes = colon + 1, .length = line.length - name - 1 });
@@ -196,7 +196,7 @@ void http_text_blank(char *bytes, size_t length)
 			bytes[i] = ' ';
 }
 
-/* Folded lines become one, and control bytes spaces. A line that is folded and comes first is nobody's: its spaces name no field. */
+/* Joins folded lines, and replaces control bytes by spaces. A folded first line continues no field, and is dropped. */
 static void blank_odd_bytes(char *bytes, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
@@ -309,7 +309,7 @@ void http_fields_connection(struct http_fields *fields, struct http_connection_o
 		read_options(fields, field->value, &budget, &read);
 		options->close = options->close || read.close;
 		options->odd = options->odd || read.odd;
-		/* Proxy-Connection was never a standard: it may end a connection, not keep one (RFC 9112, C.2.2). */
+		/* Proxy-Connection was never standardised: it may close a connection, but not keep one open (RFC 9112, C.2.2). */
 		if (field->kind == HTTP_FIELD_PROXY_CONNECTION)
 			continue;
 		options->keep_alive = options->keep_alive || read.keep_alive;

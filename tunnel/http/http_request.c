@@ -46,7 +46,7 @@ static bool is_path(struct http_text path)
 	return true;
 }
 
-/* RFC 3986, 3.2.1. What else could stand there could be a host for another reader (X4). */
+/* RFC 3986, 3.2.1. Other bytes could be a host for another parser (X4). */
 static bool is_userinfo(const char *bytes, size_t length)
 {
 	static const char marks[] = "-._~%!$&'()*+,;=:";
@@ -144,12 +144,12 @@ static bool check_framing(struct http_request *request)
 {
 	if (http_fields_framing(&request->fields, &request->framing, &request->length) < 0)
 		return refuse(request, 400, "ambiguous or malformed framing of the body");
-	/* RFC 9112, 6.1: HTTP/1.0 knows no codings, so what stands between may have framed it otherwise. */
+	/* RFC 9112, 6.1: HTTP/1.0 has no codings, so an intermediary may have framed it differently. */
 	if (request->framing == HTTP_FRAMING_CHUNKED && request->asked.old)
 		return refuse(request, 400, "HTTP/1.0 has no transfer coding");
 	if (!request->asked.connect)
 		return true;
-	/* RFC 9110, 9.3.6: a CONNECT has no content, what follows is the tunnel's. */
+	/* RFC 9110, 9.3.6: a CONNECT has no content; the bytes after it belong to the tunnel. */
 	if (has_body(request))
 		return refuse(request, 400, "a CONNECT request has no body");
 	request->framing = HTTP_FRAMING_NONE;
@@ -164,7 +164,7 @@ static bool check_connection(struct http_request *request)
 		return refuse(request, 400, "malformed Connection");
 	/* RFC 9112, 9.3: a proxy keeps no connection to a client of HTTP/1.0. */
 	request->asked.keep_alive = !request->asked.old && !options.close;
-	/* With a body the switch of protocols waits for its end (RFC 9110, 7.8): docker attaches to a container so. */
+	/* With a body the protocol switch waits for its end (RFC 9110, 7.8); docker attaches to containers this way. */
 	request->asked.upgrade =
 	    options.upgrade && !request->asked.old && !request->asked.connect && http_fields_find(&request->fields, HTTP_FIELD_UPGRADE) != NULL;
 	return true;
@@ -291,7 +291,7 @@ static void put_host(struct http_writer *writer, const struct target *target)
 static void put_request_field(struct http_writer *writer, const struct http_request *request, const struct http_field *field)
 {
 	uint32_t forwards;
-	/* These two are written anew, from what was understood. */
+	/* These two are rewritten from the parsed values. */
 	if (field->kind == HTTP_FIELD_HOST || field->kind == HTTP_FIELD_CONTENT_LENGTH)
 		return;
 	if (field->hop && !(field->kind == HTTP_FIELD_UPGRADE && request->asked.upgrade))

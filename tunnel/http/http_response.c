@@ -50,7 +50,7 @@ static bool read_coding(struct http_text list, enum http_framing *framing)
 	return true;
 }
 
-/* The same length may be said twice (RFC 9110, 8.6). */
+/* The same length may be given twice (RFC 9110, 8.6). */
 static bool read_length(struct http_text list, enum http_framing *framing, uint64_t *length)
 {
 	while (list.length > 0) {
@@ -125,14 +125,14 @@ static bool read_head(struct http_response *response, const struct http_asked *a
 	http_fields_connection(&response->fields, &options);
 	if (!read_framing(response, asked) || !read_switch(response, asked))
 		return false;
-	/* RFC 9112, 6.1: HTTP/1.0 knows no codings. Such a connection is not used again. */
+	/* RFC 9112, 6.1: HTTP/1.0 has no codings. Such a connection is not reused. */
 	bool may_stay = response->framing != HTTP_FRAMING_CLOSE && !(old && response->framing == HTTP_FRAMING_CHUNKED);
 	bool wants_to = !options.close && !options.odd && (!old || options.keep_alive);
 	response->keep_alive = may_stay && wants_to && !response->upgraded;
 	return true;
 }
 
-/* What does not begin as HTTP is no answer, and its end may never come. */
+/* Bytes that do not begin like HTTP are no response, and their end may never come. */
 static bool begins_as_http(const char *bytes, size_t length)
 {
 	static const char start[] = "http/1.";
@@ -173,7 +173,7 @@ static void put_response_fields(struct http_writer *writer, const struct http_re
 {
 	for (size_t i = 0; i < response->fields.count; i++) {
 		const struct http_field *field = &response->fields.list[i];
-		/* Written anew, from what was understood. */
+		/* Rewritten from the parsed values. */
 		if (field->kind == HTTP_FIELD_CONTENT_LENGTH)
 			continue;
 		if (field->hop && !(field->kind == HTTP_FIELD_UPGRADE && response->upgraded))

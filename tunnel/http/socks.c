@@ -11,7 +11,7 @@ enum address_type {
 	ADDRESS_V6 = 4,
 };
 
-/* Reads on past the end as zeros and remembers it. */
+/* Reads beyond the end return zeros and are recorded. */
 struct cursor {
 	const uint8_t *bytes;
 	size_t length;
@@ -123,7 +123,7 @@ static enum socks_progress read_name(struct target *target, struct cursor *curso
 	return target_parse(target, (const char *)name, length, port) == 0 ? SOCKS_WHOLE : SOCKS_REFUSED;
 }
 
-/* What a name claims of where datagrams will come from says nothing, be it a good one, a bad one or empty. */
+/* A name as the source of datagrams carries no information, whether it is valid, invalid or empty. */
 static enum socks_progress skip_name(struct cursor *cursor)
 {
 	take(cursor, take_u8(cursor));
@@ -152,7 +152,7 @@ static bool is_address_type(uint8_t type)
 	return type == ADDRESS_V4 || type == ADDRESS_NAME || type == ADDRESS_V6;
 }
 
-/* Each byte is judged as it comes, so that the answer does not depend on how the message was cut (X2). */
+/* Each byte is checked as it arrives, so that the answer does not depend on how the message was split (X2). */
 enum socks_progress socks_request_read(struct socks_request *request, const uint8_t *bytes, size_t length)
 {
 	struct cursor cursor = { .bytes = bytes, .length = length };
@@ -246,7 +246,7 @@ static enum socks_progress take_text(struct cursor *cursor, const uint8_t **text
 	return SOCKS_WHOLE;
 }
 
-/* 4a: the address 0.0.0.x, x not 0, announces a name behind the user id. */
+/* 4a: the address 0.0.0.x, with x not 0, announces a name after the user id. */
 static bool announces_name(const uint8_t address[4])
 {
 	return address[0] == 0 && address[1] == 0 && address[2] == 0 && address[3] != 0;

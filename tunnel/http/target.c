@@ -105,7 +105,7 @@ enum target_class target_class(const struct netstack_endpoint *address)
 	return block == NULL ? TARGET_PUBLIC : block->class;
 }
 
-/* An entry that is wider than the private block says «everything», or a large part of it, not «this network of mine». */
+/* An entry wider than the private block means «everything», or a large part of it, not a particular private network. */
 static bool is_network_named(const struct spec *spec, const struct netstack_endpoint *address)
 {
 	const struct block *block = block_of(address);
@@ -185,7 +185,7 @@ static bool is_name(const char *host, size_t length)
 	return length > start && !is_numeric_label(host + start, length - start);
 }
 
-/* Programs with sockets of both families write an IPv4 address so (RFC 4291, 2.5.5.2); no packet carries it. */
+/* Programs with dual-stack sockets write IPv4 addresses this way (RFC 4291, 2.5.5.2); no packet carries it. */
 static void unmap(struct netstack_endpoint *address)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
@@ -236,7 +236,7 @@ malformed:
 static bool read_port(const char *text, size_t length, uint16_t *port)
 {
 	uint32_t value = 0;
-	/* As many digits as one likes (RFC 3986, 3.2.3). */
+	/* Any number of digits (RFC 3986, 3.2.3). */
 	for (size_t i = 0; i < length; i++) {
 		if (text[i] < '0' || text[i] > '9')
 			return false;
@@ -261,7 +261,7 @@ int target_parse_authority(struct target *target, const char *text, size_t lengt
 		if (text[host] != ':')
 			return -1;
 		size_t digits = length - host - 1;
-		/* An empty port is the scheme's own (RFC 3986, 3.2.3). */
+		/* An empty port means the scheme's default (RFC 3986, 3.2.3). */
 		if (digits > 0 && !read_port(text + host + 1, digits, &port))
 			return -1;
 	}

@@ -54,7 +54,7 @@ static void heap_insert(struct agenda *agenda, struct deadline *deadline)
 		size_t capacity = agenda->capacity * 2;
 		struct deadline **heap = realloc(agenda->heap, capacity * sizeof *heap);
 		if (heap == NULL)
-			abort(); /* a lost deadline would be a tunnel that dies in silence; the worker is replaced instead */
+			abort(); /* a lost deadline would silently kill a tunnel; better to have the worker replaced */
 		agenda->heap = heap;
 		agenda->capacity = capacity;
 	}

@@ -21,7 +21,7 @@ void intake_use(struct intake *intake, size_t length)
 		intake_clear(intake);
 }
 
-/* Closes up to the block's front. */
+/* Moves the bytes to the block's front. */
 static void compact(struct block *block)
 {
 	uint32_t length = block->end - block->start;

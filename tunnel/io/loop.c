@@ -9,20 +9,20 @@
 
 #include "tunnel/io/agenda.h"
 
-/* A wake-up that is this much late harms nobody and saves a system call. */
+/* A wake-up this late does no harm and saves a system call. */
 #define TIMER_SLACK (200 * 1000ull)
 
-#define EVENTS_MAX 512 /* of one wait; what is more comes with the next */
+#define EVENTS_MAX 512 /* of one wait; more come with the next */
 
-/* Theory of operation: epoll is level-triggered and holds for each poller what it was last told. Epoll is told once, before the wait,
- * what a poller wants in addition. What it no longer wants stays in epoll until an event of that kind comes. So a connection that stops
- * reading and goes on within a turn costs no system call. */
+/* Theory of operation: epoll is level-triggered and keeps the last registered events of each poller. Events that a poller wants in addition
+ * are registered once, before the wait. Events that it no longer wants stay registered until one of that kind occurs. So a connection that stops
+ * and resumes reading within a turn costs no system call. */
 struct loop {
-	struct agenda agenda; /* first: agenda.c finds it so */
+	struct agenda agenda; /* first, because agenda.c relies on it */
 	int epoll;
 	struct poller *timer;
-	struct poller *changed; /* what epoll holds of these may differ from what they want */
-	struct poller *dead;    /* freed once no event of this wait can mean them any more */
+	struct poller *changed; /* their registered events may differ from the wanted ones */
+	struct poller *dead;    /* freed once no event of this wait can refer to them */
 	uint64_t timer_at;
 	uint64_t now;
 	bool now_is_fresh;
@@ -34,7 +34,7 @@ struct poller {
 	struct poller *next; /* in `changed`, or in `dead` */
 	int descriptor;      /* -1: dead */
 	uint8_t events;      /* wanted */
-	uint8_t held;        /* what epoll holds; 0: epoll does not know it */
+	uint8_t held;        /* registered with epoll; 0: not registered */
 	bool is_changed;
 	poller_ready *ready;
 	void *owner;
@@ -58,7 +58,7 @@ void loop_refresh(struct loop *loop)
 static void arm_timer(struct loop *loop)
 {
 	uint64_t at = agenda_next(&loop->agenda);
-	/* An earlier wake-up than needed finds nothing due and arms anew: cheaper than arming at each change. */
+	/* A wake-up that is too early finds nothing due and arms again, which is cheaper than arming at each change. */
 	if (at == LOOP_NEVER || (loop->timer_at != LOOP_NEVER && loop->timer_at <= at && loop->timer_at > loop_now(loop)))
 		return;
 	uint64_t when = at < loop_now(loop) + TIMER_SLACK ? loop_now(loop) + TIMER_SLACK : at;
@@ -73,7 +73,7 @@ static void on_timer(void *owner, int events)
 	struct loop *loop = owner;
 	uint64_t expirations;
 	ssize_t got = read(poller_descriptor(loop->timer), &expirations, sizeof expirations);
-	(void)got; /* EAGAIN: it was armed anew meanwhile */
+	(void)got; /* EAGAIN: it was armed again meanwhile */
 	loop->timer_at = LOOP_NEVER;
 }
 
@@ -99,7 +99,7 @@ static void forget_change(struct poller *poller)
 	poller->is_changed = false;
 }
 
-/* What tells that the client has left is told once: nothing reads or writes it away, and epoll tells of EPOLLHUP whatever is wanted. */
+/* A client's departure is reported once: no read or write clears it, and epoll reports EPOLLHUP whatever is registered. */
 static uint32_t epoll_events(const struct poller *poller)
 {
 	uint32_t events = (poller->events & LOOP_READABLE ? EPOLLIN : 0) | (poller->events & LOOP_WRITABLE ? EPOLLOUT : 0);
@@ -108,13 +108,13 @@ static uint32_t epoll_events(const struct poller *poller)
 	return events | (poller->events & LOOP_FINISHED ? EPOLLRDHUP : 0);
 }
 
-/* With nothing wanted it leaves epoll, which would go on to tell of errors. */
+/* With nothing wanted it is removed from epoll, which would otherwise keep reporting errors. */
 static void tell_epoll(struct poller *poller)
 {
 	struct epoll_event event = { .events = epoll_events(poller), .data.ptr = poller };
 	int act = poller->events == 0 ? EPOLL_CTL_DEL : poller->held == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 	if (epoll_ctl(poller->loop->epoll, act, poller->descriptor, &event) < 0)
-		abort(); /* no memory: a descriptor that is never served would hang in silence; the worker is replaced instead */
+		abort(); /* out of memory: a descriptor that is never served would hang silently; better to have the worker replaced */
 	poller->held = poller->events;
 }
 
@@ -133,7 +133,7 @@ static void dispatch(struct poller *poller, uint32_t events)
 {
 	if (poller->descriptor < 0)
 		return;
-	/* An error or the end is found, and cleared, by the read or write that this calls for. */
+	/* An error or the end is found, and cleared, by the read or write that follows. */
 	uint8_t fired = (events & EPOLLIN ? LOOP_READABLE : 0) | (events & EPOLLOUT ? LOOP_WRITABLE : 0);
 	if (events & (EPOLLERR | EPOLLHUP))
 		fired |= LOOP_READABLE | LOOP_WRITABLE;

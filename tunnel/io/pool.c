@@ -32,7 +32,7 @@ static void clear(struct shelf *shelf)
 	}
 }
 
-/* The bytes of a block on a shelf are nobody's. */
+/* The bytes of a free block are not in use. */
 static size_t room_of(bool large)
 {
 	return (large ? LARGE_SIZE : SMALL_SIZE) - sizeof(struct block);

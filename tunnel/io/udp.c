@@ -11,10 +11,10 @@
 #include "tunnel/io/poison.h"
 
 #define SLAB_SIZE 65536
-#define SLABS 12          /* received in one turn, then the turn is ended so that they are free again; fits a core's L2 */
+#define SLABS 12          /* received in one turn; the turn then ends to free them. Fits a core's L2 cache */
 #define TRAIN_BYTES 65507 /* of one UDP datagram before it is cut (udp(7)) */
 #define TRAIN_SEGMENTS 64 /* UDP_MAX_SEGMENTS of every kernel */
-#define RECEIVE_ROUNDS 32 /* system calls a socket and turn, so that no tunnel starves another */
+#define RECEIVE_ROUNDS 32 /* system calls per socket and turn, so that no tunnel starves another */
 
 struct udp_batch {
 	struct loop *loop;
@@ -33,7 +33,7 @@ struct udp_batch {
 	uint8_t in[SLABS][SLAB_SIZE];
 };
 
-/* A train that the kernel did not take. */
+/* A train that the kernel did not accept. */
 struct parked {
 	union wireguard_endpoint to;
 	size_t segment, length;
@@ -51,7 +51,7 @@ struct udp_socket {
 	struct udp_counts counts;
 };
 
-/* It was queued with the turn's first datagram, before the tunnels that other datagrams woke: they settle first. */
+/* It was queued with the turn's first datagram, before tunnels that other datagrams woke; those must settle first. */
 static void release_slabs(void *owner)
 {
 	struct udp_batch *batch = owner;
@@ -66,7 +66,7 @@ static void release_slabs(void *owner)
 
 struct udp_batch *udp_batch_create(struct loop *loop, bool gso)
 {
-	struct udp_batch *batch = malloc(sizeof *batch); /* the slabs' pages are not touched before they are used */
+	struct udp_batch *batch = malloc(sizeof *batch); /* not zeroed, so that unused slabs take no memory */
 	if (batch == NULL)
 		return NULL;
 	memset(batch, 0, offsetof(struct udp_batch, out));
@@ -86,7 +86,7 @@ void udp_batch_free(struct udp_batch *batch)
 	free(batch);
 }
 
-/* The address as the socket's family wants it. */
+/* Converts the address to the socket's family. */
 static socklen_t address_of(const struct udp_socket *sock, const union wireguard_endpoint *endpoint, union wireguard_endpoint *address)
 {
 	*address = *endpoint;
@@ -140,7 +140,7 @@ static bool is_full(int error)
 	return error == EAGAIN || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Sends what it can of a train. Returns the bytes that are dealt with: less than `length` when the kernel is full. */
+/* Sends as much of a train as possible. Returns the bytes handled: less than `length` if the kernel's buffer is full. */
 static size_t send_train(struct udp_socket *sock, const union wireguard_endpoint *to, uint8_t *bytes, size_t length, size_t segment)
 {
 	size_t done = 0;
@@ -151,7 +151,8 @@ static size_t send_train(struct udp_socket *sock, const union wireguard_endpoint
 		if (is_full(error))
 			break;
 		if (error != 0 && step > segment) {
-			/* EIO: no checksum offload on the way out; EINVAL, EMSGSIZE: an MTU under the segment. One by one goes everywhere. */
+			/* EIO: the route has no checksum offload; EINVAL, EMSGSIZE: the MTU is smaller than the segment. Sending one by one always
+			 * works. */
 			if (error == EIO)
 				sock->batch->gso = false;
 			step = segment;
@@ -245,7 +246,7 @@ static size_t segment_of(struct msghdr *message, size_t length)
 	return length;
 }
 
-/* One system call's worth. False when there is no more. */
+/* Receives with one system call. False when there is no more. */
 static bool receive_once(struct udp_socket *sock)
 {
 	struct udp_batch *batch = sock->batch;

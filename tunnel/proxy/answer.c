@@ -7,11 +7,11 @@
 #define PIECE 4096
 #define INTERIMS_MOST 32
 
-/* Pieces that go on unchanged, shown together: each showing may be a system call. */
+/* Pieces that are forwarded unchanged, passed on together, because each call may be a system call. */
 struct gathered {
 	struct iovec parts[RX_PIPE_PARTS];
 	size_t count;
-	size_t done; /* bytes of the stream that are dealt with */
+	size_t done; /* bytes of the stream that are consumed */
 };
 
 static struct pool *pool_of(const struct answer *answer)
@@ -61,7 +61,7 @@ static void pass_head(struct answer *answer, struct gathered *gathered, const st
 		fail(answer, HTTP_ERROR_HTTP_PROTOCOL_ERROR, "the server sent too many interim responses");
 		return;
 	}
-	/* RFC 9110, 15.2: a client of HTTP/1.0 knows no interim responses. */
+	/* RFC 9110, 15.2: HTTP/1.0 has no interim responses. */
 	if (response->interim && answer->asked.old) {
 		gathered->done += response->length_of_head;
 		return;
@@ -97,7 +97,7 @@ static bool make_room(struct answer *answer)
 	return true;
 }
 
-/* Returns how many of the bytes belong to the head; few are copied that do not. None is dealt with before the client has the head. */
+/* Returns how many of the bytes belong to the head; few others are copied. None counts as consumed before the client has the head. */
 static size_t feed_head(struct answer *answer, struct gathered *gathered, const char *bytes, size_t length, bool may_keep)
 {
 	size_t had = answer->head == NULL ? 0 : answer->head->end;
@@ -159,7 +159,7 @@ static size_t feed_decoded(struct answer *answer, struct gathered *gathered, con
 	return taken;
 }
 
-/* A byte that cannot go on as it is, and what goes on instead. */
+/* Replaces a byte that cannot be forwarded. */
 static void mend(struct answer *answer, struct gathered *gathered, char byte)
 {
 	struct http_text instead = http_body_mend(&answer->body, byte);
@@ -191,7 +191,7 @@ static void feed_part(struct answer *answer, struct gathered *gathered, const ch
 		case ANSWER_BODY: taken = feed_body(answer, gathered, bytes + at, length - at); continue;
 		case ANSWER_UPGRADED: pass(answer, gathered, bytes + at, length - at); return;
 		case ANSWER_ENDED:
-			answer->keeps_server = false; /* nobody asked for more; the window stays closed on it */
+			answer->keeps_server = false; /* these bytes were not requested; they keep the window closed */
 			return;
 		case ANSWER_FAILED: return;
 		}

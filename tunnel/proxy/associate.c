@@ -15,9 +15,9 @@
 
 #define DATAGRAMS_A_TURN 64
 #define NAMES 16                       /* that an association remembers */
-#define NAME_REFUSED (5 * LOOP_SECOND) /* before one that was not found is asked for again */
+#define NAME_REFUSED (5 * LOOP_SECOND) /* before a name that was not found is looked up again */
 
-/* A name keeps the address that it was first found at: a flow that wandered between a name's addresses would be none. */
+/* A name keeps its first address: a flow that alternated between addresses would not work. */
 struct known_name {
 	struct associate *associate;
 	char host[TARGET_NAME_MAX + 2];   /* empty: this place is free */
@@ -39,11 +39,11 @@ struct associate {
 	struct poller *control, *relay;
 	uint32_t lost; /* datagrams that the kernel had no room for */
 	struct want *want;
-	enum socks_reply refusal; /* to be said at the end of the turn */
+	enum socks_reply refusal; /* to be sent at the end of the turn */
 	enum counters_failure failure;
 	struct netstack_flow *flow;
 	struct netstack_endpoint client;      /* the only one that is served; port 0: not known yet */
-	union wireguard_endpoint client_host; /* the same, as its datagrams show it */
+	union wireguard_endpoint client_host; /* the same, as seen in its datagrams */
 	struct known_name names[NAMES];
 	uint64_t active_at;
 	struct deadline idle;
@@ -95,7 +95,7 @@ static void say(struct associate *associate, enum socks_reply reply, const struc
 	uint8_t bytes[SOCKS_REPLY_MAX];
 	size_t length = socks_reply_write(bytes, reply, bound);
 	ssize_t sent = send(poller_descriptor(associate->control), bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	(void)sent; /* the kernel has room for so little, or the client is gone */
+	(void)sent; /* the kernel has room for this, or the client is gone */
 }
 
 static void refuse(struct associate *associate, enum socks_reply reply, enum counters_failure failure)
@@ -119,7 +119,7 @@ static void on_idle(void *owner)
 
 /* Datagrams. */
 
-/* One over the rate limit is dropped: nothing here may queue without bound. */
+/* A datagram over the rate limit is dropped, so that queues stay bounded. */
 static bool may_pass(struct tunnel *tunnel, struct bucket *bucket, size_t length)
 {
 	uint64_t again;
@@ -217,7 +217,7 @@ static void drop_held(struct known_name *name)
 	name->waiting = NULL;
 }
 
-/* The first address that may be gone to: what a name resolves to is judged as a literal is (X6). */
+/* The first allowed address: a name's addresses are checked like literals (X6). */
 static bool choose_address(struct known_name *name, const struct netstack_endpoint *addresses, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -231,7 +231,7 @@ static bool choose_address(struct known_name *name, const struct netstack_endpoi
 	return false;
 }
 
-/* From within the stack: what waits is sent at the end of the turn. */
+/* Called from within the stack: waiting datagrams are sent at the end of the turn. */
 static void on_named(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
 {
 	struct known_name *name = owner;
@@ -255,7 +255,7 @@ static void ask_name(struct known_name *name)
 	tunnel_wake(tunnel);
 }
 
-/* The name's place, or that of the one longest unused. */
+/* The name's place, or that of the least recently used one. */
 static struct known_name *find_name(struct associate *associate, const char *host)
 {
 	struct known_name *oldest = &associate->names[0];
@@ -307,7 +307,7 @@ static void on_client_datagram(struct associate *associate, const uint8_t *bytes
 	send_inner(associate, &target.address, bytes + header, length - (size_t)header);
 }
 
-/* RFC 1928, 7: datagrams from anywhere else are dropped. The first one fixes a port that the client did not announce. */
+/* RFC 1928, 7: datagrams from other addresses are dropped. The first one fixes a port that the client did not announce. */
 static bool is_client(struct associate *associate, const union wireguard_endpoint *from)
 {
 	struct netstack_endpoint address;
@@ -402,7 +402,7 @@ static void on_deferred(void *owner)
 			send_held(&associate->names[i]);
 }
 
-/* The control connection's two ends. False when it has none that UDP could have: a unix socket. */
+/* The control connection's two addresses. False for a unix socket, which has none that UDP could use. */
 static bool read_ends(struct associate *associate, union wireguard_endpoint *local)
 {
 	union {

@@ -64,7 +64,7 @@ static struct loop *loop_of(struct client *client)
 	return tunnel_of(client)->context->loop;
 }
 
-/* Frees what is left; the socket may have gone elsewhere (poller NULL). */
+/* Frees the rest; the socket may have been handed over (poller NULL). */
 static void client_free(struct client *client)
 {
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
@@ -180,7 +180,7 @@ static void dial_target(struct client *client, const struct target *target)
 		return;
 	}
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
-	poller_set(client->poller, LOOP_LEFT); /* early data waits in the socket */
+	poller_set(client->poller, LOOP_LEFT); /* early data stays in the socket */
 	client->state = CLIENT_DIALING;
 	client->dial = dial_start(tunnel_of(client), target, false, on_dialed, client);
 	if (client->dial == NULL)
@@ -189,7 +189,7 @@ static void dial_target(struct client *client, const struct target *target)
 
 /* Logins. */
 
-/* Nothing is read meanwhile; the same bytes are read again in their turn. */
+/* Nothing is read meanwhile; the same bytes are parsed again when it is their turn. */
 static void wait_for_login(struct client *client)
 {
 	client->before_login = client->state;
@@ -277,7 +277,7 @@ static void begin_connect(struct client *client, const struct http_request *requ
 
 static bool parse_http(struct client *client)
 {
-	static struct http_request request; /* 10 KB, used up at once */
+	static struct http_request request; /* 10 KB, consumed at once */
 	static const struct http_fault full = { .status = 431, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the request's head is too long" };
 	struct block *in = client->in;
 	const char *bytes = (const char *)in->bytes + in->start;
@@ -308,7 +308,7 @@ static void refuse_method(struct client *client)
 	say_and_close(client, reply, socks_method_write(reply, SOCKS_METHOD_UNACCEPTABLE));
 }
 
-/* Each parser returns true when it is done with the bytes it has: more must come, or the client went elsewhere. */
+/* Each parser returns true when it needs more bytes, or the client was handed over. */
 static bool parse_method(struct client *client)
 {
 	struct socks_greeting greeting;
@@ -385,7 +385,7 @@ static bool parse_request(struct client *client)
 	return true;
 }
 
-/* The first byte tells the protocol: 5 and 4 are SOCKS versions, anything else begins a request line. */
+/* The first byte identifies the protocol: 5 and 4 are SOCKS versions, anything else begins a request line. */
 static bool parse_greeting(struct client *client)
 {
 	uint8_t first = client->in->bytes[client->in->start];
@@ -433,7 +433,7 @@ static void parse(struct client *client)
 	}
 }
 
-/* A full small block becomes a large one; nothing that is legal fills that. */
+/* A full small block is replaced by a large one; no valid message fills that. */
 static bool make_room(struct client *client)
 {
 	struct block *in = client->in;

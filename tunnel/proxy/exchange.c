@@ -15,11 +15,11 @@
 
 #define HEAD_TIME (10 * LOOP_SECOND)
 #define REPLY_TIME (10 * LOOP_SECOND) /* for the client to take a reply of our own */
-#define READ_ROUNDS 8                 /* reads of a body a turn, so that no connection starves another */
-/* A body whose length was promised comes at this pace at least while the client alone is waited for (X15). */
+#define READ_ROUNDS 8                 /* reads of a body per turn, so that no connection starves another */
+/* The minimum rate of a body with a known length while only the client is waited for (X15). */
 #define BODY_TIME (60 * LOOP_SECOND)
 #define BODY_BYTES 1024
-/* A server closes idle connections when it likes. What may not be sent twice goes only on one that was in use a moment ago. */
+/* A server may close an idle connection at any time. A request that must not be sent twice uses only one that was in use a moment ago. */
 #define KEPT_FRESH (2 * LOOP_SECOND)
 
 static const struct http_fault malformed_body = { .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "malformed chunks in the body" };
@@ -37,22 +37,22 @@ struct exchange {
 	void *owner;
 	struct flush flush;
 	enum exchange_state state;
-	bool broken, closed; /* end by reset, or quietly */
+	bool broken, closed; /* end with a reset, or normally */
 	bool finished;       /* the client sends no more */
 	bool keeps;          /* ENDING: another request may follow */
-	bool counted;        /* this request, as one that succeeded or failed */
+	bool counted;        /* this request was counted as success or failure */
 	struct poller *client;
 	struct intake in;
 	struct http_head_search search;
 	struct http_asked asked;
 	struct target target; /* of this request; in READING the one that `stream` leads to */
 	struct http_body body;
-	uint64_t body_bytes, body_from; /* what came of it since then */
+	uint64_t body_bytes, body_from; /* bytes received of it since then */
 	struct netstack_stream *stream;
-	bool stream_finished, spoiled; /* the server sends no more, or sent what nobody asked for */
+	bool stream_finished, spoiled; /* the server has finished, or sent bytes that were not requested */
 	bool reused;
 	uint64_t kept_at;
-	struct block *again; /* the head, while it may have to be sent once more */
+	struct block *again; /* the head, while it may have to be sent again */
 	struct dial *dial;
 	struct http_fault fault; /* the dial's */
 	struct tx_pipe up;
@@ -89,7 +89,7 @@ static void watch(struct exchange *exchange, int add, int remove)
 	poller_set(exchange->client, (poller_events(exchange->client) | add) & ~remove);
 }
 
-/* How long nothing may move, 0 for ever. A client that has sent its request and finished may have gone. */
+/* The limit of inactivity, 0: none. A client that has sent its request and half-closed may be gone. */
 static uint64_t idle_time(const struct exchange *exchange)
 {
 	uint64_t idle = exchange->tunnel->spec.idle_timeout * LOOP_SECOND;
@@ -108,7 +108,7 @@ static void set_idle_deadline(struct exchange *exchange)
 
 /* The end. */
 
-/* The server's connection is no longer needed: it ends in order, or by a reset. */
+/* The server's connection is no longer needed: closes it normally, or with a reset. */
 static void drop_stream(struct exchange *exchange, bool in_order)
 {
 	if (exchange->stream != NULL && in_order)
@@ -151,7 +151,7 @@ static void count_failed(struct exchange *exchange, enum counters_failure failur
 	exchange->counted = true;
 }
 
-/* Closing with lingering off sends RST: the client learns that the answer is not whole. */
+/* Closing with lingering off sends RST, which tells the client that the answer is incomplete. */
 static void reset_client(struct exchange *exchange)
 {
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
@@ -238,7 +238,7 @@ static void start_reading(struct exchange *exchange)
 	flush_queue(exchange->tunnel, &exchange->flush);
 }
 
-/* The answer is with the client whole. */
+/* The client has the complete answer. */
 static void finish_answer(struct exchange *exchange)
 {
 	bool keeps = exchange->answer.keeps_client && http_body_ended(&exchange->body);
@@ -261,7 +261,7 @@ static void on_relay_ended(void *owner)
 	end(exchange);
 }
 
-/* After 101 both sides speak what they like. */
+/* After 101 both sides use another protocol. */
 static void join_relay(struct exchange *exchange)
 {
 	struct relay_begun begun;
@@ -355,7 +355,7 @@ static void start_passing(struct exchange *exchange)
 		watch(exchange, LOOP_READABLE, 0);
 }
 
-/* From within the stack: a failure is looked at later. */
+/* Called from within the stack: a failure is handled later. */
 static void on_dialed(void *owner, struct netstack_stream *stream, const struct http_fault *fault)
 {
 	struct exchange *exchange = owner;
@@ -390,7 +390,7 @@ static void dial(struct exchange *exchange)
 		refuse_memory(exchange);
 }
 
-/* A request that was lost with a connection kept too long is sent once more. */
+/* A request that was lost with a stale connection is sent once more. */
 static bool send_again(struct exchange *exchange)
 {
 	struct block *again = exchange->again;
@@ -423,7 +423,7 @@ static void look_at_answer(struct exchange *exchange)
 			finish_answer(exchange);
 		return;
 	case ANSWER_UPGRADED:
-		/* What the client still sends of its body comes before what it says in the other protocol. */
+		/* The rest of the client's body comes before its bytes in the other protocol. */
 		if (exchange->stream != NULL && !http_body_ended(&exchange->body))
 			return;
 		if (exchange->stream != NULL)
@@ -453,7 +453,7 @@ static bool is_repeatable(const struct http_request *request)
 	return false;
 }
 
-/* May the last request's connection serve this one? What would hinder a new one hinders it too. */
+/* Whether the last request's connection can serve this one. The checks for a new connection apply, too. */
 static bool can_reuse(const struct exchange *exchange, const struct http_request *request)
 {
 	const struct tunnel *tunnel = exchange->tunnel;
@@ -482,7 +482,7 @@ static bool must_log_in(const struct exchange *exchange)
 	return exchange->tunnel->spec.user_count > 0;
 }
 
-/* True when the request may go on; else its refusal is on its way. */
+/* True if the request may proceed; otherwise its refusal is being sent. */
 static bool admit(struct exchange *exchange, const struct http_request *request)
 {
 	if (!must_log_in(exchange))
@@ -497,7 +497,7 @@ static bool admit(struct exchange *exchange, const struct http_request *request)
 	return false;
 }
 
-/* The head in the server's form, and what came of the body with it, wait in `up`. */
+/* The rewritten head, and the part of the body that arrived with it, wait in `up`. */
 static bool write_request(struct exchange *exchange, const struct http_request *request, const char *body, size_t body_length)
 {
 	char head[HTTP_HEAD_ROOM];
@@ -508,7 +508,7 @@ static bool write_request(struct exchange *exchange, const struct http_request *
 		return true;
 	exchange->again = pool_take(pool_of(exchange), true);
 	if (exchange->again == NULL || length > exchange->again->capacity) {
-		pool_give(pool_of(exchange), exchange->again); /* then it is not repeated */
+		pool_give(pool_of(exchange), exchange->again); /* the request is then not repeated */
 		exchange->again = NULL;
 		return true;
 	}
@@ -538,7 +538,7 @@ static void take_request(struct exchange *exchange, const struct http_request *r
 	const char *body = intake_bytes(&exchange->in) + head;
 	exchange->asked = request->asked;
 	http_body_init(&exchange->body, request->framing, request->length);
-	/* Before anything of the request goes on: a bad first chunk forwards nothing. */
+	/* Before anything of the request is forwarded, so that a bad first chunk forwards nothing. */
 	size_t body_length = http_body_feed(&exchange->body, body, intake_length(&exchange->in) - head);
 	if (http_body_failed(&exchange->body))
 		refuse(exchange, &malformed_body, false);
@@ -589,7 +589,7 @@ static void read_head(struct exchange *exchange)
 		deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + HEAD_TIME);
 }
 
-/* One read of a request's body. True when more may come in this turn. */
+/* Reads a request's body once. True if more may follow in this turn. */
 static bool read_body_once(struct exchange *exchange)
 {
 	struct tx_pipe *up = &exchange->up;
@@ -733,7 +733,7 @@ static void on_passing_due(struct exchange *exchange)
 	refuse(exchange, waits_for_client ? &slow_client : &slow_server, false);
 }
 
-/* Of a head whose password waited: `advance` reads it. */
+/* Bytes of a head whose password waited: `advance` reads them. */
 static void look_again(void *owner)
 {
 	struct exchange *exchange = owner;

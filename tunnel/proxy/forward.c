@@ -11,7 +11,7 @@
 #include "tunnel/proxy/relay.h"
 #include "tunnel/want.h"
 
-#define WAITING_MOST 1024 /* inner connections of one forward whose host side is not there yet: as many as a tunnel has by default */
+#define WAITING_MOST 1024 /* inner connections of one forward that wait for their host side: as many as the default limit of a tunnel */
 
 /* An inbound forward's inner side. */
 struct forward {
@@ -22,21 +22,21 @@ struct forward {
 	size_t waiting;
 	struct netstack_listener *listener; /* TCP */
 	struct forward_inner *udp;
-	struct forward *heir; /* prepared: takes the inner port over when this one goes */
+	struct forward *heir; /* prepared: takes over the inner port when this one is removed */
 	bool is_open;         /* committed */
 };
 
-/* A TCP connection of a forward: first one side is there and the other is asked for (dial or want), then the relay has both. */
+/* A TCP connection of a forward: one side is connected first and the other requested (dial or want); then a relay takes both. */
 struct passage {
 	struct connection connection;
 	struct forward *forward; /* inbound; NULL: outbound */
 	struct poller *client;
 	struct netstack_stream *stream;
-	struct relay_begun *begun; /* inbound: what came before the host's side was there */
+	struct relay_begun *begun; /* inbound: bytes received before the host's side was connected */
 	struct want *want;
 	struct dial *dial;
 	struct relay *relay;
-	struct deadline left; /* the side that is there sends no more */
+	struct deadline left; /* the connected side has finished */
 };
 
 static struct loop *loop_of(const struct passage *passage)
@@ -193,7 +193,7 @@ void forward_accept(struct listener *listener, int descriptor)
 	start_dial(passage, &tunnel->spec.forwards[listener->index].target);
 }
 
-/* Inbound: what comes before the host's side is there is copied; the window, which stays closed, bounds it. */
+/* Inbound: bytes that arrive before the host's side is connected are copied; the closed window bounds them. */
 
 static void on_early_received(void *owner, const struct iovec *parts, size_t count, size_t length)
 {
@@ -212,7 +212,7 @@ static void on_early_finished(void *owner)
 	wait_no_longer(passage);
 }
 
-/* Nothing is written before the host's side is there. */
+/* Nothing is written before the host's side is connected. */
 static void on_early_acknowledged(void *owner, size_t bytes)
 {
 	(void)owner;
@@ -372,7 +372,7 @@ static bool has_same(const struct spec *spec, const struct spec_forward *forward
 	return false;
 }
 
-/* One that goes with the change and has the port that the other wants. */
+/* The forward that the change removes and whose port the new one needs. */
 static struct forward *find_leaving(struct tunnel *tunnel, const struct spec *after, const struct spec_forward *wanted)
 {
 	for (struct forward *forward = tunnel->forwards; forward != NULL; forward = forward->next)
@@ -457,7 +457,7 @@ static void hand_over(struct forward *from)
 		netstack_listener_set_owner(to->listener, to);
 }
 
-/* Where the forward is in the spec now, or -1. */
+/* The forward's index in the current spec, or -1. */
 static int find_in_spec(const struct forward *forward)
 {
 	const struct spec *spec = &forward->tunnel->spec;

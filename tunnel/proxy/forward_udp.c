@@ -63,7 +63,7 @@ struct forward_inner {
 	struct talks talks;
 	struct netstack_flow *flow;
 	uint16_t index;
-	bool is_open; /* to datagrams: not before the change that it belongs to is committed */
+	bool is_open; /* accepts datagrams: only after its change is committed */
 };
 
 static uint64_t now_of(const struct talks *talks)
@@ -148,7 +148,7 @@ static struct talk *talk_create(struct talks *talks)
 	return NULL;
 }
 
-/* It stays for a while, so that what its source goes on sending asks nobody again. */
+/* It is kept for a while, so that further datagrams of its source cause no new request. */
 static void refuse(struct talk *talk, enum counters_failure failure)
 {
 	connection_count_failed(&talk->connection, failure);
@@ -159,7 +159,7 @@ static void refuse(struct talk *talk, enum counters_failure failure)
 
 /* Datagrams. */
 
-/* A datagram over the rate limit is dropped: who sends datagrams reckons with that, and nothing here may queue without bound. */
+/* A datagram over the rate limit is dropped, as UDP permits, so that queues stay bounded. */
 static bool may_pass(struct tunnel *tunnel, struct bucket *bucket, size_t length)
 {
 	uint64_t again;
@@ -184,7 +184,7 @@ static void send_inner(struct talk *talk, const uint8_t *bytes, size_t length)
 	tunnel_wake(tunnel);
 }
 
-/* To the program that is served, or the client that wrote before: never anywhere else. */
+/* Sent only to the program that is served, or to the client that wrote first. */
 static void send_host(struct talk *talk, const uint8_t *bytes, size_t length)
 {
 	struct tunnel *tunnel = talk->talks->tunnel;
@@ -413,7 +413,7 @@ static void on_host(void *owner, int events)
 		ssize_t got = host_datagram_receive(talk->talks->tunnel, talk->descriptor, bytes, NULL, &talk->lost);
 		if (got >= 0)
 			send_inner(talk, bytes, (size_t)got);
-		else if (errno != ECONNREFUSED && errno != EINTR) /* nobody listens there yet: that may change */
+		else if (errno != ECONNREFUSED && errno != EINTR) /* nobody listens there yet, which may change */
 			return;
 	}
 }

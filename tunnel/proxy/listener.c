@@ -18,7 +18,7 @@ static void resume(void *owner)
 	poller_set(listener->poller, LOOP_READABLE);
 }
 
-/* Descriptors or memory ran out: accepting again at once would spin (F2). */
+/* Out of descriptors or memory: accepting again at once would be a busy loop (F2). */
 static void pause_accepting(struct listener *listener, int error)
 {
 	struct loop *loop = listener->tunnel->context->loop;

@@ -8,7 +8,7 @@
 #include "tunnel/tunnel.h"
 
 #define PROBES 4      /* of the far end within the idle timeout */
-#define READ_ROUNDS 8 /* reads a connection and turn, so that none starves another */
+#define READ_ROUNDS 8 /* reads per connection and turn, so that none starves another */
 
 struct relay {
 	struct tunnel *tunnel;
@@ -41,7 +41,7 @@ static void destroy(struct relay *relay)
 	free(relay);
 }
 
-/* Closing with lingering off sends RST: the client learns that the connection broke. */
+/* Closing with lingering off sends RST, which tells the client that the connection broke. */
 static void reset_client(struct relay *relay)
 {
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
@@ -109,7 +109,7 @@ static void on_idle(void *owner)
 	set_idle_deadline(relay);
 }
 
-/* Both ways are over. The stream may still have bytes to deliver: the stack does that alone. */
+/* Both directions have finished. The stack delivers the stream's remaining bytes by itself. */
 static bool end_if_over(struct relay *relay)
 {
 	bool down_over = relay->stream_finished && rx_pipe_is_empty(&relay->down);
@@ -138,7 +138,7 @@ static void finish_client(struct relay *relay)
 	tunnel_wake(relay->tunnel);
 }
 
-/* One read. 1: more may come; 0: stop for this turn; -1: the connection broke. */
+/* Reads once. 1: more may follow; 0: stop for this turn; -1: the connection broke. */
 static int read_once(struct relay *relay)
 {
 	ssize_t got = tx_pipe_read(&relay->up, relay->stream);

@@ -7,7 +7,7 @@
 #include "tunnel/tunnel.h"
 
 #define BLOCKS_A_CALL 20
-/* Blocks are at most half empty: the copies then cost no more than twice what the window, and so the budget, counts for them. */
+/* Blocks are at most half empty, so the copies take at most twice the memory that the window, and so the budget, counts for them. */
 #define LARGE_FROM ((size_t)32 * 1024)
 
 static struct loop *loop_of(const struct rx_pipe *downward)
@@ -104,7 +104,7 @@ static bool keep(struct rx_pipe *downward, const uint8_t *bytes, size_t length)
 	return true;
 }
 
-/* Copies what is left of `parts` behind the first `done` bytes. */
+/* Copies the rest of `parts` after the first `done` bytes. */
 static void keep_rest(struct rx_pipe *downward, const struct iovec *parts, size_t count, size_t done)
 {
 	for (size_t i = 0; i < count && !downward->broken; i++) {
@@ -128,7 +128,7 @@ void rx_pipe_put(struct rx_pipe *downward, const void *bytes, size_t length)
 		downward->broken = true;
 }
 
-/* Bytes the client took, 0 when it takes none now, -1 when it is gone. */
+/* Returns the bytes that the client accepted, 0 if it accepts none now, -1 if it is gone. */
 static ssize_t write_client(const struct rx_pipe *downward, struct iovec *parts, size_t count)
 {
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
@@ -141,7 +141,7 @@ static ssize_t write_client(const struct rx_pipe *downward, struct iovec *parts,
 	return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
 }
 
-/* Of what the client took, the stream's share. */
+/* The stream's share of the bytes that the client accepted. */
 static size_t of_stream(struct rx_pipe *downward, size_t bytes)
 {
 	size_t own = bytes < downward->own ? bytes : downward->own, stands_for = 0;
@@ -155,7 +155,7 @@ static size_t of_stream(struct rx_pipe *downward, size_t bytes)
 	return done - added;
 }
 
-/* Takes what was written away from the blocks; returns what of it was not theirs. */
+/* Removes written bytes from the blocks; returns the number beyond them. */
 static size_t drop_written(struct rx_pipe *downward, size_t written)
 {
 	while (downward->first != NULL) {
@@ -173,7 +173,7 @@ static size_t drop_written(struct rx_pipe *downward, size_t written)
 	return written;
 }
 
-/* One call: blocks first, then parts, at most `most` bytes. Sets *wanted to the bytes it tried. */
+/* Writes with one call: blocks first, then parts, at most `most` bytes. *wanted gets the number of bytes tried. */
 static ssize_t write_once(struct rx_pipe *downward, const struct iovec *parts, size_t count, size_t most, size_t *wanted)
 {
 	struct iovec all[BLOCKS_A_CALL + RX_PIPE_PARTS];
@@ -224,7 +224,7 @@ static size_t write_all(struct rx_pipe *downward, const struct iovec *parts, siz
 {
 	size_t total = 0, done = 0, left = count_bytes(parts, count), allowed, wanted;
 	while ((downward->first != NULL || left > 0) && !downward->waiting && !downward->broken && !is_throttled(downward, total, &allowed)) {
-		/* Parts begun are copied rather than cut: it happens to a client that is slow or throttled. */
+		/* A partly written part is copied, not split; this happens only with slow or throttled clients. */
 		ssize_t sent = write_once(downward, parts, done == 0 ? count : 0, allowed, &wanted);
 		if (sent < 0) {
 			downward->broken = true;

@@ -79,7 +79,7 @@ static bool make_room(struct tx_pipe *upward, bool large)
 	return block != NULL;
 }
 
-/* The block that was taken for a read that brought nothing. */
+/* Frees the block of a read that returned nothing. */
 static void drop_empty(struct tx_pipe *upward)
 {
 	struct block *empty = upward->last, *before = NULL;

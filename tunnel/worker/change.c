@@ -12,13 +12,13 @@
 #include "tunnel/proxy/listener.h"
 #include "tunnel/publish.h"
 
-#define PEERS_A_STEP 16 /* each new one costs an exchange of keys, some 0.15 ms */
+#define PEERS_A_STEP 16 /* each new one costs a key exchange, about 0.15 ms */
 
-/* What one peer is to be. */
+/* The future configuration of one peer. */
 struct prepared_peer {
 	struct tunnel_peer *peer;
 	bool is_new, is_moved, is_rekeyed;
-	struct message_addresses *several; /* of its endpoint, when it is new or has moved; else NULL */
+	struct message_addresses *several; /* of its endpoint, if it is new or changed; else NULL */
 };
 
 /* What is prepared and waits for its commit: all of it is there, so that the commit only changes pointers. `stack` is there when the change
@@ -32,7 +32,7 @@ struct candidate {
 	struct wireguard_update *update;
 	struct prepared_peer *prepared; /* in the order of spec.peers */
 	size_t prepared_count;
-	bool is_whole;              /* all is prepared */
+	bool is_whole;              /* everything is prepared */
 	struct tunnel_peer **peers; /* the same, for the tunnel */
 	struct udp_socket *udp;
 	uint32_t udp_id;
@@ -101,7 +101,7 @@ static struct netstack_endpoint endpoint_of(const struct wireguard_network *netw
 	return endpoint;
 }
 
-/* One that no peer's allowed_ips cover would cost each name a second: it is left out. */
+/* A server that no peer's allowed_ips cover would delay every lookup, so it is omitted. */
 static size_t servers_of(const struct spec *spec, struct netstack_endpoint servers[SPEC_DNS_MAX])
 {
 	size_t count = 0;
@@ -145,7 +145,7 @@ static struct wireguard_peer_config config_of(const struct spec_peer *spec)
 	return config;
 }
 
-/* One that is new, or that the tunnel has. An endpoint that the spec did not change stays where the peer was last heard. */
+/* A new peer, or one that the tunnel has. If the spec's endpoint is unchanged, the peer's current one is kept. */
 static int prepare_peer(struct tunnel *tunnel, struct prepared_peer *prepared, const struct spec_peer *after,
                         const struct message_addresses *addresses, uint32_t slot)
 {
@@ -284,7 +284,7 @@ static enum message_status create(struct context *context, struct tunnel **creat
 	return MESSAGE_STATUS_OK;
 }
 
-/* The fresh ones, which take nothing before they are started. */
+/* The fresh sockets, which accept nothing before they are started. */
 static bool prepare_sockets(struct tunnel *tunnel, struct candidate *candidate)
 {
 	size_t next = 0;
@@ -310,7 +310,7 @@ static bool prepare_sockets(struct tunnel *tunnel, struct candidate *candidate)
 	return true;
 }
 
-/* A new stack when the tunnel runs and the change needs one; else other name servers. */
+/* A new stack if the tunnel is enabled and the change needs one; otherwise only the DNS servers. */
 static bool prepare_stack(struct tunnel *tunnel, struct candidate *candidate)
 {
 	const struct spec *spec = &candidate->message.spec;
@@ -320,7 +320,7 @@ static bool prepare_stack(struct tunnel *tunnel, struct candidate *candidate)
 	return netstack_servers_copy(&candidate->servers, servers, servers_of(spec, servers)) == NETSTACK_OK;
 }
 
-/* Some peers; after the last, all else. */
+/* Prepares some peers and, after the last, everything else. */
 static enum message_status prepare_step(struct tunnel *tunnel, char detail[160])
 {
 	struct candidate *candidate = tunnel->candidate;
@@ -382,7 +382,7 @@ enum message_status change_prepare(struct context *context, struct tunnel **tunn
 		snprintf(detail, 160, "the worker could not take the tunnel");
 		return MESSAGE_STATUS_INVALID;
 	}
-	/* The control process thinks that a tunnel is here which could not be built. */
+	/* The control process assumes a tunnel here that could not be built. */
 	if (*tunnel == NULL && !is_all_fresh(&candidate->message)) {
 		snprintf(detail, 160, "the worker does not have the tunnel");
 		free_candidate(candidate);
@@ -404,7 +404,7 @@ enum message_status change_prepare(struct context *context, struct tunnel **tunn
 
 /* Commit. */
 
-/* Where in the message's list the socket is that the tunnel shall hold, or NULL. */
+/* The message's entry for a socket that the tunnel keeps, or NULL. */
 static const struct message_socket *listed(const struct message_prepare *message, uint32_t id)
 {
 	for (size_t i = 0; i < message->socket_count; i++)
@@ -479,7 +479,7 @@ static void take_peer(struct prepared_peer *prepared, const struct message_addre
 		tunnel_peer_take_addresses(peer, &prepared->several, addresses->count > 0);
 	if (prepared->is_moved && addresses->count > 0)
 		counters_set_endpoint(peer->counters, &addresses->list[0]);
-	/* A session outlives another preshared key: both ends may be told of it at different times (W33). */
+	/* Sessions survive a new preshared key, because the two ends may get it at different times (W33). */
 	peer->health.is_renewed =
 	    !prepared->is_new && ((prepared->is_moved && addresses->count > 0) || (prepared->is_rekeyed && !health_is_heard(peer)));
 }
@@ -505,7 +505,7 @@ static uint64_t wall_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* What of the spec counts from now on. */
+/* The parts of the spec that take effect now. */
 static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 {
 	uint64_t now = loop_now(tunnel->context->loop);
@@ -539,7 +539,7 @@ void change_commit(struct tunnel *tunnel)
 {
 	struct candidate *candidate = tunnel->candidate;
 	if (!candidate->message.spec.enabled)
-		tunnel_end_connections(tunnel); /* while there is a socket: the far ends are told */
+		tunnel_end_connections(tunnel); /* while there is a socket, so that far ends get the resets */
 	drop_unlisted(tunnel, &candidate->message);
 	if (candidate->stack != NULL)
 		swap_stack(tunnel, candidate);

@@ -18,18 +18,18 @@
 
 #define HEARTBEAT (LOOP_SECOND / 2)
 #define BUDGET_DEFAULT (512u << 20)
-#define SESSIONS_DEFAULT (4 * (size_t)COUNTERS_PEERS) /* a bound; memory is taken as it is needed */
+#define SESSIONS_DEFAULT (4 * (size_t)COUNTERS_PEERS) /* a limit; memory is allocated on demand */
 
 struct worker {
-	struct context context; /* first: the context's callbacks find the worker by it */
+	struct context context; /* first: the context's callbacks cast it to the worker */
 	struct channel *channel;
 	struct poller *poller;
 	struct deadline heartbeat;
 	struct tunnel *tunnels[COUNTERS_TUNNELS];
-	struct message_prepared prepared; /* the answer to what is being prepared in steps */
+	struct message_prepared prepared; /* the reply to the change being prepared in steps */
 	struct deadline next_step;
 	int exit_code;
-	bool broken; /* the channel is: nothing can be said any more */
+	bool broken; /* the channel is broken: nothing can be sent */
 };
 
 static void stop(struct worker *worker, int exit_code)
@@ -70,7 +70,7 @@ static void reply_ack(struct worker *worker, const struct message_ack *asked, en
 	worker_send(&worker->context, MESSAGE_DONE, &writer);
 }
 
-/* The tunnel in a slot, when its generation is the one that is meant. */
+/* The tunnel in a slot, if it has this generation. */
 static struct tunnel *find(struct worker *worker, uint32_t slot, uint64_t generation)
 {
 	struct tunnel *tunnel = slot < COUNTERS_TUNNELS ? worker->tunnels[slot] : NULL;
@@ -85,7 +85,7 @@ static void say_prepared(struct worker *worker)
 	worker_send(&worker->context, MESSAGE_PREPARED, &writer);
 }
 
-/* Between two steps the tunnels' traffic goes on, and the messages of the control process wait: what follows counts on the answer. */
+/* Between two steps traffic continues, and the control process's messages wait, because they rely on the reply. */
 static bool go_on_or_answer(struct worker *worker)
 {
 	const struct tunnel *tunnel = worker->tunnels[worker->prepared.ack.slot];
@@ -329,7 +329,7 @@ static void say_ready(struct worker *worker)
 
 int worker_main(int channel_descriptor, int counters_descriptor, const struct worker_options *options)
 {
-	/* A terminal's Ctrl-C goes to the whole group; the control process says when to end. */
+	/* A terminal's Ctrl-C goes to the whole group; the control process decides when a worker ends. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
