@@ -4,9 +4,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <sodium.h>
+
+#include "ipc/utf8.h"
 
 #define TEXT_START 512
 
@@ -110,23 +113,6 @@ void text_printf(struct text *text, const char *format, ...)
 	va_end(arguments);
 }
 
-/* The length of the UTF-8 sequence at `s`, or 0 when it is none: overlong forms, surrogates and values over U+10FFFF are none
- * (RFC 3629, 4). The terminating NUL is no continuation byte, so nothing is read past it. */
-static size_t utf8_length(const unsigned char *s)
-{
-	if (s[0] >= 0xc2 && s[0] <= 0xdf)
-		return (s[1] & 0xc0) == 0x80 ? 2 : 0;
-	if ((s[0] & 0xf0) == 0xe0) {
-		unsigned char low = s[0] == 0xe0 ? 0xa0 : 0x80, high = s[0] == 0xed ? 0x9f : 0xbf;
-		return s[1] >= low && s[1] <= high && (s[2] & 0xc0) == 0x80 ? 3 : 0;
-	}
-	if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-		unsigned char low = s[0] == 0xf0 ? 0x90 : 0x80, high = s[0] == 0xf4 ? 0x8f : 0xbf;
-		return s[1] >= low && s[1] <= high && (s[2] & 0xc0) == 0x80 && (s[3] & 0xc0) == 0x80 ? 4 : 0;
-	}
-	return 0;
-}
-
 static bool is_plain(unsigned char c)
 {
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
@@ -151,22 +137,21 @@ void text_put_json(struct text *text, const char *string)
 		return;
 	}
 	text_put_char(text, '"');
-	const unsigned char *s = (const unsigned char *)string;
-	while (*s) {
-		const unsigned char *run = s;
-		while (is_plain(*s))
-			s++;
-		text_put_n(text, (const char *)run, (size_t)(s - run));
-		if (!*s)
-			break;
-		size_t length = utf8_length(s);
-		if (length > 0)
-			text_put_n(text, (const char *)s, length);
-		else if (*s < 0x80)
-			put_json_escape(text, *s);
+	for (size_t left = strlen(string), run; left > 0; string += run, left -= run) {
+		for (run = 0; run < left && is_plain((unsigned char)string[run]);)
+			run++;
+		if (run > 0) {
+			text_put_n(text, string, run);
+			continue;
+		}
+		size_t length = utf8_length(string, left);
+		run = length == 0 ? 1 : length;
+		if (length == 0)
+			text_put(text, UTF8_REPLACEMENT);
+		else if (length == 1)
+			put_json_escape(text, (unsigned char)*string);
 		else
-			text_put(text, "\xef\xbf\xbd");
-		s += length > 0 ? length : 1;
+			text_put_n(text, string, length);
 	}
 	text_put_char(text, '"');
 }

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/utf8.h"
+
 static enum log_level threshold = LOG_INFO;
 static bool as_json;
 static const char *speaker = "control";
@@ -35,20 +37,22 @@ enum log_level log_level_now(void)
 	return threshold;
 }
 
-/* A stranger's bytes must not split a line or end a JSON string (X4). */
+/* A stranger's bytes must not split a line or end a JSON string, and what is no UTF-8 is no JSON (X4; RFC 8259, 8.1). */
 static size_t escape(char *out, size_t room, const char *in)
 {
 	size_t n = 0;
-	for (; *in != '\0' && n + 7 < room; in++) {
+	for (size_t left = strlen(in), run; left > 0 && n + 7 < room; in += run, left -= run) {
 		unsigned char c = (unsigned char)*in;
-		if (as_json && (c == '"' || c == '\\')) {
-			out[n++] = '\\';
-			out[n++] = (char)c;
-		} else if (c < 0x20 || c == 0x7f) {
+		size_t length = utf8_length(in, left);
+		run = length == 0 ? 1 : length;
+		if (length == 0)
+			n += (size_t)snprintf(out + n, room - n, UTF8_REPLACEMENT);
+		else if (c < 0x20 || c == 0x7f)
 			n += (size_t)snprintf(out + n, room - n, "\\u%04x", c);
-		} else {
-			out[n++] = (char)c;
-		}
+		else if (as_json && (c == '"' || c == '\\'))
+			n += (size_t)snprintf(out + n, room - n, "\\%c", c);
+		else
+			n += (size_t)snprintf(out + n, room - n, "%.*s", (int)run, in);
 	}
 	out[n] = '\0';
 	return n;

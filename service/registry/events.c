@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "ipc/utf8.h"
+
 struct event {
 	uint64_t id;
 	enum event_type type;
@@ -88,39 +90,24 @@ static char *write_json(uint64_t id, enum event_type type, const char *tunnel, c
 	return length < 0 ? NULL : json;
 }
 
-/* The length of the UTF-8 sequence at `s`, of which `left` bytes are there, or 0 when it is none (RFC 3629, 4). */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-	size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
-	if (length == 0 || length > left)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, and values over U+10FFFF. */
-	bool is_out =
-	    (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f);
-	return is_out ? 0 : length;
-}
-
 char *events_quote(const char *text, size_t length)
 {
-	const unsigned char *s = (const unsigned char *)text;
 	/* Six for each byte at most, as in \u001f. */
 	char *quoted = malloc(6 * length + 3), *at = quoted;
 	if (quoted == NULL)
 		return NULL;
 	*at++ = '"';
 	for (size_t i = 0; i < length;) {
-		size_t run = utf8_length(s + i, length - i);
+		unsigned char c = (unsigned char)text[i];
+		size_t run = utf8_length(text + i, length - i);
 		if (run == 0)
-			at = stpcpy(at, "\xef\xbf\xbd");
-		else if (s[i] < 0x20 || s[i] == 0x7f)
-			at += sprintf(at, "\\u%04x", s[i]);
-		else if (s[i] == '"' || s[i] == '\\')
-			at += sprintf(at, "\\%c", s[i]);
+			at = stpcpy(at, UTF8_REPLACEMENT);
+		else if (c < 0x20 || c == 0x7f)
+			at += sprintf(at, "\\u%04x", c);
+		else if (c == '"' || c == '\\')
+			at += sprintf(at, "\\%c", c);
 		else
-			at = mempcpy(at, s + i, run);
+			at = mempcpy(at, text + i, run);
 		i += run == 0 ? 1 : run;
 	}
 	stpcpy(at, "\"");

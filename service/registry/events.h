@@ -27,10 +27,10 @@ const char *event_type_name(enum event_type type); /* "tunnel.created" */
 /* The first event's id is `base` + 1. */
 struct events *events_create(size_t capacity, uint64_t base);
 void events_free(struct events *events);
-/* `members` is the inside of a JSON object without braces ("\"state\":\"up\",\"reason\":\"\""), or empty; `tunnel` may be NULL. */
 /* A JSON string of any bytes, malloc'ed, with its quotes: control characters are escaped, what is no UTF-8 becomes U+FFFD. For the members
  * of an event. NULL when out of memory. */
 char *events_quote(const char *text, size_t length);
+/* `members` is the inside of a JSON object without braces ("\"state\":\"up\",\"reason\":\"\""), or empty; `tunnel` may be NULL. */
 void events_publish(struct events *events, enum event_type type, const char *tunnel, const char *members);
 uint64_t events_last_id(struct events *events);
 enum events_read { EVENTS_NONE, EVENTS_GOT, EVENTS_EXPIRED };
