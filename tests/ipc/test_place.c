@@ -3,68 +3,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ipc/endpoint.h"
-#include "ipc/key.h"
-#include "ipc/network.h"
 #include "ipc/place.h"
-
-static void keys_have_one_form(void **state)
-{
-	struct wireguard_key key;
-	char text[KEY_TEXT_SIZE];
-	(void)state;
-	assert_true(key_parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &key));
-	assert_true(key_is_zero(&key));
-	/* The same bytes with bits set that mean nothing. */
-	assert_false(key_parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=", &key));
-	assert_false(key_parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &key));
-	assert_false(key_parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==", &key));
-	assert_false(key_parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &key));
-	assert_false(key_parse("AAAAAAAAAAAAAAAAAAAA AAAAAAAAAAAAAAAAAAAAAA=", &key));
-	assert_false(key_parse("-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &key));
-	assert_false(key_parse("", &key));
-	for (int i = 0; i < 100; i++) {
-		struct wireguard_key random, again;
-		randombytes_buf(&random, sizeof(random));
-		key_format(&random, text);
-		assert_true(key_parse(text, &again));
-		assert_memory_equal(&random, &again, sizeof(random));
-	}
-}
-
-static void check_network(const char *text, bool keeps, const char *expected)
-{
-	struct wireguard_network network;
-	char formatted[NETWORK_TEXT_SIZE] = "";
-	bool is_read = network_parse(text, keeps, &network);
-	if (is_read)
-		network_format(&network, formatted);
-	bool is_right = expected == NULL ? !is_read : is_read && strcmp(formatted, expected) == 0;
-	if (!is_right)
-		fail_msg("%s: «%s»", text, formatted);
-}
-
-static void networks(void **state)
-{
-	(void)state;
-	check_network("10.0.0.1", false, "10.0.0.1/32");
-	check_network("10.1.2.3/8", false, "10.0.0.0/8");
-	check_network("10.1.2.3/8", true, "10.1.2.3/8");
-	check_network("0.0.0.0/0", false, "0.0.0.0/0");
-	check_network("FD00::2", false, "fd00::2/128");
-	check_network("2001:db8:ffff::/33", false, "2001:db8:8000::/33");
-	check_network("::/0", false, "::/0");
-	static const char *const wrong[] = { "",          "/",          "10.0.0.1/",  "10.0.0.1/33",  "10.0.0.1/-1",  "10.0.0.1/08",
-		                             "10.0.0/8",  "10.0.0.256", "::/129",     "fd00::1%eth0", "10.0.0.1/8/9", "10.0.0.1 ",
-		                             " 10.0.0.1", "example",    "0x0a000001", "10.0.0.1/8x" };
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		check_network(wrong[i], false, NULL);
-}
 
 static void check_place(const char *text, const char *expected)
 {
@@ -103,32 +45,80 @@ static void places(void **state)
 	check_place(longest + 1, longest + 1);
 }
 
-static void addresses(void **state)
+/* RFC 1123, 2.1: 253 characters and labels of 63; a number is no name, so that "10.1" is none. */
+static void names(void **state)
 {
-	struct sockaddr_in6 mapped = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
-	union wireguard_endpoint endpoint;
+	static const char *const right[] = { "a", "A-b.c_d", "1.a", "_x._y", "1a", "a.", "xn--a", "0x1" };
+	static const char *const wrong[] = { "",   ".",  "a..b", "a..",  "1",   "10.1",  "a.1", "a.1.",
+		                             "-a", "a-", "a-.b", "a.-b", "a b", "a\x80", "a/b", "a:b" };
+	char longest[256];
+	(void)state;
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++)
+		if (!name_is_valid(right[i]))
+			fail_msg("%s", right[i]);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (name_is_valid(wrong[i]))
+			fail_msg("%s", wrong[i]);
+	memset(longest, 'a', sizeof(longest));
+	for (size_t i = 63; i < sizeof(longest); i += 64)
+		longest[i] = '.';
+	longest[253] = '\0';
+	assert_true(name_is_valid(longest));
+	longest[253] = 'a';
+	longest[254] = '\0';
+	assert_false(name_is_valid(longest));
+}
+
+static void literals_become_addresses(void **state)
+{
+	struct spec_place place;
+	union wireguard_endpoint address;
 	char text[64];
 	(void)state;
-	mapped.sin6_addr.s6_addr[10] = mapped.sin6_addr.s6_addr[11] = 0xff;
-	mapped.sin6_addr.s6_addr[12] = 127;
-	mapped.sin6_addr.s6_addr[15] = 1;
-	assert_true(endpoint_from((struct sockaddr *)&mapped, &endpoint));
-	endpoint_format(&endpoint, text);
-	assert_string_equal(text, "127.0.0.1:9");
-	assert_true(endpoint_is_loopback(&endpoint));
-	mapped.sin6_family = AF_UNIX;
-	assert_false(endpoint_from((struct sockaddr *)&mapped, &endpoint));
+	assert_true(place_parse("127.0.0.2:80", &place));
+	assert_true(place_address(&place, &address) && place_is_literal(&place) && place_is_loopback(&place));
+	endpoint_format(&address, text);
+	assert_string_equal(text, "127.0.0.2:80");
+	place_clear(&place);
+	assert_true(place_parse("[2001:db8::1]:443", &place));
+	assert_true(place_address(&place, &address) && !place_is_loopback(&place));
+	endpoint_format(&address, text);
+	assert_string_equal(text, "[2001:db8::1]:443");
+	place_clear(&place);
+	assert_true(place_parse("localhost:80", &place));
+	assert_false(place_is_literal(&place) || place_is_loopback(&place));
+	place_clear(&place);
+	assert_true(place_parse("unix:/run/x", &place));
+	assert_false(place_is_literal(&place) || place_is_loopback(&place));
+	place_clear(&place);
+	assert_int_equal(place.kind, SPEC_PLACE_NONE);
+	assert_null(place_format(&place));
+	assert_false(place_address(&place, &address));
+	assert_int_equal(address.any.sa_family, AF_UNSPEC);
+}
+
+/* As long as sun_path takes, with its end. */
+static void a_unix_path_fits_an_address(void **state)
+{
+	char text[5 + 109];
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	memcpy(text, "unix:/", 6);
+	text[5 + 107] = '\0';
+	check_place(text, text);
+	text[5 + 107] = 'a';
+	text[5 + 108] = '\0';
+	check_place(text, NULL);
+	check_place("unix:/a\x7f", NULL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(keys_have_one_form),
-		cmocka_unit_test(networks),
 		cmocka_unit_test(places),
-		cmocka_unit_test(addresses),
+		cmocka_unit_test(names),
+		cmocka_unit_test(literals_become_addresses),
+		cmocka_unit_test(a_unix_path_fits_an_address),
 	};
-	if (sodium_init() < 0)
-		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
