@@ -211,6 +211,101 @@ static void test_what_waits_for_the_other_end_is_bounded(void **state)
 	channel_free(b);
 }
 
+/* Answers PREPARE by pausing, as a worker does that prepares in steps. */
+static bool hear_and_pause(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+{
+	struct pausing {
+		struct heard heard;
+		struct channel *channel;
+	} *pausing = owner;
+	hear(&pausing->heard, type, body, descriptors, count);
+	if (type == MESSAGE_PREPARE)
+		channel_pause(pausing->channel);
+	return true;
+}
+
+/* What comes behind a message that paused is handed on by the resume, in order, each with its own descriptors. */
+static void test_a_pause_holds_back_what_follows(void **state)
+{
+	(void)state;
+	struct channel *a, *b;
+	struct {
+		struct heard heard;
+		struct channel *channel;
+	} pausing = { .heard = { .kept = -1 } };
+	struct message_writer writer;
+	open_pair(&a, &b, true);
+	pausing.channel = b;
+	message_writer_init(&writer);
+	assert_int_equal(channel_send(a, MESSAGE_PREPARE, &writer, NULL, 0), CHANNEL_OK);
+	int descriptor = dup(0);
+	message_writer_init(&writer);
+	assert_int_equal(channel_send(a, MESSAGE_PREPARE, &writer, &descriptor, 1), CHANNEL_OK);
+	message_writer_init(&writer);
+	assert_int_equal(channel_send(a, MESSAGE_COMMIT, &writer, NULL, 0), CHANNEL_OK);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(channel_read(b, hear_and_pause, &pausing), CHANNEL_OK);
+		assert_int_equal(pausing.heard.messages, 1);
+	}
+	assert_int_equal(channel_resume(b, hear_and_pause, &pausing), CHANNEL_OK);
+	assert_int_equal(pausing.heard.messages, 2);
+	assert_int_equal(pausing.heard.last, MESSAGE_PREPARE);
+	assert_int_equal(pausing.heard.descriptors, 1);
+	close(pausing.heard.kept);
+	/* What the socket still held is read by the next read. */
+	assert_int_equal(channel_resume(b, hear_and_pause, &pausing), CHANNEL_OK);
+	assert_int_equal(channel_read(b, hear_and_pause, &pausing), CHANNEL_OK);
+	assert_int_equal(pausing.heard.messages, 3);
+	assert_int_equal(pausing.heard.last, MESSAGE_COMMIT);
+	/* Not paused any more: what comes next is handed on by the read. */
+	message_writer_init(&writer);
+	assert_int_equal(channel_send(a, MESSAGE_ABORT, &writer, NULL, 0), CHANNEL_OK);
+	assert_int_equal(channel_read(b, hear_and_pause, &pausing), CHANNEL_OK);
+	assert_int_equal(pausing.heard.last, MESSAGE_ABORT);
+	channel_free(a);
+	channel_free(b);
+}
+
+/* A frame that says it has descriptors, which never came. */
+static void test_descriptors_that_did_not_come_are_a_protocol_error(void **state)
+{
+	(void)state;
+	int ends[2];
+	struct heard heard = { 0 };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	struct channel *b = channel_create(ends[1], true);
+	struct {
+		uint32_t length;
+		uint16_t type, descriptors;
+	} frame = { .type = MESSAGE_PREPARE, .descriptors = 1 };
+	assert_int_equal(write(ends[0], &frame, sizeof frame), sizeof frame);
+	assert_int_equal(channel_read(b, hear, &heard), CHANNEL_PROTOCOL);
+	assert_int_equal(heard.messages, 0);
+	close(ends[0]);
+	channel_free(b);
+}
+
+/* A message that could not be written whole is not sent, and its descriptors are closed. */
+static void test_a_message_that_failed_is_not_sent(void **state)
+{
+	(void)state;
+	struct channel *a, *b;
+	struct heard heard = { 0 };
+	struct message_writer writer;
+	open_pair(&a, &b, true);
+	int descriptor = dup(0);
+	message_writer_init(&writer);
+	message_put_u64(&writer, 1);
+	writer.failed = true;
+	assert_int_equal(channel_send(a, MESSAGE_PREPARE, &writer, &descriptor, 1), CHANNEL_MEMORY);
+	struct stat status;
+	assert_int_equal(fstat(descriptor, &status), -1);
+	assert_int_equal(channel_read(b, hear, &heard), CHANNEL_OK);
+	assert_int_equal(heard.messages, 0);
+	channel_free(a);
+	channel_free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +317,9 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_looked_at_behind_a_message_that_was_refused),
 		cmocka_unit_test(test_an_untrusted_end_sends_no_large_message),
 		cmocka_unit_test(test_what_waits_for_the_other_end_is_bounded),
+		cmocka_unit_test(test_a_pause_holds_back_what_follows),
+		cmocka_unit_test(test_descriptors_that_did_not_come_are_a_protocol_error),
+		cmocka_unit_test(test_a_message_that_failed_is_not_sent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

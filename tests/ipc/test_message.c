@@ -143,6 +143,47 @@ static void test_strings_with_a_zero_inside_are_refused(void **state)
 	message_writer_clear(&writer);
 }
 
+static void test_a_condition_survives_the_wire(void **state)
+{
+	(void)state;
+	struct message_condition message = { .slot = 7, .generation = 1ull << 40, .type = MESSAGE_CONDITION_MTU, .value = 1380 }, read;
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_condition(&writer, &message);
+	struct message_reader reader = { .bytes = writer.bytes, .left = writer.length };
+	assert_true(message_decode_condition(&reader, &read));
+	assert_int_equal(read.slot, 7);
+	assert_int_equal(read.generation, 1ull << 40);
+	assert_int_equal(read.type, MESSAGE_CONDITION_MTU);
+	assert_int_equal(read.value, 1380);
+	for (size_t length = 0; length < writer.length; length++) {
+		reader = (struct message_reader){ .bytes = writer.bytes, .left = length };
+		assert_false(message_decode_condition(&reader, &read));
+	}
+	message_writer_clear(&writer);
+	message.type = MESSAGE_CONDITIONS;
+	message_writer_init(&writer);
+	message_encode_condition(&writer, &message);
+	reader = (struct message_reader){ .bytes = writer.bytes, .left = writer.length };
+	assert_false(message_decode_condition(&reader, &read));
+	message_writer_clear(&writer);
+}
+
+static void test_a_condition_names_itself_and_its_value(void **state)
+{
+	(void)state;
+	char detail[160];
+	message_condition_detail(MESSAGE_CONDITION_MTU, 1380, detail);
+	assert_non_null(strstr(detail, "over 1380 bytes"));
+	assert_non_null(strstr(detail, "interface.mtu to 1380."));
+	message_condition_detail(MESSAGE_CONDITION_KEY, 1, detail);
+	assert_non_null(strstr(detail, "private key"));
+	for (int i = 0; i < MESSAGE_CONDITIONS; i++)
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(message_condition_name((enum message_condition_type)i),
+			                        message_condition_name((enum message_condition_type)j));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +192,8 @@ int main(void)
 		cmocka_unit_test(test_prepare_of_every_other_length_is_refused),
 		cmocka_unit_test(test_probed_refuses_what_is_no_number),
 		cmocka_unit_test(test_strings_with_a_zero_inside_are_refused),
+		cmocka_unit_test(test_a_condition_survives_the_wire),
+		cmocka_unit_test(test_a_condition_names_itself_and_its_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Peers by their keys. */
+/* Specs: peers by their keys, routes, and what of a change needs another stack. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,12 +78,86 @@ static void the_first_of_equal_ones_is_found(void **state)
 	spec_clear(&spec);
 }
 
+static bool is_covered(const char *network, const char *address)
+{
+	struct wireguard_network at, allowed;
+	struct spec_peer peers[2] = { { .allowed_ip_count = 0 }, { .allowed_ips = &allowed, .allowed_ip_count = 1 } };
+	struct spec spec = { .peers = peers, .peer_count = 2 };
+	assert_true(network_parse(network, false, &allowed) && network_parse_address(address, &at));
+	return spec_has_route(&spec, at.family, at.bytes);
+}
+
+/* On both sides of a network's ends, and of the ends of its bytes. */
+static void routes_end_where_networks_end(void **state)
+{
+	static const struct {
+		const char *network, *inside[2], *outside[2];
+	} rows[] = {
+		{ "10.1.2.3", { "10.1.2.3", "10.1.2.3" }, { "10.1.2.2", "10.1.2.4" } },
+		{ "10.1.2.0/24", { "10.1.2.0", "10.1.2.255" }, { "10.1.1.255", "10.1.3.0" } },
+		{ "10.1.32.0/19", { "10.1.32.0", "10.1.63.255" }, { "10.1.31.255", "10.1.64.0" } },
+		{ "128.0.0.0/1", { "128.0.0.0", "255.255.255.255" }, { "127.255.255.255", "::" } },
+		{ "10.0.0.128/31", { "10.0.0.128", "10.0.0.129" }, { "10.0.0.127", "10.0.0.130" } },
+		{ "fd00::/8", { "fd00::", "fdff::1" }, { "fc00::", "fe00::" } },
+		{ "2001:db8::/33", { "2001:db8::", "2001:db8:7fff::" }, { "2001:db8:8000::", "2001:db7:ffff::" } },
+		{ "fd00::2", { "fd00::2", "fd00::2" }, { "fd00::3", "fd00::1" } },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		for (size_t j = 0; j < 2; j++)
+			if (!is_covered(rows[i].network, rows[i].inside[j]) || is_covered(rows[i].network, rows[i].outside[j]))
+				fail_msg("%s: %s, %s", rows[i].network, rows[i].inside[j], rows[i].outside[j]);
+	assert_true(is_covered("0.0.0.0/0", "1.2.3.4") && is_covered("::/0", "::1"));
+	assert_false(is_covered("0.0.0.0/0", "::1") || is_covered("::/0", "1.2.3.4"));
+}
+
+static void a_stack_is_kept_while_mtu_and_addresses_stay(void **state)
+{
+	struct spec spec, other;
+	(void)state;
+	fill(&spec, 1);
+	spec.address_count = 2;
+	assert_true(network_parse("10.0.0.1", true, &spec.addresses[0]) && network_parse("fd00::1", true, &spec.addresses[1]));
+	other = spec;
+	other.peer_count = 0;
+	assert_false(spec_needs_restart(&spec, &other));
+	other.mtu++;
+	assert_true(spec_needs_restart(&spec, &other));
+	other = spec;
+	other.address_count = 1;
+	assert_true(spec_needs_restart(&spec, &other) && spec_needs_restart(&other, &spec));
+	other = spec;
+	other.addresses[1].bytes[15] = 2;
+	assert_true(spec_needs_restart(&spec, &other));
+	spec_clear(&spec);
+}
+
+static void places_are_equal_by_kind_host_and_port(void **state)
+{
+	struct spec_place none = { .kind = SPEC_PLACE_NONE }, a, b;
+	(void)state;
+	assert_true(spec_place_equal(&none, &none));
+	assert_true(place_parse("peer.example:1", &a) && place_parse("peer.example:1", &b));
+	assert_true(spec_place_equal(&a, &b));
+	assert_false(spec_place_equal(&a, &none) || spec_place_equal(&none, &a));
+	b.port = 2;
+	assert_false(spec_place_equal(&a, &b));
+	place_clear(&b);
+	assert_true(place_parse("peer.exampl:1", &b));
+	assert_false(spec_place_equal(&a, &b));
+	place_clear(&a);
+	place_clear(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_peer_is_found),
 		cmocka_unit_test(an_index_is_made_anew),
 		cmocka_unit_test(the_first_of_equal_ones_is_found),
+		cmocka_unit_test(routes_end_where_networks_end),
+		cmocka_unit_test(a_stack_is_kept_while_mtu_and_addresses_stay),
+		cmocka_unit_test(places_are_equal_by_kind_host_and_port),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
