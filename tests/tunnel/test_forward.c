@@ -375,7 +375,7 @@ static void test_outbound_udp_to_a_name(void **state)
 	assert_int_equal(rig.flows->sent, 2);
 	assert_string_equal(rig.flows->last, "two");
 	assert_int_equal(rig.flows->last_to.port, 53);
-	/* The spec changes: the talk with the old target ends. */
+	/* The spec changes: the session with the old target ends. */
 	struct netstack_flow *old = rig.flows;
 	clear();
 	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, "other.example", 53);
@@ -389,6 +389,7 @@ static void test_outbound_udp_to_a_name(void **state)
 	rig_write(client, "four");
 	assert_int_equal(rig.flows->sent, 0);
 	assert_false(rig_is_asked("other.example"));
+	assert_int_equal(counter_read(&rig.tunnel.counters->dropped[COUNTERS_DROP_REFUSED]), 2);
 	rig_pass(10 * LOOP_SECOND);
 	rig_write(client, "five");
 	assert_true(rig_is_asked("other.example"));

@@ -10,7 +10,9 @@
 #include "tunnel/address.h"
 #include "tunnel/dial.h"
 #include "tunnel/io/linger.h"
+#include "tunnel/proxy/backlog.h"
 #include "tunnel/proxy/host_datagram.h"
+#include "tunnel/proxy/udp_session.h"
 #include "tunnel/want.h"
 
 #define DATAGRAMS_A_TURN 64
@@ -24,11 +26,7 @@ struct known_name {
 	struct netstack_endpoint address; /* family 0: not known */
 	uint64_t used_at, refused_until;
 	struct netstack_query *query;
-	struct block *waiting; /* datagrams, each behind its `struct held` */
-};
-
-struct held {
-	uint16_t port, length;
+	struct block *backlog;
 };
 
 struct associate {
@@ -41,11 +39,9 @@ struct associate {
 	struct want *want;
 	enum socks_reply refusal; /* to be sent at the end of the turn */
 	enum counters_failure failure;
-	struct netstack_flow *flow;
-	struct netstack_endpoint client;      /* the only one that is served; port 0: not known yet */
-	union wireguard_endpoint client_host; /* the same, as seen in its datagrams */
+	struct udp_session session;
+	struct netstack_endpoint client; /* the only one that is served, as the session's address is once it is known; port 0: not known yet */
 	struct known_name names[NAMES];
-	uint64_t active_at;
 	struct deadline idle;
 	struct deferred deferred;
 };
@@ -59,7 +55,7 @@ static void forget_name(struct known_name *name)
 {
 	if (name->query != NULL)
 		netstack_query_cancel(name->query);
-	pool_give(name->associate->tunnel->context->pool, name->waiting);
+	pool_give(name->associate->tunnel->context->pool, name->backlog);
 	*name = (struct known_name){ .associate = name->associate };
 }
 
@@ -70,8 +66,8 @@ static void destroy(struct associate *associate)
 	deadline_set(loop_of(associate), &associate->idle, LOOP_NEVER);
 	for (size_t i = 0; i < NAMES; i++)
 		forget_name(&associate->names[i]);
-	if (associate->flow != NULL)
-		netstack_flow_close(associate->flow);
+	if (associate->session.flow != NULL)
+		netstack_flow_close(associate->session.flow);
 	poller_free(associate->relay);
 	poller_free(associate->control);
 	free(associate);
@@ -110,7 +106,7 @@ static void refuse(struct associate *associate, enum socks_reply reply, enum cou
 static void on_idle(void *owner)
 {
 	struct associate *associate = owner;
-	uint64_t at = associate->active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND;
+	uint64_t at = associate->session.active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND;
 	if (at > loop_now(loop_of(associate)))
 		deadline_set(loop_of(associate), &associate->idle, at);
 	else
@@ -119,102 +115,25 @@ static void on_idle(void *owner)
 
 /* Datagrams. */
 
-/* A datagram over the rate limit is dropped, so that queues stay bounded. */
-static bool may_pass(struct tunnel *tunnel, struct bucket *bucket, size_t length)
-{
-	uint64_t again;
-	if (tunnel_is_used_up(tunnel) || bucket_allowance(bucket, length, loop_now(tunnel->context->loop), &again) < length)
-		return false;
-	bucket_spend(bucket, length);
-	return true;
-}
-
-static void send_inner(struct associate *associate, const struct netstack_endpoint *to, const uint8_t *bytes, size_t length)
-{
-	struct tunnel *tunnel = associate->tunnel;
-	uint64_t now = loop_now(loop_of(associate));
-	if (health_is_down(tunnel))
-		health_wanted(tunnel);
-	if (!may_pass(tunnel, &tunnel->tx_limit, length)) {
-		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
-		return;
-	}
-	associate->active_at = now;
-	if (netstack_flow_send(associate->flow, to, bytes, length, now) == NETSTACK_OK)
-		tunnel_count_sent(tunnel, length);
-	tunnel_wake(tunnel);
-}
-
 /* To the client that wrote before, and nowhere else. */
 static void on_answered(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
 {
 	struct associate *associate = owner;
-	struct tunnel *tunnel = associate->tunnel;
 	uint8_t header[SOCKS_DATAGRAM_HEADER_MAX];
-	bool has_client = associate->client_host.any.sa_family != AF_UNSPEC;
-	if (!has_client || !may_pass(tunnel, &tunnel->rx_limit, length)) {
-		tunnel_count_dropped(tunnel, has_client ? COUNTERS_DROP_OVERFLOW : COUNTERS_DROP_STRANGER);
-		return;
-	}
-	struct iovec parts[2] = {
-		{ .iov_base = header, .iov_len = socks_datagram_header_write(header, from) },
-		{ .iov_base = (void *)(uintptr_t)bytes, .iov_len = length },
-	};
-	struct msghdr message = { .msg_name = &associate->client_host, .msg_iov = parts, .msg_iovlen = 2 };
-	message.msg_namelen = associate->client_host.any.sa_family == AF_INET ? sizeof associate->client_host.v4 : sizeof associate->client_host.v6;
-	associate->active_at = loop_now(loop_of(associate));
-	if (sendmsg(poller_descriptor(associate->relay), &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		tunnel_count_received(tunnel, length);
+	if (associate->session.host.any.sa_family == AF_UNSPEC)
+		tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_STRANGER);
 	else
-		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
+		udp_session_send_host(&associate->session, header, socks_datagram_header_write(header, from), bytes, length);
 }
 
 /* Names. */
 
-static void hold(struct known_name *name, uint16_t port, const uint8_t *bytes, size_t length)
+static void send_named(void *owner, uint16_t port, const uint8_t *bytes, size_t length)
 {
-	struct held held = { .port = port, .length = (uint16_t)length };
-	if (name->waiting == NULL)
-		name->waiting = pool_take(name->associate->tunnel->context->pool, false);
-	struct block *block = name->waiting;
-	if (block == NULL || block->capacity - block->end < sizeof held + length) {
-		tunnel_count_dropped(name->associate->tunnel, COUNTERS_DROP_OVERFLOW);
-		return;
-	}
-	memcpy(block->bytes + block->end, &held, sizeof held);
-	memcpy(block->bytes + block->end + sizeof held, bytes, length);
-	block->end += (uint32_t)(sizeof held + length);
-}
-
-static void send_named(struct known_name *name, uint16_t port, const uint8_t *bytes, size_t length)
-{
+	struct known_name *name = owner;
 	struct netstack_endpoint to = name->address;
 	to.port = port;
-	send_inner(name->associate, &to, bytes, length);
-}
-
-static void send_held(struct known_name *name)
-{
-	struct block *block = name->waiting;
-	struct held held;
-	name->waiting = NULL;
-	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof held + held.length)) {
-		memcpy(&held, block->bytes + at, sizeof held);
-		send_named(name, held.port, block->bytes + at + sizeof held, held.length);
-	}
-	pool_give(name->associate->tunnel->context->pool, block);
-}
-
-static void drop_held(struct known_name *name)
-{
-	struct block *block = name->waiting;
-	struct held held;
-	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof held + held.length)) {
-		memcpy(&held, block->bytes + at, sizeof held);
-		tunnel_count_dropped(name->associate->tunnel, COUNTERS_DROP_REFUSED);
-	}
-	pool_give(name->associate->tunnel->context->pool, block);
-	name->waiting = NULL;
+	udp_session_send_inner(&name->associate->session, &to, bytes, length);
 }
 
 /* The first allowed address: a name's addresses are checked like literals (X6). */
@@ -244,7 +163,7 @@ static void on_named(void *owner, enum netstack_name_error error, const struct n
 		deferred_queue(loop_of(associate), &associate->deferred);
 	} else if (!more) {
 		name->refused_until = loop_now(loop_of(associate)) + NAME_REFUSED;
-		drop_held(name);
+		backlog_refuse(&name->backlog, associate->tunnel);
 	}
 }
 
@@ -276,7 +195,7 @@ static void send_to_name(struct associate *associate, const struct target *targe
 	uint64_t now = loop_now(loop_of(associate));
 	struct known_name *name = find_name(associate, target->host);
 	name->used_at = now;
-	if (name->address.family != 0 && name->waiting == NULL) {
+	if (name->address.family != 0 && name->backlog == NULL) {
 		send_named(name, target->port, bytes, length);
 		return;
 	}
@@ -284,7 +203,7 @@ static void send_to_name(struct associate *associate, const struct target *targe
 		tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_REFUSED);
 		return;
 	}
-	hold(name, target->port, bytes, length);
+	backlog_hold(&name->backlog, associate->tunnel, target->port, bytes, length);
 	if (name->query == NULL && name->address.family == 0)
 		ask_name(name);
 }
@@ -304,7 +223,7 @@ static void on_client_datagram(struct associate *associate, const uint8_t *bytes
 		return;
 	}
 	target.address.port = target.port;
-	send_inner(associate, &target.address, bytes + header, length - (size_t)header);
+	udp_session_send_inner(&associate->session, &target.address, bytes + header, length - (size_t)header);
 }
 
 /* RFC 1928, 7: datagrams from other addresses are dropped. The first one fixes a port that the client did not announce. */
@@ -317,7 +236,7 @@ static bool is_client(struct associate *associate, const union wireguard_endpoin
 		associate->client.port = address.port;
 	if (associate->client.port != address.port)
 		return false;
-	associate->client_host = *from;
+	associate->session.host = *from;
 	return true;
 }
 
@@ -365,10 +284,11 @@ static bool open_relay(struct associate *associate, int descriptor, struct netst
 		close(descriptor);
 		return false;
 	}
-	if (netstack_flow_open(tunnel->stack, NULL, on_answered, associate, &associate->flow) != NETSTACK_OK) {
-		associate->flow = NULL;
+	if (netstack_flow_open(tunnel->stack, NULL, on_answered, associate, &associate->session.flow) != NETSTACK_OK) {
+		associate->session.flow = NULL;
 		return false;
 	}
+	associate->session.descriptor = descriptor;
 	return getsockname(descriptor, &host.any, &size) == 0 && address_from_host(bound, &host);
 }
 
@@ -385,9 +305,9 @@ static void on_granted(void *owner, enum message_status status, int descriptor)
 	connection_count_ok(associate->connection);
 	poller_set(associate->control, LOOP_READABLE);
 	poller_set(associate->relay, LOOP_READABLE);
-	associate->active_at = loop_now(loop_of(associate));
+	associate->session.active_at = loop_now(loop_of(associate));
 	if (associate->tunnel->spec.idle_timeout > 0)
-		deadline_set(loop_of(associate), &associate->idle, associate->active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND);
+		deadline_set(loop_of(associate), &associate->idle, associate->session.active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND);
 }
 
 static void on_deferred(void *owner)
@@ -399,7 +319,7 @@ static void on_deferred(void *owner)
 	}
 	for (size_t i = 0; i < NAMES; i++)
 		if (associate->names[i].address.family != 0)
-			send_held(&associate->names[i]);
+			backlog_release(&associate->names[i].backlog, associate->tunnel, send_named, &associate->names[i]);
 }
 
 /* The control connection's two addresses. False for a unix socket, which has none that UDP could use. */
@@ -467,6 +387,7 @@ struct associate *associate_create(struct connection *connection, struct poller 
 	}
 	associate->connection = connection;
 	associate->tunnel = tunnel;
+	associate->session = (struct udp_session){ .tunnel = tunnel, .owner = associate, .descriptor = -1 };
 	associate->control = control;
 	associate->ended = ended;
 	associate->owner = owner;

@@ -7,50 +7,32 @@
 
 #include "ipc/log.h"
 #include "tunnel/address.h"
-#include "tunnel/health.h"
 #include "tunnel/http/target.h"
+#include "tunnel/proxy/backlog.h"
 #include "tunnel/proxy/host_datagram.h"
+#include "tunnel/proxy/udp_session.h"
 #include "tunnel/want.h"
 
-#define TALKS_MOST 256 /* of one forward */
-#define SILENCE (60 * LOOP_SECOND)
-#define REFUSAL (5 * LOOP_SECOND) /* before the same source is tried again */
-#define SWEEP_EVERY (5 * LOOP_SECOND)
 #define DATAGRAMS_A_TURN 64
 
-struct talk;
-
-/* The conversations of one forward. */
-struct talks {
-	struct tunnel *tunnel;
-	struct talk *first;
-	size_t count;
-	struct deadline sweep;
-};
-
-/* `inner` is the far end behind the tunnel: the target of an outbound talk, the source of an inbound one. What comes before both sides are
- * known waits in `waiting`, each datagram behind its length. */
-struct talk {
+/* One session of a forward. `inner` is the far end behind the tunnel: the target of an outbound one, the source of an inbound one. What comes
+ * before both sides are known waits in the backlog. */
+struct forward_session {
 	struct connection connection;
-	struct talks *talks;
-	struct talk *next, **before;
-	uint64_t active_at;
-	bool inbound, open, refused;
+	struct udp_session udp; /* outbound: a flow of its own, the forward's descriptor; inbound: the forward's flow, the poller's descriptor */
+	bool inbound, open;
 	struct netstack_endpoint inner;
-	struct netstack_flow *flow;      /* outbound: its own; inbound: the forward's */
-	union wireguard_endpoint client; /* outbound */
-	int descriptor;                  /* outbound: the forward's; inbound: the poller's */
-	struct poller *poller;           /* inbound */
-	uint32_t lost;                   /* inbound: as below */
-	struct want *want;               /* inbound */
-	struct netstack_query *query;    /* outbound */
-	struct deferred deferred;        /* outbound: opens, when the stack is done with the call that named the target */
-	struct block *waiting;
+	struct poller *poller;        /* inbound */
+	uint32_t lost;                /* inbound: as below */
+	struct want *want;            /* inbound */
+	struct netstack_query *query; /* outbound */
+	struct deferred deferred;     /* outbound: opens, when the stack is done with the call that named the target */
+	struct block *backlog;
 };
 
 /* Outbound: the host's socket. */
 struct forward_udp {
-	struct talks talks;
+	struct udp_sessions sessions;
 	struct listener *listener;
 	struct poller *poller;
 	uint32_t lost; /* datagrams that the kernel had no room for, as far as they are counted */
@@ -60,196 +42,105 @@ struct forward_udp {
 
 /* Inbound: the inner port. */
 struct forward_inner {
-	struct talks talks;
+	struct udp_sessions sessions;
 	struct netstack_flow *flow;
 	uint16_t index;
 	bool is_open; /* accepts datagrams: only after its change is committed */
 };
 
-static uint64_t now_of(const struct talks *talks)
+/* Sessions begin and end. */
+
+static void session_free(struct forward_session *session)
 {
-	return loop_now(talks->tunnel->context->loop);
+	struct tunnel *tunnel = session->udp.tunnel;
+	udp_sessions_remove(&session->udp);
+	want_cancel(tunnel->context, session->want);
+	if (session->query != NULL)
+		netstack_query_cancel(session->query);
+	deferred_cancel(tunnel->context->loop, &session->deferred);
+	if (!session->inbound && session->udp.flow != NULL)
+		netstack_flow_close(session->udp.flow);
+	poller_free(session->poller);
+	pool_give(tunnel->context->pool, session->backlog);
+	connection_remove(&session->connection);
+	free(session);
 }
 
-/* Talks begin and end. */
-
-static void talk_free(struct talk *talk)
+static void on_connection_end(struct connection *connection)
 {
-	struct talks *talks = talk->talks;
-	*talk->before = talk->next;
-	if (talk->next != NULL)
-		talk->next->before = talk->before;
-	talks->count--;
-	want_cancel(talks->tunnel->context, talk->want);
-	if (talk->query != NULL)
-		netstack_query_cancel(talk->query);
-	deferred_cancel(talks->tunnel->context->loop, &talk->deferred);
-	if (!talk->inbound && talk->flow != NULL)
-		netstack_flow_close(talk->flow);
-	poller_free(talk->poller);
-	pool_give(talks->tunnel->context->pool, talk->waiting);
-	connection_remove(&talk->connection);
-	free(talk);
+	session_free((struct forward_session *)connection);
 }
 
-static void talk_end(struct connection *connection)
+static void on_session_end(struct udp_session *udp)
 {
-	talk_free((struct talk *)connection);
+	session_free(udp->owner);
 }
 
-static void on_sweep(void *owner)
+/* NULL when there are too many. */
+static struct forward_session *session_create(struct udp_sessions *sessions, const union wireguard_endpoint *host)
 {
-	struct talks *talks = owner;
-	uint64_t now = now_of(talks);
-	for (struct talk *talk = talks->first, *next; talk != NULL; talk = next) {
-		next = talk->next;
-		if (talk->active_at + (talk->refused ? REFUSAL : SILENCE) <= now)
-			talk_free(talk);
-	}
-	deadline_set(talks->tunnel->context->loop, &talks->sweep, talks->count == 0 ? LOOP_NEVER : now + SWEEP_EVERY);
-}
-
-static void talks_init(struct talks *talks, struct tunnel *tunnel)
-{
-	talks->tunnel = tunnel;
-	deadline_init(&talks->sweep, on_sweep, talks);
-}
-
-static void talks_end(struct talks *talks)
-{
-	while (talks->first != NULL)
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
-		talk_free(talks->first);
-	deadline_set(talks->tunnel->context->loop, &talks->sweep, LOOP_NEVER);
-}
-
-/* NULL when there are too many: those that talk already are worth more than a newcomer. */
-static struct talk *talk_create(struct talks *talks)
-{
-	struct talk *talk = talks->count < TALKS_MOST ? calloc(1, sizeof *talk) : NULL;
-	if (talk == NULL)
+	struct tunnel *tunnel = sessions->tunnel;
+	struct forward_session *session = udp_sessions_is_full(sessions) ? NULL : calloc(1, sizeof *session);
+	if (session == NULL)
 		return NULL;
-	talk->talks = talks;
-	talk->descriptor = -1;
-	talk->active_at = now_of(talks);
-	talk->next = talks->first;
-	talk->before = &talks->first;
-	if (talk->next != NULL)
-		talk->next->before = &talk->next;
-	talks->first = talk;
-	talks->count++;
-	connection_add(&talk->connection, talks->tunnel, COUNTERS_FORWARD, talk_end);
-	if (talks->sweep.at == LOOP_NEVER)
-		deadline_set(talks->tunnel->context->loop, &talks->sweep, talk->active_at + SWEEP_EVERY);
-	if (!connection_is_over_limit(&talk->connection))
-		return talk;
-	connection_count_failed(&talk->connection, COUNTERS_FAILED_LIMIT);
-	talk_free(talk);
+	session->udp = (struct udp_session){ .tunnel = tunnel, .owner = session, .descriptor = -1, .host = *host };
+	udp_sessions_add(sessions, &session->udp);
+	connection_add(&session->connection, tunnel, COUNTERS_FORWARD, on_connection_end);
+	if (!connection_is_over_limit(&session->connection))
+		return session;
+	connection_count_failed(&session->connection, COUNTERS_FAILED_LIMIT);
+	session_free(session);
 	return NULL;
 }
 
-/* It is kept for a while, so that further datagrams of its source cause no new request. */
-static void refuse(struct talk *talk, enum counters_failure failure)
+static void refuse(struct forward_session *session, enum counters_failure failure)
 {
-	connection_count_failed(&talk->connection, failure);
-	talk->refused = true;
-	pool_give(talk->talks->tunnel->context->pool, talk->waiting);
-	talk->waiting = NULL;
+	connection_count_failed(&session->connection, failure);
+	session->udp.is_refused = true;
+	backlog_refuse(&session->backlog, session->udp.tunnel);
 }
 
 /* Datagrams. */
 
-/* A datagram over the rate limit is dropped, as UDP permits, so that queues stay bounded. */
-static bool may_pass(struct tunnel *tunnel, struct bucket *bucket, size_t length)
+/* From the side that the session began on to the other one. */
+static void pass_on(void *owner, uint16_t port, const uint8_t *bytes, size_t length)
 {
-	uint64_t again;
-	if (tunnel_is_used_up(tunnel) || bucket_allowance(bucket, length, loop_now(tunnel->context->loop), &again) < length)
-		return false;
-	bucket_spend(bucket, length);
-	return true;
-}
-
-static void send_inner(struct talk *talk, const uint8_t *bytes, size_t length)
-{
-	struct tunnel *tunnel = talk->talks->tunnel;
-	if (health_is_down(tunnel))
-		health_wanted(tunnel);
-	if (!may_pass(tunnel, &tunnel->tx_limit, length)) {
-		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
-		return;
-	}
-	talk->active_at = now_of(talk->talks);
-	if (netstack_flow_send(talk->flow, &talk->inner, bytes, length, talk->active_at) == NETSTACK_OK)
-		tunnel_count_sent(tunnel, length);
-	tunnel_wake(tunnel);
-}
-
-/* Sent only to the program that is served, or to the client that wrote first. */
-static void send_host(struct talk *talk, const uint8_t *bytes, size_t length)
-{
-	struct tunnel *tunnel = talk->talks->tunnel;
-	if (!may_pass(tunnel, &tunnel->rx_limit, length)) {
-		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
-		return;
-	}
-	struct iovec part = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = length };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-	if (!talk->inbound) {
-		message.msg_name = &talk->client;
-		message.msg_namelen = talk->client.any.sa_family == AF_INET ? sizeof talk->client.v4 : sizeof talk->client.v6;
-	}
-	talk->active_at = now_of(talk->talks);
-	if (sendmsg(talk->descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		tunnel_count_received(tunnel, length);
+	struct forward_session *session = owner;
+	(void)port; /* the target has it */
+	if (session->inbound)
+		udp_session_send_host(&session->udp, NULL, 0, bytes, length);
 	else
-		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
-}
-
-/* No talk: there are too many. */
-static void count_unserved(struct tunnel *tunnel, const struct talk *talk)
-{
-	tunnel_count_dropped(tunnel, talk == NULL ? COUNTERS_DROP_OVERFLOW : COUNTERS_DROP_REFUSED);
-}
-
-static void hold(struct talk *talk, const uint8_t *bytes, size_t length)
-{
-	if (talk->waiting == NULL)
-		talk->waiting = pool_take(talk->talks->tunnel->context->pool, false);
-	struct block *block = talk->waiting;
-	uint16_t size = (uint16_t)length;
-	if (block == NULL || block->capacity - block->end < length + sizeof size) {
-		tunnel_count_dropped(talk->talks->tunnel, COUNTERS_DROP_OVERFLOW);
-		return;
-	}
-	memcpy(block->bytes + block->end, &size, sizeof size);
-	memcpy(block->bytes + block->end + sizeof size, bytes, length);
-	block->end += (uint32_t)(sizeof size + length);
+		udp_session_send_inner(&session->udp, &session->inner, bytes, length);
 }
 
 /* Both sides are known. */
-static void talk_open(struct talk *talk, void (*send)(struct talk *talk, const uint8_t *bytes, size_t length))
+static void become_open(struct forward_session *session)
 {
-	struct block *block = talk->waiting;
-	connection_count_ok(&talk->connection);
-	talk->open = true;
-	talk->waiting = NULL;
-	uint16_t size;
-	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof size + size)) {
-		memcpy(&size, block->bytes + at, sizeof size);
-		send(talk, block->bytes + at + sizeof size, size);
-	}
-	pool_give(talk->talks->tunnel->context->pool, block);
+	connection_count_ok(&session->connection);
+	session->open = true;
+	backlog_release(&session->backlog, session->udp.tunnel, pass_on, session);
+}
+
+/* NULL: there are too many sessions. */
+static void on_datagram(struct tunnel *tunnel, struct forward_session *session, const uint8_t *bytes, size_t length)
+{
+	if (session == NULL || session->udp.is_refused)
+		tunnel_count_dropped(tunnel, session == NULL ? COUNTERS_DROP_OVERFLOW : COUNTERS_DROP_REFUSED);
+	else if (session->open)
+		pass_on(session, 0, bytes, length);
+	else
+		backlog_hold(&session->backlog, tunnel, 0, bytes, length);
 }
 
 /* Outbound. */
 
 static void on_answered(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
 {
-	struct talk *talk = owner;
-	if (talk->open && address_equal(from, &talk->inner))
-		send_host(talk, bytes, length);
+	struct forward_session *session = owner;
+	if (session->open && address_equal(from, &session->inner))
+		udp_session_send_host(&session->udp, NULL, 0, bytes, length);
 	else
-		tunnel_count_dropped(talk->talks->tunnel, COUNTERS_DROP_STRANGER);
+		tunnel_count_dropped(session->udp.tunnel, COUNTERS_DROP_STRANGER);
 }
 
 static const struct netstack_endpoint *first_routable(const struct tunnel *tunnel, const struct netstack_endpoint *addresses, size_t count)
@@ -262,81 +153,65 @@ static const struct netstack_endpoint *first_routable(const struct tunnel *tunne
 
 static void on_named(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
 {
-	struct talk *talk = owner;
+	struct forward_session *session = owner;
 	if (!more)
-		talk->query = NULL;
-	if (talk->open || talk->deferred.queued)
+		session->query = NULL;
+	if (session->open || session->deferred.queued)
 		return;
-	const struct netstack_endpoint *there = error == NETSTACK_NAME_OK ? first_routable(talk->talks->tunnel, addresses, count) : NULL;
+	const struct netstack_endpoint *there = error == NETSTACK_NAME_OK ? first_routable(session->udp.tunnel, addresses, count) : NULL;
 	if (there != NULL) {
-		uint16_t port = talk->inner.port;
-		talk->inner = *there;
-		talk->inner.port = port;
-		deferred_queue(talk->talks->tunnel->context->loop, &talk->deferred);
+		uint16_t port = session->inner.port;
+		session->inner = *there;
+		session->inner.port = port;
+		deferred_queue(session->udp.tunnel->context->loop, &session->deferred);
 	} else if (!more) {
-		refuse(talk, error == NETSTACK_NAME_OK && count > 0 ? COUNTERS_FAILED_UNREACHABLE : COUNTERS_FAILED_NAME);
+		refuse(session, error == NETSTACK_NAME_OK && count > 0 ? COUNTERS_FAILED_UNREACHABLE : COUNTERS_FAILED_NAME);
 	}
 }
 
 static void on_deferred(void *owner)
 {
-	talk_open(owner, send_inner);
+	become_open(owner);
 }
 
-static void find_target(struct talk *talk, const struct target *target)
+static void find_target(struct forward_session *session, const struct target *target)
 {
-	struct tunnel *tunnel = talk->talks->tunnel;
-	talk->inner = target->address;
-	talk->inner.port = target->port;
-	deferred_init(&talk->deferred, on_deferred, talk);
+	struct tunnel *tunnel = session->udp.tunnel;
+	session->inner = target->address;
+	session->inner.port = target->port;
+	deferred_init(&session->deferred, on_deferred, session);
 	if (!target_is_name(target)) {
-		if (tunnel_why_unroutable(tunnel, &talk->inner) == NULL)
-			talk_open(talk, send_inner);
+		if (tunnel_why_unroutable(tunnel, &session->inner) == NULL)
+			become_open(session);
 		else
-			refuse(talk, COUNTERS_FAILED_UNREACHABLE);
+			refuse(session, COUNTERS_FAILED_UNREACHABLE);
 		return;
 	}
-	netstack_resolve(tunnel->resolver, target->host, on_named, talk, now_of(talk->talks), &talk->query);
+	netstack_resolve(tunnel->resolver, target->host, on_named, session, loop_now(tunnel->context->loop), &session->query);
 	tunnel_wake(tunnel);
 }
 
-static struct talk *find_client(const struct forward_udp *udp, const union wireguard_endpoint *client)
+static struct forward_session *meet_client(struct forward_udp *udp, const union wireguard_endpoint *client)
 {
-	for (struct talk *talk = udp->talks.first; talk != NULL; talk = talk->next)
-		if (endpoint_equal(&talk->client, client))
-			return talk;
-	return NULL;
-}
-
-static struct talk *meet_client(struct forward_udp *udp, const union wireguard_endpoint *client)
-{
-	struct tunnel *tunnel = udp->talks.tunnel;
-	struct talk *talk = udp->has_target ? talk_create(&udp->talks) : NULL;
-	if (talk == NULL)
+	struct tunnel *tunnel = udp->sessions.tunnel;
+	struct forward_session *session = udp->has_target ? session_create(&udp->sessions, client) : NULL;
+	if (session == NULL)
 		return NULL;
-	talk->client = *client;
-	talk->descriptor = poller_descriptor(udp->poller);
-	talk->connection.socket_id = udp->listener->id;
-	if (netstack_flow_open(tunnel->stack, NULL, on_answered, talk, &talk->flow) != NETSTACK_OK) {
-		talk->flow = NULL;
-		refuse(talk, COUNTERS_FAILED_MEMORY);
-		return talk;
+	session->udp.descriptor = poller_descriptor(udp->poller);
+	session->connection.socket_id = udp->listener->id;
+	if (netstack_flow_open(tunnel->stack, NULL, on_answered, session, &session->udp.flow) != NETSTACK_OK) {
+		session->udp.flow = NULL;
+		refuse(session, COUNTERS_FAILED_MEMORY);
+		return session;
 	}
-	find_target(talk, &udp->target);
-	return talk;
+	find_target(session, &udp->target);
+	return session;
 }
 
 static void on_client_datagram(struct forward_udp *udp, const union wireguard_endpoint *client, const uint8_t *bytes, size_t length)
 {
-	struct talk *talk = find_client(udp, client);
-	if (talk == NULL)
-		talk = meet_client(udp, client);
-	if (talk == NULL || talk->refused)
-		count_unserved(udp->talks.tunnel, talk);
-	else if (talk->open)
-		send_inner(talk, bytes, length);
-	else
-		hold(talk, bytes, length);
+	const struct udp_session *known = udp_sessions_find(&udp->sessions, client);
+	on_datagram(udp->sessions.tunnel, known != NULL ? known->owner : meet_client(udp, client), bytes, length);
 }
 
 static void on_clients(void *owner, int events)
@@ -346,7 +221,7 @@ static void on_clients(void *owner, int events)
 	(void)events;
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
 		union wireguard_endpoint client = { 0 };
-		ssize_t got = host_datagram_receive(udp->talks.tunnel, poller_descriptor(udp->poller), bytes, &client, &udp->lost);
+		ssize_t got = host_datagram_receive(udp->sessions.tunnel, poller_descriptor(udp->poller), bytes, &client, &udp->lost);
 		if (got >= 0)
 			on_client_datagram(udp, &client, bytes, (size_t)got);
 		else if (errno == EAGAIN)
@@ -356,7 +231,7 @@ static void on_clients(void *owner, int events)
 
 static void take_target(struct forward_udp *udp)
 {
-	const struct tunnel *tunnel = udp->talks.tunnel;
+	const struct tunnel *tunnel = udp->sessions.tunnel;
 	const struct spec_place *place =
 	    udp->listener->index < tunnel->spec.forward_count ? &tunnel->spec.forwards[udp->listener->index].target : NULL;
 	udp->has_target =
@@ -375,7 +250,7 @@ struct forward_udp *forward_udp_create(struct listener *listener, int descriptor
 		free(udp);
 		return NULL;
 	}
-	talks_init(&udp->talks, tunnel);
+	udp_sessions_init(&udp->sessions, tunnel, on_session_end);
 	udp->listener = listener;
 	udp->poller = poller;
 	return udp;
@@ -389,7 +264,7 @@ void forward_udp_start(struct forward_udp *udp)
 
 void forward_udp_free(struct forward_udp *udp)
 {
-	talks_end(&udp->talks);
+	udp_sessions_end_all(&udp->sessions);
 	poller_free(udp->poller);
 	free(udp);
 }
@@ -399,20 +274,20 @@ void forward_udp_apply(struct forward_udp *udp)
 	struct target before = udp->target;
 	take_target(udp);
 	if (!udp->has_target || before.port != udp->target.port || strcmp(before.host, udp->target.host) != 0)
-		talks_end(&udp->talks);
+		udp_sessions_end_all(&udp->sessions);
 }
 
 /* Inbound. */
 
 static void on_host(void *owner, int events)
 {
-	struct talk *talk = owner;
+	struct forward_session *session = owner;
 	uint8_t bytes[HOST_DATAGRAM_MAX];
 	(void)events;
 	for (int i = 0; i < DATAGRAMS_A_TURN; i++) {
-		ssize_t got = host_datagram_receive(talk->talks->tunnel, talk->descriptor, bytes, NULL, &talk->lost);
+		ssize_t got = host_datagram_receive(session->udp.tunnel, session->udp.descriptor, bytes, NULL, &session->lost);
 		if (got >= 0)
-			send_inner(talk, bytes, (size_t)got);
+			udp_session_send_inner(&session->udp, &session->inner, bytes, (size_t)got);
 		else if (errno != ECONNREFUSED && errno != EINTR) /* nobody listens there yet, which may change */
 			return;
 	}
@@ -420,60 +295,52 @@ static void on_host(void *owner, int events)
 
 static void on_granted(void *owner, enum message_status status, int descriptor)
 {
-	struct talk *talk = owner;
-	talk->want = NULL;
+	struct forward_session *session = owner;
+	session->want = NULL;
 	if (status != MESSAGE_STATUS_OK) {
-		refuse(talk, status == MESSAGE_STATUS_REFUSED ? COUNTERS_FAILED_REFUSED : COUNTERS_FAILED_UNREACHABLE);
+		refuse(session, status == MESSAGE_STATUS_REFUSED ? COUNTERS_FAILED_REFUSED : COUNTERS_FAILED_UNREACHABLE);
 		return;
 	}
-	talk->poller = poller_create(talk->talks->tunnel->context->loop, descriptor, on_host, talk);
-	if (talk->poller == NULL) {
+	session->poller = poller_create(session->udp.tunnel->context->loop, descriptor, on_host, session);
+	if (session->poller == NULL) {
 		close(descriptor);
-		refuse(talk, COUNTERS_FAILED_MEMORY);
+		refuse(session, COUNTERS_FAILED_MEMORY);
 		return;
 	}
-	talk->descriptor = descriptor;
-	poller_set(talk->poller, LOOP_READABLE);
-	talk_open(talk, send_host);
+	session->udp.descriptor = descriptor;
+	poller_set(session->poller, LOOP_READABLE);
+	become_open(session);
 }
 
-static struct talk *find_source(const struct forward_inner *inner, const struct netstack_endpoint *from)
+static struct forward_session *meet_source(struct forward_inner *inner, const struct netstack_endpoint *from, const union wireguard_endpoint *source)
 {
-	for (struct talk *talk = inner->talks.first; talk != NULL; talk = talk->next)
-		if (address_equal(&talk->inner, from))
-			return talk;
-	return NULL;
-}
-
-static struct talk *meet_source(struct forward_inner *inner, const struct netstack_endpoint *from)
-{
-	struct tunnel *tunnel = inner->talks.tunnel;
-	struct talk *talk = talk_create(&inner->talks);
-	if (talk == NULL)
+	struct tunnel *tunnel = inner->sessions.tunnel;
+	struct forward_session *session = session_create(&inner->sessions, source);
+	if (session == NULL)
 		return NULL;
-	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation, .index = inner->index };
-	address_to_host(&want.source, from);
-	talk->inbound = true;
-	talk->inner = *from;
-	talk->flow = inner->flow;
-	talk->want = want_ask(tunnel->context, MESSAGE_WANT_DIAL, &want, on_granted, talk);
-	if (talk->want == NULL)
-		refuse(talk, COUNTERS_FAILED_MEMORY);
-	return talk;
+	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation, .index = inner->index, .source = *source };
+	session->inbound = true;
+	session->udp.is_connected = true;
+	session->inner = *from;
+	session->udp.flow = inner->flow;
+	session->want = want_ask(tunnel->context, MESSAGE_WANT_DIAL, &want, on_granted, session);
+	if (session->want == NULL)
+		refuse(session, COUNTERS_FAILED_MEMORY);
+	return session;
 }
 
 static void on_inner_datagram(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
 {
 	struct forward_inner *inner = owner;
-	struct talk *talk = inner->is_open ? find_source(inner, from) : NULL;
-	if (talk == NULL && inner->is_open)
-		talk = meet_source(inner, from);
-	if (talk == NULL || talk->refused)
-		count_unserved(inner->talks.tunnel, talk);
-	else if (talk->open)
-		send_host(talk, bytes, length);
-	else
-		hold(talk, bytes, length);
+	struct tunnel *tunnel = inner->sessions.tunnel;
+	if (!inner->is_open) {
+		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
+		return;
+	}
+	union wireguard_endpoint source;
+	address_to_host(&source, from);
+	const struct udp_session *known = udp_sessions_find(&inner->sessions, &source);
+	on_datagram(tunnel, known != NULL ? known->owner : meet_source(inner, from, &source), bytes, length);
 }
 
 int forward_inner_create(struct tunnel *tunnel, struct netstack *stack, const struct netstack_endpoint *at, struct forward_inner **inner)
@@ -486,14 +353,14 @@ int forward_inner_create(struct tunnel *tunnel, struct netstack *stack, const st
 		free(fresh);
 		return error;
 	}
-	talks_init(&fresh->talks, tunnel);
+	udp_sessions_init(&fresh->sessions, tunnel, on_session_end);
 	*inner = fresh;
 	return NETSTACK_OK;
 }
 
 void forward_inner_start(struct forward_inner *inner, uint16_t index)
 {
-	talks_end(&inner->talks);
+	udp_sessions_end_all(&inner->sessions);
 	inner->is_open = true;
 	inner->index = index;
 }
@@ -507,7 +374,7 @@ void forward_inner_close(struct forward_inner *inner)
 {
 	if (inner == NULL)
 		return;
-	talks_end(&inner->talks);
+	udp_sessions_end_all(&inner->sessions);
 	netstack_flow_close(inner->flow);
 	free(inner);
 }
