@@ -22,6 +22,7 @@
 #include <sodium.h>
 
 #include "api/api.h"
+#include "api/certificate.h"
 #include "api/clock.h"
 #include "api/document.h"
 #include "api/event_stream.h"
@@ -52,25 +53,10 @@ struct api_listeners {
 	size_t count, bound;
 	char unix_path[108];
 	char addr_path[4200];
-	char *tls_cert, *tls_key; /* contents */
 	pthread_t doorkeeper;
 	bool has_doorkeeper;
 	struct pollfd *polled; /* the doorkeeper's: an eventfd that stops it, then the list's sockets */
 };
-
-static char *read_file(const char *path, char failure[512])
-{
-	FILE *file = fopen(path, "re");
-	char *content = calloc(1, 1 << 20);
-	size_t length = file && content ? fread(content, 1, (1 << 20) - 1, file) : 0;
-	if (file)
-		fclose(file);
-	if (length > 0)
-		return content;
-	snprintf(failure, 512, "%.400s cannot be read", path);
-	free(content);
-	return NULL;
-}
 
 static bool read_tls(struct api *api, const struct api_options *options, char failure[512])
 {
@@ -85,9 +71,7 @@ static bool read_tls(struct api *api, const struct api_options *options, char fa
 		return false;
 	}
 	api->tls = true;
-	api->listeners->tls_cert = read_file(options->tls_cert, failure);
-	api->listeners->tls_key = api->listeners->tls_cert ? read_file(options->tls_key, failure) : NULL;
-	return api->listeners->tls_key != NULL;
+	return certificate_open(options->tls_cert, options->tls_key, failure);
 }
 
 static bool add_name(struct api *api, const char *name)
@@ -278,8 +262,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, bool with_tls)
 		{ MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)api_request_begin, api },
 		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)api_request_completed, api },
 		{ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)notify, api },
-		{ with_tls ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, api->listeners->tls_cert },
-		{ with_tls ? MHD_OPTION_HTTPS_MEM_KEY : MHD_OPTION_END, 0, api->listeners->tls_key },
+		{ with_tls ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, 0, (void *)(intptr_t)certificate_retrieve },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	return MHD_start_daemon(flags, 0, NULL, NULL, api_request_handle, api, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
@@ -384,7 +367,7 @@ static bool start_all(struct api *api, char failure[512])
 		bool is_unix = i + 1 == all->count;
 		all->list[i].daemon = start_daemon(api, api->tls && !is_unix);
 		if (!all->list[i].daemon) {
-			snprintf(failure, 512, "the API cannot be started%s", api->tls ? "; are the certificate and the key valid PEM files?" : "");
+			snprintf(failure, 512, "the API cannot be started: memory or threads ran out");
 			return false;
 		}
 	}
@@ -449,10 +432,7 @@ static void free_listeners(struct api_listeners *all)
 {
 	if (!all)
 		return;
-	if (all->tls_key)
-		sodium_memzero(all->tls_key, strlen(all->tls_key));
-	free(all->tls_key);
-	free(all->tls_cert);
+	certificate_close();
 	free(all->polled);
 	free(all->list);
 	free(all);

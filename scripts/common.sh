@@ -3,7 +3,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cores=$(nproc)
 
 build_packages=(gcc libc6-dev binutils cmake ninja-build pkg-config dpkg-dev file debian-archive-keyring
-	libsodium-dev libb2-dev libuv1-dev libc-ares-dev libsqlite3-dev libjansson-dev libmicrohttpd-dev libseccomp-dev libcmocka-dev)
+	libsodium-dev libb2-dev libuv1-dev libc-ares-dev libsqlite3-dev libjansson-dev libmicrohttpd-dev libgnutls28-dev libseccomp-dev libcmocka-dev)
 case $(uname -m) in
 x86_64) build_packages+=(libipsec-mb-dev) ;;
 esac

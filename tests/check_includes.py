@@ -28,6 +28,7 @@ MAY_USE = {
 }
 LIBRARIES = {
     r"microhttpd\.h": {"api"},
+    r"gnutls/.*": {"api"},
     r"jansson\.h": {"api", "service", "service/change", "service/store", "service/registry", "service/socket", "service/spec", "daemon"},
     r"sqlite3\.h": {"service/store"},
     r"uv\.h": {"service", "service/change", "service/worker", "daemon"},

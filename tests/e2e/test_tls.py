@@ -1,6 +1,7 @@
 """The API over TLS with the operator's certificate, and the host names that it answers to."""
 
 import http.client
+import os
 import socket
 import ssl
 
@@ -9,7 +10,8 @@ import pytest
 from harness import keys
 from harness.api import Api
 from harness.clients import curl
-from harness.process import run
+from harness.daemon import binary
+from harness.process import run, wait_until
 
 
 @pytest.fixture
@@ -142,3 +144,51 @@ def test_a2_preflight_and_simple_requests(local_daemon):
     assert "default-src 'none'" in page.headers["Content-Security-Policy"] or "default-src 'self'" in page.headers["Content-Security-Policy"]
     assert page.headers["X-Content-Type-Options"] == "nosniff"
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"] or page.headers.get("X-Frame-Options") == "DENY"
+
+
+def _make(path, name):
+    """A new certificate and its key, as NAME-cert.pem and NAME-key.pem in the folder `path`."""
+    os.makedirs(path, exist_ok=True)
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}/{name}-key.pem", "-out", f"{path}/{name}-cert.pem"])
+
+
+def _served_name(daemon):
+    host, port = daemon.address.rsplit(":", 1)
+    context = ssl._create_unverified_context()
+    with socket.create_connection((host, int(port)), 10) as plain, context.wrap_socket(plain) as sock:
+        text = run(["openssl", "x509", "-inform", "DER", "-noout", "-subject"], input=sock.getpeercert(True), text=False).stdout.decode()
+    return text.split("CN")[1].strip(" =\n")
+
+
+def test_a_renewed_certificate_is_served(make_daemon, directory):
+    """As an ACME client renews it: links that lead to other files. What is wrong is told, and leaves what was served."""
+    for name in ("first", "second"):
+        _make(f"{directory}/archive", name)
+    live = f"{directory}/live"
+    os.makedirs(live)
+
+    def lead_to(*sources):
+        for source, target in zip(sources, ("cert.pem", "key.pem")):
+            os.symlink(f"../archive/{source}", f"{live}/new")
+            os.rename(f"{live}/new", f"{live}/{target}")
+    lead_to("first-cert.pem", "first-key.pem")
+    daemon = make_daemon(arguments=["--tls-cert", f"{live}/cert.pem", "--tls-key", f"{live}/key.pem"]).start()
+    assert _served_name(daemon) == "first"
+    lead_to("second-cert.pem", "first-key.pem")
+    wait_until(lambda: _served_name(daemon) and "keeps its certificate" in daemon.process.log(), timeout=10, what="the pair that does not fit is told")
+    assert _served_name(daemon) == "first" and daemon.process.log().count("keeps its certificate") == 1
+    lead_to("second-cert.pem", "second-key.pem")
+    wait_until(lambda: _served_name(daemon) == "second", timeout=10, what="the new certificate is served")
+    os.unlink(f"{live}/key.pem")
+    wait_until(lambda: _served_name(daemon) and daemon.process.log().count("keeps its certificate") == 2, timeout=10, what="the lost key is told")
+    assert _served_name(daemon) == "second"
+
+
+def test_a_pair_that_does_not_fit_is_refused_at_the_start(make_daemon, directory):
+    for name in ("first", "second"):
+        _make(directory, name)
+    argv = [binary(), "--state-dir", f"{directory}/state", "--listen", "127.0.0.1:0", "--tls-cert", f"{directory}/first-cert.pem",
+            "--tls-key", f"{directory}/second-key.pem"]
+    result = run(argv, check=False)
+    assert result.returncode == 1 and "are no certificate with its key" in result.stderr
