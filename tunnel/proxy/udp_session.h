@@ -18,8 +18,8 @@ struct udp_session {
 	void *owner;
 	struct netstack_flow *flow;
 	int descriptor;
-	bool is_connected;             /* the descriptor, so that no address is named when sending */
-	union wireguard_endpoint host; /* the address on the host that is served; what a table finds it by. Family AF_UNSPEC: not known yet */
+	bool is_connected;             /* the descriptor; otherwise datagrams to the host go to `host` */
+	union wireguard_endpoint host; /* the address that began it, by which a table finds it; family AF_UNSPEC: not known yet */
 	uint64_t active_at;            /* when a datagram last passed */
 
 	bool is_refused;               /* kept in its table for a while, so that further datagrams of its address cause no new request */
