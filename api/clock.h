@@ -1,4 +1,4 @@
-/* The API's clocks: a monotonic one for deadlines and durations, and wall time for ages. */
+/* The API's clock: monotonic, for deadlines and durations. */
 #ifndef WARREN_API_CLOCK_H
 #define WARREN_API_CLOCK_H
 
@@ -15,14 +15,6 @@ static inline uint64_t api_clock_us(void)
 static inline uint64_t api_clock_ms(void)
 {
 	return api_clock_us() / 1000u;
-}
-
-/* UNIX time in ms. */
-static inline int64_t api_clock_wall_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 #endif

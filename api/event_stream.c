@@ -14,6 +14,7 @@
 #include "api/handlers.h"
 #include "api/problem_json.h"
 #include "api/reply.h"
+#include "ipc/wall_clock.h"
 
 #define BLOCK 16384
 #define BATCH ((size_t)65536) /* so much is written at a time, before the client's socket is asked again */
@@ -124,7 +125,7 @@ static void put_beat(struct stream *stream)
 	struct text *text = &stream->pending;
 	text_put(text, stream->is_sse ? "event: heartbeat\ndata: " : "");
 	text_printf(text, "{\"id\":%llu,\"at\":", (unsigned long long)stream->after);
-	text_put_json_time(text, api_clock_wall_ms());
+	text_put_json_time(text, wall_clock_ms());
 	text_put(text, ",\"type\":\"heartbeat\",\"tunnel\":null}\n");
 	text_put(text, stream->is_sse ? "\n" : "");
 }

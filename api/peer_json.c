@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "api/clock.h"
 #include "api/tunnel_json.h"
+#include "ipc/wall_clock.h"
 #include "service/service.h"
 #include "service/spec/json_writer.h"
 
@@ -30,7 +30,7 @@ static void write_one(struct text *text, const struct snapshot *snapshot, json_t
 	/* An object always: its closing brace gives way to the live members. */
 	text_put_n(text, written, strlen(written) - 1);
 	free(written);
-	api_tunnel_write_peer_live(text, api_tunnel_peer_counters(snapshot, index), api_clock_wall_ms());
+	api_tunnel_write_peer_live(text, api_tunnel_peer_counters(snapshot, index), wall_clock_ms());
 	if (members)
 		text_put(text, members);
 	text_put_char(text, '}');

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/clock.h"
+#include "ipc/wall_clock.h"
 
 struct api_process {
 	pthread_mutex_t lock; /* of the directory's position */
@@ -27,7 +27,7 @@ struct api_process *api_process_create(void)
 	pthread_mutex_init(&process->lock, NULL);
 	process->descriptors = opendir("/proc/self/fd");
 	process->memory = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	process->started_ms = api_clock_wall_ms();
+	process->started_ms = wall_clock_ms();
 	return process;
 }
 

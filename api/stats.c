@@ -1,9 +1,9 @@
 /* Statistics, straight from the shared counters: no worker is asked, so a hung one delays nobody. */
-#include "api/clock.h"
 #include "api/handlers.h"
 #include "api/listing.h"
 #include "api/reply.h"
 #include "api/tunnel_json.h"
+#include "ipc/wall_clock.h"
 
 /* The counters of one tunnel, or sums over many. */
 struct numbers {
@@ -119,7 +119,7 @@ void api_stats_one(struct api_request *request)
 		add_counters(&numbers, snapshot->counters);
 	struct text body;
 	text_init(&body);
-	write_stats(&body, snapshot, &numbers, api_clock_wall_ms());
+	write_stats(&body, snapshot, &numbers, wall_clock_ms());
 	snapshot_release(snapshot);
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
@@ -141,7 +141,7 @@ void api_stats_all(struct api_request *request)
 	struct numbers totals = { 0 };
 	struct text body;
 	text_init(&body);
-	int64_t now_ms = api_clock_wall_ms();
+	int64_t now_ms = wall_clock_ms();
 	text_put(&body, "{\"tunnels\":[");
 	for (size_t i = 0; i < listing.count; i++) {
 		struct numbers numbers = { 0 };

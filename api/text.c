@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <sodium.h>
 
 #include "ipc/utf8.h"
+#include "ipc/wall_clock.h"
 
 #define TEXT_START 512
 
@@ -162,15 +162,11 @@ void text_put_json_time(struct text *text, int64_t milliseconds)
 		text_put(text, "null");
 		return;
 	}
-	time_t seconds = (time_t)(milliseconds / 1000);
-	struct tm at;
-	char written[40];
-	gmtime_r(&seconds, &at);
-	size_t length = strftime(written, sizeof(written), "\"%Y-%m-%dT%H:%M:%S", &at);
-	text_put_n(text, written, length);
-	unsigned rest = (unsigned)(milliseconds % 1000);
-	char fraction[6] = { '.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10), 'Z', '"' };
-	text_put_n(text, fraction, sizeof(fraction));
+	char written[WALL_CLOCK_TEXT_MAX];
+	wall_clock_format(written, milliseconds);
+	text_put_char(text, '"');
+	text_put(text, written);
+	text_put_char(text, '"');
 }
 
 void text_put_json_bool(struct text *text, bool value)

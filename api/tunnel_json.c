@@ -3,7 +3,7 @@
 
 #include <arpa/inet.h>
 
-#include "api/clock.h"
+#include "ipc/wall_clock.h"
 
 static const struct wireguard_key no_key;
 
@@ -186,7 +186,7 @@ void api_tunnel_write_status(struct text *text, const struct snapshot *snapshot)
 	text_put(text, ",\"conditions\":");
 	write_conditions(text, snapshot);
 	text_put(text, ",\"peers\":");
-	api_tunnel_write_peers(text, snapshot, api_clock_wall_ms());
+	api_tunnel_write_peers(text, snapshot, wall_clock_ms());
 	text_put_char(text, '}');
 }
 

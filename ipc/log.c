@@ -4,10 +4,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ipc/utf8.h"
+#include "ipc/wall_clock.h"
 
 static enum log_level threshold = LOG_INFO;
 static bool as_json;
@@ -58,32 +58,18 @@ static size_t escape(char *out, size_t room, const char *in)
 	return n;
 }
 
-/* The Gregorian calendar, by years that begin in March and eras of 400 of them. Not gmtime_r, which opens a file, forbidden to a worker, and
- * holds a lock, at which a line about a refused call would wait for ever. */
-static void timestamp(char out[160])
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	unsigned long second = (unsigned long)now.tv_sec, days = second / 86400 + 719468, era = days / 146097, day = days % 146097;
-	unsigned long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-	day -= 365 * year + year / 4 - year / 100;
-	unsigned long month = (5 * day + 2) / 153;
-	snprintf(out, 160, "%04lu-%02lu-%02luT%02lu:%02lu:%02lu.%03ldZ", year + era * 400 + (month >= 10), month < 10 ? month + 3 : month - 9,
-	         day - (153 * month + 2) / 5 + 1, second / 3600 % 24, second / 60 % 60, second % 60, now.tv_nsec / 1000000);
-}
-
 void log_line(enum log_level level, const char *tunnel, const char *format, ...)
 {
 	if (level > threshold)
 		return;
 	int saved = errno;
-	char message[1024], escaped[2048], line[2600], when[160];
+	char message[1024], escaped[2048], line[2600], when[WALL_CLOCK_TEXT_MAX];
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(message, sizeof message, format, arguments);
 	va_end(arguments);
 	escape(escaped, sizeof escaped, message);
-	timestamp(when);
+	wall_clock_format(when, wall_clock_ms());
 	const char *name = tunnel == NULL ? "" : tunnel;
 	int n;
 	if (as_json)

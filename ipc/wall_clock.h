@@ -1,16 +1,16 @@
-/* The time of day, for what people and other programs read. */
-#ifndef WARREN_SERVICE_REGISTRY_WALL_CLOCK_H
-#define WARREN_SERVICE_REGISTRY_WALL_CLOCK_H
+/* The time of day, for people and other programs to read. Any thread. */
+#ifndef WARREN_IPC_WALL_CLOCK_H
+#define WARREN_IPC_WALL_CLOCK_H
 
 #include <stdint.h>
-#include <time.h>
 
-/* UNIX time in milliseconds. Any thread. */
-static inline int64_t wall_clock_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#define WALL_CLOCK_TEXT_MAX 40
+
+/* UNIX time in milliseconds. */
+int64_t wall_clock_ms(void);
+/* RFC 3339 in UTC: "2006-01-02T15:04:05.678Z". Takes no lock and opens no file. A time before 1970 is written as 1970's beginning. */
+void wall_clock_format(char text[WALL_CLOCK_TEXT_MAX], int64_t milliseconds);
+/* The same in whole seconds: "2006-01-02T15:04:05Z". */
+void wall_clock_format_seconds(char text[WALL_CLOCK_TEXT_MAX], int64_t milliseconds);
 
 #endif

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
+#include "ipc/wall_clock.h"
 #include "service/change/inbox.h"
 #include "service/change/transaction.h"
-#include "service/registry/wall_clock.h"
 #include "service/restorer.h"
 #include "service/store/checkpointer.h"
 #include "service/store/state_dir.h"

@@ -4,9 +4,9 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "ipc/log.h"
+#include "ipc/wall_clock.h"
 #include "tunnel/condition.h"
 #include "tunnel/dial.h"
 #include "tunnel/tunnel.h"
@@ -26,13 +26,6 @@
 #define HEAL_FAMILY 4
 #define HEAL_SOCKET 6
 #define HEAL_ROUND 6
-
-static uint64_t wall_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void tell_state(struct tunnel *tunnel, enum message_healing healing)
 {
@@ -57,7 +50,7 @@ static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char
 	health->reason = reason;
 	if (changed) {
 		counter_set(&tunnel->counters->state, (uint64_t)state);
-		counter_set(&tunnel->counters->state_since, wall_ms());
+		counter_set(&tunnel->counters->state_since, (uint64_t)wall_clock_ms());
 		log_line(LOG_INFO, tunnel->id, "state %s%s%s", tunnel_state_name(state), *reason ? ": " : "", reason);
 	}
 	tell_state(tunnel, MESSAGE_HEALING_NONE);
@@ -362,7 +355,7 @@ static void on_completed(struct tunnel_peer *peer)
 	peer->health.retry_at = peer->health.judge_at = LOOP_NEVER;
 	peer->health.kept_waiting = false;
 	counter_add(&tunnel->counters->handshakes, 1);
-	counter_set(&peer->counters->last_handshake_at, wall_ms());
+	counter_set(&peer->counters->last_handshake_at, (uint64_t)wall_clock_ms());
 	tell_handshake(peer, true);
 	tell_endpoint(peer);
 	tunnel->health.must_review = true;

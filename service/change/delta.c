@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/wall_clock.h"
 #include "service/change/delta_peer.h"
 #include "service/change/policy.h"
 #include "service/change/precondition.h"
 #include "service/registry/snapshot_make.h"
-#include "service/registry/wall_clock.h"
 #include "service/spec/json_writer.h"
 #include "service/spec/spec_json.h"
 

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ipc/utf8.h"
+#include "ipc/wall_clock.h"
 
 struct event {
 	uint64_t id;
@@ -76,17 +76,12 @@ void events_free(struct events *events)
 
 static char *write_json(uint64_t id, enum event_type type, const char *tunnel, const char *members)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	struct tm utc;
-	gmtime_r(&now.tv_sec, &utc);
-	char at[32];
-	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", &utc);
+	char at[WALL_CLOCK_TEXT_MAX];
+	wall_clock_format(at, wall_clock_ms());
 	char *json = NULL;
 	/* An id has only letters, digits, dot, underscore and hyphen, so it needs no escapes. */
-	int length = asprintf(&json, "{\"id\":%llu,\"at\":\"%s.%03ldZ\",\"type\":\"%s\",\"tunnel\":%s%s%s%s%s}", (unsigned long long)id, at,
-	                      now.tv_nsec / 1000000, names[type], tunnel ? "\"" : "", tunnel ? tunnel : "null", tunnel ? "\"" : "",
-	                      members[0] ? "," : "", members);
+	int length = asprintf(&json, "{\"id\":%llu,\"at\":\"%s\",\"type\":\"%s\",\"tunnel\":%s%s%s%s%s}", (unsigned long long)id, at, names[type],
+	                      tunnel ? "\"" : "", tunnel ? tunnel : "null", tunnel ? "\"" : "", members[0] ? "," : "", members);
 	return length < 0 ? NULL : json;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/registry/wall_clock.h"
+#include "ipc/wall_clock.h"
 #include "service/spec/json_writer.h"
 #include "service/store/scope.h"
 
@@ -132,11 +132,8 @@ static void make_text(char *text, size_t size, const char *prefix, size_t bytes)
 
 static json_t *token_to_json(const struct database_token *token)
 {
-	char at[32];
-	time_t seconds = (time_t)(token->created_at / 1000);
-	struct tm utc;
-	gmtime_r(&seconds, &utc);
-	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	char at[WALL_CLOCK_TEXT_MAX];
+	wall_clock_format_seconds(at, token->created_at);
 	return json_pack("{s:s, s:s, s:o, s:s}", "id", token->id, "name", token->name, "scopes", scope_list_to_json(token->scopes), "created_at", at);
 }
 

@@ -1,8 +1,8 @@
 #include "service/worker/placement.h"
 
 #include "ipc/log.h"
+#include "ipc/wall_clock.h"
 #include "service/registry/snapshot_make.h"
-#include "service/registry/wall_clock.h"
 
 static size_t load_of(struct worker *worker)
 {

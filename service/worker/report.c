@@ -8,8 +8,8 @@
 #include "ipc/endpoint.h"
 #include "ipc/key.h"
 #include "ipc/log.h"
+#include "ipc/wall_clock.h"
 #include "service/registry/status.h"
-#include "service/registry/wall_clock.h"
 
 #define CHECKPOINT_LEAP_SECONDS 600 /* more than handshakes of a tunnel in use are apart */
 

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "ipc/wall_clock.h"
 #include "tunnel/probe.h"
 #include "tunnel/proxy/forward.h"
 #include "tunnel/proxy/listener.h"
@@ -498,13 +498,6 @@ static void take_peers(struct tunnel *tunnel, struct candidate *candidate)
 	candidate->prepared_count = 0;
 }
 
-static uint64_t wall_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* The parts of the spec that take effect now. */
 static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 {
@@ -522,7 +515,7 @@ static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 		counter_set(&counters->total_bytes_used, message->total_bytes_used);
 	counter_set(&counters->generation, tunnel->generation);
 	if (tunnel->spec.enabled && counter_read(&counters->started_at) == 0)
-		counter_set(&counters->started_at, wall_ms());
+		counter_set(&counters->started_at, (uint64_t)wall_clock_ms());
 	if (!tunnel->spec.enabled)
 		counter_set(&counters->started_at, 0);
 	tunnel->rate_sent.counted = counter_read(&counters->bytes_sent);
