@@ -2,11 +2,11 @@
 #include <string.h>
 
 #include "api/document.h"
-#include "api/edit.h"
-#include "api/edit_request.h"
 #include "api/handlers.h"
+#include "api/operation.h"
+#include "api/operation_request.h"
 #include "api/reply.h"
-#include "api/submission.h"
+#include "api/suspended_request.h"
 
 /* The body, or NULL when there is none; whether one with other members was refused, the request's stage tells. */
 static json_t *take_document(struct api_request *request, const char *const *known)
@@ -30,7 +30,7 @@ void api_actions_reconnect(struct api_request *request)
 	static const char *const known[] = { NULL };
 	json_decref(take_document(request, known));
 	if (request->stage != API_REQUEST_REPLIED)
-		api_edit_request_send(request, NULL);
+		api_operation_request_send(request, NULL);
 }
 
 static const char *probe_type_name(enum spec_probe_type type)
@@ -54,12 +54,12 @@ static void put_ms(struct text *text, const char *name, double value, bool is_kn
 }
 
 /* Type and target are those asked for, else those of the spec. */
-static void write_probed(struct text *text, const struct edit *edit)
+static void write_probed(struct text *text, const struct operation *operation)
 {
-	const struct message_probed *probe = &edit->probe;
-	const struct spec_probe *configured = edit->snapshot ? &edit->snapshot->spec.probe : NULL;
-	const char *type = json_string_value(json_object_get(edit->document, "type"));
-	const char *target = json_string_value(json_object_get(edit->document, "target"));
+	const struct message_probed *probe = &operation->probe;
+	const struct spec_probe *configured = operation->snapshot ? &operation->snapshot->spec.probe : NULL;
+	const char *type = json_string_value(json_object_get(operation->document, "type"));
+	const char *target = json_string_value(json_object_get(operation->document, "target"));
 	if (!type && configured)
 		type = probe_type_name(configured->type);
 	if (!target && configured)
@@ -79,17 +79,17 @@ static void write_probed(struct text *text, const struct edit *edit)
 	text_put_char(text, '}');
 }
 
-static void finish_probe(struct api_request *request, struct change *change)
+static void finish_probe(struct api_request *request, struct mutation *mutation)
 {
-	const struct edit *edit = &change->edits[0];
-	const struct problem *problem = edit->problem.code != PROBLEM_NONE ? &edit->problem : &change->problem;
+	const struct operation *operation = &mutation->operations[0];
+	const struct problem *problem = operation->problem.code != PROBLEM_NONE ? &operation->problem : &mutation->problem;
 	if (problem->code != PROBLEM_NONE) {
 		api_reply_problem(request, problem, NULL);
 		return;
 	}
 	struct text body;
 	text_init(&body);
-	write_probed(&body, edit);
+	write_probed(&body, operation);
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
@@ -100,9 +100,9 @@ void api_actions_probe(struct api_request *request)
 	json_t *document = take_document(request, known);
 	if (request->stage == API_REQUEST_REPLIED)
 		return;
-	bool is_id = strlen(request->parameters[0]) < sizeof(((struct edit *)NULL)->id);
-	struct change *change = is_id ? change_create(CHANGE_EDITS, 1) : NULL;
-	if (!change) {
+	bool is_id = strlen(request->parameters[0]) < sizeof(((struct operation *)NULL)->id);
+	struct mutation *mutation = is_id ? mutation_create(MUTATION_OPERATIONS, 1) : NULL;
+	if (!mutation) {
 		json_decref(document);
 		if (is_id)
 			api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
@@ -110,9 +110,9 @@ void api_actions_probe(struct api_request *request)
 			api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
-	struct edit *edit = &change->edits[0];
-	edit->kind = EDIT_PROBE;
-	edit->document = document;
-	snprintf(edit->id, sizeof(edit->id), "%s", request->parameters[0]);
-	api_submission_send(request, change, finish_probe);
+	struct operation *operation = &mutation->operations[0];
+	operation->kind = OPERATION_PROBE;
+	operation->document = document;
+	snprintf(operation->id, sizeof(operation->id), "%s", request->parameters[0]);
+	api_suspended_request_send(request, mutation, finish_probe);
 }

@@ -14,7 +14,7 @@
 
 struct api_listeners;
 struct api_streams;
-struct api_submissions;
+struct api_suspended_requests;
 
 struct api {
 	struct service *service; /* borrowed */
@@ -24,8 +24,8 @@ struct api {
 	struct api_connections *connections;
 	struct api_measure *measure;
 	struct api_process *process;
-	struct api_submissions *submissions; /* changes that are in progress in the service */
-	struct api_streams *streams;         /* readers of /v1/events */
+	struct api_suspended_requests *suspended_requests; /* changes that are in progress in the service */
+	struct api_streams *streams;                       /* readers of /v1/events */
 	struct api_listeners *listeners;
 	atomic_size_t body_bytes; /* of all bodies in memory */
 	atomic_size_t active;     /* requests that are not completed */

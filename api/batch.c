@@ -1,14 +1,14 @@
-/* /v1/batch: many edits in one change, atomic or one by one. The operations are written as requests and go through the route table. */
+/* /v1/batch: many operations in one change, atomic or one by one. The operations are written as requests and go through the route table. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/document.h"
-#include "api/edit.h"
 #include "api/handlers.h"
+#include "api/operation.h"
 #include "api/problem_json.h"
 #include "api/reply.h"
-#include "api/submission.h"
+#include "api/suspended_request.h"
 #include "api/warning.h"
 
 static const char *const batch_members[] = { "atomic", "operations", NULL };
@@ -36,7 +36,7 @@ static const struct api_route *find_route(const char *method, const char *path, 
 	const struct api_route *route = NULL;
 	if (api_target_parse(target, path) == TARGET_OK) {
 		route = api_route_find(method, target, parameters, &is_known);
-		if (route && route->edit != API_ROUTE_NO_EDIT && target->parameter_count == 0)
+		if (route && route->operation != API_ROUTE_NO_OPERATION && target->parameter_count == 0)
 			return route;
 		api_target_clear(target);
 	}
@@ -46,11 +46,11 @@ static const struct api_route *find_route(const char *method, const char *path, 
 	return NULL;
 }
 
-static json_t *take_body(json_t *operation, const struct api_route *route, const char *pointer, struct problem *problem)
+static json_t *take_body(json_t *written, const struct api_route *route, const char *pointer, struct problem *problem)
 {
 	char place[64];
 	snprintf(place, sizeof(place), "%s/body", pointer);
-	json_t *body = json_object_get(operation, "body");
+	json_t *body = json_object_get(written, "body");
 	bool is_needed = route->body & API_BODY_JSON && !(route->body & API_BODY_OPTIONAL);
 	if (json_is_object(body))
 		return is_needed ? json_incref(body) : NULL;
@@ -59,103 +59,103 @@ static json_t *take_body(json_t *operation, const struct api_route *route, const
 	return NULL;
 }
 
-static void read_operation(struct edit *edit, json_t *operation, size_t index, struct problem *problem)
+static void read_operation(struct operation *operation, json_t *written, size_t index, struct problem *problem)
 {
 	char pointer[48];
 	snprintf(pointer, sizeof(pointer), "/operations/%zu", index);
-	if (!json_is_object(operation)) {
+	if (!json_is_object(written)) {
 		problem_add(problem, pointer, "wrong_type", "An operation must be an object.");
 		return;
 	}
-	api_document_check_members(operation, pointer, operation_members, problem);
-	const char *method = string_member(operation, "method", true, pointer, problem);
-	const char *path = string_member(operation, "path", true, pointer, problem);
-	const char *if_match = string_member(operation, "if_match", false, pointer, problem);
+	api_document_check_members(written, pointer, operation_members, problem);
+	const char *method = string_member(written, "method", true, pointer, problem);
+	const char *path = string_member(written, "path", true, pointer, problem);
+	const char *if_match = string_member(written, "if_match", false, pointer, problem);
 	struct api_target target;
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
 	const struct api_route *route = method && path ? find_route(method, path, &target, parameters, pointer, problem) : NULL;
 	if (!route)
 		return;
-	json_t *body = take_body(operation, route, pointer, problem);
-	api_edit_fill(edit, route, parameters, body, pointer, problem);
-	if (!api_edit_conditions(edit, if_match, NULL))
+	json_t *body = take_body(written, route, pointer, problem);
+	api_operation_fill(operation, route, parameters, body, pointer, problem);
+	if (!api_operation_conditions(operation, if_match, NULL))
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	api_target_clear(&target);
 }
 
-static void write_done(struct text *body, const struct edit *edit, struct service *service)
+static void write_done(struct text *body, const struct operation *operation, struct service *service)
 {
 	json_t *warnings = NULL;
-	char *members = api_warning_members(&warnings, false, service, edit);
-	api_edit_write(body, edit, members);
+	char *members = api_warning_members(&warnings, false, service, operation);
+	api_operation_write(body, operation, members);
 	free(members);
 	json_decref(warnings);
 }
 
-static void write_result(struct text *body, const struct edit *edit, const struct api_request *request)
+static void write_result(struct text *body, const struct operation *operation, const struct api_request *request)
 {
-	bool is_done = edit->problem.code == PROBLEM_NONE;
-	unsigned status = is_done ? api_edit_status(edit) : (unsigned)problem_code_status(edit->problem.code);
+	bool is_done = operation->problem.code == PROBLEM_NONE;
+	unsigned status = is_done ? api_operation_status(operation) : (unsigned)problem_code_status(operation->problem.code);
 	text_printf(body, "{\"status\":%u,\"body\":", status);
 	if (!is_done)
-		api_problem_write(body, &edit->problem, status, request->id, NULL);
+		api_problem_write(body, &operation->problem, status, request->id, NULL);
 	else if (status == MHD_HTTP_NO_CONTENT)
 		text_put(body, "null");
 	else
-		write_done(body, edit, request->api->service);
+		write_done(body, operation, request->api->service);
 	text_put_char(body, '}');
 }
 
 /* Of an atomic batch, the problem of the operation that failed, with its faults. */
-static void reply_problem(struct api_request *request, const struct change *change)
+static void reply_problem(struct api_request *request, const struct mutation *mutation)
 {
-	const struct problem *problem = &change->problem;
+	const struct problem *problem = &mutation->problem;
 	char members[48] = "";
-	if (change->atomic && change->failed_edit < change->edit_count) {
-		snprintf(members, sizeof(members), ",\"operation\":%zu", change->failed_edit);
-		if (change->edits[change->failed_edit].problem.code != PROBLEM_NONE)
-			problem = &change->edits[change->failed_edit].problem;
+	if (mutation->atomic && mutation->failed_operation < mutation->operation_count) {
+		snprintf(members, sizeof(members), ",\"operation\":%zu", mutation->failed_operation);
+		if (mutation->operations[mutation->failed_operation].problem.code != PROBLEM_NONE)
+			problem = &mutation->operations[mutation->failed_operation].problem;
 	}
 	api_reply_problem(request, problem, members);
 }
 
-static void finish_batch(struct api_request *request, struct change *change)
+static void finish_batch(struct api_request *request, struct mutation *mutation)
 {
-	if (change->problem.code != PROBLEM_NONE) {
-		reply_problem(request, change);
+	if (mutation->problem.code != PROBLEM_NONE) {
+		reply_problem(request, mutation);
 		return;
 	}
 	struct text body;
 	text_init(&body);
 	text_put(&body, "{\"results\":[");
-	for (size_t i = 0; i < change->edit_count; i++) {
+	for (size_t i = 0; i < mutation->operation_count; i++) {
 		if (i > 0)
 			text_put_char(&body, ',');
-		write_result(&body, &change->edits[i], request);
+		write_result(&body, &mutation->operations[i], request);
 	}
 	text_put(&body, "]}");
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
-static struct change *read_batch(json_t *document, struct problem *problem)
+static struct mutation *read_batch(json_t *document, struct problem *problem)
 {
-	json_t *operations = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
+	json_t *list = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
 	api_document_check_members(document, "", batch_members, problem);
 	if (atomic && !json_is_boolean(atomic))
 		problem_add(problem, "/atomic", "wrong_type", "This must be true or false.");
-	if (!json_is_array(operations)) {
-		problem_add(problem, "/operations", operations ? "wrong_type" : "required", "This must be an array of operations.");
+	if (!json_is_array(list)) {
+		problem_add(problem, "/operations", list ? "wrong_type" : "required", "This must be an array of operations.");
 		return NULL;
 	}
-	struct change *change = change_create(CHANGE_EDITS, json_array_size(operations));
-	if (!change) {
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, json_array_size(list));
+	if (!mutation) {
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return NULL;
 	}
-	change->atomic = json_is_true(atomic);
-	for (size_t i = 0; i < change->edit_count; i++)
-		read_operation(&change->edits[i], json_array_get(operations, i), i, problem);
-	return change;
+	mutation->atomic = json_is_true(atomic);
+	for (size_t i = 0; i < mutation->operation_count; i++)
+		read_operation(&mutation->operations[i], json_array_get(list, i), i, problem);
+	return mutation;
 }
 
 void api_batch_run(struct api_request *request)
@@ -166,15 +166,15 @@ void api_batch_run(struct api_request *request)
 		return;
 	struct problem problem;
 	problem_init(&problem);
-	struct change *change = read_batch(document, &problem);
+	struct mutation *mutation = read_batch(document, &problem);
 	json_decref(document);
-	if (!change || problem.code != PROBLEM_NONE) {
-		if (change)
-			change_free(change);
+	if (!mutation || problem.code != PROBLEM_NONE) {
+		if (mutation)
+			mutation_free(mutation);
 		api_reply_problem(request, &problem, NULL);
 		problem_clear(&problem);
 		return;
 	}
-	change->dry_run = dry_run;
-	api_submission_send(request, change, finish_batch);
+	mutation->dry_run = dry_run;
+	api_suspended_request_send(request, mutation, finish_batch);
 }

@@ -169,7 +169,7 @@ static bool check_query(struct api_request *request)
 static bool check_conditions(struct api_request *request)
 {
 	const char *match = request->headers[API_HEADER_IF_MATCH], *none_match = request->headers[API_HEADER_IF_NONE_MATCH];
-	if (request->route->edit != API_ROUTE_NO_EDIT || strcmp(request->route->method, "GET") == 0)
+	if (request->route->operation != API_ROUTE_NO_OPERATION || strcmp(request->route->method, "GET") == 0)
 		return true;
 	if ((!match || strcmp(match, "*") == 0) && (!none_match || strcmp(none_match, "*") != 0))
 		return true;

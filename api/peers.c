@@ -1,7 +1,7 @@
 /* /v1/tunnels/{id}/peers: peers as resources of their own. */
-#include "api/edit.h"
-#include "api/edit_request.h"
 #include "api/handlers.h"
+#include "api/operation.h"
+#include "api/operation_request.h"
 #include "api/peer_json.h"
 #include "api/reply.h"
 
@@ -28,7 +28,7 @@ void api_peers_get(struct api_request *request)
 		return;
 	struct wireguard_key key;
 	size_t index;
-	if (!api_edit_key(request->parameters[1], &key) || !api_peer_find(snapshot, &key, &index)) {
+	if (!api_operation_key(request->parameters[1], &key) || !api_peer_find(snapshot, &key, &index)) {
 		snapshot_release(snapshot);
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "The tunnel has no peer with this key (base64url without padding).");
 		return;
@@ -44,8 +44,8 @@ void api_peers_get(struct api_request *request)
 
 void api_peers_edit(struct api_request *request)
 {
-	bool has_document = request->route->edit != EDIT_PEER_DELETE;
+	bool has_document = request->route->operation != OPERATION_PEER_DELETE;
 	json_t *document = has_document ? api_request_document(request) : NULL;
 	if (document || !has_document)
-		api_edit_request_send(request, document);
+		api_operation_request_send(request, document);
 }

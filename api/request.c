@@ -59,8 +59,8 @@ void api_request_completed(void *context, struct MHD_Connection *connection, voi
 	api_target_clear(&request->target);
 	problem_clear(&request->problem);
 	json_decref(request->warnings);
-	if (request->change)
-		change_free(request->change);
+	if (request->mutation)
+		mutation_free(request->mutation);
 	free(request->raw);
 	free(request);
 	atomic_fetch_sub(&api->active, 1);
@@ -115,14 +115,14 @@ static void dispatch(struct api_request *request)
 
 static void resume(struct api_request *request)
 {
-	struct change *change = request->change;
-	request->change = NULL;
-	if (!change) {
+	struct mutation *mutation = request->mutation;
+	request->mutation = NULL;
+	if (!mutation) {
 		api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping; it is unknown whether the change was made.");
 		return;
 	}
-	request->finish(request, change);
-	change_free(change);
+	request->finish(request, mutation);
+	mutation_free(mutation);
 }
 
 enum MHD_Result api_request_handle(void *context, struct MHD_Connection *connection, const char *url, const char *method, const char *version,

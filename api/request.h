@@ -1,5 +1,5 @@
 /* One request, from its request line to its last byte. It belongs to its connection's thread, which the service wakes when a change is done
- * (submission.h). */
+ * (suspended_request.h). */
 #ifndef WARREN_API_REQUEST_H
 #define WARREN_API_REQUEST_H
 
@@ -27,7 +27,7 @@ enum api_header {
 };
 
 /* HEAD: not checked yet. BODY: checked, perhaps with a problem that is replied after the body was read.
- * WAITING: suspended until the submission is answered. REPLIED: a response is queued; no handler runs any more. */
+ * WAITING: suspended until its mutation is answered. REPLIED: a response is queued; no handler runs any more. */
 enum api_request_stage { API_REQUEST_HEAD, API_REQUEST_BODY, API_REQUEST_WAITING, API_REQUEST_REPLIED };
 
 struct api_request {
@@ -47,13 +47,13 @@ struct api_request {
 	enum api_body_kind kind; /* the body's type: JSON, MERGE, WGQUICK or NONE */
 	struct api_body body;
 	uint64_t body_seen, body_cap, body_expected;
-	struct problem problem;   /* the result of the checks */
-	unsigned status_override; /* 431 with an invalid_request, else 0 */
-	bool must_close;          /* framing is in doubt, or the body is not read to its end */
-	bool is_secret;           /* the reply is wiped after it is sent */
-	json_t *warnings;         /* of a wg-quick body or its spec, owned, or NULL */
-	struct change *change;    /* answered, owned */
-	void (*finish)(struct api_request *request, struct change *change);
+	struct problem problem;    /* the result of the checks */
+	unsigned status_override;  /* 431 with an invalid_request, else 0 */
+	bool must_close;           /* framing is in doubt, or the body is not read to its end */
+	bool is_secret;            /* the reply is wiped after it is sent */
+	json_t *warnings;          /* of a wg-quick body or its spec, owned, or NULL */
+	struct mutation *mutation; /* answered, owned */
+	void (*finish)(struct api_request *request, struct mutation *mutation);
 	enum MHD_Result result; /* of the queued reply */
 };
 

@@ -8,27 +8,27 @@
 
 #define WRITES " dry_run wait timeout "
 #define WRITES_WGQUICK " dry_run wait timeout id listen label "
-#define NO_EDIT API_ROUTE_NO_EDIT
+#define NO_EDIT API_ROUTE_NO_OPERATION
 #define TUNNELS "/v1/tunnels"
 #define TUNNEL "/v1/tunnels/{id}"
 
 static const struct api_route routes[] = {
 	{ "GET", TUNNELS, SCOPE_READ, API_BODY_NONE, " page_size page_token label state view ", NO_EDIT, api_tunnels_list },
-	{ "POST", TUNNELS, SCOPE_WRITE, API_BODY_JSON | API_BODY_WGQUICK, WRITES_WGQUICK, EDIT_CREATE, api_tunnels_edit },
+	{ "POST", TUNNELS, SCOPE_WRITE, API_BODY_JSON | API_BODY_WGQUICK, WRITES_WGQUICK, OPERATION_CREATE, api_tunnels_edit },
 	{ "DELETE", TUNNELS, SCOPE_WRITE, API_BODY_NONE, " label dry_run ", NO_EDIT, api_tunnels_delete_where },
 	{ "GET", TUNNEL, SCOPE_READ, API_BODY_NONE, " view ", NO_EDIT, api_tunnels_get },
-	{ "PUT", TUNNEL, SCOPE_WRITE, API_BODY_JSON | API_BODY_WGQUICK, WRITES_WGQUICK, EDIT_PUT, api_tunnels_edit },
-	{ "PATCH", TUNNEL, SCOPE_WRITE, API_BODY_JSON | API_BODY_MERGE, WRITES, EDIT_PATCH, api_tunnels_edit },
-	{ "DELETE", TUNNEL, SCOPE_WRITE, API_BODY_NONE, " dry_run ", EDIT_DELETE, api_tunnels_edit },
+	{ "PUT", TUNNEL, SCOPE_WRITE, API_BODY_JSON | API_BODY_WGQUICK, WRITES_WGQUICK, OPERATION_PUT, api_tunnels_edit },
+	{ "PATCH", TUNNEL, SCOPE_WRITE, API_BODY_JSON | API_BODY_MERGE, WRITES, OPERATION_PATCH, api_tunnels_edit },
+	{ "DELETE", TUNNEL, SCOPE_WRITE, API_BODY_NONE, " dry_run ", OPERATION_DELETE, api_tunnels_edit },
 	{ "GET", TUNNEL "/status", SCOPE_READ, API_BODY_NONE, "", NO_EDIT, api_tunnels_status },
 	{ "GET", TUNNEL "/stats", SCOPE_READ, API_BODY_NONE, "", NO_EDIT, api_stats_one },
 	{ "GET", TUNNEL "/config", SCOPE_READ, API_BODY_NONE, " include_secrets ", NO_EDIT, api_tunnels_config },
 	{ "GET", TUNNEL "/peers", SCOPE_READ, API_BODY_NONE, "", NO_EDIT, api_peers_list },
 	{ "GET", TUNNEL "/peers/{key}", SCOPE_READ, API_BODY_NONE, "", NO_EDIT, api_peers_get },
-	{ "PUT", TUNNEL "/peers/{key}", SCOPE_WRITE, API_BODY_JSON, " dry_run ", EDIT_PEER_PUT, api_peers_edit },
-	{ "PATCH", TUNNEL "/peers/{key}", SCOPE_WRITE, API_BODY_JSON | API_BODY_MERGE, " dry_run ", EDIT_PEER_PATCH, api_peers_edit },
-	{ "DELETE", TUNNEL "/peers/{key}", SCOPE_WRITE, API_BODY_NONE, " dry_run ", EDIT_PEER_DELETE, api_peers_edit },
-	{ "POST", TUNNEL "/actions/reconnect", SCOPE_WRITE, API_BODY_JSON | API_BODY_OPTIONAL, "", EDIT_RECONNECT, api_actions_reconnect },
+	{ "PUT", TUNNEL "/peers/{key}", SCOPE_WRITE, API_BODY_JSON, " dry_run ", OPERATION_PEER_PUT, api_peers_edit },
+	{ "PATCH", TUNNEL "/peers/{key}", SCOPE_WRITE, API_BODY_JSON | API_BODY_MERGE, " dry_run ", OPERATION_PEER_PATCH, api_peers_edit },
+	{ "DELETE", TUNNEL "/peers/{key}", SCOPE_WRITE, API_BODY_NONE, " dry_run ", OPERATION_PEER_DELETE, api_peers_edit },
+	{ "POST", TUNNEL "/actions/reconnect", SCOPE_WRITE, API_BODY_JSON | API_BODY_OPTIONAL, "", OPERATION_RECONNECT, api_actions_reconnect },
 	{ "POST", TUNNEL "/actions/probe", SCOPE_WRITE, API_BODY_JSON | API_BODY_OPTIONAL, "", NO_EDIT, api_actions_probe },
 	{ "POST", "/v1/batch", SCOPE_WRITE, API_BODY_JSON | API_BODY_LARGE, " dry_run ", NO_EDIT, api_batch_run },
 	{ "GET", "/v1/state", SCOPE_READ, API_BODY_NONE, " include_secrets ", NO_EDIT, api_state_get },

@@ -21,7 +21,7 @@ enum api_body_kind {
 };
 
 #define API_ROUTE_PARAMETERS_MAX 2
-#define API_ROUTE_NO_EDIT (-1)
+#define API_ROUTE_NO_OPERATION (-1)
 
 struct api_route {
 	const char *method;
@@ -29,7 +29,7 @@ struct api_route {
 	unsigned scope;   /* enum scope; none: no token is required */
 	unsigned body;
 	const char *query; /* names of its parameters, each between blanks: " dry_run wait " */
-	int edit;          /* enum edit_kind of this route, for single requests and batches, or API_ROUTE_NO_EDIT */
+	int operation;     /* enum edit_kind of this route, for single requests and batches, or API_ROUTE_NO_EDIT */
 	void (*handle)(struct api_request *request);
 };
 

@@ -1,4 +1,4 @@
-/* The life of the API: sockets, one library daemon for each address and one for the unix socket, and the doorkeeper: a thread that
+/* The life of the API: sockets, one library daemon for each address and one for the unix socket, and the acceptor: a thread that
  * accepts for all of them and watches over connections. The operator's socket has threads and limits of its own, so that no crowd on
  * TCP locks the operator out.
  * The library does not accept by itself: without descriptors, a thread of it that has no connection yet asks again at once for ever,
@@ -28,7 +28,7 @@
 #include "api/event_stream.h"
 #include "api/listener.h"
 #include "api/request.h"
-#include "api/submission.h"
+#include "api/suspended_request.h"
 #include "ipc/log.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:8470"
@@ -53,9 +53,9 @@ struct api_listeners {
 	size_t count, bound;
 	char unix_path[108];
 	char addr_path[4200];
-	pthread_t doorkeeper;
-	bool has_doorkeeper;
-	struct pollfd *polled; /* the doorkeeper's: an eventfd that stops it, then the list's sockets */
+	pthread_t acceptor;
+	bool has_acceptor;
+	struct pollfd *polled; /* the acceptor's: an eventfd that stops it, then the list's sockets */
 };
 
 static bool read_tls(struct api *api, const struct api_options *options, char failure[512])
@@ -198,9 +198,9 @@ static struct api *create_parts(struct service *service)
 	api->connections = api_connections_create();
 	api->measure = api_measure_create();
 	api->process = api_process_create();
-	api->submissions = api_submissions_create();
+	api->suspended_requests = api_suspended_requests_create();
 	api->streams = api_streams_create(service_events(service));
-	if (api->listeners && api->connections && api->measure && api->process && api->submissions && api->streams)
+	if (api->listeners && api->connections && api->measure && api->process && api->suspended_requests && api->streams)
 		return api;
 	api_free(api);
 	return NULL;
@@ -303,7 +303,7 @@ static bool accept_clients(struct api *api)
 	return has_room;
 }
 
-static void *run_doorkeeper(void *context)
+static void *run_acceptor(void *context)
 {
 	struct api *api = context;
 	struct api_listeners *all = api->listeners;
@@ -328,7 +328,7 @@ static void *run_doorkeeper(void *context)
 	return NULL;
 }
 
-static bool start_doorkeeper(struct api *api, char failure[512])
+static bool start_acceptor(struct api *api, char failure[512])
 {
 	struct api_listeners *all = api->listeners;
 	all->polled = calloc(1 + all->bound, sizeof(*all->polled));
@@ -337,13 +337,13 @@ static bool start_doorkeeper(struct api *api, char failure[512])
 		all->polled[0] = (struct pollfd){ .fd = stop, .events = POLLIN };
 		for (size_t i = 0; i < all->bound; i++)
 			all->polled[1 + i] = (struct pollfd){ .fd = all->list[i].descriptor, .events = POLLIN };
-		all->has_doorkeeper = pthread_create(&all->doorkeeper, NULL, run_doorkeeper, api) == 0;
-		if (!all->has_doorkeeper)
+		all->has_acceptor = pthread_create(&all->acceptor, NULL, run_acceptor, api) == 0;
+		if (!all->has_acceptor)
 			close(stop);
 	}
-	if (!all->has_doorkeeper)
+	if (!all->has_acceptor)
 		snprintf(failure, 512, "the API's accept thread cannot be started");
-	return all->has_doorkeeper;
+	return all->has_acceptor;
 }
 
 /* Written aside and renamed: whoever waits for the file never reads half of it. */
@@ -371,7 +371,7 @@ static bool start_all(struct api *api, char failure[512])
 			return false;
 		}
 	}
-	return start_doorkeeper(api, failure);
+	return start_acceptor(api, failure);
 }
 
 bool api_serve(struct api *api, char failure[512])
@@ -395,14 +395,14 @@ bool api_serve(struct api *api, char failure[512])
 	return true;
 }
 
-static void stop_doorkeeper(struct api_listeners *all)
+static void stop_acceptor(struct api_listeners *all)
 {
-	if (!all->has_doorkeeper)
+	if (!all->has_acceptor)
 		return;
 	eventfd_write(all->polled[0].fd, 1);
-	pthread_join(all->doorkeeper, NULL);
+	pthread_join(all->acceptor, NULL);
 	close(all->polled[0].fd);
-	all->has_doorkeeper = false;
+	all->has_acceptor = false;
 }
 
 void api_quiesce(struct api *api)
@@ -410,9 +410,9 @@ void api_quiesce(struct api *api)
 	struct api_listeners *all = api->listeners;
 	if (!all || atomic_exchange(&api->quiescing, true))
 		return;
-	stop_doorkeeper(all);
+	stop_acceptor(all);
 	api_streams_end(api->streams);
-	api_submissions_drain(api->submissions, DRAIN_MS);
+	api_suspended_requests_drain(api->suspended_requests, DRAIN_MS);
 	/* What was answered goes out before the connections are cut. */
 	for (unsigned waited = 0; atomic_load(&api->active) > 0 && waited < FLUSH_MS; waited += 5)
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
@@ -450,7 +450,7 @@ void api_free(struct api *api)
 	api_connections_free(api->connections);
 	api_measure_free(api->measure);
 	api_process_free(api->process);
-	api_submissions_free(api->submissions);
+	api_suspended_requests_free(api->suspended_requests);
 	api_streams_free(api->streams);
 	free_listeners(api->listeners);
 	free(api);

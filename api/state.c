@@ -4,7 +4,7 @@
 #include "api/handlers.h"
 #include "api/listing.h"
 #include "api/reply.h"
-#include "api/submission.h"
+#include "api/suspended_request.h"
 #include "api/tunnel_json.h"
 #include "service/spec/json_writer.h"
 
@@ -49,16 +49,16 @@ void api_state_get(struct api_request *request)
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
-static void finish_state(struct api_request *request, struct change *change)
+static void finish_state(struct api_request *request, struct mutation *mutation)
 {
-	if (change->problem.code != PROBLEM_NONE) {
-		api_reply_problem(request, &change->problem, NULL);
+	if (mutation->problem.code != PROBLEM_NONE) {
+		api_reply_problem(request, &mutation->problem, NULL);
 		return;
 	}
 	struct text body;
 	text_init(&body);
-	text_printf(&body, "{\"created\":%zu,\"changed\":%zu,\"unchanged\":%zu,\"deleted\":%zu}", change->created, change->changed, change->unchanged,
-	            change->deleted);
+	text_printf(&body, "{\"created\":%zu,\"changed\":%zu,\"unchanged\":%zu,\"deleted\":%zu}", mutation->created, mutation->changed,
+	            mutation->unchanged, mutation->deleted);
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
@@ -68,13 +68,13 @@ void api_state_put(struct api_request *request)
 	json_t *document = api_request_flag(request, "dry_run", &dry_run) ? api_request_document(request) : NULL;
 	if (!document)
 		return;
-	struct change *change = change_create(CHANGE_STATE, 0);
-	if (!change) {
+	struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
+	if (!mutation) {
 		json_decref(document);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	change->document = document;
-	change->dry_run = dry_run;
-	api_submission_send(request, change, finish_state);
+	mutation->document = document;
+	mutation->dry_run = dry_run;
+	api_suspended_request_send(request, mutation, finish_state);
 }

@@ -5,7 +5,7 @@
 #include "api/document.h"
 #include "api/handlers.h"
 #include "api/reply.h"
-#include "api/submission.h"
+#include "api/suspended_request.h"
 #include "service/spec/json_writer.h"
 
 static void reply_document(struct api_request *request, unsigned status, json_t *document)
@@ -43,28 +43,28 @@ static unsigned read_scopes(json_t *scopes, struct problem *problem)
 	return mask;
 }
 
-static void on_created(struct api_request *request, struct change *change)
+static void on_created(struct api_request *request, struct mutation *mutation)
 {
 	request->is_secret = true;
-	if (change->problem.code != PROBLEM_NONE)
-		api_reply_problem(request, &change->problem, NULL);
+	if (mutation->problem.code != PROBLEM_NONE)
+		api_reply_problem(request, &mutation->problem, NULL);
 	else
-		reply_document(request, MHD_HTTP_CREATED, json_incref(change->token));
+		reply_document(request, MHD_HTTP_CREATED, json_incref(mutation->token));
 }
 
 static void create(struct api_request *request, const char *name, unsigned scopes)
 {
-	struct change *change = change_create(CHANGE_TOKEN_CREATE, 0);
+	struct mutation *mutation = mutation_create(MUTATION_TOKEN_CREATE, 0);
 	char *copy = strdup(name);
-	if (!change || !copy) {
-		change_free(change);
+	if (!mutation || !copy) {
+		mutation_free(mutation);
 		free(copy);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	change->token_name = copy;
-	change->token_scopes = scopes;
-	api_submission_send(request, change, on_created);
+	mutation->token_name = copy;
+	mutation->token_scopes = scopes;
+	api_suspended_request_send(request, mutation, on_created);
 }
 
 void api_tokens_create(struct api_request *request)
@@ -88,22 +88,22 @@ void api_tokens_create(struct api_request *request)
 	problem_clear(&problem);
 }
 
-static void on_deleted(struct api_request *request, struct change *change)
+static void on_deleted(struct api_request *request, struct mutation *mutation)
 {
-	if (change->problem.code != PROBLEM_NONE)
-		api_reply_problem(request, &change->problem, NULL);
+	if (mutation->problem.code != PROBLEM_NONE)
+		api_reply_problem(request, &mutation->problem, NULL);
 	else
 		api_reply_empty(request, MHD_HTTP_NO_CONTENT);
 }
 
 void api_tokens_delete(struct api_request *request)
 {
-	struct change *change = change_create(CHANGE_TOKEN_DELETE, 0);
-	if (!change) {
+	struct mutation *mutation = mutation_create(MUTATION_TOKEN_DELETE, 0);
+	if (!mutation) {
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	/* An id that is too long is cut, and is nobody's all the same: ids are shorter than this. */
-	snprintf(change->token_id, sizeof(change->token_id), "%s", request->parameters[0]);
-	api_submission_send(request, change, on_deleted);
+	snprintf(mutation->token_id, sizeof(mutation->token_id), "%s", request->parameters[0]);
+	api_suspended_request_send(request, mutation, on_deleted);
 }

@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/edit_request.h"
 #include "api/handlers.h"
 #include "api/listing.h"
+#include "api/operation_request.h"
 #include "api/reply.h"
-#include "api/submission.h"
+#include "api/suspended_request.h"
 #include "api/tunnel_json.h"
 
 static bool read_view(struct api_request *request, bool *is_full)
@@ -154,21 +154,21 @@ static json_t *read_document(struct api_request *request)
 
 void api_tunnels_edit(struct api_request *request)
 {
-	bool has_document = request->route->edit != EDIT_DELETE;
+	bool has_document = request->route->operation != OPERATION_DELETE;
 	json_t *document = has_document ? read_document(request) : NULL;
 	if (document || !has_document)
-		api_edit_request_send(request, document);
+		api_operation_request_send(request, document);
 }
 
-static void finish_delete_where(struct api_request *request, struct change *change)
+static void finish_delete_where(struct api_request *request, struct mutation *mutation)
 {
-	if (change->problem.code != PROBLEM_NONE) {
-		api_reply_problem(request, &change->problem, NULL);
+	if (mutation->problem.code != PROBLEM_NONE) {
+		api_reply_problem(request, &mutation->problem, NULL);
 		return;
 	}
 	struct text body;
 	text_init(&body);
-	text_printf(&body, "{\"deleted\":%zu}", change->deleted);
+	text_printf(&body, "{\"deleted\":%zu}", mutation->deleted);
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
@@ -179,14 +179,14 @@ void api_tunnels_delete_where(struct api_request *request)
 	size_t count;
 	if (!api_request_flag(request, "dry_run", &dry_run) || !api_request_labels(request, &labels, &count))
 		return;
-	struct change *change = change_create(CHANGE_DELETE_WHERE, 0);
-	if (!change) {
+	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
+	if (!mutation) {
 		api_request_free_labels(labels, count);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	change->dry_run = dry_run;
-	change->labels = labels;
-	change->label_count = count;
-	api_submission_send(request, change, finish_delete_where);
+	mutation->dry_run = dry_run;
+	mutation->labels = labels;
+	mutation->label_count = count;
+	api_suspended_request_send(request, mutation, finish_delete_where);
 }

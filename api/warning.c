@@ -53,28 +53,28 @@ static void add_routes(json_t **warnings, const struct spec *spec)
 		check_literal(warnings, spec, "probe", spec->probe.target);
 }
 
-static bool sets_spec(const struct edit *edit)
+static bool sets_spec(const struct operation *operation)
 {
-	switch (edit->kind) {
-	case EDIT_CREATE:
-	case EDIT_PUT:
-	case EDIT_PATCH:
-	case EDIT_PEER_PUT:
-	case EDIT_PEER_PATCH: return edit->snapshot;
-	case EDIT_RECONNECT:
-	case EDIT_PROBE:
-	case EDIT_DELETE:
-	case EDIT_PEER_DELETE: break;
+	switch (operation->kind) {
+	case OPERATION_CREATE:
+	case OPERATION_PUT:
+	case OPERATION_PATCH:
+	case OPERATION_PEER_PUT:
+	case OPERATION_PEER_PATCH: return operation->snapshot;
+	case OPERATION_RECONNECT:
+	case OPERATION_PROBE:
+	case OPERATION_DELETE:
+	case OPERATION_PEER_DELETE: break;
 	}
 	return false;
 }
 
-char *api_warning_members(json_t **warnings, bool always, struct service *service, const struct edit *edit)
+char *api_warning_members(json_t **warnings, bool always, struct service *service, const struct operation *operation)
 {
 	char twin[64], *members = NULL;
-	if (sets_spec(edit)) {
-		add_routes(warnings, &edit->snapshot->spec);
-		if (service_find_twin(service, edit->snapshot, twin))
+	if (sets_spec(operation)) {
+		add_routes(warnings, &operation->snapshot->spec);
+		if (service_find_twin(service, operation->snapshot, twin))
 			add_twin(warnings, twin);
 	}
 	if (!*warnings && !always)

@@ -428,13 +428,13 @@ void service_free(struct service *service)
 	free(service);
 }
 
-void service_submit(struct service *service, struct change *change)
+void service_submit(struct service *service, struct mutation *mutation)
 {
-	assert(change->done != NULL);
-	struct job *job = job_create(&service->mutations, change);
+	assert(mutation->done != NULL);
+	struct job *job = job_create(&service->mutations, mutation);
 	if (job == NULL) {
-		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-		change->done(change, change->owner);
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		mutation->done(mutation, mutation->owner);
 	} else if (inbox_put(service->inbox, job)) {
 		uv_async_send(&service->wake);
 	} else {

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "service/change/change.h"
+#include "service/change/mutation.h"
 #include "service/registry/events.h"
 #include "service/registry/listing.h"
 #include "service/registry/snapshot.h"
@@ -66,7 +66,7 @@ void service_worker_stats(struct service *service, struct service_worker_stats *
 struct events *service_events(struct service *service);
 
 /* Writes. Takes the change until `done`. During shutdown `done` comes with PROBLEM_WORKER_UNAVAILABLE. */
-void service_submit(struct service *service, struct change *change);
+void service_submit(struct service *service, struct mutation *mutation);
 
 /* Tokens (stored hashed), made and deleted by changes. Verification is in constant time and takes no disk. */
 unsigned service_token_scope(struct service *service, const char *token); /* enum scope mask, 0 when unknown */

@@ -5,6 +5,6 @@
 #include "service/change/mutations.h"
 
 /* `done` is called once, perhaps from within. */
-void action_start(struct mutations *mutations, struct edit *edit, void (*done)(void *owner), void *owner);
+void action_start(struct mutations *mutations, struct operation *operation, void (*done)(void *owner), void *owner);
 
 #endif

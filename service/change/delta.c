@@ -29,12 +29,12 @@ bool delta_changes(const struct delta *delta)
 }
 
 /* Takes the candidate's labels and spec over. What is equal to what there is changes nothing, and keeps its ETag. */
-static void replace(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
+static void replace(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
 {
 	const struct snapshot *current = delta->after;
 	policy_check(policy, &candidate->spec, current == NULL ? NULL : &current->spec, scope, candidate->pointer, &candidate->problem);
 	if (candidate->problem.code != PROBLEM_NONE) {
-		edit->problem = candidate->problem;
+		operation->problem = candidate->problem;
 		problem_init(&candidate->problem);
 		return;
 	}
@@ -49,16 +49,16 @@ static void replace(struct delta *delta, const struct policy *policy, struct edi
 	struct snapshot *made =
 	    snapshot_make(delta->id, &candidate->labels, label_count, &candidate->spec, delta->before, &candidate->spec_json, wall_clock_ms());
 	if (made == NULL) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	edit->applied = current == NULL ? APPLIED_CREATED : APPLIED_IN_PLACE;
+	operation->applied = current == NULL ? APPLIED_CREATED : APPLIED_IN_PLACE;
 	delta->is_created |= current == NULL;
 	snapshot_release(delta->after);
 	delta->after = made;
 }
 
-static void put(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
+static void put(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
 {
 	if (candidate->id[0] != '\0' && strcmp(candidate->id, delta->id) != 0) {
 		char pointer[96];
@@ -67,15 +67,15 @@ static void put(struct delta *delta, const struct policy *policy, struct edit *e
 	}
 	if (!candidate->is_prepared)
 		candidate_complete(candidate, delta->after == NULL ? NULL : &delta->after->spec);
-	replace(delta, policy, edit, candidate, scope);
+	replace(delta, policy, operation, candidate, scope);
 }
 
-static void create(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
+static void create(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
 {
 	if (delta->after != NULL)
-		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "A tunnel with this id already exists; PUT replaces it, PATCH changes it.");
+		problem_set(&operation->problem, PROBLEM_TUNNEL_EXISTS, "A tunnel with this id already exists; PUT replaces it, PATCH changes it.");
 	else
-		put(delta, policy, edit, candidate, scope);
+		put(delta, policy, operation, candidate, scope);
 }
 
 /* RFC 7396, 2. */
@@ -113,11 +113,11 @@ static json_t *document_of(struct json_writer *writer, const struct snapshot *sn
 	return document;
 }
 
-static void read_patch(struct edit *edit, struct candidate *candidate, const struct snapshot *now)
+static void read_patch(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
 	struct json_writer writer = { .failed = false };
 	json_t *document = document_of(&writer, now);
-	json_t *merged = json_writer_end(&writer, merge(&writer, document, edit->document));
+	json_t *merged = json_writer_end(&writer, merge(&writer, document, operation->document));
 	if (writer.failed || merged == NULL) {
 		problem_set(&candidate->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	} else {
@@ -133,17 +133,17 @@ static const struct spec *spec_of(const struct snapshot *snapshot)
 	return snapshot == NULL ? NULL : &snapshot->spec;
 }
 
-void delta_read(struct edit *edit, struct candidate *candidate, const struct snapshot *now)
+void delta_read(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
 	candidate_init(candidate);
-	if (edit->kind == EDIT_PATCH && now != NULL)
-		read_patch(edit, candidate, now);
-	else if (edit->kind == EDIT_PUT || edit->kind == EDIT_CREATE)
-		candidate_read(candidate, edit->document, "");
+	if (operation->kind == OPERATION_PATCH && now != NULL)
+		read_patch(operation, candidate, now);
+	else if (operation->kind == OPERATION_PUT || operation->kind == OPERATION_CREATE)
+		candidate_read(candidate, operation->document, "");
 	else
 		return;
 	/* A file is laid over what is there. */
-	if (!edit->is_file)
+	if (!operation->is_file)
 		candidate_prepare(candidate, spec_of(now));
 	else
 		candidate_write(candidate);
@@ -176,20 +176,20 @@ static void lay_file_over(struct json_writer *writer, json_t *document, const js
 }
 
 /* A body that cannot say a thing does not unsay it: users would be gone, and their port open to everybody. */
-static void put_file(struct delta *delta, const struct policy *policy, struct edit *edit, unsigned scope)
+static void put_file(struct delta *delta, const struct policy *policy, struct operation *operation, unsigned scope)
 {
 	struct candidate candidate;
 	struct json_writer writer = { .failed = false };
 	json_t *document = document_of(&writer, delta->after);
-	lay_file_over(&writer, document, edit->document);
+	lay_file_over(&writer, document, operation->document);
 	document = json_writer_end(&writer, document);
 	if (document == NULL) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	candidate_init(&candidate);
 	candidate_read(&candidate, document, "");
-	put(delta, policy, edit, &candidate, scope);
+	put(delta, policy, operation, &candidate, scope);
 	candidate_clear(&candidate);
 	json_decref(document);
 }
@@ -202,7 +202,7 @@ static void remove_tunnel(struct delta *delta)
 }
 
 /* The tunnel with other peers: labels as they are, and the changed spec (which is taken). */
-static void replace_spec(struct delta *delta, const struct policy *policy, struct edit *edit, struct spec *spec, unsigned scope)
+static void replace_spec(struct delta *delta, const struct policy *policy, struct operation *operation, struct spec *spec, unsigned scope)
 {
 	struct candidate candidate;
 	candidate_init(&candidate);
@@ -214,68 +214,68 @@ static void replace_spec(struct delta *delta, const struct policy *policy, struc
 		candidate.label_count = 0;
 		problem_set(&candidate.problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	}
-	replace(delta, policy, edit, &candidate, scope);
+	replace(delta, policy, operation, &candidate, scope);
 	candidate_clear(&candidate);
 }
 
-static void edit_peer(struct delta *delta, const struct policy *policy, struct edit *edit, unsigned scope)
+static void change_peer(struct delta *delta, const struct policy *policy, struct operation *operation, unsigned scope)
 {
 	struct spec spec;
 	bool is_new_peer = false;
 	if (!spec_copy(&spec, &delta->after->spec)) {
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	delta_peer_edit(&spec, edit, &is_new_peer);
-	if (edit->problem.code == PROBLEM_NONE)
-		replace_spec(delta, policy, edit, &spec, scope);
-	if (edit->problem.code == PROBLEM_NONE && is_new_peer)
-		edit->applied = APPLIED_CREATED;
+	delta_peer_apply(&spec, operation, &is_new_peer);
+	if (operation->problem.code == PROBLEM_NONE)
+		replace_spec(delta, policy, operation, &spec, scope);
+	if (operation->problem.code == PROBLEM_NONE && is_new_peer)
+		operation->applied = APPLIED_CREATED;
 	spec_clear(&spec);
 }
 
-static bool needs_tunnel(enum edit_kind kind)
+static bool needs_tunnel(enum operation_kind kind)
 {
-	return kind != EDIT_CREATE && kind != EDIT_PUT;
+	return kind != OPERATION_CREATE && kind != OPERATION_PUT;
 }
 
-/* Another change, or an earlier edit of this one, came between the reading and the turn. */
-static bool must_read_again(const struct edit *edit, const struct candidate *candidate, const struct snapshot *now)
+/* Another change, or an earlier operation of this one, came between the reading and the turn. */
+static bool must_read_again(const struct operation *operation, const struct candidate *candidate, const struct snapshot *now)
 {
-	if (edit->kind == EDIT_PATCH)
+	if (operation->kind == OPERATION_PATCH)
 		return !candidate->is_prepared || candidate->base != spec_of(now);
-	return edit->kind == EDIT_PUT && candidate->is_prepared && candidate->base != spec_of(now);
+	return operation->kind == OPERATION_PUT && candidate->is_prepared && candidate->base != spec_of(now);
 }
 
-void delta_edit(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope)
+void delta_apply(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
 {
-	if (delta->after == NULL && needs_tunnel(edit->kind)) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
+	if (delta->after == NULL && needs_tunnel(operation->kind)) {
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
-	if (!precondition_holds(edit, delta->after)) {
-		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel's ETag does not satisfy If-Match or If-None-Match.");
+	if (!precondition_holds(operation, delta->after)) {
+		problem_set(&operation->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel's ETag does not satisfy If-Match or If-None-Match.");
 		return;
 	}
-	edit->applied = APPLIED_UNCHANGED;
-	if (must_read_again(edit, candidate, delta->after)) {
+	operation->applied = APPLIED_UNCHANGED;
+	if (must_read_again(operation, candidate, delta->after)) {
 		candidate_clear(candidate);
-		delta_read(edit, candidate, delta->after);
+		delta_read(operation, candidate, delta->after);
 	}
-	switch (edit->kind) {
-	case EDIT_CREATE: create(delta, policy, edit, candidate, scope); break;
-	case EDIT_PUT:
-		if (edit->is_file && delta->after != NULL && candidate->problem.code == PROBLEM_NONE)
-			put_file(delta, policy, edit, scope);
+	switch (operation->kind) {
+	case OPERATION_CREATE: create(delta, policy, operation, candidate, scope); break;
+	case OPERATION_PUT:
+		if (operation->is_file && delta->after != NULL && candidate->problem.code == PROBLEM_NONE)
+			put_file(delta, policy, operation, scope);
 		else
-			put(delta, policy, edit, candidate, scope);
+			put(delta, policy, operation, candidate, scope);
 		break;
-	case EDIT_PATCH: put(delta, policy, edit, candidate, scope); break;
-	case EDIT_DELETE: remove_tunnel(delta); break;
-	case EDIT_PEER_PUT:
-	case EDIT_PEER_PATCH:
-	case EDIT_PEER_DELETE: edit_peer(delta, policy, edit, scope); break;
-	case EDIT_RECONNECT:
-	case EDIT_PROBE: problem_set(&edit->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch."); break;
+	case OPERATION_PATCH: put(delta, policy, operation, candidate, scope); break;
+	case OPERATION_DELETE: remove_tunnel(delta); break;
+	case OPERATION_PEER_PUT:
+	case OPERATION_PEER_PATCH:
+	case OPERATION_PEER_DELETE: change_peer(delta, policy, operation, scope); break;
+	case OPERATION_RECONNECT:
+	case OPERATION_PROBE: problem_set(&operation->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch."); break;
 	}
 }

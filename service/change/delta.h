@@ -2,7 +2,7 @@
 #ifndef WARREN_SERVICE_CHANGE_DELTA_H
 #define WARREN_SERVICE_CHANGE_DELTA_H
 
-#include "service/change/change.h"
+#include "service/change/mutation.h"
 #include "service/change/policy.h"
 #include "service/registry/registry.h"
 #include "service/spec/candidate.h"
@@ -16,7 +16,7 @@ struct delta {
 	bool is_new;             /* the entry is not in the registry */
 	struct snapshot *before; /* referenced, or NULL */
 	struct snapshot *after;  /* referenced; NULL: there will be none. Equal to `before`: nothing changes */
-	bool is_created;         /* an edit made it anew */
+	bool is_created;         /* an operation made it anew */
 	char pointer[64];        /* of the tunnel within the request */
 	struct socket_list sockets;
 	struct message_addresses *addresses;
@@ -30,8 +30,9 @@ void delta_clear(struct delta *delta); /* frees an entry that is new */
 bool delta_changes(const struct delta *delta);
 /* Reads the document of a PUT, a POST or a PATCH, whose id is known but for a POST. What is there by now, or NULL, is completed from and compared
  * with ahead of the turn. Any thread; the service's only where another change came first. */
-void delta_read(struct edit *edit, struct candidate *candidate, const struct snapshot *now);
-/* One edit on top of what the delta has; everything wrong goes to edit->problem. `candidate` is of an edit with a tunnel's document. */
-void delta_edit(struct delta *delta, const struct policy *policy, struct edit *edit, struct candidate *candidate, unsigned scope);
+void delta_read(struct operation *operation, struct candidate *candidate, const struct snapshot *now);
+/* One operation on top of what the delta has; everything wrong goes to operation->problem. `candidate` is of an operation with a tunnel's document.
+ */
+void delta_apply(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope);
 
 #endif

@@ -58,14 +58,14 @@ static json_t *patched(const struct spec_peer *peer, const json_t *patch)
 	return json_writer_end(&writer, document);
 }
 
-static void read_peer(struct edit *edit, const json_t *document, const struct spec_peer *known, struct spec_peer *peer)
+static void read_peer(struct operation *operation, const json_t *document, const struct spec_peer *known, struct spec_peer *peer)
 {
 	struct json_reader reader;
 	struct wireguard_key zero = { .bytes = { 0 } };
 	enum candidate_secret secret = CANDIDATE_SECRET_ABSENT;
-	json_reader_init(&reader, "", &edit->problem);
+	json_reader_init(&reader, "", &operation->problem);
 	candidate_read_peer(&reader, document, peer, &secret);
-	if (memcmp(&peer->public_key, &edit->peer, sizeof(zero)) != 0 && memcmp(&peer->public_key, &zero, sizeof(zero)) != 0)
+	if (memcmp(&peer->public_key, &operation->peer, sizeof(zero)) != 0 && memcmp(&peer->public_key, &zero, sizeof(zero)) != 0)
 		json_reader_fault_at(&reader, "public_key", "mismatch", "This key is another one than the address says.");
 	if (secret == CANDIDATE_SECRET_ABSENT && known != NULL) {
 		peer->has_preshared_key = known->has_preshared_key;
@@ -73,21 +73,21 @@ static void read_peer(struct edit *edit, const json_t *document, const struct sp
 	}
 }
 
-static void refuse_impossible(struct edit *edit, const struct spec *spec, const struct spec_peer *known)
+static void refuse_impossible(struct operation *operation, const struct spec *spec, const struct spec_peer *known)
 {
 	struct wireguard_key own;
-	if (key_pair_public(&own, &spec->private_key) && memcmp(&own, &edit->peer, sizeof(own)) == 0)
-		problem_add(&edit->problem, "/public_key", "own_key", "This is the tunnel's own public key.");
+	if (key_pair_public(&own, &spec->private_key) && memcmp(&own, &operation->peer, sizeof(own)) == 0)
+		problem_add(&operation->problem, "/public_key", "own_key", "This is the tunnel's own public key.");
 	if (known == NULL && spec->peer_count >= SPEC_PEER_MAX)
-		problem_add(&edit->problem, "", "too_many", "A tunnel can have at most 4096 peers.");
+		problem_add(&operation->problem, "", "too_many", "A tunnel can have at most 4096 peers.");
 }
 
-static void put_peer(struct spec *spec, struct edit *edit, struct spec_peer *known, const json_t *document)
+static void put_peer(struct spec *spec, struct operation *operation, struct spec_peer *known, const json_t *document)
 {
 	struct spec_peer peer = { .has_preshared_key = false };
-	read_peer(edit, document, known, &peer);
-	refuse_impossible(edit, spec, known);
-	if (edit->problem.code != PROBLEM_NONE) {
+	read_peer(operation, document, known, &peer);
+	refuse_impossible(operation, spec, known);
+	if (operation->problem.code != PROBLEM_NONE) {
 		clear_peer(&peer);
 		return;
 	}
@@ -99,7 +99,7 @@ static void put_peer(struct spec *spec, struct edit *edit, struct spec_peer *kno
 	struct spec_peer *grown = calloc(spec->peer_count + 1, sizeof(*grown));
 	if (grown == NULL) {
 		clear_peer(&peer);
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	if (spec->peer_count > 0) {
@@ -111,33 +111,34 @@ static void put_peer(struct spec *spec, struct edit *edit, struct spec_peer *kno
 	spec->peers[spec->peer_count++] = peer;
 }
 
-static void edit_peers(struct spec *spec, struct edit *edit, bool *is_new)
+static void change_peers(struct spec *spec, struct operation *operation, bool *is_new)
 {
-	struct spec_peer *known = find(spec, &edit->peer);
+	struct spec_peer *known = find(spec, &operation->peer);
 	*is_new = known == NULL;
-	if (known == NULL && edit->kind != EDIT_PEER_PUT) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel has no peer with this key.");
+	if (known == NULL && operation->kind != OPERATION_PEER_PUT) {
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The tunnel has no peer with this key.");
 		return;
 	}
-	if (edit->kind == EDIT_PEER_DELETE) {
+	if (operation->kind == OPERATION_PEER_DELETE) {
 		remove_peer(spec, known);
 		return;
 	}
-	if (!json_is_object(edit->document)) {
-		problem_add(&edit->problem, "", "wrong_type", "A peer must be an object.");
+	if (!json_is_object(operation->document)) {
+		problem_add(&operation->problem, "", "wrong_type", "A peer must be an object.");
 		return;
 	}
-	json_t *document = edit->kind == EDIT_PEER_PATCH ? patched(known, edit->document) : with_key(edit->document, &edit->peer);
+	json_t *document =
+	    operation->kind == OPERATION_PEER_PATCH ? patched(known, operation->document) : with_key(operation->document, &operation->peer);
 	if (document == NULL)
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
-		put_peer(spec, edit, known, document);
+		put_peer(spec, operation, known, document);
 	json_decref(document);
 }
 
-void delta_peer_edit(struct spec *spec, struct edit *edit, bool *is_new)
+void delta_peer_apply(struct spec *spec, struct operation *operation, bool *is_new)
 {
-	edit_peers(spec, edit, is_new);
+	change_peers(spec, operation, is_new);
 	if (!spec_index_peers(spec))
-		problem_set(&edit->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 }

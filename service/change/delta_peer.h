@@ -2,9 +2,9 @@
 #ifndef WARREN_SERVICE_CHANGE_DELTA_PEER_H
 #define WARREN_SERVICE_CHANGE_DELTA_PEER_H
 
-#include "service/change/change.h"
+#include "service/change/mutation.h"
 
-/* Applies an EDIT_PEER_* to the spec; faults go to edit->problem, with pointers into the peer's own document. */
-void delta_peer_edit(struct spec *spec, struct edit *edit, bool *is_new);
+/* Applies an OPERATION_PEER_* to the spec; faults go to operation->problem, with pointers into the peer's own document. */
+void delta_peer_apply(struct spec *spec, struct operation *operation, bool *is_new);
 
 #endif

@@ -12,48 +12,48 @@
 #include "service/change/transaction.h"
 #include "service/spec/json_reader.h"
 
-struct change *change_create(enum change_kind kind, size_t edit_count)
+struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count)
 {
-	struct change *change = calloc(1, sizeof(*change));
-	if (change == NULL)
+	struct mutation *mutation = calloc(1, sizeof(*mutation));
+	if (mutation == NULL)
 		return NULL;
-	change->kind = kind;
-	change->edits = calloc(edit_count + 1, sizeof(*change->edits));
-	change->edit_count = edit_count;
-	if (change->edits != NULL)
-		return change;
-	free(change);
+	mutation->kind = kind;
+	mutation->operations = calloc(operation_count + 1, sizeof(*mutation->operations));
+	mutation->operation_count = operation_count;
+	if (mutation->operations != NULL)
+		return mutation;
+	free(mutation);
 	return NULL;
 }
 
-static void clear_edit(struct edit *edit)
+static void clear_operation(struct operation *operation)
 {
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as many edits are there as are counted. */
-	json_decref(edit->document);
-	free(edit->if_match);
-	free(edit->if_none_match);
-	problem_clear(&edit->problem);
-	snapshot_release(edit->snapshot);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): as many operations are there as are counted. */
+	json_decref(operation->document);
+	free(operation->if_match);
+	free(operation->if_none_match);
+	problem_clear(&operation->problem);
+	snapshot_release(operation->snapshot);
 }
 
-void change_free(struct change *change)
+void mutation_free(struct mutation *mutation)
 {
-	if (change == NULL)
+	if (mutation == NULL)
 		return;
-	for (size_t i = 0; i < change->edit_count; i++)
-		clear_edit(&change->edits[i]);
-	free(change->edits);
-	labels_free(change->labels, change->label_count);
-	json_decref(change->document);
-	json_decref(change->token);
-	free(change->token_name);
-	problem_clear(&change->problem);
-	free(change);
+	for (size_t i = 0; i < mutation->operation_count; i++)
+		clear_operation(&mutation->operations[i]);
+	free(mutation->operations);
+	labels_free(mutation->labels, mutation->label_count);
+	json_decref(mutation->document);
+	json_decref(mutation->token);
+	free(mutation->token_name);
+	problem_clear(&mutation->problem);
+	free(mutation);
 }
 
-static bool has_document(enum edit_kind kind)
+static bool has_document(enum operation_kind kind)
 {
-	return kind == EDIT_CREATE || kind == EDIT_PUT;
+	return kind == OPERATION_CREATE || kind == OPERATION_PUT;
 }
 
 /* Readable ones, from which nothing can be guessed: 13 of 32 letters and digits that are not mistaken for each other. */
@@ -69,43 +69,43 @@ static void make_id(char id[64])
 	id[sizeof(random) + 2] = '\0';
 }
 
-static void read_edit(struct edit *edit, struct candidate *candidate, const struct snapshot *now)
+static void read_operation(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
-	delta_read(edit, candidate, now);
-	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
-		snprintf(edit->id, sizeof(edit->id), "%s", candidate->id);
-	if (edit->kind == EDIT_CREATE && edit->id[0] == '\0')
-		make_id(edit->id);
+	delta_read(operation, candidate, now);
+	if (operation->kind == OPERATION_CREATE && operation->id[0] == '\0')
+		snprintf(operation->id, sizeof(operation->id), "%s", candidate->id);
+	if (operation->kind == OPERATION_CREATE && operation->id[0] == '\0')
+		make_id(operation->id);
 	/* An id of a path has not been looked at by the document's reader. */
-	if (has_document(edit->kind) && !candidate_id_is_valid(edit->id))
+	if (has_document(operation->kind) && !candidate_id_is_valid(operation->id))
 		problem_add(&candidate->problem, "/id", "invalid_id",
 		            "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
 }
 
-static bool read_edits(struct job *job)
+static bool read_operations(struct job *job)
 {
-	job->edits = job->change->edits;
-	job->edit_count = job->candidate_count = job->change->edit_count;
-	job->candidates = calloc(job->edit_count + 1, sizeof(*job->candidates));
-	job->bases = calloc(job->edit_count + 1, sizeof(struct snapshot *));
+	job->operations = job->mutation->operations;
+	job->operation_count = job->candidate_count = job->mutation->operation_count;
+	job->candidates = calloc(job->operation_count + 1, sizeof(*job->candidates));
+	job->bases = calloc(job->operation_count + 1, sizeof(struct snapshot *));
 	if (job->candidates == NULL || job->bases == NULL)
 		return false;
-	for (size_t i = 0; i < job->edit_count; i++) {
-		struct edit *edit = &job->edits[i];
-		if (edit->kind == EDIT_PUT || edit->kind == EDIT_PATCH)
-			job->bases[i] = registry_find(job->mutations->means.registry, edit->id);
-		read_edit(edit, &job->candidates[i], job->bases[i]);
+	for (size_t i = 0; i < job->operation_count; i++) {
+		struct operation *operation = &job->operations[i];
+		if (operation->kind == OPERATION_PUT || operation->kind == OPERATION_PATCH)
+			job->bases[i] = registry_find(job->mutations->means.registry, operation->id);
+		read_operation(operation, &job->candidates[i], job->bases[i]);
 	}
 	return true;
 }
 
-static void require_id(struct edit *edit, struct candidate *candidate, const char *pointer)
+static void require_id(struct operation *operation, struct candidate *candidate, const char *pointer)
 {
 	char place[80];
 	snprintf(place, sizeof(place), "%s/id", pointer);
 	if (candidate->id[0] == '\0' && candidate->problem.code == PROBLEM_NONE)
 		problem_add(&candidate->problem, place, "required", "Each tunnel of a state needs an id.");
-	snprintf(edit->id, sizeof(edit->id), "%s", candidate->id);
+	snprintf(operation->id, sizeof(operation->id), "%s", candidate->id);
 }
 
 /* A whole state is a PUT of each tunnel, and a DELETE of those that are not in it (added when it is this job's turn). */
@@ -115,61 +115,61 @@ static bool read_state(struct job *job)
 {
 	static const char *const known[] = { "tunnels", NULL };
 	struct json_reader reader;
-	json_reader_init(&reader, "", &job->change->problem);
-	if (!json_is_object(job->change->document)) {
+	json_reader_init(&reader, "", &job->mutation->problem);
+	if (!json_is_object(job->mutation->document)) {
 		json_reader_fault(&reader, "wrong_type", "A state must be an object.");
 		return true;
 	}
-	json_reader_known(&reader, job->change->document, known, NULL);
-	const json_t *list = json_reader_array(&reader, job->change->document, "tunnels");
-	if (list == NULL && job->change->problem.code == PROBLEM_NONE)
+	json_reader_known(&reader, job->mutation->document, known, NULL);
+	const json_t *list = json_reader_array(&reader, job->mutation->document, "tunnels");
+	if (list == NULL && job->mutation->problem.code == PROBLEM_NONE)
 		json_reader_fault_at(&reader, "tunnels", "required", "A state needs the array tunnels, which may be empty.");
 	size_t count = json_array_size(list), most = (size_t)supervisor_count(job->mutations->means.supervisor) * COUNTERS_TUNNELS, faults = 0;
 	if (count > most) {
 		json_reader_fault_at(&reader, "tunnels", "too_many", "A state can have at most 16,384 tunnels per worker.");
 		count = 0;
 	}
-	job->edits = calloc(count + 1, sizeof(*job->edits));
+	job->operations = calloc(count + 1, sizeof(*job->operations));
 	job->candidates = calloc(count + 1, sizeof(*job->candidates));
-	if (job->edits == NULL || job->candidates == NULL)
+	if (job->operations == NULL || job->candidates == NULL)
 		return false;
-	job->owns_edits = true;
+	job->owns_operations = true;
 	for (size_t i = 0; i < count; i++) {
 		char pointer[64];
 		/* A body of nothing but faults is not worth the memory of all its tunnels. */
 		if (faults >= PROBLEM_FAULT_MAX) {
-			problem_set(&job->change->problem, PROBLEM_VALIDATION_FAILED, "The state has many faults; these are the first.");
+			problem_set(&job->mutation->problem, PROBLEM_VALIDATION_FAILED, "The state has many faults; these are the first.");
 			break;
 		}
 		snprintf(pointer, sizeof(pointer), "/tunnels/%zu", i);
-		job->edits[i].kind = EDIT_PUT;
+		job->operations[i].kind = OPERATION_PUT;
 		candidate_init(&job->candidates[i]);
-		job->edit_count = job->candidate_count = i + 1;
+		job->operation_count = job->candidate_count = i + 1;
 		candidate_read(&job->candidates[i], json_array_get(list, i), pointer);
 		candidate_write(&job->candidates[i]);
-		require_id(&job->edits[i], &job->candidates[i], pointer);
+		require_id(&job->operations[i], &job->candidates[i], pointer);
 		faults += job->candidates[i].problem.fault_count;
 	}
 	return true;
 }
 
-struct job *job_create(struct mutations *mutations, struct change *change)
+struct job *job_create(struct mutations *mutations, struct mutation *mutation)
 {
 	struct job *job = calloc(1, sizeof(*job));
 	if (job == NULL)
 		return NULL;
 	job->mutations = mutations;
-	job->change = change;
+	job->mutation = mutation;
 	bool is_read = true;
-	switch (change->kind) {
-	case CHANGE_EDITS: is_read = read_edits(job); break;
-	case CHANGE_STATE: is_read = read_state(job); break;
-	case CHANGE_DELETE_WHERE:
-	case CHANGE_TOKEN_CREATE:
-	case CHANGE_TOKEN_DELETE: break;
+	switch (mutation->kind) {
+	case MUTATION_OPERATIONS: is_read = read_operations(job); break;
+	case MUTATION_STATE: is_read = read_state(job); break;
+	case MUTATION_DELETE_WHERE:
+	case MUTATION_TOKEN_CREATE:
+	case MUTATION_TOKEN_DELETE: break;
 	}
 	if (!is_read)
-		problem_set(&change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return job;
 }
 
@@ -177,12 +177,12 @@ static void free_job(struct job *job)
 {
 	for (size_t i = 0; job->candidates != NULL && i < job->candidate_count; i++)
 		candidate_clear(&job->candidates[i]);
-	for (size_t i = 0; job->owns_edits && i < job->edit_count; i++)
-		clear_edit(&job->edits[i]);
-	if (job->owns_edits)
-		free(job->edits);
+	for (size_t i = 0; job->owns_operations && i < job->operation_count; i++)
+		clear_operation(&job->operations[i]);
+	if (job->owns_operations)
+		free(job->operations);
 	free(job->candidates);
-	for (size_t i = 0; job->bases != NULL && i < job->change->edit_count; i++)
+	for (size_t i = 0; job->bases != NULL && i < job->mutation->operation_count; i++)
 		snapshot_release(job->bases[i]);
 	free(job->bases);
 	free(job);
@@ -190,46 +190,46 @@ static void free_job(struct job *job)
 
 void job_answer(struct job *job)
 {
-	struct change *change = job->change;
+	struct mutation *mutation = job->mutation;
 	struct job **at = &job->mutations->jobs;
 	while (*at != NULL && *at != job)
 		at = &(*at)->next;
 	if (*at == job)
 		*at = job->next;
 	free_job(job);
-	change->done(change, change->owner);
+	mutation->done(mutation, mutation->owner);
 }
 
 void job_refuse(struct job *job)
 {
-	problem_set(&job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+	problem_set(&job->mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
 	job_answer(job);
 }
 
-/* The problem of an atomic change is that of the edit which failed, with its faults. */
+/* The problem of an atomic change is that of the operation which failed, with its faults. */
 static void take_problem(struct job *job, const struct problem *problem, size_t failed)
 {
-	struct change *change = job->change;
-	change->failed_edit = failed;
-	if (failed < job->edit_count && job->edits[failed].problem.code != PROBLEM_NONE) {
-		change->problem = job->edits[failed].problem;
-		problem_init(&job->edits[failed].problem);
+	struct mutation *mutation = job->mutation;
+	mutation->failed_operation = failed;
+	if (failed < job->operation_count && job->operations[failed].problem.code != PROBLEM_NONE) {
+		mutation->problem = job->operations[failed].problem;
+		problem_init(&job->operations[failed].problem);
 	} else {
-		problem_set(&change->problem, problem->code, "%s", problem->detail);
+		problem_set(&mutation->problem, problem->code, "%s", problem->detail);
 	}
 }
 
-static void on_edits_done(void *owner, const struct problem *problem, size_t failed)
+static void on_operations_done(void *owner, const struct problem *problem, size_t failed)
 {
 	struct job *job = owner;
-	struct change *change = job->change;
-	bool is_single = job->edit_count == 1 && !change->atomic;
+	struct mutation *mutation = job->mutation;
+	bool is_single = job->operation_count == 1 && !mutation->atomic;
 	if (problem->code != PROBLEM_NONE && !is_single) {
 		take_problem(job, problem, failed);
-	} else if (problem->code != PROBLEM_NONE && job->edits[0].problem.code == PROBLEM_NONE) {
-		problem_set(&job->edits[0].problem, problem->code, "%s", problem->detail);
-	} else if (problem->code == PROBLEM_NONE && change->wait_up && !change->dry_run && job->edit_count == 1 && job->edits[0].snapshot != NULL &&
-	           job->edits[0].kind != EDIT_DELETE) {
+	} else if (problem->code != PROBLEM_NONE && job->operations[0].problem.code == PROBLEM_NONE) {
+		problem_set(&job->operations[0].problem, problem->code, "%s", problem->detail);
+	} else if (problem->code == PROBLEM_NONE && mutation->wait_up && !mutation->dry_run && job->operation_count == 1 &&
+	           job->operations[0].snapshot != NULL && job->operations[0].kind != OPERATION_DELETE) {
 		waiter_start(job);
 		return;
 	}
@@ -238,11 +238,11 @@ static void on_edits_done(void *owner, const struct problem *problem, size_t fai
 
 static void start_transaction(struct job *job, size_t first, size_t count, void (*done)(void *, const struct problem *, size_t))
 {
-	struct transaction_request request = { .edits = &job->edits[first],
+	struct transaction_request request = { .operations = &job->operations[first],
 		                               .candidates = &job->candidates[first],
 		                               .count = count,
-		                               .dry_run = job->change->dry_run,
-		                               .scope = job->change->scope,
+		                               .dry_run = job->mutation->dry_run,
+		                               .scope = job->mutation->scope,
 		                               .done = done,
 		                               .owner = job };
 	transaction_start(job->mutations, &request);
@@ -253,10 +253,10 @@ static void run_next(struct job *job);
 static void on_one_done(void *owner, const struct problem *problem, size_t failed)
 {
 	struct job *job = owner;
-	struct edit *edit = &job->edits[job->cursor];
+	struct operation *operation = &job->operations[job->cursor];
 	(void)failed;
-	if (problem->code != PROBLEM_NONE && edit->problem.code == PROBLEM_NONE)
-		problem_set(&edit->problem, problem->code, "%s", problem->detail);
+	if (problem->code != PROBLEM_NONE && operation->problem.code == PROBLEM_NONE)
+		problem_set(&operation->problem, problem->code, "%s", problem->detail);
 	job->cursor++;
 	run_next(job);
 }
@@ -268,13 +268,13 @@ static void on_action_done(void *owner)
 	on_one_done(owner, &none, 0);
 }
 
-static bool is_action(const struct edit *edit)
+static bool is_action(const struct operation *operation)
 {
-	return edit->kind == EDIT_RECONNECT || edit->kind == EDIT_PROBE;
+	return operation->kind == OPERATION_RECONNECT || operation->kind == OPERATION_PROBE;
 }
 
-/* One after the other, because a later edit may count on an earlier one (a port that was given up). A loop and no recursion: thousands of
- * edits that fail at once would grow the stack. */
+/* One after the other, because a later operation may count on an earlier one (a port that was given up). A loop and no recursion: thousands of
+ * operations that fail at once would grow the stack. */
 static void run_next(struct job *job)
 {
 	if (job->is_running) {
@@ -284,13 +284,13 @@ static void run_next(struct job *job)
 	job->is_running = true;
 	do {
 		job->goes_on = false;
-		if (job->cursor == job->edit_count) {
+		if (job->cursor == job->operation_count) {
 			job_answer(job);
 			return;
 		}
-		struct edit *edit = &job->edits[job->cursor];
-		if (is_action(edit) && !job->change->dry_run)
-			action_start(job->mutations, edit, on_action_done, job);
+		struct operation *operation = &job->operations[job->cursor];
+		if (is_action(operation) && !job->mutation->dry_run)
+			action_start(job->mutations, operation, on_action_done, job);
 		else
 			start_transaction(job, job->cursor, 1, on_one_done);
 	} while (job->goes_on);
@@ -300,20 +300,20 @@ static void run_next(struct job *job)
 static void on_deleted(void *owner, const struct problem *problem, size_t failed)
 {
 	struct job *job = owner;
-	struct change *change = job->change;
+	struct mutation *mutation = job->mutation;
 	(void)failed;
 	if (problem->code == PROBLEM_NONE)
-		change->deleted++;
-	else if (problem->code != PROBLEM_NOT_FOUND && change->problem.code == PROBLEM_NONE)
-		problem_set(&change->problem, problem->code, "%s", problem->detail);
+		mutation->deleted++;
+	else if (problem->code != PROBLEM_NOT_FOUND && mutation->problem.code == PROBLEM_NONE)
+		problem_set(&mutation->problem, problem->code, "%s", problem->detail);
 	if (--job->pending == 0)
 		job_answer(job);
 }
 
-static bool matches(const struct snapshot *snapshot, const struct change *change)
+static bool matches(const struct snapshot *snapshot, const struct mutation *mutation)
 {
-	for (size_t i = 0; i < change->label_count; i++)
-		if (!snapshot_has_label(snapshot, change->labels[i].key, change->labels[i].value))
+	for (size_t i = 0; i < mutation->label_count; i++)
+		if (!snapshot_has_label(snapshot, mutation->labels[i].key, mutation->labels[i].value))
 			return false;
 	return true;
 }
@@ -321,30 +321,30 @@ static bool matches(const struct snapshot *snapshot, const struct change *change
 static void delete_where(struct job *job)
 {
 	struct registry *registry = job->mutations->means.registry;
-	job->edits = calloc(registry_count(registry) + 1, sizeof(*job->edits));
+	job->operations = calloc(registry_count(registry) + 1, sizeof(*job->operations));
 	job->candidates = calloc(1, sizeof(*job->candidates));
-	if (job->edits == NULL || job->candidates == NULL) {
-		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	if (job->operations == NULL || job->candidates == NULL) {
+		problem_set(&job->mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		job_answer(job);
 		return;
 	}
-	job->owns_edits = true;
+	job->owns_operations = true;
 	for (size_t i = 0; i < registry_count(registry); i++) {
 		const struct entry *entry = registry_at(registry, i);
-		if (!matches(entry->snapshot, job->change))
+		if (!matches(entry->snapshot, job->mutation))
 			continue;
-		struct edit *edit = &job->edits[job->edit_count++];
-		edit->kind = EDIT_DELETE;
-		memcpy(edit->id, entry->id, sizeof(edit->id));
+		struct operation *operation = &job->operations[job->operation_count++];
+		operation->kind = OPERATION_DELETE;
+		memcpy(operation->id, entry->id, sizeof(operation->id));
 	}
 	/* Side by side: what they wait for (the disk, the workers) takes them together. */
-	job->pending = job->edit_count + 1;
-	for (size_t i = 0; i < job->edit_count; i++) {
-		struct transaction_request request = { .edits = &job->edits[i],
+	job->pending = job->operation_count + 1;
+	for (size_t i = 0; i < job->operation_count; i++) {
+		struct transaction_request request = { .operations = &job->operations[i],
 			                               .candidates = job->candidates,
 			                               .count = 1,
-			                               .dry_run = job->change->dry_run,
-			                               .scope = job->change->scope,
+			                               .dry_run = job->mutation->dry_run,
+			                               .scope = job->mutation->scope,
 			                               .done = on_deleted,
 			                               .owner = job };
 		transaction_start(job->mutations, &request);
@@ -353,33 +353,33 @@ static void delete_where(struct job *job)
 		job_answer(job);
 }
 
-static int compare_edits(const void *a, const void *b)
+static int compare_operations(const void *a, const void *b)
 {
-	const struct edit *const *first = a, *const *second = b;
+	const struct operation *const *first = a, *const *second = b;
 	int order = strcmp((*first)->id, (*second)->id);
 	return order != 0 ? order : (*first > *second) - (*first < *second);
 }
 
 /* Sorts them by id, finds ids that are there twice, and counts the tunnels that are in none of them. */
-static bool sort_state(struct job *job, const struct edit ***sorted)
+static bool sort_state(struct job *job, const struct operation ***sorted)
 {
-	*sorted = calloc(job->edit_count + 1, sizeof(**sorted));
+	*sorted = calloc(job->operation_count + 1, sizeof(**sorted));
 	if (*sorted == NULL)
 		return false;
-	for (size_t i = 0; i < job->edit_count; i++)
-		(*sorted)[i] = &job->edits[i];
-	qsort(*sorted, job->edit_count, sizeof(**sorted), compare_edits);
-	for (size_t i = 1; i < job->edit_count; i++) {
+	for (size_t i = 0; i < job->operation_count; i++)
+		(*sorted)[i] = &job->operations[i];
+	qsort(*sorted, job->operation_count, sizeof(**sorted), compare_operations);
+	for (size_t i = 1; i < job->operation_count; i++) {
 		if ((*sorted)[i]->id[0] == '\0' || strcmp((*sorted)[i]->id, (*sorted)[i - 1]->id) != 0)
 			continue;
 		char pointer[64];
-		snprintf(pointer, sizeof(pointer), "/tunnels/%zu/id", (size_t)((*sorted)[i] - job->edits));
-		problem_add(&job->change->problem, pointer, "duplicate", "Another tunnel of the state has this id.");
+		snprintf(pointer, sizeof(pointer), "/tunnels/%zu/id", (size_t)((*sorted)[i] - job->operations));
+		problem_add(&job->mutation->problem, pointer, "duplicate", "Another tunnel of the state has this id.");
 	}
 	return true;
 }
 
-static bool has_id(const struct edit *const *sorted, size_t count, const char *id)
+static bool has_id(const struct operation *const *sorted, size_t count, const char *id)
 {
 	size_t low = 0, high = count;
 	while (low < high) {
@@ -399,48 +399,48 @@ static void begin_state(struct transaction_request *request, void *owner)
 {
 	struct job *job = owner;
 	struct registry *registry = job->mutations->means.registry;
-	const struct edit **sorted = NULL;
-	size_t count = job->edit_count, room = count + registry_count(registry) + 2;
-	struct edit *edits = calloc(room, sizeof(*edits));
+	const struct operation **sorted = NULL;
+	size_t count = job->operation_count, room = count + registry_count(registry) + 2;
+	struct operation *operations = calloc(room, sizeof(*operations));
 	struct candidate *candidates = calloc(room, sizeof(*candidates));
-	if (edits == NULL || candidates == NULL || !sort_state(job, &sorted)) {
-		free(edits);
+	if (operations == NULL || candidates == NULL || !sort_state(job, &sorted)) {
+		free(operations);
 		free(candidates);
-		problem_set(&job->change->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(&job->mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		request->count = 0;
 		return;
 	}
-	memcpy(edits, job->edits, count * sizeof(*edits));
+	memcpy(operations, job->operations, count * sizeof(*operations));
 	memcpy(candidates, job->candidates, count * sizeof(*candidates));
 	for (size_t i = 0; i < registry_count(registry); i++) {
 		const struct entry *entry = registry_at(registry, i);
 		if (has_id(sorted, count, entry->id))
 			continue;
-		edits[job->edit_count].kind = EDIT_DELETE;
-		memcpy(edits[job->edit_count].id, entry->id, sizeof(entry->id));
-		candidate_init(&candidates[job->edit_count++]);
+		operations[job->operation_count].kind = OPERATION_DELETE;
+		memcpy(operations[job->operation_count].id, entry->id, sizeof(entry->id));
+		candidate_init(&candidates[job->operation_count++]);
 	}
-	/* Faults of the document as a whole count as those of one more edit: the tunnels' own are still wanted. */
-	if (job->change->problem.code != PROBLEM_NONE) {
-		edits[job->edit_count].kind = EDIT_DELETE;
-		problem_set(&edits[job->edit_count].problem, job->change->problem.code, "%s", job->change->problem.detail);
-		candidate_init(&candidates[job->edit_count++]);
+	/* Faults of the document as a whole count as those of one more operation: the tunnels' own are still wanted. */
+	if (job->mutation->problem.code != PROBLEM_NONE) {
+		operations[job->operation_count].kind = OPERATION_DELETE;
+		problem_set(&operations[job->operation_count].problem, job->mutation->problem.code, "%s", job->mutation->problem.detail);
+		candidate_init(&candidates[job->operation_count++]);
 	}
 	free(sorted);
-	free(job->edits);
+	free(job->operations);
 	free(job->candidates);
-	job->edits = request->edits = edits;
+	job->operations = request->operations = operations;
 	job->candidates = request->candidates = candidates;
-	job->candidate_count = request->count = job->edit_count;
+	job->candidate_count = request->count = job->operation_count;
 }
 
 static void gather_faults(struct job *job, const struct problem *problem)
 {
-	struct problem *all = &job->change->problem;
+	struct problem *all = &job->mutation->problem;
 	if (all->code == PROBLEM_NONE)
 		problem_set(all, problem->code, "%s", problem->detail);
-	for (size_t i = 0; i < job->edit_count; i++) {
-		const struct problem *one = &job->edits[i].problem;
+	for (size_t i = 0; i < job->operation_count; i++) {
+		const struct problem *one = &job->operations[i].problem;
 		for (size_t k = 0; k < one->fault_count; k++)
 			problem_add(all, one->faults[k].pointer, one->faults[k].code, "%s", one->faults[k].detail);
 	}
@@ -449,31 +449,32 @@ static void gather_faults(struct job *job, const struct problem *problem)
 static void on_state_done(void *owner, const struct problem *problem, size_t failed)
 {
 	struct job *job = owner;
-	struct change *change = job->change;
+	struct mutation *mutation = job->mutation;
 	(void)failed;
 	if (problem->code != PROBLEM_NONE) {
 		gather_faults(job, problem);
 		job_answer(job);
 		return;
 	}
-	for (size_t i = 0; i < job->edit_count && change->problem.code == PROBLEM_NONE; i++) {
-		const struct edit *edit = &job->edits[i];
-		change->deleted += edit->kind == EDIT_DELETE;
-		change->created += edit->kind == EDIT_PUT && edit->applied == APPLIED_CREATED;
-		change->unchanged += edit->kind == EDIT_PUT && edit->applied == APPLIED_UNCHANGED;
-		change->changed += edit->kind == EDIT_PUT && (edit->applied == APPLIED_IN_PLACE || edit->applied == APPLIED_RESTARTED);
+	for (size_t i = 0; i < job->operation_count && mutation->problem.code == PROBLEM_NONE; i++) {
+		const struct operation *operation = &job->operations[i];
+		mutation->deleted += operation->kind == OPERATION_DELETE;
+		mutation->created += operation->kind == OPERATION_PUT && operation->applied == APPLIED_CREATED;
+		mutation->unchanged += operation->kind == OPERATION_PUT && operation->applied == APPLIED_UNCHANGED;
+		mutation->changed +=
+		    operation->kind == OPERATION_PUT && (operation->applied == APPLIED_IN_PLACE || operation->applied == APPLIED_RESTARTED);
 	}
 	job_answer(job);
 }
 
 static void run_state(struct job *job)
 {
-	struct transaction_request request = { .edits = job->edits,
+	struct transaction_request request = { .operations = job->operations,
 		                               .candidates = job->candidates,
-		                               .count = job->edit_count,
+		                               .count = job->operation_count,
 		                               .alone = true,
-		                               .dry_run = job->change->dry_run,
-		                               .scope = job->change->scope,
+		                               .dry_run = job->mutation->dry_run,
+		                               .scope = job->mutation->scope,
 		                               .begin = begin_state,
 		                               .done = on_state_done,
 		                               .owner = job };
@@ -483,36 +484,36 @@ static void run_state(struct job *job)
 static void on_token_done(void *owner, json_t *token, const struct problem *problem)
 {
 	struct job *job = owner;
-	job->change->token = token;
+	job->mutation->token = token;
 	if (problem->code != PROBLEM_NONE)
-		problem_set(&job->change->problem, problem->code, "%s", problem->detail);
+		problem_set(&job->mutation->problem, problem->code, "%s", problem->detail);
 	job_answer(job);
 }
 
 void job_run(struct job *job)
 {
-	struct change *change = job->change;
+	struct mutation *mutation = job->mutation;
 	job->next = job->mutations->jobs;
 	job->mutations->jobs = job;
-	if (change->problem.code != PROBLEM_NONE && change->kind != CHANGE_STATE) {
+	if (mutation->problem.code != PROBLEM_NONE && mutation->kind != MUTATION_STATE) {
 		job_answer(job);
 		return;
 	}
-	switch (change->kind) {
-	case CHANGE_EDITS:
-		if (job->edit_count > 0 && (change->atomic || (job->edit_count == 1 && !is_action(&job->edits[0]))))
-			start_transaction(job, 0, job->edit_count, on_edits_done);
+	switch (mutation->kind) {
+	case MUTATION_OPERATIONS:
+		if (job->operation_count > 0 && (mutation->atomic || (job->operation_count == 1 && !is_action(&job->operations[0]))))
+			start_transaction(job, 0, job->operation_count, on_operations_done);
 		else
 			run_next(job);
 		break;
-	case CHANGE_DELETE_WHERE: delete_where(job); break;
-	case CHANGE_STATE: run_state(job); break;
-	case CHANGE_TOKEN_CREATE:
-		token_table_make(job->mutations->means.tokens, job->mutations->means.store, change->token_name, change->token_scopes, on_token_done,
-		                 job);
+	case MUTATION_DELETE_WHERE: delete_where(job); break;
+	case MUTATION_STATE: run_state(job); break;
+	case MUTATION_TOKEN_CREATE:
+		token_table_make(job->mutations->means.tokens, job->mutations->means.store, mutation->token_name, mutation->token_scopes,
+		                 on_token_done, job);
 		break;
-	case CHANGE_TOKEN_DELETE:
-		token_table_delete(job->mutations->means.tokens, job->mutations->means.store, change->token_id, on_token_done, job);
+	case MUTATION_TOKEN_DELETE:
+		token_table_delete(job->mutations->means.tokens, job->mutations->means.store, mutation->token_id, on_token_done, job);
 		break;
 	}
 }

@@ -8,19 +8,19 @@
 struct job {
 	struct job *next; /* in the inbox, then among all that are under way */
 	struct mutations *mutations;
-	struct change *change;
-	struct edit *edits; /* the change's, or the job's own */
+	struct mutation *mutation;
+	struct operation *operations; /* the change's, or the job's own */
 	struct candidate *candidates;
-	size_t edit_count, candidate_count;
-	struct snapshot **bases; /* what candidates were prepared with, one for each edit of the change, or NULL */
-	bool owns_edits;
-	size_t cursor; /* of edits that are done one after the other */
+	size_t operation_count, candidate_count;
+	struct snapshot **bases; /* what candidates were prepared with, one for each operation of the change, or NULL */
+	bool owns_operations;
+	size_t cursor; /* of operations that are done one after the other */
 	bool is_running, goes_on;
 	size_t pending; /* of transactions that run side by side */
 };
 
 /* Reads what can be read without knowing what there is. Any thread. NULL when out of memory. */
-struct job *job_create(struct mutations *mutations, struct change *change);
+struct job *job_create(struct mutations *mutations, struct mutation *mutation);
 void job_run(struct job *job);
 /* The daemon ends. */
 void job_refuse(struct job *job);

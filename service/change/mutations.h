@@ -4,7 +4,7 @@
 
 #include <uv.h>
 
-#include "service/change/change.h"
+#include "service/change/mutation.h"
 #include "service/change/policy.h"
 #include "service/registry/events.h"
 #include "service/registry/slot_table.h"

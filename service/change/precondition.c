@@ -24,14 +24,14 @@ static bool names(const char *header, uint64_t revision, bool is_weak)
 	return false;
 }
 
-bool precondition_holds(const struct edit *edit, const struct snapshot *current)
+bool precondition_holds(const struct operation *operation, const struct snapshot *current)
 {
-	if (edit->if_match != NULL && (current == NULL || !names(edit->if_match, current->revision, false)))
+	if (operation->if_match != NULL && (current == NULL || !names(operation->if_match, current->revision, false)))
 		return false;
-	if (edit->if_none_match == NULL || current == NULL)
+	if (operation->if_none_match == NULL || current == NULL)
 		return true;
 	/* "*" of a peer's address is about the peer. */
-	if (edit->kind == EDIT_PEER_PUT && strcmp(edit->if_none_match, "*") == 0)
-		return spec_peer_find(&current->spec, &edit->peer) == NULL;
-	return !names(edit->if_none_match, current->revision, true);
+	if (operation->kind == OPERATION_PEER_PUT && strcmp(operation->if_none_match, "*") == 0)
+		return spec_peer_find(&current->spec, &operation->peer) == NULL;
+	return !names(operation->if_none_match, current->revision, true);
 }

@@ -2,9 +2,9 @@
 #ifndef WARREN_SERVICE_CHANGE_PRECONDITION_H
 #define WARREN_SERVICE_CHANGE_PRECONDITION_H
 
-#include "service/change/change.h"
+#include "service/change/mutation.h"
 
 /* `current` is NULL when there is no tunnel. */
-bool precondition_holds(const struct edit *edit, const struct snapshot *current);
+bool precondition_holds(const struct operation *operation, const struct snapshot *current);
 
 #endif

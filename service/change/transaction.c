@@ -13,7 +13,7 @@ static void answer_and_free(struct transaction *transaction)
 		delta_clear(&transaction->deltas[i]);
 	socket_pool_clear(&transaction->pool);
 	registry_unreserve(transaction->mutations->means.registry, transaction->reserved);
-	transaction->request.done(transaction->request.owner, &transaction->problem, transaction->failed_edit);
+	transaction->request.done(transaction->request.owner, &transaction->problem, transaction->failed_operation);
 	free(transaction->deltas);
 	free(transaction->index);
 	problem_clear(&transaction->problem);
@@ -29,24 +29,24 @@ static void keep_ports(struct transaction *transaction)
 
 void transaction_blame(struct transaction *transaction, const struct delta *delta)
 {
-	/* The last edit of that tunnel made it what it is. */
+	/* The last operation of that tunnel made it what it is. */
 	for (size_t i = 0; i < transaction->request.count; i++)
-		if (strcmp(transaction->request.edits[i].id, delta->id) == 0)
-			transaction->failed_edit = i;
+		if (strcmp(transaction->request.operations[i].id, delta->id) == 0)
+			transaction->failed_operation = i;
 }
 
 void transaction_fail(struct transaction *transaction)
 {
 	transaction_abort_prepared(transaction);
 	keep_ports(transaction);
-	struct edit *edits = transaction->request.edits;
-	/* One tunnel's problem is the answer of its edit. */
-	if (transaction->request.count > 0 && transaction->failed_edit < transaction->request.count &&
-	    edits[transaction->failed_edit].problem.code == PROBLEM_NONE) {
-		edits[transaction->failed_edit].problem = transaction->problem;
+	struct operation *operations = transaction->request.operations;
+	/* One tunnel's problem is the answer of its operation. */
+	if (transaction->request.count > 0 && transaction->failed_operation < transaction->request.count &&
+	    operations[transaction->failed_operation].problem.code == PROBLEM_NONE) {
+		operations[transaction->failed_operation].problem = transaction->problem;
 		enum problem_code code = transaction->problem.code;
 		problem_init(&transaction->problem);
-		problem_set(&transaction->problem, code, "%s", edits[transaction->failed_edit].problem.detail);
+		problem_set(&transaction->problem, code, "%s", operations[transaction->failed_operation].problem.detail);
 	}
 	answer_and_free(transaction);
 }
@@ -61,18 +61,18 @@ static enum applied applied_of(const struct delta *delta, enum applied planned)
 static void write_answers(struct transaction *transaction)
 {
 	for (size_t i = 0; i < transaction->request.count; i++) {
-		struct edit *edit = &transaction->request.edits[i];
+		struct operation *operation = &transaction->request.operations[i];
 		const struct delta *delta = NULL;
 		for (size_t k = 0; k < transaction->delta_count && delta == NULL; k++) {
-			/* In the order of the edits, so that the walk is short: one tunnel has one delta, and mostly one edit. */
+			/* In the order of the operations, so that the walk is short: one tunnel has one delta, and mostly one operation. */
 			const struct delta *candidate = &transaction->deltas[(i + k) % transaction->delta_count];
-			delta = strcmp(candidate->id, edit->id) == 0 ? candidate : NULL;
+			delta = strcmp(candidate->id, operation->id) == 0 ? candidate : NULL;
 		}
 		if (delta == NULL)
 			continue;
-		edit->applied = applied_of(delta, edit->applied);
-		struct snapshot *shown = edit->kind == EDIT_DELETE ? delta->before : delta->after;
-		edit->snapshot = shown == NULL ? NULL : snapshot_reference(shown);
+		operation->applied = applied_of(delta, operation->applied);
+		struct snapshot *shown = operation->kind == OPERATION_DELETE ? delta->before : delta->after;
+		operation->snapshot = shown == NULL ? NULL : snapshot_reference(shown);
 	}
 }
 
@@ -118,7 +118,7 @@ static size_t collect_ids(const struct transaction_request *request, const char 
 {
 	size_t count = 0;
 	for (size_t i = 0; i < request->count; i++)
-		ids[i] = request->edits[i].id;
+		ids[i] = request->operations[i].id;
 	qsort(ids, request->count, sizeof(*ids), compare_ids);
 	for (size_t i = 0; i < request->count; i++)
 		if (count == 0 || strcmp(ids[count - 1], ids[i]) != 0)

@@ -9,16 +9,16 @@
 struct transaction;
 
 struct transaction_request {
-	struct edit *edits;           /* borrowed until `done`; their answers are written there */
-	struct candidate *candidates; /* one for each edit, borrowed */
+	struct operation *operations; /* borrowed until `done`; their answers are written there */
+	struct candidate *candidates; /* one for each operation, borrowed */
 	size_t count;
 	bool alone; /* no other change runs meanwhile */
 	bool dry_run;
 	unsigned scope;
-	/* Called when it is this one's turn, before anything is planned: may replace edits, candidates and count. May be NULL. */
+	/* Called when it is this one's turn, before anything is planned: may replace operations, candidates and count. May be NULL. */
 	void (*begin)(struct transaction_request *request, void *owner);
-	/* `problem` is borrowed: PROBLEM_NONE, or why nothing was done; `failed_edit` is the edit's that it came from. */
-	void (*done)(void *owner, const struct problem *problem, size_t failed_edit);
+	/* `problem` is borrowed: PROBLEM_NONE, or why nothing was done; `failed_operation` is the operation's that it came from. */
+	void (*done)(void *owner, const struct problem *problem, size_t failed_operation);
 	void *owner;
 };
 

@@ -56,14 +56,14 @@ bool transaction_plan(struct transaction *transaction)
 	if (!make_room(transaction))
 		return false;
 	for (size_t i = 0; i < request->count; i++) {
-		struct edit *edit = &request->edits[i];
-		if (edit->problem.code == PROBLEM_NONE)
-			delta_edit(delta_for(transaction, edit->id), transaction->mutations->means.policy, edit, &request->candidates[i],
-			           request->scope);
-		if (edit->problem.code == PROBLEM_NONE || transaction->problem.code != PROBLEM_NONE)
+		struct operation *operation = &request->operations[i];
+		if (operation->problem.code == PROBLEM_NONE)
+			delta_apply(delta_for(transaction, operation->id), transaction->mutations->means.policy, operation, &request->candidates[i],
+			            request->scope);
+		if (operation->problem.code == PROBLEM_NONE || transaction->problem.code != PROBLEM_NONE)
 			continue;
-		transaction->failed_edit = i;
-		problem_set(&transaction->problem, edit->problem.code, "%s", edit->problem.detail);
+		transaction->failed_operation = i;
+		problem_set(&transaction->problem, operation->problem.code, "%s", operation->problem.detail);
 		/* The faults of all of them are wanted where the change is one document; elsewhere the first that fails is the answer. */
 		if (!request->alone)
 			return false;

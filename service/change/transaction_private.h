@@ -25,7 +25,7 @@ struct transaction {
 	unsigned deaths;   /* of workers, while they prepared this */
 	uint64_t deadline; /* for the worker to be there */
 	struct problem problem;
-	size_t failed_edit;
+	size_t failed_operation;
 };
 
 /* transaction_plan.c */
@@ -34,7 +34,7 @@ bool transaction_bind(struct transaction *transaction); /* false with the proble
 /* transaction.c */
 void transaction_fail(struct transaction *transaction); /* undoes everything and answers */
 void transaction_finish(struct transaction *transaction);
-void transaction_blame(struct transaction *transaction, const struct delta *delta); /* the problem is of that tunnel's edit */
+void transaction_blame(struct transaction *transaction, const struct delta *delta); /* the problem is of that tunnel's operation */
 /* transaction_prepare.c */
 void transaction_prepare(struct transaction *transaction);
 void transaction_abort_prepared(struct transaction *transaction);

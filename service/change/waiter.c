@@ -29,20 +29,20 @@ void waiter_start(struct job *job)
 	}
 	*waiter = (struct waiter){ .next = mutations->waiters,
 		                   .job = job,
-		                   .status = status_reference(job->edits[0].snapshot->status),
-		                   .deadline = uv_now(mutations->means.loop) + 1000ull * job->change->timeout };
+		                   .status = status_reference(job->operations[0].snapshot->status),
+		                   .deadline = uv_now(mutations->means.loop) + 1000ull * job->mutation->timeout };
 	mutations->waiters = waiter;
 	waiter_check_all(mutations);
 }
 
-/* Whether the waiting is over; the edit then says how. */
+/* Whether the waiting is over; the operation then says how. */
 static bool is_over(struct mutations *mutations, const struct waiter *waiter)
 {
-	struct edit *edit = &waiter->job->edits[0];
-	const struct entry *entry = registry_entry(mutations->means.registry, edit->id);
+	struct operation *operation = &waiter->job->operations[0];
+	const struct entry *entry = registry_entry(mutations->means.registry, operation->id);
 	struct snapshot_status status;
 	if (entry == NULL || entry->status != waiter->status) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted before its first handshake.");
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted before its first handshake.");
 		return true;
 	}
 	snapshot_status(entry->snapshot, &status);
@@ -51,9 +51,9 @@ static bool is_over(struct mutations *mutations, const struct waiter *waiter)
 	bool is_hopeless = status.state == TUNNEL_DISABLED && !entry->snapshot->spec.enabled;
 	if (!is_hopeless && uv_now(mutations->means.loop) < waiter->deadline)
 		return false;
-	snapshot_release(edit->snapshot);
-	edit->snapshot = snapshot_reference(entry->snapshot);
-	problem_set(&edit->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel exists, but no handshake was completed in time%s%.120s.",
+	snapshot_release(operation->snapshot);
+	operation->snapshot = snapshot_reference(entry->snapshot);
+	problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel exists, but no handshake was completed in time%s%.120s.",
 	            status.reason[0] ? ": " : "", status.reason);
 	return true;
 }
@@ -76,7 +76,7 @@ void waiter_refuse_all(struct mutations *mutations)
 	while (mutations->waiters != NULL) {
 		struct waiter *waiter = mutations->waiters;
 		mutations->waiters = waiter->next;
-		problem_set(&waiter->job->change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+		problem_set(&waiter->job->mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
 		answer(waiter);
 	}
 }

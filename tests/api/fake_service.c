@@ -25,7 +25,7 @@ struct fake_tunnel {
 
 struct waiting {
 	struct waiting *next;
-	struct change *change;
+	struct mutation *mutation;
 };
 
 struct service {
@@ -199,141 +199,143 @@ static void drop(struct service *service, struct fake_tunnel *tunnel)
 	memmove(tunnel, tunnel + 1, (service->count - at) * sizeof(*tunnel));
 }
 
-static void create(struct service *service, struct edit *edit)
+static void create(struct service *service, struct operation *operation)
 {
-	json_t *spec = json_object_get(edit->document, "spec"), *interface = json_object_get(spec, "interface");
-	const char *id = json_string_value(json_object_get(edit->document, "id")),
+	json_t *spec = json_object_get(operation->document, "spec"), *interface = json_object_get(spec, "interface");
+	const char *id = json_string_value(json_object_get(operation->document, "id")),
 		   *key = json_string_value(json_object_get(interface, "private_key"));
-	if (!id && edit->id[0] == '\0')
-		snprintf(edit->id, sizeof(edit->id), "made-%llu", (unsigned long long)service->revision);
-	else if (edit->id[0] == '\0')
-		snprintf(edit->id, sizeof(edit->id), "%s", id);
-	if (find(service, edit->id)) {
-		problem_set(&edit->problem, PROBLEM_TUNNEL_EXISTS, "There is a tunnel of this id.");
+	if (!id && operation->id[0] == '\0')
+		snprintf(operation->id, sizeof(operation->id), "made-%llu", (unsigned long long)service->revision);
+	else if (operation->id[0] == '\0')
+		snprintf(operation->id, sizeof(operation->id), "%s", id);
+	if (find(service, operation->id)) {
+		problem_set(&operation->problem, PROBLEM_TUNNEL_EXISTS, "There is a tunnel of this id.");
 		return;
 	}
 	uint8_t bytes[32];
 	size_t length = 0;
 	if (!key)
-		problem_add(&edit->problem, "/spec/interface/private_key", "required", "A key is needed.");
+		problem_add(&operation->problem, "/spec/interface/private_key", "required", "A key is needed.");
 	else if (sodium_base642bin(bytes, 32, key, strlen(key), NULL, &length, NULL, sodium_base64_VARIANT_ORIGINAL) != 0 || length != 32)
-		problem_add(&edit->problem, "/spec/interface/private_key", "invalid_key", "A key is 32 bytes as base64.");
+		problem_add(&operation->problem, "/spec/interface/private_key", "invalid_key", "A key is 32 bytes as base64.");
 	if (json_object_get(spec, "nonsense"))
-		problem_add(&edit->problem, "/spec/nonsense", "unknown_member", "There is no such member.");
-	if (edit->problem.code != PROBLEM_NONE)
+		problem_add(&operation->problem, "/spec/nonsense", "unknown_member", "There is no such member.");
+	if (operation->problem.code != PROBLEM_NONE)
 		return;
 	struct snapshot *snapshot =
-	    make_snapshot(edit->id, json_object_get(edit->document, "labels"), json_array_size(json_object_get(spec, "peers")));
+	    make_snapshot(operation->id, json_object_get(operation->document, "labels"), json_array_size(json_object_get(spec, "peers")));
 	insert(service, snapshot);
 	cache_spec(snapshot);
-	edit->snapshot = snapshot_reference(snapshot);
-	edit->applied = APPLIED_CREATED;
-	events_publish(service->events, EVENT_TUNNEL_CREATED, edit->id, "");
+	operation->snapshot = snapshot_reference(snapshot);
+	operation->applied = APPLIED_CREATED;
+	events_publish(service->events, EVENT_TUNNEL_CREATED, operation->id, "");
 }
 
-static void change_peer(struct service *service, struct edit *edit, struct fake_tunnel *tunnel)
+static void change_peer(struct service *service, struct operation *operation, struct fake_tunnel *tunnel)
 {
 	struct snapshot *old = tunnel->snapshot;
 	size_t at = 0;
-	while (at < old->spec.peer_count && memcmp(&old->spec.peers[at].public_key, &edit->peer, sizeof(edit->peer)) != 0)
+	while (at < old->spec.peer_count && memcmp(&old->spec.peers[at].public_key, &operation->peer, sizeof(operation->peer)) != 0)
 		at++;
-	if (at == old->spec.peer_count && edit->kind != EDIT_PEER_PUT) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no such peer.");
+	if (at == old->spec.peer_count && operation->kind != OPERATION_PEER_PUT) {
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "There is no such peer.");
 		return;
 	}
 	bool is_new = at == old->spec.peer_count;
-	size_t count = old->spec.peer_count + is_new - (edit->kind == EDIT_PEER_DELETE);
+	size_t count = old->spec.peer_count + is_new - (operation->kind == OPERATION_PEER_DELETE);
 	struct snapshot *snapshot = make_snapshot(old->id, NULL, count);
 	for (size_t i = 0, to = 0; i < old->spec.peer_count; i++)
-		if (i != at || edit->kind != EDIT_PEER_DELETE)
+		if (i != at || operation->kind != OPERATION_PEER_DELETE)
 			snapshot->spec.peers[to++].public_key = old->spec.peers[i].public_key;
 	if (is_new)
-		snapshot->spec.peers[count - 1].public_key = edit->peer;
+		snapshot->spec.peers[count - 1].public_key = operation->peer;
 	drop(service, tunnel);
 	insert(service, snapshot);
 	cache_spec(snapshot);
-	edit->snapshot = snapshot_reference(snapshot);
-	edit->applied = is_new ? APPLIED_CREATED : APPLIED_IN_PLACE;
+	operation->snapshot = snapshot_reference(snapshot);
+	operation->applied = is_new ? APPLIED_CREATED : APPLIED_IN_PLACE;
 }
 
-static bool is_precondition_met(const struct service *service, const struct edit *edit, const struct fake_tunnel *tunnel)
+static bool is_precondition_met(const struct service *service, const struct operation *operation, const struct fake_tunnel *tunnel)
 {
 	(void)service;
 	char etag[32] = "";
 	if (tunnel)
 		snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)tunnel->snapshot->revision);
-	return (!edit->if_match || strcmp(edit->if_match, etag) == 0) && (!edit->if_none_match || !tunnel);
+	return (!operation->if_match || strcmp(operation->if_match, etag) == 0) && (!operation->if_none_match || !tunnel);
 }
 
-static void run_edit(struct service *service, const struct change *change, struct edit *edit)
+static void run_operation(struct service *service, const struct mutation *mutation, struct operation *operation)
 {
-	struct fake_tunnel *tunnel = find(service, edit->id);
-	if (!is_precondition_met(service, edit, tunnel)) {
-		problem_set(&edit->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel has another ETag.");
+	struct fake_tunnel *tunnel = find(service, operation->id);
+	if (!is_precondition_met(service, operation, tunnel)) {
+		problem_set(&operation->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel has another ETag.");
 		return;
 	}
-	if (edit->kind == EDIT_CREATE || (edit->kind == EDIT_PUT && !tunnel)) {
-		if (!change->dry_run)
-			create(service, edit);
-		if (change->wait_up && edit->snapshot && edit->snapshot->spec.peer_count == 0)
-			problem_set(&edit->problem, PROBLEM_HANDSHAKE_TIMEOUT, "No handshake came.");
+	if (operation->kind == OPERATION_CREATE || (operation->kind == OPERATION_PUT && !tunnel)) {
+		if (!mutation->dry_run)
+			create(service, operation);
+		if (mutation->wait_up && operation->snapshot && operation->snapshot->spec.peer_count == 0)
+			problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "No handshake came.");
 		return;
 	}
 	if (!tunnel) {
-		problem_set(&edit->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
-	if (edit->kind == EDIT_DELETE) {
+	if (operation->kind == OPERATION_DELETE) {
 		drop(service, tunnel);
-		events_publish(service->events, EVENT_TUNNEL_DELETED, edit->id, "");
+		events_publish(service->events, EVENT_TUNNEL_DELETED, operation->id, "");
 		return;
 	}
-	if (edit->kind == EDIT_PEER_PUT || edit->kind == EDIT_PEER_PATCH || edit->kind == EDIT_PEER_DELETE) {
-		change_peer(service, edit, tunnel);
+	if (operation->kind == OPERATION_PEER_PUT || operation->kind == OPERATION_PEER_PATCH || operation->kind == OPERATION_PEER_DELETE) {
+		change_peer(service, operation, tunnel);
 		return;
 	}
-	edit->snapshot = snapshot_reference(tunnel->snapshot);
-	if (edit->kind == EDIT_PROBE)
-		edit->probe = (struct message_probed){ .ok = true, .sent = 3, .received = 3, .rtt_min_ms = 1.5, .rtt_avg_ms = 2.25, .rtt_max_ms = 3 };
+	operation->snapshot = snapshot_reference(tunnel->snapshot);
+	if (operation->kind == OPERATION_PROBE)
+		operation->probe =
+		    (struct message_probed){ .ok = true, .sent = 3, .received = 3, .rtt_min_ms = 1.5, .rtt_avg_ms = 2.25, .rtt_max_ms = 3 };
 }
 
-static void run_change(struct service *service, struct change *change)
+static void run_change(struct service *service, struct mutation *mutation)
 {
-	if (change->kind == CHANGE_TOKEN_CREATE)
-		change->token = json_pack("{s:s, s:s, s:[s], s:s}", "id", "t1", "name", change->token_name, "scopes", "read", "token", "shown-once");
-	if (change->kind == CHANGE_TOKEN_DELETE && strcmp(change->token_id, "t1") != 0)
-		problem_set(&change->problem, PROBLEM_NOT_FOUND, "There is no such token.");
-	if (change->kind == CHANGE_DELETE_WHERE) {
+	if (mutation->kind == MUTATION_TOKEN_CREATE)
+		mutation->token =
+		    json_pack("{s:s, s:s, s:[s], s:s}", "id", "t1", "name", mutation->token_name, "scopes", "read", "token", "shown-once");
+	if (mutation->kind == MUTATION_TOKEN_DELETE && strcmp(mutation->token_id, "t1") != 0)
+		problem_set(&mutation->problem, PROBLEM_NOT_FOUND, "There is no such token.");
+	if (mutation->kind == MUTATION_DELETE_WHERE) {
 		for (size_t i = service->count; i-- > 0;) {
 			bool all = true;
-			for (size_t l = 0; l < change->label_count; l++)
-				all = all && snapshot_has_label(service->tunnels[i].snapshot, change->labels[l].key, change->labels[l].value);
+			for (size_t l = 0; l < mutation->label_count; l++)
+				all = all && snapshot_has_label(service->tunnels[i].snapshot, mutation->labels[l].key, mutation->labels[l].value);
 			if (!all)
 				continue;
 			drop(service, &service->tunnels[i]);
-			change->deleted++;
+			mutation->deleted++;
 		}
-	} else if (change->kind == CHANGE_STATE) {
-		change->created = json_array_size(json_object_get(change->document, "tunnels"));
+	} else if (mutation->kind == MUTATION_STATE) {
+		mutation->created = json_array_size(json_object_get(mutation->document, "tunnels"));
 	}
-	for (size_t i = 0; i < change->edit_count; i++) {
-		run_edit(service, change, &change->edits[i]);
-		if (change->edits[i].problem.code == PROBLEM_NONE || !change->atomic)
+	for (size_t i = 0; i < mutation->operation_count; i++) {
+		run_operation(service, mutation, &mutation->operations[i]);
+		if (mutation->operations[i].problem.code == PROBLEM_NONE || !mutation->atomic)
 			continue;
-		problem_set(&change->problem, change->edits[i].problem.code, "%s", change->edits[i].problem.detail);
-		change->failed_edit = i;
+		problem_set(&mutation->problem, mutation->operations[i].problem.code, "%s", mutation->operations[i].problem.detail);
+		mutation->failed_operation = i;
 		break;
 	}
 }
 
-static struct change *take(struct service *service)
+static struct mutation *take(struct service *service)
 {
 	struct waiting *first = service->first;
-	struct change *change = first->change;
+	struct mutation *mutation = first->mutation;
 	service->first = first->next;
 	free(first);
 	service->waiting--;
-	return change;
+	return mutation;
 }
 
 static void *run(void *context)
@@ -345,10 +347,10 @@ static void *run(void *context)
 			pthread_cond_wait(&service->changed, &service->lock);
 			continue;
 		}
-		struct change *change = take(service);
-		run_change(service, change);
+		struct mutation *mutation = take(service);
+		run_change(service, mutation);
 		pthread_mutex_unlock(&service->lock);
-		change->done(change, change->owner);
+		mutation->done(mutation, mutation->owner);
 		pthread_mutex_lock(&service->lock);
 	}
 	pthread_mutex_unlock(&service->lock);
@@ -377,9 +379,9 @@ void fake_service_free(struct service *service)
 	pthread_mutex_unlock(&service->lock);
 	pthread_join(service->thread, NULL);
 	while (service->first) {
-		struct change *change = take(service);
-		problem_set(&change->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
-		change->done(change, change->owner);
+		struct mutation *mutation = take(service);
+		problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+		mutation->done(mutation, mutation->owner);
 	}
 	while (service->count > 0)
 		drop(service, &service->tunnels[0]);
@@ -535,43 +537,43 @@ struct events *service_events(struct service *service)
 	return service->events;
 }
 
-struct change *change_create(enum change_kind kind, size_t edit_count)
+struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count)
 {
-	struct change *change = calloc(1, sizeof(*change));
-	change->kind = kind;
-	change->edit_count = edit_count;
-	change->edits = calloc(edit_count + 1, sizeof(*change->edits));
-	return change;
+	struct mutation *mutation = calloc(1, sizeof(*mutation));
+	mutation->kind = kind;
+	mutation->operation_count = operation_count;
+	mutation->operations = calloc(operation_count + 1, sizeof(*mutation->operations));
+	return mutation;
 }
 
-void change_free(struct change *change)
+void mutation_free(struct mutation *mutation)
 {
-	for (size_t i = 0; i < change->edit_count; i++) {
-		struct edit *edit = &change->edits[i];
-		json_decref(edit->document);
-		free(edit->if_match);
-		free(edit->if_none_match);
-		problem_clear(&edit->problem);
-		if (edit->snapshot)
-			snapshot_release(edit->snapshot);
+	for (size_t i = 0; i < mutation->operation_count; i++) {
+		struct operation *operation = &mutation->operations[i];
+		json_decref(operation->document);
+		free(operation->if_match);
+		free(operation->if_none_match);
+		problem_clear(&operation->problem);
+		if (operation->snapshot)
+			snapshot_release(operation->snapshot);
 	}
-	for (size_t i = 0; i < change->label_count; i++) {
-		free(change->labels[i].key);
-		free(change->labels[i].value);
+	for (size_t i = 0; i < mutation->label_count; i++) {
+		free(mutation->labels[i].key);
+		free(mutation->labels[i].value);
 	}
-	free(change->labels);
-	free(change->edits);
-	json_decref(change->document);
-	json_decref(change->token);
-	free(change->token_name);
-	problem_clear(&change->problem);
-	free(change);
+	free(mutation->labels);
+	free(mutation->operations);
+	json_decref(mutation->document);
+	json_decref(mutation->token);
+	free(mutation->token_name);
+	problem_clear(&mutation->problem);
+	free(mutation);
 }
 
-void service_submit(struct service *service, struct change *change)
+void service_submit(struct service *service, struct mutation *mutation)
 {
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
-	waiting->change = change;
+	waiting->mutation = mutation;
 	pthread_mutex_lock(&service->lock);
 	struct waiting **end = &service->first;
 	while (*end)

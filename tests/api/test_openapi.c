@@ -53,7 +53,7 @@ static void every_route_is_documented(void **state)
 		/* What takes no token says so. */
 		json_t *security = json_object_get(operation, "security");
 		assert_int_equal(route->scope == SCOPE_NONE, json_is_array(security) && json_array_size(security) == 0);
-		assert_int_equal((route->body & (API_BODY_JSON | API_BODY_MERGE | API_BODY_WGQUICK)) != 0 && route->edit != EDIT_RECONNECT,
+		assert_int_equal((route->body & (API_BODY_JSON | API_BODY_MERGE | API_BODY_WGQUICK)) != 0 && route->operation != OPERATION_RECONNECT,
 		                 json_object_get(operation, "requestBody") != NULL);
 	}
 }

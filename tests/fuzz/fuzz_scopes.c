@@ -98,18 +98,18 @@ static json_t *take_spec(struct input *input, bool has_interface)
 	return document;
 }
 
-static void take_document(struct input *input, struct edit *edit)
+static void take_document(struct input *input, struct operation *operation)
 {
-	switch (edit->kind) {
-	case EDIT_CREATE:
-	case EDIT_PUT: edit->document = take_spec(input, true); break;
-	case EDIT_PATCH: edit->document = take_spec(input, false); break;
-	case EDIT_PEER_PUT:
-	case EDIT_PEER_PATCH: edit->document = json_loads(one_peer[take(input, COUNT(one_peer))], 0, NULL); break;
-	case EDIT_DELETE:
-	case EDIT_PEER_DELETE:
-	case EDIT_RECONNECT:
-	case EDIT_PROBE: break;
+	switch (operation->kind) {
+	case OPERATION_CREATE:
+	case OPERATION_PUT: operation->document = take_spec(input, true); break;
+	case OPERATION_PATCH: operation->document = take_spec(input, false); break;
+	case OPERATION_PEER_PUT:
+	case OPERATION_PEER_PATCH: operation->document = json_loads(one_peer[take(input, COUNT(one_peer))], 0, NULL); break;
+	case OPERATION_DELETE:
+	case OPERATION_PEER_DELETE:
+	case OPERATION_RECONNECT:
+	case OPERATION_PROBE: break;
 	}
 }
 
@@ -162,31 +162,32 @@ static void check_write(const struct snapshot *before, const struct snapshot *af
 	json_decref(new);
 }
 
-static void run_edit(const struct policy *policy, struct delta *delta, struct input *input)
+static void run_operation(const struct policy *policy, struct delta *delta, struct input *input)
 {
-	static const enum edit_kind kinds[] = { EDIT_PATCH, EDIT_PUT, EDIT_PEER_PUT, EDIT_PEER_PATCH, EDIT_PEER_DELETE, EDIT_DELETE, EDIT_CREATE };
+	static const enum operation_kind kinds[] = { OPERATION_PATCH,       OPERATION_PUT,    OPERATION_PEER_PUT, OPERATION_PEER_PATCH,
+		                                     OPERATION_PEER_DELETE, OPERATION_DELETE, OPERATION_CREATE };
 	unsigned choice = take(input, 256);
 	bool is_admin = choice % 4 == 0;
-	struct edit edit = { .kind = kinds[choice / 4 % COUNT(kinds)], .id = "t" };
+	struct operation operation = { .kind = kinds[choice / 4 % COUNT(kinds)], .id = "t" };
 	struct candidate candidate;
 	size_t written;
-	demand(sodium_base642bin(edit.peer.bytes, sizeof(edit.peer.bytes), take(input, 2) == 0 ? KEY(B) : KEY(C), 44, NULL, &written, NULL,
+	demand(sodium_base642bin(operation.peer.bytes, sizeof(operation.peer.bytes), take(input, 2) == 0 ? KEY(B) : KEY(C), 44, NULL, &written, NULL,
 	                         sodium_base64_VARIANT_ORIGINAL) == 0);
-	problem_init(&edit.problem);
-	take_document(input, &edit);
+	problem_init(&operation.problem);
+	take_document(input, &operation);
 	candidate_init(&candidate);
-	if (edit.kind == EDIT_CREATE || edit.kind == EDIT_PUT)
-		candidate_read(&candidate, edit.document, "");
+	if (operation.kind == OPERATION_CREATE || operation.kind == OPERATION_PUT)
+		candidate_read(&candidate, operation.document, "");
 	struct snapshot *before = delta->after == NULL ? NULL : snapshot_reference(delta->after);
 	unsigned scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | (is_admin ? SCOPE_ADMIN : 0);
-	delta_edit(delta, policy, &edit, &candidate, scope);
-	demand(edit.problem.code == PROBLEM_NONE || delta->after == before);
-	if (!is_admin && edit.problem.code == PROBLEM_NONE && delta->after != NULL)
+	delta_apply(delta, policy, &operation, &candidate, scope);
+	demand(operation.problem.code == PROBLEM_NONE || delta->after == before);
+	if (!is_admin && operation.problem.code == PROBLEM_NONE && delta->after != NULL)
 		check_write(before, delta->after);
 	snapshot_release(before);
 	candidate_clear(&candidate);
-	problem_clear(&edit.problem);
-	json_decref(edit.document);
+	problem_clear(&operation.problem);
+	json_decref(operation.document);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
@@ -202,7 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	struct input input = { bytes, length };
 	struct delta delta = { .id = "t" };
 	while (input.left > 0)
-		run_edit(&policy, &delta, &input);
+		run_operation(&policy, &delta, &input);
 	delta_clear(&delta);
 	return 0;
 }

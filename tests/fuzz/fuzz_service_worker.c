@@ -127,30 +127,30 @@ static void replace(void)
 		turn();
 }
 
-static void on_done(struct change *change, void *owner)
+static void on_done(struct mutation *mutation, void *owner)
 {
 	(void)owner;
-	assert(change->problem.code == PROBLEM_NONE && change->edits[0].problem.code == PROBLEM_NONE);
+	assert(mutation->problem.code == PROBLEM_NONE && mutation->operations[0].problem.code == PROBLEM_NONE);
 	is_done = true;
 }
 
 static void create_tunnel(unsigned port)
 {
-	struct change *change = change_create(CHANGE_EDITS, 1);
-	assert(change != NULL);
-	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
-	change->edits[0].kind = EDIT_CREATE;
-	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "a");
-	change->edits[0].document =
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	assert(mutation != NULL);
+	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->operations[0].kind = OPERATION_CREATE;
+	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "a");
+	mutation->operations[0].document =
 	    json_pack("{s:{s:{s:b,s:[s]},s:[{s:s,s:s,s:[s]}],s:{s:[s]},s:[{s:s,s:s,s:s,s:o}]}}", "spec", "interface", "generate_private_key", 1,
 	              "addresses", "10.0.0.2", "peers", "public_key", "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "endpoint", "192.0.2.1:1",
 	              "allowed_ips", "0.0.0.0/0", "proxy", "listen", "127.0.0.1:0", "forwards", "name", "w", "direction", "inbound", "listen",
 	              "10.0.0.2:80", "target", json_sprintf("127.0.0.1:%u", port));
-	change->done = on_done;
-	service_submit(service, change);
+	mutation->done = on_done;
+	service_submit(service, mutation);
 	while (!is_done)
 		turn();
-	change_free(change);
+	mutation_free(mutation);
 }
 
 static unsigned listen_on_loopback(void)

@@ -85,22 +85,22 @@ void bench_close(struct bench *bench)
 	assert_int_equal(system(command), 0);
 }
 
-static void on_done(struct change *change, void *owner)
+static void on_done(struct mutation *mutation, void *owner)
 {
 	struct waiting *waiting = owner;
-	(void)change;
+	(void)mutation;
 	pthread_mutex_lock(&waiting->lock);
 	waiting->is_done = true;
 	pthread_cond_signal(&waiting->done);
 	pthread_mutex_unlock(&waiting->lock);
 }
 
-void bench_do(struct bench *bench, struct change *change)
+void bench_do(struct bench *bench, struct mutation *mutation)
 {
 	struct waiting waiting = { .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
-	change->done = on_done;
-	change->owner = &waiting;
-	service_submit(bench->service, change);
+	mutation->done = on_done;
+	mutation->owner = &waiting;
+	service_submit(bench->service, mutation);
 	pthread_mutex_lock(&waiting.lock);
 	while (!waiting.is_done)
 		pthread_cond_wait(&waiting.done, &waiting.lock);
@@ -121,26 +121,27 @@ json_t *bench_json(const char *text)
 	return json;
 }
 
-struct change *bench_edit(struct bench *bench, enum edit_kind kind, const char *id, const char *json)
+struct mutation *bench_edit(struct bench *bench, enum operation_kind kind, const char *id, const char *json)
 {
-	struct change *change = change_create(CHANGE_EDITS, 1);
-	assert_non_null(change);
-	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
-	change->edits[0].kind = kind;
-	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "%s", id);
-	change->edits[0].document = json == NULL ? NULL : bench_json(json);
-	bench_do(bench, change);
-	return change;
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	assert_non_null(mutation);
+	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->operations[0].kind = kind;
+	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "%s", id);
+	mutation->operations[0].document = json == NULL ? NULL : bench_json(json);
+	bench_do(bench, mutation);
+	return mutation;
 }
 
-enum problem_code bench_code(struct bench *bench, enum edit_kind kind, const char *id, const char *json)
+enum problem_code bench_code(struct bench *bench, enum operation_kind kind, const char *id, const char *json)
 {
-	struct change *change = bench_edit(bench, kind, id, json);
-	enum problem_code code = change->problem.code != PROBLEM_NONE ? change->problem.code : change->edits[0].problem.code;
+	struct mutation *mutation = bench_edit(bench, kind, id, json);
+	enum problem_code code = mutation->problem.code != PROBLEM_NONE ? mutation->problem.code : mutation->operations[0].problem.code;
 	if (getenv("TEST_LOG") != NULL)
-		for (size_t i = 0; i < change->edits[0].problem.fault_count; i++)
-			fprintf(stderr, "  %s: %s\n", change->edits[0].problem.faults[i].pointer, change->edits[0].problem.faults[i].detail);
-	change_free(change);
+		for (size_t i = 0; i < mutation->operations[0].problem.fault_count; i++)
+			fprintf(stderr, "  %s: %s\n", mutation->operations[0].problem.faults[i].pointer,
+			        mutation->operations[0].problem.faults[i].detail);
+	mutation_free(mutation);
 	return code;
 }
 

@@ -34,11 +34,11 @@ int bench_set_up(void **state);
 int bench_tear_down(void **state);
 
 /* Submits and waits; the change is the caller's again. */
-void bench_do(struct bench *bench, struct change *change);
-/* One edit; the document is parsed from the text ('…' for "…"), or NULL. The change with its answer, to be freed. */
-struct change *bench_edit(struct bench *bench, enum edit_kind kind, const char *id, const char *json);
+void bench_do(struct bench *bench, struct mutation *mutation);
+/* One operation; the document is parsed from the text ('…' for "…"), or NULL. The change with its answer, to be freed. */
+struct mutation *bench_edit(struct bench *bench, enum operation_kind kind, const char *id, const char *json);
 /* The same, and only the code of its problem. */
-enum problem_code bench_code(struct bench *bench, enum edit_kind kind, const char *id, const char *json);
+enum problem_code bench_code(struct bench *bench, enum operation_kind kind, const char *id, const char *json);
 /* The tunnel, referenced; it must be there. */
 struct snapshot *bench_find(struct bench *bench, const char *id);
 unsigned bench_port(struct bench *bench, const char *id); /* of its first listener */

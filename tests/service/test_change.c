@@ -17,25 +17,25 @@
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 #define PSK "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak="
 
-static enum applied applied(enum edit_kind kind, const char *id, const char *json)
+static enum applied applied(enum operation_kind kind, const char *id, const char *json)
 {
-	struct change *change = bench_edit(&own_bench, kind, id, json);
-	if (change->edits[0].problem.code != PROBLEM_NONE)
-		fail_msg("%s: %s", change->edits[0].problem.detail,
-		         change->edits[0].problem.fault_count ? change->edits[0].problem.faults[0].pointer : "");
-	enum applied result = change->edits[0].applied;
-	change_free(change);
+	struct mutation *mutation = bench_edit(&own_bench, kind, id, json);
+	if (mutation->operations[0].problem.code != PROBLEM_NONE)
+		fail_msg("%s: %s", mutation->operations[0].problem.detail,
+		         mutation->operations[0].problem.fault_count ? mutation->operations[0].problem.faults[0].pointer : "");
+	enum applied result = mutation->operations[0].applied;
+	mutation_free(mutation);
 	return result;
 }
 
-static void assert_fault(enum edit_kind kind, const char *id, const char *json, const char *pointer, const char *code)
+static void assert_fault(enum operation_kind kind, const char *id, const char *json, const char *pointer, const char *code)
 {
-	struct change *change = bench_edit(&own_bench, kind, id, json);
-	const struct problem *problem = &change->edits[0].problem;
+	struct mutation *mutation = bench_edit(&own_bench, kind, id, json);
+	const struct problem *problem = &mutation->operations[0].problem;
 	assert_int_equal(problem->code, PROBLEM_VALIDATION_FAILED);
 	for (size_t i = 0; i < problem->fault_count; i++) {
 		if (strcmp(problem->faults[i].pointer, pointer) == 0 && strcmp(problem->faults[i].code, code) == 0) {
-			change_free(change);
+			mutation_free(mutation);
 			return;
 		}
 	}
@@ -47,7 +47,7 @@ static void assert_fault(enum edit_kind kind, const char *id, const char *json, 
 static void secrets_that_are_left_out_stay(void **state)
 {
 	(void)state;
-	assert_int_equal(applied(EDIT_CREATE, "a",
+	assert_int_equal(applied(OPERATION_CREATE, "a",
 	                         "{'spec':{'interface':{'private_key':'" KEY "','addresses':['10.0.0.2']},"
 	                         "'peers':[{'public_key':'" PEER "','preshared_key':'" PSK "'}],"
 	                         "'proxy':{'users':[{'username':'u','password':'p'}]}}}"),
@@ -56,11 +56,11 @@ static void secrets_that_are_left_out_stay(void **state)
 	assert_null(strstr(before->spec_json, KEY));
 	assert_null(strstr(before->spec_json, PSK));
 	assert_non_null(strstr(before->spec_json, "\"password_set\":true"));
-	/* GET, edit, PUT. */
+	/* GET, operation, PUT. */
 	json_t *document = json_pack("{s:s, s:o, s:o, s:{}, s:s}", "id", "a", "labels", json_pack("{s:s}", "x", "y"), "spec",
 	                             json_loads(before->spec_json, 0, NULL), "status", "etag", "\"1\"");
 	char *text = json_dumps(document, 0);
-	assert_int_equal(applied(EDIT_PUT, "a", text), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PUT, "a", text), APPLIED_IN_PLACE);
 	free(text);
 	json_decref(document);
 	struct snapshot *after = bench_find(&own_bench, "a");
@@ -71,31 +71,32 @@ static void secrets_that_are_left_out_stay(void **state)
 	snapshot_release(before);
 	snapshot_release(after);
 	/* A list of a patch replaces the list; what is matched by its key keeps its secret, and null takes it away. */
-	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'peers':[{'public_key':'" PEER "','persistent_keepalive':9}]}}"), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{'spec':{'peers':[{'public_key':'" PEER "','persistent_keepalive':9}]}}"), APPLIED_IN_PLACE);
 	after = bench_find(&own_bench, "a");
 	assert_true(after->spec.peers[0].has_preshared_key);
 	snapshot_release(after);
-	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'peers':[{'public_key':'" PEER "','preshared_key':null}]}}"), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{'spec':{'peers':[{'public_key':'" PEER "','preshared_key':null}]}}"), APPLIED_IN_PLACE);
 	after = bench_find(&own_bench, "a");
 	assert_false(after->spec.peers[0].has_preshared_key);
 	snapshot_release(after);
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'interface':{'private_key':null}}}", "/spec/interface/private_key", "required");
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'proxy':{'users':[{'username':'u','password':null}]}}}", "/spec/proxy/users/0/password", "required");
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'proxy':{'users':[{'username':'new'}]}}}", "/spec/proxy/users/0/password", "required");
+	assert_fault(OPERATION_PATCH, "a", "{'spec':{'interface':{'private_key':null}}}", "/spec/interface/private_key", "required");
+	assert_fault(OPERATION_PATCH, "a", "{'spec':{'proxy':{'users':[{'username':'u','password':null}]}}}", "/spec/proxy/users/0/password",
+	             "required");
+	assert_fault(OPERATION_PATCH, "a", "{'spec':{'proxy':{'users':[{'username':'new'}]}}}", "/spec/proxy/users/0/password", "required");
 }
 
 static void a_key_is_generated_when_there_is_none(void **state)
 {
 	static const char document[] = "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}";
 	(void)state;
-	assert_int_equal(applied(EDIT_PUT, "a", document), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_PUT, "a", document), APPLIED_CREATED);
 	struct snapshot *first = bench_find(&own_bench, "a");
 	assert_true(first->spec.has_private_key);
-	assert_int_equal(applied(EDIT_PUT, "a", document), APPLIED_UNCHANGED);
+	assert_int_equal(applied(OPERATION_PUT, "a", document), APPLIED_UNCHANGED);
 	struct snapshot *second = bench_find(&own_bench, "a");
 	assert_int_equal(first->revision, second->revision);
 	assert_memory_equal(&first->public_key, &second->public_key, 32);
-	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'interface':{'private_key':null,'generate_private_key':true}}}"), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{'spec':{'interface':{'private_key':null,'generate_private_key':true}}}"), APPLIED_IN_PLACE);
 	struct snapshot *third = bench_find(&own_bench, "a");
 	assert_memory_not_equal(&first->public_key, &third->public_key, 32);
 	snapshot_release(first);
@@ -106,43 +107,43 @@ static void a_key_is_generated_when_there_is_none(void **state)
 static void a_merge_patch_is_one(void **state)
 {
 	(void)state;
-	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
-	assert_int_equal(applied(EDIT_PATCH, "a", "{'labels':{'x':'1','y':'2'},'spec':{'limits':{'connections':5}}}"), APPLIED_IN_PLACE);
-	assert_int_equal(applied(EDIT_PATCH, "a", "{'labels':{'x':null,'z':'3'}}"), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{'labels':{'x':'1','y':'2'},'spec':{'limits':{'connections':5}}}"), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{'labels':{'x':null,'z':'3'}}"), APPLIED_IN_PLACE);
 	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	assert_string_equal(snapshot->labels_json, "{\"y\":\"2\",\"z\":\"3\"}");
 	assert_int_equal(snapshot->spec.limits.connections, 5);
 	snapshot_release(snapshot);
-	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'limits':null}}"), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{'spec':{'limits':null}}"), APPLIED_IN_PLACE);
 	snapshot = bench_find(&own_bench, "a");
 	assert_int_equal(snapshot->spec.limits.connections, 1024);
 	snapshot_release(snapshot);
-	assert_int_equal(applied(EDIT_PATCH, "a", "{}"), APPLIED_UNCHANGED);
-	assert_int_equal(applied(EDIT_PATCH, "a", "{'spec':{'interface':{'addresses':['10.9.9.9']}}}"), APPLIED_IN_PLACE);
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'interface':{'mtuu':3}}}", "/spec/interface/mtuu", "unknown_member");
-	assert_fault(EDIT_PATCH, "a", "{'id':'b'}", "/id", "mismatch");
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", "{}"), PROBLEM_NOT_FOUND);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", "[1]"), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{}"), APPLIED_UNCHANGED);
+	assert_int_equal(applied(OPERATION_PATCH, "a", "{'spec':{'interface':{'addresses':['10.9.9.9']}}}"), APPLIED_IN_PLACE);
+	assert_fault(OPERATION_PATCH, "a", "{'spec':{'interface':{'mtuu':3}}}", "/spec/interface/mtuu", "unknown_member");
+	assert_fault(OPERATION_PATCH, "a", "{'id':'b'}", "/id", "mismatch");
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "b", "{}"), PROBLEM_NOT_FOUND);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", "[1]"), PROBLEM_VALIDATION_FAILED);
 }
 
-static struct change *peer_edit(enum edit_kind kind, const char *key, const char *json)
+static struct mutation *peer_edit(enum operation_kind kind, const char *key, const char *json)
 {
-	struct change *change = change_create(CHANGE_EDITS, 1);
-	change->scope = SCOPE_ADMIN;
-	change->edits[0].kind = kind;
-	strcpy(change->edits[0].id, "a");
-	assert_true(key_parse(key, &change->edits[0].peer));
-	change->edits[0].document = json == NULL ? NULL : bench_json(json);
-	return change;
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	mutation->scope = SCOPE_ADMIN;
+	mutation->operations[0].kind = kind;
+	strcpy(mutation->operations[0].id, "a");
+	assert_true(key_parse(key, &mutation->operations[0].peer));
+	mutation->operations[0].document = json == NULL ? NULL : bench_json(json);
+	return mutation;
 }
 
-static enum problem_code peer_code(enum edit_kind kind, const char *key, const char *json, enum applied *how)
+static enum problem_code peer_code(enum operation_kind kind, const char *key, const char *json, enum applied *how)
 {
-	struct change *change = peer_edit(kind, key, json);
-	bench_do(&own_bench, change);
-	enum problem_code code = change->edits[0].problem.code;
-	*how = change->edits[0].applied;
-	change_free(change);
+	struct mutation *mutation = peer_edit(kind, key, json);
+	bench_do(&own_bench, mutation);
+	enum problem_code code = mutation->operations[0].problem.code;
+	*how = mutation->operations[0].applied;
+	mutation_free(mutation);
 	return code;
 }
 
@@ -152,14 +153,14 @@ static void peers_one_by_one(void **state)
 	enum applied how;
 	char other[64];
 	snprintf(other, sizeof(other), "%s", bench_key(1));
-	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
-	assert_int_equal(peer_code(EDIT_PEER_PUT, other, "{'endpoint':'[2001:DB8::1]:7'}", &how), PROBLEM_NONE);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	assert_int_equal(peer_code(OPERATION_PEER_PUT, other, "{'endpoint':'[2001:DB8::1]:7'}", &how), PROBLEM_NONE);
 	assert_int_equal(how, APPLIED_CREATED);
-	assert_int_equal(peer_code(EDIT_PEER_PUT, other, "{'endpoint':'[2001:db8::1]:7'}", &how), PROBLEM_NONE);
+	assert_int_equal(peer_code(OPERATION_PEER_PUT, other, "{'endpoint':'[2001:db8::1]:7'}", &how), PROBLEM_NONE);
 	assert_int_equal(how, APPLIED_UNCHANGED);
-	assert_int_equal(peer_code(EDIT_PEER_PATCH, other, "{'persistent_keepalive':5,'preshared_key':'" PSK "'}", &how), PROBLEM_NONE);
+	assert_int_equal(peer_code(OPERATION_PEER_PATCH, other, "{'persistent_keepalive':5,'preshared_key':'" PSK "'}", &how), PROBLEM_NONE);
 	assert_int_equal(how, APPLIED_IN_PLACE);
-	assert_int_equal(peer_code(EDIT_PEER_PUT, other, "{'persistent_keepalive':5}", &how), PROBLEM_NONE);
+	assert_int_equal(peer_code(OPERATION_PEER_PUT, other, "{'persistent_keepalive':5}", &how), PROBLEM_NONE);
 	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	assert_int_equal(snapshot->spec.peer_count, 2);
 	assert_true(snapshot->spec.peers[1].has_preshared_key);
@@ -167,30 +168,30 @@ static void peers_one_by_one(void **state)
 	assert_int_equal(snapshot->spec.peers[1].persistent_keepalive, 5);
 	assert_true(snapshot->spec.peers[0].has_preshared_key);
 	snapshot_release(snapshot);
-	assert_int_equal(peer_code(EDIT_PEER_PUT, other, "{'public_key':'" PEER "'}", &how), PROBLEM_VALIDATION_FAILED);
-	assert_int_equal(peer_code(EDIT_PEER_PUT, other, "[]", &how), PROBLEM_VALIDATION_FAILED);
-	assert_int_equal(peer_code(EDIT_PEER_DELETE, other, NULL, &how), PROBLEM_NONE);
-	assert_int_equal(peer_code(EDIT_PEER_DELETE, other, NULL, &how), PROBLEM_NOT_FOUND);
-	assert_int_equal(peer_code(EDIT_PEER_PATCH, other, "{}", &how), PROBLEM_NOT_FOUND);
+	assert_int_equal(peer_code(OPERATION_PEER_PUT, other, "{'public_key':'" PEER "'}", &how), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(peer_code(OPERATION_PEER_PUT, other, "[]", &how), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(peer_code(OPERATION_PEER_DELETE, other, NULL, &how), PROBLEM_NONE);
+	assert_int_equal(peer_code(OPERATION_PEER_DELETE, other, NULL, &how), PROBLEM_NOT_FOUND);
+	assert_int_equal(peer_code(OPERATION_PEER_PATCH, other, "{}", &how), PROBLEM_NOT_FOUND);
 	snapshot = bench_find(&own_bench, "a");
 	char own[64];
 	key_format(&snapshot->public_key, own);
 	snapshot_release(snapshot);
-	assert_int_equal(peer_code(EDIT_PEER_PUT, own, "{}", &how), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(peer_code(OPERATION_PEER_PUT, own, "{}", &how), PROBLEM_VALIDATION_FAILED);
 }
 
-static enum problem_code conditional(enum edit_kind kind, const char *id, const char *json, const char *if_match, const char *if_none_match)
+static enum problem_code conditional(enum operation_kind kind, const char *id, const char *json, const char *if_match, const char *if_none_match)
 {
-	struct change *change = change_create(CHANGE_EDITS, 1);
-	change->scope = SCOPE_ADMIN;
-	change->edits[0].kind = kind;
-	strcpy(change->edits[0].id, id);
-	change->edits[0].document = json == NULL ? NULL : bench_json(json);
-	change->edits[0].if_match = if_match == NULL ? NULL : strdup(if_match);
-	change->edits[0].if_none_match = if_none_match == NULL ? NULL : strdup(if_none_match);
-	bench_do(&own_bench, change);
-	enum problem_code code = change->edits[0].problem.code;
-	change_free(change);
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	mutation->scope = SCOPE_ADMIN;
+	mutation->operations[0].kind = kind;
+	strcpy(mutation->operations[0].id, id);
+	mutation->operations[0].document = json == NULL ? NULL : bench_json(json);
+	mutation->operations[0].if_match = if_match == NULL ? NULL : strdup(if_match);
+	mutation->operations[0].if_none_match = if_none_match == NULL ? NULL : strdup(if_none_match);
+	bench_do(&own_bench, mutation);
+	enum problem_code code = mutation->operations[0].problem.code;
+	mutation_free(mutation);
 	return code;
 }
 
@@ -198,92 +199,92 @@ static void preconditions_hold(void **state)
 {
 	char tag[32], list[64], weak[40];
 	(void)state;
-	assert_int_equal(conditional(EDIT_PUT, "a", bench_document(NULL), "*", NULL), PROBLEM_PRECONDITION_FAILED);
-	assert_int_equal(conditional(EDIT_PUT, "a", bench_document(NULL), NULL, "*"), PROBLEM_NONE);
-	assert_int_equal(conditional(EDIT_PUT, "a", bench_document(NULL), NULL, "*"), PROBLEM_PRECONDITION_FAILED);
+	assert_int_equal(conditional(OPERATION_PUT, "a", bench_document(NULL), "*", NULL), PROBLEM_PRECONDITION_FAILED);
+	assert_int_equal(conditional(OPERATION_PUT, "a", bench_document(NULL), NULL, "*"), PROBLEM_NONE);
+	assert_int_equal(conditional(OPERATION_PUT, "a", bench_document(NULL), NULL, "*"), PROBLEM_PRECONDITION_FAILED);
 	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	snprintf(tag, sizeof(tag), "\"%llu\"", (unsigned long long)snapshot->revision);
 	snprintf(list, sizeof(list), "\"7777\", %s", tag);
 	snprintf(weak, sizeof(weak), "W/%s", tag);
 	snapshot_release(snapshot);
-	assert_int_equal(conditional(EDIT_PATCH, "a", "{}", tag, NULL), PROBLEM_NONE);
-	assert_int_equal(conditional(EDIT_PATCH, "a", "{}", list, NULL), PROBLEM_NONE);
-	assert_int_equal(conditional(EDIT_PATCH, "a", "{}", "*", NULL), PROBLEM_NONE);
-	assert_int_equal(conditional(EDIT_PATCH, "a", "{}", weak, NULL), PROBLEM_PRECONDITION_FAILED);
-	assert_int_equal(conditional(EDIT_PATCH, "a", "{}", NULL, weak), PROBLEM_PRECONDITION_FAILED);
-	assert_int_equal(conditional(EDIT_PATCH, "a", "{'labels':{'a':'b'}}", tag, NULL), PROBLEM_NONE);
-	assert_int_equal(conditional(EDIT_PATCH, "a", "{'labels':{'a':'c'}}", tag, NULL), PROBLEM_PRECONDITION_FAILED);
-	assert_int_equal(conditional(EDIT_DELETE, "a", NULL, tag, NULL), PROBLEM_PRECONDITION_FAILED);
-	assert_int_equal(conditional(EDIT_DELETE, "b", NULL, tag, NULL), PROBLEM_NOT_FOUND);
-	assert_int_equal(conditional(EDIT_DELETE, "a", NULL, "*", NULL), PROBLEM_NONE);
+	assert_int_equal(conditional(OPERATION_PATCH, "a", "{}", tag, NULL), PROBLEM_NONE);
+	assert_int_equal(conditional(OPERATION_PATCH, "a", "{}", list, NULL), PROBLEM_NONE);
+	assert_int_equal(conditional(OPERATION_PATCH, "a", "{}", "*", NULL), PROBLEM_NONE);
+	assert_int_equal(conditional(OPERATION_PATCH, "a", "{}", weak, NULL), PROBLEM_PRECONDITION_FAILED);
+	assert_int_equal(conditional(OPERATION_PATCH, "a", "{}", NULL, weak), PROBLEM_PRECONDITION_FAILED);
+	assert_int_equal(conditional(OPERATION_PATCH, "a", "{'labels':{'a':'b'}}", tag, NULL), PROBLEM_NONE);
+	assert_int_equal(conditional(OPERATION_PATCH, "a", "{'labels':{'a':'c'}}", tag, NULL), PROBLEM_PRECONDITION_FAILED);
+	assert_int_equal(conditional(OPERATION_DELETE, "a", NULL, tag, NULL), PROBLEM_PRECONDITION_FAILED);
+	assert_int_equal(conditional(OPERATION_DELETE, "b", NULL, tag, NULL), PROBLEM_NOT_FOUND);
+	assert_int_equal(conditional(OPERATION_DELETE, "a", NULL, "*", NULL), PROBLEM_NONE);
 }
 
-/* The secret of one edit must not be needed to see the others. */
-static struct change *batch_of(size_t count, bool atomic)
+/* The secret of one operation must not be needed to see the others. */
+static struct mutation *batch_of(size_t count, bool atomic)
 {
-	struct change *change = change_create(CHANGE_EDITS, count);
-	change->scope = SCOPE_ADMIN;
-	change->atomic = atomic;
-	return change;
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, count);
+	mutation->scope = SCOPE_ADMIN;
+	mutation->atomic = atomic;
+	return mutation;
 }
 
-static void set_edit(struct change *change, size_t index, enum edit_kind kind, const char *id, const char *json)
+static void set_edit(struct mutation *mutation, size_t index, enum operation_kind kind, const char *id, const char *json)
 {
-	change->edits[index].kind = kind;
-	strcpy(change->edits[index].id, id);
-	change->edits[index].document = json == NULL ? NULL : bench_json(json);
+	mutation->operations[index].kind = kind;
+	strcpy(mutation->operations[index].id, id);
+	mutation->operations[index].document = json == NULL ? NULL : bench_json(json);
 }
 
 static void a_batch_in_order(void **state)
 {
 	(void)state;
-	struct change *change = batch_of(5, false);
-	set_edit(change, 0, EDIT_CREATE, "a", bench_document(NULL));
-	set_edit(change, 1, EDIT_PATCH, "a", "{'labels':{'k':'v'}}");
-	set_edit(change, 2, EDIT_PATCH, "missing", "{}");
-	set_edit(change, 3, EDIT_RECONNECT, "a", NULL);
-	set_edit(change, 4, EDIT_PROBE, "a", "{'type':'ping','target':'10.2.0.1','count':3}");
-	bench_do(&own_bench, change);
-	assert_int_equal(change->problem.code, PROBLEM_NONE);
-	assert_int_equal(change->edits[0].applied, APPLIED_CREATED);
-	assert_int_equal(change->edits[1].applied, APPLIED_IN_PLACE);
-	assert_int_equal(change->edits[2].problem.code, PROBLEM_NOT_FOUND);
-	assert_int_equal(change->edits[3].problem.code, PROBLEM_NONE);
-	assert_int_equal(change->edits[4].problem.code, PROBLEM_NONE);
-	assert_int_equal(change->edits[4].probe.received, 3);
-	change_free(change);
+	struct mutation *mutation = batch_of(5, false);
+	set_edit(mutation, 0, OPERATION_CREATE, "a", bench_document(NULL));
+	set_edit(mutation, 1, OPERATION_PATCH, "a", "{'labels':{'k':'v'}}");
+	set_edit(mutation, 2, OPERATION_PATCH, "missing", "{}");
+	set_edit(mutation, 3, OPERATION_RECONNECT, "a", NULL);
+	set_edit(mutation, 4, OPERATION_PROBE, "a", "{'type':'ping','target':'10.2.0.1','count':3}");
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->operations[0].applied, APPLIED_CREATED);
+	assert_int_equal(mutation->operations[1].applied, APPLIED_IN_PLACE);
+	assert_int_equal(mutation->operations[2].problem.code, PROBLEM_NOT_FOUND);
+	assert_int_equal(mutation->operations[3].problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->operations[4].problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->operations[4].probe.received, 3);
+	mutation_free(mutation);
 }
 
 static void an_atomic_batch_is_all_or_nothing(void **state)
 {
 	(void)state;
 	size_t descriptors = bench_descriptors();
-	struct change *change = batch_of(3, true);
-	set_edit(change, 0, EDIT_CREATE, "a", bench_document(NULL));
-	set_edit(change, 1, EDIT_CREATE, "bad-b", bench_document(NULL));
-	set_edit(change, 2, EDIT_CREATE, "c", bench_document(NULL));
-	bench_do(&own_bench, change);
-	assert_int_equal(change->problem.code, PROBLEM_VALIDATION_FAILED);
-	assert_int_equal(change->failed_edit, 1);
-	assert_int_equal(change->problem.fault_count, 1);
-	change_free(change);
+	struct mutation *mutation = batch_of(3, true);
+	set_edit(mutation, 0, OPERATION_CREATE, "a", bench_document(NULL));
+	set_edit(mutation, 1, OPERATION_CREATE, "bad-b", bench_document(NULL));
+	set_edit(mutation, 2, OPERATION_CREATE, "c", bench_document(NULL));
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(mutation->failed_operation, 1);
+	assert_int_equal(mutation->problem.fault_count, 1);
+	mutation_free(mutation);
 	assert_null(service_find(own_bench.service, "a"));
 	assert_int_equal(bench_descriptors(), descriptors);
-	change = batch_of(3, true);
-	set_edit(change, 0, EDIT_CREATE, "a", bench_document(NULL));
-	set_edit(change, 1, EDIT_PATCH, "a", "{'labels':{'k':'v'}}");
-	set_edit(change, 2, EDIT_CREATE, "b", bench_document(NULL));
-	bench_do(&own_bench, change);
-	assert_int_equal(change->problem.code, PROBLEM_NONE);
-	assert_string_equal(change->edits[1].snapshot->labels_json, "{\"k\":\"v\"}");
-	assert_int_equal(change->edits[1].snapshot->generation, 1);
-	change_free(change);
-	change = batch_of(2, true);
-	set_edit(change, 0, EDIT_DELETE, "a", NULL);
-	set_edit(change, 1, EDIT_PATCH, "b", "{'spec':{'interface':{'mtu':3}}}");
-	bench_do(&own_bench, change);
-	assert_int_equal(change->failed_edit, 1);
-	change_free(change);
+	mutation = batch_of(3, true);
+	set_edit(mutation, 0, OPERATION_CREATE, "a", bench_document(NULL));
+	set_edit(mutation, 1, OPERATION_PATCH, "a", "{'labels':{'k':'v'}}");
+	set_edit(mutation, 2, OPERATION_CREATE, "b", bench_document(NULL));
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	assert_string_equal(mutation->operations[1].snapshot->labels_json, "{\"k\":\"v\"}");
+	assert_int_equal(mutation->operations[1].snapshot->generation, 1);
+	mutation_free(mutation);
+	mutation = batch_of(2, true);
+	set_edit(mutation, 0, OPERATION_DELETE, "a", NULL);
+	set_edit(mutation, 1, OPERATION_PATCH, "b", "{'spec':{'interface':{'mtu':3}}}");
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->failed_operation, 1);
+	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
 }
 
@@ -296,25 +297,25 @@ static void a_listener_changes_hands_in_a_batch(void **state)
 	snprintf(second, sizeof(second), "127.0.0.1:%u", two);
 	snprintf(to_first, sizeof(to_first), "{'spec':{'proxy':{'listen':['%s']}}}", first);
 	snprintf(to_second, sizeof(to_second), "{'spec':{'proxy':{'listen':['%s']}}}", second);
-	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(first)), APPLIED_CREATED);
-	assert_int_equal(applied(EDIT_CREATE, "b", bench_document(second)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(first)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_CREATE, "b", bench_document(second)), APPLIED_CREATED);
 	size_t descriptors = bench_descriptors();
-	struct change *change = batch_of(2, true);
-	set_edit(change, 0, EDIT_PATCH, "a", to_second);
-	set_edit(change, 1, EDIT_PATCH, "b", to_first);
-	bench_do(&own_bench, change);
-	assert_int_equal(change->problem.code, PROBLEM_NONE);
-	change_free(change);
+	struct mutation *mutation = batch_of(2, true);
+	set_edit(mutation, 0, OPERATION_PATCH, "a", to_second);
+	set_edit(mutation, 1, OPERATION_PATCH, "b", to_first);
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	mutation_free(mutation);
 	assert_int_equal(bench_port(&own_bench, "a"), two);
 	assert_int_equal(bench_port(&own_bench, "b"), one);
 	assert_int_equal(bench_descriptors(), descriptors);
 	/* From one that goes to one that comes. */
-	change = batch_of(2, true);
-	set_edit(change, 0, EDIT_CREATE, "c", bench_document(first));
-	set_edit(change, 1, EDIT_DELETE, "b", NULL);
-	bench_do(&own_bench, change);
-	assert_int_equal(change->problem.code, PROBLEM_NONE);
-	change_free(change);
+	mutation = batch_of(2, true);
+	set_edit(mutation, 0, OPERATION_CREATE, "c", bench_document(first));
+	set_edit(mutation, 1, OPERATION_DELETE, "b", NULL);
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	mutation_free(mutation);
 	assert_int_equal(bench_port(&own_bench, "c"), one);
 	assert_true(bench_answers(one));
 	assert_true(bench_answers(two));
@@ -331,41 +332,41 @@ static void an_overlapping_listener_makes_way(void **state)
 	assert_true(bench_start(&own_bench));
 	bench_wait_ready(&own_bench);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
-	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
 	size_t descriptors = bench_descriptors();
 	/* One that fails behind the bind (the worker refuses it) brings the old one back. */
 	snprintf(patch, sizeof(patch),
 	         "{'spec':{'proxy':{'listen':['0.0.0.0:%u','127.0.0.1:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port, port);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", patch), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_LISTENER_IN_USE);
 	assert_true(bench_answers(port));
 	assert_int_equal(bench_descriptors(), descriptors);
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['0.0.0.0:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", patch), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_VALIDATION_FAILED);
 	assert_true(bench_answers(port));
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['0.0.0.0:%u'],'users':[{'username':'u','password':'p'}]}}}", port);
-	assert_int_equal(applied(EDIT_PATCH, "a", patch), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PATCH, "a", patch), APPLIED_IN_PLACE);
 	assert_true(bench_answers(port));
 	assert_int_equal(bench_descriptors(), descriptors);
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", port);
-	assert_int_equal(applied(EDIT_PATCH, "a", patch), APPLIED_IN_PLACE);
+	assert_int_equal(applied(OPERATION_PATCH, "a", patch), APPLIED_IN_PLACE);
 	assert_true(bench_answers(port));
 	assert_int_equal(bench_descriptors(), descriptors);
 }
 
 static void put_state(const char *json, bool dry_run, size_t created, size_t changed, size_t unchanged, size_t deleted)
 {
-	struct change *change = change_create(CHANGE_STATE, 0);
-	change->scope = SCOPE_ADMIN;
-	change->dry_run = dry_run;
-	change->document = bench_json(json);
-	bench_do(&own_bench, change);
-	if (change->problem.code != PROBLEM_NONE)
-		fail_msg("%s %s", change->problem.detail, change->problem.fault_count ? change->problem.faults[0].pointer : "");
-	assert_int_equal(change->created, created);
-	assert_int_equal(change->changed, changed);
-	assert_int_equal(change->unchanged, unchanged);
-	assert_int_equal(change->deleted, deleted);
-	change_free(change);
+	struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
+	mutation->scope = SCOPE_ADMIN;
+	mutation->dry_run = dry_run;
+	mutation->document = bench_json(json);
+	bench_do(&own_bench, mutation);
+	if (mutation->problem.code != PROBLEM_NONE)
+		fail_msg("%s %s", mutation->problem.detail, mutation->problem.fault_count ? mutation->problem.faults[0].pointer : "");
+	assert_int_equal(mutation->created, created);
+	assert_int_equal(mutation->changed, changed);
+	assert_int_equal(mutation->unchanged, unchanged);
+	assert_int_equal(mutation->deleted, deleted);
+	mutation_free(mutation);
 }
 
 #define TUNNEL(id, more) "{'id':'" id "','spec':{'interface':{'private_key':'" KEY "','addresses':['10.0.0.2']}" more "}}"
@@ -389,23 +390,23 @@ static void a_bad_state_tells_all_faults_and_does_nothing(void **state)
 {
 	(void)state;
 	put_state("{'tunnels':[" TUNNEL("a", "") "]}", false, 1, 0, 0, 0);
-	struct change *change = change_create(CHANGE_STATE, 0);
-	change->document =
+	struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
+	mutation->document =
 	    bench_json("{'tunnels':[" TUNNEL("b", ",'x':1") "," KEPT("c", "") "," TUNNEL("d", "") "," TUNNEL("d", "") ",{'spec':{}},7],'y':2}");
-	bench_do(&own_bench, change);
+	bench_do(&own_bench, mutation);
 	static const char *const pointers[] = {
 		"/y",        "/tunnels/0/spec/x", "/tunnels/1/spec/interface/private_key", "/tunnels/3/id", "/tunnels/4/spec/interface/addresses",
 		"/tunnels/5"
 	};
-	assert_int_equal(change->problem.code, PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(mutation->problem.code, PROBLEM_VALIDATION_FAILED);
 	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
 		bool found = false;
-		for (size_t k = 0; k < change->problem.fault_count; k++)
-			found |= strcmp(change->problem.faults[k].pointer, pointers[i]) == 0;
+		for (size_t k = 0; k < mutation->problem.fault_count; k++)
+			found |= strcmp(mutation->problem.faults[k].pointer, pointers[i]) == 0;
 		if (!found)
 			fail_msg("no fault at %s", pointers[i]);
 	}
-	change_free(change);
+	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
 	assert_null(service_find(own_bench.service, "d"));
 }
@@ -420,15 +421,15 @@ static void a_state_of_faults_costs_little(void **state)
 	(void)state;
 	put_state("{'tunnels':[" TUNNEL("a", "") "]}", false, 1, 0, 0, 0);
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		struct change *change = change_create(CHANGE_STATE, 0);
+		struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
 		json_t *list = json_array();
 		for (size_t k = 0; k < states[i].count; k++)
 			json_array_append_new(list, json_object());
-		change->document = json_pack("{s:o}", "tunnels", list);
-		bench_do(&own_bench, change);
-		assert_int_equal(change->problem.code, PROBLEM_VALIDATION_FAILED);
-		assert_string_equal(change->problem.faults[0].pointer, states[i].pointer);
-		change_free(change);
+		mutation->document = json_pack("{s:o}", "tunnels", list);
+		bench_do(&own_bench, mutation);
+		assert_int_equal(mutation->problem.code, PROBLEM_VALIDATION_FAILED);
+		assert_string_equal(mutation->problem.faults[0].pointer, states[i].pointer);
+		mutation_free(mutation);
 	}
 	snapshot_release(bench_find(&own_bench, "a"));
 }
@@ -437,23 +438,23 @@ static void a_dry_run_changes_nothing(void **state)
 {
 	(void)state;
 	size_t descriptors = bench_descriptors();
-	struct change *change = batch_of(1, false);
-	set_edit(change, 0, EDIT_CREATE, "a", bench_document(NULL));
-	change->dry_run = true;
-	bench_do(&own_bench, change);
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
-	assert_int_equal(change->edits[0].applied, APPLIED_CREATED);
-	assert_non_null(change->edits[0].snapshot);
-	change_free(change);
+	struct mutation *mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_CREATE, "a", bench_document(NULL));
+	mutation->dry_run = true;
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->operations[0].applied, APPLIED_CREATED);
+	assert_non_null(mutation->operations[0].snapshot);
+	mutation_free(mutation);
 	assert_null(service_find(own_bench.service, "a"));
 	assert_int_equal(bench_descriptors(), descriptors);
-	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
-	change = batch_of(1, false);
-	set_edit(change, 0, EDIT_DELETE, "a", NULL);
-	change->dry_run = true;
-	bench_do(&own_bench, change);
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
-	change_free(change);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_DELETE, "a", NULL);
+	mutation->dry_run = true;
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NONE);
+	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
 }
 
@@ -461,16 +462,16 @@ static void delete_where_labels_match(void **state)
 {
 	(void)state;
 	struct label labels[] = { { .key = strdup("pool"), .value = strdup("eu") } };
-	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
-	assert_int_equal(applied(EDIT_CREATE, "b", bench_document(NULL)), APPLIED_CREATED);
-	assert_int_equal(applied(EDIT_PATCH, "b", "{'labels':{'pool':'eu'}}"), APPLIED_IN_PLACE);
-	struct change *change = change_create(CHANGE_DELETE_WHERE, 0);
-	change->labels = malloc(sizeof(labels));
-	memcpy(change->labels, labels, sizeof(labels));
-	change->label_count = 1;
-	bench_do(&own_bench, change);
-	assert_int_equal(change->deleted, 1);
-	change_free(change);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_CREATE, "b", bench_document(NULL)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_PATCH, "b", "{'labels':{'pool':'eu'}}"), APPLIED_IN_PLACE);
+	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
+	mutation->labels = malloc(sizeof(labels));
+	memcpy(mutation->labels, labels, sizeof(labels));
+	mutation->label_count = 1;
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->deleted, 1);
+	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
 	assert_null(service_find(own_bench.service, "b"));
 }
@@ -478,32 +479,32 @@ static void delete_where_labels_match(void **state)
 static void waiting_for_the_handshake(void **state)
 {
 	(void)state;
-	struct change *change = batch_of(1, false);
-	set_edit(change, 0, EDIT_CREATE, "up-a", bench_document(NULL));
-	change->wait_up = true;
-	change->timeout = 30;
-	bench_do(&own_bench, change);
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
-	change_free(change);
-	change = batch_of(1, false);
-	set_edit(change, 0, EDIT_CREATE, "b", bench_document(NULL));
-	change->wait_up = true;
-	change->timeout = 0;
-	bench_do(&own_bench, change);
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_HANDSHAKE_TIMEOUT);
-	assert_string_equal(change->edits[0].snapshot->id, "b");
-	change_free(change);
+	struct mutation *mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_CREATE, "up-a", bench_document(NULL));
+	mutation->wait_up = true;
+	mutation->timeout = 30;
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NONE);
+	mutation_free(mutation);
+	mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_CREATE, "b", bench_document(NULL));
+	mutation->wait_up = true;
+	mutation->timeout = 0;
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_HANDSHAKE_TIMEOUT);
+	assert_string_equal(mutation->operations[0].snapshot->id, "b");
+	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "b"));
 }
 
-static enum problem_code with_scope(unsigned scope, enum edit_kind kind, const char *id, const char *json)
+static enum problem_code with_scope(unsigned scope, enum operation_kind kind, const char *id, const char *json)
 {
-	struct change *change = batch_of(1, false);
-	set_edit(change, 0, kind, id, json);
-	change->scope = scope;
-	bench_do(&own_bench, change);
-	enum problem_code code = change->edits[0].problem.code;
-	change_free(change);
+	struct mutation *mutation = batch_of(1, false);
+	set_edit(mutation, 0, kind, id, json);
+	mutation->scope = scope;
+	bench_do(&own_bench, mutation);
+	enum problem_code code = mutation->operations[0].problem.code;
+	mutation_free(mutation);
 	return code;
 }
 
@@ -513,19 +514,19 @@ static void what_needs_admin(void **state)
 {
 	char document[512];
 	(void)state;
-	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_FORBIDDEN);
-	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_FORBIDDEN);
+	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
 	/* What is there already may stay. */
-	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
 	snprintf(document, sizeof(document), "{'spec':{'proxy':{'listen':['unix:%s/sockets/p']}}}", own_bench.directory);
-	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", document), PROBLEM_FORBIDDEN);
-	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_PATCH, "a", document), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", document), PROBLEM_FORBIDDEN);
+	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_PATCH, "a", document), PROBLEM_NONE);
 	struct snapshot *snapshot = bench_find(&own_bench, "a");
 	assert_int_equal(strncmp(snapshot->listen[0], "unix:/", 6), 0);
 	assert_int_equal(access(snapshot->listen[0] + 5, F_OK), 0);
 	snapshot_release(snapshot);
 	snprintf(document, sizeof(document), "%s/sockets/p", own_bench.directory);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	assert_int_not_equal(access(document, F_OK), 0);
 }
 
@@ -542,34 +543,34 @@ static void what_an_admin_opened_leads_where_it_led(void **state)
 	char peer[512];
 	(void)state;
 	snprintf(peer, sizeof(peer), "{'spec':{'peers':[{'public_key':'%s','endpoint':'127.0.0.1:9','allowed_ips':['0.0.0.0/0']}]}}", bench_key(0));
-	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
-	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_PATCH, "a", peer), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_PATCH, "a", peer), PROBLEM_NONE);
 	struct snapshot *before = bench_find(&own_bench, "a");
 	for (size_t i = 0; i < sizeof(redirections) / sizeof(redirections[0]); i++)
-		assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", redirections[i]), PROBLEM_FORBIDDEN);
+		assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", redirections[i]), PROBLEM_FORBIDDEN);
 	snprintf(peer, sizeof(peer), "{'spec':{'peers':[{'public_key':'%s','endpoint':'127.0.0.1:10','allowed_ips':['0.0.0.0/0']}]}}", bench_key(0));
-	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", peer), PROBLEM_FORBIDDEN);
+	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", peer), PROBLEM_FORBIDDEN);
 	snprintf(peer, sizeof(peer), "{'spec':{'peers':[{'public_key':'%s','endpoint':'127.0.0.1:9','allowed_ips':['0.0.0.0/0']}]}}", bench_key(1));
-	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", peer), PROBLEM_FORBIDDEN);
+	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", peer), PROBLEM_FORBIDDEN);
 	struct snapshot *after = bench_find(&own_bench, "a");
 	assert_int_equal(before->revision, after->revision);
 	snapshot_release(before);
 	snapshot_release(after);
 	/* What leads nowhere else is free, and so is closing what the admin opened. */
-	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", "{'spec':{'enabled':false,'limits':{'connections':7}}}"), PROBLEM_NONE);
-	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_PATCH, "a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
-	assert_int_equal(with_scope(SCOPE_WRITE, EDIT_PATCH, "a", "{'spec':{'forwards':[],'interface':{'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", "{'spec':{'enabled':false,'limits':{'connections':7}}}"), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_PATCH, "a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", "{'spec':{'forwards':[],'interface':{'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
 }
 
 static enum problem_code put_file(unsigned scope, const char *json)
 {
-	struct change *change = batch_of(1, false);
-	set_edit(change, 0, EDIT_PUT, "a", json);
-	change->scope = scope;
-	change->edits[0].is_file = true;
-	bench_do(&own_bench, change);
-	enum problem_code code = change->edits[0].problem.code;
-	change_free(change);
+	struct mutation *mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_PUT, "a", json);
+	mutation->scope = scope;
+	mutation->operations[0].is_file = true;
+	bench_do(&own_bench, mutation);
+	enum problem_code code = mutation->operations[0].problem.code;
+	mutation_free(mutation);
 	return code;
 }
 
@@ -579,8 +580,8 @@ static enum problem_code put_file(unsigned scope, const char *json)
 static void a_file_unsays_nothing_that_it_cannot_say(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a",
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a",
 	                            "{'labels':{'x':'1','y':'2'},'spec':{'enabled':false,'interface':{'dns':['10.0.0.9']},'limits':{'connections':7},"
 	                            "'proxy':{'users':[{'username':'u','password':'p'}],'idle_timeout':77},"
 	                            "'forwards':[{'name':'o','direction':'outbound','listen':'127.0.0.1:0','target':'10.0.0.1:9'}],"
@@ -609,19 +610,19 @@ static void a_file_unsays_nothing_that_it_cannot_say(void **state)
 	snapshot_release(before);
 	snapshot_release(after);
 	/* JSON has words for all of it, so it replaces all of it. */
-	assert_int_equal(bench_code(&own_bench, EDIT_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
 	after = bench_find(&own_bench, "a");
 	assert_int_equal(after->spec.user_count, 0);
 	snapshot_release(after);
 	/* Where there is no tunnel yet, it is made. */
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.9.9.9'],'generate_private_key':true}}}"), PROBLEM_NONE);
 }
 
 static void a_file_leads_nothing_of_an_admin_elsewhere(void **state)
 {
 	(void)state;
-	assert_int_equal(with_scope(SCOPE_ADMIN, EDIT_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
+	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
 	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.0.0.2'],'dns':['10.0.0.9']}}}"), PROBLEM_FORBIDDEN);
 	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.0.0.2']}}}"), PROBLEM_NONE);
 	assert_int_equal(put_file(SCOPE_ADMIN, "{'spec':{'interface':{'addresses':['10.0.0.2'],'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
@@ -651,23 +652,23 @@ static void one_key_towards_one_peer_in_two_tunnels_is_seen(void **state)
 		snprintf(document, sizeof(document),
 		         "{'id':'%s','spec':{'interface':{'private_key':'" TWIN_KEY "','addresses':['10.0.0.2']},'peers':[{'public_key':'%s'}]}}", id,
 		         bench_key(i == 2));
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, document), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, document), PROBLEM_NONE);
 	}
 	assert_true(has_twin("a", "b"));
 	assert_true(has_twin("b", "a"));
 	assert_false(has_twin("c", NULL)); /* another peer */
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", "{'spec':{'enabled':false}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "b", "{'spec':{'enabled':false}}"), PROBLEM_NONE);
 	assert_false(has_twin("a", NULL));
 	assert_false(has_twin("b", NULL));
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "b", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
 	assert_true(has_twin("a", "b"));
 	snprintf(document, sizeof(document), "{'spec':{'interface':{'private_key':null,'generate_private_key':true}}}");
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "b", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "b", document), PROBLEM_NONE);
 	assert_false(has_twin("a", NULL));
 	snprintf(document, sizeof(document), "{'spec':{'peers':[{'public_key':'%s'}]}}", bench_key(0));
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "c", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "c", document), PROBLEM_NONE);
 	assert_true(has_twin("a", "c"));
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "c", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "c", NULL), PROBLEM_NONE);
 	assert_false(has_twin("a", NULL));
 }
 
@@ -676,19 +677,20 @@ static void what_the_policy_refuses(void **state)
 	char patch[512];
 	struct sockaddr_in api = { .sin_family = AF_INET, .sin_port = htons(8470), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	(void)state;
-	assert_int_equal(applied(EDIT_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
 	service_protect(own_bench.service, (struct sockaddr *)&api);
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'proxy':{'listen':['0.0.0.0:0']}}}", "/spec/proxy/listen/0", "remote_not_allowed");
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'proxy':{'listen':['unix:/tmp/x']}}}", "/spec/proxy/listen/0", "path_not_allowed");
+	assert_fault(OPERATION_PATCH, "a", "{'spec':{'proxy':{'listen':['0.0.0.0:0']}}}", "/spec/proxy/listen/0", "remote_not_allowed");
+	assert_fault(OPERATION_PATCH, "a", "{'spec':{'proxy':{'listen':['unix:/tmp/x']}}}", "/spec/proxy/listen/0", "path_not_allowed");
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['unix:%s/sockets/../x']}}}", own_bench.directory);
-	assert_fault(EDIT_PATCH, "a", patch, "/spec/proxy/listen/0", "path_not_allowed");
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'forwards':[{'name':'f','listen':'192.0.2.9:1','target':'10.0.0.1:1'}]}}", "/spec/forwards/0/listen",
-	             "remote_not_allowed");
-	assert_fault(EDIT_PATCH, "a", "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:8470'}]}}",
+	assert_fault(OPERATION_PATCH, "a", patch, "/spec/proxy/listen/0", "path_not_allowed");
+	assert_fault(OPERATION_PATCH, "a", "{'spec':{'forwards':[{'name':'f','listen':'192.0.2.9:1','target':'10.0.0.1:1'}]}}",
+	             "/spec/forwards/0/listen", "remote_not_allowed");
+	assert_fault(OPERATION_PATCH, "a",
+	             "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:8470'}]}}",
 	             "/spec/forwards/0/target", "own_socket");
 	snprintf(patch, sizeof(patch), "{'spec':{'forwards':[{'name':'f','direction':'inbound','listen':'10.2.0.2:1','target':'127.0.0.1:%u'}]}}",
 	         bench_port(&own_bench, "a"));
-	assert_fault(EDIT_PATCH, "a", patch, "/spec/forwards/0/target", "own_socket");
+	assert_fault(OPERATION_PATCH, "a", patch, "/spec/forwards/0/target", "own_socket");
 }
 
 static void events_tell_it_all(void **state)
@@ -700,10 +702,10 @@ static void events_tell_it_all(void **state)
 	uint64_t after = events_last_id(events), id;
 	enum event_type type;
 	char *json;
-	assert_int_equal(applied(EDIT_CREATE, "up-a", bench_document(NULL)), APPLIED_CREATED);
-	assert_int_equal(applied(EDIT_PATCH, "up-a", "{'labels':{'a':'b'}}"), APPLIED_IN_PLACE);
-	assert_int_equal(bench_code(&own_bench, EDIT_PROBE, "up-a", "{'target':'10.2.0.1'}"), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
+	assert_int_equal(applied(OPERATION_CREATE, "up-a", bench_document(NULL)), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_PATCH, "up-a", "{'labels':{'a':'b'}}"), APPLIED_IN_PLACE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PROBE, "up-a", "{'target':'10.2.0.1'}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "up-a", NULL), PROBLEM_NONE);
 	while (events_next(events, after, &id, &type, &json) == EVENTS_GOT) {
 		assert_int_equal(id, after + 1);
 		json_t *parsed = json_loads(json, 0, NULL);
@@ -722,15 +724,15 @@ static void events_tell_it_all(void **state)
 static void listing_pages(void **state)
 {
 	(void)state;
-	struct change *change = batch_of(30, true);
+	struct mutation *mutation = batch_of(30, true);
 	for (size_t i = 0; i < 30; i++) {
 		char id[16];
 		snprintf(id, sizeof(id), "%st%02zu", i % 2 ? "up-" : "", i);
-		set_edit(change, i, EDIT_CREATE, id, bench_document(NULL));
+		set_edit(mutation, i, OPERATION_CREATE, id, bench_document(NULL));
 	}
-	bench_do(&own_bench, change);
-	assert_int_equal(change->problem.code, PROBLEM_NONE);
-	change_free(change);
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	mutation_free(mutation);
 	char after[64] = "";
 	size_t total = 0;
 	bool more = true;

@@ -22,11 +22,11 @@ static uint64_t used(const char *id)
 static void one_that_could_not_be_written_is_written_later(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "limit-a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "limit-a", "{'spec':{'limits':{'total_bytes':1000000}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "limit-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "limit-a", "{'spec':{'limits':{'total_bytes':1000000}}}"), PROBLEM_NONE);
 	failing_vfs_fail(FAILING_WRITE, 1, 13 /* SQLITE_FULL */);
 	/* The fake worker uses 500 bytes more and says that the limit is reached. */
-	assert_int_equal(bench_code(&own_bench, EDIT_RECONNECT, "limit-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_RECONNECT, "limit-a", NULL), PROBLEM_NONE);
 	struct timespec pause = { .tv_nsec = 2000000 };
 	for (int i = 0; i < 2500 && !failing_vfs_has_failed(); i++)
 		nanosleep(&pause, NULL);

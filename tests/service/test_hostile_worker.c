@@ -51,8 +51,8 @@ static int set_up(void **state)
 	standard_error = dup(STDERR_FILENO);
 	dup2(told, STDERR_FILENO);
 	/* Each of the two workers has one tunnel: the hostile one will be beside the first. */
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
 	descriptors = bench_descriptors();
 	return 0;
 }
@@ -72,8 +72,8 @@ static int tear_down(void **state)
 static void others_are_served(void)
 {
 	int64_t start = bench_now_ms();
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-b", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-b", "{'spec':{'proxy':{'idle_timeout':8}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-b", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-b", "{'spec':{'proxy':{'idle_timeout':8}}}"), PROBLEM_NONE);
 	assert_in_range(bench_now_ms() - start, 0, 2000);
 }
 
@@ -90,7 +90,7 @@ static void wait_for_end_by(const char *why)
 
 static void nothing_is_left_of(const char *id)
 {
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, id, NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, id, NULL), PROBLEM_NONE);
 	bench_wait_ready(&own_bench);
 	others_are_served();
 	for (int i = 0; i < 500 && bench_descriptors() != descriptors; i++)
@@ -100,7 +100,7 @@ static void nothing_is_left_of(const char *id)
 
 static void create(const char *id, const char *document)
 {
-	enum problem_code code = bench_code(&own_bench, EDIT_CREATE, id, document);
+	enum problem_code code = bench_code(&own_bench, OPERATION_CREATE, id, document);
 	assert_true(code == PROBLEM_NONE || code == PROBLEM_WORKER_UNAVAILABLE);
 }
 
@@ -116,10 +116,10 @@ static void an_answer_that_is_owed_ends_the_worker(void **state)
 {
 	(void)state;
 	int64_t start = bench_now_ms();
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "mute-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "mute-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
 	assert_in_range(bench_now_ms() - start, 0, GUARD_MS);
 	assert_true(was_told("it does not answer"));
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
 	assert_int_equal(bench_descriptors(), descriptors);
 }
 
@@ -205,14 +205,14 @@ static void late_wants_end_with_their_worker(void **state)
 	uint64_t before = counter_read(&snapshot->counters->probes_ok);
 	assert_true(before >= BURST);
 	/* It is tried once more: two processes end. One that is granted what it did not ask for ends too. */
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "crash-d", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "crash-d", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
 	bench_wait_ready(&own_bench);
 	for (int i = 0; i < 2500 && counter_read(&snapshot->counters->probes_ok) < before + 32; i++)
 		pause_ms(2);
 	assert_true(counter_read(&snapshot->counters->probes_ok) >= before + 32);
 	snapshot_release(snapshot);
 	assert_int_equal(restarts(), 2);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-c", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "up-c", NULL), PROBLEM_NONE);
 	nothing_is_left_of("relays-c");
 }
 
@@ -251,7 +251,7 @@ static void odd_bytes_are_text_in_the_events(void **state)
 		pause_ms(10);
 	assert_int_equal(check_events(after), 2);
 	assert_int_equal(restarts(), 0);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "odd-c", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "odd-c", NULL), PROBLEM_NONE);
 }
 
 int main(int argc, char **argv)

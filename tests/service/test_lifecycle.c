@@ -20,7 +20,7 @@
 
 /* Many threads do the same thing at the same time; each counts its answers. */
 struct crowd {
-	enum edit_kind kind;
+	enum operation_kind kind;
 	const char *id;
 	int rounds;
 	int done[PROBLEM_CODE_COUNT];
@@ -31,7 +31,7 @@ static void *run_one(void *argument)
 	struct crowd *crowd = argument;
 	for (int i = 0; i < crowd->rounds; i++) {
 		const char *document =
-		    crowd->kind == EDIT_CREATE
+		    crowd->kind == OPERATION_CREATE
 			? "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.2.0.2']},'proxy':{'listen':['127.0.0.1:0']}}}"
 			: NULL;
 		crowd->done[bench_code(&own_bench, crowd->kind, crowd->id, document)]++;
@@ -54,9 +54,9 @@ static void s2_delete_twice_and_at_once(void **state)
 	for (int round = 0; round < 20; round++) {
 		struct crowd crowd[8];
 		int deleted = 0, missing = 0;
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 		for (size_t i = 0; i < 8; i++)
-			crowd[i] = (struct crowd){ .kind = EDIT_DELETE, .id = "a", .rounds = 1 };
+			crowd[i] = (struct crowd){ .kind = OPERATION_DELETE, .id = "a", .rounds = 1 };
 		run_crowd(crowd, 8);
 		for (size_t i = 0; i < 8; i++) {
 			deleted += crowd[i].done[PROBLEM_NONE];
@@ -73,7 +73,7 @@ static void s3_reconfigure_a_thousand_times(void **state)
 	unsigned port = bench_free_port();
 	char listen[32];
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
 	size_t descriptors = bench_descriptors();
 	struct snapshot *first = service_find(own_bench.service, "a");
 	for (int i = 0; i < 1000; i++) {
@@ -81,9 +81,9 @@ static void s3_reconfigure_a_thousand_times(void **state)
 		/* In place, with a new stack, with another UDP port: in turns. */
 		snprintf(patch, sizeof(patch), "{'spec':{'interface':{'mtu':%d},'limits':{'connections':%d},'enabled':%s}}", i % 3 == 0 ? 1300 : 1420,
 		         i + 1, i % 10 == 9 ? "false" : "true");
-		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", patch), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_NONE);
 	}
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
 	struct snapshot *last = service_find(own_bench.service, "a");
 	assert_int_equal(last->generation, 1002);
 	assert_int_equal(last->counters == first->counters, 1);
@@ -97,12 +97,12 @@ static void s3_reconfigure_a_thousand_times(void **state)
 static void s4_two_tunnels_two_generations(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
 	unsigned port = bench_port(&own_bench, "a");
-	struct change *change = bench_edit(&own_bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}");
-	assert_int_equal(change->edits[0].applied, APPLIED_RESTARTED);
-	assert_int_equal(change->edits[0].snapshot->generation, 2);
-	change_free(change);
+	struct mutation *mutation = bench_edit(&own_bench, OPERATION_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}");
+	assert_int_equal(mutation->operations[0].applied, APPLIED_RESTARTED);
+	assert_int_equal(mutation->operations[0].snapshot->generation, 2);
+	mutation_free(mutation);
 	assert_int_equal(bench_port(&own_bench, "a"), port);
 }
 
@@ -124,21 +124,21 @@ static void s5_a_taken_port_is_told_at_once(void **state)
 	int holder = take_port(port);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	size_t descriptors = bench_descriptors();
-	struct change *change = bench_edit(&own_bench, EDIT_CREATE, "a", bench_document(listen));
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_LISTENER_IN_USE);
-	assert_int_equal(change->edits[0].problem.fault_count, 1);
-	assert_string_equal(change->edits[0].problem.faults[0].pointer, "/spec/proxy/listen/0");
-	change_free(change);
+	struct mutation *mutation = bench_edit(&own_bench, OPERATION_CREATE, "a", bench_document(listen));
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(mutation->operations[0].problem.fault_count, 1);
+	assert_string_equal(mutation->operations[0].problem.faults[0].pointer, "/spec/proxy/listen/0");
+	mutation_free(mutation);
 	assert_null(service_find(own_bench.service, "a"));
 	assert_int_equal(bench_descriptors(), descriptors);
 	close(holder);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
 	assert_true(bench_answers(port));
 	/* And of two tunnels of our own. */
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_LISTENER_IN_USE);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "b", bench_document(listen)), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	assert_false(bench_answers(port));
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(listen)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "b", bench_document(listen)), PROBLEM_NONE);
 }
 
 static _Atomic bool reading;
@@ -175,10 +175,10 @@ static void s6_statistics_at_any_time(void **state)
 	for (size_t i = 0; i < 4; i++)
 		pthread_create(&readers[i], NULL, read_everything, &seen[i]);
 	for (int i = 0; i < 60; i++) {
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
-		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
-		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "up-a", NULL), PROBLEM_NONE);
 	}
 	reading = false;
 	for (size_t i = 0; i < 4; i++)
@@ -189,15 +189,15 @@ static void s6_statistics_at_any_time(void **state)
 static void s6_numbers_of_a_deleted_tunnel_stay(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 	struct snapshot *old = service_find(own_bench.service, "a");
 	uint64_t used = counter_read(&old->counters->total_bytes_used);
 	assert_int_equal(used, 1000);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	for (int i = 0; i < 4; i++) {
 		char id[16];
 		snprintf(id, sizeof(id), "b%d", i);
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
 		struct snapshot *other = service_find(own_bench.service, id);
 		assert_ptr_not_equal(other->counters, old->counters);
 		assert_int_equal(counter_read(&other->counters->total_bytes_used), 1000);
@@ -214,9 +214,9 @@ static void s7_a_clean_stop_is_quiet(void **state)
 	snprintf(path, sizeof(path), "%s/log", own_bench.directory);
 	int saved = dup(2), file = open(path, O_RDWR | O_CREAT, 0600);
 	dup2(file, 2);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "b", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "b", NULL), PROBLEM_NONE);
 	bench_stop(&own_bench);
 	dup2(saved, 2);
 	close(saved);
@@ -229,14 +229,14 @@ static void s7_a_clean_stop_is_quiet(void **state)
 static void s8_one_tunnel_never_touches_another(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-quiet", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-quiet", bench_document(NULL)), PROBLEM_NONE);
 	struct snapshot *before = service_find(own_bench.service, "up-quiet");
 	for (int i = 0; i < 50; i++) {
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "bad-b", bench_document(NULL)), PROBLEM_VALIDATION_FAILED);
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "full-c", bench_document(NULL)), PROBLEM_OUT_OF_RESOURCES);
-		assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
-		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "bad-b", bench_document(NULL)), PROBLEM_VALIDATION_FAILED);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "full-c", bench_document(NULL)), PROBLEM_OUT_OF_RESOURCES);
+		assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	}
 	struct snapshot *after = service_find(own_bench.service, "up-quiet");
 	struct snapshot_status status;
@@ -253,7 +253,7 @@ static void a_tunnel_that_is_up_may_have_a_reason(void **state)
 {
 	struct snapshot_status status;
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-deaf-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-deaf-a", bench_document(NULL)), PROBLEM_NONE);
 	struct snapshot *deaf = service_find(own_bench.service, "up-deaf-a");
 	snapshot_status(deaf, &status);
 	assert_int_equal(status.state, TUNNEL_UP);
@@ -261,18 +261,18 @@ static void a_tunnel_that_is_up_may_have_a_reason(void **state)
 	snapshot_release(deaf);
 }
 
-static struct change *create_many(int count)
+static struct mutation *create_many(int count)
 {
-	struct change *change = change_create(CHANGE_EDITS, (size_t)count);
-	change->atomic = true;
-	change->scope = SCOPE_ADMIN;
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, (size_t)count);
+	mutation->atomic = true;
+	mutation->scope = SCOPE_ADMIN;
 	for (int i = 0; i < count; i++) {
-		change->edits[i].kind = EDIT_CREATE;
-		snprintf(change->edits[i].id, 64, "t%04d", i);
-		change->edits[i].document = bench_json(bench_document(NULL));
+		mutation->operations[i].kind = OPERATION_CREATE;
+		snprintf(mutation->operations[i].id, 64, "t%04d", i);
+		mutation->operations[i].document = bench_json(bench_document(NULL));
 	}
-	bench_do(&own_bench, change);
-	return change;
+	bench_do(&own_bench, mutation);
+	return mutation;
 }
 
 static void s11_bulk_delete_is_quick(void **state)
@@ -281,21 +281,21 @@ static void s11_bulk_delete_is_quick(void **state)
 	pthread_t reader;
 	size_t seen = 0;
 	size_t descriptors = bench_descriptors();
-	struct change *created = create_many(1000);
+	struct mutation *created = create_many(1000);
 	if (created->problem.code != PROBLEM_NONE)
 		fail_msg("%s", created->problem.detail);
-	change_free(created);
+	mutation_free(created);
 	reading = true;
 	pthread_create(&reader, NULL, read_everything, &seen);
 	int64_t start = bench_now_ms();
-	struct change *change = change_create(CHANGE_DELETE_WHERE, 0);
-	bench_do(&own_bench, change);
+	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
+	bench_do(&own_bench, mutation);
 	int64_t took = bench_now_ms() - start;
 	reading = false;
 	pthread_join(reader, NULL);
-	assert_int_equal(change->problem.code, PROBLEM_NONE);
-	assert_int_equal(change->deleted, 1000);
-	change_free(change);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->deleted, 1000);
+	mutation_free(mutation);
 	/* The promise is 2 s without sanitizers; these are several times slower. */
 	assert_in_range(took, 0, 2000);
 	print_message("1,000 deleted in %d ms\n", (int)took);
@@ -307,14 +307,14 @@ static void s11_deletes_one_by_one_are_pipelined(void **state)
 {
 	(void)state;
 	struct crowd crowd[8];
-	struct change *created = create_many(200);
+	struct mutation *created = create_many(200);
 	assert_int_equal(created->problem.code, PROBLEM_NONE);
-	change_free(created);
+	mutation_free(created);
 	char ids[8][16];
 	for (int round = 0; round < 25; round++) {
 		for (size_t i = 0; i < 8; i++) {
 			snprintf(ids[i], sizeof(ids[i]), "t%04d", round * 8 + (int)i);
-			crowd[i] = (struct crowd){ .kind = EDIT_DELETE, .id = ids[i], .rounds = 1 };
+			crowd[i] = (struct crowd){ .kind = OPERATION_DELETE, .id = ids[i], .rounds = 1 };
 		}
 		run_crowd(crowd, 8);
 		for (size_t i = 0; i < 8; i++)
@@ -325,9 +325,9 @@ static void s11_deletes_one_by_one_are_pipelined(void **state)
 static void s11_stop_with_many_tunnels_is_quick(void **state)
 {
 	(void)state;
-	struct change *created = create_many(500);
+	struct mutation *created = create_many(500);
 	assert_int_equal(created->problem.code, PROBLEM_NONE);
-	change_free(created);
+	mutation_free(created);
 	int64_t start = bench_now_ms();
 	bench_stop(&own_bench);
 	assert_in_range(bench_now_ms() - start, 0, 5000);
@@ -339,13 +339,15 @@ static void s12_a_refused_change_leaves_the_old_one(void **state)
 	unsigned taken = bench_free_port();
 	int holder = take_port(taken);
 	char patch[128];
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
 	unsigned port = bench_port(&own_bench, "up-a");
 	struct snapshot *before = service_find(own_bench.service, "up-a");
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", taken);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", patch), PROBLEM_LISTENER_IN_USE);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'interface':{'addresses':['nonsense']}}}"), PROBLEM_VALIDATION_FAILED);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'proxy':{'listen':['203.0.113.1:1']}}}"), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", patch), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'spec':{'interface':{'addresses':['nonsense']}}}"),
+	                 PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'spec':{'proxy':{'listen':['203.0.113.1:1']}}}"),
+	                 PROBLEM_VALIDATION_FAILED);
 	struct snapshot *after = service_find(own_bench.service, "up-a");
 	assert_ptr_equal(before, after);
 	assert_int_equal(bench_port(&own_bench, "up-a"), port);
@@ -360,7 +362,7 @@ static void a7_create_and_delete_at_the_same_time(void **state)
 	(void)state;
 	struct crowd crowd[8];
 	for (size_t i = 0; i < 8; i++)
-		crowd[i] = (struct crowd){ .kind = i % 2 ? EDIT_DELETE : EDIT_CREATE, .id = "a", .rounds = 125 };
+		crowd[i] = (struct crowd){ .kind = i % 2 ? OPERATION_DELETE : OPERATION_CREATE, .id = "a", .rounds = 125 };
 	run_crowd(crowd, 8);
 	int created = 0, deleted = 0;
 	for (size_t i = 0; i < 8; i++) {
@@ -385,12 +387,12 @@ static void a7_one_of_many_creates_wins(void **state)
 		struct crowd crowd[8];
 		int created = 0;
 		for (size_t i = 0; i < 8; i++)
-			crowd[i] = (struct crowd){ .kind = EDIT_CREATE, .id = "a", .rounds = 1 };
+			crowd[i] = (struct crowd){ .kind = OPERATION_CREATE, .id = "a", .rounds = 1 };
 		run_crowd(crowd, 8);
 		for (size_t i = 0; i < 8; i++)
 			created += crowd[i].done[PROBLEM_NONE];
 		assert_int_equal(created, 1);
-		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	}
 }
 
@@ -399,12 +401,12 @@ static void a7_a_revision_is_never_used_twice(void **state)
 	(void)state;
 	uint64_t last = 0;
 	for (int i = 0; i < 6; i++) {
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 		struct snapshot *snapshot = service_find(own_bench.service, "a");
 		assert_true(snapshot->revision > last);
 		last = snapshot->revision;
 		snapshot_release(snapshot);
-		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 		if (i % 2 == 0)
 			continue;
 		bench_stop(&own_bench);
@@ -419,18 +421,18 @@ static void l4_a_second_daemon_is_refused(void **state)
 	char failure[512];
 	assert_null(service_create(&own_bench.options, failure));
 	assert_non_null(strstr(failure, "another warrend"));
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 }
 
 static void p9_create_then_delete_is_the_baseline(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	size_t descriptors = bench_descriptors();
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	}
 	assert_int_equal(bench_descriptors(), descriptors);
 }
@@ -442,8 +444,8 @@ static void *delete_and_create(void *argument)
 	while (snapshot == NULL)
 		snapshot = service_find(own_bench.service, "a");
 	snapshot_release(snapshot);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 	return NULL;
 }
 
@@ -452,28 +454,28 @@ static void a_waiter_follows_its_tunnel_and_not_the_id(void **state)
 {
 	pthread_t thread;
 	(void)state;
-	struct change *change = change_create(CHANGE_EDITS, 1);
-	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
-	change->wait_up = true;
-	change->timeout = 10;
-	change->edits[0].kind = EDIT_CREATE;
-	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "a");
-	change->edits[0].document = bench_json(bench_document(NULL));
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->wait_up = true;
+	mutation->timeout = 10;
+	mutation->operations[0].kind = OPERATION_CREATE;
+	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "a");
+	mutation->operations[0].document = bench_json(bench_document(NULL));
 	assert_int_equal(pthread_create(&thread, NULL, delete_and_create, NULL), 0);
-	bench_do(&own_bench, change);
+	bench_do(&own_bench, mutation);
 	pthread_join(thread, NULL);
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_NOT_FOUND);
-	change_free(change);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NOT_FOUND);
+	mutation_free(mutation);
 }
 
 enum { WAITING = 10000 };
 
-static void on_answered(struct change *change, void *owner)
+static void on_answered(struct mutation *mutation, void *owner)
 {
 	_Atomic unsigned *answered = owner;
-	if (change->edits[0].problem.code == PROBLEM_PRECONDITION_FAILED)
+	if (mutation->operations[0].problem.code == PROBLEM_PRECONDITION_FAILED)
 		++*answered;
-	change_free(change);
+	mutation_free(mutation);
 }
 
 /* They wait for one that its worker is slow with, and end at once when their turn comes: on a stack that their nesting would overflow. */
@@ -485,17 +487,17 @@ static void ten_thousand_changes_of_one_tunnel_wait(void **state)
 	own_bench.stack_size = 192 * 1024;
 	assert_true(bench_start(&own_bench));
 	bench_wait_ready(&own_bench);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "slow-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "slow-a", bench_document(NULL)), PROBLEM_NONE);
 	for (unsigned i = 0; i <= WAITING; i++) {
-		struct change *change = change_create(CHANGE_EDITS, 1);
-		change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
-		change->edits[0].kind = EDIT_PATCH;
-		snprintf(change->edits[0].id, sizeof(change->edits[0].id), "slow-a");
-		change->edits[0].document = bench_json("{'spec':{'proxy':{'idle_timeout':7}}}");
-		change->edits[0].if_match = i == 0 ? NULL : strdup("\"1\"");
-		change->done = on_answered;
-		change->owner = &answered;
-		service_submit(own_bench.service, change);
+		struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+		mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+		mutation->operations[0].kind = OPERATION_PATCH;
+		snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "slow-a");
+		mutation->operations[0].document = bench_json("{'spec':{'proxy':{'idle_timeout':7}}}");
+		mutation->operations[0].if_match = i == 0 ? NULL : strdup("\"1\"");
+		mutation->done = on_answered;
+		mutation->owner = &answered;
+		service_submit(own_bench.service, mutation);
 	}
 	for (int64_t start = bench_now_ms(); answered < WAITING && bench_now_ms() - start < 30000;)
 		sched_yield();

@@ -95,9 +95,9 @@ bool __wrap_spec_equal(const struct spec *a, const struct spec *b)
 	return __real_spec_equal(a, b);
 }
 
-static void on_done(struct change *change, void *owner)
+static void on_done(struct mutation *mutation, void *owner)
 {
-	(void)change;
+	(void)mutation;
 	(void)owner;
 	work.service = pthread_self();
 	is_done = true;
@@ -109,41 +109,41 @@ static double longest_turn(void)
 	double longest = 0;
 	while (!is_done) {
 		double start = now_ms();
-		(void)bench_code(&own_bench, EDIT_DELETE, "nothing", NULL);
+		(void)bench_code(&own_bench, OPERATION_DELETE, "nothing", NULL);
 		double turn = now_ms() - start;
 		longest = turn > longest ? turn : longest;
 	}
 	return longest;
 }
 
-static void run(const char *what, enum edit_kind kind, json_t *body)
+static void run(const char *what, enum operation_kind kind, json_t *body)
 {
-	struct change *change = change_create(CHANGE_EDITS, 1);
-	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
-	change->edits[0].kind = kind;
-	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "many");
-	change->edits[0].document = body;
-	change->done = on_done;
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->operations[0].kind = kind;
+	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "many");
+	mutation->operations[0].document = body;
+	mutation->done = on_done;
 	is_done = false;
 	work.count = 0;
 	double start = now_ms();
-	service_submit(own_bench.service, change);
+	service_submit(own_bench.service, mutation);
 	double submitted = now_ms(), longest = longest_turn(), end = now_ms();
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NONE);
 	assert_int_equal(work_of_service(), 0);
 	print_message("%s: read %.1f ms in the caller's thread, done %.1f ms later, the loop was held for up to %.1f ms\n", what, submitted - start,
 	              end - submitted, longest);
-	change_free(change);
+	mutation_free(mutation);
 }
 
 static void many_peers(void **state)
 {
 	(void)state;
-	run("created", EDIT_PUT, document(0));
-	run("unchanged", EDIT_PUT, document(0));
-	run("all peers others", EDIT_PUT, document(1 << 20));
-	run("patched", EDIT_PATCH, bench_json("{'spec':{'interface':{'mtu':1400}}}"));
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "many", NULL), PROBLEM_NONE);
+	run("created", OPERATION_PUT, document(0));
+	run("unchanged", OPERATION_PUT, document(0));
+	run("all peers others", OPERATION_PUT, document(1 << 20));
+	run("patched", OPERATION_PATCH, bench_json("{'spec':{'interface':{'mtu':1400}}}"));
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "many", NULL), PROBLEM_NONE);
 }
 
 int main(int argc, char **argv)

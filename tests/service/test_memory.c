@@ -69,8 +69,8 @@ static unsigned each_allocation_fails(bool (*run)(void))
 	return number;
 }
 
-static struct edit edit;
-static enum edit_kind edit_kind;
+static struct operation operation;
+static enum operation_kind operation_kind;
 static char *wanted_labels, *wanted_spec;
 static struct spec wanted;
 
@@ -84,35 +84,35 @@ static void keep(const struct snapshot *made)
 	assert_true(spec_copy(&wanted, &made->spec));
 }
 
-/* One edit of a delta; what it leads to is the wanted, or the delta is as it was and the edit has a problem. */
-static struct snapshot *do_edit(void)
+/* One operation of a delta; what it leads to is the wanted, or the delta is as it was and the operation has a problem. */
+static struct snapshot *do_operation(void)
 {
 	struct delta delta = { .id = "t" };
 	struct candidate candidate;
-	if (edit_kind != EDIT_CREATE) {
+	if (operation_kind != OPERATION_CREATE) {
 		delta.before = snapshot_reference(tunnel);
 		delta.after = snapshot_reference(tunnel);
 	}
-	edit = (struct edit){ .kind = edit_kind, .document = json_incref(edit.document) };
-	memcpy(edit.peer.bytes, tunnel == NULL ? (const uint8_t *)KEY : tunnel->spec.peers[1].public_key.bytes, sizeof(edit.peer));
-	problem_init(&edit.problem);
+	operation = (struct operation){ .kind = operation_kind, .document = json_incref(operation.document) };
+	memcpy(operation.peer.bytes, tunnel == NULL ? (const uint8_t *)KEY : tunnel->spec.peers[1].public_key.bytes, sizeof(operation.peer));
+	problem_init(&operation.problem);
 	candidate_init(&candidate);
-	if (edit_kind == EDIT_CREATE || edit_kind == EDIT_PUT)
-		candidate_read(&candidate, edit.document, "");
-	delta_edit(&delta, &policy, &edit, &candidate, SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN);
-	bool is_done = edit.problem.code == PROBLEM_NONE;
+	if (operation_kind == OPERATION_CREATE || operation_kind == OPERATION_PUT)
+		candidate_read(&candidate, operation.document, "");
+	delta_apply(&delta, &policy, &operation, &candidate, SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN);
+	bool is_done = operation.problem.code == PROBLEM_NONE;
 	assert_true(is_done || delta.after == delta.before);
 	struct snapshot *made = is_done ? snapshot_reference(delta.after) : NULL;
 	candidate_clear(&candidate);
 	delta_clear(&delta);
-	problem_clear(&edit.problem);
-	json_decref(edit.document);
+	problem_clear(&operation.problem);
+	json_decref(operation.document);
 	return made;
 }
 
 static bool edit_is_whole(void)
 {
-	struct snapshot *made = do_edit();
+	struct snapshot *made = do_operation();
 	heap_works();
 	if (made == NULL)
 		return false;
@@ -123,28 +123,28 @@ static bool edit_is_whole(void)
 	return true;
 }
 
-static void an_edit_is_whole_or_refused(enum edit_kind kind, const char *text, unsigned least)
+static void an_edit_is_whole_or_refused(enum operation_kind kind, const char *text, unsigned least)
 {
-	edit_kind = kind;
-	edit.document = parse(text);
-	struct snapshot *made = do_edit();
+	operation_kind = kind;
+	operation.document = parse(text);
+	struct snapshot *made = do_operation();
 	assert_non_null(made);
 	keep(made);
 	snapshot_release(made);
 	assert_in_range(each_allocation_fails(edit_is_whole), least, 2000);
-	json_decref(edit.document);
+	json_decref(operation.document);
 }
 
 static void a_create(void **state)
 {
 	(void)state;
-	an_edit_is_whole_or_refused(EDIT_CREATE, document_text, 60);
+	an_edit_is_whole_or_refused(OPERATION_CREATE, document_text, 60);
 }
 
 static void a_put_that_keeps_secrets(void **state)
 {
 	(void)state;
-	an_edit_is_whole_or_refused(EDIT_PUT,
+	an_edit_is_whole_or_refused(OPERATION_PUT,
 	                            "{'spec':{'interface':{'addresses':['10.2.0.2']},'peers':[{'public_key':'" PEER "'}],"
 	                            "'proxy':{'users':[{'username':'v'},{'username':'u'}]}}}",
 	                            30);
@@ -153,16 +153,16 @@ static void a_put_that_keeps_secrets(void **state)
 static void a_patch_keeps_labels_and_all_else(void **state)
 {
 	(void)state;
-	an_edit_is_whole_or_refused(EDIT_PATCH, "{'spec':{'limits':{'connections':5},'interface':{'mtu':1300}}}", 80);
-	an_edit_is_whole_or_refused(EDIT_PATCH, "{'labels':{'team':null,'new':'one'},'spec':{'probe':null}}", 80);
+	an_edit_is_whole_or_refused(OPERATION_PATCH, "{'spec':{'limits':{'connections':5},'interface':{'mtu':1300}}}", 80);
+	an_edit_is_whole_or_refused(OPERATION_PATCH, "{'labels':{'team':null,'new':'one'},'spec':{'probe':null}}", 80);
 }
 
 static void changes_of_a_peer(void **state)
 {
 	(void)state;
-	an_edit_is_whole_or_refused(EDIT_PEER_PATCH, "{'allowed_ips':['10.1.0.0/16'],'persistent_keepalive':25}", 50);
-	an_edit_is_whole_or_refused(EDIT_PEER_PUT, "{'endpoint':'vpn.example:2','allowed_ips':['10.1.0.0/16']}", 50);
-	an_edit_is_whole_or_refused(EDIT_PEER_DELETE, "{}", 30);
+	an_edit_is_whole_or_refused(OPERATION_PEER_PATCH, "{'allowed_ips':['10.1.0.0/16'],'persistent_keepalive':25}", 50);
+	an_edit_is_whole_or_refused(OPERATION_PEER_PUT, "{'endpoint':'vpn.example:2','allowed_ips':['10.1.0.0/16']}", 50);
+	an_edit_is_whole_or_refused(OPERATION_PEER_DELETE, "{}", 30);
 }
 
 static bool copy_is_whole(void)
@@ -309,11 +309,11 @@ static int set_up(void **state)
 	locks = lock_queue_create();
 	registry = registry_create(locks);
 	policy = (struct policy){ .protection = protection_create(registry), .roots = &roots, .allow_remote = true };
-	edit_kind = EDIT_CREATE;
-	edit.document = parse(document_text);
+	operation_kind = OPERATION_CREATE;
+	operation.document = parse(document_text);
 	tunnel = NULL;
-	tunnel = do_edit();
-	json_decref(edit.document);
+	tunnel = do_operation();
+	json_decref(operation.document);
 	return tunnel == NULL ? -1 : 0;
 }
 

@@ -46,15 +46,15 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 {
 	struct snapshot_status status;
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
 	struct snapshot *a = bench_find(&own_bench, "up-a"), *b = bench_find(&own_bench, "up-b");
 	assert_int_not_equal(a->worker, b->worker);
 	unsigned port = bench_port(&own_bench, "up-a");
 	size_t descriptors = bench_descriptors();
 	int64_t start = bench_now_ms();
 	/* It goes to the first worker, and kills it whenever it is prepared. */
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
 	assert_in_range(bench_now_ms() - start, 0, 9000);
 	/* It is tried once more, and no oftener: the other tunnels of the worker suffer each time. */
 	assert_int_equal(restarts(), 2);
@@ -70,7 +70,7 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 	snapshot_release(b);
 	assert_null(service_find(own_bench.service, "crash-c"));
 	assert_int_equal(bench_descriptors(), descriptors);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
 }
 
 /* More than one window of those that are built anew (service/worker/provisioner.c); a change of one that still waits comes after it. */
@@ -82,12 +82,12 @@ static void a_worker_with_many_tunnels_is_replaced(void **state)
 	(void)state;
 	for (unsigned i = 0; i < MANY; i++) {
 		snprintf(id, sizeof(id), "up-%u", i);
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
 	}
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
 	bench_wait_ready(&own_bench);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-1199", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-1198", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-1199", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-1198", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
 	for (unsigned i = 0; i < MANY; i++) {
 		snprintf(id, sizeof(id), "up-%u", i);
 		wait_for_state(id, TUNNEL_UP, &status);
@@ -104,7 +104,7 @@ static void create_up(unsigned count)
 	char id[32];
 	for (unsigned i = 0; i < count; i++) {
 		snprintf(id, sizeof(id), "up-%u", i);
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
 	}
 }
 
@@ -143,10 +143,10 @@ static void a_reader_does_not_tip_the_balance_of_new_tunnels(void **state)
 	hold(held);
 	for (unsigned i = 0; i < PLACED; i++)
 		if (held[i]->worker == 0)
-			assert_int_equal(bench_code(&own_bench, EDIT_DELETE, held[i]->id, NULL), PROBLEM_NONE);
+			assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, held[i]->id, NULL), PROBLEM_NONE);
 	for (unsigned i = 0; i < PLACED; i++)
 		if (held[i]->worker == 0)
-			assert_int_equal(bench_code(&own_bench, EDIT_CREATE, held[i]->id, bench_document(NULL)), PROBLEM_NONE);
+			assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, held[i]->id, bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(placed_on(0), PLACED / 2);
 	let_go(held);
 }
@@ -157,26 +157,26 @@ static void a_reader_does_not_tip_the_balance_after_a_death(void **state)
 	struct snapshot *held[PLACED];
 	char id[32];
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "hang-a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "hang-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
 	struct snapshot *hanging = bench_find(&own_bench, "hang-a");
 	int worker = hanging->worker;
 	snapshot_release(hanging);
 	/* Beside each that stays one goes to the other worker, and is deleted at the end. */
 	for (unsigned i = 0; i < PLACED; i++) {
 		snprintf(id, sizeof(id), "up-%u", i);
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
 		snprintf(id, sizeof(id), "b-%u", i);
-		assert_int_equal(bench_code(&own_bench, EDIT_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
 	}
 	assert_int_equal(placed_on(worker), PLACED);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "b", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "b", NULL), PROBLEM_NONE);
 	for (unsigned i = 0; i < PLACED; i++) {
 		snprintf(id, sizeof(id), "b-%u", i);
-		assert_int_equal(bench_code(&own_bench, EDIT_DELETE, id, NULL), PROBLEM_NONE);
+		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, id, NULL), PROBLEM_NONE);
 	}
 	hold(held);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "hang-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "hang-a", NULL), PROBLEM_NONE);
 	bench_wait_ready(&own_bench);
 	assert_in_range(placed_on(worker), PLACED / 2, PLACED / 2 + 1);
 	let_go(held);
@@ -185,27 +185,27 @@ static void a_reader_does_not_tip_the_balance_after_a_death(void **state)
 static void deleting_on_a_worker_that_hangs(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "hang-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "hang-a", bench_document(NULL)), PROBLEM_NONE);
 	unsigned port = bench_port(&own_bench, "hang-a");
 	int64_t start = bench_now_ms();
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "hang-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "hang-a", NULL), PROBLEM_NONE);
 	assert_in_range(bench_now_ms() - start, 0, 4500);
 	/* The stopped process held a copy of the listener. */
 	assert_false(bench_answers(port));
 	assert_int_equal(restarts(), 1);
 	bench_wait_ready(&own_bench);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "b", bench_document(NULL)), PROBLEM_NONE);
 }
 
 static void a_worker_that_lies_is_replaced(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "lie-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "lie-a", bench_document(NULL)), PROBLEM_NONE);
 	for (int i = 0; i < 500 && restarts() == 0; i++)
 		pause_ms(10);
 	assert_true(restarts() > 0);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "lie-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "lie-a", NULL), PROBLEM_NONE);
 	bench_wait_ready(&own_bench);
 	struct snapshot_status status;
 	wait_for_state("up-b", TUNNEL_UP, &status);
@@ -240,7 +240,7 @@ static void a_connection_to_an_inbound_target(void **state)
 	         "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']},'forwards':[{'name':'w','direction':'inbound',"
 	         "'listen':'10.0.0.2:80','target':'127.0.0.1:%u'}]}}",
 	         ntohs(address.sin_port));
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "dial-a", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "dial-a", document), PROBLEM_NONE);
 	int connection = accept(listener, NULL, NULL);
 	struct pollfd wait = { .fd = connection, .events = POLLIN };
 	assert_int_equal(poll(&wait, 1, 5000), 1);
@@ -251,11 +251,11 @@ static void a_connection_to_an_inbound_target(void **state)
 	assert_int_equal(wait_for_grant("dial-a", &granted), 1);
 	assert_true(granted);
 	/* Nobody listens there any more. */
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "dial-b", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "dial-b", document), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("dial-b", &granted), 1);
 	assert_false(granted);
 	/* And what has no forward gets nothing. */
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "dial-c", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "dial-c", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("dial-c", &granted), 1);
 	assert_false(granted);
 }
@@ -264,10 +264,10 @@ static void relays_are_beside_their_listener(void **state)
 {
 	bool granted;
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "relay-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "relay-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("relay-a", &granted), 1);
 	assert_true(granted);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "stray-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "stray-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("stray-a", &granted), 1);
 	assert_false(granted);
 }
@@ -278,13 +278,13 @@ static void a_fresh_udp_socket_heals(void **state)
 	char document[512];
 	(void)state;
 	size_t descriptors = bench_descriptors();
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "udp-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "udp-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("udp-a", &granted), 1);
 	assert_true(granted);
 	assert_int_equal(bench_descriptors(), descriptors + 2);
 	unsigned port = bench_free_port();
 	snprintf(document, sizeof(document), "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2'],'listen_port':%u}}}", port);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "udp-b", document), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "udp-b", document), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("udp-b", &granted), 1);
 	assert_true(granted);
 	struct snapshot *snapshot = bench_find(&own_bench, "udp-b");
@@ -292,7 +292,7 @@ static void a_fresh_udp_socket_heals(void **state)
 	snapshot_release(snapshot);
 	/* The port is not shared with others afterwards. */
 	snprintf(document, sizeof(document), "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2'],'listen_port':%u}}}", port);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "c", document), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "c", document), PROBLEM_LISTENER_IN_USE);
 }
 
 /* When the change has been sent to the worker, and before its answer. */
@@ -314,11 +314,12 @@ static void everything_is_there_after_a_restart(void **state)
 {
 	struct snapshot_status status;
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'},'spec':{'limits':{'total_bytes':1000000}}}"), PROBLEM_NONE);
-	assert_int_equal(
-	    bench_code(&own_bench, EDIT_PUT, "off", "{'spec':{'enabled':false,'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}"),
-	    PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'labels':{'x':'y'},'spec':{'limits':{'total_bytes':1000000}}}"),
+	                 PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PUT, "off",
+	                            "{'spec':{'enabled':false,'interface':{'generate_private_key':true,'addresses':['10.0.0.2']}}}"),
+	                 PROBLEM_NONE);
 	struct snapshot *before = bench_find(&own_bench, "up-a");
 	struct spec spec;
 	char labels[64], address[64];
@@ -354,8 +355,8 @@ static void a_tunnel_that_cannot_be_bound_fails_alone(void **state)
 	(void)state;
 	unsigned port = bench_free_port();
 	snprintf(address_text, sizeof(address_text), "127.0.0.1:%u", port);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a", bench_document(address_text)), PROBLEM_NONE);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(address_text)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
 	bench_stop(&own_bench);
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
 	int one = 1, holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -368,10 +369,10 @@ static void a_tunnel_that_cannot_be_bound_fails_alone(void **state)
 	wait_for_state("up-a", TUNNEL_FAILED, &status);
 	assert_non_null(strstr(status.reason, "/spec/proxy/listen/0"));
 	bench_wait_ready(&own_bench);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_LISTENER_IN_USE);
 	close(holder);
 	/* The same document again: nothing changes but that it runs. */
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{}"), PROBLEM_NONE);
 	wait_for_state("up-a", TUNNEL_UP, &status);
 	assert_int_equal(bench_port(&own_bench, "up-a"), port);
 }
@@ -386,12 +387,12 @@ static int take_port(unsigned port)
 	return holder;
 }
 
-static void submit(struct change *change, const char *id, const char *json)
+static void submit(struct mutation *mutation, const char *id, const char *json)
 {
-	change->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
-	change->edits[0].kind = EDIT_PATCH;
-	snprintf(change->edits[0].id, sizeof(change->edits[0].id), "%s", id);
-	change->edits[0].document = bench_json(json);
+	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->operations[0].kind = OPERATION_PATCH;
+	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "%s", id);
+	mutation->operations[0].document = bench_json(json);
 }
 
 /* A change is under way, its worker slow, when the address that kept the tunnel from starting is free again: what is started then is the
@@ -404,20 +405,20 @@ static void a_bind_waits_for_a_change_that_is_under_way(void **state)
 	unsigned port = bench_free_port(), other = bench_free_port();
 	snprintf(text, sizeof(text), "127.0.0.1:%u", port);
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", other);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "slow-a", bench_document(text)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "slow-a", bench_document(text)), PROBLEM_NONE);
 	bench_stop(&own_bench);
 	int holder = take_port(port);
 	assert_true(bench_start(&own_bench));
-	struct change *change = change_create(CHANGE_EDITS, 1);
-	submit(change, "slow-a", patch);
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	submit(mutation, "slow-a", patch);
 	/* It tries the bind again at each tick of its first five seconds. */
 	pthread_t thread;
 	assert_int_equal(pthread_create(&thread, NULL, close_soon, &holder), 0);
-	bench_do(&own_bench, change);
+	bench_do(&own_bench, mutation);
 	pthread_join(thread, NULL);
-	assert_int_equal(change->edits[0].problem.code, PROBLEM_NONE);
-	assert_int_equal(change->edits[0].snapshot->generation, 2);
-	change_free(change);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->operations[0].snapshot->generation, 2);
+	mutation_free(mutation);
 	wait_for_state("slow-a", TUNNEL_HANDSHAKING, &status);
 	assert_int_equal(status.observed_generation, 2);
 	assert_int_equal(bench_port(&own_bench, "slow-a"), other);
@@ -428,9 +429,9 @@ static void a_bind_waits_for_a_change_that_is_under_way(void **state)
 static void a_fresh_udp_socket_waits_for_a_change_that_is_under_way(void **state)
 {
 	(void)state;
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "slow-udp-a", bench_document(NULL)), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "slow-udp-a", bench_document(NULL)), PROBLEM_NONE);
 	size_t descriptors = bench_descriptors();
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "slow-udp-a", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "slow-udp-a", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
 	bool granted;
 	assert_int_equal(wait_for_grant("slow-udp-a", &granted), 1);
 	struct snapshot *snapshot = bench_find(&own_bench, "slow-udp-a");
@@ -447,7 +448,7 @@ static void a_tunnel_that_policy_forbids_now_fails_alone(void **state)
 	own_bench.options.allow_remote = true;
 	assert_true(bench_start(&own_bench));
 	bench_wait_ready(&own_bench);
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "up-a",
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a",
 	                            "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']},'proxy':{'listen':['0.0.0.0:0'],"
 	                            "'users':[{'username':'u','password':'p'}]}}}"),
 	                 PROBLEM_NONE);
@@ -455,9 +456,9 @@ static void a_tunnel_that_policy_forbids_now_fails_alone(void **state)
 	assert_true(restart());
 	bench_wait_ready(&own_bench);
 	wait_for_state("up-a", TUNNEL_FAILED, &status);
-	assert_int_equal(bench_code(&own_bench, EDIT_PATCH, "up-a", "{'spec':{'proxy':{'listen':['127.0.0.1:0']}}}"), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'spec':{'proxy':{'listen':['127.0.0.1:0']}}}"), PROBLEM_NONE);
 	wait_for_state("up-a", TUNNEL_UP, &status);
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "up-a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "up-a", NULL), PROBLEM_NONE);
 }
 
 static void a_name_that_does_not_resolve_is_told(void **state)
@@ -465,7 +466,7 @@ static void a_name_that_does_not_resolve_is_told(void **state)
 	struct snapshot_status status;
 	(void)state;
 	int64_t start = bench_now_ms();
-	assert_int_equal(bench_code(&own_bench, EDIT_CREATE, "a",
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a",
 	                            "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2']},"
 	                            "'peers':[{'public_key':'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=','endpoint':'nowhere.invalid:1'}]}}"),
 	                 PROBLEM_NONE);
@@ -479,7 +480,7 @@ static void a_name_that_does_not_resolve_is_told(void **state)
 		pause_ms(10);
 	}
 	assert_non_null(strstr(status.reason, "nowhere.invalid"));
-	assert_int_equal(bench_code(&own_bench, EDIT_DELETE, "a", NULL), PROBLEM_NONE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 }
 
 int main(int argc, char **argv)

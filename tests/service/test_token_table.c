@@ -12,26 +12,26 @@
 #include "tests/service/fake_worker.h"
 
 /* The change of a new token, to be freed. */
-static struct change *make(const char *name, unsigned scopes)
+static struct mutation *make(const char *name, unsigned scopes)
 {
-	struct change *change = change_create(CHANGE_TOKEN_CREATE, 0);
-	change->token_name = strdup(name);
-	change->token_scopes = scopes;
-	bench_do(&own_bench, change);
-	return change;
+	struct mutation *mutation = mutation_create(MUTATION_TOKEN_CREATE, 0);
+	mutation->token_name = strdup(name);
+	mutation->token_scopes = scopes;
+	bench_do(&own_bench, mutation);
+	return mutation;
 }
 
 static enum problem_code delete (const char *id) {
-	struct change *change = change_create(CHANGE_TOKEN_DELETE, 0); snprintf(change->token_id, sizeof(change->token_id), "%s", id);
-	bench_do(&own_bench, change);
-	enum problem_code code = change->problem.code;
-	change_free(change);
+	struct mutation *mutation = mutation_create(MUTATION_TOKEN_DELETE, 0); snprintf(mutation->token_id, sizeof(mutation->token_id), "%s", id);
+	bench_do(&own_bench, mutation);
+	enum problem_code code = mutation->problem.code;
+	mutation_free(mutation);
 	return code;
 }
 
-static const char *member(const struct change *change, const char *name)
+static const char *member(const struct mutation *mutation, const char *name)
 {
-	return json_string_value(json_object_get(change->token, name));
+	return json_string_value(json_object_get(mutation->token, name));
 }
 
 static size_t listed(void)
@@ -51,7 +51,7 @@ static void restart(void)
 static void open_what_their_scopes_say(void **state)
 {
 	(void)state;
-	struct change *made = make("ci", scope_parse("read"));
+	struct mutation *made = make("ci", scope_parse("read"));
 	assert_int_equal(made->problem.code, PROBLEM_NONE);
 	assert_int_equal(service_token_scope(own_bench.service, member(made, "token")), SCOPE_METRICS | SCOPE_READ);
 	assert_int_equal(service_token_scope(own_bench.service, "warren_x"), 0);
@@ -66,7 +66,7 @@ static void open_what_their_scopes_say(void **state)
 	assert_int_equal(service_token_scope(own_bench.service, member(made, "token")), 0);
 	assert_int_equal(delete (member(made, "id")), PROBLEM_NOT_FOUND);
 	assert_int_equal(delete ("nope"), PROBLEM_NOT_FOUND);
-	change_free(made);
+	mutation_free(made);
 	assert_int_equal(scope_parse("metrics"), SCOPE_METRICS);
 	assert_int_equal(scope_parse("nothing"), 0);
 }
@@ -75,11 +75,11 @@ static void one_that_was_not_stored_is_none(void **state)
 {
 	(void)state;
 	failing_vfs_full(true);
-	struct change *made = make("ci", SCOPE_READ);
+	struct mutation *made = make("ci", SCOPE_READ);
 	failing_vfs_full(false);
 	assert_int_equal(made->problem.code, PROBLEM_OUT_OF_RESOURCES);
 	assert_null(made->token);
-	change_free(made);
+	mutation_free(made);
 	assert_int_equal(listed(), 0);
 }
 
@@ -87,7 +87,7 @@ static void one_that_was_not_stored_is_none(void **state)
 static void one_that_the_disk_keeps_is_deleted_again(void **state)
 {
 	(void)state;
-	struct change *made = make("ci", SCOPE_READ);
+	struct mutation *made = make("ci", SCOPE_READ);
 	const char *id = member(made, "id"), *text = member(made, "token");
 	failing_vfs_full(true);
 	assert_int_equal(delete (id), PROBLEM_OUT_OF_RESOURCES);
@@ -99,13 +99,13 @@ static void one_that_the_disk_keeps_is_deleted_again(void **state)
 	assert_int_equal(listed(), 0);
 	restart();
 	assert_int_equal(service_token_scope(own_bench.service, text), 0);
-	change_free(made);
+	mutation_free(made);
 }
 
 static void many_are_kept(void **state)
 {
 	enum { MANY = 100 };
-	struct change *made[MANY];
+	struct mutation *made[MANY];
 	(void)state;
 	for (unsigned i = 0; i < MANY; i++) {
 		made[i] = make("", SCOPE_READ);
@@ -117,7 +117,7 @@ static void many_are_kept(void **state)
 	restart();
 	for (unsigned i = 0; i < MANY; i++) {
 		assert_int_equal(service_token_scope(own_bench.service, member(made[i], "token")) != 0, i % 2 == 1);
-		change_free(made[i]);
+		mutation_free(made[i]);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* A write, as the API asks for it and gets it answered. */
-#ifndef WARREN_SERVICE_CHANGE_CHANGE_H
-#define WARREN_SERVICE_CHANGE_CHANGE_H
+#ifndef WARREN_SERVICE_CHANGE_MUTATION_H
+#define WARREN_SERVICE_CHANGE_MUTATION_H
 
 #include <jansson.h>
 
@@ -9,13 +9,23 @@
 #include "service/spec/labels.h"
 #include "service/spec/problem.h"
 
-/* An edit is one tunnel's part of a change. */
-enum edit_kind { EDIT_CREATE, EDIT_PUT, EDIT_PATCH, EDIT_DELETE, EDIT_PEER_PUT, EDIT_PEER_PATCH, EDIT_PEER_DELETE, EDIT_RECONNECT, EDIT_PROBE };
+/* An operation is one tunnel's part of a change. */
+enum operation_kind {
+	OPERATION_CREATE,
+	OPERATION_PUT,
+	OPERATION_PATCH,
+	OPERATION_DELETE,
+	OPERATION_PEER_PUT,
+	OPERATION_PEER_PATCH,
+	OPERATION_PEER_DELETE,
+	OPERATION_RECONNECT,
+	OPERATION_PROBE
+};
 enum applied { APPLIED_UNCHANGED, APPLIED_CREATED, APPLIED_IN_PLACE, APPLIED_RESTARTED };
 
-struct edit {
+struct operation {
 	/* asked */
-	enum edit_kind kind;
+	enum operation_kind kind;
 	char id[64];               /* empty with EDIT_CREATE: the document's, else made by the server */
 	json_t *document;          /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
 	                              PROBE: NULL, or {"type", "target", "count", "timeout"} */
@@ -26,26 +36,26 @@ struct edit {
 	/* answered */
 	struct problem problem; /* code PROBLEM_NONE: done */
 	enum applied applied;
-	struct snapshot *snapshot;   /* after the edit (before it with DELETE), referenced, or NULL */
+	struct snapshot *snapshot;   /* after the operation (before it with DELETE), referenced, or NULL */
 	struct message_probed probe; /* EDIT_PROBE */
 };
 
-enum change_kind {
-	CHANGE_EDITS,        /* the edits, in order */
-	CHANGE_DELETE_WHERE, /* every tunnel that has all the labels (none given: all) */
-	CHANGE_STATE,        /* `document` {"tunnels": […]} replaces everything, atomically */
-	CHANGE_TOKEN_CREATE, /* `token_name`, `token_scopes` */
-	CHANGE_TOKEN_DELETE, /* `token_id` */
+enum mutation_kind {
+	MUTATION_OPERATIONS,   /* the operations, in order */
+	MUTATION_DELETE_WHERE, /* every tunnel that has all the labels (none given: all) */
+	MUTATION_STATE,        /* `document` {"tunnels": […]} replaces everything, atomically */
+	MUTATION_TOKEN_CREATE, /* `token_name`, `token_scopes` */
+	MUTATION_TOKEN_DELETE, /* `token_id` */
 };
 
-struct change {
-	enum change_kind kind;
-	struct edit *edits;
-	size_t edit_count;
-	bool atomic;        /* one fails: nothing is done, `problem` is that one's */
-	size_t failed_edit; /* of an atomic change */
+struct mutation {
+	enum mutation_kind kind;
+	struct operation *operations;
+	size_t operation_count;
+	bool atomic;             /* one fails: nothing is done, `problem` is that one's */
+	size_t failed_operation; /* of an atomic change */
 	bool dry_run;
-	bool wait_up;         /* single edit: answer after the first handshake */
+	bool wait_up;         /* single operation: answer after the first handshake */
 	unsigned timeout;     /* seconds, of wait_up */
 	unsigned scope;       /* enum scope of the caller: admin for inbound targets and unix paths */
 	struct label *labels; /* DELETE_WHERE, owned */
@@ -59,11 +69,11 @@ struct change {
 	struct problem problem; /* of the change as a whole */
 	size_t created, changed, unchanged, deleted;
 	/* Called once, on the service's thread; it takes the change back (change_free). */
-	void (*done)(struct change *change, void *owner);
+	void (*done)(struct mutation *mutation, void *owner);
 	void *owner;
 };
 
-struct change *change_create(enum change_kind kind, size_t edit_count);
-void change_free(struct change *change);
+struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count);
+void mutation_free(struct mutation *mutation);
 
 #endif

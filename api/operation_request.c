@@ -1,0 +1,116 @@
+/* Single operations from request to reply. */
+#include "api/operation_request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "api/operation.h"
+#include "api/reply.h"
+#include "api/suspended_request.h"
+#include "api/warning.h"
+
+#define WAIT_DEFAULT 30
+#define WAIT_MAX 3600
+
+static bool read_wait(struct api_request *request, struct mutation *mutation)
+{
+	uint64_t timeout = WAIT_DEFAULT;
+	const char *wait = api_target_parameter(&request->target, "wait");
+	if (!api_request_flag(request, "dry_run", &mutation->dry_run) || !api_request_number(request, "timeout", 1, WAIT_MAX, &timeout))
+		return false;
+	mutation->timeout = (unsigned)timeout;
+	mutation->wait_up = wait && !mutation->dry_run;
+	if (!wait || strcmp(wait, "up") == 0)
+		return true;
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"wait\" must be \"up\".");
+	return false;
+}
+
+static void reply_problem(struct api_request *request, const struct operation *operation)
+{
+	struct text members;
+	text_init(&members);
+	api_operation_problem_members(&members, operation);
+	text_put_char(&members, '\0');
+	api_reply_problem(request, &operation->problem, members.failed ? NULL : members.bytes);
+	text_clear(&members);
+}
+
+static void add_location(struct MHD_Response *response, const struct operation *operation)
+{
+	char location[160], key[64];
+	if (operation->kind == OPERATION_PEER_PUT) {
+		sodium_bin2base64(key, sizeof(key), operation->peer.bytes, sizeof(operation->peer.bytes), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+		snprintf(location, sizeof(location), "/v1/tunnels/%s/peers/%s", operation->snapshot->id, key);
+	} else {
+		snprintf(location, sizeof(location), "/v1/tunnels/%s", operation->snapshot->id);
+	}
+	api_reply_header(response, MHD_HTTP_HEADER_LOCATION, location);
+}
+
+static void finish_operation(struct api_request *request, struct mutation *mutation)
+{
+	const struct operation *operation = &mutation->operations[0];
+	if (mutation->problem.code != PROBLEM_NONE && operation->problem.code == PROBLEM_NONE) {
+		api_reply_problem(request, &mutation->problem, NULL);
+		return;
+	}
+	if (operation->problem.code != PROBLEM_NONE) {
+		reply_problem(request, operation);
+		return;
+	}
+	unsigned status = api_operation_status(operation);
+	if (status == MHD_HTTP_NO_CONTENT) {
+		api_reply_empty(request, status);
+		return;
+	}
+	struct text body;
+	text_init(&body);
+	char *members = api_warning_members(&request->warnings, request->kind == API_BODY_WGQUICK, request->api->service, operation);
+	api_operation_write(&body, operation, members);
+	free(members);
+	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
+	if (operation->snapshot && !mutation->dry_run) {
+		api_reply_etag(response, operation->snapshot->revision);
+		if (status == MHD_HTTP_CREATED)
+			add_location(response, operation);
+	}
+	api_reply_send(request, status, response);
+}
+
+/* Fills in the change's only operation; false when a problem was replied. */
+static bool prepare(struct api_request *request, struct mutation *mutation, json_t *document)
+{
+	struct operation *operation = &mutation->operations[0];
+	struct problem problem;
+	problem_init(&problem);
+	operation->is_file = request->kind == API_BODY_WGQUICK;
+	bool good = api_operation_fill(operation, request->route, request->parameters, document, "", &problem);
+	if (!good && !document)
+		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no such tunnel or peer.");
+	else if (!good)
+		api_reply_problem(request, &problem, NULL);
+	problem_clear(&problem);
+	if (!good)
+		return false;
+	if (api_operation_conditions(operation, request->headers[API_HEADER_IF_MATCH], request->headers[API_HEADER_IF_NONE_MATCH]))
+		return read_wait(request, mutation);
+	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	return false;
+}
+
+void api_operation_request_send(struct api_request *request, json_t *document)
+{
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+	if (!mutation) {
+		json_decref(document);
+		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	} else if (prepare(request, mutation, document)) {
+		api_suspended_request_send(request, mutation, finish_operation);
+	} else {
+		mutation_free(mutation);
+	}
+}
