@@ -1,7 +1,6 @@
 /* The composition of the control plane, its loop and its end. */
 #include "service/service.h"
 
-#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +9,7 @@
 
 #include "ipc/log.h"
 #include "ipc/wall_clock.h"
-#include "service/change/inbox.h"
-#include "service/change/transaction.h"
+#include "service/change/mutations.h"
 #include "service/restorer.h"
 #include "service/store/checkpointer.h"
 #include "service/store/state_dir.h"
@@ -44,8 +42,7 @@ struct service {
 	struct provisioner *provisioner;
 	struct broker *broker;
 	struct restorer *restorer;
-	struct inbox *inbox;
-	struct mutations mutations;
+	struct mutations *mutations;
 	/* Of borrowed pointers to the above. */
 	struct socket_roots roots; /* the state directory's and those of the options */
 	struct policy policy;
@@ -70,7 +67,7 @@ static void on_worker_ready(void *owner, struct worker *worker)
 			provisioner_start(service->provisioner, entry);
 	}
 	log_line(LOG_INFO, NULL, "worker %u is ready", worker_index(worker));
-	transaction_check_waiting(&service->mutations);
+	mutations_check_workers(service->mutations);
 }
 
 static void on_worker_died(void *owner, struct worker *worker)
@@ -96,7 +93,7 @@ static bool on_worker_message(void *owner, struct worker *worker, enum message_t
 static void on_told(void *owner)
 {
 	struct service *service = owner;
-	waiter_check_all(&service->mutations);
+	mutations_check_suspended(service->mutations);
 }
 
 static void on_workers_gone(void *owner)
@@ -111,25 +108,12 @@ static void end_workers(struct service *service)
 	supervisor_stop(service->supervisor, STOP_GRACE_MS, on_workers_gone, service);
 }
 
-static void run_inbox(struct service *service)
-{
-	for (struct job *job = inbox_take_all(service->inbox); job != NULL;) {
-		struct job *next = job->next;
-		job->next = NULL;
-		if (service->is_stopping)
-			job_refuse(job);
-		else
-			job_run(job);
-		job = next;
-	}
-}
-
 static void begin_stop(struct service *service)
 {
-	inbox_close(service->inbox);
-	service->is_stopping = service->mutations.is_stopping = true;
+	service->is_stopping = true;
 	log_line(LOG_INFO, NULL, "ending");
-	waiter_refuse_all(&service->mutations);
+	if (service->mutations != NULL)
+		mutations_stop(service->mutations);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -138,7 +122,7 @@ static void on_wake(uv_async_t *wake)
 	if (service->wants_stop && !service->is_stopping)
 		begin_stop(service);
 	store_collect(service->store);
-	run_inbox(service);
+	mutations_run(service->mutations);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -154,15 +138,15 @@ static void on_tick(uv_timer_t *timer)
 		service->options.announce_alive();
 	restorer_tick(service->restorer);
 	provisioner_tick(service->provisioner, service->supervisor);
-	transaction_check_waiting(&service->mutations);
-	waiter_check_all(&service->mutations);
+	mutations_check_workers(service->mutations);
+	mutations_check_suspended(service->mutations);
 	if (service->ticks % CHECKPOINT_TICKS == 0 || checkpointer_is_urgent(service->checkpointer))
 		checkpointer_write(service->checkpointer);
 	if (!service->is_stopping || service->stop_ticks > STOP_TICKS)
 		return;
 	/* What is under way is given a moment to come to its end. */
 	service->stop_ticks++;
-	if (service->mutations.jobs == NULL || service->stop_ticks == STOP_TICKS) {
+	if (!mutations_are_under_way(service->mutations) || service->stop_ticks == STOP_TICKS) {
 		service->stop_ticks = STOP_TICKS + 1;
 		end_workers(service);
 	}
@@ -212,9 +196,8 @@ static bool make_parts(struct service *service)
 	service->registry = registry_create(service->locks);
 	service->slots = slot_table_create(service->options.workers);
 	service->protection = protection_create(service->registry);
-	service->inbox = inbox_create();
 	return service->events != NULL && service->tokens != NULL && service->locks != NULL && service->registry != NULL && service->slots != NULL &&
-	       service->protection != NULL && service->inbox != NULL;
+	       service->protection != NULL;
 }
 
 static bool make_worker_parts(struct service *service)
@@ -277,7 +260,7 @@ static bool start_workers(struct service *service, char failure[512])
 	return service->supervisor != NULL;
 }
 
-static void connect_parts(struct service *service)
+static bool connect_parts(struct service *service)
 {
 	service->report = (struct report){ .slots = service->slots,
 		                           .events = service->events,
@@ -286,19 +269,20 @@ static void connect_parts(struct service *service)
 		                           .lookups = &service->lookups,
 		                           .told = on_told,
 		                           .owner = service };
-	service->mutations.means = (struct mutation_means){ .loop = &service->loop,
-		                                            .registry = service->registry,
-		                                            .locks = service->locks,
-		                                            .slots = service->slots,
-		                                            .events = service->events,
-		                                            .store = service->store,
-		                                            .tokens = service->tokens,
-		                                            .supervisor = service->supervisor,
-		                                            .provisioner = service->provisioner,
-		                                            .lookups = &service->lookups,
-		                                            .policy = &service->policy,
-		                                            .roots = &service->roots };
-	service->mutations.next_revision = store_next_revision(service->store);
+	const struct mutation_means means = { .loop = &service->loop,
+		                              .registry = service->registry,
+		                              .locks = service->locks,
+		                              .slots = service->slots,
+		                              .events = service->events,
+		                              .store = service->store,
+		                              .tokens = service->tokens,
+		                              .supervisor = service->supervisor,
+		                              .provisioner = service->provisioner,
+		                              .lookups = &service->lookups,
+		                              .policy = &service->policy,
+		                              .roots = &service->roots };
+	service->mutations = mutations_create(&means);
+	return service->mutations != NULL;
 }
 
 static bool start_parts(struct service *service, char failure[512])
@@ -309,7 +293,10 @@ static bool start_parts(struct service *service, char failure[512])
 	}
 	if (!open_store(service, failure) || !start_workers(service, failure))
 		return false;
-	connect_parts(service);
+	if (!connect_parts(service)) {
+		snprintf(failure, 512, "out of memory");
+		return false;
+	}
 	uv_timer_start(&service->tick, on_tick, TICK_MS, TICK_MS);
 	restorer_start(service->restorer, service->supervisor);
 	return true;
@@ -348,10 +335,10 @@ void service_run(struct service *service)
 	uv_run(&service->loop, UV_RUN_DEFAULT);
 	/* What was under way when the workers went: it fails now, or is on the disk already and done. */
 	do {
-		transaction_check_waiting(&service->mutations);
+		mutations_check_workers(service->mutations);
 		store_drain(service->store);
-	} while (service->mutations.waiting != NULL);
-	run_inbox(service);
+	} while (mutations_wait_for_workers(service->mutations));
+	mutations_run(service->mutations);
 	checkpointer_write(service->checkpointer);
 	store_drain(service->store);
 }
@@ -401,7 +388,7 @@ static void free_parts(struct service *service)
 	protection_free(service->protection);
 	checkpointer_free(service->checkpointer);
 	slot_table_free(service->slots);
-	inbox_free(service->inbox);
+	mutations_free(service->mutations);
 	events_free(service->events);
 	token_table_free(service->tokens);
 	lock_queue_free(service->locks);
@@ -430,16 +417,8 @@ void service_free(struct service *service)
 
 void service_submit(struct service *service, struct mutation *mutation)
 {
-	assert(mutation->done != NULL);
-	struct job *job = job_create(&service->mutations, mutation);
-	if (job == NULL) {
-		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-		mutation->done(mutation, mutation->owner);
-	} else if (inbox_put(service->inbox, job)) {
-		uv_async_send(&service->wake);
-	} else {
-		job_refuse(job);
-	}
+	mutations_submit(service->mutations, mutation);
+	uv_async_send(&service->wake);
 }
 
 void service_protect(struct service *service, const struct sockaddr *address)

@@ -7,10 +7,10 @@
 #include "service/registry/registry.h"
 #include "service/spec/candidate.h"
 
-struct transaction;
+struct mutation;
 
 struct delta {
-	struct transaction *transaction; /* while it waits for a worker's answer */
+	struct mutation *mutation; /* while it waits for a worker's answer */
 	char id[64];
 	struct entry *entry;     /* the tunnel, or a new one that nobody sees yet; NULL: there is none and none is made */
 	bool is_new;             /* the entry is not in the registry */
@@ -31,7 +31,8 @@ bool delta_changes(const struct delta *delta);
 /* Reads the document of a PUT, a POST or a PATCH, whose id is known but for a POST. What is there by now, or NULL, is completed from and compared
  * with ahead of the turn. Any thread; the service's only where another change came first. */
 void delta_read(struct operation *operation, struct candidate *candidate, const struct snapshot *now);
-/* One operation on top of what the delta has; everything wrong goes to operation->problem. `candidate` is of an operation with a tunnel's document.
+/* One operation on top of what the delta has; everything wrong goes to operation->problem. `candidate` is of an operation with a tunnel's document,
+ * else it may be NULL.
  */
 void delta_apply(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope);
 

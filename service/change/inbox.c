@@ -5,7 +5,7 @@
 
 struct inbox {
 	pthread_mutex_t lock; /* of all below */
-	struct job *first, **last;
+	struct mutation *first, **last;
 	bool is_closed;
 };
 
@@ -27,22 +27,22 @@ void inbox_free(struct inbox *inbox)
 	free(inbox);
 }
 
-bool inbox_put(struct inbox *inbox, struct job *job)
+bool inbox_put(struct inbox *inbox, struct mutation *mutation)
 {
 	pthread_mutex_lock(&inbox->lock);
 	bool is_taken = !inbox->is_closed;
 	if (is_taken) {
-		*inbox->last = job;
-		inbox->last = &job->next;
+		*inbox->last = mutation;
+		inbox->last = &mutation->next;
 	}
 	pthread_mutex_unlock(&inbox->lock);
 	return is_taken;
 }
 
-struct job *inbox_take_all(struct inbox *inbox)
+struct mutation *inbox_take_all(struct inbox *inbox)
 {
 	pthread_mutex_lock(&inbox->lock);
-	struct job *first = inbox->first;
+	struct mutation *first = inbox->first;
 	inbox->first = NULL;
 	inbox->last = &inbox->first;
 	pthread_mutex_unlock(&inbox->lock);

@@ -2,15 +2,15 @@
 #ifndef WARREN_SERVICE_CHANGE_INBOX_H
 #define WARREN_SERVICE_CHANGE_INBOX_H
 
-#include "service/change/job.h"
+#include "service/change/mutation.h"
 
 struct inbox;
 
 struct inbox *inbox_create(void); /* NULL when out of memory */
 void inbox_free(struct inbox *inbox);
-/* Takes the job; false when the inbox is closed, then it stays the caller's. */
-bool inbox_put(struct inbox *inbox, struct job *job);
-struct job *inbox_take_all(struct inbox *inbox); /* in the order of their coming, linked by `next` */
-void inbox_close(struct inbox *inbox);           /* nothing is taken any more; what is in it stays */
+/* Takes the mutation; false when the inbox is closed, then it stays the caller's. */
+bool inbox_put(struct inbox *inbox, struct mutation *mutation);
+struct mutation *inbox_take_all(struct inbox *inbox); /* in the order of their coming, linked by `next` */
+void inbox_close(struct inbox *inbox);                /* nothing is taken any more; what is in it stays */
 
 #endif

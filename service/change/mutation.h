@@ -1,15 +1,23 @@
-/* A write, as the API asks for it and gets it answered. */
+/* A write, from its submission to its answer: what the API asks for, what it is answered, and in between one state after the other
+ * (mutation_state.h). */
 #ifndef WARREN_SERVICE_CHANGE_MUTATION_H
 #define WARREN_SERVICE_CHANGE_MUTATION_H
 
 #include <jansson.h>
 
 #include "ipc/message.h"
+#include "service/change/mutation_state.h"
+#include "service/registry/lock_queue.h"
 #include "service/registry/snapshot.h"
+#include "service/socket/socket_list.h"
 #include "service/spec/labels.h"
 #include "service/spec/problem.h"
 
-/* An operation is one tunnel's part of a change. */
+struct mutations;
+struct candidate;
+struct delta;
+
+/* An operation is one tunnel's part of a mutation. */
 enum operation_kind {
 	OPERATION_CREATE,
 	OPERATION_PUT,
@@ -26,7 +34,7 @@ enum applied { APPLIED_UNCHANGED, APPLIED_CREATED, APPLIED_IN_PLACE, APPLIED_RES
 struct operation {
 	/* asked */
 	enum operation_kind kind;
-	char id[64];               /* empty with EDIT_CREATE: the document's, else made by the server */
+	char id[64];               /* empty with OPERATION_CREATE: the document's, else made by the server */
 	json_t *document;          /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
 	                              PROBE: NULL, or {"type", "target", "count", "timeout"} */
 	bool is_file;              /* PUT: the document is of a wg-quick file, and what such a file has no words for stays */
@@ -37,7 +45,7 @@ struct operation {
 	struct problem problem; /* code PROBLEM_NONE: done */
 	enum applied applied;
 	struct snapshot *snapshot;   /* after the operation (before it with DELETE), referenced, or NULL */
-	struct message_probed probe; /* EDIT_PROBE */
+	struct message_probed probe; /* OPERATION_PROBE */
 };
 
 enum mutation_kind {
@@ -53,7 +61,7 @@ struct mutation {
 	struct operation *operations;
 	size_t operation_count;
 	bool atomic;             /* one fails: nothing is done, `problem` is that one's */
-	size_t failed_operation; /* of an atomic change */
+	size_t failed_operation; /* of an atomic mutation */
 	bool dry_run;
 	bool wait_up;         /* single operation: answer after the first handshake */
 	unsigned timeout;     /* seconds, of wait_up */
@@ -66,14 +74,47 @@ struct mutation {
 	char token_id[32];
 	/* answered */
 	json_t *token;          /* TOKEN_CREATE: {"id", "name", "scopes", "created_at", "token"}, owned */
-	struct problem problem; /* of the change as a whole */
+	struct problem problem; /* of the mutation as a whole */
 	size_t created, changed, unchanged, deleted;
-	/* Called once, on the service's thread; it takes the change back (change_free). */
+	/* Called once, on the service's thread; it takes the mutation back (mutation_free). */
 	void (*done)(struct mutation *mutation, void *owner);
 	void *owner;
+
+	/* From here on: of the files in service/change/ alone. */
+	enum mutation_state state;
+	enum mutation_course course;
+	_Atomic unsigned references; /* the API's, and the service's while it is under way */
+	struct mutations *all;
+	struct mutation *next, **before; /* in the inbox, then among all that are under way */
+	struct mutation *next_waiting;   /* for a worker, or for its tunnel to be up */
+	uint64_t deadline;               /* of such waiting, uv_now */
+
+	struct candidate *candidates; /* one for each operation; a part borrows its parent's, as it does the operation */
+	struct snapshot **bases;      /* what candidates were prepared with, or NULL */
+	size_t candidate_count, base_count;
+
+	struct lock_claim claim; /* tickets of the tunnels */
+	bool is_claimed;
+	struct delta *deltas;
+	size_t delta_count;
+	uint32_t *index;   /* of deltas by the hash of their ids; delta + 1, 0 is empty */
+	size_t index_size; /* a power of two */
+	struct socket_pool pool;
+	size_t reserved;  /* places in the registry */
+	size_t pending;   /* answers of workers, or parts, that are waited for */
+	bool worker_gone; /* one died while it prepared */
+	unsigned deaths;  /* of workers, while they prepared this */
+
+	struct mutation *parent; /* of a part */
+	size_t cursor;           /* SEQUENCE: the operation that is being done */
+	bool is_starting, goes_on;
+	struct runtime_status *status; /* SUSPENDED: the tunnel's, referenced: another tunnel of the same id has another one */
 };
 
+/* NULL when out of memory. */
 struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count);
 void mutation_free(struct mutation *mutation);
+/* Something has happened to it. The event is one that its state allows; it may be answered and gone afterwards. */
+void mutation_step(struct mutation *mutation, enum mutation_event event);
 
 #endif

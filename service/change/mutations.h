@@ -1,4 +1,4 @@
-/* All changes that are under way, and what they work with. Service's thread only, but for what says otherwise. */
+/* All mutations that are under way, and what they work with. Service's thread, but for mutations_submit. */
 #ifndef WARREN_SERVICE_CHANGE_MUTATIONS_H
 #define WARREN_SERVICE_CHANGE_MUTATIONS_H
 
@@ -12,6 +12,8 @@
 #include "service/worker/peer_lookup.h"
 #include "service/worker/provisioner.h"
 #include "service/worker/supervisor.h"
+
+struct mutations;
 
 /* Borrowed. */
 struct mutation_means {
@@ -29,13 +31,27 @@ struct mutation_means {
 	const struct socket_roots *roots;
 };
 
-struct mutations {
-	struct mutation_means means;
-	uint64_t next_revision;
-	bool is_stopping;
-	struct job *jobs;            /* all that are under way */
-	struct transaction *waiting; /* for a worker that is being replaced */
-	struct waiter *waiters;      /* for the first handshake of their tunnel */
-};
+struct mutations *mutations_create(const struct mutation_means *means); /* NULL when out of memory */
+void mutations_free(struct mutations *mutations);                       /* once none is under way */
+/* Takes the mutation until `done`, which comes from within when it is refused. It is taken on by mutations_run. Any thread. */
+void mutations_submit(struct mutations *mutations, struct mutation *mutation);
+/* Starts what was submitted. */
+void mutations_run(struct mutations *mutations);
+/* A worker is there again, or time has passed. */
+void mutations_check_workers(struct mutations *mutations);
+/* A tunnel may be up, or time has passed. */
+void mutations_check_suspended(struct mutations *mutations);
+/* Nothing is taken any more, and who waits for a tunnel to be up is answered. */
+void mutations_stop(struct mutations *mutations);
+bool mutations_are_under_way(const struct mutations *mutations);
+bool mutations_wait_for_workers(const struct mutations *mutations);
+
+/* For the files of change/. */
+const struct mutation_means *mutations_means(const struct mutations *mutations);
+uint64_t mutations_take_revision(struct mutations *mutations);
+uint64_t mutations_next_revision(const struct mutations *mutations);
+void mutations_await_worker(struct mutation *mutation);
+void mutations_suspend(struct mutation *mutation);
+void mutations_leave(struct mutation *mutation); /* it is not under way any more, if it was */
 
 #endif

@@ -1,10 +1,12 @@
-/* The last half of a change: to the disk, into the registry, and the old one retired. */
+/* The last half of a mutation: to the disk, into the registry, and the old one retired. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ipc/log.h"
-#include "service/change/transaction_private.h"
+#include "service/change/delta.h"
+#include "service/change/mutation_entries.h"
+#include "service/store/store.h"
 #include "service/worker/peer_lookup.h"
 #include "service/worker/runtime.h"
 
@@ -26,48 +28,48 @@ static bool write_delta(struct store_write *write, const struct delta *delta)
 	return row->ports != NULL;
 }
 
-static void publish(struct mutations *mutations, const struct delta *delta)
+static void publish(struct events *events, const struct delta *delta)
 {
 	static const char *const applied[] = {
 		[MESSAGE_APPLIED_CREATED] = "created", [MESSAGE_APPLIED_IN_PLACE] = "in_place", [MESSAGE_APPLIED_RESTARTED] = "restarted"
 	};
 	char members[160] = "";
 	if (delta->after == NULL) {
-		events_publish(mutations->means.events, EVENT_TUNNEL_DELETED, delta->id, "");
+		events_publish(events, EVENT_TUNNEL_DELETED, delta->id, "");
 		return;
 	}
 	const char *how = delta->is_created ? applied[MESSAGE_APPLIED_CREATED] : applied[delta->applied == MESSAGE_APPLIED_RESTARTED ? 2 : 1];
 	snprintf(members, sizeof(members), "\"etag\":\"\\\"%llu\\\"\",\"generation\":%llu,\"applied\":\"%s\"",
 	         (unsigned long long)delta->after->revision, (unsigned long long)delta->after->generation, how);
-	events_publish(mutations->means.events, delta->before == NULL ? EVENT_TUNNEL_CREATED : EVENT_TUNNEL_CHANGED, delta->id, members);
+	events_publish(events, delta->before == NULL ? EVENT_TUNNEL_CREATED : EVENT_TUNNEL_CHANGED, delta->id, members);
 }
 
 static void on_retired(void *owner, const struct reply *reply)
 {
 	struct delta *delta = owner;
-	struct transaction *transaction = delta->transaction;
+	struct mutation *mutation = delta->mutation;
 	delta->request = 0;
 	/* It is on the disk, so it is to run: the worker lost what it had prepared, and gets it whole. */
 	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK && delta->after != NULL) {
 		log_line(LOG_ERROR, delta->id, "the worker answered a stored change with status %u: the tunnel is being rebuilt", reply->ack.status);
-		provisioner_renew(transaction->mutations->means.provisioner, delta->entry);
+		provisioner_renew(mutations_means(mutation->all)->provisioner, delta->entry);
 	}
-	if (--transaction->pending == 0)
-		transaction_finish(transaction);
+	if (--mutation->pending == 0)
+		mutation_step(mutation, MUTATION_EVENT_COMMITTED);
 }
 
-static void ask_worker(struct transaction *transaction, struct delta *delta, enum message_type type, uint64_t generation)
+static void ask_worker(struct mutation *mutation, struct delta *delta, enum message_type type, uint64_t generation)
 {
 	struct worker *worker = delta->entry->worker;
 	if (worker == NULL || !worker_is_ready(worker))
 		return;
 	uint32_t slot = slot_index(delta->entry->slot);
-	delta->transaction = transaction;
+	delta->mutation = mutation;
 	if (type == MESSAGE_REMOVE)
 		delta->request = worker_expect_removal(worker, slot, generation, on_retired, delta);
 	else
 		delta->request = worker_expect(worker, slot, generation, on_retired, delta);
-	transaction->pending += delta->request != 0;
+	mutation->pending += delta->request != 0;
 	runtime_send(worker, type, delta->request, slot, generation);
 }
 
@@ -83,11 +85,11 @@ static void catch_up(const struct delta *delta)
 		         "the change is stored, but its worker was replaced before it could be sent: the tunnel is being rebuilt");
 }
 
-static void swap_in(struct transaction *transaction, struct delta *delta)
+static void swap_in(struct mutation *mutation, struct delta *delta)
 {
-	struct mutations *mutations = transaction->mutations;
+	const struct mutation_means *means = mutations_means(mutation->all);
 	struct entry *entry = delta->entry;
-	struct snapshot *old = registry_swap(mutations->means.registry, entry, &transaction->claim, snapshot_reference(delta->after));
+	struct snapshot *old = registry_swap(means->registry, entry, &mutation->claim, snapshot_reference(delta->after));
 	struct socket_list sockets = entry->sockets;
 	struct message_addresses *addresses = entry->addresses;
 	entry->sockets = delta->sockets;
@@ -96,101 +98,98 @@ static void swap_in(struct transaction *transaction, struct delta *delta)
 	delta->sockets = sockets;
 	delta->addresses = addresses;
 	if (delta->is_new)
-		registry_add(mutations->means.registry, entry);
+		registry_add(means->registry, entry);
 	delta->is_new = false;
 	delta->is_prepared = false;
-	registry_bound(mutations->means.registry, entry);
-	slot_table_put(mutations->means.slots, entry);
+	registry_bound(means->registry, entry);
+	slot_table_put(means->slots, entry);
 	catch_up(delta);
 	entry->is_waiting = false;
 	for (size_t i = 0; i < entry->sockets.count; i++)
 		entry->sockets.list[i].is_fresh = false;
-	ask_worker(transaction, delta, MESSAGE_COMMIT, delta->after->generation);
-	peer_lookup_start(mutations->means.lookups, entry);
+	ask_worker(mutation, delta, MESSAGE_COMMIT, delta->after->generation);
+	peer_lookup_start(means->lookups, entry);
 	snapshot_release(old);
 }
 
-static void swap_out(struct transaction *transaction, struct delta *delta)
+static void swap_out(struct mutation *mutation, struct delta *delta)
 {
-	struct mutations *mutations = transaction->mutations;
-	registry_remove(mutations->means.registry, delta->entry);
-	slot_table_remove(mutations->means.slots, delta->entry);
+	const struct mutation_means *means = mutations_means(mutation->all);
+	registry_remove(means->registry, delta->entry);
+	slot_table_remove(means->slots, delta->entry);
 	peer_lookup_end_all(delta->entry);
 	/* No worker holds one that failed. */
 	if (delta->before->failure == NULL)
-		ask_worker(transaction, delta, MESSAGE_REMOVE, delta->before->generation);
+		ask_worker(mutation, delta, MESSAGE_REMOVE, delta->before->generation);
 	/* The entry goes, with its sockets, when the worker has let go of its copies: see delta_clear. */
 	delta->is_new = true;
 }
 
-static void commit(struct transaction *transaction)
+enum mutation_event mutation_enter_committing(struct mutation *mutation)
 {
-	transaction->pending = 1;
-	for (size_t i = 0; i < transaction->delta_count; i++) {
-		struct delta *delta = &transaction->deltas[i];
+	/* One more than is asked, so that an answer that comes at once does not end the asking. */
+	mutation->pending = 1;
+	for (size_t i = 0; i < mutation->delta_count; i++) {
+		struct delta *delta = &mutation->deltas[i];
 		if (!delta_changes(delta))
 			continue;
 		if (delta->after != NULL)
-			swap_in(transaction, delta);
+			swap_in(mutation, delta);
 		else
-			swap_out(transaction, delta);
-		publish(transaction->mutations, delta);
+			swap_out(mutation, delta);
+		publish(mutations_means(mutation->all)->events, delta);
 	}
-	if (--transaction->pending == 0)
-		transaction_finish(transaction);
+	return --mutation->pending == 0 ? MUTATION_EVENT_COMMITTED : MUTATION_EVENT_NONE;
 }
 
 static void on_stored(struct store_batch *batch, void *owner)
 {
-	struct transaction *transaction = owner;
+	struct mutation *mutation = owner;
 	int result = batch->result;
 	store_batch_free(batch);
-	if (result == 0) {
-		commit(transaction);
-		return;
-	}
-	problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "The change could not be written to the disk: %s.", store_error(result));
-	transaction_fail(transaction);
+	if (result != 0)
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "The change could not be written to the disk: %s.", store_error(result));
+	mutation_step(mutation, result == 0 ? MUTATION_EVENT_STORED : MUTATION_EVENT_FAILED);
 }
 
-static struct store_batch *make_batch(struct transaction *transaction)
+static struct store_batch *make_batch(struct mutation *mutation)
 {
-	struct mutations *mutations = transaction->mutations;
+	const struct mutation_means *means = mutations_means(mutation->all);
 	size_t count = 0, fresh = 0;
-	for (size_t i = 0; i < transaction->delta_count; i++) {
-		count += delta_changes(&transaction->deltas[i]);
-		fresh += transaction->deltas[i].is_new;
+	for (size_t i = 0; i < mutation->delta_count; i++) {
+		count += delta_changes(&mutation->deltas[i]);
+		fresh += mutation->deltas[i].is_new;
 	}
 	struct store_batch *batch = store_batch_create(count);
 	if (batch == NULL)
 		return NULL;
-	bool is_written = registry_reserve(mutations->means.registry, fresh);
-	transaction->reserved = is_written ? fresh : 0;
+	bool is_written = registry_reserve(means->registry, fresh);
+	mutation->reserved = is_written ? fresh : 0;
 	count = 0;
-	for (size_t i = 0; i < transaction->delta_count && is_written; i++) {
-		struct delta *delta = &transaction->deltas[i];
+	for (size_t i = 0; i < mutation->delta_count && is_written; i++) {
+		struct delta *delta = &mutation->deltas[i];
 		if (!delta_changes(delta))
 			continue;
 		if (delta->after != NULL)
-			delta->after->revision = mutations->next_revision++;
+			delta->after->revision = mutations_take_revision(mutation->all);
 		is_written = write_delta(&batch->writes[count++], delta);
 	}
-	batch->next_revision = mutations->next_revision;
+	batch->next_revision = mutations_next_revision(mutation->all);
 	if (is_written)
 		return batch;
 	store_batch_free(batch);
 	return NULL;
 }
 
-void transaction_store(struct transaction *transaction)
+enum mutation_event mutation_enter_storing(struct mutation *mutation)
 {
-	struct store_batch *batch = make_batch(transaction);
+	struct store_batch *batch = make_batch(mutation);
 	if (batch == NULL) {
-		problem_set(&transaction->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-		transaction_fail(transaction);
-		return;
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		return MUTATION_EVENT_FAILED;
 	}
 	batch->done = on_stored;
-	batch->owner = transaction;
-	store_submit(transaction->mutations->means.store, batch);
+	batch->owner = mutation;
+	store_submit(mutations_means(mutation->all)->store, batch);
+	return MUTATION_EVENT_NONE;
 }

@@ -1,9 +1,9 @@
-#include "service/change/action.h"
-
+/* Actions on a tunnel that change nothing of what it is: reconnect and probe. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/change/mutation_entries.h"
 #include "service/change/precondition.h"
 #include "service/spec/candidate.h"
 #include "service/spec/json_writer.h"
@@ -12,25 +12,17 @@
 #define PROBE_COUNT_MAX 100
 #define PROBE_TIMEOUT_MAX 30 /* seconds */
 
-struct action {
-	struct mutations *mutations;
-	struct operation *operation;
-	void (*done)(void *owner);
-	void *owner;
-};
-
 static void on_answer(void *owner, const struct reply *reply)
 {
-	struct action *action = owner;
-	struct operation *operation = action->operation;
+	struct mutation *mutation = owner;
+	struct operation *operation = &mutation->operations[0];
 	if (reply->gone)
 		problem_set(&operation->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker of this tunnel is being replaced; try again in a moment.");
 	else if (reply->type == MESSAGE_PROBED)
 		operation->probe = reply->probed;
 	else if (reply->ack.status != MESSAGE_STATUS_OK)
 		problem_set(&operation->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel is not running.");
-	action->done(action->owner);
-	free(action);
+	mutation_step(mutation, MUTATION_EVENT_ACTED);
 }
 
 static void read_probe(struct operation *operation, const struct spec *spec, struct message_probe *message)
@@ -60,22 +52,6 @@ static void read_probe(struct operation *operation, const struct spec *spec, str
 	free(probe.target);
 }
 
-static uint64_t expect(struct mutations *mutations, struct worker *worker, struct operation *operation, const struct message_probe *probe,
-                       void (*done)(void *owner), void *owner)
-{
-	struct action *action = calloc(1, sizeof(*action));
-	uint64_t request = 0;
-	if (action != NULL) {
-		*action = (struct action){ .mutations = mutations, .operation = operation, .done = done, .owner = owner };
-		request = worker_expect_late(worker, probe->slot, probe->generation, (uint64_t)probe->count * probe->timeout_ms, on_answer, action);
-	}
-	if (request != 0)
-		return request;
-	free(action);
-	problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-	return 0;
-}
-
 static bool can_act(struct operation *operation, const struct entry *entry)
 {
 	if (entry == NULL)
@@ -87,18 +63,22 @@ static bool can_act(struct operation *operation, const struct entry *entry)
 	return operation->problem.code == PROBLEM_NONE;
 }
 
-static bool send_action(struct mutations *mutations, struct operation *operation, struct entry *entry, void (*done)(void *owner), void *owner)
+static bool send_action(struct mutation *mutation, struct entry *entry)
 {
+	struct operation *operation = &mutation->operations[0];
 	struct message_probe probe = { .slot = slot_index(entry->slot), .generation = operation->snapshot->generation };
-	if (lock_queue_is_free(mutations->means.locks, entry->id))
-		provisioner_hurry(mutations->means.provisioner, entry);
+	if (lock_queue_is_free(mutations_means(mutation->all)->locks, entry->id))
+		provisioner_hurry(mutations_means(mutation->all)->provisioner, entry);
 	if (operation->kind == OPERATION_PROBE)
 		read_probe(operation, &entry->snapshot->spec, &probe);
 	if (operation->problem.code != PROBLEM_NONE)
 		return false;
-	probe.request = expect(mutations, entry->worker, operation, &probe, done, owner);
-	if (probe.request == 0)
+	probe.request =
+	    worker_expect_late(entry->worker, probe.slot, probe.generation, (uint64_t)probe.count * probe.timeout_ms, on_answer, mutation);
+	if (probe.request == 0) {
+		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return false;
+	}
 	if (operation->kind == OPERATION_RECONNECT) {
 		runtime_send(entry->worker, MESSAGE_RECONNECT, probe.request, probe.slot, probe.generation);
 		return true;
@@ -110,14 +90,12 @@ static bool send_action(struct mutations *mutations, struct operation *operation
 	return true;
 }
 
-void action_start(struct mutations *mutations, struct operation *operation, void (*done)(void *owner), void *owner)
+enum mutation_event mutation_enter_acting(struct mutation *mutation)
 {
-	struct entry *entry = registry_entry(mutations->means.registry, operation->id);
-	bool is_sent = false;
-	if (can_act(operation, entry)) {
-		operation->snapshot = snapshot_reference(entry->snapshot);
-		is_sent = send_action(mutations, operation, entry, done, owner);
-	}
-	if (!is_sent)
-		done(owner);
+	struct operation *operation = &mutation->operations[0];
+	struct entry *entry = registry_entry(mutations_means(mutation->all)->registry, operation->id);
+	if (!can_act(operation, entry))
+		return MUTATION_EVENT_ACTED;
+	operation->snapshot = snapshot_reference(entry->snapshot);
+	return send_action(mutation, entry) ? MUTATION_EVENT_NONE : MUTATION_EVENT_ACTED;
 }

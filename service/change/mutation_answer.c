@@ -1,0 +1,173 @@
+/* The end of a mutation: what is not needed any more is given back, and the answer given. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/delta.h"
+#include "service/change/mutation_entries.h"
+#include "service/registry/status.h"
+
+static void release_candidates(struct mutation *mutation)
+{
+	for (size_t i = 0; mutation->parent == NULL && i < mutation->candidate_count; i++)
+		candidate_clear(&mutation->candidates[i]);
+	if (mutation->parent == NULL)
+		free(mutation->candidates);
+	for (size_t i = 0; i < mutation->base_count; i++)
+		snapshot_release(mutation->bases[i]);
+	free(mutation->bases);
+	mutation->candidates = NULL;
+	mutation->bases = NULL;
+	mutation->candidate_count = mutation->base_count = 0;
+}
+
+/* Before the answer: whoever has it may count on the sockets being closed. */
+static void release_work(struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->delta_count; i++)
+		delta_clear(&mutation->deltas[i]);
+	free(mutation->deltas);
+	free(mutation->index);
+	mutation->deltas = NULL;
+	mutation->index = NULL;
+	mutation->delta_count = 0;
+	socket_pool_clear(&mutation->pool);
+	registry_unreserve(mutations_means(mutation->all)->registry, mutation->reserved);
+	mutation->reserved = 0;
+}
+
+static void keep_ports(struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->pool.shared_count; i++)
+		host_socket_share(mutation->pool.shared[i], false);
+}
+
+static enum applied applied_of(const struct delta *delta, enum applied planned)
+{
+	if (planned != APPLIED_IN_PLACE || delta->applied != MESSAGE_APPLIED_RESTARTED)
+		return planned;
+	return APPLIED_RESTARTED;
+}
+
+static void write_answers(struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->operation_count; i++) {
+		struct operation *operation = &mutation->operations[i];
+		const struct delta *delta = NULL;
+		for (size_t k = 0; k < mutation->delta_count && delta == NULL; k++) {
+			/* In the order of the operations, so that the walk is short: one tunnel has one delta, and mostly one operation. */
+			const struct delta *candidate = &mutation->deltas[(i + k) % mutation->delta_count];
+			delta = strcmp(candidate->id, operation->id) == 0 ? candidate : NULL;
+		}
+		if (delta == NULL)
+			continue;
+		operation->applied = applied_of(delta, operation->applied);
+		struct snapshot *shown = operation->kind == OPERATION_DELETE ? delta->before : delta->after;
+		operation->snapshot = shown == NULL ? NULL : snapshot_reference(shown);
+	}
+}
+
+/* Only a mutation of one operation can ask for it. */
+static bool waits_for_handshake(const struct mutation *mutation)
+{
+	return mutation->wait_up && !mutation->dry_run && mutation->operation_count == 1 && mutation->operations[0].snapshot != NULL &&
+	       mutation->operations[0].kind != OPERATION_DELETE;
+}
+
+enum mutation_event mutation_enter_finishing(struct mutation *mutation)
+{
+	write_answers(mutation);
+	if (mutation->course == MUTATION_WHOLE_STATE)
+		whole_state_finish(mutation);
+	release_work(mutation);
+	return waits_for_handshake(mutation) ? MUTATION_EVENT_SUSPENDED : MUTATION_EVENT_FINISHED;
+}
+
+/* What failed has its place: that of one operation alone is the operation's, that of several the mutation's, with all faults. */
+static void place_problem(struct mutation *mutation)
+{
+	struct operation *operation =
+	    mutation->failed_operation < mutation->operation_count ? &mutation->operations[mutation->failed_operation] : NULL;
+	struct problem *one = operation == NULL ? NULL : &operation->problem, *whole = &mutation->problem;
+	bool is_single = mutation->course == MUTATION_SINGLE;
+	struct problem *from = is_single ? whole : one, *to = is_single ? one : whole;
+	if (one == NULL || from->code == PROBLEM_NONE)
+		return;
+	if (is_single && to->code != PROBLEM_NONE) {
+		problem_clear(from);
+		return;
+	}
+	problem_clear(to);
+	*to = *from;
+	problem_init(from);
+}
+
+enum mutation_event mutation_enter_undoing(struct mutation *mutation)
+{
+	mutation_abort_prepared(mutation);
+	keep_ports(mutation);
+	if (mutation->course == MUTATION_WHOLE_STATE)
+		whole_state_fail(mutation);
+	else
+		place_problem(mutation);
+	release_work(mutation);
+	return MUTATION_EVENT_UNDONE;
+}
+
+static void release_turn(struct mutation *mutation)
+{
+	bool is_claimed = mutation->is_claimed;
+	mutation->is_claimed = false;
+	if (is_claimed)
+		lock_queue_release(mutations_means(mutation->all)->locks, &mutation->claim);
+}
+
+/* Whether the waiting is over; the operation then says how. */
+bool mutation_is_waiting_over(struct mutation *mutation)
+{
+	struct operation *operation = &mutation->operations[0];
+	const struct entry *entry = registry_entry(mutations_means(mutation->all)->registry, operation->id);
+	struct snapshot_status status;
+	if (entry == NULL || entry->status != mutation->status) {
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted before its first handshake.");
+		return true;
+	}
+	snapshot_status(entry->snapshot, &status);
+	if (status.state == TUNNEL_UP)
+		return true;
+	bool is_hopeless = status.state == TUNNEL_DISABLED && !entry->snapshot->spec.enabled;
+	if (!is_hopeless && uv_now(mutations_means(mutation->all)->loop) < mutation->deadline)
+		return false;
+	snapshot_release(operation->snapshot);
+	operation->snapshot = snapshot_reference(entry->snapshot);
+	problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel exists, but no handshake was completed in time%s%.120s.",
+	            status.reason[0] ? ": " : "", status.reason);
+	return true;
+}
+
+/* What waits for the tunnel's turn may run from within, and the mutation be gone by the time of the return. */
+enum mutation_event mutation_enter_suspended(struct mutation *mutation)
+{
+	mutation->status = status_reference(mutation->operations[0].snapshot->status);
+	mutation->deadline = uv_now(mutations_means(mutation->all)->loop) + 1000ull * mutation->timeout;
+	if (mutation_is_waiting_over(mutation))
+		return MUTATION_EVENT_WAITING_OVER;
+	mutations_suspend(mutation);
+	release_turn(mutation);
+	return MUTATION_EVENT_NONE;
+}
+
+enum mutation_event mutation_enter_answered(struct mutation *mutation)
+{
+	release_candidates(mutation);
+	mutations_leave(mutation);
+	status_release(mutation->status);
+	mutation->status = NULL;
+	if (mutation->parent != NULL)
+		mutation_part_done(mutation->parent, &mutation->operations[0].problem);
+	else
+		mutation->done(mutation, mutation->owner);
+	/* Whoever has the answer comes before those that wait for the turn. The service's reference keeps the claim until then. */
+	release_turn(mutation);
+	mutation_free(mutation);
+	return MUTATION_EVENT_NONE;
+}

@@ -1,0 +1,123 @@
+/* What the tunnels need on this host to become what they are to be: sockets, slots, addresses. No worker knows of it yet. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/delta.h"
+#include "service/change/mutation_entries.h"
+#include "service/registry/snapshot_make.h"
+#include "service/worker/peer_lookup.h"
+#include "service/worker/placement.h"
+
+#define WORKER_WAIT_MS 5000 /* for one that is being replaced */
+
+static bool make_entry(struct delta *delta)
+{
+	if (delta->entry == NULL) {
+		delta->entry = entry_create(delta->id);
+		delta->is_new = delta->entry != NULL;
+	}
+	return delta->entry != NULL && socket_list_want(&delta->sockets, &delta->after->spec);
+}
+
+static bool collect_released(struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->delta_count; i++) {
+		const struct delta *delta = &mutation->deltas[i];
+		if (!delta_changes(delta) || delta->is_new || delta->entry == NULL)
+			continue;
+		const struct socket_list *old = &delta->entry->sockets;
+		for (size_t k = 0; k < old->count; k++)
+			if (!socket_list_has(&delta->sockets, old->list[k].socket) && !socket_pool_add(&mutation->pool, old->list[k].socket))
+				return false;
+	}
+	return true;
+}
+
+static bool keep_sockets(struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->delta_count; i++) {
+		struct delta *delta = &mutation->deltas[i];
+		if (!delta_changes(delta) || delta->after == NULL)
+			continue;
+		if (!make_entry(delta))
+			return false;
+		socket_list_keep(&delta->sockets, &delta->after->spec, &delta->entry->sockets);
+	}
+	return true;
+}
+
+static void open_sockets(struct mutation *mutation, struct delta *delta)
+{
+	struct socket_request request = { .spec = &delta->after->spec,
+		                          .roots = mutations_means(mutation->all)->roots,
+		                          .next_id = &delta->entry->next_socket_id,
+		                          .pointer = delta->pointer };
+	/* A dry run may not ask a running tunnel to make way. */
+	struct socket_pool none = { .count = 0 };
+	bool was_sound = mutation->problem.code == PROBLEM_NONE;
+	if (!socket_list_open(&delta->sockets, &request, mutation->dry_run ? &none : &mutation->pool, &mutation->problem) && was_sound)
+		mutation_blame(mutation, delta);
+	socket_pool_clear(&none);
+}
+
+/* What a dry run cannot try out is what is only taken by sockets that this same change gives up. */
+static void forget_own_conflicts(struct mutation *mutation)
+{
+	if (mutation->problem.code == PROBLEM_LISTENER_IN_USE && mutation->pool.count > 0)
+		problem_clear(&mutation->problem);
+}
+
+static bool furnish(struct mutation *mutation, struct delta *delta)
+{
+	struct entry *entry = delta->entry;
+	if (!snapshot_take_sockets(delta->after, &delta->sockets))
+		return false;
+	const struct spec *old_spec = delta->before == NULL ? NULL : &delta->before->spec;
+	if (!peer_lookup_addresses(&delta->addresses, &delta->after->spec, old_spec, delta->before == NULL ? NULL : entry->addresses))
+		return false;
+	if (entry->worker == NULL && !placement_choose(mutations_means(mutation->all)->supervisor, entry))
+		return false;
+	return snapshot_take_slots(delta->after, entry, delta->before);
+}
+
+static bool bind_all(struct mutation *mutation)
+{
+	if (!keep_sockets(mutation) || !collect_released(mutation)) {
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		return false;
+	}
+	for (size_t i = 0; i < mutation->delta_count && mutation->problem.code != PROBLEM_OUT_OF_RESOURCES; i++)
+		if (delta_changes(&mutation->deltas[i]) && mutation->deltas[i].after != NULL)
+			open_sockets(mutation, &mutation->deltas[i]);
+	if (mutation->dry_run)
+		forget_own_conflicts(mutation);
+	if (mutation->problem.code != PROBLEM_NONE)
+		return false;
+	for (size_t i = 0; i < mutation->delta_count; i++) {
+		struct delta *delta = &mutation->deltas[i];
+		if (!delta_changes(delta) || delta->after == NULL || mutation->dry_run || furnish(mutation, delta))
+			continue;
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "The limit of tunnels or peers is reached.");
+		return false;
+	}
+	return true;
+}
+
+static bool changes_anything(const struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->delta_count; i++)
+		if (delta_changes(&mutation->deltas[i]))
+			return true;
+	return false;
+}
+
+enum mutation_event mutation_enter_binding(struct mutation *mutation)
+{
+	if (!bind_all(mutation))
+		return MUTATION_EVENT_FAILED;
+	if (mutation->dry_run || !changes_anything(mutation))
+		return MUTATION_EVENT_UNCHANGED;
+	mutation->deadline = uv_now(mutations_means(mutation->all)->loop) + WORKER_WAIT_MS;
+	return MUTATION_EVENT_BOUND;
+}

@@ -1,0 +1,123 @@
+/* The middle of a mutation: the workers build what is to be, inactive. */
+#include <stdio.h>
+#include <string.h>
+
+#include "service/change/delta.h"
+#include "service/change/mutation_entries.h"
+#include "service/worker/runtime.h"
+
+#define DEATHS_MAX 2 /* the first may be a coincidence; one that kills workers must not go on harming their other tunnels */
+
+static bool is_for_worker(const struct delta *delta)
+{
+	return delta_changes(delta) && delta->after != NULL;
+}
+
+void mutation_abort_prepared(struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->delta_count; i++) {
+		struct delta *delta = &mutation->deltas[i];
+		if (!delta->is_prepared)
+			continue;
+		delta->is_prepared = false;
+		runtime_send(delta->entry->worker, MESSAGE_ABORT, 0, slot_index(delta->entry->slot), delta->after->generation);
+	}
+}
+
+static void tell_refusal(struct mutation *mutation, const struct delta *delta, const struct message_prepared *prepared)
+{
+	char pointer[96];
+	/* A worker is not trusted: its text is of its own making, and shown as such. */
+	int length = (int)strnlen(prepared->detail, sizeof(prepared->detail));
+	if (mutation->problem.code != PROBLEM_NONE)
+		return;
+	mutation_blame(mutation, delta);
+	if (prepared->ack.status != MESSAGE_STATUS_INVALID) {
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "The worker could not start the tunnel: %.*s.", length, prepared->detail);
+		return;
+	}
+	snprintf(pointer, sizeof(pointer), "%s/spec", delta->pointer);
+	problem_add(&mutation->problem, pointer, "cannot_run", "This tunnel cannot run: %.*s.", length, prepared->detail);
+}
+
+/* Every worker has answered. */
+static enum mutation_event outcome(struct mutation *mutation)
+{
+	if (mutation->problem.code != PROBLEM_NONE)
+		return MUTATION_EVENT_FAILED;
+	if (!mutation->worker_gone)
+		return MUTATION_EVENT_PREPARED;
+	mutation_abort_prepared(mutation);
+	mutation->worker_gone = false;
+	if (uv_now(mutations_means(mutation->all)->loop) < mutation->deadline && ++mutation->deaths < DEATHS_MAX)
+		return MUTATION_EVENT_WORKER_GONE;
+	problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The worker died while it was starting the tunnel.");
+	return MUTATION_EVENT_FAILED;
+}
+
+static void on_prepared(void *owner, const struct reply *reply)
+{
+	struct delta *delta = owner;
+	struct mutation *mutation = delta->mutation;
+	delta->request = 0;
+	if (reply->gone) {
+		mutation->worker_gone = true;
+		delta->is_prepared = false;
+	} else if (reply->type != MESSAGE_PREPARED || reply->prepared.ack.status != MESSAGE_STATUS_OK) {
+		/* The worker keeps nothing of what it refused. */
+		delta->is_prepared = false;
+		tell_refusal(mutation, delta, &reply->prepared);
+	} else {
+		delta->applied = reply->prepared.applied;
+	}
+	if (--mutation->pending == 0)
+		mutation_step(mutation, outcome(mutation));
+}
+
+static bool send_prepare(struct mutation *mutation, struct delta *delta)
+{
+	struct worker *worker = delta->entry->worker;
+	uint32_t slot = slot_index(delta->entry->slot);
+	delta->mutation = mutation;
+	provisioner_hurry(mutations_means(mutation->all)->provisioner, delta->entry);
+	delta->request = worker_expect(worker, slot, delta->after->generation, on_prepared, delta);
+	if (delta->request == 0)
+		return false;
+	/* A tunnel that this worker does not hold (it failed before, or could not be sent) needs every socket. */
+	bool all_fresh = delta->is_new || delta->before == NULL || delta->before->failure != NULL || delta->entry->is_waiting;
+	if (runtime_send_prepare(delta->entry, delta->after, &delta->sockets, delta->addresses, all_fresh, delta->request)) {
+		delta->is_prepared = true;
+		delta->incarnation = worker_incarnation(worker);
+		mutation->pending++;
+		return true;
+	}
+	worker_forget(worker, delta->request);
+	delta->request = 0;
+	return false;
+}
+
+bool mutation_has_workers(const struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->delta_count; i++)
+		if (is_for_worker(&mutation->deltas[i]) && !worker_is_ready(mutation->deltas[i].entry->worker))
+			return false;
+	return true;
+}
+
+enum mutation_event mutation_enter_preparing(struct mutation *mutation)
+{
+	if (!mutation_has_workers(mutation))
+		return MUTATION_EVENT_WORKER_GONE;
+	/* One more than is sent, so that an answer that comes at once does not end the sending. */
+	mutation->pending = 1;
+	for (size_t i = 0; i < mutation->delta_count && mutation->problem.code == PROBLEM_NONE; i++)
+		if (is_for_worker(&mutation->deltas[i]) && !send_prepare(mutation, &mutation->deltas[i]))
+			problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory or descriptors.");
+	return --mutation->pending == 0 ? outcome(mutation) : MUTATION_EVENT_NONE;
+}
+
+enum mutation_event mutation_enter_waiting_for_worker(struct mutation *mutation)
+{
+	mutations_await_worker(mutation);
+	return MUTATION_EVENT_NONE;
+}

@@ -1,0 +1,62 @@
+/* What can be read of a mutation ahead of its turn, in the submitter's thread. */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "service/change/delta.h"
+#include "service/change/mutation_entries.h"
+
+static bool has_document(enum operation_kind kind)
+{
+	return kind == OPERATION_CREATE || kind == OPERATION_PUT;
+}
+
+/* Readable ones, from which nothing can be guessed: 13 of 32 letters and digits that are not mistaken for each other. */
+static void make_id(char id[64])
+{
+	static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
+	uint8_t random[13];
+	randombytes_buf(random, sizeof(random));
+	id[0] = 't';
+	id[1] = '-';
+	for (size_t i = 0; i < sizeof(random); i++)
+		id[i + 2] = letters[random[i] % 32];
+	id[sizeof(random) + 2] = '\0';
+}
+
+static void read_operation(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
+{
+	delta_read(operation, candidate, now);
+	if (operation->kind == OPERATION_CREATE && operation->id[0] == '\0')
+		snprintf(operation->id, sizeof(operation->id), "%s", candidate->id);
+	if (operation->kind == OPERATION_CREATE && operation->id[0] == '\0')
+		make_id(operation->id);
+	/* An id of a path has not been looked at by the document's reader. */
+	if (has_document(operation->kind) && !candidate_id_is_valid(operation->id))
+		problem_add(&candidate->problem, "/id", "invalid_id",
+		            "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
+}
+
+static bool read_operations(struct mutation *mutation)
+{
+	size_t count = mutation->operation_count;
+	mutation->candidates = calloc(count + 1, sizeof(*mutation->candidates));
+	mutation->bases = calloc(count + 1, sizeof(struct snapshot *));
+	if (mutation->candidates == NULL || mutation->bases == NULL)
+		return false;
+	mutation->candidate_count = mutation->base_count = count;
+	for (size_t i = 0; i < count; i++) {
+		struct operation *operation = &mutation->operations[i];
+		if (operation->kind == OPERATION_PUT || operation->kind == OPERATION_PATCH)
+			mutation->bases[i] = registry_find(mutations_means(mutation->all)->registry, operation->id);
+		read_operation(operation, &mutation->candidates[i], mutation->bases[i]);
+	}
+	return true;
+}
+
+bool mutation_read(struct mutation *mutation)
+{
+	if (mutation->kind == MUTATION_OPERATIONS)
+		return read_operations(mutation);
+	return mutation->kind != MUTATION_STATE || whole_state_read(mutation);
+}

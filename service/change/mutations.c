@@ -1,0 +1,208 @@
+#include "service/change/mutations.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "service/change/inbox.h"
+#include "service/change/mutation_entries.h"
+
+struct mutations {
+	struct mutation_means means;
+	struct inbox *inbox;
+	struct mutation *under_way; /* without parts */
+	struct mutation *waiting;   /* for a worker that is being replaced */
+	struct mutation *suspended; /* until their tunnel is up */
+	uint64_t next_revision;
+	bool is_stopping;
+};
+
+struct mutations *mutations_create(const struct mutation_means *means)
+{
+	struct mutations *mutations = calloc(1, sizeof(*mutations));
+	if (mutations == NULL)
+		return NULL;
+	mutations->means = *means;
+	mutations->next_revision = store_next_revision(means->store);
+	mutations->inbox = inbox_create();
+	if (mutations->inbox != NULL)
+		return mutations;
+	free(mutations);
+	return NULL;
+}
+
+void mutations_free(struct mutations *mutations)
+{
+	if (mutations == NULL)
+		return;
+	inbox_free(mutations->inbox);
+	free(mutations);
+}
+
+static bool is_action(const struct operation *operation)
+{
+	return operation->kind == OPERATION_RECONNECT || operation->kind == OPERATION_PROBE;
+}
+
+static enum mutation_course course_of(const struct mutation *mutation)
+{
+	enum mutation_course course = MUTATION_TOKEN;
+	switch (mutation->kind) {
+	case MUTATION_OPERATIONS:
+		if (mutation->atomic && mutation->operation_count > 0)
+			course = MUTATION_ATOMIC;
+		else if (mutation->operation_count != 1)
+			course = MUTATION_SEQUENCE;
+		else
+			course = mutation_course_of_operation(&mutation->operations[0], mutation->dry_run);
+		break;
+	case MUTATION_DELETE_WHERE: course = MUTATION_MANY_DELETES; break;
+	case MUTATION_STATE: course = MUTATION_WHOLE_STATE; break;
+	case MUTATION_TOKEN_CREATE:
+	case MUTATION_TOKEN_DELETE: break;
+	}
+	return course;
+}
+
+enum mutation_course mutation_course_of_operation(const struct operation *operation, bool dry_run)
+{
+	return is_action(operation) && !dry_run ? MUTATION_ACTION : MUTATION_SINGLE;
+}
+
+void mutations_submit(struct mutations *mutations, struct mutation *mutation)
+{
+	assert(mutation->done != NULL && mutation->state == MUTATION_READING);
+	mutation->references++;
+	mutation->all = mutations;
+	mutation->course = course_of(mutation);
+	if (!mutation_read(mutation))
+		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	mutation_step(mutation, MUTATION_EVENT_READ);
+}
+
+static void refuse_at_the_end(struct mutation *mutation)
+{
+	problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+}
+
+/* The service's thread may have taken it and freed it by the time of the return. */
+enum mutation_event mutation_enter_queued(struct mutation *mutation)
+{
+	if (inbox_put(mutation->all->inbox, mutation))
+		return MUTATION_EVENT_NONE;
+	refuse_at_the_end(mutation);
+	return MUTATION_EVENT_REFUSED;
+}
+
+static void start(struct mutations *mutations, struct mutation *mutation)
+{
+	/* The faults of a whole state are gathered with those that are found on its turn. */
+	bool is_unread = mutation->problem.code != PROBLEM_NONE && mutation->course != MUTATION_WHOLE_STATE;
+	mutation->next = mutations->under_way;
+	mutation->before = &mutations->under_way;
+	if (mutation->next != NULL)
+		mutation->next->before = &mutation->next;
+	mutations->under_way = mutation;
+	if (mutations->is_stopping)
+		refuse_at_the_end(mutation);
+	mutation_step(mutation, is_unread || mutations->is_stopping ? MUTATION_EVENT_REFUSED : mutation_rules_of(mutation->course)->start);
+}
+
+void mutations_run(struct mutations *mutations)
+{
+	for (struct mutation *mutation = inbox_take_all(mutations->inbox); mutation != NULL;) {
+		struct mutation *next = mutation->next;
+		start(mutations, mutation);
+		mutation = next;
+	}
+}
+
+void mutations_leave(struct mutation *mutation)
+{
+	if (mutation->before == NULL)
+		return;
+	*mutation->before = mutation->next;
+	if (mutation->next != NULL)
+		mutation->next->before = mutation->before;
+	mutation->before = NULL;
+}
+
+void mutations_await_worker(struct mutation *mutation)
+{
+	mutation->next_waiting = mutation->all->waiting;
+	mutation->all->waiting = mutation;
+}
+
+void mutations_check_workers(struct mutations *mutations)
+{
+	struct mutation *list = mutations->waiting;
+	mutations->waiting = NULL;
+	while (list != NULL) {
+		struct mutation *mutation = list;
+		list = mutation->next_waiting;
+		if (mutation_has_workers(mutation)) {
+			mutation_step(mutation, MUTATION_EVENT_WORKER_READY);
+		} else if (!mutations->is_stopping && uv_now(mutations->means.loop) < mutation->deadline) {
+			mutations_await_worker(mutation);
+		} else {
+			problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE,
+			            "The worker of this tunnel is being replaced; try again in a moment.");
+			mutation_step(mutation, MUTATION_EVENT_FAILED);
+		}
+	}
+}
+
+void mutations_suspend(struct mutation *mutation)
+{
+	mutation->next_waiting = mutation->all->suspended;
+	mutation->all->suspended = mutation;
+}
+
+void mutations_check_suspended(struct mutations *mutations)
+{
+	for (struct mutation **at = &mutations->suspended; *at != NULL;) {
+		struct mutation *mutation = *at;
+		if (!mutation_is_waiting_over(mutation)) {
+			at = &mutation->next_waiting;
+			continue;
+		}
+		*at = mutation->next_waiting;
+		mutation_step(mutation, MUTATION_EVENT_WAITING_OVER);
+	}
+}
+
+void mutations_stop(struct mutations *mutations)
+{
+	inbox_close(mutations->inbox);
+	mutations->is_stopping = true;
+	while (mutations->suspended != NULL) {
+		struct mutation *mutation = mutations->suspended;
+		mutations->suspended = mutation->next_waiting;
+		refuse_at_the_end(mutation);
+		mutation_step(mutation, MUTATION_EVENT_REFUSED);
+	}
+}
+
+bool mutations_are_under_way(const struct mutations *mutations)
+{
+	return mutations->under_way != NULL;
+}
+
+bool mutations_wait_for_workers(const struct mutations *mutations)
+{
+	return mutations->waiting != NULL;
+}
+
+const struct mutation_means *mutations_means(const struct mutations *mutations)
+{
+	return &mutations->means;
+}
+
+uint64_t mutations_take_revision(struct mutations *mutations)
+{
+	return mutations->next_revision++;
+}
+
+uint64_t mutations_next_revision(const struct mutations *mutations)
+{
+	return mutations->next_revision;
+}
