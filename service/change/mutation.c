@@ -1,33 +1,6 @@
-/* Mutations made and freed, and their steps. */
 #include "service/change/mutation.h"
 
-#include <assert.h>
 #include <stdlib.h>
-
-#include "service/change/mutation_entries.h"
-
-typedef enum mutation_event entry_action(struct mutation *mutation);
-
-static entry_action *const entries[MUTATION_STATE_COUNT] = {
-	[MUTATION_QUEUED] = mutation_enter_queued,       [MUTATION_LOCKING] = mutation_enter_locking,
-	[MUTATION_PLANNING] = mutation_enter_planning,   [MUTATION_BINDING] = mutation_enter_binding,
-	[MUTATION_PREPARING] = mutation_enter_preparing, [MUTATION_WAITING_FOR_WORKER] = mutation_enter_waiting_for_worker,
-	[MUTATION_STORING] = mutation_enter_storing,     [MUTATION_COMMITTING] = mutation_enter_committing,
-	[MUTATION_FINISHING] = mutation_enter_finishing, [MUTATION_UNDOING] = mutation_enter_undoing,
-	[MUTATION_SUSPENDED] = mutation_enter_suspended, [MUTATION_RUNNING_PARTS] = mutation_enter_running_parts,
-	[MUTATION_ACTING] = mutation_enter_acting,       [MUTATION_WRITING_TOKEN] = mutation_enter_writing_token,
-	[MUTATION_ANSWERED] = mutation_enter_answered,
-};
-
-/* A loop, so that the steps of one mutation do not pile up on the stack. */
-void mutation_step(struct mutation *mutation, enum mutation_event event)
-{
-	while (event != MUTATION_EVENT_NONE) {
-		assert(mutation_allows(mutation->state, event));
-		mutation->state = mutation_next(mutation->state, event);
-		event = entries[mutation->state](mutation);
-	}
-}
 
 struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count)
 {
@@ -68,4 +41,29 @@ void mutation_free(struct mutation *mutation)
 	free(mutation->token_name);
 	problem_clear(&mutation->problem);
 	free(mutation);
+}
+
+static bool is_action(const struct operation *operation)
+{
+	return operation->kind == OPERATION_RECONNECT || operation->kind == OPERATION_PROBE;
+}
+
+enum mutation_course mutation_course_of(const struct mutation *mutation)
+{
+	enum mutation_course course = MUTATION_TOKEN;
+	switch (mutation->kind) {
+	case MUTATION_OPERATIONS:
+		if (mutation->atomic && mutation->operation_count > 0)
+			course = MUTATION_ATOMIC;
+		else if (mutation->operation_count != 1)
+			course = MUTATION_SEQUENCE;
+		else
+			course = is_action(&mutation->operations[0]) && !mutation->dry_run ? MUTATION_ACTION : MUTATION_SINGLE;
+		break;
+	case MUTATION_DELETE_WHERE: course = MUTATION_MANY_DELETES; break;
+	case MUTATION_STATE: course = MUTATION_WHOLE_STATE; break;
+	case MUTATION_TOKEN_CREATE:
+	case MUTATION_TOKEN_DELETE: break;
+	}
+	return course;
 }

@@ -114,7 +114,7 @@ struct mutation {
 /* NULL when out of memory. */
 struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count);
 void mutation_free(struct mutation *mutation);
-/* Something has happened to it. The event is one that its state allows; it may be answered and gone afterwards. */
-void mutation_step(struct mutation *mutation, enum mutation_event event);
+/* By what it asks for. */
+enum mutation_course mutation_course_of(const struct mutation *mutation);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
 #include "service/change/precondition.h"
 #include "service/spec/candidate.h"
 #include "service/spec/json_writer.h"

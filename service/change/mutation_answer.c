@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "service/change/delta.h"
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
+#include "service/change/whole_state.h"
 #include "service/registry/status.h"
 
 static void release_candidates(struct mutation *mutation)

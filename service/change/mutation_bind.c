@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "service/change/delta.h"
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
 #include "service/registry/snapshot_make.h"
 #include "service/worker/peer_lookup.h"
 #include "service/worker/placement.h"

@@ -5,7 +5,7 @@
 
 #include "ipc/log.h"
 #include "service/change/delta.h"
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
 #include "service/store/store.h"
 #include "service/worker/peer_lookup.h"
 #include "service/worker/runtime.h"

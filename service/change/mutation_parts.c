@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
 #include "service/spec/candidate.h"
 
 /* A part borrows its operation and its candidate. It is read with its parent, so that it starts where the inbox ends. */
@@ -25,7 +25,7 @@ static void start_part(struct mutation *parent, size_t index)
 	part->dry_run = parent->dry_run;
 	part->scope = parent->scope;
 	part->cursor = index;
-	part->course = mutation_course_of_operation(part->operations, part->dry_run);
+	part->course = mutation_course_of(part);
 	mutation_step(part, mutation_rules_of(part->course)->start);
 }
 

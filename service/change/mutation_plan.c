@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "service/change/delta.h"
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
+#include "service/change/whole_state.h"
 
 static int compare_ids(const void *a, const void *b)
 {

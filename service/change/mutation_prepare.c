@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "service/change/delta.h"
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
 #include "service/worker/runtime.h"
 
 #define DEATHS_MAX 2 /* the first may be a coincidence; one that kills workers must not go on harming their other tunnels */

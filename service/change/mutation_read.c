@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #include "service/change/delta.h"
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
+#include "service/change/whole_state.h"
 
 static bool has_document(enum operation_kind kind)
 {

@@ -1,5 +1,5 @@
 /* Tokens are made and deleted by mutations too, so that they are answered when they are on the disk. */
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
 
 static void on_written(void *owner, json_t *token, const struct problem *problem)
 {

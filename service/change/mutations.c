@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "service/change/inbox.h"
-#include "service/change/mutation_entries.h"
+#include "service/change/mutation_step.h"
 
 struct mutations {
 	struct mutation_means means;
@@ -38,42 +38,12 @@ void mutations_free(struct mutations *mutations)
 	free(mutations);
 }
 
-static bool is_action(const struct operation *operation)
-{
-	return operation->kind == OPERATION_RECONNECT || operation->kind == OPERATION_PROBE;
-}
-
-static enum mutation_course course_of(const struct mutation *mutation)
-{
-	enum mutation_course course = MUTATION_TOKEN;
-	switch (mutation->kind) {
-	case MUTATION_OPERATIONS:
-		if (mutation->atomic && mutation->operation_count > 0)
-			course = MUTATION_ATOMIC;
-		else if (mutation->operation_count != 1)
-			course = MUTATION_SEQUENCE;
-		else
-			course = mutation_course_of_operation(&mutation->operations[0], mutation->dry_run);
-		break;
-	case MUTATION_DELETE_WHERE: course = MUTATION_MANY_DELETES; break;
-	case MUTATION_STATE: course = MUTATION_WHOLE_STATE; break;
-	case MUTATION_TOKEN_CREATE:
-	case MUTATION_TOKEN_DELETE: break;
-	}
-	return course;
-}
-
-enum mutation_course mutation_course_of_operation(const struct operation *operation, bool dry_run)
-{
-	return is_action(operation) && !dry_run ? MUTATION_ACTION : MUTATION_SINGLE;
-}
-
 void mutations_submit(struct mutations *mutations, struct mutation *mutation)
 {
 	assert(mutation->done != NULL && mutation->state == MUTATION_READING);
 	mutation->references++;
 	mutation->all = mutations;
-	mutation->course = course_of(mutation);
+	mutation->course = mutation_course_of(mutation);
 	if (!mutation_read(mutation))
 		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	mutation_step(mutation, MUTATION_EVENT_READ);

@@ -1,10 +1,10 @@
-/* A document that says what all tunnels are to be: a PUT of each, and a DELETE of those that are not in it. */
+#include "service/change/whole_state.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/change/mutation_entries.h"
 #include "service/spec/candidate.h"
 #include "service/spec/json_reader.h"
 

@@ -1,9 +1,14 @@
-/* What is done when a mutation enters a state: each gives the event that follows at once, or MUTATION_EVENT_NONE when one is waited for. Then
- * the mutation may be gone already. Service's thread, but for READING and QUEUED. */
-#ifndef WARREN_SERVICE_CHANGE_MUTATION_ENTRIES_H
-#define WARREN_SERVICE_CHANGE_MUTATION_ENTRIES_H
+/* The steps of a mutation from state to state. Service's thread, but for READING and QUEUED. */
+#ifndef WARREN_SERVICE_CHANGE_MUTATION_STEP_H
+#define WARREN_SERVICE_CHANGE_MUTATION_STEP_H
 
 #include "service/change/mutations.h"
+
+/* Something has happened to it. The event is one that its state allows; it may be answered and gone afterwards. */
+void mutation_step(struct mutation *mutation, enum mutation_event event);
+
+/* What is done when it enters a state: each gives the event that follows at once, or MUTATION_EVENT_NONE when one is waited for. Then the
+ * mutation may be gone already. */
 
 /* mutation_read.c */
 bool mutation_read(struct mutation *mutation); /* before the first step; false when out of memory. Any thread */
@@ -31,16 +36,10 @@ enum mutation_event mutation_enter_answered(struct mutation *mutation);
 bool mutation_is_waiting_over(struct mutation *mutation); /* SUSPENDED: the waiting is over; the operation then says how */
 /* mutation_parts.c */
 enum mutation_event mutation_enter_running_parts(struct mutation *mutation);
-enum mutation_course mutation_course_of_operation(const struct operation *operation, bool dry_run); /* mutations.c */
-void mutation_part_done(struct mutation *parent, const struct problem *problem);                    /* the problem is its operation's */
+void mutation_part_done(struct mutation *parent, const struct problem *problem); /* the problem is its operation's */
 /* mutation_action.c */
 enum mutation_event mutation_enter_acting(struct mutation *mutation);
 /* mutation_token.c */
 enum mutation_event mutation_enter_writing_token(struct mutation *mutation);
-/* whole_state.c */
-bool whole_state_read(struct mutation *mutation);   /* false when out of memory. Any thread */
-void whole_state_begin(struct mutation *mutation);  /* on its turn: the tunnels that are in the document no more are deleted */
-void whole_state_fail(struct mutation *mutation);   /* gathers the faults */
-void whole_state_finish(struct mutation *mutation); /* counts what was done */
 
 #endif
