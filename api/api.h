@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 #include "api/auth.h"
-#include "api/connection.h"
 #include "api/host.h"
+#include "api/http_connection.h"
 #include "api/measure.h"
 #include "api/process.h"
 #include "service/service.h"
@@ -21,7 +21,7 @@ struct api {
 	bool no_auth, tls;
 	struct api_host_rules hosts;
 	struct api_auth *auth;
-	struct api_connections *connections;
+	struct api_http_connections *connections;
 	struct api_measure *measure;
 	struct api_process *process;
 	struct api_suspended_requests *suspended_requests; /* changes that are in progress in the service */

@@ -28,17 +28,17 @@ static const char *string_member(json_t *object, const char *name, bool is_neede
 }
 
 /* The route of an operation, with its parameters still in `target`. */
-static const struct api_route *find_route(const char *method, const char *path, struct api_target *target,
+static const struct api_route *find_route(const char *method, const char *path, struct api_request_target *target,
                                           const char *parameters[API_ROUTE_PARAMETERS_MAX], const char *pointer, struct problem *problem)
 {
 	char place[64];
 	bool is_known = false;
 	const struct api_route *route = NULL;
-	if (api_target_parse(target, path) == TARGET_OK) {
+	if (api_request_target_parse(target, path) == TARGET_OK) {
 		route = api_route_find(method, target, parameters, &is_known);
 		if (route && route->operation != API_ROUTE_NO_OPERATION && target->parameter_count == 0)
 			return route;
-		api_target_clear(target);
+		api_request_target_clear(target);
 	}
 	snprintf(place, sizeof(place), "%s/%s", pointer, is_known && !route ? "method" : "path");
 	problem_add(problem, place, "unsupported",
@@ -71,7 +71,7 @@ static void read_operation(struct operation *operation, json_t *written, size_t 
 	const char *method = string_member(written, "method", true, pointer, problem);
 	const char *path = string_member(written, "path", true, pointer, problem);
 	const char *if_match = string_member(written, "if_match", false, pointer, problem);
-	struct api_target target;
+	struct api_request_target target;
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
 	const struct api_route *route = method && path ? find_route(method, path, &target, parameters, pointer, problem) : NULL;
 	if (!route)
@@ -80,7 +80,7 @@ static void read_operation(struct operation *operation, json_t *written, size_t 
 	api_operation_fill(operation, route, parameters, body, pointer, problem);
 	if (!api_operation_conditions(operation, if_match, NULL))
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-	api_target_clear(&target);
+	api_request_target_clear(&target);
 }
 
 static void write_done(struct text *body, const struct operation *operation, struct service *service)

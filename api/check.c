@@ -82,7 +82,7 @@ static bool check_size(struct api_request *request)
 
 static bool check_target(struct api_request *request)
 {
-	switch ((enum target_error)api_target_parse(&request->target, request->raw)) {
+	switch ((enum target_error)api_request_target_parse(&request->target, request->raw)) {
 	case TARGET_OK: return true;
 	case TARGET_MALFORMED: problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The request target is malformed."); return false;
 	case TARGET_TOO_DEEP: problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is no resource at this path."); return false;
@@ -96,7 +96,7 @@ static bool check_origin(struct api_request *request)
 {
 	const struct api *api = request->api;
 	const char *host = request->headers[API_HEADER_HOST];
-	const struct sockaddr *local = api_connection_local(request->client);
+	const struct sockaddr *local = api_http_connection_local(request->client);
 	bool is_ours = api_host_is_ours(&api->hosts, host, local);
 	if (is_ours && request->target.authority)
 		is_ours = api_host_is_ours(&api->hosts, request->target.authority, local);
@@ -104,7 +104,7 @@ static bool check_origin(struct api_request *request)
 		problem_set(&request->problem, PROBLEM_MISDIRECTED, "The Host header does not name this API; allow a name with --allowed-host.");
 		return false;
 	}
-	if (api_host_origin_is_ours(request->headers[API_HEADER_ORIGIN], host, api->tls && !api_connection_is_unix(request->client)))
+	if (api_host_origin_is_ours(request->headers[API_HEADER_ORIGIN], host, api->tls && !api_http_connection_is_unix(request->client)))
 		return true;
 	problem_set(&request->problem, PROBLEM_FORBIDDEN, "Requests from other origins are refused.");
 	return false;
@@ -124,7 +124,7 @@ static bool check_route(struct api_request *request)
 	}
 	/* A reserve connection is there for health checks, which are the routes outside /v1 that take no token. */
 	bool is_health = strcmp(request->route->path, "/livez") == 0 || strcmp(request->route->path, "/readyz") == 0;
-	if (api_connection_is_reserve(request->client) && !is_health) {
+	if (api_http_connection_is_reserve(request->client) && !is_health) {
 		problem_set(&request->problem, PROBLEM_TOO_MANY_REQUESTS, "There are too many connections.");
 		return false;
 	}
@@ -134,7 +134,7 @@ static bool check_route(struct api_request *request)
 static bool check_scope(struct api_request *request)
 {
 	const struct api *api = request->api;
-	bool is_operator = api_connection_is_operator(request->client) || api->no_auth;
+	bool is_operator = api_http_connection_is_operator(request->client) || api->no_auth;
 	const unsigned all = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
 	request->scope = is_operator ? all : api_auth_scope(api->auth, request->headers[API_HEADER_AUTHORIZATION]);
 	if (request->route->scope == SCOPE_NONE || (request->scope & request->route->scope))
@@ -148,7 +148,7 @@ static bool check_scope(struct api_request *request)
 
 static bool check_query(struct api_request *request)
 {
-	const struct api_target *target = &request->target;
+	const struct api_request_target *target = &request->target;
 	for (size_t i = 0; i < target->parameter_count; i++) {
 		const char *name = target->parameters[i].name;
 		if (!api_route_knows_query(request->route, name)) {
@@ -156,7 +156,7 @@ static bool check_query(struct api_request *request)
 			return false;
 		}
 		bool may_repeat = strcmp(name, "label") == 0 || strcmp(name, "listen") == 0;
-		if (!may_repeat && api_target_parameter(target, name) != target->parameters[i].value) {
+		if (!may_repeat && api_request_target_parameter(target, name) != target->parameters[i].value) {
 			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The query parameter \"%.64s\" is given twice.", name);
 			return false;
 		}

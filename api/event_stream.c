@@ -253,7 +253,7 @@ static bool read_start(struct api_request *request, uint64_t *after)
 	*after = events_last_id(events);
 	if (!api_request_number(request, "since", 0, INT64_MAX, after))
 		return false;
-	if (header && !api_target_parameter(&request->target, "since")) {
+	if (header && !api_request_target_parameter(&request->target, "since")) {
 		if (*header == '\0' || strlen(header) > 18 || strspn(header, "0123456789") != strlen(header)) {
 			api_reply_failure(request, PROBLEM_INVALID_REQUEST, "Last-Event-ID must be a number.");
 			return false;
@@ -290,5 +290,5 @@ void api_event_stream_get(struct api_request *request)
 	/* A stream that ends has nothing to follow it, and a reader that sees only bytes is told so. */
 	api_reply_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	api_reply_send(request, MHD_HTTP_OK, response);
-	api_connection_enter(request->api->connections, request->client, CONNECTION_WAITING, api_clock_ms());
+	api_http_connection_enter(request->api->connections, request->client, CONNECTION_WAITING, api_clock_ms());
 }

@@ -27,14 +27,14 @@ void api_stats_one(struct api_request *request);
 void api_stats_all(struct api_request *request);
 void api_metrics_get(struct api_request *request);
 void api_event_stream_get(struct api_request *request);
-/* keys.c, tokens.c, health.c, page.c */
+/* keys.c, tokens.c, server_health.c, page.c */
 void api_keys_create(struct api_request *request);
 void api_tokens_list(struct api_request *request);
 void api_tokens_create(struct api_request *request);
 void api_tokens_delete(struct api_request *request);
-void api_health_live(struct api_request *request);
-void api_health_ready(struct api_request *request);
-void api_health_version(struct api_request *request);
+void api_server_health_live(struct api_request *request);
+void api_server_health_ready(struct api_request *request);
+void api_server_health_version(struct api_request *request);
 void api_page_get(struct api_request *request);
 
 #endif

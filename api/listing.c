@@ -21,7 +21,7 @@ void api_listing_put_token(struct text *text, const char *id)
 
 static bool read_state(struct api_request *request, int *state)
 {
-	const char *written = api_target_parameter(&request->target, "state");
+	const char *written = api_request_target_parameter(&request->target, "state");
 	*state = -1;
 	if (!written)
 		return true;
@@ -37,7 +37,7 @@ static bool read_state(struct api_request *request, int *state)
 
 static bool read_token(struct api_request *request, char after[64], bool *given)
 {
-	const char *written = api_target_parameter(&request->target, "page_token");
+	const char *written = api_request_target_parameter(&request->target, "page_token");
 	*given = written && *written;
 	if (!*given)
 		return true;
@@ -53,7 +53,7 @@ static bool read_token(struct api_request *request, char after[64], bool *given)
 
 bool api_listing_get(struct api_request *request, bool is_paged, struct api_listing *listing)
 {
-	struct listing_filter filter = { .state = -1 };
+	struct tunnel_list_filter filter = { .state = -1 };
 	struct label *labels;
 	char after[64];
 	uint64_t size = is_paged ? PAGE_DEFAULT : 0;
@@ -67,7 +67,7 @@ bool api_listing_get(struct api_request *request, bool is_paged, struct api_list
 	filter.limit = (size_t)size;
 	listing->count = service_list(request->api->service, &filter, &listing->snapshots, &listing->more);
 	api_request_free_labels(labels, filter.label_count);
-	if (listing->count != LISTING_FAILED)
+	if (listing->count != TUNNEL_LIST_FAILED)
 		return true;
 	*listing = (struct api_listing){ 0 };
 	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");

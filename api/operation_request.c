@@ -18,7 +18,7 @@
 static bool read_wait(struct api_request *request, struct mutation *mutation)
 {
 	uint64_t timeout = WAIT_DEFAULT;
-	const char *wait = api_target_parameter(&request->target, "wait");
+	const char *wait = api_request_target_parameter(&request->target, "wait");
 	if (!api_request_flag(request, "dry_run", &mutation->dry_run) || !api_request_number(request, "timeout", 1, WAIT_MAX, &timeout))
 		return false;
 	mutation->timeout = (unsigned)timeout;

@@ -79,7 +79,7 @@ static void log_request(const struct api_request *request, unsigned status, uint
 	const char *path = request->route ? request->route->path : "(no route)";
 	const char *tunnel = request->route && strncmp(path, "/v1/tunnels/{", 13) == 0 ? request->parameters[0] : NULL;
 	log_line(is_audit ? LOG_INFO : LOG_DEBUG, tunnel, "api %.16s %s %u in %llu us, %s, request %s", request->method, path, status,
-	         (unsigned long long)duration_us, api_connection_is_unix(request->client) ? "unix" : "tcp", request->id);
+	         (unsigned long long)duration_us, api_http_connection_is_unix(request->client) ? "unix" : "tcp", request->id);
 }
 
 void api_reply_send(struct api_request *request, unsigned status, struct MHD_Response *response)
@@ -97,12 +97,12 @@ void api_reply_send(struct api_request *request, unsigned status, struct MHD_Res
 	api_reply_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	api_reply_header(response, "X-Content-Type-Options", "nosniff");
 	api_reply_header(response, "X-Request-Id", request->id);
-	if (request->must_close || api_connection_is_reserve(request->client))
+	if (request->must_close || api_http_connection_is_reserve(request->client))
 		api_reply_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	uint64_t duration_us = api_clock_us() - request->started_us;
 	api_measure_record(request->api->measure, request->route ? api_route_index(request->route) : api_route_count(), status, duration_us);
 	log_request(request, status, duration_us);
-	api_connection_enter(request->api->connections, request->client, CONNECTION_REPLYING, api_clock_ms());
+	api_http_connection_enter(request->api->connections, request->client, CONNECTION_REPLYING, api_clock_ms());
 	request->result = MHD_queue_response(request->connection, status, response);
 	MHD_destroy_response(response);
 }

@@ -13,7 +13,7 @@
 #include "api/document.h"
 #include "api/reply.h"
 
-static struct api_connection *client_of(struct MHD_Connection *connection)
+static struct api_http_connection *client_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	return info ? info->socket_context : NULL;
@@ -40,7 +40,7 @@ void *api_request_begin(void *context, const char *uri, struct MHD_Connection *c
 	sodium_bin2hex(request->id, sizeof(request->id), random, sizeof(random));
 	atomic_fetch_add(&api->active, 1);
 	if (request->client)
-		api_connection_enter(api->connections, request->client, CONNECTION_HEAD, api_clock_ms());
+		api_http_connection_enter(api->connections, request->client, CONNECTION_HEAD, api_clock_ms());
 	return request;
 }
 
@@ -54,9 +54,9 @@ void api_request_completed(void *context, struct MHD_Connection *connection, voi
 		return;
 	*handle = NULL;
 	if (request->client)
-		api_connection_enter(api->connections, request->client, CONNECTION_IDLE, api_clock_ms());
+		api_http_connection_enter(api->connections, request->client, CONNECTION_IDLE, api_clock_ms());
 	api_body_clear(&request->body, &api->body_bytes);
-	api_target_clear(&request->target);
+	api_request_target_clear(&request->target);
 	problem_clear(&request->problem);
 	json_decref(request->warnings);
 	if (request->mutation)
@@ -79,7 +79,7 @@ static enum MHD_Result take_head(struct api_request *request, const char *method
 		api_reply_problem(request, &request->problem, NULL);
 		return request->result;
 	}
-	api_connection_enter(request->api->connections, request->client, CONNECTION_BODY, api_clock_ms());
+	api_http_connection_enter(request->api->connections, request->client, CONNECTION_BODY, api_clock_ms());
 	return MHD_YES;
 }
 
@@ -169,7 +169,7 @@ json_t *api_request_document(struct api_request *request)
 
 bool api_request_flag(struct api_request *request, const char *name, bool *value)
 {
-	const char *written = api_target_parameter(&request->target, name);
+	const char *written = api_request_target_parameter(&request->target, name);
 	if (!written)
 		return true;
 	*value = strcmp(written, "true") == 0;
@@ -181,7 +181,7 @@ bool api_request_flag(struct api_request *request, const char *name, bool *value
 
 bool api_request_number(struct api_request *request, const char *name, uint64_t low, uint64_t high, uint64_t *value)
 {
-	const char *written = api_target_parameter(&request->target, name);
+	const char *written = api_request_target_parameter(&request->target, name);
 	if (!written)
 		return true;
 	size_t length = strlen(written);
@@ -221,7 +221,7 @@ void api_request_free_labels(struct label *labels, size_t count)
 
 bool api_request_labels(struct api_request *request, struct label **labels, size_t *count)
 {
-	const struct api_target *target = &request->target;
+	const struct api_request_target *target = &request->target;
 	*count = 0;
 	*labels = calloc(target->parameter_count + 1, sizeof(**labels));
 	bool is_valid = true, has_memory = *labels;

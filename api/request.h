@@ -7,8 +7,8 @@
 
 #include "api/api.h"
 #include "api/body.h"
+#include "api/request_target.h"
 #include "api/route.h"
-#include "api/target.h"
 
 /* Headers that are used. Each may appear once, because a repeated one can be used to smuggle requests past a proxy that picks the other. */
 enum api_header {
@@ -33,13 +33,13 @@ enum api_request_stage { API_REQUEST_HEAD, API_REQUEST_BODY, API_REQUEST_WAITING
 struct api_request {
 	struct api *api;
 	struct MHD_Connection *connection;
-	struct api_connection *client;
+	struct api_http_connection *client;
 	enum api_request_stage stage;
 	char id[17]; /* X-Request-Id */
 	uint64_t started_us;
 	char *raw;          /* the request target as received */
 	const char *method; /* owned by the library, valid as long as the request */
-	struct api_target target;
+	struct api_request_target target;
 	const char *headers[API_HEADER_COUNT]; /* as the method */
 	const struct api_route *route;         /* NULL when none fits */
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];

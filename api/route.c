@@ -39,10 +39,10 @@ static const struct api_route routes[] = {
 	{ "GET", "/v1/tokens", SCOPE_ADMIN, API_BODY_NONE, "", NO_EDIT, api_tokens_list },
 	{ "POST", "/v1/tokens", SCOPE_ADMIN, API_BODY_JSON, "", NO_EDIT, api_tokens_create },
 	{ "DELETE", "/v1/tokens/{id}", SCOPE_ADMIN, API_BODY_NONE, "", NO_EDIT, api_tokens_delete },
-	{ "GET", "/v1/version", SCOPE_READ, API_BODY_NONE, "", NO_EDIT, api_health_version },
+	{ "GET", "/v1/version", SCOPE_READ, API_BODY_NONE, "", NO_EDIT, api_server_health_version },
 	{ "GET", "/metrics", SCOPE_METRICS, API_BODY_NONE, "", NO_EDIT, api_metrics_get },
-	{ "GET", "/livez", SCOPE_NONE, API_BODY_NONE, "", NO_EDIT, api_health_live },
-	{ "GET", "/readyz", SCOPE_NONE, API_BODY_NONE, "", NO_EDIT, api_health_ready },
+	{ "GET", "/livez", SCOPE_NONE, API_BODY_NONE, "", NO_EDIT, api_server_health_live },
+	{ "GET", "/readyz", SCOPE_NONE, API_BODY_NONE, "", NO_EDIT, api_server_health_ready },
 	{ "GET", "/openapi.json", SCOPE_NONE, API_BODY_NONE, "", NO_EDIT, api_page_get },
 	{ "GET", "/openapi.yaml", SCOPE_NONE, API_BODY_NONE, "", NO_EDIT, api_page_get },
 	{ "GET", "/", SCOPE_NONE, API_BODY_NONE, "", NO_EDIT, api_page_get },
@@ -67,7 +67,7 @@ size_t api_route_index(const struct api_route *route)
 }
 
 /* Compares segment by segment; a parameter matches any segment that is not empty, so that "/v1/tunnels/" is no tunnel. */
-static bool is_match(const char *path, const struct api_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX])
+static bool is_match(const char *path, const struct api_request_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX])
 {
 	size_t segment = 0, parameter = 0;
 	for (const char *at = path; *at == '/'; segment++) {
@@ -88,7 +88,7 @@ static bool is_match(const char *path, const struct api_target *target, const ch
 	return segment == target->segment_count;
 }
 
-const struct api_route *api_route_find(const char *method, const struct api_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX],
+const struct api_route *api_route_find(const char *method, const struct api_request_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX],
                                        bool *is_known)
 {
 	const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
@@ -104,7 +104,7 @@ const struct api_route *api_route_find(const char *method, const struct api_targ
 	return NULL;
 }
 
-void api_route_allow(const struct api_target *target, struct text *text)
+void api_route_allow(const struct api_request_target *target, struct text *text)
 {
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
 	for (size_t i = 0; i < ROUTE_COUNT; i++) {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "api/target.h"
+#include "api/request_target.h"
 #include "api/text.h"
 
 struct api_request;
@@ -38,10 +38,10 @@ const struct api_route *api_route_at(size_t index);
 size_t api_route_index(const struct api_route *route);
 
 /* The route for a method and target; HEAD finds GET. NULL with `is_known` set if the path has other methods. */
-const struct api_route *api_route_find(const char *method, const struct api_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX],
+const struct api_route *api_route_find(const char *method, const struct api_request_target *target, const char *parameters[API_ROUTE_PARAMETERS_MAX],
                                        bool *is_known);
 /* The value of Allow for a target: "GET, HEAD, POST". */
-void api_route_allow(const struct api_target *target, struct text *text);
+void api_route_allow(const struct api_request_target *target, struct text *text);
 bool api_route_knows_query(const struct api_route *route, const char *name);
 
 #endif

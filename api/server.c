@@ -26,7 +26,7 @@
 #include "api/clock.h"
 #include "api/document.h"
 #include "api/event_stream.h"
-#include "api/listener.h"
+#include "api/listening_socket.h"
 #include "api/request.h"
 #include "api/suspended_request.h"
 #include "ipc/log.h"
@@ -87,7 +87,7 @@ static bool add_name(struct api *api, const char *name)
 /* What may be opened to whom (warrend(8), --listen). */
 static bool is_allowed(const struct api_options *options, const struct api_address *address, const char *written, char failure[512])
 {
-	if (api_listener_is_loopback(address))
+	if (api_listening_socket_is_loopback(address))
 		return true;
 	if (options->no_auth)
 		snprintf(failure, 512, "--no-auth is permitted on loopback addresses only, and %.100s is not one", written);
@@ -104,7 +104,7 @@ static bool check_address(const struct api_options *options, const char *written
 {
 	struct api_address address;
 	char host[256];
-	if (api_listener_parse(written, &address, host))
+	if (api_listening_socket_parse(written, &address, host))
 		return is_allowed(options, &address, written, failure);
 	snprintf(failure, 512, "--listen %.200s is not HOST:PORT", written);
 	return false;
@@ -135,9 +135,9 @@ static bool bind_tcp(struct api *api, const char *written, char failure[512])
 	struct api_listeners *all = api->listeners;
 	struct listener *listener = &all->list[all->bound];
 	char host[256];
-	if (!api_listener_parse(written, &listener->address, host))
+	if (!api_listening_socket_parse(written, &listener->address, host))
 		return false;
-	listener->descriptor = api_listener_open(&listener->address, BIND_PATIENCE_MS);
+	listener->descriptor = api_listening_socket_open(&listener->address, BIND_PATIENCE_MS);
 	if (listener->descriptor < 0) {
 		snprintf(failure, 512, "%.200s: %s%s", written, strerror(errno),
 		         errno == EADDRINUSE ? "; stop the program that listens there, or give another --listen HOST:PORT (port 0: any free port)"
@@ -158,7 +158,7 @@ static bool bind_unix(struct api *api, const struct api_options *options, char f
 	struct listener *listener = &all->list[all->bound];
 	if (!unix_path(options, all->unix_path, failure))
 		return false;
-	listener->descriptor = api_listener_open_unix(all->unix_path);
+	listener->descriptor = api_listening_socket_open_unix(all->unix_path);
 	if (listener->descriptor < 0) {
 		snprintf(failure, 512, "%s: %s", all->unix_path, strerror(errno));
 		all->unix_path[0] = '\0';
@@ -195,7 +195,7 @@ static struct api *create_parts(struct service *service)
 		return NULL;
 	api->service = service;
 	api->listeners = calloc(1, sizeof(*api->listeners));
-	api->connections = api_connections_create();
+	api->connections = api_http_connections_create();
 	api->measure = api_measure_create();
 	api->process = api_process_create();
 	api->suspended_requests = api_suspended_requests_create();
@@ -240,9 +240,9 @@ static void notify(void *context, struct MHD_Connection *connection, void **clie
 	const struct api *api = context;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-		*client = info ? api_connection_take_up(api->connections, info->connect_fd) : NULL;
+		*client = info ? api_http_connection_take_up(api->connections, info->connect_fd) : NULL;
 	} else if (*client) {
-		api_connection_close(api->connections, *client);
+		api_http_connection_close(api->connections, *client);
 		*client = NULL;
 	}
 }
@@ -251,7 +251,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, bool with_tls)
 {
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
 	                 (with_tls ? (unsigned)MHD_USE_TLS : 0u);
-	/* The limits are counted in connection.c, so that some are left for health checks; the library's own must never be reached. */
+	/* The limits are counted in http_connection.c, so that some are left for health checks; the library's own must never be reached. */
 	intptr_t limit = (intptr_t)THREADS * 4 * (CONNECTIONS_MAX + CONNECTIONS_RESERVE);
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_library, NULL },
@@ -284,12 +284,12 @@ static bool accept_client(struct api *api, const struct listener *listener)
 	int descriptor = accept4(listener->descriptor, address, &from.length, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (descriptor < 0)
 		return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
-	bool is_welcome = !is_from_within(api, descriptor) && api_connections_admit(api->connections, address);
-	struct api_connection *connection = is_welcome ? api_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
+	bool is_welcome = !is_from_within(api, descriptor) && api_http_connections_admit(api->connections, address);
+	struct api_http_connection *connection = is_welcome ? api_http_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
 	if (!connection)
 		close(descriptor);
 	else if (MHD_add_connection(listener->daemon, descriptor, address, from.length) != MHD_YES)
-		api_connection_close(api->connections, connection); /* the library closed the descriptor */
+		api_http_connection_close(api->connections, connection); /* the library closed the descriptor */
 	return true;
 }
 
@@ -317,7 +317,7 @@ static void *run_acceptor(void *context)
 			has_room = true;
 		now = api_clock_ms();
 		if (now >= next_tick) {
-			api_connections_expire(api->connections, now);
+			api_http_connections_expire(api->connections, now);
 			next_tick = now + TICK_MS;
 		}
 		if (now >= next_beat) {
@@ -351,7 +351,7 @@ static bool write_addr(const struct api_listeners *all)
 {
 	char aside[4208], address[64];
 	snprintf(aside, sizeof(aside), "%s.new", all->addr_path);
-	api_listener_format(&all->list[0].address, address);
+	api_listening_socket_format(&all->list[0].address, address);
 	int descriptor = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (descriptor < 0)
 		return false;
@@ -390,7 +390,7 @@ bool api_serve(struct api *api, char failure[512])
 		return false;
 	}
 	char address[64];
-	api_listener_format(&api->listeners->list[0].address, address);
+	api_listening_socket_format(&api->listeners->list[0].address, address);
 	log_line(LOG_INFO, NULL, "the API answers on %s://%s and %s", api->tls ? "https" : "http", address, api->listeners->unix_path);
 	return true;
 }
@@ -447,7 +447,7 @@ void api_free(struct api *api)
 		free(api->hosts.names[i]);
 	free(api->hosts.names);
 	api_auth_free(api->auth);
-	api_connections_free(api->connections);
+	api_http_connections_free(api->connections);
 	api_measure_free(api->measure);
 	api_process_free(api->process);
 	api_suspended_requests_free(api->suspended_requests);

@@ -123,7 +123,7 @@ void api_suspended_request_send(struct api_request *request, struct mutation *mu
 	mutation->owner = suspended;
 	request->finish = finish;
 	request->stage = API_REQUEST_WAITING;
-	api_connection_enter(request->api->connections, request->client, CONNECTION_WAITING, api_clock_ms());
+	api_http_connection_enter(request->api->connections, request->client, CONNECTION_WAITING, api_clock_ms());
 	if (enter(all, suspended)) {
 		service_submit(request->api->service, mutation);
 		return;

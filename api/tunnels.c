@@ -11,7 +11,7 @@
 
 static bool read_view(struct api_request *request, bool *is_full)
 {
-	const char *view = api_target_parameter(&request->target, "view");
+	const char *view = api_request_target_parameter(&request->target, "view");
 	if (!view)
 		return true;
 	*is_full = strcmp(view, "full") == 0;
@@ -95,7 +95,7 @@ void api_tunnels_config(struct api_request *request)
 static bool add_parameters(struct api_request *request, json_t *document)
 {
 	json_t *labels = json_object(), *listen = json_array();
-	const struct api_target *target = &request->target;
+	const struct api_request_target *target = &request->target;
 	bool good = labels && listen;
 	for (size_t i = 0; good && i < target->parameter_count; i++) {
 		const char *name = target->parameters[i].name, *value = target->parameters[i].value;
@@ -144,7 +144,7 @@ static json_t *read_document(struct api_request *request)
 		return read_wgquick(request);
 	static const char *const wgquick_only[] = { "id", "listen", "label" };
 	for (size_t i = 0; i < sizeof(wgquick_only) / sizeof(wgquick_only[0]); i++)
-		if (api_target_parameter(&request->target, wgquick_only[i])) {
+		if (api_request_target_parameter(&request->target, wgquick_only[i])) {
 			api_reply_failure(request, PROBLEM_INVALID_REQUEST,
 			                  "The query parameter \"%s\" is for wg-quick files only; in JSON it is a member.", wgquick_only[i]);
 			return NULL;

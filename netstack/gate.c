@@ -2,9 +2,9 @@
 
 #include "lwip/priv/tcp_priv.h"
 
-#include "netstack/address.h"
-#include "netstack/handshake.h"
+#include "netstack/lwip_address.h"
 #include "netstack/segment.h"
+#include "netstack/tcp_handshake.h"
 
 #define CHALLENGE_EVERY 500 /* ms */
 #define CHALLENGED_AT 0     /* index of the pcb's extension argument that holds it: ms + 1, and 0 for never */
@@ -32,13 +32,13 @@ static bool is_of(const struct tcp_pcb *pcb, const struct packet *packet, const 
 
 	if (pcb->local_port != segment->target || pcb->remote_port != segment->source)
 		return false;
-	address_from_lwip(&local, &pcb->local_ip, pcb->local_port);
-	address_from_lwip(&remote, &pcb->remote_ip, pcb->remote_port);
+	lwip_address_to_endpoint(&local, &pcb->local_ip, pcb->local_port);
+	lwip_address_to_endpoint(&remote, &pcb->remote_ip, pcb->remote_port);
 	return remote.family == packet->family && memcmp(remote.bytes, packet->source, size) == 0 && memcmp(local.bytes, packet->target, size) == 0;
 }
 
 /* The active list holds only handshakes: as many as the listeners' backlogs, 255 each, and our own SYNs. The other list is bounded by
- * handshake_tick. */
+ * tcp_handshake_tick. */
 static struct tcp_pcb *find(struct tcp_pcb *first, const struct packet *packet, const struct segment *segment)
 {
 	while (first != NULL && !is_of(first, packet, segment))
@@ -187,5 +187,5 @@ void gate_input_open(struct netstack_stream *stream, const struct segment *segme
 	if (!(segment->flags & SEGMENT_RST) || (ahead > 0 && ahead < window))
 		stream_challenge(stream, now);
 	else if (ahead == 0)
-		handshake_show_reset(stream);
+		tcp_handshake_show_reset(stream);
 }

@@ -1,9 +1,9 @@
 #include "netstack/icmp.h"
 
 #include "netstack/flow.h"
-#include "netstack/handshake.h"
 #include "netstack/ping.h"
 #include "netstack/stream.h"
+#include "netstack/tcp_handshake.h"
 
 #define MTU_MIN4 576 /* smaller values are more often an attack than a path (RFC 1191, 3 allows 68) */
 #define MTU_MIN6 1280
@@ -70,9 +70,9 @@ static void tell_unreachable(struct netstack *stack, const struct quote *quote)
 	if (quote->protocol != PACKET_TCP)
 		return;
 	struct netstack_stream *stream = stream_find(stack, &quote->local, &quote->remote);
-	if (stream == NULL || stream->state != STREAM_CONNECTING || !handshake_is_its_syn(stream, quote->sequence))
+	if (stream == NULL || stream->state != STREAM_CONNECTING || !tcp_handshake_is_its_syn(stream, quote->sequence))
 		return;
-	handshake_abandon(stream);
+	tcp_handshake_abandon(stream);
 	stream_close(stream, NETSTACK_UNREACHABLE);
 }
 

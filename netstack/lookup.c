@@ -66,7 +66,7 @@ struct lookup *lookup_create(const struct lookup_env *env, const struct netstack
 	lookup->server_count = servers->count;
 	if (servers->count > 0)
 		memcpy(lookup->servers, servers->list, servers->count * sizeof(*servers->list));
-	if (timers_add(&env->stack->timers, &lookup->timer, run_timer) != 0) {
+	if (timer_heap_add(&env->stack->timers, &lookup->timer, run_timer) != 0) {
 		free(lookup);
 		return NULL;
 	}
@@ -109,7 +109,7 @@ void lookup_free(struct lookup *lookup)
 {
 	hang_up(lookup);
 	netstack_flow_close(lookup->flow);
-	timers_remove(&lookup->env.stack->timers, &lookup->timer);
+	timer_heap_remove(&lookup->env.stack->timers, &lookup->timer);
 	free(lookup);
 }
 
@@ -320,7 +320,7 @@ static void ask_by_tcp(struct lookup *lookup, const struct try *try, uint64_t no
 		return;
 	}
 	uint64_t until = now + TCP_PATIENCE;
-	timers_set(&lookup->env.stack->timers, &lookup->timer, until < lookup->give_up_at ? until : lookup->give_up_at);
+	timer_heap_set(&lookup->env.stack->timers, &lookup->timer, until < lookup->give_up_at ? until : lookup->give_up_at);
 }
 
 /* --- over UDP --- */
@@ -459,7 +459,7 @@ static void ask_next(struct lookup *lookup, uint64_t now)
 	if (lookup->failed == all && !is_waited_for(lookup))
 		conclude(lookup, now);
 	else
-		timers_set(&lookup->env.stack->timers, &lookup->timer, until < lookup->give_up_at ? until : lookup->give_up_at);
+		timer_heap_set(&lookup->env.stack->timers, &lookup->timer, until < lookup->give_up_at ? until : lookup->give_up_at);
 }
 
 static void run_timer(struct timer *timer, uint64_t now)

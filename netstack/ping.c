@@ -32,7 +32,7 @@ static void unlink_ping(struct ping *ping)
 	while (*at != ping)
 		at = &(*at)->next;
 	*at = ping->next;
-	timers_remove(&ping->stack->timers, &ping->timer);
+	timer_heap_remove(&ping->stack->timers, &ping->timer);
 }
 
 static void end(struct ping *ping, uint64_t round_trip)
@@ -110,11 +110,11 @@ int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, ui
 		free(ping);
 		return NETSTACK_BUSY;
 	}
-	if (timers_add(&stack->timers, &ping->timer, time_out) != 0) {
+	if (timer_heap_add(&stack->timers, &ping->timer, time_out) != 0) {
 		free(ping);
 		return NETSTACK_OUT_OF_MEMORY;
 	}
-	timers_set(&stack->timers, &ping->timer, now + timeout);
+	timer_heap_set(&stack->timers, &ping->timer, now + timeout);
 	ping->next = stack->pings;
 	stack->pings = ping;
 	return 0;

@@ -60,7 +60,7 @@ static void unlink_query(struct netstack_query *query)
 		at = &(*at)->next;
 	*at = query->next;
 	if (query->resolver->stack != NULL)
-		timers_remove(&query->resolver->stack->timers, &query->timer);
+		timer_heap_remove(&query->resolver->stack->timers, &query->timer);
 }
 
 static bool is_all_done(const struct netstack_query *query)
@@ -138,7 +138,7 @@ static void proceed(struct netstack_query *query, uint64_t now)
 	} else if (!query->is_told && first->is_done && first->answer.count > 0) {
 		tell(query);
 	} else if (!query->is_told && second->is_done && second->answer.count > 0) {
-		timers_set(&stack->timers, &query->timer, now + DELAY);
+		timer_heap_set(&stack->timers, &query->timer, now + DELAY);
 	}
 }
 
@@ -277,7 +277,7 @@ static void begin_query(struct netstack_resolver *resolver, const char *name, an
 {
 	struct netstack_query *query = calloc(1, sizeof(*query));
 
-	if (query == NULL || timers_add(&resolver->stack->timers, &query->timer, run_delay) != 0) {
+	if (query == NULL || timer_heap_add(&resolver->stack->timers, &query->timer, run_delay) != 0) {
 		free(query);
 		answered(owner, NETSTACK_NAME_FAILED, NULL, 0, false);
 		return;
@@ -394,7 +394,7 @@ static void detach(struct netstack_resolver *resolver)
 		free(pending);
 	}
 	for (struct netstack_query *query = resolver->queries; query != NULL; query = query->next)
-		timers_remove(&resolver->stack->timers, &query->timer);
+		timer_heap_remove(&resolver->stack->timers, &query->timer);
 	resolver->stack = NULL;
 }
 

@@ -9,20 +9,20 @@
 #include "lwip/pbuf.h"
 #include "lwip/priv/tcp_priv.h"
 
-#include "netstack/address.h"
 #include "netstack/assertion.h"
 #include "netstack/budget.h"
 #include "netstack/flow.h"
 #include "netstack/gate.h"
-#include "netstack/handshake.h"
 #include "netstack/icmp.h"
-#include "netstack/listener.h"
+#include "netstack/lwip_address.h"
 #include "netstack/path.h"
 #include "netstack/ping.h"
 #include "netstack/random.h"
 #include "netstack/resolver.h"
 #include "netstack/stream.h"
 #include "netstack/table.h"
+#include "netstack/tcp_handshake.h"
+#include "netstack/tcp_listener.h"
 
 #define TICK (250 * 1000000ull) /* TCP_TMR_INTERVAL */
 #define HELD_MAX 64
@@ -268,7 +268,7 @@ static void input_fragment(struct netstack *stack, const struct packet *fragment
 		return;
 	if (fragments_add(stack->fragments, fragment, &whole, &stack->retired, now))
 		input_whole(stack, &whole, now);
-	timers_set(&stack->timers, &stack->fragment_timer, fragments_deadline(stack->fragments));
+	timer_heap_set(&stack->timers, &stack->fragment_timer, fragments_deadline(stack->fragments));
 }
 
 void netstack_input(struct netstack *stack, uint8_t *bytes, size_t length, uint64_t now)
@@ -312,7 +312,7 @@ void netstack_kick(struct netstack *stack, uint64_t now)
 	stack_begin(stack, now);
 	if (stack->lwip != NULL) {
 		stack_enter(stack);
-		handshake_kick();
+		tcp_handshake_kick();
 		stack_leave(stack);
 	}
 	stream_kick_all(stack, now);
@@ -324,13 +324,13 @@ void netstack_kick(struct netstack *stack, uint64_t now)
 
 uint64_t netstack_deadline(const struct netstack *stack)
 {
-	return timers_next(&stack->timers);
+	return timer_heap_next(&stack->timers);
 }
 
 void netstack_tick(struct netstack *stack, uint64_t now)
 {
 	stack_begin(stack, now);
-	timers_run(&stack->timers, now);
+	timer_heap_run(&stack->timers, now);
 	netstack_settle(stack, now);
 	stack_end(stack);
 }
@@ -345,13 +345,13 @@ static void run_fragment_timer(struct timer *timer, uint64_t now)
 	struct netstack *stack = of_timer(timer, offsetof(struct netstack, fragment_timer));
 
 	fragments_expire(stack->fragments, now);
-	timers_set(&stack->timers, timer, fragments_deadline(stack->fragments));
+	timer_heap_set(&stack->timers, timer, fragments_deadline(stack->fragments));
 }
 
 static void want_timer(struct netstack *stack)
 {
 	if (stack->lwip_timer.at == NETSTACK_NEVER)
-		timers_set(&stack->timers, &stack->lwip_timer, stack->now + TICK);
+		timer_heap_set(&stack->timers, &stack->lwip_timer, stack->now + TICK);
 }
 
 /* lwIP calls this when it starts to track a connection. An idle stack has no timer. */
@@ -365,7 +365,7 @@ static void run_lwip_timer(struct timer *timer, uint64_t now)
 	struct netstack *stack = of_timer(timer, offsetof(struct netstack, lwip_timer));
 
 	stack_enter(stack);
-	bool again = handshake_tick();
+	bool again = tcp_handshake_tick();
 	stack_leave(stack);
 	stream_act_on_notes(stack, now);
 	if (again)
@@ -447,7 +447,7 @@ static void set_addresses(struct netstack *stack)
 
 	for (size_t i = 0; i < stack->config.address_count; i++) {
 		ip_addr_t address;
-		address_to_lwip(&address, &stack->config.addresses[i]);
+		lwip_address_from_endpoint(&address, &stack->config.addresses[i]);
 		if (IP_IS_V4_VAL(address)) {
 			ip4_addr_t mask;
 			IP4_ADDR(&mask, 255, 255, 255, 255);
@@ -503,7 +503,7 @@ static void release(struct netstack *stack)
 {
 	free_lwip(stack);
 	fragments_free(stack->fragments);
-	timers_clear(&stack->timers);
+	timer_heap_clear(&stack->timers);
 	free(stack);
 }
 
@@ -518,8 +518,8 @@ int netstack_create(struct netstack **stack, const struct netstack_config *confi
 	fresh->env = *env;
 	fresh->now = now;
 	fresh->retired.budget = &fresh->budget;
-	if (timers_add(&fresh->timers, &fresh->lwip_timer, run_lwip_timer) != 0 ||
-	    timers_add(&fresh->timers, &fresh->fragment_timer, run_fragment_timer) != 0) {
+	if (timer_heap_add(&fresh->timers, &fresh->lwip_timer, run_lwip_timer) != 0 ||
+	    timer_heap_add(&fresh->timers, &fresh->fragment_timer, run_fragment_timer) != 0) {
 		release(fresh);
 		return NETSTACK_OUT_OF_MEMORY;
 	}
@@ -539,10 +539,10 @@ void netstack_free(struct netstack *stack)
 	stream_abandon_all(stack);
 	ping_free_all(stack);
 	flow_free_all(stack);
-	listener_free_all(stack);
+	tcp_listener_free_all(stack);
 	if (stack->lwip != NULL) {
 		stack_enter(stack);
-		handshake_forget_all();
+		tcp_handshake_forget_all();
 		stack_leave(stack);
 	}
 	stack->noted = (struct stack_queue){ NULL, NULL };

@@ -10,7 +10,7 @@
 #include "netstack/netstack.h"
 #include "netstack/packet.h"
 #include "netstack/retired.h"
-#include "netstack/timers.h"
+#include "netstack/timer_heap.h"
 
 struct ping;
 struct stack_held;
@@ -38,7 +38,7 @@ struct netstack {
 	bool is_muted;       /* packets from lwIP are discarded */
 	uint16_t path_limit; /* larger packets are known to be dropped by the path; 0: never seen */
 	uint64_t path_limit_until;
-	struct timers timers;
+	struct timer_heap timers;
 	struct timer lwip_timer;
 	struct timer fragment_timer;
 	struct fragments *fragments;

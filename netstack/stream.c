@@ -4,12 +4,12 @@
 #include <stdlib.h>
 
 #include "netstack/gate.h"
-#include "netstack/handshake.h"
-#include "netstack/listener.h"
 #include "netstack/path.h"
 #include "netstack/random.h"
 #include "netstack/segment.h"
 #include "netstack/table.h"
+#include "netstack/tcp_handshake.h"
+#include "netstack/tcp_listener.h"
 
 #define PARTS_MAX 64
 #define PORT_TRIES 64
@@ -34,7 +34,7 @@ struct netstack_stream *stream_create(struct netstack *stack, const struct netst
 		free(stream);
 		return NULL;
 	}
-	if (timers_add(&stack->timers, &stream->timer, run_timer) != 0) {
+	if (timer_heap_add(&stack->timers, &stream->timer, run_timer) != 0) {
 		table_remove(&stack->streams, stream);
 		free(stream);
 		return NULL;
@@ -137,10 +137,10 @@ static void lay_out(struct netstack_stream *stream)
 {
 	struct netstack *stack = stream->stack;
 
-	assert(stream->pcb == NULL || handshake_is_over(stream));
-	handshake_detach(stream);
+	assert(stream->pcb == NULL || tcp_handshake_is_over(stream));
+	tcp_handshake_detach(stream);
 	table_remove(&stack->streams, stream);
-	timers_remove(&stack->timers, &stream->timer);
+	timer_heap_remove(&stack->timers, &stream->timer);
 	if (stream->is_queued) {
 		bool was_queued = unqueue(&stack->dirty, stream) || unqueue(&stack->waiting, stream);
 		assert(was_queued);
@@ -188,7 +188,7 @@ void stream_abandon_all(struct netstack *stack)
 {
 	while (stack->all_streams != NULL) {
 		struct netstack_stream *stream = stack->all_streams;
-		handshake_abandon(stream);
+		tcp_handshake_abandon(stream);
 		stream_close(stream, NETSTACK_ABORTED);
 	}
 }
@@ -199,13 +199,13 @@ void stream_abandon_all(struct netstack *stack)
 static void proceed_to_end(struct netstack_stream *stream)
 {
 	if (stream->state == STREAM_OPEN && stream->pcb != NULL && !stream->has_shown_done && sender_is_done(&stream->sender))
-		handshake_show_done(stream);
+		tcp_handshake_show_done(stream);
 	if (stream->state == STREAM_OPEN && stream->pcb != NULL && !stream->has_shown_end && receiver_is_at_end(&stream->receiver)) {
-		handshake_show_end(stream);
+		tcp_handshake_show_end(stream);
 		if (stream->events != NULL)
 			stream->events->finished(stream->owner);
 	}
-	if (stream->state == STREAM_OPEN && handshake_is_over(stream))
+	if (stream->state == STREAM_OPEN && tcp_handshake_is_over(stream))
 		stream_close(stream, NETSTACK_OK);
 }
 
@@ -269,7 +269,7 @@ static void open_stream(struct netstack_stream *stream, uint64_t now)
 {
 	struct netstack_listener *listener = stream->listener;
 
-	handshake_complete(stream, now);
+	tcp_handshake_complete(stream, now);
 	stream->state = STREAM_OPEN;
 	stream->listener = NULL;
 	if (listener != NULL)
@@ -329,7 +329,7 @@ static void set_timer(struct netstack_stream *stream)
 		at = stream->receiver.gap.deadline;
 	if (stream->is_released && stream->born_at + LINGER < at)
 		at = stream->born_at + LINGER;
-	timers_set(&stream->stack->timers, &stream->timer, at);
+	timer_heap_set(&stream->stack->timers, &stream->timer, at);
 }
 
 /* Sends what is due. An acknowledgement that found no room stays due, since must_acknowledge stays. */
@@ -400,7 +400,7 @@ static void run_timer(struct timer *timer, uint64_t now)
 	receiver_expire(&stream->receiver, now);
 	watch_gap(stream, now);
 	if (stream->sender.has_given_up) {
-		handshake_abort(stream);
+		tcp_handshake_abort(stream);
 		stream_close(stream, NETSTACK_TIMED_OUT);
 	} else if (stream->is_released && stream->born_at + LINGER <= now) {
 		netstack_stream_abort(stream, now);
@@ -457,7 +457,7 @@ int netstack_stream_connect(struct netstack *stack, const struct netstack_endpoi
 	int result = choose_port(stack, &local, to) ? NETSTACK_OUT_OF_MEMORY : NETSTACK_IN_USE;
 	struct netstack_stream *fresh = result == NETSTACK_IN_USE ? NULL : stream_create(stack, &local, to);
 	if (fresh != NULL) {
-		result = handshake_connect(fresh);
+		result = tcp_handshake_connect(fresh);
 		if (result != 0) {
 			lay_out(fresh);
 		} else {
@@ -514,7 +514,7 @@ void netstack_stream_abort(struct netstack_stream *stream, uint64_t now)
 	if (stream->state == STREAM_CLOSED)
 		return;
 	stack_begin(stack, now);
-	handshake_abort(stream);
+	tcp_handshake_abort(stream);
 	lay_out(stream);
 	stack_end(stack);
 }

@@ -79,7 +79,7 @@ void stream_kick_all(struct netstack *stack, uint64_t now);
 void stream_abandon_all(struct netstack *stack); /* nothing is sent */
 void stream_bury(struct netstack *stack);
 
-/* For handshake.c, gate.c and icmp.c. */
+/* For tcp_handshake.c, gate.c and icmp.c. */
 struct netstack_stream *stream_create(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *remote);
 void stream_note(struct netstack_stream *stream);
 /* Sends a challenge ACK, within the rate limit (RFC 5961, 7). */

@@ -453,12 +453,12 @@ struct snapshot *service_find(struct service *service, const char *id)
 
 bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64])
 {
-	return listing_find_twin(service->registry, snapshot, id);
+	return tunnel_list_find_twin(service->registry, snapshot, id);
 }
 
-size_t service_list(struct service *service, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more)
+size_t service_list(struct service *service, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more)
 {
-	return listing_read(service->registry, filter, snapshots, more);
+	return tunnel_list_read(service->registry, filter, snapshots, more);
 }
 
 void service_worker_stats(struct service *service, struct service_worker_stats *stats)

@@ -12,8 +12,8 @@
 
 #include "service/change/mutation.h"
 #include "service/registry/events.h"
-#include "service/registry/listing.h"
 #include "service/registry/snapshot.h"
+#include "service/registry/tunnel_list.h"
 #include "service/spec/spec_json.h"
 #include "service/spec/wgquick.h"
 #include "service/store/scope.h"
@@ -53,8 +53,8 @@ bool service_is_ready(const struct service *service); /* restored, and every wor
 struct snapshot *service_find(struct service *service, const char *id); /* referenced, or NULL */
 /* Another enabled tunnel with the same key towards the same peer, which ends the sessions of this one as this one ends its: its id. */
 bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64]);
-/* As listing_read. */
-size_t service_list(struct service *service, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more);
+/* As tunnel_list_read. */
+size_t service_list(struct service *service, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more);
 
 struct service_worker_stats {
 	uint64_t restarts; /* of all workers */

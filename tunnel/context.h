@@ -9,7 +9,7 @@
 #include "tunnel/io/udp.h"
 #include "tunnel/wireguard/device.h"
 
-struct want;
+struct descriptor_request;
 
 struct context {
 	struct loop *loop;
@@ -19,7 +19,7 @@ struct context {
 	struct wireguard_load_queue initiations; /* of all tunnels' devices together */
 	/* Set by the worker; `writer` is cleared. */
 	void (*send)(struct context *context, enum message_type type, struct message_writer *writer);
-	struct want *wants;
+	struct descriptor_request *wants;
 	uint64_t next_want;
 };
 

@@ -8,9 +8,9 @@
 #include "ipc/log.h"
 #include "ipc/wall_clock.h"
 #include "tunnel/condition.h"
+#include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/tunnel.h"
-#include "tunnel/want.h"
 
 #define DOWN_AFTER 2                          /* unanswered initiations */
 #define ANSWER_TIME (1600 * LOOP_MILLISECOND) /* longer than a round trip */
@@ -184,7 +184,7 @@ void health_start(struct tunnel *tunnel)
 
 void health_stop(struct tunnel *tunnel)
 {
-	want_cancel(tunnel->context, tunnel->health.want_udp);
+	descriptor_request_cancel(tunnel->context, tunnel->health.want_udp);
 	tunnel->health.want_udp = NULL;
 }
 
@@ -310,7 +310,7 @@ static void ask_socket(struct tunnel *tunnel)
 	if (tunnel->health.want_udp != NULL)
 		return;
 	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation };
-	tunnel->health.want_udp = want_ask(tunnel->context, MESSAGE_WANT_UDP, &want, on_udp_granted, tunnel);
+	tunnel->health.want_udp = descriptor_request_ask(tunnel->context, MESSAGE_WANT_UDP, &want, on_udp_granted, tunnel);
 	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "requesting a new UDP socket");
 }
 

@@ -9,7 +9,7 @@
 
 struct tunnel;
 struct tunnel_peer;
-struct want;
+struct descriptor_request;
 
 /* Events that a far end can cause at will are sent at most once a second; those held back are counted and sent at the end of the second. */
 struct health_news {
@@ -32,7 +32,7 @@ struct health {
 	enum tunnel_state state;
 	const char *reason; /* a literal */
 	bool is_down;
-	struct want *want_udp;
+	struct descriptor_request *want_udp;
 	bool has_events;
 	bool must_review, goes_on; /* of what was acted on: the state is taken anew; who waited for a session goes on */
 };

@@ -49,8 +49,8 @@ static void publish_rates(struct tunnel *tunnel, uint64_t now)
 	if (seconds == 0)
 		return;
 	tunnel->rate_at += seconds * LOOP_SECOND;
-	counter_set(&counters->throughput_sent, rate_pass(&tunnel->rate_sent, seconds, counter_read(&counters->bytes_sent)));
-	counter_set(&counters->throughput_received, rate_pass(&tunnel->rate_received, seconds, counter_read(&counters->bytes_received)));
+	counter_set(&counters->throughput_sent, throughput_pass(&tunnel->rate_sent, seconds, counter_read(&counters->bytes_sent)));
+	counter_set(&counters->throughput_received, throughput_pass(&tunnel->rate_received, seconds, counter_read(&counters->bytes_received)));
 }
 
 void publish_tick(struct tunnel *tunnel, uint64_t now)

@@ -6,9 +6,9 @@
 #include "tunnel/bucket.h"
 #include "tunnel/context.h"
 #include "tunnel/health.h"
-#include "tunnel/rate.h"
+#include "tunnel/throughput.h"
 
-struct candidate;
+struct prepared_change;
 struct connection;
 struct dial;
 struct flush;
@@ -59,11 +59,11 @@ struct tunnel {
 	struct deadline deadline;
 	struct health health;
 	struct bucket tx_limit, rx_limit;
-	struct candidate *candidate; /* prepared, not committed */
+	struct prepared_change *prepared_change; /* prepared, not committed */
 	/* The socket's figures that are already in the counters, and when the next update is due. */
 	struct udp_counts counted;
 	uint64_t publish_at, published_at, rate_at;
-	struct rate rate_sent, rate_received;
+	struct throughput rate_sent, rate_received;
 	bool told_limit;
 	uint64_t key_taken_until; /* until then the peer is assumed to answer another machine with our key */
 };

@@ -490,7 +490,7 @@ bool service_find_twin(struct service *service, const struct snapshot *snapshot,
 	return false;
 }
 
-static bool is_wanted(const struct snapshot *snapshot, const struct listing_filter *filter)
+static bool is_wanted(const struct snapshot *snapshot, const struct tunnel_list_filter *filter)
 {
 	if (filter->after && strcmp(snapshot->id, filter->after) <= 0)
 		return false;
@@ -502,7 +502,7 @@ static bool is_wanted(const struct snapshot *snapshot, const struct listing_filt
 	return true;
 }
 
-size_t service_list(struct service *service, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more)
+size_t service_list(struct service *service, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more)
 {
 	size_t count = 0;
 	*more = false;
@@ -510,7 +510,7 @@ size_t service_list(struct service *service, const struct listing_filter *filter
 	*snapshots = calloc(service->count + 1, sizeof(**snapshots));
 	if (*snapshots == NULL) {
 		pthread_mutex_unlock(&service->lock);
-		return LISTING_FAILED;
+		return TUNNEL_LIST_FAILED;
 	}
 	for (size_t i = 0; i < service->count && !*more; i++) {
 		if (!is_wanted(service->tunnels[i].snapshot, filter))

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "api/host.h"
-#include "api/listener.h"
+#include "api/listening_socket.h"
 
 static void a2_hosts_are_ours_or_not(void **state)
 {
@@ -74,17 +74,17 @@ static void addresses_are_parsed(void **state)
 		                               { "localhost:7", "127.0.0.1:7" },
 		                               { "0.0.0.0:65535", "0.0.0.0:65535" } };
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		assert_true(api_listener_parse(good[i][0], &address, host));
-		api_listener_format(&address, written);
+		assert_true(api_listening_socket_parse(good[i][0], &address, host));
+		api_listening_socket_format(&address, written);
 		assert_string_equal(written, good[i][1]);
-		assert_int_equal(api_listener_is_loopback(&address), i != 3);
+		assert_int_equal(api_listening_socket_is_loopback(&address), i != 3);
 	}
 	static const char *const bad[] = {
 		"",       ":",     "127.0.0.1", "127.0.0.1:",      ":80", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1",
 		"::1:80", "[::1]", "[]:1",      "127.0.0.1:000080"
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		if (api_listener_parse(bad[i], &address, host))
+		if (api_listening_socket_parse(bad[i], &address, host))
 			fail_msg("%s", bad[i]);
 }
 

@@ -15,7 +15,7 @@
 #include "netstack/receiver/ranges.h"
 #include "netstack/sender/queue.h"
 #include "netstack/sender/scoreboard.h"
-#include "netstack/timers.h"
+#include "netstack/timer_heap.h"
 #include "tests/netstack/dice.h"
 
 /* --- checksum --- */
@@ -56,7 +56,7 @@ static void sums_like_the_rfc(void **state)
 
 struct alarm {
 	struct timer timer;
-	struct timers *timers;
+	struct timer_heap *timers;
 	unsigned runs;
 	uint64_t again;
 };
@@ -67,26 +67,26 @@ static void ring(struct timer *timer, uint64_t now)
 
 	alarm->runs++;
 	if (alarm->again != 0)
-		timers_set(alarm->timers, timer, now - alarm->again);
+		timer_heap_set(alarm->timers, timer, now - alarm->again);
 }
 
 static void timers_run_in_order(void **state)
 {
 	static struct alarm alarms[500];
 	uint64_t at[500];
-	struct timers timers = { 0 };
+	struct timer_heap timers = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < 500; i++) {
-		assert_int_equal(timers_add(&timers, &alarms[i].timer, ring), 0);
+		assert_int_equal(timer_heap_add(&timers, &alarms[i].timer, ring), 0);
 		at[i] = NETSTACK_NEVER;
 	}
 	for (int round = 0; round < 20000; round++) {
 		size_t i = dice(500);
 		uint64_t now = (uint64_t)round * 10, least = NETSTACK_NEVER;
 		at[i] = dice(5) == 0 ? NETSTACK_NEVER : now + dice(3000);
-		timers_set(&timers, &alarms[i].timer, at[i]);
-		timers_run(&timers, now);
+		timer_heap_set(&timers, &alarms[i].timer, at[i]);
+		timer_heap_run(&timers, now);
 		for (size_t k = 0; k < 500; k++) {
 			if (at[k] <= now)
 				at[k] = NETSTACK_NEVER;
@@ -94,18 +94,18 @@ static void timers_run_in_order(void **state)
 			if (at[k] < least)
 				least = at[k];
 		}
-		assert_int_equal(timers_next(&timers), least);
+		assert_int_equal(timer_heap_next(&timers), least);
 	}
 	alarms[7].timers = &timers; /* one that wants to run in the past runs once a call */
 	alarms[7].again = 1;
 	alarms[7].runs = 0;
-	timers_set(&timers, &alarms[7].timer, 1);
-	timers_run(&timers, 1000000);
+	timer_heap_set(&timers, &alarms[7].timer, 1);
+	timer_heap_run(&timers, 1000000);
 	assert_int_equal(alarms[7].runs, 1);
 	for (size_t i = 0; i < 500; i++)
-		timers_remove(&timers, &alarms[i].timer);
+		timer_heap_remove(&timers, &alarms[i].timer);
 	assert_int_equal(timers.count, 0);
-	timers_clear(&timers);
+	timer_heap_clear(&timers);
 }
 
 /* --- the budget --- */

@@ -326,7 +326,7 @@ static void an_acknowledgement_without_room_waits_in_peace(void **state)
 	run(&pair, 2 * SECOND, NULL);
 	assert_int_equal(pair.server.received, 200);
 	late = link_now(pair.link);
-	timers_set(&side->stack->timers, &pair.server.stream->timer, late);
+	timer_heap_set(&side->stack->timers, &pair.server.stream->timer, late);
 	netstack_tick(side->stack, late);
 	assert_int_equal(netstack_deadline(side->stack), NETSTACK_NEVER);
 	side->is_refusing = false;

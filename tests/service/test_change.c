@@ -737,7 +737,7 @@ static void listing_pages(void **state)
 	size_t total = 0;
 	bool more = true;
 	while (more) {
-		struct listing_filter filter = { .state = -1, .after = after, .limit = 7 };
+		struct tunnel_list_filter filter = { .state = -1, .after = after, .limit = 7 };
 		struct snapshot **list;
 		size_t count = service_list(own_bench.service, &filter, &list, &more);
 		assert_int_equal(count, more ? 7 : 2);
@@ -750,7 +750,7 @@ static void listing_pages(void **state)
 		total += count;
 	}
 	assert_int_equal(total, 30);
-	struct listing_filter up = { .state = TUNNEL_UP };
+	struct tunnel_list_filter up = { .state = TUNNEL_UP };
 	struct snapshot **list;
 	size_t count = service_list(own_bench.service, &up, &list, &more);
 	assert_int_equal(count, 15);

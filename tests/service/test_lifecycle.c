@@ -147,7 +147,7 @@ static void *read_everything(void *argument)
 {
 	size_t *seen = argument;
 	while (reading) {
-		struct listing_filter filter = { .state = -1 };
+		struct tunnel_list_filter filter = { .state = -1 };
 		struct snapshot **list;
 		bool more;
 		size_t count = service_list(own_bench.service, &filter, &list, &more);

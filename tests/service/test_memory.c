@@ -11,8 +11,8 @@
 
 #include "ipc/log.h"
 #include "service/change/delta.h"
-#include "service/registry/listing.h"
 #include "service/registry/snapshot_make.h"
+#include "service/registry/tunnel_list.h"
 #include "service/socket/socket_path.h"
 #include "service/spec/candidate.h"
 #include "service/spec/json_writer.h"
@@ -264,11 +264,11 @@ enum { MANY = 700 };
 
 static bool list_is_whole(void)
 {
-	const struct listing_filter filter = { .state = -1 };
+	const struct tunnel_list_filter filter = { .state = -1 };
 	struct snapshot **list;
 	bool more;
-	size_t count = listing_read(registry, &filter, &list, &more);
-	if (count == LISTING_FAILED) {
+	size_t count = tunnel_list_read(registry, &filter, &list, &more);
+	if (count == TUNNEL_LIST_FAILED) {
 		assert_null(list);
 		return false;
 	}

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "tests/tunnel/rig.h"
+#include "tunnel/descriptor_request.h"
 #include "tunnel/flush.h"
 #include "tunnel/login.h"
-#include "tunnel/want.h"
 
 struct rig rig;
 static size_t last_length;
@@ -107,7 +107,7 @@ void rig_grant(enum message_status status, int descriptor)
 	struct message_ack ack = {
 		.request = rig.context.next_want, .slot = rig.tunnel.slot, .generation = rig.tunnel.generation, .status = (uint8_t)status
 	};
-	want_answer(&rig.context, &ack, descriptor);
+	descriptor_request_answer(&rig.context, &ack, descriptor);
 	rig_turn();
 }
 
@@ -202,7 +202,7 @@ int rig_stop(void **state)
 		rig.tunnel.connections->end(rig.tunnel.connections);
 	rig_pass(2 * LOOP_SECOND); /* lingering closes */
 	assert_null(rig.tunnel.dials);
-	want_clear(&rig.context);
+	descriptor_request_clear(&rig.context);
 	assert_int_equal(pool_in_use(rig.context.pool), 0);
 	for (size_t i = 0; i < COUNTERS_PROTOCOLS; i++)
 		assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[i]), 0);

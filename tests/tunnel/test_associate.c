@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tunnel/descriptor_request.h"
 #include "tunnel/proxy/associate.h"
-#include "tunnel/want.h"
 
 static struct {
 	struct connection connection;
@@ -321,7 +321,7 @@ static void answer(uint64_t request)
 	struct message_ack ack = { .request = request, .slot = rig.tunnel.slot, .generation = rig.tunnel.generation, .status = MESSAGE_STATUS_OK };
 	int ends[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-	want_answer(&rig.context, &ack, ends[1]);
+	descriptor_request_answer(&rig.context, &ack, ends[1]);
 	assert_true(rig_is_at_end(ends[0]));
 	close(ends[0]);
 }

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tunnel/descriptor_request.h"
 #include "tunnel/proxy/forward.h"
 #include "tunnel/proxy/listener.h"
-#include "tunnel/want.h"
 
 static struct listener listener;
 
@@ -258,7 +258,7 @@ static void test_inbound_waits_are_bounded(void **state)
 	/* The control process hears of a few at once; the next goes when one is answered. */
 	assert_int_equal(asked, MESSAGE_WANTS_MOST);
 	struct message_ack refused = { .request = 1, .slot = rig.tunnel.slot, .generation = rig.tunnel.generation, .status = MESSAGE_STATUS_REFUSED };
-	want_answer(&rig.context, &refused, -1);
+	descriptor_request_answer(&rig.context, &refused, -1);
 	assert_int_equal(rig.sent_count, 1);
 	assert_false(rig_accept(rig.listeners, "10.2.0.9", 998)->aborted);
 	assert_true(rig_accept(rig.listeners, "10.2.0.9", 999)->aborted);

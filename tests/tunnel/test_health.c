@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "ipc/log.h"
+#include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/tunnel.h"
-#include "tunnel/want.h"
 
 struct side {
 	struct wireguard_device *device;
@@ -111,7 +111,8 @@ void dial_fail_all(struct tunnel *tunnel)
 	world.failed++;
 }
 
-struct want *want_ask(struct context *context, enum message_type type, const struct message_want *message, want_granted *granted, void *owner)
+struct descriptor_request *descriptor_request_ask(struct context *context, enum message_type type, const struct message_want *message,
+                                                  descriptor_request_done *granted, void *owner)
 {
 	(void)context;
 	(void)message;
@@ -121,7 +122,7 @@ struct want *want_ask(struct context *context, enum message_type type, const str
 	return NULL;
 }
 
-void want_cancel(struct context *context, struct want *want)
+void descriptor_request_cancel(struct context *context, struct descriptor_request *want)
 {
 	(void)context;
 	assert_null(want);

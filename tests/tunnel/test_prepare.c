@@ -220,7 +220,7 @@ static unsigned change(const struct wish *wish)
 		assert_int_equal(world.tunnel->generation, world.generation);
 		assert_int_equal(world.tunnel->peer_count, count);
 		assert_ptr_equal(world.tunnel->peers[0]->peer, peer);
-		assert_null(world.tunnel->candidate);
+		assert_null(world.tunnel->prepared_change);
 		assert_true(allowed < 5000);
 	}
 	assert_true(change_is_prepared(world.tunnel, world.generation + 1));

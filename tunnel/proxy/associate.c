@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "tunnel/address.h"
+#include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/io/linger.h"
 #include "tunnel/proxy/backlog.h"
 #include "tunnel/proxy/host_datagram.h"
 #include "tunnel/proxy/udp_session.h"
-#include "tunnel/want.h"
 
 #define DATAGRAMS_A_TURN 64
 #define NAMES 16                       /* that an association remembers */
@@ -36,7 +36,7 @@ struct associate {
 	void *owner;
 	struct poller *control, *relay;
 	uint32_t lost; /* datagrams that the kernel had no room for */
-	struct want *want;
+	struct descriptor_request *want;
 	enum socks_reply refusal; /* to be sent at the end of the turn */
 	enum counters_failure failure;
 	struct udp_session session;
@@ -61,7 +61,7 @@ static void forget_name(struct known_name *name)
 
 static void destroy(struct associate *associate)
 {
-	want_cancel(associate->tunnel->context, associate->want);
+	descriptor_request_cancel(associate->tunnel->context, associate->want);
 	deferred_cancel(loop_of(associate), &associate->deferred);
 	deadline_set(loop_of(associate), &associate->idle, LOOP_NEVER);
 	for (size_t i = 0; i < NAMES; i++)
@@ -358,7 +358,7 @@ static bool ask_relay(struct associate *associate, uint16_t listen_index)
 		return false;
 	}
 	associate->failure = COUNTERS_FAILED_MEMORY;
-	associate->want = want_ask(tunnel->context, MESSAGE_WANT_RELAY, &want, on_granted, associate);
+	associate->want = descriptor_request_ask(tunnel->context, MESSAGE_WANT_RELAY, &want, on_granted, associate);
 	if (associate->want == NULL)
 		return false;
 	poller_set(associate->control, LOOP_LEFT);

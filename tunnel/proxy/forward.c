@@ -6,10 +6,10 @@
 
 #include "ipc/log.h"
 #include "tunnel/address.h"
+#include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/proxy/forward_udp.h"
 #include "tunnel/proxy/relay.h"
-#include "tunnel/want.h"
 
 #define WAITING_MOST 1024 /* inner connections of one forward that wait for their host side: as many as the default limit of a tunnel */
 
@@ -33,7 +33,7 @@ struct passage {
 	struct poller *client;
 	struct netstack_stream *stream;
 	struct relay_begun *begun; /* inbound: bytes received before the host's side was connected */
-	struct want *want;
+	struct descriptor_request *want;
 	struct dial *dial;
 	struct relay *relay;
 	struct deadline left; /* the connected side has finished */
@@ -68,7 +68,7 @@ static void stop_waiting(struct passage *passage)
 {
 	if (passage->want != NULL)
 		passage->forward->waiting--;
-	want_cancel(passage->connection.tunnel->context, passage->want);
+	descriptor_request_cancel(passage->connection.tunnel->context, passage->want);
 	passage->want = NULL;
 }
 
@@ -283,7 +283,7 @@ static bool ask_host(struct passage *passage)
 	struct netstack_endpoint source;
 	netstack_stream_remote(passage->stream, &source);
 	address_to_host(&want.source, &source);
-	passage->want = want_ask(tunnel->context, MESSAGE_WANT_DIAL, &want, on_granted, passage);
+	passage->want = descriptor_request_ask(tunnel->context, MESSAGE_WANT_DIAL, &want, on_granted, passage);
 	forward->waiting += passage->want != NULL;
 	return passage->want != NULL;
 }

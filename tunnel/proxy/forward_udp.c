@@ -7,11 +7,11 @@
 
 #include "ipc/log.h"
 #include "tunnel/address.h"
+#include "tunnel/descriptor_request.h"
 #include "tunnel/http/target.h"
 #include "tunnel/proxy/backlog.h"
 #include "tunnel/proxy/host_datagram.h"
 #include "tunnel/proxy/udp_session.h"
-#include "tunnel/want.h"
 
 #define DATAGRAMS_A_TURN 64
 
@@ -22,11 +22,11 @@ struct forward_session {
 	struct udp_session udp; /* outbound: a flow of its own, the forward's descriptor; inbound: the forward's flow, the poller's descriptor */
 	bool inbound, open;
 	struct netstack_endpoint inner;
-	struct poller *poller;        /* inbound */
-	uint32_t lost;                /* inbound: as below */
-	struct want *want;            /* inbound */
-	struct netstack_query *query; /* outbound */
-	struct deferred deferred;     /* outbound: opens, when the stack is done with the call that named the target */
+	struct poller *poller;           /* inbound */
+	uint32_t lost;                   /* inbound: as below */
+	struct descriptor_request *want; /* inbound */
+	struct netstack_query *query;    /* outbound */
+	struct deferred deferred;        /* outbound: opens, when the stack is done with the call that named the target */
 	struct block *backlog;
 };
 
@@ -54,7 +54,7 @@ static void session_free(struct forward_session *session)
 {
 	struct tunnel *tunnel = session->udp.tunnel;
 	udp_sessions_remove(&session->udp);
-	want_cancel(tunnel->context, session->want);
+	descriptor_request_cancel(tunnel->context, session->want);
 	if (session->query != NULL)
 		netstack_query_cancel(session->query);
 	deferred_cancel(tunnel->context->loop, &session->deferred);
@@ -323,7 +323,7 @@ static struct forward_session *meet_source(struct forward_inner *inner, const st
 	session->udp.is_connected = true;
 	session->inner = *from;
 	session->udp.flow = inner->flow;
-	session->want = want_ask(tunnel->context, MESSAGE_WANT_DIAL, &want, on_granted, session);
+	session->want = descriptor_request_ask(tunnel->context, MESSAGE_WANT_DIAL, &want, on_granted, session);
 	if (session->want == NULL)
 		refuse(session, COUNTERS_FAILED_MEMORY);
 	return session;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tunnel/wireguard/message.h"
+#include "tunnel/wireguard/wire_message.h"
 
 enum wireguard_aead_backend {
 	WIREGUARD_AEAD_SODIUM,

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tunnel/wireguard/message.h"
+#include "tunnel/wireguard/wire_message.h"
 
 /* One slot, with a member per use. */
 union wireguard_secrets {

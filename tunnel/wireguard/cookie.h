@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "tunnel/wireguard/device.h"
-#include "tunnel/wireguard/message.h"
+#include "tunnel/wireguard/wire_message.h"
 
 /* For messages to this device; embedded in it. `secret` is borrowed from the device's slot of the arena. */
 struct wireguard_cookie_checker {

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tunnel/wireguard/message.h"
+#include "tunnel/wireguard/wire_message.h"
 
 /* HASH(first || second); `hash` may be one of the two. */
 int wireguard_hash(uint8_t hash[WIREGUARD_HASH_LENGTH], const void *first, size_t first_length, const void *second, size_t second_length)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "tunnel/wireguard/message.h"
+#include "tunnel/wireguard/wire_message.h"
 
 /* Big endian seconds since 2^62 + 10 before 1970, then nanoseconds. Byte order is time order. */
 struct wireguard_tai64n {

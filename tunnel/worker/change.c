@@ -23,7 +23,7 @@ struct prepared_peer {
 
 /* What is prepared and waits for its commit: all of it is there, so that the commit only changes pointers. `stack` is there when the change
  * needs a new one. */
-struct candidate {
+struct prepared_change {
 	struct message_prepare message;
 	enum message_applied applied;
 	struct netstack *stack;
@@ -43,53 +43,53 @@ struct candidate {
 	size_t descriptor_count;
 };
 
-static void close_descriptors(struct candidate *candidate)
+static void close_descriptors(struct prepared_change *change)
 {
-	for (size_t i = 0; i < candidate->descriptor_count; i++)
-		if (candidate->descriptors[i] >= 0)
-			close(candidate->descriptors[i]);
+	for (size_t i = 0; i < change->descriptor_count; i++)
+		if (change->descriptors[i] >= 0)
+			close(change->descriptors[i]);
 }
 
-static void forget_peers(struct candidate *candidate)
+static void forget_peers(struct prepared_change *change)
 {
-	wireguard_update_free(candidate->update);
-	for (size_t i = 0; i < candidate->prepared_count; i++) {
-		struct prepared_peer *prepared = &candidate->prepared[i];
+	wireguard_update_free(change->update);
+	for (size_t i = 0; i < change->prepared_count; i++) {
+		struct prepared_peer *prepared = &change->prepared[i];
 		free(prepared->several);
 		prepared->peer->is_kept = false;
 		if (prepared->is_new)
 			free(prepared->peer);
 	}
-	free(candidate->prepared);
-	free(candidate->peers);
+	free(change->prepared);
+	free(change->peers);
 }
 
-static void free_candidate(struct candidate *candidate)
+static void free_change(struct prepared_change *change)
 {
-	close_descriptors(candidate);
-	forget_peers(candidate);
-	udp_socket_free(candidate->udp);
-	while (candidate->listeners != NULL) {
-		struct listener *listener = candidate->listeners;
-		candidate->listeners = listener->next;
+	close_descriptors(change);
+	forget_peers(change);
+	udp_socket_free(change->udp);
+	while (change->listeners != NULL) {
+		struct listener *listener = change->listeners;
+		change->listeners = listener->next;
 		listener_free(listener);
 	}
-	forward_discard(candidate->forwards);
-	probe_discard(candidate->probe);
-	free(candidate->servers.list);
-	netstack_resolver_free(candidate->resolver);
-	netstack_free(candidate->stack);
-	message_prepare_clear(&candidate->message);
-	free(candidate);
+	forward_discard(change->forwards);
+	probe_discard(change->probe);
+	free(change->servers.list);
+	netstack_resolver_free(change->resolver);
+	netstack_free(change->stack);
+	message_prepare_clear(&change->message);
+	free(change);
 }
 
 static void forget(struct tunnel *tunnel)
 {
-	struct candidate *candidate = tunnel->candidate;
-	if (candidate == NULL)
+	struct prepared_change *change = tunnel->prepared_change;
+	if (change == NULL)
 		return;
-	tunnel->candidate = NULL;
-	free_candidate(candidate);
+	tunnel->prepared_change = NULL;
+	free_change(change);
 }
 
 /* Stacks. */
@@ -167,44 +167,44 @@ static int prepare_peer(struct tunnel *tunnel, struct prepared_peer *prepared, c
 	return !prepared->is_moved || tunnel_addresses_copy(&prepared->several, addresses) ? WIREGUARD_OK : WIREGUARD_OUT_OF_MEMORY;
 }
 
-static int prepare_device_peer(struct candidate *candidate, size_t i)
+static int prepare_device_peer(struct prepared_change *change, size_t i)
 {
-	struct prepared_peer *prepared = &candidate->prepared[i];
-	const struct message_addresses *addresses = &candidate->message.endpoints[i];
-	struct wireguard_peer_config config = config_of(&candidate->message.spec.peers[i]);
+	struct prepared_peer *prepared = &change->prepared[i];
+	const struct message_addresses *addresses = &change->message.endpoints[i];
+	struct wireguard_peer_config config = config_of(&change->message.spec.peers[i]);
 	struct wireguard_peer *peer;
 	if (prepared->is_moved && addresses->count > 0)
 		config.endpoint = addresses->list[0];
-	int error = wireguard_update_peer(candidate->update, &config, prepared->peer, &peer);
+	int error = wireguard_update_peer(change->update, &config, prepared->peer, &peer);
 	sodium_memzero(&config.preshared_key, sizeof config.preshared_key);
 	if (error == WIREGUARD_OK)
 		prepared->peer->peer = peer;
 	return error;
 }
 
-static int begin_peers(struct tunnel *tunnel, struct candidate *candidate)
+static int begin_peers(struct tunnel *tunnel, struct prepared_change *change)
 {
-	const struct spec *spec = &candidate->message.spec;
-	candidate->prepared = calloc(spec->peer_count + 1, sizeof *candidate->prepared);
-	candidate->peers = calloc(spec->peer_count + 1, sizeof(struct tunnel_peer *));
-	if (candidate->prepared == NULL || candidate->peers == NULL)
+	const struct spec *spec = &change->message.spec;
+	change->prepared = calloc(spec->peer_count + 1, sizeof *change->prepared);
+	change->peers = calloc(spec->peer_count + 1, sizeof(struct tunnel_peer *));
+	if (change->prepared == NULL || change->peers == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
-	return wireguard_update_create(&candidate->update, tunnel->device, &spec->private_key, spec->peer_count);
+	return wireguard_update_create(&change->update, tunnel->device, &spec->private_key, spec->peer_count);
 }
 
 /* The next peer. */
-static int prepare_next(struct tunnel *tunnel, struct candidate *candidate)
+static int prepare_next(struct tunnel *tunnel, struct prepared_change *change)
 {
-	const struct message_prepare *message = &candidate->message;
-	size_t i = candidate->prepared_count;
+	const struct message_prepare *message = &change->message;
+	size_t i = change->prepared_count;
 	const struct spec_peer *peer = &message->spec.peers[i];
-	struct prepared_peer *prepared = &candidate->prepared[i];
+	struct prepared_peer *prepared = &change->prepared[i];
 	if (spec_peer_find(&message->spec, &peer->public_key) != peer)
 		return WIREGUARD_DUPLICATE;
 	int error = prepare_peer(tunnel, prepared, peer, &message->endpoints[i], message->peer_slots[i]);
-	candidate->prepared_count += prepared->peer != NULL;
-	candidate->peers[i] = prepared->peer;
-	return error == WIREGUARD_OK ? prepare_device_peer(candidate, i) : error;
+	change->prepared_count += prepared->peer != NULL;
+	change->peers[i] = prepared->peer;
+	return error == WIREGUARD_OK ? prepare_device_peer(change, i) : error;
 }
 
 static enum message_status status_of(int error, char detail[160])
@@ -233,30 +233,30 @@ static bool is_sane(const struct message_prepare *message)
 	return message->slot < COUNTERS_TUNNELS && message->spec.has_private_key && message->spec.address_count > 0;
 }
 
-static struct candidate *make_candidate(struct message_prepare *message, int *descriptors, size_t count)
+static struct prepared_change *make_candidate(struct message_prepare *message, int *descriptors, size_t count)
 {
 	size_t fresh = 0;
 	for (size_t i = 0; i < message->socket_count; i++)
 		fresh += message->sockets[i].fresh;
-	struct candidate *candidate = calloc(1, sizeof *candidate);
-	if (candidate == NULL || fresh != count || !is_sane(message)) {
-		free(candidate);
+	struct prepared_change *change = calloc(1, sizeof *change);
+	if (change == NULL || fresh != count || !is_sane(message)) {
+		free(change);
 		message_prepare_clear(message);
 		return NULL;
 	}
-	candidate->message = *message;
+	change->message = *message;
 	*message = (struct message_prepare){ 0 };
 	for (size_t i = 0; i < count; i++) {
-		candidate->descriptors[i] = descriptors[i];
+		change->descriptors[i] = descriptors[i];
 		descriptors[i] = -1;
 	}
-	candidate->descriptor_count = count;
-	return candidate;
+	change->descriptor_count = count;
+	return change;
 }
 
-static enum message_status create(struct context *context, struct tunnel **created, struct candidate *candidate, char detail[160])
+static enum message_status create(struct context *context, struct tunnel **created, struct prepared_change *change, char detail[160])
 {
-	struct message_prepare *message = &candidate->message;
+	struct message_prepare *message = &change->message;
 	struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 	*created = tunnel;
 	if (tunnel == NULL)
@@ -285,62 +285,62 @@ static enum message_status create(struct context *context, struct tunnel **creat
 }
 
 /* The fresh sockets, which accept nothing before they are started. */
-static bool prepare_sockets(struct tunnel *tunnel, struct candidate *candidate)
+static bool prepare_sockets(struct tunnel *tunnel, struct prepared_change *change)
 {
 	size_t next = 0;
-	for (size_t i = 0; i < candidate->message.socket_count; i++) {
-		const struct message_socket *socket = &candidate->message.sockets[i];
+	for (size_t i = 0; i < change->message.socket_count; i++) {
+		const struct message_socket *socket = &change->message.sockets[i];
 		if (!socket->fresh)
 			continue;
-		int descriptor = candidate->descriptors[next];
-		candidate->descriptors[next++] = -1;
+		int descriptor = change->descriptors[next];
+		change->descriptors[next++] = -1;
 		if (socket->kind == MESSAGE_SOCKET_UDP) {
-			candidate->udp = tunnel_make_udp(tunnel, descriptor);
-			candidate->udp_id = socket->id;
-			if (candidate->udp == NULL)
+			change->udp = tunnel_make_udp(tunnel, descriptor);
+			change->udp_id = socket->id;
+			if (change->udp == NULL)
 				return false;
 			continue;
 		}
 		struct listener *listener = listener_create(tunnel, socket, descriptor);
 		if (listener == NULL)
 			return false;
-		listener->next = candidate->listeners;
-		candidate->listeners = listener;
+		listener->next = change->listeners;
+		change->listeners = listener;
 	}
 	return true;
 }
 
 /* A new stack if the tunnel is enabled and the change needs one; otherwise only the DNS servers. */
-static bool prepare_stack(struct tunnel *tunnel, struct candidate *candidate)
+static bool prepare_stack(struct tunnel *tunnel, struct prepared_change *change)
 {
-	const struct spec *spec = &candidate->message.spec;
+	const struct spec *spec = &change->message.spec;
 	struct netstack_endpoint servers[SPEC_DNS_MAX];
-	if (candidate->applied == MESSAGE_APPLIED_RESTARTED)
-		return make_stack(tunnel, spec, &candidate->stack, &candidate->resolver);
-	return netstack_servers_copy(&candidate->servers, servers, servers_of(spec, servers)) == NETSTACK_OK;
+	if (change->applied == MESSAGE_APPLIED_RESTARTED)
+		return make_stack(tunnel, spec, &change->stack, &change->resolver);
+	return netstack_servers_copy(&change->servers, servers, servers_of(spec, servers)) == NETSTACK_OK;
 }
 
 /* Prepares some peers and, after the last, everything else. */
 static enum message_status prepare_step(struct tunnel *tunnel, char detail[160])
 {
-	struct candidate *candidate = tunnel->candidate;
-	const struct spec *spec = &candidate->message.spec;
-	int error = candidate->prepared == NULL ? begin_peers(tunnel, candidate) : WIREGUARD_OK;
-	for (size_t done = 0; done < PEERS_A_STEP && candidate->prepared_count < spec->peer_count && error == WIREGUARD_OK; done++)
-		error = prepare_next(tunnel, candidate);
+	struct prepared_change *change = tunnel->prepared_change;
+	const struct spec *spec = &change->message.spec;
+	int error = change->prepared == NULL ? begin_peers(tunnel, change) : WIREGUARD_OK;
+	for (size_t done = 0; done < PEERS_A_STEP && change->prepared_count < spec->peer_count && error == WIREGUARD_OK; done++)
+		error = prepare_next(tunnel, change);
 	if (error != WIREGUARD_OK)
 		return status_of(error, detail);
-	if (candidate->prepared_count < spec->peer_count)
+	if (change->prepared_count < spec->peer_count)
 		return MESSAGE_STATUS_OK;
-	candidate->is_whole = prepare_stack(tunnel, candidate) && prepare_sockets(tunnel, candidate) &&
-	                      forward_prepare(tunnel, spec, candidate->stack == NULL ? tunnel->stack : candidate->stack, &candidate->forwards) &&
-	                      probe_prepare(tunnel, spec, &candidate->probe);
-	return candidate->is_whole ? MESSAGE_STATUS_OK : status_of(WIREGUARD_OUT_OF_MEMORY, detail);
+	change->is_whole = prepare_stack(tunnel, change) && prepare_sockets(tunnel, change) &&
+	                   forward_prepare(tunnel, spec, change->stack == NULL ? tunnel->stack : change->stack, &change->forwards) &&
+	                   probe_prepare(tunnel, spec, &change->probe);
+	return change->is_whole ? MESSAGE_STATUS_OK : status_of(WIREGUARD_OUT_OF_MEMORY, detail);
 }
 
 bool change_is_preparing(const struct tunnel *tunnel)
 {
-	return tunnel->candidate != NULL && !tunnel->candidate->is_whole;
+	return tunnel->prepared_change != NULL && !tunnel->prepared_change->is_whole;
 }
 
 enum message_status change_prepare_more(struct tunnel **tunnel, char detail[160])
@@ -377,28 +377,28 @@ enum message_status change_prepare(struct context *context, struct tunnel **tunn
 	*applied = MESSAGE_APPLIED_CREATED;
 	if (*tunnel != NULL)
 		forget(*tunnel);
-	struct candidate *candidate = make_candidate(message, descriptors, count);
-	if (candidate == NULL) {
+	struct prepared_change *change = make_candidate(message, descriptors, count);
+	if (change == NULL) {
 		snprintf(detail, 160, "the worker could not take the tunnel");
 		return MESSAGE_STATUS_INVALID;
 	}
 	/* The control process assumes a tunnel here that could not be built. */
-	if (*tunnel == NULL && !is_all_fresh(&candidate->message)) {
+	if (*tunnel == NULL && !is_all_fresh(&change->message)) {
 		snprintf(detail, 160, "the worker does not have the tunnel");
-		free_candidate(candidate);
+		free_change(change);
 		return MESSAGE_STATUS_UNKNOWN;
 	}
 	if (*tunnel == NULL) {
-		enum message_status status = create(context, tunnel, candidate, detail);
+		enum message_status status = create(context, tunnel, change, detail);
 		if (status != MESSAGE_STATUS_OK) {
-			free_candidate(candidate);
+			free_change(change);
 			change_remove(*tunnel);
 			*tunnel = NULL;
 			return status;
 		}
 	}
-	(*tunnel)->candidate = candidate;
-	*applied = candidate->applied = applied_to(*tunnel, &candidate->message.spec);
+	(*tunnel)->prepared_change = change;
+	*applied = change->applied = applied_to(*tunnel, &change->message.spec);
 	return change_prepare_more(tunnel, detail);
 }
 
@@ -427,32 +427,32 @@ static void drop_unlisted(struct tunnel *tunnel, const struct message_prepare *m
 		tunnel_take_udp(tunnel, NULL);
 }
 
-static void take_sockets(struct tunnel *tunnel, struct candidate *candidate)
+static void take_sockets(struct tunnel *tunnel, struct prepared_change *change)
 {
-	if (candidate->udp != NULL) {
-		tunnel_take_udp(tunnel, candidate->udp);
-		tunnel->udp_id = candidate->udp_id;
-		candidate->udp = NULL;
+	if (change->udp != NULL) {
+		tunnel_take_udp(tunnel, change->udp);
+		tunnel->udp_id = change->udp_id;
+		change->udp = NULL;
 	}
-	while (candidate->listeners != NULL) {
-		struct listener *listener = candidate->listeners;
-		candidate->listeners = listener->next;
+	while (change->listeners != NULL) {
+		struct listener *listener = change->listeners;
+		change->listeners = listener->next;
 		listener_start(listener);
 	}
 }
 
-static void swap_stack(struct tunnel *tunnel, struct candidate *candidate)
+static void swap_stack(struct tunnel *tunnel, struct prepared_change *change)
 {
 	probe_stop(tunnel);
 	tunnel_end_connections(tunnel);
 	forward_close_all(tunnel);
 	netstack_resolver_free(tunnel->resolver);
 	netstack_free(tunnel->stack);
-	tunnel->stack = candidate->stack;
-	tunnel->resolver = candidate->resolver;
-	candidate->stack = NULL;
-	candidate->resolver = NULL;
-	wireguard_device_set_mtu(tunnel->device, candidate->message.spec.mtu);
+	tunnel->stack = change->stack;
+	tunnel->resolver = change->resolver;
+	change->stack = NULL;
+	change->resolver = NULL;
+	wireguard_device_set_mtu(tunnel->device, change->message.spec.mtu);
 }
 
 static void remove_missing(struct tunnel *tunnel)
@@ -484,18 +484,18 @@ static void take_peer(struct prepared_peer *prepared, const struct message_addre
 	    !prepared->is_new && ((prepared->is_moved && addresses->count > 0) || (prepared->is_rekeyed && !health_is_heard(peer)));
 }
 
-static void take_peers(struct tunnel *tunnel, struct candidate *candidate)
+static void take_peers(struct tunnel *tunnel, struct prepared_change *change)
 {
 	remove_missing(tunnel);
-	wireguard_update_commit(candidate->update, loop_now(tunnel->context->loop));
-	candidate->update = NULL;
+	wireguard_update_commit(change->update, loop_now(tunnel->context->loop));
+	change->update = NULL;
 	free(tunnel->peers);
-	tunnel->peers = candidate->peers;
-	tunnel->peer_count = candidate->prepared_count;
-	candidate->peers = NULL;
-	for (size_t i = 0; i < candidate->prepared_count; i++)
-		take_peer(&candidate->prepared[i], &candidate->message.endpoints[i]);
-	candidate->prepared_count = 0;
+	tunnel->peers = change->peers;
+	tunnel->peer_count = change->prepared_count;
+	change->peers = NULL;
+	for (size_t i = 0; i < change->prepared_count; i++)
+		take_peer(&change->prepared[i], &change->message.endpoints[i]);
+	change->prepared_count = 0;
 }
 
 /* The parts of the spec that take effect now. */
@@ -525,32 +525,32 @@ static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 
 bool change_is_prepared(const struct tunnel *tunnel, uint64_t generation)
 {
-	return tunnel->candidate != NULL && tunnel->candidate->message.generation == generation;
+	return tunnel->prepared_change != NULL && tunnel->prepared_change->message.generation == generation;
 }
 
 void change_commit(struct tunnel *tunnel)
 {
-	struct candidate *candidate = tunnel->candidate;
-	if (!candidate->message.spec.enabled)
+	struct prepared_change *change = tunnel->prepared_change;
+	if (!change->message.spec.enabled)
 		tunnel_end_connections(tunnel); /* while there is a socket, so that far ends get the resets */
-	drop_unlisted(tunnel, &candidate->message);
-	if (candidate->stack != NULL)
-		swap_stack(tunnel, candidate);
+	drop_unlisted(tunnel, &change->message);
+	if (change->stack != NULL)
+		swap_stack(tunnel, change);
 	else
-		netstack_resolver_swap_servers(tunnel->resolver, &candidate->servers);
-	take_peers(tunnel, candidate);
-	take_spec(tunnel, &candidate->message);
-	take_sockets(tunnel, candidate);
-	forward_commit(tunnel, candidate->forwards);
-	candidate->forwards = NULL;
-	probe_commit(tunnel, candidate->probe);
-	candidate->probe = NULL;
+		netstack_resolver_swap_servers(tunnel->resolver, &change->servers);
+	take_peers(tunnel, change);
+	take_spec(tunnel, &change->message);
+	take_sockets(tunnel, change);
+	forward_commit(tunnel, change->forwards);
+	change->forwards = NULL;
+	probe_commit(tunnel, change->probe);
+	change->probe = NULL;
 	forget(tunnel);
 }
 
 bool change_abort(struct tunnel *tunnel, uint64_t generation)
 {
-	if (tunnel->candidate != NULL && tunnel->candidate->message.generation == generation)
+	if (tunnel->prepared_change != NULL && tunnel->prepared_change->message.generation == generation)
 		forget(tunnel);
 	return tunnel->generation == 0;
 }

@@ -11,9 +11,9 @@
 #include "ipc/log.h"
 #include "netstack/netstack.h"
 #include "sandbox/worker_sandbox.h"
+#include "tunnel/descriptor_request.h"
 #include "tunnel/probe.h"
 #include "tunnel/tunnel.h"
-#include "tunnel/want.h"
 #include "tunnel/worker/change.h"
 
 #define HEARTBEAT (LOOP_SECOND / 2)
@@ -188,7 +188,7 @@ static void on_ack(struct worker *worker, enum message_type type, struct message
 		int descriptor = count > 0 ? descriptors[0] : -1;
 		if (count > 0)
 			descriptors[0] = -1;
-		want_answer(&worker->context, &ack, descriptor);
+		descriptor_request_answer(&worker->context, &ack, descriptor);
 	}
 }
 
@@ -306,7 +306,7 @@ static void free_worker(struct worker *worker)
 	worker->broken = true;
 	for (unsigned i = 0; i < COUNTERS_TUNNELS; i++)
 		change_remove(worker->tunnels[i]);
-	want_clear(&worker->context);
+	descriptor_request_clear(&worker->context);
 	if (worker->context.loop != NULL)
 		loop_end_turn(worker->context.loop);
 	poller_free(worker->poller);

@@ -1,6 +1,6 @@
 /* The messages on the wire (WireGuard paper, 5.4), as unaligned bytes, so that a datagram can be read in place. */
-#ifndef WARREN_TUNNEL_WIREGUARD_MESSAGE_H
-#define WARREN_TUNNEL_WIREGUARD_MESSAGE_H
+#ifndef WARREN_TUNNEL_WIREGUARD_WIRE_MESSAGE_H
+#define WARREN_TUNNEL_WIREGUARD_WIRE_MESSAGE_H
 
 #include <assert.h>
 #include <endian.h>

@@ -1,10 +1,10 @@
 /* Reads of many tunnels. Any thread. */
-#ifndef WARREN_SERVICE_REGISTRY_LISTING_H
-#define WARREN_SERVICE_REGISTRY_LISTING_H
+#ifndef WARREN_SERVICE_REGISTRY_TUNNEL_LIST_H
+#define WARREN_SERVICE_REGISTRY_TUNNEL_LIST_H
 
 #include "service/registry/registry.h"
 
-struct listing_filter {
+struct tunnel_list_filter {
 	const struct label *labels; /* all must match */
 	size_t label_count;
 	int state;         /* enum tunnel_state, or -1 */
@@ -13,10 +13,10 @@ struct listing_filter {
 };
 
 /* Snapshots in the order of their ids, each referenced; the array is malloc'ed. `more` tells whether there are further ones.
- * LISTING_FAILED when out of memory: then there is no array. */
-#define LISTING_FAILED SIZE_MAX
-size_t listing_read(struct registry *registry, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more);
+ * TUNNEL_LIST_FAILED when out of memory: then there is no array. */
+#define TUNNEL_LIST_FAILED SIZE_MAX
+size_t tunnel_list_read(struct registry *registry, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more);
 /* Another enabled tunnel with the same key towards the same peer, which ends the sessions of this one as this one ends its: its id. */
-bool listing_find_twin(struct registry *registry, const struct snapshot *snapshot, char id[64]);
+bool tunnel_list_find_twin(struct registry *registry, const struct snapshot *snapshot, char id[64]);
 
 #endif

@@ -1,25 +1,25 @@
-#include "tunnel/want.h"
+#include "tunnel/descriptor_request.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct want {
-	struct want *next; /* an older one */
+struct descriptor_request {
+	struct descriptor_request *next; /* an older one */
 	enum message_type type;
 	struct message_want message;
 	bool is_sent;
-	want_granted *granted; /* NULL: the requester is gone, and the answer is still pending */
+	descriptor_request_done *granted; /* NULL: the requester is gone, and the answer is still pending */
 	void *owner;
 };
 
 /* Sends a slot's oldest waiting request, if one more may be unanswered. */
 static void send_next(struct context *context, uint32_t slot)
 {
-	struct want *next = NULL;
+	struct descriptor_request *next = NULL;
 	size_t unanswered = 0;
-	for (struct want *want = context->wants; want != NULL; want = want->next) {
+	for (struct descriptor_request *want = context->wants; want != NULL; want = want->next) {
 		if (want->message.slot != slot)
 			continue;
 		unanswered += want->is_sent;
@@ -35,28 +35,29 @@ static void send_next(struct context *context, uint32_t slot)
 	context->send(context, next->type, &writer);
 }
 
-struct want *want_ask(struct context *context, enum message_type type, const struct message_want *message, want_granted *granted, void *owner)
+struct descriptor_request *descriptor_request_ask(struct context *context, enum message_type type, const struct message_want *message,
+                                                  descriptor_request_done *granted, void *owner)
 {
-	struct want *want = calloc(1, sizeof *want);
+	struct descriptor_request *want = calloc(1, sizeof *want);
 	if (want == NULL)
 		return NULL;
-	*want = (struct want){ .next = context->wants, .type = type, .message = *message, .granted = granted, .owner = owner };
+	*want = (struct descriptor_request){ .next = context->wants, .type = type, .message = *message, .granted = granted, .owner = owner };
 	want->message.request = ++context->next_want;
 	context->wants = want;
 	send_next(context, message->slot);
 	return want;
 }
 
-static void forget(struct context *context, struct want *want)
+static void forget(struct context *context, struct descriptor_request *want)
 {
-	struct want **at = &context->wants;
+	struct descriptor_request **at = &context->wants;
 	while (*at != want)
 		at = &(*at)->next;
 	*at = want->next;
 	free(want);
 }
 
-void want_cancel(struct context *context, struct want *want)
+void descriptor_request_cancel(struct context *context, struct descriptor_request *want)
 {
 	if (want == NULL)
 		return;
@@ -76,9 +77,9 @@ static void close_unwanted(int descriptor)
 	close(descriptor);
 }
 
-void want_answer(struct context *context, const struct message_ack *ack, int descriptor)
+void descriptor_request_answer(struct context *context, const struct message_ack *ack, int descriptor)
 {
-	struct want *want = context->wants;
+	struct descriptor_request *want = context->wants;
 	while (want != NULL && (want->message.request != ack->request || want->message.slot != ack->slot ||
 	                        want->message.generation != ack->generation || !want->is_sent))
 		want = want->next;
@@ -86,7 +87,7 @@ void want_answer(struct context *context, const struct message_ack *ack, int des
 		close_unwanted(descriptor);
 		return;
 	}
-	want_granted *granted = want->granted;
+	descriptor_request_done *granted = want->granted;
 	void *owner = want->owner;
 	uint32_t slot = want->message.slot;
 	forget(context, want);
@@ -98,7 +99,7 @@ void want_answer(struct context *context, const struct message_ack *ack, int des
 		        descriptor);
 }
 
-void want_clear(struct context *context)
+void descriptor_request_clear(struct context *context)
 {
 	while (context->wants != NULL) {
 		assert(context->wants->granted == NULL);

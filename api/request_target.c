@@ -1,5 +1,5 @@
 /* Parsing of request targets. Works on one copy of the text, in place. */
-#include "api/target.h"
+#include "api/request_target.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static bool decode(char *text, bool is_query)
 }
 
 /* Steps over "http://authority" and gives the path; a path at once is the usual case. */
-static char *skip_authority(struct api_target *target, char *text)
+static char *skip_authority(struct api_request_target *target, char *text)
 {
 	if (*text == '/')
 		return text;
@@ -57,7 +57,7 @@ static char *skip_authority(struct api_target *target, char *text)
 	return last == '/' ? authority + length : NULL;
 }
 
-static int split_path(struct api_target *target, char *path)
+static int split_path(struct api_request_target *target, char *path)
 {
 	char *rest = path + 1;
 	for (;;) {
@@ -75,7 +75,7 @@ static int split_path(struct api_target *target, char *path)
 	}
 }
 
-static int split_query(struct api_target *target, char *query)
+static int split_query(struct api_request_target *target, char *query)
 {
 	for (char *rest = query; rest;) {
 		char *name = rest;
@@ -91,19 +91,19 @@ static int split_query(struct api_target *target, char *query)
 			*value++ = '\0';
 		if (!decode(name, true) || (value && !decode(value, true)))
 			return TARGET_MALFORMED;
-		target->parameters[target->parameter_count++] = (struct api_target_parameter){ .name = name, .value = value ? value : "" };
+		target->parameters[target->parameter_count++] = (struct api_request_target_parameter){ .name = name, .value = value ? value : "" };
 	}
 	return TARGET_OK;
 }
 
-int api_target_parse(struct api_target *target, const char *raw)
+int api_request_target_parse(struct api_request_target *target, const char *raw)
 {
-	*target = (struct api_target){ .storage = strdup(raw) };
+	*target = (struct api_request_target){ .storage = strdup(raw) };
 	if (!target->storage)
 		return TARGET_OUT_OF_MEMORY;
 	char *path = skip_authority(target, target->storage);
 	if (!path) {
-		api_target_clear(target);
+		api_request_target_clear(target);
 		return TARGET_MALFORMED;
 	}
 	char *query = strchr(path, '?');
@@ -113,17 +113,17 @@ int api_target_parse(struct api_target *target, const char *raw)
 	if (status == TARGET_OK && query)
 		status = split_query(target, query);
 	if (status != TARGET_OK)
-		api_target_clear(target);
+		api_request_target_clear(target);
 	return status;
 }
 
-void api_target_clear(struct api_target *target)
+void api_request_target_clear(struct api_request_target *target)
 {
 	free(target->storage);
-	*target = (struct api_target){ 0 };
+	*target = (struct api_request_target){ 0 };
 }
 
-const char *api_target_parameter(const struct api_target *target, const char *name)
+const char *api_request_target_parameter(const struct api_request_target *target, const char *name)
 {
 	for (size_t i = 0; i < target->parameter_count; i++)
 		if (strcmp(target->parameters[i].name, name) == 0)

@@ -1,15 +1,15 @@
-#include "netstack/handshake.h"
+#include "netstack/tcp_handshake.h"
 
-#include "netstack/lwip/hooks.h"
 #include "lwip/priv/tcp_priv.h"
 #include "lwip/tcp.h"
+#include "netstack/lwip/hooks.h"
 
-#include "netstack/address.h"
 #include "netstack/budget.h"
-#include "netstack/listener.h"
+#include "netstack/lwip_address.h"
 #include "netstack/path.h"
 #include "netstack/random.h"
 #include "netstack/segment.h"
+#include "netstack/tcp_listener.h"
 
 #define WAITS_MAX 1024 /* connections of a stack in TIME-WAIT */
 #define SEGMENT_LEAST4 536
@@ -71,8 +71,8 @@ static err_t on_accepted(void *argument, struct tcp_pcb *pcb, err_t error)
 
 	if (error != ERR_OK || pcb == NULL || listener == NULL)
 		return ERR_MEM;
-	address_from_lwip(&local, &pcb->local_ip, pcb->local_port);
-	address_from_lwip(&remote, &pcb->remote_ip, pcb->remote_port);
+	lwip_address_to_endpoint(&local, &pcb->local_ip, pcb->local_port);
+	lwip_address_to_endpoint(&remote, &pcb->remote_ip, pcb->remote_port);
 	struct netstack_stream *stream = stream_create(listener->stack, &local, &remote);
 	if (stream == NULL)
 		return ERR_MEM; /* lwIP resets it */
@@ -85,7 +85,7 @@ static err_t on_accepted(void *argument, struct tcp_pcb *pcb, err_t error)
 /* --- opening --- */
 
 /* lwIP's tcp_bind would search all its lists for the port; the table has already been checked. */
-int handshake_connect(struct netstack_stream *stream)
+int tcp_handshake_connect(struct netstack_stream *stream)
 {
 	ip_addr_t remote;
 	int result = NETSTACK_OUT_OF_MEMORY;
@@ -95,9 +95,9 @@ int handshake_connect(struct netstack_stream *stream)
 	stack_enter(stream->stack);
 	struct tcp_pcb *pcb = tcp_new();
 	if (pcb != NULL) {
-		address_to_lwip(&pcb->local_ip, &stream->local);
+		lwip_address_from_endpoint(&pcb->local_ip, &stream->local);
 		pcb->local_port = stream->local.port;
-		address_to_lwip(&remote, &stream->remote);
+		lwip_address_from_endpoint(&remote, &stream->remote);
 		attach(stream, pcb);
 		stack_limit(stream->stack, stream->local.family);
 		if (tcp_connect(pcb, &remote, stream->remote.port, on_connected) == ERR_OK) {
@@ -138,7 +138,7 @@ static uint32_t segment_size(const struct netstack_stream *stream, uint32_t anno
 	return size < most ? size : most;
 }
 
-void handshake_complete(struct netstack_stream *stream, uint64_t now)
+void tcp_handshake_complete(struct netstack_stream *stream, uint64_t now)
 {
 	struct tcp_pcb *pcb = stream->pcb;
 	bool has_sack = (pcb->flags & TF_SACK) != 0;
@@ -170,14 +170,14 @@ static bool is_listened_on(const ip_addr_t *address, uint16_t port)
 }
 
 /* lwIP's tcp_bind would refuse a port because of a far end's handshake or a connection in TIME-WAIT. */
-int handshake_listen(struct netstack_listener *listener, struct tcp_pcb **pcb, const struct netstack_endpoint *at)
+int tcp_handshake_listen(struct netstack_listener *listener, struct tcp_pcb **pcb, const struct netstack_endpoint *at)
 {
 	ip_addr_t address;
 
 	if (!stack_start(listener->stack))
 		return NETSTACK_OUT_OF_MEMORY;
 	stack_enter(listener->stack);
-	address_to_lwip(&address, at);
+	lwip_address_from_endpoint(&address, at);
 	bool is_taken = is_listened_on(&address, at->port);
 	struct tcp_pcb *fresh = is_taken ? NULL : tcp_new();
 	int result = is_taken ? NETSTACK_IN_USE : NETSTACK_OUT_OF_MEMORY;
@@ -197,7 +197,7 @@ int handshake_listen(struct netstack_listener *listener, struct tcp_pcb **pcb, c
 	return result;
 }
 
-void handshake_listen_end(struct netstack *stack, struct tcp_pcb *pcb)
+void tcp_handshake_listen_end(struct netstack *stack, struct tcp_pcb *pcb)
 {
 	stack_enter(stack);
 	tcp_close(pcb);
@@ -258,7 +258,7 @@ static void show_made_up(struct netstack_stream *stream, uint8_t flags, uint32_t
 	show(stream, packet, length);
 }
 
-void handshake_show_reset(struct netstack_stream *stream)
+void tcp_handshake_show_reset(struct netstack_stream *stream)
 {
 	bring_up_to_date(stream);
 	show_made_up(stream, SEGMENT_RST, stream->pcb->lastack);
@@ -290,7 +290,7 @@ static void shut_down(struct netstack_stream *stream)
 }
 
 /* If our FIN is already in flight, both ends close simultaneously (RFC 9293, figure 13), so lwIP must see the right order. */
-void handshake_show_end(struct netstack_stream *stream)
+void tcp_handshake_show_end(struct netstack_stream *stream)
 {
 	if (stream->sender.has_finished && stream->sender.next > stream->sender.queue.end)
 		shut_down(stream);
@@ -303,7 +303,7 @@ void handshake_show_end(struct netstack_stream *stream)
 	receiver_acknowledged(&stream->receiver); /* lwIP did */
 }
 
-void handshake_show_done(struct netstack_stream *stream)
+void tcp_handshake_show_done(struct netstack_stream *stream)
 {
 	stream->has_shown_done = true;
 	shut_down(stream);
@@ -312,14 +312,14 @@ void handshake_show_done(struct netstack_stream *stream)
 	show_made_up(stream, 0, stream->pcb->snd_nxt);
 }
 
-bool handshake_is_over(const struct netstack_stream *stream)
+bool tcp_handshake_is_over(const struct netstack_stream *stream)
 {
 	return stream->pcb != NULL && stream->pcb->state == TIME_WAIT;
 }
 
 /* --- the end --- */
 
-void handshake_detach(struct netstack_stream *stream)
+void tcp_handshake_detach(struct netstack_stream *stream)
 {
 	struct tcp_pcb *pcb = stream->pcb;
 
@@ -339,23 +339,23 @@ static void drop(struct netstack_stream *stream, bool with_reset)
 		return;
 	if (stream->state == STREAM_OPEN)
 		bring_up_to_date(stream);
-	handshake_detach(stream);
+	tcp_handshake_detach(stream);
 	stack_enter(stream->stack);
 	tcp_abandon(pcb, with_reset);
 	stack_leave(stream->stack);
 }
 
-void handshake_abort(struct netstack_stream *stream)
+void tcp_handshake_abort(struct netstack_stream *stream)
 {
 	drop(stream, true);
 }
 
-void handshake_abandon(struct netstack_stream *stream)
+void tcp_handshake_abandon(struct netstack_stream *stream)
 {
 	drop(stream, false);
 }
 
-bool handshake_is_its_syn(const struct netstack_stream *stream, uint32_t sequence)
+bool tcp_handshake_is_its_syn(const struct netstack_stream *stream, uint32_t sequence)
 {
 	return stream->pcb != NULL && sequence == stream->pcb->snd_nxt - 1;
 }
@@ -383,7 +383,7 @@ static void bound_waits(void)
 		tcp_abort(last->next); /* quiet in this state */
 }
 
-bool handshake_tick(void)
+bool tcp_handshake_tick(void)
 {
 	slow_down_syns();
 	tcp_tmr();
@@ -397,7 +397,7 @@ bool handshake_tick(void)
 	return false;
 }
 
-void handshake_kick(void)
+void tcp_handshake_kick(void)
 {
 	for (struct tcp_pcb *pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
 		if (pcb->state == SYN_SENT && pcb->nrtx > 0) {
@@ -407,7 +407,7 @@ void handshake_kick(void)
 	}
 }
 
-void handshake_forget_all(void)
+void tcp_handshake_forget_all(void)
 {
 	while (tcp_active_pcbs != NULL)
 		tcp_abort(tcp_active_pcbs);
@@ -421,7 +421,7 @@ u32_t random_lwip_isn(const ip_addr_t *local, u16_t local_port, const ip_addr_t 
 {
 	struct netstack_endpoint from, to;
 
-	address_from_lwip(&from, local, local_port);
-	address_from_lwip(&to, remote, remote_port);
+	lwip_address_to_endpoint(&from, local, local_port);
+	lwip_address_to_endpoint(&to, remote, remote_port);
 	return random_sequence(&from, &to, stack_current()->now);
 }

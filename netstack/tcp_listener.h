@@ -1,6 +1,6 @@
 /* Inside netstack/: a listening port. */
-#ifndef WARREN_NETSTACK_LISTENER_H
-#define WARREN_NETSTACK_LISTENER_H
+#ifndef WARREN_NETSTACK_TCP_LISTENER_H
+#define WARREN_NETSTACK_TCP_LISTENER_H
 
 #include "netstack/stack.h"
 
@@ -14,6 +14,6 @@ struct netstack_listener {
 	void *owner;
 };
 
-void listener_free_all(struct netstack *stack);
+void tcp_listener_free_all(struct netstack *stack);
 
 #endif

@@ -1,4 +1,4 @@
-#include "service/registry/listing.h"
+#include "service/registry/tunnel_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static bool shares_peer(const struct spec *one, const struct spec *other)
 	return false;
 }
 
-bool listing_find_twin(struct registry *registry, const struct snapshot *snapshot, char id[64])
+bool tunnel_list_find_twin(struct registry *registry, const struct snapshot *snapshot, char id[64])
 {
 	struct snapshot *same[TWINS_MAX];
 	if (!snapshot->spec.enabled || !snapshot->spec.has_private_key)
@@ -32,7 +32,7 @@ bool listing_find_twin(struct registry *registry, const struct snapshot *snapsho
 	return found;
 }
 
-static bool passes(const struct listing_filter *filter, const struct snapshot *snapshot)
+static bool passes(const struct tunnel_list_filter *filter, const struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < filter->label_count; i++)
 		if (!snapshot_has_label(snapshot, filter->labels[i].key, filter->labels[i].value))
@@ -65,7 +65,7 @@ static bool add(struct listing *listing, struct snapshot *snapshot)
 }
 
 /* Takes the references of the chunk; true while there may be more to come. */
-static bool take_chunk(struct listing *listing, const struct listing_filter *filter, struct snapshot **chunk, size_t count, bool *more)
+static bool take_chunk(struct listing *listing, const struct tunnel_list_filter *filter, struct snapshot **chunk, size_t count, bool *more)
 {
 	bool goes_on = true;
 	for (size_t i = 0; i < count; i++) {
@@ -87,11 +87,11 @@ static void forget(struct listing *listing)
 	for (size_t i = 0; i < listing->count; i++)
 		snapshot_release(listing->list[i]);
 	free(listing->list);
-	*listing = (struct listing){ .count = LISTING_FAILED };
+	*listing = (struct listing){ .count = TUNNEL_LIST_FAILED };
 }
 
 /* In chunks, so that the registry's lock is held for a moment at a time however many tunnels there are, and the filters run outside. */
-size_t listing_read(struct registry *registry, const struct listing_filter *filter, struct snapshot ***snapshots, bool *more)
+size_t tunnel_list_read(struct registry *registry, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more)
 {
 	struct listing listing = { .count = 0 };
 	struct snapshot *chunk[CHUNK];

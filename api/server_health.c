@@ -4,7 +4,7 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 
-void api_health_live(struct api_request *request)
+void api_server_health_live(struct api_request *request)
 {
 	struct text body;
 	text_init(&body);
@@ -12,7 +12,7 @@ void api_health_live(struct api_request *request)
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
-void api_health_ready(struct api_request *request)
+void api_server_health_ready(struct api_request *request)
 {
 	if (!service_is_ready(request->api->service)) {
 		api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, "Tunnels are being restored, or a worker does not answer.");
@@ -24,7 +24,7 @@ void api_health_ready(struct api_request *request)
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
-void api_health_version(struct api_request *request)
+void api_server_health_version(struct api_request *request)
 {
 	struct text body;
 	text_init(&body);

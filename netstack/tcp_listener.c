@@ -1,9 +1,9 @@
-#include "netstack/listener.h"
+#include "netstack/tcp_listener.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#include "netstack/handshake.h"
+#include "netstack/tcp_handshake.h"
 
 int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, void (*accept)(void *owner, struct netstack_stream *stream),
                     void *owner, struct netstack_listener **listener)
@@ -15,7 +15,7 @@ int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, 
 	if (fresh == NULL)
 		return NETSTACK_OUT_OF_MEMORY;
 	*fresh = (struct netstack_listener){ .stack = stack, .accept = accept, .owner = owner };
-	int result = handshake_listen(fresh, &fresh->pcb, at);
+	int result = tcp_handshake_listen(fresh, &fresh->pcb, at);
 	if (result != 0) {
 		free(fresh);
 		return result;
@@ -45,11 +45,11 @@ void netstack_listener_free(struct netstack_listener *listener)
 		if (stream->listener == listener)
 			stream->listener = NULL;
 	}
-	handshake_listen_end(stack, listener->pcb);
+	tcp_handshake_listen_end(stack, listener->pcb);
 	free(listener);
 }
 
-void listener_free_all(struct netstack *stack)
+void tcp_listener_free_all(struct netstack *stack)
 {
 	while (stack->listeners != NULL)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */

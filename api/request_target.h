@@ -1,7 +1,7 @@
 /* Parses a request target into path segments and query parameters, each decoded separately. The library's decoded path is not used, because there
  * %00 truncates the path and %2F becomes a separator. */
-#ifndef WARREN_API_TARGET_H
-#define WARREN_API_TARGET_H
+#ifndef WARREN_API_REQUEST_TARGET_H
+#define WARREN_API_REQUEST_TARGET_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,17 +9,17 @@
 #define TARGET_SEGMENTS_MAX 8
 #define TARGET_PARAMETERS_MAX 64
 
-struct api_target_parameter {
+struct api_request_target_parameter {
 	const char *name;
 	const char *value;
 };
 
-struct api_target {
+struct api_request_target {
 	char *storage;         /* the memory of all strings below */
 	const char *authority; /* of the absolute form (RFC 9112, 3.2.2), else NULL */
 	const char *segments[TARGET_SEGMENTS_MAX];
 	size_t segment_count; /* "/" has one, empty */
-	struct api_target_parameter parameters[TARGET_PARAMETERS_MAX];
+	struct api_request_target_parameter parameters[TARGET_PARAMETERS_MAX];
 	size_t parameter_count;
 };
 
@@ -31,9 +31,9 @@ enum target_error {
 };
 
 /* Copies `raw`. On an error the target is cleared. */
-int api_target_parse(struct api_target *target, const char *raw) __attribute__((warn_unused_result));
-void api_target_clear(struct api_target *target);
+int api_request_target_parse(struct api_request_target *target, const char *raw) __attribute__((warn_unused_result));
+void api_request_target_clear(struct api_request_target *target);
 /* The first value of a parameter, or NULL. */
-const char *api_target_parameter(const struct api_target *target, const char *name);
+const char *api_request_target_parameter(const struct api_request_target *target, const char *name);
 
 #endif

@@ -1,5 +1,5 @@
 /* A list under one lock. It is walked at each accept and once a tick, which for a thousand entries costs microseconds. */
-#include "api/connection.h"
+#include "api/http_connection.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-struct api_connection {
-	struct api_connection *next, *previous;
+struct api_http_connection {
+	struct api_http_connection *next, *previous;
 	int descriptor;
 	bool is_taken_up, is_unix, is_operator, is_reserve;
 	struct sockaddr_storage from, local;
@@ -16,9 +16,9 @@ struct api_connection {
 	uint64_t deadline;
 };
 
-struct api_connections {
+struct api_http_connections {
 	pthread_mutex_t lock;
-	struct api_connection *first;
+	struct api_http_connection *first;
 	size_t tcp_count, unix_count;
 };
 
@@ -27,20 +27,20 @@ static const uint64_t phase_ms[] = {
 };
 #define RESERVE_HEAD_MS 2000
 
-struct api_connections *api_connections_create(void)
+struct api_http_connections *api_http_connections_create(void)
 {
-	struct api_connections *connections = calloc(1, sizeof(*connections));
+	struct api_http_connections *connections = calloc(1, sizeof(*connections));
 	if (connections)
 		pthread_mutex_init(&connections->lock, NULL);
 	return connections;
 }
 
-void api_connections_free(struct api_connections *connections)
+void api_http_connections_free(struct api_http_connections *connections)
 {
 	if (!connections)
 		return;
 	while (connections->first)
-		api_connection_close(connections, connections->first);
+		api_http_connection_close(connections, connections->first);
 	pthread_mutex_destroy(&connections->lock);
 	free(connections);
 }
@@ -55,21 +55,21 @@ static bool is_same_host(const struct sockaddr *a, const struct sockaddr *b)
 	       memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
 }
 
-static size_t count_from(const struct api_connections *connections, const struct sockaddr *from)
+static size_t count_from(const struct api_http_connections *connections, const struct sockaddr *from)
 {
 	size_t count = 0;
-	for (const struct api_connection *c = connections->first; c; c = c->next)
+	for (const struct api_http_connection *c = connections->first; c; c = c->next)
 		if (!c->is_unix && is_same_host((const struct sockaddr *)&c->from, from))
 			count++;
 	return count;
 }
 
-static bool is_over_limit(const struct api_connections *connections, const struct sockaddr *from)
+static bool is_over_limit(const struct api_http_connections *connections, const struct sockaddr *from)
 {
 	return connections->tcp_count >= CONNECTIONS_MAX || count_from(connections, from) >= CONNECTIONS_ADDRESS_MAX;
 }
 
-bool api_connections_admit(struct api_connections *connections, const struct sockaddr *from)
+bool api_http_connections_admit(struct api_http_connections *connections, const struct sockaddr *from)
 {
 	pthread_mutex_lock(&connections->lock);
 	bool admitted;
@@ -77,7 +77,7 @@ bool api_connections_admit(struct api_connections *connections, const struct soc
 		admitted = connections->unix_count < CONNECTIONS_UNIX_MAX;
 	} else {
 		size_t reserve = 0;
-		for (const struct api_connection *c = connections->first; c; c = c->next)
+		for (const struct api_http_connection *c = connections->first; c; c = c->next)
 			reserve += c->is_reserve;
 		admitted = !is_over_limit(connections, from) || reserve < CONNECTIONS_RESERVE;
 	}
@@ -95,7 +95,7 @@ static bool is_operator_at(int descriptor)
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
-static void read_addresses(struct api_connection *connection)
+static void read_addresses(struct api_http_connection *connection)
 {
 	socklen_t length = sizeof(connection->local);
 	if (getsockname(connection->descriptor, (struct sockaddr *)&connection->local, &length) != 0)
@@ -107,9 +107,9 @@ static void read_addresses(struct api_connection *connection)
 		connection->from.ss_family = AF_UNSPEC;
 }
 
-struct api_connection *api_connection_open(struct api_connections *connections, int descriptor, uint64_t now_ms)
+struct api_http_connection *api_http_connection_open(struct api_http_connections *connections, int descriptor, uint64_t now_ms)
 {
-	struct api_connection *connection = calloc(1, sizeof(*connection));
+	struct api_http_connection *connection = calloc(1, sizeof(*connection));
 	if (!connection)
 		return NULL;
 	connection->descriptor = descriptor;
@@ -126,10 +126,10 @@ struct api_connection *api_connection_open(struct api_connections *connections, 
 	return connection;
 }
 
-struct api_connection *api_connection_take_up(struct api_connections *connections, int descriptor)
+struct api_http_connection *api_http_connection_take_up(struct api_http_connections *connections, int descriptor)
 {
 	pthread_mutex_lock(&connections->lock);
-	struct api_connection *connection = connections->first;
+	struct api_http_connection *connection = connections->first;
 	while (connection && (connection->is_taken_up || connection->descriptor != descriptor))
 		connection = connection->next;
 	if (connection)
@@ -138,7 +138,7 @@ struct api_connection *api_connection_take_up(struct api_connections *connection
 	return connection;
 }
 
-static void forget(struct api_connections *connections, struct api_connection *connection)
+static void forget(struct api_http_connections *connections, struct api_http_connection *connection)
 {
 	if (connection->previous)
 		connection->previous->next = connection->next;
@@ -150,14 +150,15 @@ static void forget(struct api_connections *connections, struct api_connection *c
 	free(connection);
 }
 
-void api_connection_close(struct api_connections *connections, struct api_connection *connection)
+void api_http_connection_close(struct api_http_connections *connections, struct api_http_connection *connection)
 {
 	pthread_mutex_lock(&connections->lock);
 	forget(connections, connection);
 	pthread_mutex_unlock(&connections->lock);
 }
 
-void api_connection_enter(struct api_connections *connections, struct api_connection *connection, enum connection_phase phase, uint64_t now_ms)
+void api_http_connection_enter(struct api_http_connections *connections, struct api_http_connection *connection, enum connection_phase phase,
+                               uint64_t now_ms)
 {
 	pthread_mutex_lock(&connections->lock);
 	/* A first request's head counts from accept on: its request line gives no more time. */
@@ -170,10 +171,10 @@ void api_connection_enter(struct api_connections *connections, struct api_connec
 	pthread_mutex_unlock(&connections->lock);
 }
 
-void api_connections_expire(struct api_connections *connections, uint64_t now_ms)
+void api_http_connections_expire(struct api_http_connections *connections, uint64_t now_ms)
 {
 	pthread_mutex_lock(&connections->lock);
-	for (struct api_connection *c = connections->first, *next; c; c = next) {
+	for (struct api_http_connection *c = connections->first, *next; c; c = next) {
 		next = c->next;
 		if (c->deadline > now_ms)
 			continue;
@@ -182,29 +183,29 @@ void api_connections_expire(struct api_connections *connections, uint64_t now_ms
 			forget(connections, c);
 			continue;
 		}
-		/* Not closed: the library owns the descriptor and closes it after api_connection_close, so it cannot be another's here. */
+		/* Not closed: the library owns the descriptor and closes it after api_http_connection_close, so it cannot be another's here. */
 		shutdown(c->descriptor, SHUT_RDWR);
 		c->deadline = UINT64_MAX;
 	}
 	pthread_mutex_unlock(&connections->lock);
 }
 
-bool api_connection_is_reserve(const struct api_connection *connection)
+bool api_http_connection_is_reserve(const struct api_http_connection *connection)
 {
 	return connection->is_reserve;
 }
 
-bool api_connection_is_unix(const struct api_connection *connection)
+bool api_http_connection_is_unix(const struct api_http_connection *connection)
 {
 	return connection->is_unix;
 }
 
-bool api_connection_is_operator(const struct api_connection *connection)
+bool api_http_connection_is_operator(const struct api_http_connection *connection)
 {
 	return connection->is_operator;
 }
 
-const struct sockaddr *api_connection_local(const struct api_connection *connection)
+const struct sockaddr *api_http_connection_local(const struct api_http_connection *connection)
 {
 	return connection->is_unix ? NULL : (const struct sockaddr *)&connection->local;
 }

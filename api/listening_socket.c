@@ -1,5 +1,5 @@
 /* Sockets to listen on: TCP and unix. */
-#include "api/listener.h"
+#include "api/listening_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,7 +39,7 @@ static bool split(const char *written, char host[256], char port[6])
 	return true;
 }
 
-bool api_listener_parse(const char *written, struct api_address *address, char host[256])
+bool api_listening_socket_parse(const char *written, struct api_address *address, char host[256])
 {
 	char port[6];
 	if (!split(written, host, port))
@@ -58,7 +58,7 @@ bool api_listener_parse(const char *written, struct api_address *address, char h
 	return true;
 }
 
-bool api_listener_is_loopback(const struct api_address *address)
+bool api_listening_socket_is_loopback(const struct api_address *address)
 {
 	if (address->any.ss_family == AF_INET)
 		return ntohl(((const struct sockaddr_in *)&address->any)->sin_addr.s_addr) >> 24 == 127;
@@ -83,7 +83,7 @@ static int listen_once(struct api_address *address)
 	return -1;
 }
 
-int api_listener_open(struct api_address *address, unsigned patience_ms)
+int api_listening_socket_open(struct api_address *address, unsigned patience_ms)
 {
 	for (unsigned waited = 0;; waited += RETRY_MS) {
 		int descriptor = listen_once(address);
@@ -107,7 +107,7 @@ static void remove_stale(const struct sockaddr_un *address)
 	close(probe);
 }
 
-int api_listener_open_unix(const char *path)
+int api_listening_socket_open_unix(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(address.sun_path)) {
@@ -128,7 +128,7 @@ int api_listener_open_unix(const char *path)
 	return -1;
 }
 
-void api_listener_format(const struct api_address *address, char out[64])
+void api_listening_socket_format(const struct api_address *address, char out[64])
 {
 	char host[INET6_ADDRSTRLEN] = "";
 	if (address->any.ss_family == AF_INET) {

@@ -1,8 +1,8 @@
 /* The connections of the API: their number, limits and deadlines. The library's own timeout counts only inactivity, so a client that sends a byte
  * now and then would live for ever. Here every phase has its own deadline.
  * Any thread may call. */
-#ifndef WARREN_API_CONNECTION_H
-#define WARREN_API_CONNECTION_H
+#ifndef WARREN_API_HTTP_CONNECTION_H
+#define WARREN_API_HTTP_CONNECTION_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,8 +14,8 @@
 #define CONNECTIONS_RESERVE 32u /* over the limits, for health checks (A9) */
 #define CONNECTIONS_UNIX_MAX 256u
 
-struct api_connections;
-struct api_connection;
+struct api_http_connections;
+struct api_http_connection;
 
 /* Each phase except WAITING has a deadline, at which the socket is shut down; the library then closes it. */
 enum connection_phase {
@@ -26,25 +26,26 @@ enum connection_phase {
 	CONNECTION_IDLE,     /* a minute for the next request line */
 };
 
-struct api_connections *api_connections_create(void);
-void api_connections_free(struct api_connections *connections);
+struct api_http_connections *api_http_connections_create(void);
+void api_http_connections_free(struct api_http_connections *connections);
 /* Whether one more from this address may be accepted, perhaps from the reserve. */
-bool api_connections_admit(struct api_connections *connections, const struct sockaddr *from);
+bool api_http_connections_admit(struct api_http_connections *connections, const struct sockaddr *from);
 /* Counts it from accept on. NULL when out of memory. The library will own the descriptor. */
-struct api_connection *api_connection_open(struct api_connections *connections, int descriptor, uint64_t now_ms);
+struct api_http_connection *api_http_connection_open(struct api_http_connections *connections, int descriptor, uint64_t now_ms);
 /* The library has started it, in a thread of its own, and will report its end. NULL if that took longer than its deadline. */
-struct api_connection *api_connection_take_up(struct api_connections *connections, int descriptor);
-void api_connection_close(struct api_connections *connections, struct api_connection *connection);
-void api_connection_enter(struct api_connections *connections, struct api_connection *connection, enum connection_phase phase, uint64_t now_ms);
+struct api_http_connection *api_http_connection_take_up(struct api_http_connections *connections, int descriptor);
+void api_http_connection_close(struct api_http_connections *connections, struct api_http_connection *connection);
+void api_http_connection_enter(struct api_http_connections *connections, struct api_http_connection *connection, enum connection_phase phase,
+                               uint64_t now_ms);
 /* Shuts down overdue connections. */
-void api_connections_expire(struct api_connections *connections, uint64_t now_ms);
+void api_http_connections_expire(struct api_http_connections *connections, uint64_t now_ms);
 
 /* It is over the limits: only health checks are answered. */
-bool api_connection_is_reserve(const struct api_connection *connection);
-bool api_connection_is_unix(const struct api_connection *connection);
+bool api_http_connection_is_reserve(const struct api_http_connection *connection);
+bool api_http_connection_is_unix(const struct api_http_connection *connection);
 /* Whether the peer's process belongs to root or to the daemon's own user. Can be true only on a unix socket. */
-bool api_connection_is_operator(const struct api_connection *connection);
+bool api_http_connection_is_operator(const struct api_http_connection *connection);
 /* The local address of the connection, or NULL on a unix socket. */
-const struct sockaddr *api_connection_local(const struct api_connection *connection);
+const struct sockaddr *api_http_connection_local(const struct api_http_connection *connection);
 
 #endif

@@ -1,4 +1,4 @@
-#include "netstack/timers.h"
+#include "netstack/timer_heap.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -6,13 +6,13 @@
 
 #include "netstack/netstack.h"
 
-static void place(struct timers *timers, size_t index, struct timer *timer)
+static void place(struct timer_heap *timers, size_t index, struct timer *timer)
 {
 	timers->heap[index] = timer;
 	timer->index = index;
 }
 
-static void sift_up(struct timers *timers, size_t index)
+static void sift_up(struct timer_heap *timers, size_t index)
 {
 	struct timer *timer = timers->heap[index];
 
@@ -23,7 +23,7 @@ static void sift_up(struct timers *timers, size_t index)
 	place(timers, index, timer);
 }
 
-static void sift_down(struct timers *timers, size_t index)
+static void sift_down(struct timer_heap *timers, size_t index)
 {
 	struct timer *timer = timers->heap[index];
 
@@ -41,7 +41,7 @@ static void sift_down(struct timers *timers, size_t index)
 	place(timers, index, timer);
 }
 
-int timers_add(struct timers *timers, struct timer *timer, void (*run)(struct timer *timer, uint64_t now))
+int timer_heap_add(struct timer_heap *timers, struct timer *timer, void (*run)(struct timer *timer, uint64_t now))
 {
 	assert(run != NULL);
 	if (timers->members == timers->capacity) {
@@ -57,7 +57,7 @@ int timers_add(struct timers *timers, struct timer *timer, void (*run)(struct ti
 	return 0;
 }
 
-static void unset(struct timers *timers, struct timer *timer)
+static void unset(struct timer_heap *timers, struct timer *timer)
 {
 	size_t index = timer->index;
 	struct timer *last = timers->heap[--timers->count];
@@ -70,7 +70,7 @@ static void unset(struct timers *timers, struct timer *timer)
 	sift_down(timers, last->index);
 }
 
-void timers_remove(struct timers *timers, struct timer *timer)
+void timer_heap_remove(struct timer_heap *timers, struct timer *timer)
 {
 	if (timer->run == NULL)
 		return;
@@ -80,7 +80,7 @@ void timers_remove(struct timers *timers, struct timer *timer)
 	timers->members--;
 }
 
-void timers_set(struct timers *timers, struct timer *timer, uint64_t at)
+void timer_heap_set(struct timer_heap *timers, struct timer *timer, uint64_t at)
 {
 	if (at < timers->earliest)
 		at = timers->earliest;
@@ -98,12 +98,12 @@ void timers_set(struct timers *timers, struct timer *timer, uint64_t at)
 	sift_down(timers, timer->index);
 }
 
-uint64_t timers_next(const struct timers *timers)
+uint64_t timer_heap_next(const struct timer_heap *timers)
 {
 	return timers->count > 0 ? timers->heap[0]->at : NETSTACK_NEVER;
 }
 
-void timers_run(struct timers *timers, uint64_t now)
+void timer_heap_run(struct timer_heap *timers, uint64_t now)
 {
 	timers->earliest = now + 1;
 	while (timers->count > 0 && timers->heap[0]->at <= now) {
@@ -114,8 +114,8 @@ void timers_run(struct timers *timers, uint64_t now)
 	timers->earliest = 0;
 }
 
-void timers_clear(struct timers *timers)
+void timer_heap_clear(struct timer_heap *timers)
 {
 	free(timers->heap);
-	*timers = (struct timers){ 0 };
+	*timers = (struct timer_heap){ 0 };
 }

@@ -1,9 +1,9 @@
-#include "netstack/address.h"
+#include "netstack/lwip_address.h"
 
 #include <string.h>
 #include <sys/socket.h>
 
-void address_to_lwip(ip_addr_t *to, const struct netstack_endpoint *from)
+void lwip_address_from_endpoint(ip_addr_t *to, const struct netstack_endpoint *from)
 {
 	memset(to, 0, sizeof(*to));
 	if (from->family == AF_INET) {
@@ -15,7 +15,7 @@ void address_to_lwip(ip_addr_t *to, const struct netstack_endpoint *from)
 	}
 }
 
-void address_from_lwip(struct netstack_endpoint *to, const ip_addr_t *from, uint16_t port)
+void lwip_address_to_endpoint(struct netstack_endpoint *to, const ip_addr_t *from, uint16_t port)
 {
 	*to = (struct netstack_endpoint){ .port = port };
 	if (IP_IS_V4(from)) {
