@@ -1,4 +1,4 @@
-/* What one change does to one tunnel: what it was, what it is to be, and what has been got for that so far. */
+/* The effect of one change on one tunnel: its state before and after, and the resources acquired so far. */
 #ifndef WARREN_SERVICE_CHANGE_DELTA_H
 #define WARREN_SERVICE_CHANGE_DELTA_H
 
@@ -12,7 +12,7 @@ struct mutation;
 struct delta {
 	struct mutation *mutation; /* while it waits for a worker's answer */
 	char id[64];
-	struct entry *entry;     /* the tunnel, or a new one that nobody sees yet; NULL: there is none and none is made */
+	struct entry *entry;     /* the tunnel, or a new one that is not visible yet; NULL: there is none and none is created */
 	bool is_new;             /* the entry is not in the registry */
 	struct snapshot *before; /* referenced, or NULL */
 	struct snapshot *after;  /* referenced; NULL: there will be none. Equal to `before`: nothing changes */
@@ -20,10 +20,10 @@ struct delta {
 	char pointer[64];        /* of the tunnel within the request */
 	struct socket_list sockets;
 	struct message_addresses *addresses;
-	uint64_t request;     /* that waits for an answer, or 0 */
-	bool is_prepared;     /* the worker holds what is to be committed or aborted */
+	uint64_t request;     /* the unanswered request, or 0 */
+	bool is_prepared;     /* the worker holds a candidate to commit or abort */
 	unsigned incarnation; /* of the worker's process that holds it */
-	uint8_t applied;      /* enum message_applied, as the worker said */
+	uint8_t applied;      /* enum message_applied, from the worker */
 };
 
 void delta_clear(struct delta *delta); /* frees an entry that is new */

@@ -1,4 +1,4 @@
-/* What the operator allows: listeners that others can reach, unix sockets, targets on this host. */
+/* The operator's policy: listeners that others can reach, unix sockets, targets on this host. */
 #ifndef WARREN_SERVICE_CHANGE_POLICY_H
 #define WARREN_SERVICE_CHANGE_POLICY_H
 

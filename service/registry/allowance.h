@@ -1,4 +1,4 @@
-/* How often something may happen: so many a second, and a burst. What is embedded starts as zero, with the whole burst. */
+/* A rate limit: so many a second, and a burst. Embedded by value; starts as all zeros, with the whole burst available. */
 #ifndef WARREN_SERVICE_REGISTRY_ALLOWANCE_H
 #define WARREN_SERVICE_REGISTRY_ALLOWANCE_H
 
@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 struct allowance {
-	uint64_t whole_at; /* ns: when the burst is whole again */
+	uint64_t whole_at; /* ns: when the whole burst is available again */
 };
 
-/* Takes one, when there is one. */
+/* Takes one, if available. */
 bool allowance_take(struct allowance *allowance, unsigned per_second, unsigned burst, uint64_t now_ms) __attribute__((warn_unused_result));
 
 #endif

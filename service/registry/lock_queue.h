@@ -1,5 +1,5 @@
-/* Turns: changes of one tunnel one after the other, changes of different tunnels side by side, and some alone. First come, first served;
- * a claim of several ids waits for all of them, and cannot deadlock because it queues up for all at once. Service's thread only. */
+/* A lock per tunnel, granted in turns: changes of one tunnel run one by one, changes of different tunnels in parallel, and some alone. First come,
+ * first served; a claim of several ids waits for all of them, and cannot deadlock because it queues up for all at once. Service's thread only. */
 #ifndef WARREN_SERVICE_REGISTRY_LOCK_QUEUE_H
 #define WARREN_SERVICE_REGISTRY_LOCK_QUEUE_H
 
@@ -15,9 +15,9 @@ struct lock_ticket {
 	char id[64];
 };
 
-/* Embedded in what waits for its turn, so that waiting needs no memory. All members belong to lock_queue.c. */
+/* Embedded in its owner, so that waiting needs no memory. All members belong to lock_queue.c. */
 struct lock_claim {
-	struct lock_claim *next; /* at the gate, or among those that can run */
+	struct lock_claim *next; /* at the gate, or among the ready ones */
 	void (*run)(void *owner);
 	void *owner;
 	bool is_alone;
@@ -37,12 +37,12 @@ bool lock_queue_claim(struct lock_queue *locks, struct lock_claim *claim, const 
                       void *owner);
 /* For the turn of one id. */
 void lock_queue_claim_one(struct lock_queue *locks, struct lock_claim *claim, const char *id, void (*run)(void *owner), void *owner);
-/* The turn is over; others' `run` may be called from here, unless this is called from one: then they follow it. The stack does not grow
- * with those that wait. */
+/* Ends the turn; may call others' `run`, unless it is itself called from one: then they follow after it. The stack does not grow
+ * with the number of waiting claims. */
 void lock_queue_release(struct lock_queue *locks, struct lock_claim *claim);
-/* No claim runs or waits that could touch this id: what is done without waiting for anything may be done without a claim. */
+/* Whether no claim that covers this id runs or waits: work that waits for nothing may then be done without a claim. */
 bool lock_queue_is_free(const struct lock_queue *locks, const char *id);
-/* It is this claim's turn for the id. NULL: lock_queue_is_free. */
+/* Whether it is this claim's turn for the id. For NULL: lock_queue_is_free. */
 bool lock_queue_is_turn(const struct lock_queue *locks, const struct lock_claim *claim, const char *id);
 
 #endif

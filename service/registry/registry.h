@@ -1,4 +1,4 @@
-/* All tunnels, in the order of their ids. Readers of any thread take references out under a mutex that is held for a look-up or the
+/* All tunnels, ordered by id. Readers of any thread take references under a mutex that is held for a look-up or the
  * swap of a pointer and never for anything slow; only the service's thread changes it. */
 #ifndef WARREN_SERVICE_REGISTRY_REGISTRY_H
 #define WARREN_SERVICE_REGISTRY_REGISTRY_H
@@ -13,13 +13,13 @@ struct registry;
 struct worker;
 struct peer_lookup;
 
-/* A tunnel as the service's thread has it. What others may see is in the snapshot. */
+/* A tunnel's data for the service's thread. The snapshot holds what others may see. */
 struct entry {
 	char id[64];
-	struct snapshot *snapshot; /* the current one, referenced; changed by registry_swap alone */
+	struct snapshot *snapshot; /* the current one, referenced; changed only by registry_swap */
 	struct entry *next_by_key; /* with a key of the same bucket */
 	bool is_listed;            /* in the registry */
-	struct worker *worker;     /* NULL: it is on none (it failed before) */
+	struct worker *worker;     /* NULL: none (it failed before) */
 	struct slot *slot;         /* its place in the worker's counters */
 	struct runtime_status *status;
 	struct socket_list sockets;
@@ -28,11 +28,11 @@ struct entry {
 	struct peer_lookup *lookups;
 	uint8_t timestamp_floor[12];
 	uint64_t total_bytes;                             /* used, as stored */
-	struct allowance dial_rate, relay_rate, udp_rate; /* of the sockets that its worker asks for */
+	struct allowance dial_rate, relay_rate, udp_rate; /* of the sockets that its worker requests */
 	bool is_dirty;                                    /* the two above have changed since they were stored */
-	bool is_waiting;                                  /* to be provisioned when the worker has answered others: it does not hold it yet */
-	bool is_unbound;                                  /* found at the start, and its sockets could not be opened yet: registry_bound */
-	char *ports;                                      /* while it is unbound: those of the last run */
+	bool is_waiting; /* to be provisioned after the worker has answered others: the worker does not have it yet */
+	bool is_unbound; /* found at the start, and its sockets could not be opened yet: registry_bound */
+	char *ports;     /* while it is unbound: those of the last run */
 };
 
 /* Borrows the locks. NULL when out of memory. */
@@ -40,14 +40,14 @@ struct registry *registry_create(const struct lock_queue *locks);
 void registry_free(struct registry *registry);
 
 struct entry *entry_create(const char *id); /* NULL when out of memory */
-/* Closes its sockets and gives back what it holds. Its look-ups are ended before. */
+/* Closes its sockets and releases its resources. Its look-ups must have ended. */
 void entry_free(struct entry *entry);
 
-/* The service's thread alone. */
+/* Only for the service's thread. */
 struct entry *registry_entry(struct registry *registry, const char *id); /* or NULL */
 size_t registry_count(const struct registry *registry);
 struct entry *registry_at(struct registry *registry, size_t index);
-/* Room for that many adds, so that they cannot fail; given back when they are done or not wanted any more. */
+/* Reserves room for that many adds, so that they cannot fail; to be unreserved when they are done or not needed. */
 bool registry_reserve(struct registry *registry, size_t more);
 void registry_unreserve(struct registry *registry, size_t count);
 void registry_add(struct registry *registry, struct entry *entry);
@@ -57,14 +57,14 @@ void registry_bound(struct registry *registry, struct entry *entry);  /* it is n
 /* An entry has one owner at a time: `turn` is the running claim of who changes it, or NULL for what is done at once while nobody else
  * has or waits for the turn. Everything that changes a snapshot, the sockets or the addresses asserts it here. */
 void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lock_claim *turn);
-/* Takes the reference and gives back the old one, to be released outside of any lock. The caller has the turn. */
+/* Takes the reference and returns the old one, to be released outside any lock. The caller has the turn. */
 struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lock_claim *turn, struct snapshot *snapshot);
 
 /* Any thread. */
 struct snapshot *registry_find(struct registry *registry, const char *id);
-/* Up to `most` references to the tunnels that have this public key; the count. */
+/* Takes up to `most` references to the tunnels with this public key; returns the count. */
 size_t registry_read_key(struct registry *registry, const struct wireguard_key *key, struct snapshot **snapshots, size_t most);
-/* Up to `most` references, of ids greater than `after` ("" for all), to `snapshots`; the count. */
+/* Takes up to `most` references to tunnels with ids greater than `after` ("" for all); returns the count. */
 size_t registry_read(struct registry *registry, const char *after, struct snapshot **snapshots, size_t most);
 
 #endif

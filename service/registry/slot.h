@@ -1,4 +1,4 @@
-/* Places in the memory that a worker shares: one for a tunnel, one for each of its peers. A slot is given back when nobody refers to
+/* Slots in a worker's shared memory: one per tunnel and one per peer. A slot is freed when nobody refers to
  * it any more, so that the numbers of a snapshot that is still being read never become those of another tunnel. Any thread. */
 #ifndef WARREN_SERVICE_REGISTRY_SLOT_H
 #define WARREN_SERVICE_REGISTRY_SLOT_H
@@ -10,18 +10,18 @@ struct slot;
 
 /* Takes the mapping and its descriptor; `worker` is its index. */
 struct slots *slots_create(struct counters *counters, int descriptor, unsigned worker);
-/* Once all slots are given back. */
+/* To be called once all slots are freed. */
 void slots_free(struct slots *slots);
 struct counters *slots_counters(struct slots *slots);
 int slots_descriptor(const struct slots *slots);
-size_t slots_tunnels_placed(struct slots *slots); /* slots that a tunnel has, without those that only a reader still refers to */
+size_t slots_tunnels_placed(struct slots *slots); /* slots in use by tunnels, not those that only a reader still refers to */
 
-/* With cleared counters and one reference; NULL when none is left, or no memory. */
+/* Takes a slot, with cleared counters and one reference; NULL if none is left, or out of memory. */
 struct slot *slot_take_tunnel(struct slots *slots);
 struct slot *slot_take_peer(const struct slot *tunnel); /* on the tunnel's worker */
 struct slot *slot_reference(struct slot *slot);
 void slot_release(struct slot *slot); /* NULL is allowed */
-/* The tunnel that took the slot gives it up: it does not count any more. Releases the reference too; NULL is allowed. */
+/* The tunnel gives the slot up, so it no longer counts as placed. Releases the reference, too; NULL is allowed. */
 void slot_leave(struct slot *slot);
 uint32_t slot_index(const struct slot *slot);
 unsigned slot_worker(const struct slot *slot); /* its index */

@@ -1,4 +1,4 @@
-/* One tunnel as it is now: immutable, counted by references, so that readers hold no lock while they write a reply from it. */
+/* The current state of one tunnel: immutable and reference-counted, so that readers hold no lock while they write a reply from it. */
 #ifndef WARREN_SERVICE_REGISTRY_SNAPSHOT_H
 #define WARREN_SERVICE_REGISTRY_SNAPSHOT_H
 
@@ -13,7 +13,7 @@ struct snapshot {
 	char id[64];
 	struct label *labels; /* sorted by key */
 	size_t label_count;
-	struct spec spec;  /* with secrets: never to be written out but by spec_json with secrets asked for */
+	struct spec spec;  /* with secrets: written out only by spec_json, when secrets are requested */
 	char *labels_json; /* compact JSON object, made once */
 	char *spec_json;   /* compact JSON without secrets, made once */
 	uint64_t revision; /* the ETag is "\"%llu\"" of it; never used twice for an id */
@@ -26,14 +26,14 @@ struct snapshot {
 	int worker;        /* -1 when on none */
 	struct wireguard_key public_key;
 	char *failure; /* why it could not be started (state failed), else NULL */
-	/* Live numbers in shared memory; valid as long as the snapshot is referenced. NULL when on no worker. */
+	/* Live counters in shared memory; valid while the snapshot is referenced. NULL when on no worker. */
 	const struct counters_tunnel *counters;
 	const struct counters_peer **peer_counters; /* spec.peer_count entries */
 	struct runtime_status *status;              /* reason and observed generation; read by snapshot_status */
-	struct slot **slots;                        /* the owners of those numbers: the tunnel's, then one for each peer; or NULL */
+	struct slot **slots;                        /* the owners of those counters: the tunnel's slot, then one per peer; or NULL */
 };
 
-/* Live status, copied out. */
+/* A copy of the live status. */
 struct snapshot_status {
 	enum tunnel_state state;
 	char reason[160];

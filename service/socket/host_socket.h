@@ -10,7 +10,7 @@
 
 enum host_socket_kind { HOST_SOCKET_WIREGUARD, HOST_SOCKET_TCP, HOST_SOCKET_UDP, HOST_SOCKET_UNIX };
 
-/* Where a unix socket lies: its file is removed by its directory, whatever that is called by then. */
+/* Where a unix socket lies: its file is removed through its directory's descriptor, even if the directory was renamed. */
 struct unix_place {
 	int directory; /* O_PATH */
 	dev_t device;
@@ -24,7 +24,7 @@ struct host_socket {
 	enum host_socket_kind kind;
 	int descriptor;
 	bool is_shared;
-	bool v6_only;                   /* as its place wants it, see host_socket_open */
+	bool v6_only;                   /* as requested, see host_socket_open */
 	union wireguard_endpoint bound; /* TCP, UDP and WIREGUARD (the port alone counts there) */
 	struct unix_place *place;       /* UNIX */
 };
@@ -34,7 +34,7 @@ struct host_socket {
  * a preferred port that is taken is EADDRINUSE. With `beside` it is bound in spite of sockets of ours that share their port. */
 struct host_socket *host_socket_open(const struct socket_roots *roots, const struct spec_place *place, enum spec_transport transport,
                                      uint16_t preferred, bool insists, bool v6_only, bool beside, int *error);
-/* For IPv6 and IPv4 at once, or for IPv4 where the host has no IPv6. */
+/* Opens one for IPv6 and IPv4, or for IPv4 if the host has no IPv6. */
 struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred, bool insists, bool beside, int *error);
 struct host_socket *host_socket_reference(struct host_socket *socket);
 void host_socket_release(struct host_socket *socket);        /* NULL is allowed */
@@ -43,18 +43,18 @@ uint16_t host_socket_port(const struct host_socket *socket);
 /* "127.0.0.1:40123" or "unix:/path", malloc'ed. */
 char *host_socket_format(const struct host_socket *socket);
 
-/* Serves the place already (a place with port 0 is served by any port; a unix socket while its file is there). */
+/* Whether it already serves the place (port 0 is served by any port; a unix socket must still have its file). */
 bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
-/* Is in the way of the place: the same port on an address that covers it or is covered. */
+/* Whether it conflicts with the place: the same port on an address that covers it or is covered. */
 bool host_socket_overlaps(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
-/* While it is on, a socket that is opened `beside` may be bound to its port; it serves meanwhile, and closing it makes way. */
+/* While this is on, a socket opened with `beside` can be bound to its port. It serves meanwhile, until it is closed. */
 void host_socket_share(struct host_socket *socket, bool on);
 
-/* A UDP socket with a port of its own on a local address, or -1 with errno. */
+/* Opens a UDP socket with a new port on a local address, or returns -1 with errno. */
 int host_socket_relay(const union wireguard_endpoint *local);
-/* A connection that is under way (or done), or -1 with errno. */
+/* Starts a connection, which may complete later; -1 with errno. */
 int host_socket_dial(const union wireguard_endpoint *target, enum spec_transport transport);
-/* `file` is of socket_path_open, and stays the caller's. EACCES when it is a socket of this process, whatever its name. */
+/* `file` comes from socket_path_open and stays the caller's. EACCES if it is a socket of this process, whatever its name. */
 int host_socket_dial_unix(int file);
 /* Whether packets to it would come back to this host. */
 bool host_socket_is_local(const union wireguard_endpoint *address);

@@ -1,4 +1,4 @@
-/* The host sockets of one tunnel: which ones its spec wants, which it has. Main thread only. */
+/* The host sockets of one tunnel: those that its spec needs, and those that it has. Main thread only. */
 #ifndef WARREN_SERVICE_SOCKET_SOCKET_LIST_H
 #define WARREN_SERVICE_SOCKET_SOCKET_LIST_H
 
@@ -9,11 +9,11 @@
 #include "service/spec/problem.h"
 
 struct socket_entry {
-	uint32_t id; /* unique within the tunnel; the worker's name for it */
+	uint32_t id; /* unique within the tunnel; identifies it to the worker */
 	enum message_socket_kind kind;
 	uint16_t index;             /* in spec.listen or spec.forwards */
-	bool is_fresh;              /* the worker does not hold it yet */
-	struct host_socket *socket; /* referenced; NULL while it is only wanted */
+	bool is_fresh;              /* the worker does not have it yet */
+	struct host_socket *socket; /* referenced; NULL while it is not open */
 };
 
 struct socket_list {
@@ -21,7 +21,7 @@ struct socket_list {
 	size_t count;
 };
 
-/* Sockets that others give up in the same change: they can be handed over, or asked to make way. */
+/* Sockets that others give up in the same change: they can be handed over, or can share their port. */
 struct socket_pool {
 	struct host_socket **list; /* borrowed */
 	size_t count;
@@ -33,14 +33,14 @@ struct socket_request {
 	const struct spec *spec;
 	const struct socket_roots *roots;
 	const json_t *ports; /* chosen earlier ({"udp", "listen", "forwards"}), or NULL */
-	bool insists;        /* a port that was chosen earlier and is taken is a fault */
+	bool insists;        /* it is a fault if an earlier chosen port is in use */
 	uint32_t *next_id;
 	const char *pointer; /* of the tunnel within the request */
 };
 
-/* What the spec wants, without sockets; false when out of memory. */
+/* Lists what the spec needs, without sockets; false when out of memory. */
 bool socket_list_want(struct socket_list *list, const struct spec *spec);
-/* Takes those over from `old` whose address stays. */
+/* Takes over the sockets of `old` whose address is unchanged. */
 void socket_list_keep(struct socket_list *list, const struct spec *spec, const struct socket_list *old);
 /* Hands over or opens the rest. All faults go to `problem`: listener_in_use, validation_failed or out_of_resources. */
 bool socket_list_open(struct socket_list *list, const struct socket_request *request, struct socket_pool *pool, struct problem *problem);
@@ -50,7 +50,7 @@ uint16_t socket_list_udp_port(const struct socket_list *list);
 struct socket_entry *socket_list_udp(const struct socket_list *list); /* or NULL */
 /* The bound addresses of the proxy's listeners, in order, malloc'ed with each string; false when out of memory. */
 bool socket_list_format(const struct socket_list *list, char ***listen, size_t *count);
-/* The ports, as `ports` of a later request wants them, malloc'ed. */
+/* The ports, in the form of `ports` of a later request, malloc'ed. */
 char *socket_list_ports(const struct socket_list *list);
 
 bool socket_pool_add(struct socket_pool *pool, struct host_socket *socket);

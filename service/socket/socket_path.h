@@ -9,7 +9,7 @@
 
 #define SOCKET_PATH_SIZE sizeof(((struct sockaddr_un *)NULL)->sun_path)
 
-/* The directories below which they lie. Borrowed; a link to such a directory, or in the way to it, is the operator's and is followed. */
+/* The permitted directories. Borrowed. Links in the path to such a directory belong to the operator and are followed. */
 struct socket_roots {
 	char *const *list;
 	size_t count;
@@ -18,9 +18,9 @@ struct socket_roots {
 /* The directory of `path` (O_PATH), and the last component, which points into `path`. -1 with an errno: EACCES when it lies below none of the
  * roots without a link. */
 int socket_path_directory(const struct socket_roots *roots, const char *path, const char **name);
-/* The socket itself (O_PATH). -1 with an errno: ECONNREFUSED when it is a link or no socket. */
+/* Opens the socket itself (O_PATH). -1 with an errno: ECONNREFUSED if it is a link or not a socket. */
 int socket_path_open(const struct socket_roots *roots, const char *path);
-/* How bind and connect name what lies in a directory, or (NULL) the descriptor itself. False when the name is too long. */
+/* Makes the address with which bind and connect name a file in a directory, or (NULL) the descriptor itself. False if the name is too long. */
 bool socket_path_address(int descriptor, const char *name, struct sockaddr_un *address);
 
 #endif

@@ -1,4 +1,4 @@
-/* A tunnel as a client wrote it: read and checked without knowing what is there already. Secrets that were left out are marked, and
+/* A tunnel as a client wrote it: parsed and checked independently of the existing tunnel. Omitted secrets are marked, and
  * taken over from the tunnel that has them by candidate_complete. */
 #ifndef WARREN_SERVICE_SPEC_CANDIDATE_H
 #define WARREN_SERVICE_SPEC_CANDIDATE_H
@@ -16,8 +16,8 @@ struct candidate {
 	char id[64];          /* empty when the document has none */
 	struct label *labels; /* sorted by key */
 	size_t label_count;
-	struct spec spec; /* not for use while there are faults */
-	char *spec_json;  /* of it, without secrets, when candidate_write has made it; or NULL */
+	struct spec spec; /* not to be used while there are faults */
+	char *spec_json;  /* its JSON without secrets, if candidate_write has made it; or NULL */
 	bool generate_private_key;
 	enum candidate_secret private_key;
 	enum candidate_secret *preshared_keys; /* spec.peer_count entries */
@@ -25,7 +25,7 @@ struct candidate {
 	char pointer[64];                      /* of the document within the request */
 	struct problem problem;                /* the faults found so far */
 	bool is_prepared;                      /* by candidate_prepare, with … */
-	const struct spec *base;               /* … this as what is there (or NULL); compared and never read */
+	const struct spec *base;               /* … this as the existing spec (or NULL); only its address is used */
 	bool is_equal;                         /* to `base` */
 };
 
@@ -33,7 +33,7 @@ void candidate_init(struct candidate *candidate);
 void candidate_clear(struct candidate *candidate);
 /* Reads a document {"id", "labels", "spec", …}; `pointer` is its place in the request. Everything wrong goes to candidate->problem. Any thread. */
 void candidate_read(struct candidate *candidate, const json_t *document, const char *pointer);
-/* Makes spec_json, which takes long when there are many peers: not on the service's thread. Without memory there is none. */
+/* Makes spec_json, which takes long with many peers; not for the service's thread. When out of memory it stays NULL. */
 void candidate_write(struct candidate *candidate);
 /* Fills the secrets that were left out from `previous` (or NULL), makes the key that is to be generated, and adds what is still
  * missing to candidate->problem. */
@@ -44,7 +44,7 @@ void candidate_prepare(struct candidate *candidate, const struct spec *base);
 
 /* One peer, where the reader is. The peer is cleared by the caller, with spec_clear of the spec it is in, whatever comes back. */
 void candidate_read_peer(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum candidate_secret *preshared_key);
-/* The parts of a spec that candidate_read reads, in files of their own. */
+/* Parts of candidate_read that are in other files. */
 void candidate_read_proxy(struct candidate *candidate, struct json_reader *reader, const json_t *spec);
 void candidate_read_forwards(struct candidate *candidate, struct json_reader *reader, const json_t *spec);
 void candidate_read_limits(struct candidate *candidate, struct json_reader *reader, const json_t *spec);

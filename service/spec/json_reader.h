@@ -1,4 +1,4 @@
-/* Reads members of a JSON document with the place of each (RFC 6901), so that every fault can say where it is. A member that is
+/* Reads members of a JSON document and tracks the pointer of each (RFC 6901), so that every fault has its place. A member that is
  * absent or null leaves the value as it was. */
 #ifndef WARREN_SERVICE_SPEC_JSON_READER_H
 #define WARREN_SERVICE_SPEC_JSON_READER_H
@@ -15,22 +15,22 @@ struct json_reader {
 };
 
 void json_reader_init(struct json_reader *reader, const char *pointer, struct problem *problem);
-/* Goes into a member or an element; the mark is for json_reader_leave. */
+/* Enters a member or an element; pass the mark to json_reader_leave. */
 size_t json_reader_enter(struct json_reader *reader, const char *member);
 size_t json_reader_enter_index(struct json_reader *reader, size_t index);
 void json_reader_leave(struct json_reader *reader, size_t mark);
-/* A fault of the place where the reader is, or of one member of it. */
+/* Adds a fault at the current place, or at one of its members. */
 void json_reader_fault(struct json_reader *reader, const char *code, const char *detail);
 void json_reader_fault_at(struct json_reader *reader, const char *member, const char *code, const char *detail);
 
-/* A fault for each member that is in none of the NULL-terminated lists; `ignored` may be NULL. */
+/* Adds a fault for each member that is in neither of the NULL-terminated lists; `ignored` may be NULL. */
 void json_reader_known(struct json_reader *reader, const json_t *object, const char *const *known, const char *const *ignored);
-/* The member with that type, or NULL when it is absent, null or (with a fault) of another type. */
+/* The member with that type, or NULL if it is absent, null or (with a fault) of another type. */
 const json_t *json_reader_object(struct json_reader *reader, const json_t *object, const char *member);
 const json_t *json_reader_array(struct json_reader *reader, const json_t *object, const char *member);
 const char *json_reader_string(struct json_reader *reader, const json_t *object, const char *member);
 const char *json_reader_text(struct json_reader *reader, const json_t *value); /* of an element where the reader is */
-/* A copy of a member's text, malloc'ed; NULL, and the problem is that memory ran out. */
+/* A copy of a member's text, malloc'ed; NULL with a problem when out of memory. */
 char *json_reader_copy(struct json_reader *reader, const char *text);
 void json_reader_bool(struct json_reader *reader, const json_t *object, const char *member, bool *value);
 void json_reader_integer(struct json_reader *reader, const json_t *object, const char *member, uint64_t least, uint64_t most, uint64_t *value);

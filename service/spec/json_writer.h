@@ -1,4 +1,4 @@
-/* JSON documents that are whole or not at all: the first value that memory is missing for stays noted, and is asked for once, at the end. */
+/* Builds JSON documents that are complete or fail: running out of memory is sticky, and is checked once, at the end. */
 #ifndef WARREN_SERVICE_SPEC_JSON_WRITER_H
 #define WARREN_SERVICE_SPEC_JSON_WRITER_H
 
@@ -15,7 +15,7 @@ void json_writer_add(struct json_writer *writer, json_t *array, json_t *value);
 /* An object with the same members (shared), which are whole or noted as missing; json_copy and json_deep_copy leave out what memory is missing
  * for. NULL is an empty one. */
 json_t *json_writer_copy(struct json_writer *writer, const json_t *object);
-/* Takes `document`: it comes back when all of it is there, else it is freed and NULL comes back. */
+/* Takes `document`: returns it if it is complete; otherwise frees it and returns NULL. */
 json_t *json_writer_end(const struct json_writer *writer, json_t *document);
 /* The compact text, malloc'ed; NULL when out of memory or `json` is NULL. In the place of json_dumps, which leaves out the name of a member when
  * memory for it is missing, and goes on. */

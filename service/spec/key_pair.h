@@ -1,4 +1,4 @@
-/* X25519 keys of tunnels (RFC 7748), for the control process, which needs no more of WireGuard than this. */
+/* X25519 keys of tunnels (RFC 7748), the only WireGuard function that the control process needs. */
 #ifndef WARREN_SERVICE_SPEC_KEY_PAIR_H
 #define WARREN_SERVICE_SPEC_KEY_PAIR_H
 

@@ -1,4 +1,4 @@
-/* What can be wrong with a request, by name, with all faults at once (openapi.yaml, Problem; RFC 9457). */
+/* Problems of a request: a code, and all faults at once (openapi.yaml, Problem; RFC 9457). */
 #ifndef WARREN_SERVICE_SPEC_PROBLEM_H
 #define WARREN_SERVICE_SPEC_PROBLEM_H
 
@@ -32,7 +32,7 @@ enum problem_code {
 struct problem_fault {
 	char *pointer;    /* JSON pointer (RFC 6901), or "/line/N" of a wg-quick file */
 	const char *code; /* static: "required", "unknown_member", "wrong_type", "out_of_range", "invalid_key", "invalid_address" … */
-	char *detail;     /* a sentence for a person: what was wrong and what to write instead; never echoes a secret */
+	char *detail;     /* a sentence for the user: what is wrong and what to write instead; never contains a secret */
 };
 
 #define PROBLEM_FAULT_MAX 256
@@ -50,7 +50,7 @@ const char *problem_code_title(enum problem_code code);
 void problem_init(struct problem *problem);
 void problem_clear(struct problem *problem);
 void problem_set(struct problem *problem, enum problem_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Adds a fault and makes the problem validation_failed when it was none. Faults past the maximum are counted in the detail alone. */
+/* Adds a fault, and makes the problem validation_failed if it was none. Faults beyond the maximum are only counted, in the detail. */
 void problem_add(struct problem *problem, const char *pointer, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 #endif

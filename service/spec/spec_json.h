@@ -1,4 +1,4 @@
-/* Specs as JSON. A new reference, or NULL when out of memory; secrets only when asked for. */
+/* Specs as JSON. A new reference, or NULL when out of memory; secrets only on request. */
 #ifndef WARREN_SERVICE_SPEC_SPEC_JSON_H
 #define WARREN_SERVICE_SPEC_SPEC_JSON_H
 

@@ -7,7 +7,7 @@
 #include "ipc/spec.h"
 #include "service/spec/problem.h"
 
-/* A file of the tunnel, malloc'ed; NULL when out of memory. */
+/* Writes a tunnel as a file, malloc'ed; NULL when out of memory. */
 char *spec_to_wgquick(const struct spec *spec, bool secrets);
 /* A file to the document of a create or put ({"spec": …}); NULL with faults at "/line/N". `warnings` gets [{"line", "code", "detail"}],
  * a new reference. */

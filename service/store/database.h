@@ -1,4 +1,4 @@
-/* The SQLite file of the desired state: tunnels, tokens and the next revision. Knows SQL and nothing of threads. */
+/* The SQLite file of the desired state: tunnels, tokens and the next revision. Not thread-safe. */
 #ifndef WARREN_SERVICE_STORE_DATABASE_H
 #define WARREN_SERVICE_STORE_DATABASE_H
 
@@ -8,7 +8,7 @@
 
 struct database;
 
-/* A tunnel as it is kept. */
+/* A stored tunnel. */
 struct database_tunnel {
 	char id[64];
 	char *document; /* JSON {"labels", "spec"} with secrets, owned */
@@ -38,7 +38,7 @@ bool database_load_tunnels(struct database *database, bool (*take)(void *owner, 
 bool database_load_tokens(struct database *database, bool (*take)(void *owner, struct database_token *token), void *owner, char failure[512]);
 uint64_t database_next_revision(struct database *database);
 
-/* Each gives SQLite's result code, 0 (SQLITE_OK) when done. */
+/* Each returns SQLite's result code, 0 (SQLITE_OK) on success. */
 int database_begin(struct database *database);
 int database_commit(struct database *database);
 void database_rollback(struct database *database);
@@ -51,13 +51,13 @@ int database_put_next_revision(struct database *database, uint64_t revision); /*
 /* Gives back or overwrites the memory in which SQLite keeps what it read and wrote, secrets among it. Outside of a transaction; what
  * fails is SQLite's result code, and does no harm to the file. */
 int database_forget(struct database *database);
-/* Empties the write-ahead log, in which deleted keys would stay. */
+/* Empties the write-ahead log, which would otherwise keep deleted keys. */
 int database_truncate_log(struct database *database);
 /* A full disk can be emptied: the reserve (reserve.h) always has the room that deleting any one tunnel or token takes, and a commit that adds
  * something is refused as SQLITE_FULL where it could not have it afterwards. */
-bool database_wants_reserve(const struct database *database, int result); /* a transaction that failed could succeed with its room */
-void database_lend_reserve(struct database *database);                    /* then the transaction is tried again */
-bool database_take_reserve(struct database *database);                    /* after database_truncate_log; false: others took the room */
+bool database_wants_reserve(const struct database *database, int result); /* a failed transaction could succeed with its space */
+void database_lend_reserve(struct database *database);                    /* the transaction is then tried again */
+bool database_take_reserve(struct database *database);                    /* after database_truncate_log; false: other programs used the space */
 const char *database_error(int result);
 
 #endif

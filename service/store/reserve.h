@@ -1,4 +1,4 @@
-/* Room on the disk that is kept for the day on which it is full: a file of zeros. SQLite needs room to delete too, for its log, and gets
+/* Disk space reserved for a full disk: a file of zeros. SQLite needs space even to delete, for its log, and gets
  * the reserve's for as long as that takes. One thread at a time. */
 #ifndef WARREN_SERVICE_STORE_RESERVE_H
 #define WARREN_SERVICE_STORE_RESERVE_H
@@ -14,12 +14,12 @@ struct reserve {
 
 /* Opens or makes the file, lent at first: its room is there for what the start needs. False leaves errno. */
 bool reserve_open(struct reserve *reserve, const char *path);
-/* The room stays taken, for the next start. */
+/* The space stays reserved, for the next start. */
 void reserve_close(struct reserve *reserve);
 /* Makes it hold `size` bytes and a little more, and answers whether it does. While it is lent: whether it was that large. */
 bool reserve_hold(struct reserve *reserve, int64_t size);
 void reserve_lend(struct reserve *reserve);
-/* Takes back what was lent, or `size` bytes. False when others were faster; reserve_hold tries again. */
+/* Takes back the lent space, or `size` bytes. False if other programs used it; reserve_hold tries again. */
 bool reserve_take_back(struct reserve *reserve, int64_t size);
 
 #endif

@@ -1,10 +1,10 @@
-/* What a caller may do. */
+/* The scopes of a caller. */
 #ifndef WARREN_SERVICE_STORE_SCOPE_H
 #define WARREN_SERVICE_STORE_SCOPE_H
 
 #include <jansson.h>
 
-/* Each includes the ones before it. */
+/* Each scope includes the ones before it. */
 enum scope { SCOPE_NONE = 0, SCOPE_METRICS = 1, SCOPE_READ = 2, SCOPE_WRITE = 4, SCOPE_ADMIN = 8 };
 
 unsigned scope_parse(const char *name);      /* its bit alone; 0 when unknown */

@@ -1,4 +1,4 @@
-/* The state directory: private, and of one daemon at a time. */
+/* The state directory: private, and used by one daemon at a time. */
 #ifndef WARREN_SERVICE_STORE_STATE_DIR_H
 #define WARREN_SERVICE_STORE_STATE_DIR_H
 
@@ -9,7 +9,7 @@ struct state_dir {
 	int lock; /* descriptor, or -1 */
 };
 
-/* Makes the directory (0700) and its `sockets` when they are missing, checks whose it is, and locks it; false with a line for the user. */
+/* Creates the directory (0700) and its `sockets` if they are missing, checks the owner, and locks it; false with a line for the user. */
 bool state_dir_open(struct state_dir *dir, const char *path, char failure[512]);
 void state_dir_close(struct state_dir *dir);
 

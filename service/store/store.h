@@ -1,4 +1,4 @@
-/* The desired state on disk, on a thread of its own: batches of writes go in, and come back when they are safe. All batches that wait
+/* The desired state on disk, written by its own thread: batches of writes are submitted, and returned when they are durable. All batches that wait
  * at the same time share one transaction, because the cost of a commit is the disk's flush. */
 #ifndef WARREN_SERVICE_STORE_STORE_H
 #define WARREN_SERVICE_STORE_STORE_H
@@ -16,7 +16,7 @@ struct store_write {
 	struct database_token token;   /* TOKEN_PUT, TOKEN_DELETE (id alone) */
 };
 
-/* Writes that are done together or not at all. */
+/* Writes that are applied atomically. */
 struct store_batch {
 	struct store_write *writes;
 	size_t count;
@@ -38,17 +38,17 @@ struct store_loader {
 	void *tokens;
 };
 
-/* `wake` is called from the store's thread when store_collect has something to do. */
+/* `wake` is called from the store's thread when there is work for store_collect. */
 struct store *store_open(const char *directory, const char *vfs, const struct store_loader *loader, void (*wake)(void *owner), void *owner,
                          char failure[512]);
-/* Finishes what waits; what was not collected is given to its `done` here. */
+/* Finishes waiting batches, and calls `done` of those not collected yet. */
 void store_close(struct store *store);
 uint64_t store_next_revision(const struct store *store); /* as found at the start */
 /* Takes the batch; `done` is called by store_collect. Any thread. */
 void store_submit(struct store *store, struct store_batch *batch);
-/* Calls `done` of what is finished, in the caller's thread. */
+/* Calls `done` of finished batches, in the caller's thread. */
 void store_collect(struct store *store);
-/* Waits until nothing is under way, and collects. */
+/* Waits until no batch is pending, and collects. */
 void store_drain(struct store *store);
 const char *store_error(int result);
 

@@ -22,7 +22,7 @@ bool peer_lookup_addresses(struct message_addresses **addresses, const struct sp
                            const struct message_addresses *old);
 /* `means` stay there as long as the entry has look-ups. Asks for all names that have no address, and forgets the questions of peers that are gone. */
 void peer_lookup_start(const struct peer_lookup_means *means, struct entry *entry);
-/* The worker wants to know it anew. */
+/* The worker requests a new lookup. */
 void peer_lookup_again(const struct peer_lookup_means *means, struct entry *entry, const struct wireguard_key *peer);
 void peer_lookup_end_all(struct entry *entry);
 

@@ -1,4 +1,4 @@
-/* The worker processes: spawned, listened to, watched, replaced. Main thread only, but for the reads of counters. */
+/* Spawns, watches and replaces the worker processes. Main thread only, except for reading counters. */
 #ifndef WARREN_SERVICE_WORKER_SUPERVISOR_H
 #define WARREN_SERVICE_WORKER_SUPERVISOR_H
 
@@ -16,18 +16,18 @@ struct supervisor_options {
 	size_t memory_budget;
 };
 
-/* What the owner is told. */
+/* Callbacks for the owner. */
 struct supervisor_events {
 	void (*ready)(void *owner, struct worker *worker); /* sandboxed and empty: a first start, or a replacement */
-	void (*died)(void *owner, struct worker *worker);  /* its sockets are closed; the requests were answered as gone before */
-	/* Neither READY nor a reply. False when it is not what an honest worker sends: then the worker is replaced. */
+	void (*died)(void *owner, struct worker *worker);  /* its sockets are closed; its requests were answered before, with `gone` */
+	/* A message other than READY or a reply. False if it breaks the protocol: the worker is then replaced. */
 	bool (*message)(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
 	void *owner;
 };
 
 /* The answer to a request. PREPARE has `prepared`, PROBE has `probed`, the others `ack`. */
 struct reply {
-	bool gone;              /* the worker died, or could not be asked */
+	bool gone;              /* the worker died, or the request could not be sent */
 	enum message_type type; /* PREPARED, DONE or PROBED */
 	struct message_prepared prepared;
 	struct message_ack ack;
@@ -37,9 +37,9 @@ typedef void reply_handler(void *owner, const struct reply *reply);
 
 struct supervisor *supervisor_create(uv_loop_t *loop, const struct supervisor_options *options, const struct supervisor_events *events,
                                      char failure[512]);
-/* Asks the workers to end, and kills those that do not within `grace_ms`; `done` is called when all are gone. */
+/* Asks the workers to exit, and kills those that do not within `grace_ms`; `done` is called when all are gone. */
 void supervisor_stop(struct supervisor *supervisor, unsigned grace_ms, void (*done)(void *owner), void *owner);
-/* After it is stopped and the loop has run out. */
+/* After it is stopped and the loop has no more work. */
 void supervisor_free(struct supervisor *supervisor);
 
 unsigned supervisor_count(const struct supervisor *supervisor);
@@ -54,15 +54,15 @@ bool worker_is_ready(const struct worker *worker);
 unsigned worker_incarnation(const struct worker *worker); /* goes up with each process */
 struct slots *worker_slots(struct worker *worker);
 size_t worker_queued_descriptors(const struct worker *worker); /* on their way to it */
-/* Sends one message; takes the descriptors, whatever happens, and clears the writer. */
+/* Sends one message; takes the descriptors, even on failure, and clears the writer. */
 void worker_send(struct worker *worker, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count);
 /* The number to write into a request. `handler` is called once, unless the number is forgotten by worker_forget. */
 uint64_t worker_expect(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
-/* A REMOVE that waits makes the supervisor impatient: a worker that hangs is killed earlier, because its copies of sockets stay open. */
+/* While a REMOVE waits, a hung worker is killed earlier, because its copies of sockets stay open. */
 uint64_t worker_expect_removal(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
-/* An answer for which the worker has reason to wait so long itself. The others are due in seconds: who owes one is replaced. */
+/* A reply for which the worker itself may have to wait this long. Others are due within seconds, or the worker is replaced. */
 uint64_t worker_expect_late(struct worker *worker, uint32_t slot, uint64_t generation, uint64_t patience_ms, reply_handler *handler, void *owner);
-/* The owner is gone. */
+/* The owner is gone: forgets the request. */
 void worker_forget(struct worker *worker, uint64_t number);
 
 #endif

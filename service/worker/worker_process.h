@@ -1,4 +1,4 @@
-/* What the files of the supervisor share about one worker. */
+/* One worker, shared by the files of the supervisor. */
 #ifndef WARREN_SERVICE_WORKER_WORKER_PROCESS_H
 #define WARREN_SERVICE_WORKER_WORKER_PROCESS_H
 
@@ -9,8 +9,8 @@
 #define WORKER_TICK_MS 500
 #define WORKER_HUNG_TICKS 10     /* 5 s without a heartbeat */
 #define WORKER_IMPATIENT_TICKS 4 /* while a REMOVE waits */
-#define WORKER_OWING_TICKS 20    /* 10 s for an answer, for READY, and without reading a byte of what waits for it */
-/* More messages than an honest worker has reason for: one a second of each tunnel, and eight at once. */
+#define WORKER_OWING_TICKS 20    /* 10 s for a reply, for READY, and without reading a byte of queued data */
+/* More messages than an honest worker needs: one per second and tunnel, and eight at once. */
 #define WORKER_MESSAGES_PER_SECOND COUNTERS_TUNNELS
 #define WORKER_MESSAGES_BURST (8 * COUNTERS_TUNNELS)
 #define WORKER_BACKOFF_MS 1000 /* one that dies at once is started once a second */
@@ -50,8 +50,8 @@ struct worker {
 	unsigned silent_ticks, starting_ticks, deaf_ticks;
 	uint64_t sent; /* to it, at the last tick */
 	struct allowance messages;
-	const char *fault;             /* it broke the rules, by this: killed when the reading of its channel ends. Or NULL */
-	struct request *first, **last; /* in the order of asking */
+	const char *fault;             /* how it broke the protocol, or NULL: it is killed after its channel was read */
+	struct request *first, **last; /* in order of sending */
 	unsigned removals;
 	uint64_t next_number;
 };
