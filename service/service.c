@@ -144,7 +144,7 @@ static void on_tick(uv_timer_t *timer)
 		checkpointer_write(service->checkpointer);
 	if (!service->is_stopping || service->stop_ticks > STOP_TICKS)
 		return;
-	/* What is under way is given a moment to come to its end. */
+	/* Changes in progress are given a moment to finish. */
 	service->stop_ticks++;
 	if (!mutations_are_under_way(service->mutations) || service->stop_ticks == STOP_TICKS) {
 		service->stop_ticks = STOP_TICKS + 1;
@@ -189,7 +189,7 @@ static bool copy_options(struct service *service, const struct service_options *
 /* What needs neither the disk nor a worker. */
 static bool make_parts(struct service *service)
 {
-	/* Microseconds, so that the ids of a later life are greater: nobody mistakes them for those of an earlier one. */
+	/* Microseconds, so that ids after a restart are greater and cannot be mistaken for earlier ones. */
 	service->events = events_create(EVENTS_KEPT, (uint64_t)wall_clock_ms() * 1000);
 	service->tokens = token_table_create();
 	service->locks = lock_queue_create();
@@ -368,7 +368,7 @@ static void free_options(struct service *service)
 	free(service->options.allow_socket);
 }
 
-/* A start that failed half way has workers to end. */
+/* A start that failed half-way has workers to end. */
 static void end_started(struct service *service)
 {
 	if (service->supervisor == NULL || service->is_stopping)

@@ -96,7 +96,7 @@ static json_t *merge(struct json_writer *writer, json_t *target, const json_t *p
 	return result;
 }
 
-/* The key is in the document that is patched: where it is missing afterwards, it was taken away. */
+/* The patched document contains the key, so if it is missing afterwards, the patch removed it. */
 static void mark_removed_key(struct candidate *candidate, const json_t *document)
 {
 	const json_t *interface = json_object_get(json_object_get(document, "spec"), "interface");

@@ -31,7 +31,7 @@ static void remove_peer(struct spec *spec, struct spec_peer *peer)
 	memmove(peer, peer + 1, (size_t)(&spec->peers[spec->peer_count] - peer) * sizeof(*peer));
 }
 
-/* The document, with the key that the address says when it has none. */
+/* The document, with the key from the path if it has none. */
 static json_t *with_key(const json_t *document, const struct wireguard_key *key)
 {
 	char text[KEY_TEXT_SIZE];

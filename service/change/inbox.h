@@ -1,4 +1,4 @@
-/* What was submitted and not yet taken by the service's thread. Any thread. */
+/* Jobs that were submitted but not yet taken by the service's thread. Any thread. */
 #ifndef WARREN_SERVICE_CHANGE_INBOX_H
 #define WARREN_SERVICE_CHANGE_INBOX_H
 

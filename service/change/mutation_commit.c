@@ -49,7 +49,7 @@ static void on_retired(void *owner, const struct reply *reply)
 	struct delta *delta = owner;
 	struct mutation *mutation = delta->mutation;
 	delta->request = 0;
-	/* It is on the disk, so it is to run: the worker lost what it had prepared, and gets it whole. */
+	/* It is on the disk, so it must run: the worker lost its candidate, and gets the whole tunnel. */
 	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK && delta->after != NULL) {
 		log_line(LOG_ERROR, delta->id, "the worker answered a stored change with status %u: the tunnel is being rebuilt", reply->ack.status);
 		provisioner_renew(mutations_means(mutation->all)->provisioner, delta->entry);
@@ -73,7 +73,7 @@ static void ask_worker(struct mutation *mutation, struct delta *delta, enum mess
 	runtime_send(worker, type, delta->request, slot, generation);
 }
 
-/* The worker was replaced between its answer and the disk's: the new one runs what was before, or nothing. */
+/* The worker was replaced between its reply and the disk's: the new one runs the old version, or nothing. */
 static void catch_up(const struct delta *delta)
 {
 	struct entry *entry = delta->entry;

@@ -15,7 +15,7 @@ struct checking {
 	const struct policy *policy;
 	const struct spec *previous;
 	bool is_admin;
-	bool needs_admin; /* something that only an admin may open is there */
+	bool needs_admin; /* it has a part that only an admin may open */
 	bool lacks_scope;
 	char pointer[160];
 	struct problem *problem;
@@ -27,7 +27,7 @@ static void require_admin(struct checking *checking, bool is_unchanged)
 	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
 }
 
-/* Lies in one of the directories that are allowed. */
+/* Whether it lies in one of the permitted directories. */
 static bool is_allowed_path(const struct policy *policy, const char *path)
 {
 	const char *name;
@@ -97,7 +97,7 @@ static void check_outbound(struct checking *checking, const struct spec_forward 
 	require_admin(checking, is_unchanged);
 }
 
-/* Other names are looked at when they are dialled: only localhost is known to stay what it is (RFC 6761, 6.3). */
+/* Other names are checked when they are dialled; only localhost is known not to change (RFC 6761, 6.3). */
 static bool is_own_socket(const struct policy *policy, const struct spec_place *target)
 {
 	char loopbacks[][16] = { "127.0.0.1", "::1" };
@@ -146,7 +146,7 @@ void policy_check(const struct policy *policy, const struct spec *spec, const st
 	if (checking.lacks_scope)
 		problem_set(problem, PROBLEM_FORBIDDEN,
 		            "Inbound targets, unix sockets and forwards that other hosts can reach need a token with admin scope.");
-	/* Else a token that may write would reach what an admin opened from a peer of its own. */
+	/* Otherwise a token with write scope could reach, from a peer of its own, what an admin opened. */
 	else if (checking.needs_admin && previous != NULL && !spec_route_equal(previous, spec))
 		problem_set(problem, PROBLEM_FORBIDDEN,
 		            "This tunnel has an inbound target, a unix socket or a forward that other hosts can reach, so changing its key, "

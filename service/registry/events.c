@@ -155,7 +155,7 @@ enum events_read events_next(struct events *events, uint64_t after, uint64_t *id
 	uint64_t oldest = events->last_id - events->base >= events->capacity ? events->last_id - events->capacity + 1 : events->base + 1;
 	if (after == 0)
 		after = events->base;
-	/* An id of another daemon's life: what was missed since cannot be told. */
+	/* An id from an earlier run of the daemon: the events missed since are unknown. */
 	if (after > events->last_id || after + 1 < oldest)
 		result = EVENTS_EXPIRED;
 	else if (after < events->last_id)

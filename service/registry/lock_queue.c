@@ -7,7 +7,7 @@
 
 #define BUCKETS 4096
 
-/* A queue is the tickets of one id, in the order in which they came; those whose ids hash alike share a bucket. */
+/* A queue consists of the tickets of one id in order of arrival; ids with equal hashes share a bucket. */
 struct lock_queue {
 	struct lock_ticket *buckets[BUCKETS];
 	struct lock_claim *gate, **gate_end;   /* those that wait for one that is alone, or to be alone */
@@ -56,7 +56,7 @@ static struct lock_claim *take_first(struct lock_claim **list, struct lock_claim
 	return claim;
 }
 
-/* Gives whether there was one of the same id before it. */
+/* Returns whether there was a ticket of the same id before it. */
 static bool line_up(struct lock_queue *locks, struct lock_ticket *ticket)
 {
 	bool is_blocked = false;

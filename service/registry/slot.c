@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A stack of free numbers; those never used lie behind `fresh`. */
+/* A stack of free numbers; numbers from `fresh` on were never used. */
 struct pool {
 	uint32_t *free;
 	size_t free_count, free_capacity;
@@ -80,7 +80,7 @@ static bool pool_take(struct pool *pool, uint32_t *index)
 	}
 	if (pool->fresh == pool->limit)
 		return false;
-	/* Room for its return is made now, so that giving it back cannot fail. */
+	/* Room for its return is reserved now, so that freeing it cannot fail. */
 	if (pool->free_capacity <= pool->fresh) {
 		size_t capacity = pool->free_capacity == 0 ? 64 : pool->free_capacity * 2;
 		uint32_t *grown = realloc(pool->free, capacity * sizeof(*grown));

@@ -39,7 +39,7 @@ static void read_counters(const struct snapshot *snapshot, struct snapshot_statu
 {
 	const struct counters_tunnel *counters = snapshot->counters;
 	uint64_t state = counter_read(&counters->state);
-	/* The number is a worker's, and no worker is trusted. */
+	/* The number comes from a worker, which is not trusted. */
 	status->state = state < TUNNEL_STATE_COUNT ? (enum tunnel_state)state : TUNNEL_FAILED;
 	status->since = (int64_t)counter_read(&counters->state_since);
 	status->started_at = (int64_t)counter_read(&counters->started_at);

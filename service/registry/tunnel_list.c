@@ -107,7 +107,7 @@ size_t tunnel_list_read(struct registry *registry, const struct tunnel_list_filt
 		snprintf(after, sizeof(after), "%s", chunk[count - 1]->id);
 		goes_on = take_chunk(&listing, filter, chunk, count, more);
 	}
-	/* Half a list is none. */
+	/* A partial list is not returned. */
 	if (listing.failed)
 		forget(&listing);
 	*snapshots = listing.list;

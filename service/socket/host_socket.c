@@ -17,7 +17,7 @@
 
 #define BACKLOG 1024
 #define UNSENT_MOST (128 * 1024)
-#define BUFFER_SIZE (7 << 20) /* measured: takes a fast sender from thousands of lost packets to none */
+#define BUFFER_SIZE (7 << 20) /* measured: reduces a fast sender's losses from thousands of packets to none */
 
 static void set_option(int descriptor, int level, int option, int value)
 {
@@ -98,7 +98,7 @@ static int open_inet(const union wireguard_endpoint *address, enum spec_transpor
 	return -1;
 }
 
-/* Takes away what a process left behind that is gone; a file that is no socket is not ours to take. */
+/* Removes the socket file of a dead process; a file that is not a socket is left alone. */
 static void remove_stale(int directory, const char *name)
 {
 	struct sockaddr_un address;
@@ -208,7 +208,7 @@ static int open_dual(uint16_t port, bool beside, int *error)
 	*error = errno;
 	if (descriptor >= 0)
 		close(descriptor);
-	/* A kernel without IPv6, or one where it is switched off. */
+	/* A kernel without IPv6, or with IPv6 disabled. */
 	if (*error != EAFNOSUPPORT && *error != EADDRNOTAVAIL)
 		return -1;
 	address = (union wireguard_endpoint){ .v4 = { .sin_family = AF_INET, .sin_port = htons(port) } };
@@ -258,7 +258,7 @@ struct host_socket *host_socket_reference(struct host_socket *socket)
 	return socket;
 }
 
-/* Another file that has taken the name stays. */
+/* Another file with that name is left alone. */
 static void remove_file(struct unix_place *place)
 {
 	struct stat info;
@@ -327,7 +327,7 @@ bool host_socket_serves(const struct host_socket *socket, const struct spec_plac
 	       (place->port == 0 || place->port == endpoint_port(&socket->bound));
 }
 
-/* The other family's port too, unless it is told otherwise. */
+/* Takes the other family's port, too, unless `v6_only`. */
 static bool is_for_both(const union wireguard_endpoint *address)
 {
 	return address->any.sa_family == AF_INET6 && endpoint_is_any(address);
@@ -377,7 +377,7 @@ int host_socket_dial(const union wireguard_endpoint *target, enum spec_transport
 	return -1;
 }
 
-/* The kernel keeps who listens: that is this process for the API and every listener of a tunnel. */
+/* The kernel records who listens: this process, for the API and every listener of a tunnel. */
 static bool is_own(int connected)
 {
 	struct ucred listening;
@@ -405,7 +405,7 @@ bool host_socket_is_local(const union wireguard_endpoint *address)
 	union wireguard_endpoint own = *address;
 	if (endpoint_is_loopback(address) || endpoint_is_any(address))
 		return true;
-	/* One can bind to the host's own addresses alone. */
+	/* Only the host's own addresses can be bound. */
 	endpoint_set_port(&own, 0);
 	int descriptor = socket(own.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (descriptor < 0)

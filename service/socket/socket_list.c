@@ -88,7 +88,7 @@ static const struct socket_entry *find_kept(const struct socket_list *list, cons
 
 void socket_list_keep(struct socket_list *list, const struct spec *spec, const struct socket_list *old)
 {
-	/* Those that name their port first, so that one that takes any port does not take it away from them. */
+	/* Entries with a fixed port first, so that one with any port does not take it. */
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < list->count; i++) {
 			struct socket_entry *wanted = &list->list[i];
@@ -119,7 +119,7 @@ static struct host_socket *take_over(const struct socket_entry *entry, const str
 {
 	for (size_t i = 0; i < pool->count; i++) {
 		struct host_socket *socket = pool->list[i];
-		/* A port that any will do for is not taken from another tunnel. */
+		/* An entry that accepts any port does not take one from another tunnel. */
 		if (socket == NULL || socket->is_shared || !is_exact(entry, spec) || !serves(socket, entry, spec))
 			continue;
 		if (entry->kind == MESSAGE_SOCKET_UDP && spec->listen_port == 0)

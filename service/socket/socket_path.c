@@ -28,7 +28,7 @@ static const char *next_component(char **path)
 	return component;
 }
 
-/* From `directory`, which it closes. */
+/* Walks from `directory`, which it closes. */
 static int walk(int directory, char *path)
 {
 	for (const char *component = next_component(&path); component != NULL && directory >= 0; component = next_component(&path)) {
@@ -57,7 +57,7 @@ int socket_path_directory(const struct socket_roots *roots, const char *path, co
 	if ((*name)[0] == '\0' || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0)
 		return fail(-1, EACCES);
 	snprintf(copy, sizeof(copy), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	/* What is a link now is resolved; what becomes one from here on is not followed. */
+	/* Existing links are resolved now; later ones are not followed. */
 	if (realpath(copy, parent) == NULL)
 		return -1;
 	for (size_t i = 0; i < roots->count; i++) {

@@ -258,7 +258,7 @@ static int compare_keys(const void *a, const void *b)
 	return order != 0 ? order : (*first > *second) - (*first < *second);
 }
 
-/* Sorted, because 4,096 peers compared each with each would hold up an API thread. */
+/* Sorted, because comparing 4,096 peers pairwise would block an API thread. */
 static void find_duplicate_peers(struct json_reader *reader, const struct spec *spec)
 {
 	const struct spec_peer **sorted = calloc(spec->peer_count + 1, sizeof(const struct spec_peer *));
@@ -404,7 +404,7 @@ static void complete_password(struct candidate *candidate, size_t index, const s
 static void refuse_own_key(struct candidate *candidate)
 {
 	struct wireguard_key own;
-	/* Without memory the peers may be of no use. */
+	/* When out of memory the peers may be incomplete. */
 	if (candidate->problem.code == PROBLEM_OUT_OF_RESOURCES || !candidate->spec.has_private_key ||
 	    !key_pair_public(&own, &candidate->spec.private_key))
 		return;

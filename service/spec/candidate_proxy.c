@@ -9,7 +9,7 @@
 #include "ipc/place.h"
 #include "service/spec/candidate.h"
 
-/* What can be handed to a worker in one message, with one left for the UDP socket. */
+/* The descriptors that fit into one message, minus one for the UDP socket. */
 #define LISTENERS_MAX (MESSAGE_DESCRIPTORS_MAX - 1)
 
 void candidate_read_place(struct json_reader *reader, const char *text, struct spec_place *place)
@@ -23,7 +23,7 @@ void candidate_read_place(struct json_reader *reader, const char *text, struct s
 		json_reader_fault(reader, "invalid_address", "This must be HOST:PORT, with an IPv6 address in brackets, or unix:/path.");
 }
 
-/* A place on this host where a socket is to be bound. */
+/* A place on this host where a socket will be bound. */
 static void read_listener(struct json_reader *reader, const char *text, struct spec_place *place)
 {
 	candidate_read_place(reader, text, place);

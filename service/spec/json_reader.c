@@ -22,7 +22,7 @@ size_t json_reader_enter(struct json_reader *reader, const char *member)
 			reader->pointer[reader->length++] = *member;
 		}
 	}
-	/* Never half a character: what is cut must stay UTF-8. */
+	/* Truncated text must remain valid UTF-8. */
 	while (*member != '\0' && ((unsigned char)*member & 0xc0) == 0x80 && reader->length > mark + 1)
 		member--, reader->length--;
 	reader->pointer[reader->length] = '\0';
@@ -69,7 +69,7 @@ static bool is_listed(const char *const *list, const char *name)
 
 void json_reader_known(struct json_reader *reader, const json_t *object, const char *const *known, const char *const *ignored)
 {
-	/* Iteration changes nothing; jansson only wants it unconst. */
+	/* Iteration changes nothing; jansson's signature only lacks const. */
 	json_t *walked = json_incref((json_t *)(uintptr_t)object);
 	const char *name;
 	json_t *value;

@@ -1,4 +1,4 @@
-/* A spec as JSON, in the order of members that the documentation shows. */
+/* A spec as JSON, with members in the order of the documentation. */
 #include <stdlib.h>
 
 #include "ipc/key.h"

@@ -45,7 +45,7 @@ static void warn(struct reading *reading, const char *code, const char *detail)
 	                json_pack("{s:I, s:s, s:s}", "line", (json_int_t)reading->line, "code", code, "detail", detail));
 }
 
-/* Cuts the space around it off, in place. */
+/* Trims white space around it, in place. */
 static char *trim(char *text)
 {
 	text += strspn(text, BLANKS);
@@ -66,7 +66,7 @@ static char *squeeze(char *text)
 	return text;
 }
 
-/* Behind the zeros that say nothing. */
+/* Skips leading zeros. */
 static const char *significant(const char *digits)
 {
 	size_t zeros = strspn(digits, "0");
@@ -166,7 +166,7 @@ static void add_network(struct reading *reading, json_t *list, char *entry)
 		fault(reading, "invalid_network", "This must be an IP address with or without a prefix length.");
 }
 
-/* Separated by commas, none of them left over. Empty: there are none. */
+/* Separated by commas, with no comma at the end. Empty: none. */
 static void read_allowed_ips(struct reading *reading, char *value)
 {
 	json_t *list = list_of(reading, reading->peer, "allowed_ips");
@@ -255,7 +255,7 @@ static void read_peer_key(struct reading *reading, const char *key, char *value)
 		fault(reading, "unknown_member", "Unknown key in [Peer].");
 }
 
-/* What the later section says holds, and the allowed IPs of both. */
+/* The later section takes precedence; allowed IPs are joined. */
 static void merge_peer(struct reading *reading, json_t *first, json_t *second)
 {
 	const char *member;
@@ -274,7 +274,7 @@ static void finish_peer(struct reading *reading)
 {
 	const char *key = json_string_value(json_object_get(reading->peer, "public_key"));
 	json_t *first = key != NULL ? json_object_get(reading->peers_by_key, key) : NULL;
-	/* A key that is there and wrong has a fault of its own already; one more on the section does no harm. */
+	/* A malformed key already has its own fault; one more for the section does no harm. */
 	if (key == NULL)
 		fault(reading, "required", "A peer needs its PublicKey.");
 	else if (first != NULL)

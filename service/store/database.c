@@ -99,7 +99,7 @@ static int sync_path(const char *path)
 	return result;
 }
 
-/* Under another name first: a crash half way leaves no file that could be taken for an empty state. */
+/* Created under another name first, so that a crash leaves no file that could be mistaken for an empty state. */
 static bool make_file(const char *directory, const char *path, const char *vfs, char failure[512])
 {
 	char fresh[4200];
@@ -144,7 +144,7 @@ static bool is_full(sqlite3 *handle, int code)
 	return (code & 0xff) == SQLITE_FULL || sqlite3_system_errno(handle) == ENOSPC;
 }
 
-/* What keeps a file from being read, so that nobody moves a good one away: only SQLite's own word makes it damaged. */
+/* Explains why a file cannot be read. Only SQLite's own verdict counts as damage, so that nobody moves an intact file away. */
 static void explain(sqlite3 *handle, const char *path, char failure[512])
 {
 	int code = sqlite3_errcode(handle) & 0xff;
@@ -190,7 +190,7 @@ static bool check_integrity(sqlite3 *handle, const char *path, char failure[512]
 
 static bool prepare(struct database *database, const char *path, char failure[512])
 {
-	/* FULL, because NORMAL may lose a commit that was reported when the power goes. */
+	/* FULL, because NORMAL may lose a reported commit in a power cut. */
 	static const char settings[] = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
 				       " PRAGMA journal_size_limit = 4194304;";
 	sqlite3 *handle = database->handle;
@@ -271,7 +271,7 @@ static void note_length(struct database *database, const char *document)
 		database->longest_document = length;
 }
 
-/* Over all that a tunnel is made of: SQLite's own check does not see a bit that flipped inside of a text. */
+/* Covers everything of a tunnel, because SQLite's own check does not detect a flipped bit inside a text. */
 static void make_checksum(const struct database_tunnel *tunnel, uint8_t checksum[CHECKSUM_SIZE])
 {
 	crypto_generichash_state state;
@@ -525,7 +525,7 @@ static int overwrite_row_buffer(struct database *database)
 int database_forget(struct database *database)
 {
 	int result = overwrite_row_buffer(database);
-	/* Pages of the cache are freed, and so wiped (daemon/heap.c). */
+	/* Frees the pages of the cache, which wipes them (daemon/heap.c). */
 	int released = sqlite3_db_release_memory(database->handle);
 	return result == SQLITE_OK ? released : result;
 }

@@ -37,7 +37,7 @@ static bool check_directory(const char *path, char failure[512])
 		snprintf(failure, 512, "refusing %.300s: it belongs to another user", path);
 		return false;
 	}
-	/* systemd's StateDirectory= is 0755 unless told otherwise; what lies in it is private in any case. */
+	/* systemd's StateDirectory= has mode 0755 by default; its contents are private in any case. */
 	if ((info.st_mode & 077) != 0 && chmod(path, 0700) != 0) {
 		snprintf(failure, 512, "cannot make %.300s private: %s", path, strerror(errno));
 		return false;
@@ -63,7 +63,7 @@ static bool take_lock(struct state_dir *dir, char failure[512])
 		return false;
 	}
 	int length = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	/* The number is for people; the lock is what counts. */
+	/* The number is only informative; the lock decides. */
 	if (ftruncate(dir->lock, 0) == 0 && pwrite(dir->lock, pid, (size_t)length, 0) < 0)
 		return true;
 	return true;

@@ -163,7 +163,7 @@ static void take_reserve(struct database *database)
 		log_line(LOG_WARN, NULL, "the disk is full: there is no space for state.reserve, so nothing can be created");
 }
 
-/* On a full disk once more with the reserve's room, which is free again when the log is empty. */
+/* On a full disk, tries once more with the reserve's space, which is free again when the log is empty. */
 static int commit(struct database *database, struct store_batch *first, const struct store_batch *end)
 {
 	int result = commit_group(database, first, end);
@@ -190,7 +190,7 @@ static void work_off(struct database *database, struct store_batch *first)
 	int result = commit(database, first, NULL);
 	bool is_group = first->next != NULL;
 	for (struct store_batch *batch = first; batch != NULL; batch = batch->next) {
-		/* Alone, so that one that fails does not poison those it happened to travel with. */
+		/* Separately, so that a batch that fails does not fail the others of its transaction. */
 		bool alone = result != SQLITE_OK && is_group && !is_flush_failure(result);
 		batch->result = alone ? commit(database, batch, batch->next) : result;
 		if (batch->result != SQLITE_OK)
@@ -243,7 +243,7 @@ static bool load(struct store *store, const struct store_loader *loader, char fa
 	store->next_revision = database_next_revision(store->database);
 	bool is_loaded = database_load_tunnels(store->database, loader->take_tunnel, loader->tunnels, failure) &&
 	                 database_load_tokens(store->database, loader->take_token, loader->tokens, failure);
-	/* A disk that is full at the start is no reason not to start: only memory is concerned. */
+	/* A disk that is full at start is no reason not to start: this is only about memory. */
 	(void)database_forget(store->database);
 	if (is_loaded)
 		take_reserve(store->database);

@@ -15,17 +15,17 @@
 
 struct token {
 	struct database_token stored;
-	bool is_revoked; /* it opens nothing, and is on the disk yet */
+	bool is_revoked; /* it is not accepted any more, but still on the disk */
 };
 
 struct token_table {
 	pthread_mutex_t lock;
 	struct token *list;
 	size_t count, capacity;
-	size_t reserved; /* room for those that are on their way to the disk; the service's thread alone */
+	size_t reserved; /* room for those being written to the disk; only the service's thread */
 };
 
-/* A token on its way to the disk, or off it. */
+/* A token being written to the disk, or deleted from it. */
 struct token_write {
 	struct token_table *tokens;
 	struct database_token token;
@@ -103,7 +103,7 @@ bool token_table_load(struct token_table *tokens, struct database_token *token)
 
 static void hash_token(const char *token, uint8_t hash[32])
 {
-	/* A token is 256 random bits, so a plain hash is enough: there is nothing to guess. */
+	/* A token is 256 random bits, so a plain hash is enough. */
 	crypto_generichash(hash, 32, (const uint8_t *)token, strlen(token), NULL, 0);
 }
 
@@ -113,7 +113,7 @@ unsigned token_table_scope(struct token_table *tokens, const char *token)
 	unsigned scopes = 0;
 	hash_token(token, hash);
 	pthread_mutex_lock(&tokens->lock);
-	/* All of them, so that the time tells nothing. */
+	/* Compares with all of them, so that the time reveals nothing. */
 	for (size_t i = 0; i < tokens->count; i++)
 		if (sodium_memcmp(hash, tokens->list[i].stored.hash, sizeof(hash)) == 0)
 			scopes = tokens->list[i].is_revoked ? 0 : with_included(tokens->list[i].stored.scopes);
@@ -163,7 +163,7 @@ static void succeed(struct token_write *write)
 {
 	struct problem none;
 	problem_init(&none);
-	/* Handed over: another thread may drop it at once. */
+	/* Handed over: another thread may free it at once. */
 	json_t *shown = write->shown;
 	write->shown = NULL;
 	write->done(write->owner, shown, &none);
@@ -213,7 +213,7 @@ static void on_made(struct store_batch *batch, void *owner)
 	succeed(write);
 }
 
-/* Fills in what is random, and how the token is shown this one time. */
+/* Fills in the random parts, and the token as shown this one time. */
 static bool draw(struct token_write *write, unsigned scopes)
 {
 	char text[64];
@@ -297,7 +297,7 @@ static void on_deleted(struct store_batch *batch, void *owner)
 
 void token_table_delete(struct token_table *tokens, struct store *store, const char *id, token_table_done *done, void *owner)
 {
-	/* Out of use before it is off the disk: a token that is being taken away opens nothing more. */
+	/* Revoked before it is deleted from the disk, so that it is no longer accepted meanwhile. */
 	pthread_mutex_lock(&tokens->lock);
 	struct token *token = find(tokens, id);
 	if (token != NULL)

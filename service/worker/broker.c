@@ -17,8 +17,8 @@
 #define HEALINGS_PER_SECOND 1
 #define HEALINGS_BURST 8
 #define QUEUED_MOST 1024 /* descriptors on their way to the worker */
-#define LATER_MS 10      /* until wants that were put off are looked at again */
-#define LATER_MOST 4096  /* of them at a time, so that they do not hold the loop */
+#define LATER_MS 10      /* until postponed requests are tried again */
+#define LATER_MOST 4096  /* of them at a time, so that they do not block the loop */
 
 /* A want that is over the rate. The clients of a tunnel can make an honest worker ask too often, so it is neither refused nor a reason to
  * end the worker: it waits. */
@@ -87,7 +87,7 @@ static struct host_socket *open_fresh(const struct entry *entry, const struct so
 	return fresh;
 }
 
-/* What is shown of the tunnel is made before the worker gets the socket. */
+/* The snapshot is created before the worker gets the socket. */
 static void grant_udp(struct broker *broker, struct worker *worker, struct entry *entry, const struct message_want *want,
                       const struct lock_claim *turn)
 {
@@ -108,7 +108,7 @@ static void grant_udp(struct broker *broker, struct worker *worker, struct entry
 		snapshot_release(shown);
 		return;
 	}
-	/* Under the same id: to the worker it is the tunnel's UDP socket as before. */
+	/* With the same id, so that for the worker it is still the tunnel's UDP socket. */
 	host_socket_release(udp->socket);
 	udp->socket = fresh;
 	shown->udp_port = host_socket_port(fresh);

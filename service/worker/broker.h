@@ -1,4 +1,4 @@
-/* Host sockets that a worker asks for. It gets what the tunnel's spec allows and nothing else: it is not trusted to know. Main thread only. */
+/* Provides host sockets that a worker requests. The worker is not trusted: it gets only what the tunnel's spec allows. Main thread only. */
 #ifndef WARREN_SERVICE_WORKER_BROKER_H
 #define WARREN_SERVICE_WORKER_BROKER_H
 
@@ -19,11 +19,11 @@ struct broker_means {
 };
 
 struct broker *broker_create(const struct broker_means *means, unsigned workers); /* NULL when out of memory */
-/* Once every worker is forgotten, the loop's handles are closed and it has run out. */
+/* To be called after every worker is forgotten, the loop's handles are closed and the loop has no more work. */
 void broker_free(struct broker *broker);
-/* A WANT_UDP, WANT_DIAL or WANT_RELAY. False when more is asked for at once than an honest worker does. */
+/* Handles a WANT_UDP, WANT_DIAL or WANT_RELAY. False if more is requested at once than an honest worker would. */
 bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want);
-/* The worker has died, or the service ends: nobody waits for its sockets any more. */
+/* The worker has died, or the service ends: drops its requests. */
 void broker_forget(struct broker *broker, const struct worker *worker);
 
 #endif

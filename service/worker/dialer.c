@@ -18,7 +18,7 @@ struct dialer {
 	size_t count;
 };
 
-/* One want: a name is resolved, its addresses are tried one after the other, until one answers or the time is up. */
+/* One request: resolves the name and tries its addresses one by one until one answers or the deadline passes. */
 struct dial {
 	struct dial *next;
 	struct dialer *dialer;
@@ -143,7 +143,7 @@ static void try_next(struct dial *dial)
 {
 	while (dial->tried < dial->addresses.count) {
 		const union wireguard_endpoint *address = &dial->addresses.list[dial->tried++];
-		/* A name may have come to point at ourselves since it was configured. */
+		/* The name may now resolve to one of our own sockets. */
 		if (dial->transport == SPEC_TCP && protection_has_address(dial->dialer->means.protection, address)) {
 			dial->error = EACCES;
 			continue;

@@ -1,4 +1,4 @@
-/* Connections to the targets of inbound forwards: the only ones that the control process makes. */
+/* Connections to the targets of inbound forwards, the only connections that the control process makes for tunnels. */
 #ifndef WARREN_SERVICE_WORKER_DIALER_H
 #define WARREN_SERVICE_WORKER_DIALER_H
 
@@ -18,16 +18,16 @@ struct dialer_means {
 	struct endpoint_resolver *resolver;
 	const struct protection *protection;
 	const struct socket_roots *roots;
-	/* The descriptor (taken), or -1 and why, as an errno. */
+	/* Gets the descriptor, which it takes, or -1 and an errno. */
 	void (*answer)(void *owner, struct worker *worker, const struct message_want *want, int descriptor, int error);
 	void *owner;
 };
 
 struct dialer *dialer_create(const struct dialer_means *means); /* NULL when out of memory */
 void dialer_free(struct dialer *dialer);                        /* once every dial is ended */
-/* Answers the want, perhaps from within. The forward is read at once. */
+/* Answers the request, perhaps before this returns. The forward is read at once. */
 void dialer_start(struct dialer *dialer, struct worker *worker, const struct spec_forward *forward, const struct message_want *want);
-/* Of a worker that died: nobody waits for them any more, and none is answered. */
+/* Cancels the dials of a worker that died; none is answered. */
 void dialer_end_of(struct dialer *dialer, const struct worker *worker);
 
 #endif

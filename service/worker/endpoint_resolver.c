@@ -11,9 +11,9 @@
 #include "ipc/log.h"
 
 #define FAMILIES 2
-#define DELAY_MS 50 /* how long one family waits for the other (RFC 8305, 3) */
+#define DELAY_MS 50 /* how long one family's answer waits for the other's (RFC 8305, 3) */
 
-/* IPv4 first, because a host without a way out over IPv6 is more common than one without IPv4; the worker tries the rest. */
+/* IPv4 first, because hosts without IPv6 connectivity are more common than hosts without IPv4; the worker tries the rest. */
 static const int families[FAMILIES] = { AF_INET, AF_INET6 };
 
 struct part {
@@ -22,13 +22,13 @@ struct part {
 	bool is_answered;
 };
 
-/* A query lives until c-ares has answered both parts; its asker may have lost interest (done is NULL) before that. */
+/* A query lives until c-ares has answered both parts; it may be cancelled (done is NULL) before that. */
 struct endpoint_resolver_query {
 	struct endpoint_resolver *resolver;
 	struct endpoint_resolver_query *next;
 	uint16_t port;
 	uint64_t deadline;
-	uint64_t tell_at; /* when what has come is told, 0: it is told, or there is nothing */
+	uint64_t tell_at; /* when to report the answers so far, 0: reported, or none */
 	void (*done)(void *owner, const struct message_addresses *addresses, bool more);
 	void *owner;
 	struct part parts[FAMILIES];
@@ -41,7 +41,7 @@ struct socket_watch {
 	ares_socket_t socket;
 };
 
-/* Which file it is, because links to it change, and its age. */
+/* Identifies the file, because links to it change, and its age. */
 struct configuration {
 	dev_t device;
 	ino_t inode;
@@ -80,7 +80,7 @@ static bool is_answered(const struct endpoint_resolver_query *query)
 	return query->parts[0].is_answered && query->parts[1].is_answered;
 }
 
-/* Neither family takes the other's half of the room. */
+/* Each family gets half of the room. */
 static void gather(const struct endpoint_resolver_query *query, struct message_addresses *addresses)
 {
 	const struct message_addresses *four = &query->parts[0].addresses, *six = &query->parts[1].addresses;
@@ -102,7 +102,7 @@ static bool is_due(const struct endpoint_resolver_query *query, uint64_t now)
 	return query->done != NULL && (is_final(query, now) || (query->tell_at != 0 && query->tell_at <= now));
 }
 
-/* The asker may cancel its query within the call. */
+/* The callback may cancel its query. */
 static void tell(struct endpoint_resolver_query *query, uint64_t now)
 {
 	struct message_addresses addresses;
@@ -199,7 +199,7 @@ static void on_socket_state(void *data, ares_socket_t socket, int readable, int 
 	struct endpoint_resolver *resolver = data;
 	struct socket_watch *watch = watch_of(resolver, socket);
 	if (watch == NULL)
-		return; /* the query ends by its deadline */
+		return; /* the query ends at its deadline */
 	if (!readable && !writable)
 		unwatch(resolver, watch);
 	else
@@ -308,15 +308,15 @@ static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo
 		ares_freeaddrinfo(info);
 	if (part->addresses.count > 0)
 		query->tell_at = uv_now(resolver->loop) + DELAY_MS;
-	/* Delivered by the timer when c-ares knew it at once. */
+	/* Delivered by the timer if c-ares answered at once. */
 	if (resolver->is_asking && !resolver->ends)
 		uv_timer_start(&resolver->timer, on_timer, 0, DELAY_MS);
 }
 
-/* Each family for itself, because c-ares answers for two when the slower one is there. */
+/* A separate query per family, because c-ares answers a joint one only when the slower family is complete. */
 static void ask_for(struct endpoint_resolver_query *query, const char *name, size_t family)
 {
-	/* No sorting: it opens sockets towards every address. */
+	/* No sorting, because that opens sockets towards every address. */
 	struct ares_addrinfo_hints hints = { .ai_family = families[family], .ai_socktype = SOCK_DGRAM, .ai_flags = ARES_AI_NOSORT };
 	struct endpoint_resolver *resolver = query->resolver;
 	query->parts[family].query = query;

@@ -11,17 +11,17 @@
 #include "service/worker/supervisor.h"
 
 #define PAUSE_FIRST_MS 1000
-#define PAUSE_LAST_MS 10000 /* a name that is there again is found within 20 s (F8) */
+#define PAUSE_LAST_MS 10000 /* a name that exists again is found within 20 s (F8) */
 
 /* One name of one peer. It is freed by the close of its timer. */
 struct peer_lookup {
 	struct peer_lookup *next, **before;
 	const struct peer_lookup_means *means;
-	struct entry *entry; /* NULL: nobody is interested any more */
+	struct entry *entry; /* NULL: cancelled */
 	struct wireguard_key peer;
 	char name[254];
 	uint16_t port;
-	struct endpoint_resolver_query *query; /* NULL: none, or its last answer has come */
+	struct endpoint_resolver_query *query; /* NULL: none, or its last answer has arrived */
 	struct message_addresses answer;       /* that waits for the tunnel's turn */
 	struct lock_claim turn;
 	bool is_answered; /* `turn` is claimed */
@@ -154,7 +154,7 @@ static void take_answer(struct peer_lookup *lookup)
 	ask_later(lookup);
 }
 
-/* It is this one's turn; the question may have been given up meanwhile. */
+/* It is this one's turn; the look-up may have been cancelled meanwhile. */
 static void on_turn(void *owner)
 {
 	struct peer_lookup *lookup = owner;
@@ -175,7 +175,7 @@ static void on_resolved(void *owner, const struct message_addresses *addresses, 
 		lookup->query = NULL;
 	lookup->answer = *addresses;
 	if (lookup->is_answered)
-		return; /* its turn is claimed, and finds the newer answer */
+		return; /* its turn is claimed, and will find the newer answer */
 	lookup->is_answered = true;
 	lock_queue_claim_one(lookup->means->locks, &lookup->turn, lookup->entry->id, on_turn, lookup);
 }
@@ -251,7 +251,7 @@ void peer_lookup_again(const struct peer_lookup_means *means, struct entry *entr
 	if (lookup == NULL) {
 		start(means, entry, found);
 	} else if (lookup->query == NULL && !lookup->is_answered) {
-		/* It waits for its next turn, which is brought forward. */
+		/* It waits for its next attempt, which is made earlier. */
 		uv_timer_stop(&lookup->timer);
 		ask(lookup);
 	}

@@ -1,4 +1,4 @@
-/* The names of a tunnel's peers to addresses: asked when it starts, again with growing pauses while there is none, and when a worker asks. */
+/* Resolves the names of a tunnel's peers: when it starts, again with growing pauses while there is no address, and when a worker asks. */
 #ifndef WARREN_SERVICE_WORKER_PEER_LOOKUP_H
 #define WARREN_SERVICE_WORKER_PEER_LOOKUP_H
 
@@ -8,7 +8,7 @@
 
 struct endpoint_resolver;
 
-/* What look-ups work with, borrowed. */
+/* The objects that look-ups use, borrowed. */
 struct peer_lookup_means {
 	uv_loop_t *loop;
 	struct endpoint_resolver *resolver;
@@ -20,7 +20,7 @@ struct peer_lookup_means {
  * then the spec says it all. False when out of memory. */
 bool peer_lookup_addresses(struct message_addresses **addresses, const struct spec *spec, const struct spec *old_spec,
                            const struct message_addresses *old);
-/* `means` stay there as long as the entry has look-ups. Asks for all names that have no address, and forgets the questions of peers that are gone. */
+/* `means` stay there as long as the entry has look-ups. Looks up all names without an address, and drops the look-ups of removed peers. */
 void peer_lookup_start(const struct peer_lookup_means *means, struct entry *entry);
 /* The worker requests a new lookup. */
 void peer_lookup_again(const struct peer_lookup_means *means, struct entry *entry, const struct wireguard_key *peer);

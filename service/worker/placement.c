@@ -41,7 +41,7 @@ static struct worker *emptiest(struct supervisor *supervisor)
 	return best;
 }
 
-/* False: it stays where it is. */
+/* False: it stays on its worker. */
 static bool move(const struct placement_means *means, struct entry *entry, struct worker *to)
 {
 	struct snapshot *moved = snapshot_copy(entry->snapshot);

@@ -1,5 +1,5 @@
-/* Which worker a tunnel is on. When a worker has died its tunnels have lost their connections anyway: those that are more than its share go
- * to workers that have fewer, where they are built at once. */
+/* Decides which worker a tunnel is on. When a worker dies, its tunnels lose their connections anyway, so those beyond its share move to workers
+ * that have fewer, where they are built at once. */
 #ifndef WARREN_SERVICE_WORKER_PLACEMENT_H
 #define WARREN_SERVICE_WORKER_PLACEMENT_H
 
@@ -16,7 +16,7 @@ struct placement_means {
 	struct provisioner *provisioner;
 };
 
-/* Gives the entry a slot on the worker with the fewest tunnels; false when none has room. */
+/* Gives the entry a slot on the worker with the fewest tunnels; false if none has room. */
 bool placement_choose(struct supervisor *supervisor, struct entry *entry);
 void placement_move_surplus(const struct placement_means *means, struct worker *dead);
 

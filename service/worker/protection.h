@@ -1,4 +1,5 @@
-/* The daemon's own addresses and paths: a tunnel pointed at one would be a way to the control API, or a loop (P1). Main thread only. */
+/* The daemon's own addresses and paths. A tunnel with one as its target would give access to the control API, or form a loop (P1). Main thread only.
+ */
 #ifndef WARREN_SERVICE_WORKER_PROTECTION_H
 #define WARREN_SERVICE_WORKER_PROTECTION_H
 
@@ -18,6 +19,6 @@ void protection_add_path(struct protection *protection, const char *path);
 bool protection_has_address(const struct protection *protection, const union wireguard_endpoint *address);
 bool protection_has_path(const struct protection *protection, const char *path);          /* the API's */
 bool protection_has_listener_path(const struct protection *protection, const char *path); /* a tunnel's */
-bool protection_has_file(const struct protection *protection, int file);                  /* either, by what socket_path_open has found */
+bool protection_has_file(const struct protection *protection, int file);                  /* either, by the descriptor from socket_path_open */
 
 #endif

@@ -1,12 +1,12 @@
-/* The messages that make, change and end a tunnel's runtime in its worker. */
+/* The messages that create, change and end a tunnel's runtime in its worker. */
 #ifndef WARREN_SERVICE_WORKER_RUNTIME_H
 #define WARREN_SERVICE_WORKER_RUNTIME_H
 
 #include "service/registry/registry.h"
 #include "service/worker/supervisor.h"
 
-/* PREPARE of what `snapshot` says; `addresses` as in the entry. With `all_fresh` every socket goes along, else only the fresh ones. False when
- * memory or descriptors ran out: then nothing is sent. */
+/* Sends PREPARE for `snapshot`; `addresses` as in the entry. With `all_fresh` every socket is sent along, otherwise only the fresh ones. False when
+ * out of memory or descriptors: then nothing is sent. */
 bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
                           const struct message_addresses *addresses, bool all_fresh, uint64_t request);
 /* COMMIT, ABORT, REMOVE or RECONNECT. */
