@@ -1,4 +1,4 @@
-/* /v1/tunnels/{id}/actions: connect again, and ask something behind the tunnel whether it is there. */
+/* /v1/tunnels/{id}/actions: reconnect, and probe a target through the tunnel. */
 #include <string.h>
 
 #include "api/document.h"
@@ -8,7 +8,7 @@
 #include "api/reply.h"
 #include "api/suspended_request.h"
 
-/* The body, or NULL when there is none; whether one with other members was refused, the request's stage tells. */
+/* The body, or NULL if there is none. If one with unknown members was refused, the request's stage says so. */
 static json_t *take_document(struct api_request *request, const char *const *known)
 {
 	struct problem problem;
@@ -95,7 +95,7 @@ static void finish_probe(struct api_request *request, struct mutation *mutation)
 
 void api_actions_probe(struct api_request *request)
 {
-	/* With the interval, so that a spec's probe may be sent as it is. */
+	/* Includes the interval, so that a spec's probe can be sent as it is. */
 	static const char *const known[] = { "type", "target", "interval", "count", "timeout", NULL };
 	json_t *document = take_document(request, known);
 	if (request->stage == API_REQUEST_REPLIED)

@@ -1,5 +1,5 @@
-/* The admin token is kept as a keyed hash; presented tokens are hashed before they are compared, so neither content nor length shows
- * in the time it takes. */
+/* The admin token is kept as a keyed hash. Presented tokens are hashed before they are compared, so that the time reveals neither content nor
+ * length. */
 #include "api/auth.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ struct api_auth {
 	uint8_t admin[crypto_generichash_BYTES];
 };
 
-/* Written aside, synced and renamed: after a power cut there is a whole token or none. */
+/* Written to a temporary file, synced and renamed: after a power cut there is a complete token or none. */
 static bool write_token(const char *state_dir, const char *path, const char *token)
 {
 	char aside[4200];
@@ -104,7 +104,7 @@ static bool load_token(const char *state_dir, char token[AUTH_TOKEN_MAX + 1], ch
 
 static void hash_token(const struct api_auth *auth, const char *token, uint8_t hash[crypto_generichash_BYTES])
 {
-	/* A fixed length, so that the time tells nothing about the token. */
+	/* A fixed length, so that the time reveals nothing about the token. */
 	char padded[AUTH_TOKEN_MAX + 1] = { 0 };
 	snprintf(padded, sizeof(padded), "%s", token);
 	crypto_generichash(hash, crypto_generichash_BYTES, (const uint8_t *)padded, sizeof(padded), auth->key, sizeof(auth->key));
@@ -138,7 +138,7 @@ void api_auth_free(struct api_auth *auth)
 
 unsigned api_auth_scope(const struct api_auth *auth, const char *header)
 {
-	/* A missing or malformed token takes the same way as a wrong one, with a value that cannot match. */
+	/* A missing or malformed token takes the same path as a wrong one, with a value that cannot match. */
 	const char *token = "";
 	if (header && strncasecmp(header, "Bearer ", 7) == 0)
 		token = header + 7 + strspn(header + 7, " ");

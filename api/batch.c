@@ -14,7 +14,7 @@
 static const char *const batch_members[] = { "atomic", "operations", NULL };
 static const char *const operation_members[] = { "method", "path", "body", "if_match", NULL };
 
-/* A string member, or NULL with a fault when it is something else, or missing and needed. */
+/* A string member, or NULL with a fault if it has another type, or is required and missing. */
 static const char *string_member(json_t *object, const char *name, bool is_needed, const char *pointer, struct problem *problem)
 {
 	char place[64];

@@ -34,7 +34,7 @@ static enum MHD_Result read_header(void *context, enum MHD_ValueKind kind, const
 		if (strcasecmp(header_names[i], name) != 0)
 			continue;
 		const char **at = &reading->request->headers[i];
-		/* Accept is a list that may come in lines (RFC 9110, 5.3); the first one is enough here. */
+		/* Accept is a list that may be split over several lines (RFC 9110, 5.3); the first is enough here. */
 		if (*at && i != API_HEADER_ACCEPT)
 			reading->twice = header_names[i];
 		if (!*at)
@@ -122,7 +122,7 @@ static bool check_route(struct api_request *request)
 		problem_set(&request->problem, PROBLEM_METHOD_NOT_ALLOWED, "This path does not support the method; see the Allow header.");
 		return false;
 	}
-	/* A reserve connection is there for health checks, which are the routes outside /v1 that take no token. */
+	/* A reserve connection is for health checks, which are routes outside /v1 that need no token. */
 	bool is_health = strcmp(request->route->path, "/livez") == 0 || strcmp(request->route->path, "/readyz") == 0;
 	if (api_http_connection_is_reserve(request->client) && !is_health) {
 		problem_set(&request->problem, PROBLEM_TOO_MANY_REQUESTS, "There are too many connections.");

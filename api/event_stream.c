@@ -17,14 +17,14 @@
 #include "ipc/wall_clock.h"
 
 #define BLOCK 16384
-#define BATCH ((size_t)65536) /* so much is written at a time, before the client's socket is asked again */
+#define BATCH ((size_t)65536) /* bytes written at a time, before the client's socket is polled again */
 
 struct stream {
 	struct stream *next, *previous;
 	struct api_streams *all;
 	struct MHD_Connection *connection;
 	bool is_sse;
-	bool is_last;   /* the goodbye is in `pending`: nothing follows */
+	bool is_last;   /* the final event is in `pending`: nothing follows */
 	uint64_t after; /* the latest event that was written */
 	struct text pending;
 	size_t sent; /* of pending */
@@ -73,7 +73,7 @@ struct api_streams *api_streams_create(struct events *events)
 	return NULL;
 }
 
-/* Waits for wakes that are on their way, so not under the lock. */
+/* Waits for wake-ups in progress, so it must not hold the lock. */
 static void unsubscribe(struct api_streams *streams)
 {
 	if (streams->subscription)
@@ -119,7 +119,7 @@ static void put_event(struct stream *stream, uint64_t id, enum event_type type, 
 	text_put(text, stream->is_sse ? "\n\n" : "\n");
 }
 
-/* A heartbeat is no event of the log: it carries the id of the latest one, so that ids stay without a gap for who counts them. */
+/* A heartbeat is not in the log: it carries the id of the latest event, so that readers see no gap in the ids. */
 static void put_beat(struct stream *stream)
 {
 	struct text *text = &stream->pending;
@@ -142,7 +142,7 @@ static void put_goodbye(struct stream *stream, enum problem_code code, const cha
 	stream->is_last = true;
 }
 
-/* Moves what the log has into `pending`. */
+/* Moves events from the log into `pending`. */
 static void fill(struct stream *stream)
 {
 	while (stream->pending.length < BATCH && !stream->is_last) {
@@ -161,7 +161,7 @@ static void fill(struct stream *stream)
 	}
 }
 
-/* False when there is nothing to write and the stream went to sleep. */
+/* False if there is nothing to write and the stream went to sleep. */
 static bool look(struct stream *stream)
 {
 	struct api_streams *all = stream->all;
@@ -231,7 +231,7 @@ static struct stream *create_stream(struct api_request *request, bool is_sse, ui
 	if (!stream)
 		return NULL;
 	*stream = (struct stream){ .all = all, .connection = request->connection, .is_sse = is_sse, .after = after };
-	/* The first bytes go out at once, so that the client knows that it listens. */
+	/* The first bytes are sent at once, so that the client knows that the stream is open. */
 	if (is_sse)
 		text_put(&stream->pending, "retry: 2000\n\n");
 	else
@@ -245,7 +245,7 @@ static struct stream *create_stream(struct api_request *request, bool is_sse, ui
 	return stream;
 }
 
-/* Where to go on: since= before Last-Event-ID, else from now on. False when a problem was replied. */
+/* Where to start: since=, else Last-Event-ID, else from now on. False if a problem was replied. */
 static bool read_start(struct api_request *request, uint64_t *after)
 {
 	struct events *events = request->api->streams->events;
@@ -287,7 +287,7 @@ void api_event_stream_get(struct api_request *request)
 		free_stream(stream);
 	api_reply_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, is_sse ? "text/event-stream" : "application/x-ndjson");
 	api_reply_header(response, "X-Accel-Buffering", "no");
-	/* A stream that ends has nothing to follow it, and a reader that sees only bytes is told so. */
+	/* Nothing follows the end of a stream, so the connection is closed. */
 	api_reply_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	api_reply_send(request, MHD_HTTP_OK, response);
 	api_http_connection_enter(request->api->connections, request->client, CONNECTION_WAITING, api_clock_ms());

@@ -161,7 +161,7 @@ void api_http_connection_enter(struct api_http_connections *connections, struct 
                                uint64_t now_ms)
 {
 	pthread_mutex_lock(&connections->lock);
-	/* A first request's head counts from accept on: its request line gives no more time. */
+	/* The first request's head counts from accept on: its request line does not extend the deadline. */
 	bool goes_on = phase == CONNECTION_HEAD && connection->phase == CONNECTION_HEAD;
 	if (!goes_on && phase == CONNECTION_WAITING)
 		connection->deadline = UINT64_MAX;
@@ -178,7 +178,7 @@ void api_http_connections_expire(struct api_http_connections *connections, uint6
 		next = c->next;
 		if (c->deadline > now_ms)
 			continue;
-		/* The library had no memory for it, closed its descriptor and told nobody. */
+		/* The library was out of memory, closed its descriptor and did not report it. */
 		if (!c->is_taken_up) {
 			forget(connections, c);
 			continue;

@@ -1,4 +1,4 @@
-/* /v1/keys: fresh keys, so that no client needs WireGuard's tools. Nothing is kept. */
+/* /v1/keys: generates keys, so that clients do not need WireGuard's tools. Nothing is stored. */
 #include <sodium.h>
 
 #include "api/document.h"

@@ -45,7 +45,7 @@ bool api_listening_socket_parse(const char *written, struct api_address *address
 	if (!split(written, host, port))
 		return false;
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV }, *found;
-	/* localhost is 127.0.0.1 here, whatever the machine's files say: its port shall be one and known. */
+	/* localhost is 127.0.0.1 here, whatever the machine's files say, so that there is exactly one port. */
 	const char *node = strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host;
 	if (getaddrinfo(node, port, &hints, &found) != 0) {
 		hints.ai_flags = AI_NUMERICSERV;
@@ -119,7 +119,7 @@ int api_listening_socket_open_unix(const char *path)
 	int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (descriptor < 0)
 		return -1;
-	/* The mode of the socket before bind is the mode of its file: no moment in which others could connect. */
+	/* The socket's mode before bind becomes the mode of its file, so that there is no moment in which others can connect. */
 	if (fchmod(descriptor, 0600) == 0 && bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(descriptor, BACKLOG) == 0)
 		return descriptor;
 	int error = errno;

@@ -1,4 +1,4 @@
-/* Counters of requests. The statuses are few and known, so a table of atomics does. */
+/* Counters of requests. The statuses are few and known, so a table of atomics is enough. */
 #include "api/measure.h"
 
 #include <stdatomic.h>
@@ -76,6 +76,6 @@ void api_measure_write(const struct api_measure *measure, struct text *text)
 	}
 	text_put(text, "warren_api_request_duration_seconds_sum ");
 	text_put_double(text, (double)atomic_load_explicit(&measure->sum_us, memory_order_relaxed) / 1e6);
-	/* The count is the sum of the buckets read here, so that both agree while requests go on. */
+	/* The count is the sum of the buckets read here, so that both agree while requests are counted. */
 	text_printf(text, "\nwarren_api_request_duration_seconds_count %llu\n", (unsigned long long)below);
 }

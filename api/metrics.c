@@ -50,7 +50,7 @@ struct page {
 
 #define SAMPLE_MAX 256 /* a name, an id and the labels below are shorter */
 
-/* Hundreds of thousands of these are one page, so the room is asked for once. An id has letters, digits and ._- alone: no escapes. */
+/* A page may have hundreds of thousands of these, so the room is reserved once. An id has only letters, digits and ._-, so it needs no escapes. */
 static void put_sample(struct page *page, enum family family, const char *tunnel, const char *labels, uint64_t value)
 {
 	struct text *text = &page->texts[family];
@@ -142,7 +142,7 @@ static void write_connections(struct page *page, const char *id, const struct co
 	for (size_t p = 0; p < COUNTERS_PROTOCOLS; p++) {
 		char labels[64];
 		uint64_t done = counter_read(&c->connections_ok[p]), failed = counter_read(&c->connections_failed_by_protocol[p]);
-		/* A connection that never said a protocol is rare: no series until there is one. */
+		/* Connections that never sent a byte are rare: no series until there is one. */
 		if (p == COUNTERS_UNKNOWN && done == 0 && failed == 0)
 			continue;
 		size_t length = strlen(open[p]);

@@ -1,4 +1,4 @@
-/* Serves the embedded files. The page takes nothing from elsewhere and may not be framed; its policy says so. */
+/* Serves the embedded files. The page's content security policy permits nothing from other hosts, and no framing. */
 #include "api/page.h"
 
 #include <stdint.h>

@@ -14,7 +14,7 @@ const char *const api_peer_live_members[] = {
 
 bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *key, size_t *index)
 {
-	/* Public keys are no secret. */
+	/* Public keys are not secret. */
 	const struct spec_peer *peer = spec_peer_find(&snapshot->spec, key);
 	*index = peer ? (size_t)(peer - snapshot->spec.peers) : 0;
 	return peer;
@@ -27,7 +27,7 @@ static void write_one(struct text *text, const struct snapshot *snapshot, json_t
 		text->failed = true;
 		return;
 	}
-	/* An object always: its closing brace gives way to the live members. */
+	/* It is always an object, whose closing brace is replaced by the live members. */
 	text_put_n(text, written, strlen(written) - 1);
 	free(written);
 	api_tunnel_write_peer_live(text, api_tunnel_peer_counters(snapshot, index), wall_clock_ms());

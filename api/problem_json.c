@@ -1,4 +1,4 @@
-/* Writes problems. Their texts come from the service and from here and quote no secret. */
+/* Writes problems. Their texts come from the service and the API and contain no secrets. */
 #include "api/problem_json.h"
 
 static void write_faults(struct text *text, const struct problem *problem)

@@ -1,4 +1,4 @@
-/* Reads what the kernel tells about this process; a number that cannot be had is left out. */
+/* Reads the kernel's figures for this process; one that is not available is omitted. */
 #include "api/process.h"
 
 #include <dirent.h>
@@ -59,7 +59,7 @@ static void write_memory(const struct api_process *process, struct text *text)
 	text_printf(text, "process_resident_memory_bytes %lu\n", resident * page);
 }
 
-/* Linux 6.2 and later tell the number as the directory's size; before, 16,000 entries take 20 ms to list. */
+/* Since Linux 6.2 the directory's size is the number; before, listing 16,000 entries takes 20 ms. */
 static unsigned long count_descriptors(struct api_process *process)
 {
 	struct stat directory;

@@ -1,4 +1,4 @@
-/* Making and queueing of responses. */
+/* Creates and queues responses. */
 #include "api/reply.h"
 
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 static const char no_memory[] = "{\"type\":\"urn:warren:problem:out_of_resources\",\"title\":\"Out of resources\",\"status\":503,"
 				"\"detail\":\"Out of memory.\",\"code\":\"out_of_resources\"}";
 
-/* A body that is wiped when the library is done with it. */
+/* A body that is wiped after the library has used it. */
 struct secret {
 	size_t length;
 	char *bytes;

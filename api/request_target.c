@@ -16,7 +16,7 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Decodes in place. A plus is a blank in a query alone (as forms write it). */
+/* Decodes in place. A plus is a blank only in a query (as forms write it). */
 static bool decode(char *text, bool is_query)
 {
 	char *out = text;
@@ -49,7 +49,7 @@ static char *skip_authority(struct api_request_target *target, char *text)
 		return NULL;
 	char *authority = text + scheme;
 	size_t length = strcspn(authority, "/?");
-	/* The authority moves to the start, where the scheme gives it room for its own end. */
+	/* The authority is moved to the start, where the scheme leaves room for its NUL. */
 	char last = authority[length];
 	memmove(text, authority, length);
 	text[length] = '\0';

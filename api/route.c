@@ -1,4 +1,4 @@
-/* The route table and its matching. There are few routes, so they are tried one after the other. */
+/* The route table and its matching. There are few routes, so a linear search is enough. */
 #include "api/route.h"
 
 #include <string.h>

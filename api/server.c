@@ -37,7 +37,7 @@
 #define CONNECTION_MEMORY (32u << 10) /* a header of 16 KiB with the library's own records */
 #define INACTIVITY_S 60u
 #define TICK_MS 500u
-#define PAUSE_MS 100u /* when there is no room for one more client */
+#define PAUSE_MS 100u /* when one more client cannot be accepted */
 #define BEAT_MS 15000u
 #define DRAIN_MS 1500u
 #define FLUSH_MS 500u
@@ -84,7 +84,7 @@ static bool add_name(struct api *api, const char *name)
 	return names[api->hosts.name_count++] != NULL;
 }
 
-/* What may be opened to whom (warrend(8), --listen). */
+/* Checks which addresses are permitted (warrend(8), --listen). */
 static bool is_allowed(const struct api_options *options, const struct api_address *address, const char *written, char failure[512])
 {
 	if (api_listening_socket_is_loopback(address))
@@ -146,7 +146,7 @@ static bool bind_tcp(struct api *api, const char *written, char failure[512])
 	}
 	all->bound++;
 	service_protect(api->service, (const struct sockaddr *)&listener->address.any);
-	/* A literal needs no entry: Host is compared with the address that was reached. */
+	/* A literal needs no entry: Host is compared with the local address. */
 	struct in6_addr literal;
 	bool is_name = inet_pton(AF_INET, host, &literal) != 1 && inet_pton(AF_INET6, host, &literal) != 1;
 	return !is_name || add_name(api, host);
@@ -268,7 +268,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, bool with_tls)
 	return MHD_start_daemon(flags, 0, NULL, NULL, api_request_handle, api, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
-/* A tunnel's target that was made to be this socket, or a worker that was broken into: the operator's process is another one. */
+/* A tunnel's target that was made to lead here, or a compromised worker: a legitimate caller is another process. */
 static bool is_from_within(const struct api *api, int descriptor)
 {
 	struct ucred peer;
@@ -276,7 +276,7 @@ static bool is_from_within(const struct api *api, int descriptor)
 	return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && service_has_process(api->service, peer.pid);
 }
 
-/* Takes one client in. False when the system has no room for it. */
+/* Accepts one client. False if the system has no room for it. */
 static bool accept_client(struct api *api, const struct listener *listener)
 {
 	struct api_address from = { .length = sizeof(from.any) };
@@ -310,7 +310,7 @@ static void *run_acceptor(void *context)
 	uint64_t now = api_clock_ms(), next_tick = now + TICK_MS, next_beat = now + BEAT_MS;
 	bool has_room = true;
 	while (!all->polled[0].revents) {
-		/* Sockets that cannot be served are not looked at for a while: they would be ready all the time. */
+		/* Sockets that cannot be served are not polled for a while, since they would always be ready. */
 		if (poll(all->polled, has_room ? 1 + all->bound : 1, has_room ? (int)(next_tick - now) : (int)PAUSE_MS) > 0 && has_room)
 			has_room = accept_clients(api);
 		else
@@ -346,7 +346,7 @@ static bool start_acceptor(struct api *api, char failure[512])
 	return all->has_acceptor;
 }
 
-/* Written aside and renamed: whoever waits for the file never reads half of it. */
+/* Written to a temporary file and renamed, so that nobody reads a partial one. */
 static bool write_addr(const struct api_listeners *all)
 {
 	char aside[4208], address[64];
@@ -376,7 +376,7 @@ static bool start_all(struct api *api, char failure[512])
 
 bool api_serve(struct api *api, char failure[512])
 {
-	/* Signals are the main thread's, but for the sandbox's. */
+	/* The main thread handles signals, except the sandbox's. */
 	sigset_t all_signals, before;
 	sigfillset(&all_signals);
 	sigdelset(&all_signals, SIGSYS);

@@ -1,4 +1,4 @@
-/* Is it alive, is it ready, what is it. */
+/* Liveness, readiness and version. */
 #include <sodium.h>
 
 #include "api/handlers.h"

@@ -1,4 +1,4 @@
-/* The text writer. It is the hot part of lists, statistics and metrics: ten thousand tunnels are some ten megabytes of text. */
+/* The text writer. It dominates the cost of lists, statistics and metrics: ten thousand tunnels are about ten megabytes of text. */
 #include "api/text.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* Composes tunnels as text. */
+/* Writes tunnels as JSON text. */
 #include "api/tunnel_json.h"
 
 #include <arpa/inet.h>
@@ -116,7 +116,7 @@ static void write_condition(struct text *text, bool is_first, const char *type, 
 	text_put_char(text, '}');
 }
 
-/* What a person should know besides the state. */
+/* The conditions. */
 static void write_conditions(struct text *text, const struct snapshot *snapshot)
 {
 	const struct counters_tunnel *counters = snapshot->counters;

@@ -1,4 +1,4 @@
-/* /v1/tunnels and what lies under one tunnel. */
+/* /v1/tunnels and the resources of one tunnel. */
 #include <stdlib.h>
 #include <string.h>
 

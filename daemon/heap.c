@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The C library's own names for what is replaced here. */
+/* The C library's own names of the replaced functions. */
 extern void __libc_free(void *block);                  /* NOLINT(bugprone-reserved-identifier) */
 extern void *__libc_realloc(void *block, size_t size); /* NOLINT(bugprone-reserved-identifier) */
 
@@ -61,7 +61,7 @@ void *realloc(void *block, size_t size)
 		return malloc(size);
 	size_t usable = malloc_usable_size(block);
 	if (size > 0 && size <= usable) {
-		/* It shrinks where it is; what is cut off may be given to somebody else. */
+		/* It shrinks in place; the part that is cut off may be reused. */
 		explicit_bzero((char *)block + size, usable - size);
 		return __libc_realloc(block, size);
 	}

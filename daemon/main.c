@@ -1,4 +1,4 @@
-/* warrend: reads the options, starts the control process, and is a worker when its own control process started it as one. */
+/* warrend: reads the options and starts the control process, or runs as a worker if a control process started it as one. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 #define WORKER_CHANNEL 3
 #define WORKER_COUNTERS 4
 
-static struct service *running; /* for the signal handler alone */
+static struct service *running; /* only for the signal handler */
 
 static void on_signal(int number)
 {
@@ -37,7 +37,7 @@ static void raise_limits(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	/* For root alone. Workers lock their keys in memory, and have no capability that makes a limit void. */
+	/* Only for root. Workers lock their keys in memory, and have no capability that overrides the limit. */
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
@@ -100,7 +100,7 @@ static void confine(void *owner)
 	sandbox_enter_control(&paths);
 }
 
-/* libsodium would fall back to /dev/urandom, which a worker cannot open, or abort without a word. */
+/* libsodium would fall back to /dev/urandom, which a worker cannot open, or abort silently. */
 static bool has_random(char failure[512])
 {
 	unsigned char byte;
@@ -138,9 +138,9 @@ static int run(struct options *options)
 	}
 	if (api != NULL)
 		api_quiesce(api);
-	/* Before the service: it reads its events and snapshots. */
+	/* Before the service, because it uses the service's events and snapshots. */
 	api_free(api);
-	/* From here on a second signal has nothing to stop. */
+	/* From here on a second signal has no effect. */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	service_free(service);
@@ -152,7 +152,7 @@ int main(int count, char **arguments)
 	if (count > 1 && strcmp(arguments[1], "worker") == 0)
 		return run_worker(count, arguments);
 	struct options options;
-	/* Whatever file is made, it is private. */
+	/* Every file that is created is private. */
 	umask(077);
 	char failure[512] = "";
 	struct rlimit no_core = { 0, 0 };

@@ -23,7 +23,7 @@ static void notify(const char *text, int flags)
 	int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (descriptor < 0)
 		return;
-	/* A manager that does not listen is not ours to worry about. */
+	/* Ignored: a manager that does not listen is no fault of ours. */
 	(void)sendto(descriptor, text, strlen(text), MSG_NOSIGNAL | flags, (struct sockaddr *)&address,
 	             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 	close(descriptor);
@@ -41,7 +41,7 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Microseconds; 0 when there is no watchdog, or it is another process's. */
+/* Microseconds; 0 if there is no watchdog, or it is for another process. */
 static uint64_t watchdog_time(void)
 {
 	const char *limit = getenv("WATCHDOG_USEC"), *owner = getenv("WATCHDOG_PID");
@@ -54,11 +54,11 @@ void notify_alive(void)
 {
 	static uint64_t told_at;
 	uint64_t limit = watchdog_time(), now = now_us();
-	/* sd_watchdog_enabled(3) recommends half of the time; a late turn of the loop is in it. */
+	/* sd_watchdog_enabled(3) recommends half of the time, which allows for a late turn of the loop. */
 	if (limit == 0 || now - told_at < limit / 3)
 		return;
 	told_at = now;
-	/* The loop waits for nobody who does not read. */
+	/* Non-blocking, so that the loop never waits for a manager that does not read. */
 	notify("WATCHDOG=1", MSG_DONTWAIT);
 }
 

@@ -35,7 +35,7 @@ struct channel {
 	uint64_t sent;
 	uint8_t *inbox;
 	size_t inbox_length, inbox_capacity;
-	int waiting[2 * MESSAGE_DESCRIPTORS_MAX]; /* received, their frame not yet whole */
+	int waiting[2 * MESSAGE_DESCRIPTORS_MAX]; /* received, their frame not yet complete */
 	size_t waiting_count;
 };
 
@@ -171,7 +171,7 @@ int channel_flush(struct channel *channel)
 		ssize_t sent = send_some(channel, out);
 		if (sent < 0 && errno == EINTR)
 			continue;
-		/* ETOOMANYREFS: too many descriptors are in flight; it passes when the other end reads. */
+		/* ETOOMANYREFS: too many descriptors are in flight; this ends when the other end reads. */
 		if (sent < 0)
 			return errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS ? CHANNEL_OK : CHANNEL_CLOSED;
 		out->sent += (size_t)sent;
@@ -228,7 +228,7 @@ static bool may_come(const struct channel *channel, const struct frame *frame)
 	       frame->descriptors <= (channel->is_trusted ? MESSAGE_DESCRIPTORS_MAX : 0);
 }
 
-/* Handles the whole frames at the start of the inbox; what is left moves to its front. */
+/* Handles the complete frames at the start of the inbox; the rest moves to its front. */
 static int dispatch(struct channel *channel, channel_handler *handle, void *owner)
 {
 	size_t at = 0;

@@ -58,7 +58,7 @@ int counters_create(struct counters **counters)
 	int descriptor = memfd_create("warren-counters", counters_memory_flags());
 	if (descriptor < 0)
 		return -1;
-	/* A reader of a memory that is cut would die of SIGBUS, so its size is sealed before anyone else holds it. */
+	/* Readers of truncated memory would die of SIGBUS, so its size is sealed before anyone else has it. */
 	if (ftruncate(descriptor, sizeof **counters) < 0 || fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
 	    (*counters = counters_map(descriptor)) == NULL) {
 		close(descriptor);
@@ -119,7 +119,7 @@ void counters_copy_peer(struct counters_peer *to, const struct counters_peer *fr
 	copy(&to->bytes_sent, &from->bytes_sent, sizeof *to);
 }
 
-/* A sequence lock with one writer: a reader that meets an odd or changed version tries again. */
+/* A sequence lock with one writer: a reader that sees an odd or changed version tries again. */
 void counters_set_endpoint(struct counters_peer *peer, const union wireguard_endpoint *endpoint)
 {
 	uint64_t words[4] = { 0 };

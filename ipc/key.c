@@ -6,7 +6,7 @@
 bool key_parse(const char *text, struct wireguard_key *key)
 {
 	size_t length = 0;
-	/* libsodium refuses bits that are set behind the last byte, so each key has exactly one written form. */
+	/* libsodium refuses stray bits after the last byte, so each key has exactly one text form. */
 	return strlen(text) == KEY_TEXT_SIZE - 1 &&
 	       sodium_base642bin(key->bytes, sizeof(key->bytes), text, KEY_TEXT_SIZE - 1, NULL, &length, NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
 	       length == sizeof(key->bytes);

@@ -78,7 +78,7 @@ void log_line(enum log_level level, const char *tunnel, const char *format, ...)
 	else
 		n = snprintf(line, sizeof line, "%s %-5s %s%s%s: %s\n", when, level_names[level], speaker, *name ? " " : "", name, escaped);
 	if (n > 0) {
-		/* Nobody is left to tell when stderr is gone. */
+		/* If stderr is gone there is nobody to report to. */
 		ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 		(void)written;
 	}

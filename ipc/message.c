@@ -19,7 +19,7 @@ void message_writer_clear(struct message_writer *writer)
 	*writer = (struct message_writer){ 0 };
 }
 
-/* Grows by copying, because realloc could leave a secret behind. */
+/* Grows by copying, because realloc could leave secrets in freed memory. */
 static bool reserve(struct message_writer *writer, size_t length)
 {
 	if (writer->failed)
@@ -154,7 +154,7 @@ char *message_get_string(struct message_reader *reader, size_t longest)
 	return string;
 }
 
-/* Text in an array of fixed size: always ended, never with anything behind. */
+/* Text in an array of fixed size, always padded with NULs. */
 static void put_text(struct message_writer *writer, const char *text, size_t size)
 {
 	size_t length = strnlen(text, size - 1);

@@ -9,7 +9,7 @@
 
 #include "ipc/network.h"
 
-/* RFC 1123, 2.1, with the underscore that people use; the last label may not be a number, so that "10.1" is no name. */
+/* RFC 1123, 2.1, plus the underscore that is in common use; the last label must not be a number, so that "10.1" is not a name. */
 bool name_is_valid(const char *name)
 {
 	size_t length = strlen(name), label = 0;
@@ -36,7 +36,7 @@ bool name_is_valid(const char *name)
 	return !digits_only;
 }
 
-/* The host's own text for an IP literal, so that one address has one form. */
+/* The canonical text of an IP literal, so that one address has one form. */
 static char *canonical_host(const char *host)
 {
 	struct wireguard_network network;

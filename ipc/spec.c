@@ -57,7 +57,7 @@ void spec_clear(struct spec *spec)
 	sodium_memzero(spec, sizeof *spec);
 }
 
-/* Few are found as fast by looking at each. */
+/* For few peers a linear search is as fast. */
 #define UNSORTED_MOST 8
 
 static int compare_keys(const void *a, const void *b)
@@ -82,7 +82,7 @@ bool spec_index_peers(struct spec *spec)
 	return true;
 }
 
-/* Sorted and not hashed: who chooses the keys cannot make a search long. */
+/* Sorted, not hashed, so that chosen keys cannot make a search slow. */
 static const struct spec_peer *find_sorted(const struct spec *spec, const struct wireguard_key *public_key)
 {
 	size_t low = 0, high = spec->peer_count;
@@ -111,7 +111,7 @@ const struct spec_peer *spec_peer_find(const struct spec *spec, const struct wir
 	return NULL;
 }
 
-/* By the wire form: one walk over all members instead of a second one that could forget some. */
+/* Compares the wire form: one walk over all members, instead of a second one that could miss some. */
 bool spec_copy(struct spec *to, const struct spec *from)
 {
 	struct message_writer writer;
@@ -205,7 +205,7 @@ static void encode_forward(struct message_writer *writer, const struct spec_forw
 	encode_place(writer, &forward->target);
 }
 
-/* What decides which far ends see the traffic. */
+/* The members that decide which far ends see the traffic. */
 static void encode_route(struct message_writer *writer, const struct spec *spec)
 {
 	message_put_u8(writer, spec->has_private_key);
@@ -265,7 +265,7 @@ static void decode_network(struct message_reader *reader, struct wireguard_netwo
 		message_get_bytes(reader, network->bytes, bits / 8);
 }
 
-/* An element count, at most `most`, with an array of that many zeroed elements; NULL and 0 when it cannot be. */
+/* Reads an element count, at most `most`, and allocates an array of zeroed elements; NULL and 0 on failure. */
 static void *decode_array(struct message_reader *reader, size_t most, size_t element, size_t *count)
 {
 	size_t n = message_get_u32(reader);

@@ -7,7 +7,7 @@
 
 #include "ipc/log.h"
 
-#define TOLD_MAX 16 /* lines a process: who is broken into must not fill the disk */
+#define TOLD_MAX 16 /* lines per process, so that a compromised one cannot fill the disk */
 
 #if defined(WARREN_SANITIZED)
 #define REFUSAL SCMP_ACT_LOG
@@ -43,7 +43,7 @@ scmp_filter_ctx call_filter_add(scmp_filter_ctx filter, const struct call_rule *
 }
 
 #ifdef RESULT
-/* Runs where the call stood, which may hold any lock: log_line takes none. */
+/* Runs in place of the call, whose caller may hold any lock: log_line takes none. */
 static void on_refused(int signal, siginfo_t *info, void *context)
 {
 	static atomic_uint told;

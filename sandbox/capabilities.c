@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* First, because it needs a capability itself (CAP_SETPCAP). */
+/* First, because this needs a capability itself (CAP_SETPCAP). */
 static void empty_bounding_set(void)
 {
 	for (unsigned long number = 0; prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0; number++)
@@ -21,7 +21,7 @@ void capabilities_keep(uint64_t kept)
 	if (syscall(SYS_capget, &header, sets) != 0)
 		return;
 	bool has_any = (sets[0].permitted | sets[1].permitted | sets[0].inheritable | sets[1].inheritable) != 0;
-	/* The call itself is forbidden where a service manager has taken all of them. */
+	/* The call is forbidden if a service manager has dropped all of them. */
 	if (!has_any)
 		return;
 	empty_bounding_set();

@@ -42,7 +42,7 @@ static void allow_folder_of(int rules, const char *path, enum landlock_use use)
 		landlock_allow(rules, dirname(resolved), use);
 }
 
-/* A worker is this program again: its libraries are read from where ours are, and their loader is executed beside it. */
+/* A worker runs this program: its libraries are read from the same places as ours, and the loader is executed, too. */
 static int allow_object(struct dl_phdr_info *object, size_t size, void *owner)
 {
 	int rules = *(int *)owner;
@@ -90,7 +90,7 @@ static bool confine_files(const struct control_paths *paths)
 }
 #endif
 
-/* By what they are for. What starts a worker is here too: its loader runs before its own list holds. */
+/* Grouped by purpose. Includes the calls that start a worker: its loader runs before its own list applies. */
 static const int allowed[] = {
 	/* files: the store, the state directory, resolver and TLS */
 	SCMP_SYS(open),
@@ -269,16 +269,16 @@ static const struct call_rule socket_rules[] = {
 	OPTION(IPPROTO_IP, IP_RECVERR),
 	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
 	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
-	/* a worker's, for which this list holds too */
+	/* used by workers, to which this list applies, too */
 	OPTION(IPPROTO_IP, IP_MTU_DISCOVER),
 	OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER),
 	OPTION(SOL_UDP, UDP_GRO),
-	/* Typing into a terminal (TIOCSTI) is one of the others. */
+	/* Others are forbidden, among them input into a terminal (TIOCSTI). */
 	ARGUMENT(ioctl, 1, FIONBIO),
 	ARGUMENT(ioctl, 1, FIOCLEX),
 	ARGUMENT(ioctl, 1, FIONREAD),
 	ARGUMENT(ioctl, 1, TCGETS),
-	/* Who gets a descriptor's signals (F_SETOWN) is one of the others. */
+	/* Others are forbidden, among them setting the owner of signals (F_SETOWN). */
 	ARGUMENT(fcntl, 1, F_DUPFD),
 	ARGUMENT(fcntl, 1, F_DUPFD_CLOEXEC),
 	ARGUMENT(fcntl, 1, F_GETFD),
@@ -293,12 +293,12 @@ static const struct call_rule socket_rules[] = {
 
 /* Memory, threads and workers. */
 static const struct call_rule process_rules[] = {
-	/* Only a file becomes code, as the loader maps it. */
+	/* Memory is executable only if mapped from a file, as the loader does. */
 	{ SCMP_SYS(mmap), 1, { CALL_LACKS(2, PROT_EXEC) } },
 	{ SCMP_SYS(mmap), 1, { CALL_LACKS(3, MAP_ANONYMOUS) } },
 	{ SCMP_SYS(mprotect), 1, { CALL_LACKS(2, PROT_EXEC) } },
 	{ SCMP_SYS(clone), 1, { CALL_LACKS(0, NAMESPACES) } },
-	/* An abort, of this process or of a worker whose own list does not hold yet. */
+	/* For abort, in this process or in a worker whose own list does not apply yet. */
 	ARGUMENT(tgkill, 2, SIGABRT),
 	ARGUMENT(kill, 1, 0),
 	ARGUMENT(kill, 1, SIGKILL),
@@ -318,10 +318,10 @@ static const struct call_rule process_rules[] = {
 /* What depends on the kernel. */
 static scmp_filter_ctx add_own_rules(scmp_filter_ctx filter)
 {
-	/* Landlock has no say about executing memory that is a file, so it must be no program from the start (Linux 6.3). */
+	/* Landlock does not cover execution of memory files, so they must be created non-executable (Linux 6.3). */
 	const struct call_rule memory = { SCMP_SYS(memfd_create), 1, { CALL_HAS(1, counters_memory_flags()) } };
 	filter = call_filter_add(filter, &memory, 1);
-	/* Its flags lie in memory, where no filter sees them: the library then uses clone. */
+	/* Its flags are in memory, which filters cannot see; on ENOSYS the library uses clone. */
 	if (filter != NULL && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) != 0) {
 		seccomp_release(filter);
 		return NULL;
@@ -340,7 +340,7 @@ static scmp_filter_ctx make_filter(void)
 void sandbox_enter_control(const struct control_paths *paths)
 {
 	bool has_landlock = confine_files(paths);
-	/* A daemon that was started as root listens on low ports and has large buffers; all else it does without. */
+	/* A daemon started as root keeps low ports and large buffers, and no other capability. */
 	capabilities_keep(CAPABILITY(CAP_NET_BIND_SERVICE) | CAPABILITY(CAP_NET_ADMIN));
 	const char *lack = sandbox_lacks(call_filter_enter(make_filter()), has_landlock);
 	if (lack != NULL)

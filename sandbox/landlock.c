@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Of later versions than the oldest header that this must build with (linux/landlock.h). */
+/* Missing in the oldest linux/landlock.h with which this must build. */
 #define FS_TRUNCATE (1ULL << 14)
 #define FS_IOCTL_DEV (1ULL << 15)
 #define NET_ALL 3ULL        /* bind and connect TCP */
@@ -35,7 +35,7 @@ static const uint64_t rights_of[] = {
 };
 static_assert(sizeof rights_of / sizeof rights_of[0] == LANDLOCK_USE_COUNT, "each use has its rights");
 
-/* The version of the kernel's Landlock; below 1 when it has none. */
+/* The version of the kernel's Landlock; below 1 if it has none. */
 static long version(void)
 {
 	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -84,7 +84,7 @@ void landlock_allow(int rules, const char *path, enum landlock_use use)
 	struct landlock_path_beneath_attr rule = { .parent_fd = place, .allowed_access = rights_of[use] & known_files(version()) };
 	if (!S_ISDIR(info.st_mode))
 		rule.allowed_access &= FS_FILE;
-	/* What it refuses stays forbidden, which shows. */
+	/* If this fails, the path stays forbidden, which becomes visible. */
 	(void)syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 	close(place);
 }

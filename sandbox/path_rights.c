@@ -21,7 +21,7 @@ static void allow_folder_around(int rules, const char *path, enum landlock_use u
 		landlock_allow(rules, folder, use);
 }
 
-/* What the link `path` says, as a path from here; false when it is none. */
+/* The target of the link `path`, as a path from here; false if it is not a link. */
 static bool read_link(const char *path, char target[PATH_MAX])
 {
 	char text[PATH_MAX], copy[PATH_MAX];
@@ -35,7 +35,7 @@ static bool read_link(const char *path, char target[PATH_MAX])
 	return written < PATH_MAX;
 }
 
-/* Each part of the path may be a link, and each part of what that says. */
+/* Each component of the path may be a link, and each component of its target. */
 static void follow_links(int rules, const char *path, unsigned *left)
 {
 	char part[PATH_MAX], target[PATH_MAX];

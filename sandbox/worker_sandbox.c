@@ -21,7 +21,7 @@ bool sandbox_tie_to_parent(int parent)
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* Away from the operator's terminal. */
+	/* Detaches from the operator's terminal. */
 	setsid();
 	/* The parent may have died before the line above. */
 	return getppid() == parent;
@@ -53,7 +53,7 @@ static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
 		/* Memory never becomes executable, and no file is mapped. */
 		{ SCMP_SYS(mprotect), 1, { CALL_LACKS(2, PROT_EXEC) } },
 		{ SCMP_SYS(mmap), 2, { CALL_LACKS(2, PROT_EXEC), CALL_HAS(3, MAP_ANONYMOUS) } },
-		/* MSG_FASTOPEN would connect a listener that was shut down, to anywhere. An address is for sendmsg alone, on a UDP socket. */
+		/* MSG_FASTOPEN would connect a listener that was shut down, to any address. Only sendmsg may carry an address, on a UDP socket. */
 		{ SCMP_SYS(sendmsg), 1, { CALL_HAS_ONLY(2, MSG_NOSIGNAL | MSG_DONTWAIT) } },
 		{ SCMP_SYS(sendto), 2, { CALL_HAS_ONLY(3, MSG_NOSIGNAL | MSG_DONTWAIT), { 4, SCMP_CMP_EQ, 0, 0 } } },
 		{ SCMP_SYS(recvmsg), 1, { CALL_HAS_ONLY(2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) } },
@@ -64,7 +64,7 @@ static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
 		OPTION(setsockopt, SOL_UDP, UDP_GRO),
 		OPTION(getsockopt, SOL_SOCKET, SO_DOMAIN),
 		OPTION(getsockopt, SOL_SOCKET, SO_TYPE),
-		/* An abort is a signal to this process and to no other. */
+		/* For abort: a signal to this process only. */
 		{ SCMP_SYS(tgkill), 1, { CALL_IS(0, getpid()) } },
 	};
 	return call_filter_add(filter, rules, sizeof rules / sizeof rules[0]);
