@@ -1,4 +1,4 @@
-# What the compiler and linker can do against a mistake in our code, and the sanitizers of the presets.
+# Hardening flags of compiler and linker, and the sanitizers of the presets.
 include(CheckCCompilerFlag)
 include(CheckPIESupported)
 check_pie_supported()

@@ -1,5 +1,5 @@
-# Builds lwIP into one object whose mutable state lies in one section, so that a stack is a copy of those bytes (ARCHITECTURE.md, «Decisions that differ»).
-# lwIP gets flags of its own: sections of data, link-time optimisation or coverage would scatter or swell that state.
+# Builds lwIP into one object whose mutable state is in one section, so that a stack is a copy of those bytes (ARCHITECTURE.md, «Decisions that differ»).
+# lwIP has its own flags: data sections, link-time optimisation or coverage would scatter or enlarge that state.
 # As a script (cmake -DLWIP_CHECK_OBJECT=... -P Lwip.cmake) it checks the object.
 
 if(CMAKE_SCRIPT_MODE_FILE)
@@ -49,7 +49,7 @@ find_program(LWIP_READELF NAMES readelf REQUIRED)
 
 set(LWIP_INCLUDE_DIRS "${PROJECT_SOURCE_DIR}/netstack/lwip" "${lwip_source}/src/include")
 set(lwip_flags -std=gnu11 -O3 -g -w -fPIE -fno-common -fno-lto -fno-data-sections -fno-function-sections -fno-strict-aliasing ${WARREN_HARDENING})
-# Its heap may be watched, its globals may not: red zones between them would break the state apart.
+# Its heap can be instrumented, its globals cannot: red zones between them would split the state.
 if("${WARREN_SANITIZE}" MATCHES "address")
 	if(CMAKE_C_COMPILER_ID MATCHES "Clang")
 		list(APPEND lwip_flags -fsanitize=address -mllvm -asan-globals=0)

@@ -1,4 +1,4 @@
-# Shared by the scripts beside it: where things are, how packages come, how a preset is built. Sourced, not run.
+# Shared by the scripts in this directory: paths, installing packages, building a preset. Sourced, not run.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cores=$(nproc)
 
@@ -27,11 +27,11 @@ is_installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# install_packages NAME…: takes no time when all are there.
+# install_packages NAME…: installs missing packages; fast if there are none.
 install_packages() {
 	local missing=() package
 	command -v dpkg-query >/dev/null || {
-		echo "These scripts install what they need with apt, which is not here. Needed are: $*" >&2
+		echo "These scripts install packages with apt, which is missing. Required packages: $*" >&2
 		return 1
 	}
 	for package; do
@@ -40,12 +40,12 @@ install_packages() {
 	[ ${#missing[@]} = 0 ] && return
 	say "Installing ${missing[*]}"
 	as_root apt-get -q update && as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "${missing[@]}" || {
-		echo "apt could not install them. Is the network there, and is this Debian 12 or newer? Needed are: ${missing[*]}" >&2
+		echo "apt could not install the packages. Is there a network, and is this Debian 12 or newer? Required packages: ${missing[*]}" >&2
 		return 1
 	}
 }
 
-# build PRESET [--target NAME]: configures when needed, builds, shows the compiler's progress.
+# build PRESET [--target NAME]: configures if needed, builds, shows the compiler's progress.
 build() {
 	local preset=$1
 	shift
