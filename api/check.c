@@ -1,6 +1,6 @@
 /* The checks of a request's head. libmicrohttpd 0.9.75 accepts two lengths, a length with chunks, and two hosts, so the framing headers
- * are counted here. What it accepts unseen (bare LF, folded lines, blanks before a colon) reaches nobody: each answer is made from this
- * one reading and the connection is never shared with another parser. */
+ * are counted here. Other malformed syntax that it accepts (bare LF, folded lines, blanks before a colon) does no harm: each answer is
+ * based on this one parse, and the connection is never shared with another parser. */
 #include "api/check.h"
 
 #include <string.h>

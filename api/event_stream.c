@@ -1,8 +1,8 @@
 /* Event streams: server-sent events (the HTML standard, 9.2) or JSON lines, by Accept.
  *
- * A stream's `woken` is set by whoever has news for it, and cleared before it looks. When it finds nothing, it sleeps only if `woken`
- * is still clear under the lock; so an event that comes between the look and the sleep is never missed. The event log is asked outside
- * of the lock, because a publisher wakes streams while it holds a lock of its own. */
+ * A stream's `woken` is set by publishers, and cleared before the stream reads the log. If it finds nothing, it sleeps only if `woken` is still
+ * clear under the lock, so that an event between the read and the sleep is never missed. The log is read outside the lock, because a publisher
+ * wakes streams while it holds a lock of its own. */
 #include "api/event_stream.h"
 
 #include <pthread.h>

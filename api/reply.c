@@ -71,8 +71,8 @@ void api_reply_etag(struct MHD_Response *response, uint64_t revision)
 	api_reply_header(response, MHD_HTTP_HEADER_ETAG, written);
 }
 
-/* What a known caller asks to be changed is the audit trail; reads, and strangers, who could fill the log, are told at debug
- * level. The query is left out: it may hold what a client misplaced. */
+/* Writes by authorized callers form the audit trail. Reads, and unauthorized callers, who could fill the log, are logged at debug level. The query
+ * is omitted, because it may contain a misplaced secret. */
 static void log_request(const struct api_request *request, unsigned status, uint64_t duration_us)
 {
 	bool is_audit = request->scope != SCOPE_NONE && strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0;

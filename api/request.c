@@ -1,5 +1,5 @@
-/* The life of a request under libmicrohttpd: it calls the handler once with the head, once for each piece of the body, once at the
- * body's end, and once more after a suspended connection was resumed. */
+/* The life of a request under libmicrohttpd, which calls the handler once with the head, once for each piece of the body, once at the body's
+ * end, and once more after a suspended connection was resumed. */
 #include "api/request.h"
 
 #include <stdio.h>
@@ -66,8 +66,8 @@ void api_request_completed(void *context, struct MHD_Connection *connection, voi
 	atomic_fetch_sub(&api->active, 1);
 }
 
-/* The head is here. What is wrong with it is told after the body, so that the client is not cut off while it writes, unless the
- * framing is in doubt, the client waits for our word (Expect), or there is too much to read. */
+/* Checks the head. A problem is replied after the body was read, so that the client is not cut off while it writes, unless the framing is
+ * ambiguous, the client waits for 100 (Expect), or the body is too large to read. */
 static enum MHD_Result take_head(struct api_request *request, const char *method)
 {
 	request->method = method;

@@ -1,7 +1,7 @@
-/* Wipes every block of the heap when it is freed, so that no key, password or token outlives its last use in memory that nobody owns
- * (P8). The libraries free what they have copied without wiping it: libmicrohttpd request lines and bodies, jansson texts, SQLite pages
- * and bindings, GnuTLS records. These two functions stand in for the C library's own in the whole process, libraries included, and hand
- * on to it. Sanitizers have a heap of their own: their builds leave this file out. */
+/* Wipes every heap block when it is freed, so that no key, password or token stays in freed memory (P8). Libraries free their
+ * copies without wiping them: libmicrohttpd request lines and bodies, jansson texts, SQLite pages and bindings, GnuTLS records. These two
+ * functions replace the C library's in the whole process, libraries included, and call it. Sanitizers have their own heap, so their builds
+ * exclude this file. */
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>

@@ -73,8 +73,8 @@ static void hear_stranger(struct netstack *stack, const struct packet *packet, c
 	stack_feed(stack, packet->bytes, packet->length); /* lwIP reads the header */
 }
 
-/* RFC 9293, 3.10.7.3. SYNs that cross make no connection, since lwIP knows no such step. A wrong acknowledgement is answered by a reset here:
- * lwIP would also repeat its SYN at once, and give up after a few. */
+/* RFC 9293, 3.10.7.3. Simultaneous open is not supported, since lwIP lacks it. A wrong acknowledgement is answered with a reset here, because lwIP
+ * would also repeat its SYN at once, and give up after a few. */
 static void hear_in_syn_sent(struct netstack *stack, const struct tcp_pcb *pcb, const struct packet *packet, const struct segment *segment)
 {
 	uint8_t flags = segment->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST);
@@ -97,8 +97,8 @@ static bool is_acceptable(const struct tcp_pcb *pcb, const struct segment *segme
 	return start < pcb->rcv_wnd || (length > 0 && start + length - 1 < pcb->rcv_wnd);
 }
 
-/* RFC 9293, 3.10.7.4. lwIP sees the acknowledgement alone, at the place where it has to be; what came with it is the stream's. A wrong one is
- * answered by a reset. */
+/* RFC 9293, 3.10.7.4. lwIP sees only the acknowledgement, with the expected sequence number; the segment's data goes to the stream. A wrong one is
+ * answered with a reset. */
 static bool hear_in_syn_received(struct netstack *stack, struct tcp_pcb *pcb, const struct packet *packet, const struct segment *segment,
                                  uint64_t now)
 {

@@ -66,8 +66,8 @@ static bool confine_files(const struct control_paths *paths)
 	landlock_allow(rules, "/sys/devices/system/cpu", LANDLOCK_READ);
 	landlock_allow(rules, "/dev/null", LANDLOCK_DEVICE);
 	landlock_allow(rules, "/dev/urandom", LANDLOCK_READ);
-	/* resolv.conf, hosts and the settings of TLS. The first is often a link to a file of whoever manages the network, in a folder below /run
-	 * that may come later or be another one tomorrow; a rule is of a folder that is there. */
+	/* resolv.conf, hosts and TLS settings. The first is often a link to a file of the network manager, in a directory below /run
+	 * that may be created or replaced later, while a rule needs an existing directory. */
 	landlock_allow(rules, "/etc", LANDLOCK_READ);
 	landlock_allow(rules, "/run", LANDLOCK_FILES);
 	allow_folder_of(rules, "/etc/resolv.conf", LANDLOCK_READ);

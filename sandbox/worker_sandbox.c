@@ -27,8 +27,8 @@ bool sandbox_tie_to_parent(int parent)
 	return getppid() == parent;
 }
 
-/* The data path's calls, then what the allocator and an abort need. Descriptors come in by recvmsg and accept4 alone. qsort asks once, by
- * sysinfo, how much memory there is. */
+/* The data path's calls, then those of the allocator and of abort. Descriptors arrive only by recvmsg and accept4. qsort calls sysinfo once, for
+ * the amount of memory. */
 static const int allowed[] = {
 	SCMP_SYS(read),       SCMP_SYS(write),        SCMP_SYS(readv),           SCMP_SYS(writev),        SCMP_SYS(accept4),
 	SCMP_SYS(shutdown),   SCMP_SYS(close),        SCMP_SYS(getsockname),     SCMP_SYS(getpeername),   SCMP_SYS(epoll_ctl),

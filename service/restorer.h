@@ -1,5 +1,5 @@
-/* The tunnels that were found in the store: read, bound, and given to workers. One that cannot be run gets the state failed, and never
- * keeps the daemon or another tunnel from starting. Main thread only, but for restorer_is_done. */
+/* Restores the stored tunnels: reads them, binds their sockets and passes them to workers. One that cannot run gets the state failed, and never
+ * keeps the daemon or another tunnel from starting. Main thread only, except restorer_is_done. */
 #ifndef WARREN_SERVICE_RESTORER_H
 #define WARREN_SERVICE_RESTORER_H
 

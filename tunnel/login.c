@@ -88,7 +88,7 @@ static void give_turn(struct login *login)
 	login->look(login->owner);
 }
 
-/* One from each end; all, until eight are wrong, when the first was right. */
+/* Checks one from each end; if the first is right, all others until eight are wrong. */
 static void on_turn(void *owner)
 {
 	struct login_source *at = owner;

@@ -1,9 +1,8 @@
-/* A login of a client, and the back-off that it meets (X8). Wrong passwords are counted by the source they come from (address_source). A
- * refusal is told late, and later each time, up to 1.6 s. After eight in a row the source's next passwords wait in a queue, right or wrong.
- * One from each end is looked at every 3.2 s, when the refusals before are told. Who comes goes to the front, but the first to come after
- * an answer, most likely the guesser who goes on, to the back. So an honest client is soon at an end, both beside guesses that wait and
- * beside those that give up and come again, and gets in within seconds. A right password forgets the wrong ones, and so does a minute
- * without any. Of 1,024 sources the one refused longest ago makes room. */
+/* A client's login, with its back-off (X8). Wrong passwords are counted per source (address_source). A refusal is delayed, longer each time, up to
+ * 1.6 s. After eight in a row the source's next passwords wait in a queue, right or wrong. One from each end is checked every 3.2 s, when the
+ * previous refusals are sent. A newcomer goes to the front, but the first one after an answer, most likely the guesser again, to the back. So an
+ * honest client soon reaches an end, whether the guesses keep waiting or give up and return, and is admitted within seconds. A correct password
+ * resets the count, and so does a minute without a wrong one. 1,024 sources are remembered; the one refused longest ago is replaced. */
 #ifndef WARREN_TUNNEL_LOGIN_H
 #define WARREN_TUNNEL_LOGIN_H
 
@@ -14,27 +13,27 @@
 struct login_source;
 struct logins; /* of a tunnel, by source */
 
-/* A part of whoever asks for a password; it allocates nothing. */
+/* Embedded in its owner, which asks for a password; allocates nothing. */
 struct login {
 	struct connection *connection;
-	void (*look)(void *owner); /* it is its turn: login_has_turn says so now */
-	void (*tell)(void *owner); /* the refusal may be told */
+	void (*look)(void *owner); /* called in its turn: login_has_turn is now true */
+	void (*tell)(void *owner); /* the refusal may be sent */
 	void *owner;
 	bool has_turn;
 	struct login_source *waits_at; /* or NULL */
-	struct login *before, *after;  /* those that wait next to it */
+	struct login *before, *after;  /* neighbours in the queue */
 	struct deadline deadline;      /* of `tell` */
 };
 
-/* What HTTP is answered without a password, and with a wrong one. */
+/* The HTTP answers to a missing and to a wrong password. */
 extern const struct http_fault login_is_missing, login_is_wrong;
 
 void login_init(struct login *login, struct connection *connection, void (*look)(void *owner), void (*tell)(void *owner), void *owner);
-/* Gives up its place, for owners that end. */
+/* Gives up its place, when its owner ends. */
 void login_cancel(struct login *login);
-/* May a password be looked at? If not, `look` is called in its turn, and connection.is_held is set until then. */
+/* Whether a password may be checked now. If not, `look` is called in its turn, and connection.is_held is set until then. */
 bool login_has_turn(struct login *login);
-/* Looks at a password, NULL for one that cannot be right; without users all are right. When it is wrong, `tell` is called in time. */
+/* Checks a password, NULL for one that cannot be right; without users all are right. If it is wrong, `tell` is called when it may be refused. */
 bool login_is_right(struct login *login, const struct credentials *offered);
 /* When all logins are gone. NULL is allowed. */
 void logins_free(struct logins *logins);

@@ -15,8 +15,8 @@ struct policy {
 	bool allow_remote;
 };
 
-/* Adds what is refused to `problem` (validation_failed). `scope` is the caller's: what needs admin and is not as in `previous` (or NULL)
- * makes it forbidden, when nothing else is wrong, and so does another route of a tunnel that has such a part (spec_route_equal). */
+/* Adds refusals to `problem` (validation_failed). `scope` is the caller's. If nothing else is wrong, the problem is forbidden if a part that needs
+ * admin differs from `previous` (or NULL), or if a tunnel with such a part gets another route (spec_route_equal). */
 void policy_check(const struct policy *policy, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
                   struct problem *problem);
 

@@ -59,8 +59,8 @@ static struct host_socket *adopt(enum host_socket_kind kind, int descriptor, int
 	return socket;
 }
 
-/* Whether another socket of this user may be bound to the same port. Between two sockets that both say so the kernel asks for the same user;
- * SO_REUSEADDR would let anybody in. It is on for the moment of a bind alone: a port that is taken is a conflict at all other times. */
+/* Lets another socket of this user be bound to the same port. If both sockets have SO_REUSEPORT, the kernel requires the same user; SO_REUSEADDR
+ * would admit any. It is on only during a bind, so that a port in use is a conflict at all other times. */
 static void share(int descriptor, bool on)
 {
 	set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, on);
@@ -74,8 +74,8 @@ static int open_inet(const union wireguard_endpoint *address, enum spec_transpor
 		*error = errno;
 		return -1;
 	}
-	/* So that connections in TIME-WAIT do not hold the port. For UDP it would share the port. The system's choice of a port comes first: with
-	 * the option set the kernel searches half of the range alone, 2 ms a port once that is full. */
+	/* So that connections in TIME-WAIT do not block the port. For UDP it would share the port. Not for a port chosen by the system, since with
+	 * the option set the kernel searches only half of the range, which takes 2 ms per port once that is full. */
 	bool chosen = endpoint_port(address) != 0;
 	if (transport == SPEC_TCP && chosen)
 		set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -305,7 +305,7 @@ static bool kind_matches(const struct host_socket *socket, const struct spec_pla
 	return socket->kind == (transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP);
 }
 
-/* Its folder was removed and made again, or its file removed: nobody can connect, and it can be bound anew. */
+/* Its directory was replaced, or its file removed: nobody can connect, and it can be bound again. */
 static bool has_lost_its_file(const struct unix_place *place)
 {
 	char folder[SOCKET_PATH_SIZE];

@@ -32,7 +32,7 @@ struct late_want {
 struct broker {
 	struct broker_means means;
 	struct dialer *dialer;
-	uint8_t (*unanswered)[COUNTERS_TUNNELS]; /* [worker][slot]: sockets that are asked for */
+	uint8_t (*unanswered)[COUNTERS_TUNNELS]; /* [worker][slot]: unanswered requests for sockets */
 	struct late_want *late, **late_end;      /* those over the rate */
 	size_t late_count;
 	uv_timer_t timer; /* for them */

@@ -175,7 +175,7 @@ static void on_deadline(uv_timer_t *timer)
 	finish(timer->data, -1, ETIMEDOUT);
 }
 
-/* The directories may have changed since the path was allowed: it is walked anew, and all that follows is about the file that was found. */
+/* The directories may have changed since the path was checked, so it is walked again, and only the file found now is used. */
 static void dial_path(struct dialer *dialer, struct worker *worker, const char *path, const struct message_want *want)
 {
 	int file = socket_path_open(dialer->means.roots, path);

@@ -229,7 +229,7 @@ static void close_channel(struct endpoint_resolver *resolver)
 	resolver->has_channel = false;
 }
 
-/* A laptop that moves, or a container that is given its servers late: the configuration is read anew when the file has changed. */
+/* Reads the configuration again if the file has changed, as on a laptop that moves, or in a container that gets its servers late. */
 static void refresh_channel(struct endpoint_resolver *resolver)
 {
 	struct configuration now = read_configuration();

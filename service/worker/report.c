@@ -13,7 +13,7 @@
 
 #define CHECKPOINT_LEAP_SECONDS 600 /* more than handshakes of a tunnel in use are apart */
 
-/* Any of what a worker tells about one tunnel. */
+/* Any report of a worker about one tunnel. */
 struct news {
 	uint32_t slot;
 	uint64_t generation;

@@ -144,8 +144,8 @@ static enum http_body_state step(struct http_body *body, unsigned char c)
 	return body->state;
 }
 
-/* Mending: white space around a size and control bytes are left out, a bare LF becomes a line end, and a trailer goes on by its name when
- * that is known to be a good one, or not at all. */
+/* Repairs: white space around a size and control bytes are dropped, a bare LF becomes a line end, and a trailer field is forwarded only if its
+ * name is permitted. */
 
 static bool is_odd(const struct http_body *body, unsigned char c)
 {

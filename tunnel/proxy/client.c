@@ -18,10 +18,9 @@
 
 #define HEAD_TIME (10 * LOOP_SECOND)
 
-/* What each state waits for:
- * GREETING the first byte; HTTP the rest of a head; METHOD, PASSWORD, REQUEST the parts of SOCKS5; SOCKS4 its request; DIALING the dial;
- * LOGIN the turn of a password, or the time at which a wrong one is refused; JOINED the end of the relay, exchange or association that has the
- * socket now. */
+/* What each state waits for. GREETING: the first byte. HTTP: the rest of a head. METHOD, PASSWORD, REQUEST: the parts of SOCKS5. SOCKS4: its
+ * request. DIALING: the dial. LOGIN: the turn of a password, or the time at which a wrong one is refused. JOINED: the end of the relay, exchange or
+ * association that has the socket now. */
 enum client_state {
 	CLIENT_GREETING,
 	CLIENT_HTTP,

@@ -218,8 +218,8 @@ static bool is_throttled(struct rx_pipe *downward, size_t written, size_t *allow
 	return true;
 }
 
-/* Writes until all is written or the client takes no more; what is left of the parts is kept. Returns the stream's bytes written. The
- * connection ends later when it broke: the stack may be in the middle of a call. */
+/* Writes until everything is written or the client accepts no more; the rest of the parts is kept. Returns the stream's bytes written. A broken
+ * connection is ended later, because the stack may be in the middle of a call. */
 static size_t write_all(struct rx_pipe *downward, const struct iovec *parts, size_t count)
 {
 	size_t total = 0, done = 0, left = count_bytes(parts, count), allowed, wanted;

@@ -1,4 +1,4 @@
-/* Two back ends behind one choice, made at start. */
+/* Two back ends; one is chosen at start. */
 #include "tunnel/wireguard/aead.h"
 
 #include <sodium.h>
@@ -8,7 +8,7 @@
 #ifdef __x86_64__
 #include <intel-ipsec-mb.h>
 
-static IMB_MGR *manager; /* NULL: libsodium does the work */
+static IMB_MGR *manager; /* NULL: libsodium is used */
 static IMB_MGR *available;
 
 static int manager_start(void)
@@ -19,12 +19,12 @@ static int manager_start(void)
 	if (available == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
 	init_mb_mgr_auto(available, &arch);
-	/* A CPU that the library cannot serve is served by libsodium. */
+	/* On a CPU that libipsec-mb does not support, libsodium is used. */
 	manager = imb_get_errno(available) == 0 ? available : NULL;
 	return 0;
 }
 
-/* One packet, in place and synchronously. The library makes the tag and compares nothing. */
+/* Processes one packet, in place and synchronously. The library computes the tag but does not compare it. */
 static int manager_run(IMB_CIPHER_DIRECTION direction, uint8_t *bytes, size_t length, struct wireguard_aead_additional additional,
                        const struct wireguard_aead_nonce *nonce, const uint8_t *key, uint8_t tag[WIREGUARD_TAG_LENGTH])
 {

@@ -86,7 +86,7 @@ static void give_spare(struct wireguard_allowed_ips *allowed, struct wireguard_a
 	allowed->spares++;
 }
 
-/* At worst a network takes a node of its own and one where its path leaves another's, which there is none of for the very first. */
+/* At worst a network takes its own node and one where its path branches off another's; the very first needs no branch. */
 static int set_aside(struct wireguard_allowed_ips *allowed, size_t count)
 {
 	size_t wanted = 2 * count - (count > 0 && allowed->nodes == 0);
@@ -178,7 +178,7 @@ static void insert(struct wireguard_allowed_ips *allowed, struct wireguard_allow
 	hang(fork, &fork->children[bit_at(below->bits, common)], below);
 }
 
-/* Takes out a node that has no owner, unless it has two children; then its parent may have become needless too. */
+/* Removes a node without owner, unless it has two children; then its parent may have become unnecessary, too. */
 static void prune(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_node **root, struct wireguard_allowed_node *node)
 {
 	while (node != NULL && node->owner == NULL && (node->children[0] == NULL || node->children[1] == NULL)) {

@@ -1,4 +1,4 @@
-/* A stack of free slots over sodium_malloc regions, which are made as they are needed, up to the capacity that was asked for. */
+/* A stack of free slots over sodium_malloc regions, which are allocated on demand, up to the requested capacity. */
 #include "tunnel/wireguard/arena.h"
 
 #include <sodium.h>
@@ -30,7 +30,7 @@ static int add_region(void)
 	union wireguard_secrets *region = regions == NULL || free_slots == NULL ? NULL : sodium_allocarray(slots, sizeof *region);
 	if (region == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
-	/* sodium_malloc does not tell whether its lock held, so it is asked for again. */
+	/* sodium_malloc does not report whether locking succeeded, so the memory is locked again. */
 	if (sodium_mlock(region, slots * sizeof *region) != 0 && arena.require_lock) {
 		sodium_free(region);
 		return WIREGUARD_CRYPTO;

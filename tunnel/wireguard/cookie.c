@@ -1,4 +1,4 @@
-/* The checker's keys are kept, since a flood asks for them; the maker's are derived for each handshake. */
+/* The checker's keys are stored, since a flood needs them often; the maker's are derived for each handshake. */
 #include "tunnel/wireguard/cookie.h"
 
 #include <sodium.h>
@@ -7,7 +7,7 @@
 
 #define SECOND UINT64_C(1000000000)
 #define SECRET_LIFE (120 * SECOND)
-/* A cookie is given up before the other side may have forgotten its secret (paper, 5.4.4, less the way there and back). */
+/* A cookie is discarded before the other side may have replaced its secret (paper, 5.4.4, minus a round trip). */
 #define COOKIE_LIFE (115 * SECOND)
 
 static int label_key(uint8_t key[WIREGUARD_HASH_LENGTH], const char label[8], const uint8_t public_key[WIREGUARD_KEY_LENGTH])
@@ -67,7 +67,7 @@ bool wireguard_cookie_has_mac2(struct wireguard_cookie_checker *checker, const s
 	const struct wireguard_message_macs *macs = macs_of(message, length);
 	uint8_t cookie[WIREGUARD_COOKIE_LENGTH], mac2[WIREGUARD_MAC_LENGTH];
 
-	/* Zeros say that there is none, as in a whole flood, and cost nothing to see. */
+	/* All zeros mean no MAC2, as in most floods, and are cheap to detect. */
 	if (sodium_is_zero(macs->mac2, sizeof macs->mac2) || make(checker, env, cookie, from, now) != 0)
 		return false;
 	if (wireguard_hash_mac(mac2, cookie, sizeof cookie, message, length - sizeof macs->mac2) != 0)

@@ -1,4 +1,4 @@
-/* The device itself: the library's start and stop, keys, and the passing of time. */
+/* The device itself: the library's start and stop, keys, and ticks. */
 #include "tunnel/wireguard/device.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@
 #include "tunnel/wireguard/aead.h"
 #include "tunnel/wireguard/device_private.h"
 
-/* What interfaces have when nobody says otherwise: 1,500 less the largest outer headers. */
+/* The default of WireGuard interfaces: 1,500 minus the largest outer headers. */
 #define MTU_DEFAULT 1420
 
 int wireguard_start(size_t slots, bool require_lock)
@@ -19,7 +19,7 @@ int wireguard_start(size_t slots, bool require_lock)
 	int result = wireguard_aead_start();
 	if (result != 0)
 		return result;
-	/* A peer has three sessions and a handshake at most; its own keys and its device's come on top. */
+	/* A peer has at most three sessions and a handshake, plus its own keys and its device's. */
 	result = wireguard_arena_start(slots + slots / 2 + WIREGUARD_DEVICE_SLOTS + WIREGUARD_PEER_SLOTS, require_lock);
 	if (result != 0)
 		wireguard_aead_stop();
@@ -47,7 +47,7 @@ int wireguard_key_public(struct wireguard_key *public_key, const struct wireguar
 	return crypto_scalarmult_curve25519_base(public_key->bytes, private_key->bytes) == 0 ? 0 : WIREGUARD_CRYPTO;
 }
 
-/* Everything of the key that can fail comes before anything is changed. */
+/* Everything that can fail comes before any change. */
 static int set_keys(struct wireguard_device *device, const struct wireguard_key *private_key)
 {
 	union wireguard_secrets *keys = device->slots[WIREGUARD_DEVICE_KEYS];
@@ -67,7 +67,7 @@ static int set_keys(struct wireguard_device *device, const struct wireguard_key 
 	return 0;
 }
 
-/* A gap would be met by a datagram only. */
+/* A missing function would only be noticed when a datagram needs it. */
 static void set_env(struct wireguard_device *device, const struct wireguard_env *env)
 {
 	assert(env->random != NULL && env->wall_clock != NULL && env->reserve != NULL && env->commit != NULL);

@@ -5,7 +5,7 @@
 
 /* No more than fifty initiations a second are accepted from a peer (paper, 5.1). */
 #define INITIATION_GAP (WIREGUARD_SECOND / 50)
-/* So a second one that cannot wait for REKEY_TIMEOUT is sent so much later; a little is for the way. */
+/* So a second one that cannot wait for REKEY_TIMEOUT is delayed by this, plus a margin for jitter. */
 #define URGENT_GAP (INITIATION_GAP + WIREGUARD_SECOND / 200)
 
 void wireguard_handshake_abandon(struct wireguard_peer *peer)
@@ -18,7 +18,7 @@ void wireguard_handshake_abandon(struct wireguard_peer *peer)
 	wireguard_noise_wipe(&peer->handshake);
 }
 
-/* Fills in an initiation; on failure the peer has none. */
+/* Fills in an initiation; on failure the peer has no handshake. */
 static int write_initiation(struct wireguard_peer *peer, struct wireguard_message_initiation *message, uint64_t now)
 {
 	struct wireguard_device *device = peer->device;
@@ -44,7 +44,7 @@ static int write_initiation(struct wireguard_peer *peer, struct wireguard_messag
 	return WIREGUARD_CRYPTO;
 }
 
-/* An initiation that could not be made counts as one that was lost: the timers try again, and who waits for the tunnel learns of it. */
+/* An initiation that could not be created counts as lost: the timers retry, and clients that wait for the tunnel are told. */
 static void send_initiation(struct wireguard_peer *peer, uint64_t now)
 {
 	struct wireguard_message_initiation *message = (void *)wireguard_device_reserve(peer->device, &peer->endpoint, sizeof *message);
@@ -80,7 +80,7 @@ void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, ui
 	else if (peer->is_urgent)
 		wireguard_timers_initiation_due(&peer->timers, peer->last_sent_handshake + pause);
 	else if (!wireguard_session_can_send(peer->sessions.current, now))
-		/* We may have answered an initiation whose sender is gone: then nobody else asks again for what waits here. */
+		/* We may have answered an initiation whose sender is gone; then only we can retry for the packets waiting here. */
 		wireguard_timers_initiation_delayed(&peer->timers, peer->last_sent_handshake);
 }
 
@@ -93,7 +93,7 @@ static void send_cookie(struct wireguard_device *device, const struct wireguard_
 		wireguard_device_commit(device, sizeof *reply);
 }
 
-/* Whether a handshake message with a valid MAC1 may cost a DH. Under load that needs a cookie, then the limiter's yes. */
+/* Whether a handshake message with a valid MAC1 may cost a DH. Under load it needs a cookie, and must pass the limiter. */
 static bool admit(struct wireguard_device *device, const uint8_t *datagram, size_t length, const uint8_t sender[4],
                   const union wireguard_endpoint *from, uint64_t now)
 {
@@ -151,7 +151,7 @@ static bool is_replayed(const struct wireguard_peer *peer, const struct wireguar
 	return peer->latest_initiation != WIREGUARD_NEVER && now - peer->latest_initiation < INITIATION_GAP;
 }
 
-/* The new session's keys, straight into its slot; NULL on failure. The handshake is wiped in any case. */
+/* Derives the new session's keys directly into its slot; NULL on failure. The handshake is wiped in any case. */
 static struct wireguard_session *derive_session(struct wireguard_peer *peer, struct wireguard_noise *noise, bool is_initiator, uint64_t now)
 {
 	struct wireguard_session *session = wireguard_sessions_create(&peer->sessions, &peer->device->indices, now);
@@ -222,7 +222,7 @@ void wireguard_handshake_receive_initiation(struct wireguard_device *device, con
 	bool replayed = is_replayed(peer, &timestamp, now);
 	if (replayed)
 		wireguard_noise_wipe(&noise);
-	/* Without room for the response nothing has happened, and the initiator will try again. */
+	/* Without room for the response nothing is changed, and the initiator will retry. */
 	if (replayed || respond(peer, &noise, message->sender, from, now) != 0) {
 		wireguard_device_drop(device, WIREGUARD_DROP_HANDSHAKE);
 		return;
@@ -236,7 +236,7 @@ void wireguard_handshake_receive_initiation(struct wireguard_device *device, con
 	wireguard_peer_sent(peer, sizeof(struct wireguard_message_response), now);
 }
 
-/* Reads a response in a copy, so that a forged one leaves the handshake as it is. NULL when it does not open. */
+/* Reads a response in a copy, so that a forged one leaves the handshake unchanged. NULL if it cannot be decrypted. */
 static struct wireguard_session *read_response(struct wireguard_peer *peer, const struct wireguard_message_response *message, uint64_t now)
 {
 	struct wireguard_device *device = peer->device;
@@ -280,7 +280,7 @@ void wireguard_handshake_receive_response(struct wireguard_device *device, const
 	wireguard_timers_sessions_changed(&peer->timers, wireguard_sessions_oldest(&peer->sessions));
 	wireguard_peer_received(peer, from, sizeof *message, now);
 	wireguard_peer_completed(peer, now);
-	/* The responder cannot send before it has received something: what waits, or else a keepalive. */
+	/* The responder cannot send before it has received something, so staged packets or a keepalive are sent. */
 	wireguard_send_keepalive(peer, now);
 }
 

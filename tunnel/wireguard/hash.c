@@ -1,4 +1,4 @@
-/* BLAKE2s comes from libb2, since libsodium has only BLAKE2b. Every state is wiped: it holds keys or what is derived of them. */
+/* BLAKE2s comes from libb2, since libsodium has only BLAKE2b. Every state is wiped: it holds keys or values derived from them. */
 #include "tunnel/wireguard/hash.h"
 
 #include <blake2.h>
@@ -45,7 +45,7 @@ static int hmac(uint8_t mac[WIREGUARD_HASH_LENGTH], const uint8_t key[WIREGUARD_
 int wireguard_hash_derive(uint8_t *const outputs[], size_t count, const uint8_t chaining_key[WIREGUARD_HASH_LENGTH], const void *input, size_t length)
 {
 	uint8_t secret[WIREGUARD_HASH_LENGTH];
-	uint8_t output[WIREGUARD_HASH_LENGTH + 1]; /* the output before and the number of the next */
+	uint8_t output[WIREGUARD_HASH_LENGTH + 1]; /* the previous output and the number of the next */
 	int failed = hmac(secret, chaining_key, input, length);
 
 	for (size_t i = 0; i < count && !failed; i++) {

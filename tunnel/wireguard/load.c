@@ -46,7 +46,7 @@ bool wireguard_load_allow(struct wireguard_load *load, const union wireguard_end
 	return wireguard_limiter_allow(load->limiter, from, now);
 }
 
-/* When the queue would be empty with one more. */
+/* When the queue would be empty after one more. */
 static uint64_t with_one_more(const struct wireguard_load_queue *queue, uint64_t cost, uint64_t now)
 {
 	return (queue->busy_until > now ? queue->busy_until : now) + cost;

@@ -1,5 +1,5 @@
-/* Each function is the paper's list of steps (5.4.2, 5.4.3), one line a token, and ends in `finish`, which wipes what failed.
- * Ciphertexts are opened in a copy, since the hash takes them as they came. */
+/* Each function is the paper's list of steps (5.4.2, 5.4.3), one line per token, and ends in `finish`, which wipes on failure.
+ * Ciphertexts are opened in a copy, since the hash needs them unchanged. */
 #include "tunnel/wireguard/noise.h"
 
 #include <sodium.h>
@@ -36,7 +36,7 @@ static int mix_hash(struct wireguard_noise *noise, const void *bytes, size_t len
 	return wireguard_hash(noise->hash, noise->hash, sizeof noise->hash, bytes, length);
 }
 
-/* The chaining key moves on; `key`, unless NULL, is what to encrypt with. */
+/* Updates the chaining key; `key`, unless NULL, gets the encryption key. */
 static int mix_key(struct wireguard_noise *noise, uint8_t *key, const void *input, size_t length)
 {
 	uint8_t *outputs[2] = { noise->secrets->handshake.chaining_key, key };
@@ -53,7 +53,7 @@ static int mix_exchange(struct wireguard_noise *noise, uint8_t *key, const uint8
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
-/* Because of the preshared key an ephemeral key goes into the chaining key too (Noise, 9.2). */
+/* With a preshared key, ephemeral keys are mixed into the chaining key, too (Noise, 9.2). */
 static int mix_ephemeral(struct wireguard_noise *noise, const uint8_t *ephemeral)
 {
 	bool failed = mix_hash(noise, ephemeral, WIREGUARD_KEY_LENGTH) != 0 || mix_key(noise, NULL, ephemeral, WIREGUARD_KEY_LENGTH) != 0;

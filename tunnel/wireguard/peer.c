@@ -1,4 +1,4 @@
-/* Peers: their making and ending, what the caller may ask of them, and what their timers do. */
+/* Peers: creation and removal, the public functions, and the actions of their timers. */
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -63,7 +63,7 @@ static void link_place(struct wireguard_peer *peer)
 	*peer->place = peer;
 }
 
-/* Without a walk: all peers may be at one place. */
+/* Without a walk, since all peers may be at one address. */
 static void unlink_place(struct wireguard_peer *peer)
 {
 	if (!wireguard_peer_has_endpoint(peer))
@@ -169,7 +169,7 @@ void wireguard_peer_share(struct wireguard_peer *peer)
 	                                                   peer->public_key.bytes) == 0;
 }
 
-/* Memory, a place in the schedule and room in the tables; all of it or nothing. */
+/* Allocates memory, a place in the schedule and room in the tables; everything or nothing. */
 struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, const struct wireguard_key *public_key, void *tag, size_t more)
 {
 	struct wireguard_peer *peer = calloc(1, sizeof *peer);

@@ -1,4 +1,4 @@
-/* From a datagram to an inner packet. What is wrong is dropped and counted; nothing changes before a message is authenticated. */
+/* From a datagram to an inner packet. Invalid ones are dropped and counted; nothing changes before a message is authenticated. */
 #include <string.h>
 
 #include "tunnel/wireguard/device_private.h"
@@ -17,7 +17,7 @@ static size_t get16(const uint8_t *bytes)
 	return (size_t)bytes[0] << 8 | bytes[1];
 }
 
-/* The length of the packet that begins the payload, without padding; 0 when there is none. */
+/* The length of the packet at the start of the payload, without padding; 0 if there is none. */
 static size_t inner_length(const uint8_t *payload, size_t length)
 {
 	size_t total = 0;
@@ -94,7 +94,7 @@ static void receive_data(struct wireguard_device *device, uint8_t *datagram, siz
 
 void wireguard_device_receive(struct wireguard_device *device, uint8_t *datagram, size_t length, const union wireguard_endpoint *from, uint64_t now)
 {
-	/* The reserved bytes are part of the type, so that a message with others has none of ours. */
+	/* The reserved bytes are part of the type, so a message with other values has an unknown type. */
 	uint32_t type = length >= sizeof(struct wireguard_message_header) ? wireguard_message_get32(datagram) : 0;
 
 	if (type == WIREGUARD_DATA && length >= WIREGUARD_OVERHEAD)

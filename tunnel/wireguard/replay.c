@@ -24,7 +24,7 @@ static bool has_word(struct wireguard_replay *replay, uint64_t counter)
 
 static void move_ahead(struct wireguard_replay *replay, uint64_t counter)
 {
-	/* The word of the highest counter so far; before the first packet no word is in use and nothing is there to clear. */
+	/* The word of the highest counter so far; before the first packet no word is in use and there is nothing to clear. */
 	uint64_t current = replay->next == 0 ? 0 : (replay->next - 1) / 64;
 	uint64_t ahead = counter / 64 - current;
 

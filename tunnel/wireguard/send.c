@@ -12,7 +12,7 @@ enum {
 	DATAGRAM_MAX = 65507, /* of UDP over IPv4 */
 };
 
-/* Padding hides lengths, but never makes a datagram that the MTU did not allow for (W32). */
+/* Padding hides lengths, but never makes a datagram exceed the MTU (W32). */
 static size_t padded_length(const struct wireguard_device *device, size_t length)
 {
 	size_t padded = (length + WIREGUARD_PADDING - 1) / WIREGUARD_PADDING * WIREGUARD_PADDING;
@@ -22,7 +22,7 @@ static size_t padded_length(const struct wireguard_device *device, size_t length
 	return length < device->mtu ? device->mtu : length;
 }
 
-/* One packet through a session that can send. An empty one is a keepalive. WIREGUARD_OK, WIREGUARD_BUSY or WIREGUARD_CRYPTO. */
+/* Sends one packet through a session that can send. An empty one is a keepalive. WIREGUARD_OK, WIREGUARD_BUSY or WIREGUARD_CRYPTO. */
 static int transmit(struct wireguard_peer *peer, struct wireguard_session *session, const struct iovec *parts, size_t count, size_t length,
                     uint64_t now)
 {
@@ -135,7 +135,7 @@ int wireguard_device_send(struct wireguard_device *device, const struct iovec *p
 	if (session == NULL)
 		return stage(peer, parts, count, length, now);
 	if (peer->staged.count > 0) {
-		/* The env had no room for these: they go first. That may have used up the session. */
+		/* The env had no room for these, so they are sent first. That may have exhausted the session. */
 		wireguard_send_staged(peer, now);
 		session = wireguard_peer_session(peer, now);
 		if (peer->staged.count > 0 || session == NULL)

@@ -26,7 +26,7 @@ bool wireguard_session_is_stale_for_sending(const struct wireguard_session *sess
 {
 	if (session->counter > WIREGUARD_REKEY_AFTER_MESSAGES)
 		return true;
-	/* Only the initiator asks for the next one by time, or both would at once. */
+	/* Only the initiator rekeys by time; otherwise both would at once. */
 	return session->is_initiator && age(session, now) >= WIREGUARD_REKEY_AFTER_TIME;
 }
 
@@ -102,7 +102,7 @@ void wireguard_sessions_install_current(struct wireguard_sessions *sessions, str
 {
 	end(indices, &sessions->previous);
 	if (sessions->next != NULL) {
-		/* The other side may be sending with it already. */
+		/* The other side may already be sending with it. */
 		sessions->previous = sessions->next;
 		sessions->next = NULL;
 		end(indices, &sessions->current);

@@ -1,4 +1,4 @@
-/* A linked list: it is short, rarely used, and nothing in it is looked for. */
+/* A linked list: it is short, rarely used, and never searched. */
 #include "tunnel/wireguard/staged.h"
 
 #include <assert.h>

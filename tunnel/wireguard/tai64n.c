@@ -1,8 +1,8 @@
-/* Labels are coarse, so that they say less about a machine's clock and its load. */
+/* Labels are coarse, so that they reveal less about the machine's clock and load. */
 #include "tunnel/wireguard/tai64n.h"
 
 #define BASE ((UINT64_C(1) << 62) + 10)
-/* The power of two below a fiftieth of a second, the least time between two initiations that are accepted. */
+/* The power of two below a fiftieth of a second, the minimum time between two accepted initiations. */
 #define STEP (UINT32_C(1) << 24)
 #define SECOND UINT32_C(1000000000)
 

@@ -1,4 +1,4 @@
-/* The rules of the paper's section 6, as the kernel's module reads them. */
+/* The rules of the paper's section 6, as the kernel module interprets them. */
 #include "tunnel/wireguard/timers.h"
 
 #include "tunnel/wireguard/device.h"
@@ -20,7 +20,7 @@ static bool is_pending(const struct wireguard_timers *timers, enum wireguard_tim
 	return timers->deadlines[timer] != WIREGUARD_NEVER;
 }
 
-/* splitmix64: jitter needs to differ, not to be secret, and comes up too often to ask the env. */
+/* splitmix64: jitter must differ but need not be secret, and is needed too often to ask the env. */
 static uint64_t jitter(struct wireguard_timers *timers)
 {
 	uint64_t z = timers->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -139,7 +139,7 @@ void wireguard_timers_set_persistent(struct wireguard_timers *timers, uint64_t i
 
 void wireguard_timers_quiet_elapsed(struct wireguard_timers *timers)
 {
-	/* Longer than the wait for a new handshake is as good as off. */
+	/* A value above the wait for a new handshake disables it in effect. */
 	if (timers->patience < WIREGUARD_KEEPALIVE_TIMEOUT + WIREGUARD_REKEY_TIMEOUT)
 		timers->patience *= 2;
 }

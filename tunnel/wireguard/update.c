@@ -1,4 +1,4 @@
-/* Another private key and other peers, prepared beside what runs. */
+/* Prepares a new private key and new peers beside the running ones. */
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -6,24 +6,24 @@
 
 #include "tunnel/wireguard/device_private.h"
 
-/* A device sends so many initiations at once, each of which costs three exchanges, and the others one after the other. */
+/* A device sends this many initiations at once, each of which costs three key exchanges, and the others one by one. */
 #define AT_ONCE 8
 #define GAP (WIREGUARD_SECOND / 2000)
 
-/* What one peer is to be. */
+/* The future configuration of one peer. */
 struct wireguard_update_item {
 	struct wireguard_peer *peer;
-	bool is_new;                          /* made for this, and not in the device yet */
-	union wireguard_secrets *keys;        /* in the place of the peer's own, or NULL: they stay */
+	bool is_new;                          /* created for this, and not in the device yet */
+	union wireguard_secrets *keys;        /* replace the peer's own; NULL: those are kept */
 	bool has_static_shared;               /* of `keys` */
-	union wireguard_endpoint endpoint;    /* AF_UNSPEC: where the peer is by then */
+	union wireguard_endpoint endpoint;    /* AF_UNSPEC: the peer's endpoint at that time */
 	uint64_t persistent;                  /* interval, 0: off */
 	struct wireguard_allowed_node *first; /* the peer's networks in the new tries */
 };
 
 struct wireguard_update {
 	struct wireguard_device *device;
-	union wireguard_secrets *secret; /* the private key, and what follows from it, when it is another one; or NULL */
+	union wireguard_secrets *secret; /* a new private key and values derived from it, or NULL */
 	struct wireguard_key public_key;
 	struct wireguard_cookie_checker checker;
 	struct wireguard_allowed_ips allowed_ips;
@@ -50,7 +50,7 @@ static int prepare_key(struct wireguard_update *update, const struct wireguard_k
 	memcpy(update->secret->device.private_key, private_key->bytes, sizeof private_key->bytes);
 	if (wireguard_key_public(&update->public_key, private_key) != 0)
 		return WIREGUARD_CRYPTO;
-	/* The cookies' secret is where it was, and made anew. */
+	/* The cookies' secret stays in its place, and is generated again. */
 	return wireguard_cookie_checker_init(&update->checker, update->public_key.bytes,
 	                                     update->device->slots[WIREGUARD_DEVICE_KEYS]->device.cookie_secret);
 }
@@ -72,7 +72,7 @@ int wireguard_update_create(struct wireguard_update **update, struct wireguard_d
 	return 0;
 }
 
-/* The peer's secrets when it is new, or when one of the keys they come from is another one. */
+/* Computes the peer's secrets if it is new, or one of the keys they derive from has changed. */
 static int prepare_secrets(struct wireguard_update *update, struct wireguard_update_item *item, const struct wireguard_key *preshared)
 {
 	struct wireguard_peer *peer = item->peer;
