@@ -37,7 +37,7 @@ enum log_level log_level_now(void)
 	return threshold;
 }
 
-/* A stranger's bytes must not split a line or end a JSON string, and what is no UTF-8 is no JSON (X4; RFC 8259, 8.1). */
+/* Untrusted bytes must not split a line or end a JSON string, and JSON must be UTF-8 (X4; RFC 8259, 8.1). */
 static size_t escape(char *out, size_t room, const char *in)
 {
 	size_t n = 0;

@@ -1,4 +1,4 @@
-/* The API on loopback over the fake service, and a client that writes requests byte by byte as it likes. */
+/* The API on loopback with the fake service, and a client that writes arbitrary requests. */
 #ifndef WARREN_TESTS_API_API_FIXTURE_H
 #define WARREN_TESTS_API_API_FIXTURE_H
 
@@ -30,7 +30,7 @@ void fixture_stop(struct fixture *fixture);
 int fixture_connect(const struct fixture *fixture); /* a descriptor */
 int fixture_connect_unix(const struct fixture *fixture);
 void fixture_write(int descriptor, const char *bytes, size_t length);
-/* One whole reply; the connection may go on. */
+/* Reads one complete reply; the connection may be reused. */
 struct reply fixture_read(int descriptor, bool is_head);
 /* Over a connection of its own, as admin. `headers` are further lines with their ends, or "". */
 struct reply fixture_ask(const struct fixture *fixture, const char *method, const char *path, const char *headers, const char *body);

@@ -1,5 +1,5 @@
-/* A service without workers, store or sockets: tunnels live in an array, changes are answered by a thread of its own. It checks as much
- * as the API's tests need, and stands for the real one under every name of service/service.h. */
+/* A service without workers, store or sockets: tunnels live in an array, and its own thread answers changes. It checks as much as the API's tests
+ * need, and implements every function of service/service.h. */
 #ifndef WARREN_TESTS_API_FAKE_SERVICE_H
 #define WARREN_TESTS_API_FAKE_SERVICE_H
 
@@ -12,7 +12,7 @@
 #define FAKE_METRICS_TOKEN "token-of-metrics-00000000000000000000000000"
 
 struct service *fake_service_create(void);
-/* Answers what waits with worker_unavailable. */
+/* Answers waiting changes with worker_unavailable. */
 void fake_service_free(struct service *service);
 /* A tunnel that is up, with `peers` peers of `allowed_ips` allowed IPs each. */
 void fake_service_add(struct service *service, const char *id, const char *pool, size_t peers, size_t allowed_ips);

@@ -1,4 +1,4 @@
-/* Packets made by hand. */
+/* Handmade packets. */
 #ifndef WARREN_TESTS_NETSTACK_CRAFT_H
 #define WARREN_TESTS_NETSTACK_CRAFT_H
 
@@ -17,7 +17,7 @@ struct craft_tcp {
 	size_t length;
 };
 
-/* Each writes a packet with right checksums and returns its length. */
+/* Each writes a packet with valid checksums and returns its length. */
 size_t craft_tcp(uint8_t *packet, const struct netstack_endpoint *from, const struct netstack_endpoint *to, const struct craft_tcp *tcp);
 size_t craft_udp(uint8_t *packet, const struct netstack_endpoint *from, const struct netstack_endpoint *to, const void *payload, size_t length);
 size_t craft_icmp(uint8_t *packet, const struct netstack_endpoint *from, const struct netstack_endpoint *to, const void *message, size_t length);

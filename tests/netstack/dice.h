@@ -1,4 +1,4 @@
-/* Numbers by chance, the same in each run. */
+/* Pseudo-random numbers, the same in each run. */
 #ifndef WARREN_TESTS_NETSTACK_DICE_H
 #define WARREN_TESTS_NETSTACK_DICE_H
 

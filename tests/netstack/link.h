@@ -1,4 +1,4 @@
-/* Two stacks on a fake clock with a link between them that delays, limits, queues, loses, reorders and doubles. */
+/* Two stacks on a fake clock, with a link between them that delays, limits, queues, loses, reorders and duplicates. */
 #ifndef WARREN_TESTS_NETSTACK_LINK_H
 #define WARREN_TESTS_NETSTACK_LINK_H
 
@@ -18,11 +18,11 @@ struct link_profile {
 	uint64_t delay; /* ns */
 	uint64_t queue; /* ns of waiting after which packets are dropped */
 	double loss;    /* share of packets */
-	double burst;   /* chance that a loss starts a burst, which ends with each packet by chance 1/4 */
+	double burst;   /* probability that a loss starts a burst, which ends with probability 1/4 at each packet */
 	double reorder; /* share of packets that come 1 to 3 ms late */
 	double duplicate;
-	size_t size_max;    /* larger packets are lost without a word, 0: none */
-	bool is_size_of4;   /* and those of IPv4 alone */
+	size_t size_max;    /* larger packets are silently lost, 0: none */
+	bool is_size_of4;   /* only IPv4 packets */
 	uint64_t down_from; /* nothing passes between these times */
 	uint64_t down_until;
 };
@@ -32,11 +32,11 @@ struct link_side {
 	struct link_profile out;
 	uint64_t busy_until;
 	bool in_burst;
-	bool is_refusing; /* output says that it has no room */
+	bool is_refusing; /* output refuses for lack of room */
 	size_t room;      /* packets until it does, when has_room_limit */
 	bool has_room_limit;
-	uint64_t wake_grain; /* it hears and acts at multiples of this only, as on a machine with other work */
-	/* what was seen */
+	uint64_t wake_grain; /* it runs only at multiples of this, as on a busy machine */
+	/* observations */
 	uint64_t packets, data_packets, bytes, queue_drops, losses;
 	uint64_t queue_sum, queue_max;
 	void (*spy)(void *owner, const uint8_t *packet, size_t length);
@@ -54,11 +54,11 @@ uint64_t link_now(const struct link *link);
 void link_set(struct link *link, const struct link_profile *profile); /* both directions */
 /* Runs until the time, or until `done` says so. */
 bool link_run(struct link *link, uint64_t until, bool (*done)(void *owner), void *owner);
-/* Puts a packet on the way to a side, arriving now. */
+/* Delivers a packet to a side now. */
 void link_inject(struct link *link, int side, const uint8_t *packet, size_t length);
-/* Timers run late, at the next multiple of this, as a loop with milliseconds does. */
+/* Timers run late, at the next multiple of this, as in a loop with millisecond resolution. */
 void link_set_timer_grain(struct link *link, uint64_t grain);
-/* A step is made at this time at the latest, once. */
+/* Forces a step at this time at the latest, once. */
 void link_wake(struct link *link, uint64_t at);
 /* Called after each step. */
 void link_on_step(struct link *link, void (*step)(void *owner), void *owner);

@@ -1,4 +1,4 @@
-/* What sits on a stream in the tests: sends a pattern that tells every byte's place, checks the pattern that comes. */
+/* The owner of a stream in the tests: sends a pattern that identifies every byte's place, and checks the received pattern. */
 #ifndef WARREN_TESTS_NETSTACK_PEER_H
 #define WARREN_TESTS_NETSTACK_PEER_H
 
@@ -11,12 +11,12 @@
 struct peer {
 	struct link *link;
 	struct netstack_stream *stream; /* NULL once closed */
-	uint64_t to_send;               /* bytes, then the end */
-	bool keeps_open;                /* no end */
+	uint64_t to_send;               /* bytes, then a FIN */
+	bool keeps_open;                /* sends no FIN */
 	bool does_not_read;             /* consumes nothing */
 	uint64_t written, acknowledged;
 	uint64_t received, unread;
-	bool is_wrong; /* a byte that is not the pattern's */
+	bool is_wrong; /* a byte differs from the pattern */
 	bool is_connected, is_finished, is_closed;
 	enum netstack_error why;
 	uint64_t last_at; /* of the last byte */

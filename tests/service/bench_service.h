@@ -1,4 +1,4 @@
-/* A whole service in a directory of its own, with fake workers, driven from the test's thread as the API does it. */
+/* A whole service in its own directory, with fake workers, driven from the test's thread as by the API. */
 #ifndef WARREN_TESTS_SERVICE_BENCH_SERVICE_H
 #define WARREN_TESTS_SERVICE_BENCH_SERVICE_H
 
@@ -16,7 +16,7 @@ struct bench {
 	size_t stack_size; /* of the service's thread; 0: the default */
 };
 
-/* What of the service's log is written; to be set before it is opened. */
+/* The service's log level; to be set before it is opened. */
 extern enum log_level bench_log_level;
 
 /* A fresh directory; started. */
@@ -28,7 +28,7 @@ void bench_wait_ready(struct bench *bench);
 /* Stops when it runs, and removes the directory. */
 void bench_close(struct bench *bench);
 
-/* The one of a test program, open while a test runs. */
+/* The bench of a test program, open while a test runs. */
 extern struct bench own_bench;
 int bench_set_up(void **state);
 int bench_tear_down(void **state);
@@ -50,7 +50,7 @@ const char *bench_document(const char *listen);
 size_t bench_descriptors(void);
 /* A port of 127.0.0.1 that was free a moment ago. */
 unsigned bench_free_port(void);
-/* Whether somebody listens there. */
+/* Whether a process listens there. */
 bool bench_answers(unsigned port);
 const char *bench_key(unsigned n); /* a valid public key, always the same for n; a static buffer */
 

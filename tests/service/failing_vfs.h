@@ -1,4 +1,4 @@
-/* A file layer for SQLite that fails when it is told to: the Nth call, or all writes of a full disk. */
+/* A file layer for SQLite that fails on request: the Nth call, or all writes, as on a full disk. */
 #ifndef WARREN_TESTS_SERVICE_FAILING_VFS_H
 #define WARREN_TESTS_SERVICE_FAILING_VFS_H
 
@@ -9,10 +9,10 @@ enum failing_call { FAILING_WRITE, FAILING_SYNC, FAILING_TRUNCATE, FAILING_READ,
 
 /* Registers it; the name is for store_open. */
 const char *failing_vfs_register(void);
-void failing_vfs_make_default(void); /* for who names none */
+void failing_vfs_make_default(void); /* for stores that name none */
 /* The Nth call from now (1 is the next) of that kind fails with SQLite's code, once; 0 switches it off. */
 void failing_vfs_fail(enum failing_call call, int nth, int code);
-/* A write stores half of what it should before it fails. */
+/* A write stores half of its data before it fails. */
 void failing_vfs_short_writes(bool on);
 void failing_vfs_full(bool on);
 bool failing_vfs_has_failed(void); /* since failing_vfs_fail */

@@ -1,6 +1,6 @@
-/* A tunnel without a network: the event loop has a clock that tests move, streams and flows of the stack are played by the test, and a
- * client is one end of a socketpair. What the stack shows is poisoned once it is settled, and what it borrowed is read only when it
- * is acknowledged, so that a broken rule of borrowing is seen by AddressSanitizer, or in the bytes. */
+/* A tunnel without a network: the event loop has a fake clock, the test controls the stack's streams and flows, and a client is one end of a
+ * socketpair. Bytes lent by the stack are poisoned once it is settled, and borrowed bytes are read only when they are acknowledged, so that a
+ * violation of the borrowing rules is seen by AddressSanitizer, or in the bytes. */
 #ifndef WARREN_TESTS_TUNNEL_RIG_H
 #define WARREN_TESTS_TUNNEL_RIG_H
 
@@ -27,10 +27,10 @@ struct netstack_stream {
 	const struct netstack_stream_events *events;
 	void *owner;
 	struct netstack_endpoint remote;
-	size_t room; /* bytes it takes on top of what is not acknowledged */
+	size_t room; /* bytes it takes in addition to unacknowledged ones */
 	struct iovec borrowed[256];
 	size_t borrowed_count;
-	char *log; /* what the far end got */
+	char *log; /* bytes that the far end received */
 	size_t logged;
 	uint64_t shown, consumed;
 	uint64_t heard_at;
@@ -74,9 +74,9 @@ struct rig {
 	struct netstack_query queries[16];
 	uint8_t preferred_family;
 	size_t stream_room;
-	bool settles_late; /* bytes of streams are shown while the stack is settled */
+	bool settles_late; /* bytes of streams are lent while the stack is settled */
 	bool down;
-	struct netstack_endpoint unroutable; /* no packet can go there */
+	struct netstack_endpoint unroutable; /* no packet can be sent there */
 	uint64_t now;
 	unsigned wanted, pings;
 	struct netstack_endpoint pinged;
@@ -84,7 +84,7 @@ struct rig {
 	void *pong_owner;
 	uint64_t ping_sent_at;
 	int connect_error, flow_error;
-	/* What sockets say of their addresses (rig_socket.c); a family of 0: the truth. */
+	/* The addresses that sockets report (rig_socket.c); with family 0 the real ones. */
 	union wireguard_endpoint local, peer, from;
 	union wireguard_endpoint sent_to;
 };
@@ -92,11 +92,11 @@ struct rig {
 extern struct rig rig;
 
 int rig_start(void **state);
-/* Fails when blocks of the pool, connections or dials are left. */
+/* Fails if blocks of the pool, connections or dials are left. */
 int rig_stop(void **state);
 
 /* The loop. */
-void rig_turn(void); /* turns until nothing is left to do at this time */
+void rig_turn(void); /* runs turns until nothing is left to do at this time */
 void rig_pass(uint64_t nanoseconds);
 
 /* The `end` of a connection that the test itself removes. */
@@ -105,13 +105,13 @@ void rig_never_end(struct connection *connection);
 struct poller *rig_client(int *client);
 void rig_write(int descriptor, const char *text); /* and a turn */
 void rig_write_bytes(int descriptor, const void *bytes, size_t length);
-/* What has come to the test's end, up to the end of file; a string until the next call. */
+/* The bytes received at the test's end, up to the end of file; a string, valid until the next call. */
 const char *rig_read(int descriptor);
 size_t rig_read_length(void);       /* of the last rig_read */
 bool rig_is_at_end(int descriptor); /* end of file or reset */
 bool rig_is_reset(int descriptor);
 
-/* For a stream whose owner does not care. */
+/* For a stream whose owner ignores events. */
 extern const struct netstack_stream_events rig_deaf;
 
 /* Streams, each followed by a turn. */
@@ -119,7 +119,7 @@ struct netstack_stream *rig_stream(void); /* the latest */
 size_t rig_stream_count(void);
 void rig_connected(struct netstack_stream *stream);
 void rig_refuse(struct netstack_stream *stream, enum netstack_error why);
-/* Acknowledges all, and tells what the far end has got since the last call. */
+/* Acknowledges everything, and returns the bytes that the far end received since the last call. */
 const char *rig_stream_read(struct netstack_stream *stream);
 void rig_stream_write(struct netstack_stream *stream, const char *text);
 void rig_stream_write_bytes(struct netstack_stream *stream, const char *bytes, size_t length);
@@ -133,7 +133,7 @@ void rig_name(const char *name, const char *address); /* answers a query; NULL: 
 bool rig_is_asked(const char *name);
 /* The latest message of a type, or NULL. */
 const struct rig_message *rig_sent(enum message_type type);
-/* Answers the want that was asked for last. */
+/* Answers the latest request. */
 void rig_grant(enum message_status status, int descriptor);
 
 #endif

@@ -1,4 +1,4 @@
-/* A client of the HTTP proxy, and the exchange that serves it, as client.c starts it. */
+/* A client of the HTTP proxy, and its exchange, started as client.c does. */
 #ifndef WARREN_TESTS_TUNNEL_RIG_BROWSER_H
 #define WARREN_TESTS_TUNNEL_RIG_BROWSER_H
 
@@ -10,7 +10,7 @@ struct rig_browser {
 	struct exchange *exchange;
 	int client; /* the test's end */
 	unsigned ended, handed_back;
-	char back[256]; /* what was handed back unread */
+	char back[256]; /* bytes handed back unread */
 };
 extern struct rig_browser rig_browser;
 
@@ -19,14 +19,14 @@ extern struct rig_browser rig_browser;
 #define OK2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 #define OK2_SENT "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi"
 
-/* A client whose first bytes were read already. */
+/* A client whose first bytes have been read. */
 void rig_browse(const char *first);
 /* It closes. */
 void rig_leave(void);
 void rig_end_browser(struct connection *connection);
 /* One GET that is answered; the server's connection is kept. */
 void rig_use_once(void);
-/* A reply of the proxy's own came, and the connection is kept, or closed. */
+/* A reply of the proxy itself arrived, and the connection is kept, or closed. */
 void rig_expect_failure(const char *status, bool kept);
 
 #endif

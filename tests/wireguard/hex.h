@@ -1,4 +1,4 @@
-/* Bytes out of their hexadecimal form, for vectors. */
+/* Parses hexadecimal bytes, for vectors. */
 #ifndef WARREN_TESTS_WIREGUARD_HEX_H
 #define WARREN_TESTS_WIREGUARD_HEX_H
 
@@ -12,7 +12,7 @@ static inline unsigned hex_digit(char digit)
 	return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
 }
 
-/* Returns how many there are; `size` is how many there may be. */
+/* Returns their number, at most `size`. */
 static inline size_t hex_read(uint8_t *bytes, size_t size, const char *hex)
 {
 	size_t length = strlen(hex) / 2;

@@ -1,5 +1,5 @@
-/* Devices on a link in one process, with one clock that only the test moves. The link loses, delays, duplicates and reorders as told;
- * all of its chance comes from a fixed seed. */
+/* Devices on an in-process link, with one fake clock. The link loses, delays, duplicates and reorders as configured; all randomness comes from a
+ * fixed seed. */
 #ifndef WARREN_TESTS_WIREGUARD_LINK_H
 #define WARREN_TESTS_WIREGUARD_LINK_H
 
@@ -35,7 +35,7 @@ struct link_node {
 	struct wireguard_key private_key;
 	unsigned number; /* the inner address is 10.0.0.(number + 1) */
 	union wireguard_endpoint address;
-	int64_t wall_offset; /* nanoseconds that this node's wall clock differs from the link's */
+	int64_t wall_offset; /* offset of this node's wall clock from the link's, in nanoseconds */
 	bool is_full;        /* no room for any datagram */
 	unsigned events[LINK_EVENTS];
 	unsigned sent[5];    /* datagrams by message type */
@@ -57,14 +57,14 @@ struct link {
 	uint64_t delay;
 	unsigned loss, duplicate, reorder; /* per thousand */
 	bool is_cut;
-	/* Sees every datagram before the link does; false takes it off. */
+	/* Sees every datagram before the link does; false drops it. */
 	bool (*filter)(struct link *link, struct link_node *from, uint8_t *bytes, size_t length);
 	struct link_datagram *first;
 	struct link_node nodes[LINK_NODES];
 	unsigned count;
 };
 
-/* A link with `count` devices that know nobody. */
+/* A link with `count` devices without peers. */
 struct link *link_create(unsigned count);
 void link_free(struct link *link);
 uint64_t link_random(struct link *link);
@@ -76,13 +76,13 @@ void link_config(struct link *link, unsigned to, struct wireguard_peer_config *c
 
 /* Sends an IPv4 packet of this length from node to node; returns what the device does. */
 int link_send(struct link *link, unsigned from, unsigned to, size_t length);
-/* Moves the clock on and does all that is due meanwhile. */
+/* Advances the clock and does everything that is due meanwhile. */
 void link_run(struct link *link, uint64_t duration);
-/* Hands in a datagram now. */
+/* Delivers a datagram now. */
 void link_inject(struct link *link, unsigned to, const union wireguard_endpoint *from, const void *bytes, size_t length);
-/* A handshake by a packet from a to b, which has arrived. */
+/* Completes a handshake with a packet from a to b, which arrives. */
 void link_handshake(struct link *link, unsigned a, unsigned b);
-/* Takes the first datagram that is on its way off the link; freed by the caller. */
+/* Takes the first datagram in flight off the link; freed by the caller. */
 struct link_datagram *link_take(struct link *link);
 union wireguard_endpoint link_ipv4(uint32_t address, uint16_t port);
 union wireguard_endpoint link_ipv6(uint64_t prefix, uint64_t host, uint16_t port);

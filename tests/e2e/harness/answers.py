@@ -132,7 +132,7 @@ def _unchunk(rest):
 
 
 def read_strictly(answer):
-    """(status, [(name, value)], body) of an answer until the end of the connection, by RFC 9112 to the letter."""
+    """(status, [(name, value)], body) of a response until the end of the connection, parsed strictly by RFC 9112."""
     head, mark, rest = answer.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     status = re.fullmatch(rb"HTTP/1\.1 ([1-9][0-9]{2}) [\t\x20-\x7e\x80-\xff]*", lines[0])

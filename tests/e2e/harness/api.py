@@ -43,7 +43,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Api:
-    """One request a connection, unless used as `with api.session() as session`."""
+    """One request per connection, unless used as `with api.session() as session`."""
 
     def __init__(self, connect, headers=None):
         self._connect = connect
@@ -111,7 +111,7 @@ class Api:
         return sorted(took)
 
     def create(self, document, wait_up=True, timeout=15):
-        """POST /v1/tunnels; the tunnel, up when asked to wait."""
+        """POST /v1/tunnels; returns the tunnel, which is up if asked to wait."""
         query = f"?wait=up&timeout={timeout}" if wait_up else ""
         return self.expect(201, "POST", f"/v1/tunnels{query}", document).json
 

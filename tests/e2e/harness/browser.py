@@ -83,14 +83,14 @@ class Browser:
         return self.run("const node = document.querySelector(arguments[0]); return !!node && node.checkVisibility()", css)
 
     def click(self, css):
-        """As a person does it: in view, not covered by another element."""
+        """Clicks as a person does: scrolled into view, not covered by another element."""
         self.ask("POST", f"/element/{self.find(css)}/click", {})
 
     def type(self, css, text):
         self.ask("POST", f"/element/{self.find(css)}/value", {"text": text})
 
     def press(self, *names):
-        """Keys to whatever has the focus; "shift" holds for the next one."""
+        """Sends keys to the focused element; "shift" applies to the next one."""
         actions, held = [], []
         for name in names:
             key = KEYS.get(name, name)
@@ -103,11 +103,11 @@ class Browser:
         self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
     def focused(self):
-        """The name by which a screen reader calls what has the focus."""
+        """The accessible name of the focused element."""
         return self.run("const node = document.activeElement; return node.getAttribute('aria-label') || node.id || node.innerText")
 
     def tab_to(self, name, most=60):
-        """Presses Tab until that has the focus."""
+        """Presses Tab until that element has the focus."""
         for _ in range(most):
             if self.focused() == name:
                 return
@@ -128,5 +128,5 @@ class Browser:
             file.write(base64.b64decode(self.ask("GET", "/screenshot")))
 
     def complaints(self):
-        """What the browser's console has to say, a refused content policy included."""
+        """The messages of the browser's console, violations of the content policy included."""
         return [entry["message"] for entry in self.ask("POST", "/se/log", {"type": "browser"}) if entry["level"] != "DEBUG"]

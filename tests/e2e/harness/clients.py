@@ -11,7 +11,7 @@ from .process import die_with_parent
 
 
 def curl(namespace, *words, check=True, timeout=60, text=True):
-    """curl, silent, with the errors shown; in `namespace`, or on this machine when None."""
+    """curl, silent but with errors shown; in `namespace`, or on this machine if None."""
     argv = ["curl", "-sS", "--max-time", str(timeout), *words]
     if namespace:
         argv = namespace.command(argv)
@@ -47,7 +47,7 @@ def random_file(path, size):
 
 
 class Download:
-    """curl in the background, its bytes hashed as they come; `bytes` counts them."""
+    """curl in the background, its bytes hashed as they arrive; `bytes` counts them."""
 
     def __init__(self, namespace, *words, timeout=300):
         argv = ["curl", "-sS", "--max-time", str(timeout), *words]
@@ -65,7 +65,7 @@ class Download:
             self.bytes += len(block)
 
     def finish(self, timeout=300):
-        """curl's exit code and the SHA-256 of what came."""
+        """curl's exit code and the SHA-256 of the bytes received."""
         self.thread.join(timeout)
         code = self.popen.wait(timeout)
         self.error = self.popen.stderr.read().decode(errors="replace")
@@ -119,7 +119,7 @@ class Connection:
         return data
 
     def read_until(self, mark):
-        """Up to and with `mark`, or all there is at the end."""
+        """Up to and including `mark`, or everything at the end."""
         while mark not in self.buffer and self._more():
             pass
         end = self.buffer.find(mark)
@@ -138,7 +138,7 @@ class Connection:
         return data
 
     def is_at_end(self):
-        """The other side has closed and sent nothing more."""
+        """Whether the other side has closed and sent nothing more."""
         try:
             return not self.buffer and not self._more()
         except ConnectionResetError:

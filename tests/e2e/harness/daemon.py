@@ -17,7 +17,7 @@ def binary():
 
 
 def is_sanitized():
-    """Sanitizers cost speed; limits of time are for the release build alone."""
+    """Sanitizers cost speed; time limits apply only to the release build."""
     with open(binary(), "rb") as file:
         return b"__asan_init" in file.read() or "tsan" in binary()
 
@@ -88,13 +88,13 @@ class Daemon:
         return sum(process.resident_kilobytes(pid) for pid in self.family())
 
     def kill(self):
-        """As a power cut would end it: the control process and, by their death signal, its workers."""
+        """Kills it as a power cut would: the control process and, by their death signal, its workers."""
         workers = self.workers()
         self.process.stop(number=signal.SIGKILL)
         wait_until(lambda: not any(process.is_alive(pid) for pid in workers), what="workers die with the daemon")
 
     def stop(self, limit=5):
-        """SIGTERM; it must exit with 0 in time and have had nothing to report."""
+        """SIGTERM; it must exit with 0 in time and must not have logged anything unexpected."""
         before = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(30 if is_sanitized() else limit)

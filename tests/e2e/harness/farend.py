@@ -63,7 +63,7 @@ class FarEnd:
         """The program's command line; each of them stays in the foreground."""
         program = tools.path(self.implementation)
         if self.implementation == "boringtun":
-            # Its connected sockets would keep a source address that is gone.
+            # Its connected sockets would keep a removed source address.
             return [program, "--foreground", "--disable-drop-privileges", "--disable-connected-udp", "--verbosity", "error", self.interface]
         return [program, "-f", self.interface]
 
@@ -79,7 +79,7 @@ class FarEnd:
             self._set_peer(public, **words)
 
     def move(self, number):
-        """The far end's outer IPv4 address becomes the one with this number in its network; the old one is gone."""
+        """Changes the far end's outer IPv4 address to the one with this number in its network; the old one is removed."""
         old, self.outer = self.outer, f"198.51.100.{16 * self.number + number}"
         self.namespace.ip("address", "add", f"{self.outer}/28", "dev", self.far_interface)
         self.namespace.ip("address", "del", f"{old}/28", "dev", self.far_interface)
@@ -91,7 +91,7 @@ class FarEnd:
         self.home.ip("address", "del", f"{old}/28", "dev", self.home_interface)
 
     def lose(self, percent):
-        """Drops that share of the tunnels' datagrams at random, on both sides; 0 ends it."""
+        """Drops this share of the tunnels' datagrams at random, on both sides; 0 stops it."""
         self.namespace.drop_randomly(percent)
         self.home.drop_randomly(percent)
 
@@ -109,7 +109,7 @@ class FarEnd:
 
     @contextlib.contextmanager
     def away(self):
-        """The WireGuard program does not run meanwhile; its successor knows no session."""
+        """The WireGuard program is stopped meanwhile; its successor has no session."""
         self.stop_wireguard()
         try:
             yield
@@ -142,7 +142,7 @@ class FarEnd:
         self.wg("set", self.interface, "peer", public, "remove")
 
     def peer(self, public):
-        """What the far end knows of a peer: endpoint, latest handshake (UNIX time), bytes received and sent."""
+        """The far end's view of a peer: endpoint, latest handshake (UNIX time), bytes received and sent."""
         for line in self.wg("show", self.interface, "dump").splitlines()[1:]:
             fields = line.split("\t")
             if fields[0] == public:
@@ -180,7 +180,7 @@ class FarEnd:
         return True
 
     def queries(self):
-        """The names that were asked of the DNS server so far, one line of its log each."""
+        """The names queried from the DNS server so far, one log line each."""
         path = f"{self.directory}/dns.log"
         if not os.path.exists(path):
             return []

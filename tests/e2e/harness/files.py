@@ -1,4 +1,4 @@
-"""wg-quick files as people have them, with the verdict of the tools and ours."""
+"""Real-world wg-quick files, with the tools' result and ours."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ PEER = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 INTERFACE = f"[Interface]\nPrivateKey = {KEY}\nAddress = 10.2.0.2/32\n"
 SECTION = f"{INTERFACE}[Peer]\nPublicKey = {PEER}\n"
 
-# What stands in the file, what the tools say, what we say. Where they differ, a comment says why.
+# The file's contents, the tools' result, our result. Where they differ, a comment says why.
 FILES = [
     (INTERFACE + "DNS = 1.1.1.1,", True, True),
     (INTERFACE + "DNS = 1.1.1.1 9.9.9.9", True, True),
@@ -71,7 +71,7 @@ FILES = [
 
 
 def name_of(text):
-    """What of a file differs from the others, in a line."""
+    """A one-line summary of how a file differs from the others."""
     for place, prefix in (("peer", SECTION), ("interface", INTERFACE)):
         if text.startswith(prefix):
             return f"{place}: {text.removeprefix(prefix)!r}".replace(PEER, "PEER")
@@ -79,12 +79,12 @@ def name_of(text):
 
 
 def have_tools():
-    """wg-quick wants to be root."""
+    """wg-quick must run as root."""
     return bool(shutil.which("wg-quick") and shutil.which("wg")) and os.geteuid() == 0
 
 
 def strip(text, directory):
-    """What wg-quick leaves to wg when it has read its own keys, or None when it takes no such file."""
+    """The lines that wg-quick passes to wg after reading its own keys, or None if it refuses the file."""
     path = os.path.join(directory, "nosuch0.conf")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline="") as file:
         file.write(text + "\n")
@@ -93,7 +93,7 @@ def strip(text, directory):
 
 
 def wg_takes(stripped, directory):
-    """wg reads all of it before it looks for the interface, which is not there."""
+    """wg reads the whole file before it looks for the interface, which does not exist."""
     path = os.path.join(directory, "nosuch0.conf")
     with open(path, "wb") as file:
         file.write(stripped)

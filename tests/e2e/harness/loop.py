@@ -7,7 +7,7 @@ INNER, INNER_CLIENT = "10.99.0.1", "10.99.0.2"
 
 
 class Ends:
-    """The documents of a far tunnel, which waits, and of a near one, whose proxy leads to it."""
+    """The documents of a far tunnel, which waits for its peer, and of a near one, whose proxy leads to it."""
 
     def __init__(self, name=""):
         self.far_id, self.near_id = f"far{name}", f"near{name}"
@@ -62,7 +62,7 @@ def create_pair(api, ends, target=None):
 
 
 def fill_event_log(api, id):
-    """By changes of a tunnel's label. The log has a bound; what grows once it is full is a leak."""
+    """Fills the event log by changing a tunnel's label. The log is bounded; memory that grows once it is full is a leak."""
     for batch in range(EVENTS_KEPT // 500 + 1):
         operations = [{"method": "PATCH", "path": f"/v1/tunnels/{id}", "body": {"labels": {"fill": f"{batch}-{number}"}}} for number in range(500)]
         results = api.expect(200, "POST", "/v1/batch", {"operations": operations}).json["results"]

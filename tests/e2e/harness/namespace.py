@@ -1,4 +1,4 @@
-"""Network namespaces with names of their own, and sockets inside them."""
+"""Network namespaces with unique names, and sockets inside them."""
 
 import contextlib
 import ctypes
@@ -17,7 +17,7 @@ _made = []
 
 
 def unavailable():
-    """Why there can be no namespaces here, or an empty string."""
+    """Why namespaces cannot be created here, or an empty string."""
     if os.geteuid() != 0:
         return "not root, so no network namespaces"
     if not os.path.exists("/dev/net/tun"):
@@ -32,7 +32,7 @@ def unavailable():
 
 
 def sweep():
-    """Removes what a killed run of these tests has left: namespaces named after processes that are no more, and what runs in them."""
+    """Removes leftovers of killed test runs: namespaces named after processes that no longer exist, and the processes in them."""
     for path in glob.glob("/run/netns/warren-*"):
         match = re.fullmatch(r"warren-(\d+)-.*", os.path.basename(path))
         if match and not os.path.exists(f"/proc/{match.group(1)}"):
@@ -48,7 +48,7 @@ class Namespace:
         run(["ip", "netns", "add", self.name])
         _made.append(self)
         self.ip("link", "set", "lo", "up")
-        # An address may replace another one of its network without both going at once.
+        # Removing an address keeps other addresses of its network.
         self.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/all/promote_secondaries")
         self.resolver_directory = f"/etc/netns/{self.name}"
         os.makedirs(self.resolver_directory)
@@ -69,7 +69,7 @@ class Namespace:
 
     @contextlib.contextmanager
     def entered(self):
-        """This thread is in the namespace; sockets made here stay in it."""
+        """Puts this thread into the namespace; sockets created meanwhile stay in it."""
         with open("/proc/thread-self/ns/net", "rb") as home, open(f"/run/netns/{self.name}", "rb") as there:
             _enter(there.fileno())
             try:
@@ -101,11 +101,11 @@ class Namespace:
         return sock
 
     def drop_randomly(self, percent):
-        """Drops that share of what arrives over UDP, at random; 0 ends it."""
+        """Drops this share of incoming UDP, at random; 0 stops it."""
         self._drop(percent and f"numgen random mod 100 < {percent}")
 
     def drop_larger(self, size):
-        """Drops what arrives over UDP with a larger payload; 0 ends it."""
+        """Drops incoming UDP with a larger payload; 0 stops it."""
         self._drop(size and f"udp length > {size + 8}")
 
     def _drop(self, what):

@@ -37,7 +37,7 @@ class Document:
         return [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in validator.iter_errors(value)]
 
     def check(self, method, path, body, content_type, reply):
-        """What in this exchange is not as the document says, one line each."""
+        """Deviations of this exchange from the document, one line each."""
         template, operation = self.find(method, path)
         if not operation:
             return [] if reply.status in (404, 405) else [f"{method} {path} is {reply.status} and not in the document"]
@@ -76,7 +76,7 @@ class Document:
 
 
 class CheckedApi(Api):
-    """A client that collects every exchange which does not fit the document in `faults`."""
+    """A client that collects every exchange that does not match the document in `faults`."""
 
     def __init__(self, api, document):
         super().__init__(api._connect, api._headers)

@@ -12,7 +12,7 @@ _running = []
 
 
 def die_with_parent():
-    """Between fork and exec: a killed test run leaves nothing behind."""
+    """Runs between fork and exec, so that a killed test run leaves nothing behind."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -37,7 +37,7 @@ class Process:
             self.popen.send_signal(number)
 
     def wait(self, timeout):
-        """The exit code; None when it still runs after `timeout` seconds."""
+        """The exit code; None if it still runs after `timeout` seconds."""
         try:
             code = self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -47,7 +47,7 @@ class Process:
         return code
 
     def stop(self, timeout=5, number=signal.SIGTERM):
-        """Ends it, by force when it does not listen, and returns the exit code."""
+        """Terminates it, by force if necessary, and returns the exit code."""
         self.send_signal(number)
         code = self.wait(timeout)
         if code is None:
@@ -61,7 +61,7 @@ class Process:
 
 
 def stop_all():
-    """The last resort when a test run is cut short."""
+    """The last resort when a test run is interrupted."""
     for process in list(_running):
         process.stop(timeout=1)
 
@@ -79,7 +79,7 @@ def wait_until(condition, timeout=10, interval=0.02, what="condition"):
 
 
 def run(argv, timeout=60, check=True, **options):
-    """A short program; its output as text."""
+    """Runs a short program; returns its output as text."""
     options.setdefault("text", True)
     result = subprocess.run(argv, capture_output=True, timeout=timeout, **options)
     if check and result.returncode != 0:

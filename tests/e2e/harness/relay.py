@@ -6,7 +6,7 @@ import threading
 
 
 class Relay:
-    """Passes datagrams between whoever sends to `port` and 127.0.0.1:`target`, but none of more than `size_max` bytes."""
+    """Forwards datagrams between the senders to `port` and 127.0.0.1:`target`, except those of more than `size_max` bytes."""
 
     def __init__(self, target, size_max=65535):
         self.size_max, self.dropped = size_max, 0

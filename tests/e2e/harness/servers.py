@@ -51,7 +51,7 @@ def echo(sock):
 
 
 class Recorder(Server):
-    """Keeps every byte that comes, and answers each connection with `reply` once the head of a request is there."""
+    """Stores every byte received, and answers each connection with `reply` once the head of a request is complete."""
 
     def __init__(self, namespace, address, reply=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"):
         self.received = []

@@ -10,7 +10,7 @@ TOOLS = f"{ROOT}/build/tools"
 
 
 def go_install(name, module):
-    """The program of a Go module, installed under `name`; None when that cannot be."""
+    """The program of a Go module, installed under `name`; None if that is not possible."""
     path = f"{TOOLS}/{name}"
     if os.path.exists(path):
         return path
@@ -24,7 +24,7 @@ def go_install(name, module):
 
 
 def cargo_install(crate):
-    """The program of a crate, which has its name; None when that cannot be."""
+    """The program of a crate, with the crate's name; None if that is not possible."""
     path = f"{TOOLS}/bin/{crate}"
     if os.path.exists(path):
         return path
@@ -44,7 +44,7 @@ def _quietly(argv, environment):
 
 @functools.cache
 def path(implementation):
-    """The program, or None when it is not to be had here."""
+    """The program, or None if it is not available."""
     if implementation == "wireguard-go":
         return shutil.which("wireguard-go")
     if implementation == "wireguard-go-newest":
