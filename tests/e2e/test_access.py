@@ -22,7 +22,7 @@ PUBLIC = {"/livez", "/readyz", "/openapi.json", "/openapi.yaml", "/", "/style.cs
 
 
 def _operations(document):
-    """(method, path with its parameters filled, the scope that the document tells, public or not)."""
+    """(method, path with its parameters filled in, the scope from the document, whether it is public)."""
     key = keys.new_key().url
     for template, item in document["paths"].items():
         for method in ("get", "head", "put", "post", "patch", "delete"):
@@ -32,7 +32,7 @@ def _operations(document):
             scope = re.search(r"Scope: (\w+)", operation.get("description", ""))
             path = template.replace("{id}", "absent").replace("{key}", key)
             if path == "/v1/events":
-                path += "?since=99999999"   # 410 at once, where it would stream for ever
+                path += "?since=99999999"   # 410 at once, instead of an endless stream
             yield method.upper(), path, scope.group(1) if scope else "read", template in PUBLIC
 
 
@@ -60,7 +60,7 @@ def test_a1_every_operation_without_a_good_token(local_daemon):
 
 
 def test_a1_every_operation_with_every_scope(local_daemon):
-    """The scope that the document tells, and no less, gets past; what then follows is the operation's own affair."""
+    """The documented scope, and no lesser one, passes; the operation's own result does not matter here."""
     api = local_daemon.api
     clients = {scope: local_daemon.tcp_api(api.expect(201, "POST", "/v1/tokens", {"scopes": [scope]}).json["token"]) for scope in SCOPES}
     for method, path, needed, is_public in _operations(api.get("/openapi.json")):
@@ -72,7 +72,7 @@ def test_a1_every_operation_with_every_scope(local_daemon):
 
 
 def test_a1_takes_as_long_for_every_wrong_token(local_daemon):
-    """Wrong in the first character, or in the last: nobody can tell by the time."""
+    """A token that is wrong in the first character takes as long as one that is wrong in the last."""
     good = local_daemon.token
     flipped = {"first": ("a" if good[0] != "a" else "b") + good[1:], "last": good[:-1] + ("a" if good[-1] != "a" else "b")}
     times = {name: [] for name in flipped}
@@ -82,7 +82,7 @@ def test_a1_takes_as_long_for_every_wrong_token(local_daemon):
                 before = time.perf_counter()
                 session.request("GET", "/v1/version", headers={"Authorization": f"Bearer {flipped[name]}"})
                 times[name].append(time.perf_counter() - before)
-    # The slowest tenth is the machine's noise.
+    # The slowest tenth is noise of the machine.
     first, last = (sorted(times[name])[:2700] for name in ("first", "last"))
     t = (statistics.mean(first) - statistics.mean(last)) / ((statistics.variance(first) + statistics.variance(last)) / 2700) ** 0.5
     difference = 1e6 * (statistics.median(first) - statistics.median(last))
@@ -92,7 +92,7 @@ def test_a1_takes_as_long_for_every_wrong_token(local_daemon):
 
 @contextlib.contextmanager
 def _held(address, count, source="127.0.0.1"):
-    """That many idle connections from `source`; fewer when no more are let in."""
+    """Opens `count` idle connections from `source`; fewer if no more are accepted."""
     held = []
     try:
         for _ in range(count):
@@ -118,7 +118,7 @@ def _status(address, path, source="127.0.0.1", timeout=5):
 
 
 def test_a9_one_address_takes_all_it_may(local_daemon):
-    """256 connections of one address: it gets no more, but for the health; others, and the unix socket, notice nothing."""
+    """256 connections from one address: further ones get only health checks; other addresses and the unix socket are not affected."""
     host, port = local_daemon.address.rsplit(":", 1)
     address = (host, int(port))
     with _held(address, 256):
@@ -131,7 +131,7 @@ def test_a9_one_address_takes_all_it_may(local_daemon):
 
 
 def test_a9_all_connections_are_taken(local_daemon):
-    """1,024 connections from many addresses: the health and the unix socket still answer, and it ends when they end."""
+    """1,024 connections from many addresses: health checks and the unix socket still answer, and all is normal once they end."""
     host, port = local_daemon.address.rsplit(":", 1)
     address = (host, int(port))
     wait_until(lambda: local_daemon.api.request("GET", "/readyz").status == 200, what="the workers have started")
@@ -140,7 +140,7 @@ def test_a9_all_connections_are_taken(local_daemon):
         for last in range(2, 8):
             stack.enter_context(_held(address, 200, f"127.0.0.{last}"))
         wait_until(lambda: _status(address, "/v1/version", source="127.0.0.9") in (None, 429, 503), what="the limit is reached")
-        # Idle connections took the reserve too; they hold it for two seconds.
+        # Idle connections took the reserve, too; they keep it for two seconds.
         for path in ("/livez", "/readyz"):
             wait_until(lambda path=path: _status(address, path, source="127.0.0.9") == 200, 5, what=f"{path} answers over the limit of all")
         with local_daemon.api.session() as session:
@@ -152,7 +152,7 @@ def test_a9_all_connections_are_taken(local_daemon):
 
 
 def test_a9_idle_connections_make_room(local_daemon):
-    """Connections that send nothing are cut after 10 s, so that nobody can keep others out for ever."""
+    """Connections that send nothing are closed after 10 s, so that nobody can lock others out for ever."""
     host, port = local_daemon.address.rsplit(":", 1)
     with _held((host, int(port)), 100) as held:
         started = time.monotonic()
@@ -164,7 +164,7 @@ def test_a9_idle_connections_make_room(local_daemon):
 
 
 def test_a8_large_tunnels(local_daemon):
-    """255 peers with 257 allowed IPs each come back whole, in JSON, as a wg-quick file, and peer by peer."""
+    """255 peers with 257 allowed IPs each are returned completely, in JSON, as a wg-quick file, and peer by peer."""
     peers = [{"public_key": keys_.public, "allowed_ips": [f"10.{n}.{m}.0/24" for m in range(256)] + [f"fd00:{n + 1:x}::/32"], "persistent_keepalive": n}
              for n, keys_ in enumerate(_many_keys(255))]
     document = {"spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2", "fd00::2"]}, "peers": peers}}
@@ -188,19 +188,19 @@ def test_a8_large_tunnels(local_daemon):
 
 
 def _many_keys(count):
-    """Public keys only: 32 bytes that no one holds the private key of."""
+    """Public keys only: 32 bytes without a known private key."""
     for _ in range(count):
         yield keys.Key("", base64.b64encode(os.urandom(32)).decode())
 
 
 def _leads(api):
-    """What of the tunnel «in» says where its inbound forward can be reached from, or None when it has none."""
+    """The parts of the tunnel «in» that decide who can reach its inbound forward, or None if it has none."""
     spec = api.get("/v1/tunnels/in")["spec"]
     return (spec["interface"]["addresses"], spec["interface"]["dns"], spec["peers"]) if spec["forwards"] else None
 
 
 def test_p1_a_writer_leads_no_inbound_forward_elsewhere(local_daemon):
-    """Every door by which a token with the scope write could give a tunnel of an admin's a peer of its own, and so reach the host's service."""
+    """Every way in which a token with write scope could add its own peer to an admin's tunnel, and so reach the host's service."""
     api, own, other = local_daemon.api, keys.new_key(), keys.new_key()
     writer = local_daemon.tcp_api(api.expect(201, "POST", "/v1/tokens", {"scopes": ["write"]}).json["token"])
     forward = {"name": "f", "direction": "inbound", "protocol": "tcp", "listen": "10.2.0.2:80", "target": "127.0.0.1:9"}
@@ -238,7 +238,7 @@ def test_p1_a_writer_leads_no_inbound_forward_elsewhere(local_daemon):
     writer.expect(200, "PATCH", "/v1/tunnels/in", {"labels": {"seen": "yes"}, "spec": {"limits": {"connections": 5}}}, content_type=merge)
 
 
-# A3, what JSON parsers get wrong: each a body that is refused, or taken for what RFC 8259 says it is.
+# A3, common errors of JSON parsers: each body is refused, or read as RFC 8259 requires.
 
 REFUSED = [b"", b" ", b"\xef\xbb\xbf{}", b"{,}", b"{\"a\":1,}", b"{'a':1}", b"{a:1}", b"{\"a\" 1}", b"[1,]", b"{\"a\":01}", b"{\"a\":+1}", b"{\"a\":.5}",
            b"{\"a\":1.}", b"{\"a\":0x1}", b"{\"a\":NaN}", b"{\"a\":Infinity}", b"{\"a\":-}", b"{\"a\":1e}", b"{\"a\":TRUE}", b"{\"a\":nul}", b"{\"a\":\"\\x00\"}",

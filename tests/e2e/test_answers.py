@@ -16,7 +16,7 @@ from harness.spec import proxy_address
 
 
 def _answer(sock):
-    """The answer that the path names; a `/slow` before it sends each byte by itself."""
+    """Sends the response that the path names; with the prefix `/slow` byte by byte."""
     head = b""
     while b"\r\n\r\n" not in head:
         if not (data := sock.recv(65536)):
@@ -29,7 +29,7 @@ def _answer(sock):
     for at in range(0, len(answer), step):
         sock.sendall(answer[at:at + step])
         if step == 1:
-            time.sleep(0.0003)   # so that most bytes are packets of their own
+            time.sleep(0.0003)   # so that most bytes are sent in separate packets
 
 
 @pytest.fixture(scope="module")

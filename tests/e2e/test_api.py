@@ -24,7 +24,7 @@ PSK = keys.new_preshared_key()
 
 
 def _document(id=None, **spec):
-    """A tunnel to a peer that is not there."""
+    """A tunnel to a peer that does not exist."""
     base = {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]},
             "peers": [{"public_key": FAR.public, "endpoint": "127.0.0.1:9", "allowed_ips": ["0.0.0.0/0"]}]}
     return {**({"id": id} if id else {}), "spec": {**base, **spec}}
@@ -102,7 +102,7 @@ def test_conditional_writes(api):
 
 @pytest.mark.parametrize("headers", [{"If-Match": '"1"'}, {"If-None-Match": "*"}])
 def test_conditions_where_no_etag_is(api, headers):
-    """A write that was to happen under a condition only must not happen because nothing compares it."""
+    """A conditional write must not be executed if nothing evaluates the condition."""
     _create(api, "kept")
     for method, path, body in [("DELETE", "/v1/tunnels", None), ("PUT", "/v1/state", {"tunnels": []}),
                                ("POST", "/v1/batch", {"operations": [{"method": "DELETE", "path": "/v1/tunnels/kept"}]})]:
@@ -214,7 +214,7 @@ def test_batch(api):
 
 
 def test_batch_hands_a_listener_over(api):
-    """Delete one and create another on its port, in one step; a swap between two tunnels, too."""
+    """Delete one and create another on its port atomically; also a swap between two tunnels."""
     first, second = _create(api, "one"), _create(api, "two")
     ports = [tunnel["status"]["listen"][0] for tunnel in (first, second)]
     operations = [{"method": "DELETE", "path": "/v1/tunnels/one"},
@@ -316,7 +316,7 @@ def test_events(local_daemon, accept):
 
 
 def _resume(daemon, since):
-    """The status of an attempt to go on after an event."""
+    """The status of an attempt to resume after an event."""
     stream = Stream(daemon, query=f"?since={since}")
     wait_until(lambda: b"\r\n\r\n" in stream.raw, what="a reply")
     stream.close()
@@ -324,7 +324,7 @@ def _resume(daemon, since):
 
 
 def test_events_too_old(local_daemon):
-    """What the log no longer has, and what only an earlier daemon can have said: 410."""
+    """Events that the log no longer has, and ids from an earlier daemon: 410."""
     stream = Stream(local_daemon)
     wait_until(lambda: b"\r\n\r\n" in stream.raw, what="the stream has begun")
     _create(local_daemon.api, "e")
@@ -463,7 +463,7 @@ def test_a9_connection_limit_leaves_the_operator_in(local_daemon):
 
 
 def test_slow_head_is_cut(local_daemon):
-    """A header line every second does not hold a connection for ever: 10 s."""
+    """A header line every second does not keep a connection open for ever: it is closed after 10 s."""
     host, port = local_daemon.address.rsplit(":", 1)
     with Connection((host, int(port)), timeout=30) as connection:
         connection.send(b"GET /livez HTTP/1.1\r\n")
@@ -482,7 +482,7 @@ def test_slow_head_is_cut(local_daemon):
 
 
 def test_limits_of_a_tunnel(local_daemon):
-    """The limit of connections: the next one is told 503 at once."""
+    """At the limit of connections the next one gets 503 at once."""
     api = local_daemon.api
     created = _create(api, "few", limits={"connections": 2}, proxy={"connect_timeout": 5})
     held = []
@@ -498,7 +498,7 @@ def test_limits_of_a_tunnel(local_daemon):
 
 
 def test_one_key_towards_one_peer_in_two_tunnels_is_told(local_daemon):
-    """Both would be `up`, and answers would go to the one or the other by turns."""
+    """Both would be `up`, and replies would go to one or the other in turn."""
     api, ends = local_daemon.api, Ends()
     assert "warnings" not in api.create(ends.near(9), wait_up=False)
     twin = api.create({**ends.near(9), "id": "twin"}, wait_up=False)

@@ -111,7 +111,7 @@ def test_wget(home, far, proxy, directory):
 
 @pytest.fixture
 def repository(far, directory):
-    """A git repository of some size that nginx serves."""
+    """A git repository of moderate size, served by nginx."""
     path = f"{directory}/source"
     run(["git", "init", "-q", "-b", "main", path])
     random_file(f"{path}/file", 2 << 20)
@@ -133,7 +133,7 @@ def test_git_clone(home, far, proxy, repository, directory, scheme):
 
 @pytest.fixture
 def ssh_server(far, directory):
-    """An sshd in the far namespace, with keys of its own."""
+    """An sshd in the far namespace, with its own keys."""
     if not os.path.exists("/usr/sbin/sshd"):
         pytest.skip("no sshd")
     os.makedirs("/run/sshd", exist_ok=True)
@@ -241,7 +241,7 @@ class Association:
 
 
 def test_socks5_udp(home, far, tunnel):
-    """To addresses of both families and to names; the relay listens only where the client can reach it."""
+    """Datagrams to addresses of both families and to names; the relay listens only on the address that the client uses."""
     proxy = proxy_address(tunnel)
     with UdpEcho(far.namespace, (INNER, 7100)), UdpEcho(far.namespace, (INNER6, 7100)), Association(home, proxy) as association:
         assert association.code == 0 and association.relay[0] == proxy[0]
@@ -256,7 +256,7 @@ def test_socks5_udp(home, far, tunnel):
 @pytest.mark.parametrize("claim", [(INNER, 7100), (INNER6, 7100), ("10.9.8.7", 1234), (b"far.test", 7100), (b"", 0), (b"", 9), (b"a b", 1), ("::", 0)],
                          ids=["target", "target6", "nat", "name", "empty", "empty-with-port", "bad-name", "zero6"])
 def test_socks5_udp_claims_that_say_nothing(home, far, tunnel, claim):
-    """The first datagram of the client's address makes the claim; what others send after it is dropped and counted."""
+    """The first datagram from the client's address fixes the source; datagrams from others are dropped and counted."""
     proxy = proxy_address(tunnel)
     with UdpEcho(far.namespace, (INNER, 7100)), Association(home, proxy, claim) as association:
         assert association.code == 0
@@ -274,7 +274,7 @@ def test_socks5_udp_drops_are_counted(home, daemon, tunnel):
 
 
 def test_socks5_udp_real_dns(home, far, tunnel):
-    """A DNS question over the relay, answered by the server behind the tunnel."""
+    """A DNS query over the relay, answered by the server behind the tunnel."""
     with Association(home, proxy_address(tunnel)) as association:
         question = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + b"\3www\3far\4test\0\0\1\0\1"
         association.send(INNER, 53, question)

@@ -17,7 +17,7 @@ def _document(id=None, **spec):
 
 
 def _all(count, act):
-    """act(number) in that many threads at once; what each returned."""
+    """Runs act(number) in `count` concurrent threads; returns their results."""
     results, gate = [None] * count, threading.Barrier(count)
 
     def run(number):
@@ -37,7 +37,7 @@ def _all(count, act):
 
 
 def test_if_match_has_one_winner(local_daemon):
-    """64 clients, 25 rounds: each round one write wins, 63 get 412, and what the winner wrote is there."""
+    """64 clients, 25 rounds: in each round one write succeeds, 63 get 412, and the winner's write is stored."""
     api = local_daemon.api
     etag = api.create(_document("t"), wait_up=False)["etag"]
     seen = {etag}
@@ -58,7 +58,7 @@ def test_if_match_has_one_winner(local_daemon):
 
 
 def test_read_modify_write_loses_nothing(local_daemon):
-    """Each client adds its own label and tries again after a 412: all labels are there at the end."""
+    """Each client adds its own label and retries after a 412: at the end all labels are there."""
     api = local_daemon.api
     api.create(_document("t"), wait_up=False)
 
@@ -78,7 +78,7 @@ def test_read_modify_write_loses_nothing(local_daemon):
 
 
 def test_a7_create_and_delete_of_one_id(local_daemon):
-    """Of many creations one is 201 and the others 409; of many deletions one is 204 and the others 404; over and over."""
+    """Of concurrent creates one is 201 and the others 409; of concurrent deletes one is 204 and the others 404; repeatedly."""
     api = local_daemon.api
     for _ in range(15):
         replies = _all(32, lambda _: api.request("POST", "/v1/tunnels", _document("same")))
@@ -89,7 +89,7 @@ def test_a7_create_and_delete_of_one_id(local_daemon):
 
 
 def test_a7_one_port_for_many(local_daemon):
-    """Many tunnels want the same port at once: one has it, the others are told at once, and leave nothing behind."""
+    """Many tunnels request the same port at once: one gets it; the others are refused at once and leave nothing behind."""
     api = local_daemon.api
     port = api.create(_document("probe"), wait_up=False)["status"]["listen"][0]
     api.delete("probe")
@@ -102,7 +102,7 @@ def test_a7_one_port_for_many(local_daemon):
 
 
 def test_different_tunnels_do_not_wait_for_each_other(local_daemon):
-    """64 clients write 64 tunnels, 20 times each: every write is there."""
+    """64 clients write 64 tunnels, 20 times each: every write is stored."""
     api = local_daemon.api
 
     def write(client):
@@ -131,7 +131,7 @@ def _etags(api):
 
 
 def test_a_playbook_twice(local_daemon):
-    """20 tunnels by PUT, again, and again with one changed; what is the same is told as unchanged and keeps its ETag and its socket."""
+    """20 tunnels by PUT, again, and again with one changed: equal ones are reported as unchanged and keep their ETag and socket."""
     api, documents = local_daemon.api, {f"t{number:02}": _playbook(number) for number in range(20)}
     assert {api.put(id, document)["applied"] for id, document in documents.items()} == {"created"}
     before, listening = _etags(api), [tunnel["status"]["listen"] for tunnel in api.get("/v1/tunnels?view=full")["tunnels"]]
@@ -148,7 +148,7 @@ def test_a_playbook_twice(local_daemon):
 
 
 def test_a_whole_state_twice(local_daemon):
-    """PUT /v1/state says what it did, and the second time that it did nothing; also when it is what was read, without secrets."""
+    """PUT /v1/state reports what it changed, and nothing the second time, also for a state that was read without secrets."""
     api = local_daemon.api
     state = {"tunnels": [{"id": f"t{number:02}", **_playbook(number)} for number in range(20)]}
 

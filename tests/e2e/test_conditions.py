@@ -23,7 +23,7 @@ def condition_events(reader, id):
 
 
 def exchange(created, target, request, timeout=15):
-    """What comes back through the proxy, and after how long."""
+    """The response through the proxy, and the time it took."""
     started = time.monotonic()
     with Connection(proxy_address(created), timeout=timeout) as connection:
         connection.http_connect(target)
@@ -32,7 +32,7 @@ def exchange(created, target, request, timeout=15):
 
 
 def count_bytes(sock):
-    """Answers an upload with the number of bytes that came."""
+    """Answers an upload with the number of bytes received."""
     sock.settimeout(30)
     size = int(sock.recv(10))
     left = size
@@ -65,7 +65,7 @@ def test_an_upload_gets_round_an_mtu_black_hole(local_daemon):
             detail = conditions(api, "near")["mtu_too_large"]
             assert "1280" in detail and "interface.mtu" in detail
             wait_until(lambda: condition_events(events, "near") == [("mtu_too_large", True, detail)], what="the event")
-            # The next connection knows.
+            # The next connection uses the known size.
             dropped = relay.dropped
             answer, took = upload(near, 300000)
             assert answer == b"300000" and took < 2 and relay.dropped == dropped
@@ -80,7 +80,7 @@ def test_an_upload_gets_round_an_mtu_black_hole(local_daemon):
 
 
 def test_a_download_gets_round_an_mtu_black_hole(local_daemon):
-    """The far tunnel's stack sends: it finds the size as the near one does for uploads."""
+    """The far tunnel's stack sends: it finds the size, as the near one does for uploads."""
     api, ends = local_daemon.api, Ends()
     with pages(300000) as server:
         relay, near = create_over_relay(api, ends, server.address, SIZE_MAX)
@@ -93,7 +93,7 @@ def test_a_download_gets_round_an_mtu_black_hole(local_daemon):
 
 
 def test_no_segment_is_made_smaller_than_the_floor(local_daemon):
-    """A path that takes nothing but the smallest gets 536 bytes of payload, and no far end gets less."""
+    """A path that carries only the smallest packets gets 536 bytes of payload, and no far end gets less."""
     api, ends = local_daemon.api, Ends()
     with Server(None, ("127.0.0.1", 0), count_bytes) as server:
         relay, near = create_over_relay(api, ends, server.address, 620)

@@ -28,7 +28,7 @@ def _operations(document):
 
 
 def _or(schema, *values):
-    """The schema, with values that mean something: random strings alone would all end as 422."""
+    """The schema, with meaningful values: purely random strings would all end in a 422."""
     return {"anyOf": [{"type": "string", "enum": list(values)}, schema]}
 
 
@@ -53,7 +53,7 @@ def _sharpened(document):
     for member, value in (("listen", "127.0.0.1:0"), ("target", "10.9.0.5:80")):
         schemas["Forward"]["properties"][member] = _or({"type": "string"}, value)
     schemas["ProbeSpec"]["properties"]["target"] = _or({"type": "string"}, "10.2.0.1")
-    # A probe of nothing would wait for each of its answers.
+    # A probe of an absent target would wait for each reply.
     _limit(document["paths"]["/v1/tunnels/{id}/actions/probe"]["post"], {"count": 1, "timeout": 1})
     batch = document["paths"]["/v1/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     batch["properties"]["operations"]["items"]["properties"]["path"] = _or(
@@ -68,7 +68,7 @@ def _limit(operation, most):
 
 
 def test_document_is_valid():
-    """What a validator of the OpenAPI initiative's own schema says."""
+    """The result of a validator with the OpenAPI initiative's own schema."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     result = run([program("openapi-spec-validator"), f"{root}/openapi/openapi.yaml"], check=False)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -91,7 +91,7 @@ def test_fuzzed(local_daemon, directory):
     path = f"{directory}/document.json"
     with open(path, "w", encoding="utf-8") as file:
         json.dump(_sharpened(local_daemon.api.get("/openapi.json")), file)
-    # The stream of events never ends by itself; test_api.py reads it.
+    # The event stream never ends by itself; test_api.py reads it.
     argv = [schemathesis, "run", path, "--url", f"http://{local_daemon.address}", "-H", f"Authorization: Bearer {local_daemon.token}",
             "--exclude-path", "/v1/events", "-c", ",".join(CHECKS), "-n", str(EXAMPLES), "--seed", os.environ.get("WARREN_E2E_SEED", "1"),
             "--continue-on-failure", "--no-shrink", "--request-timeout", "20"]

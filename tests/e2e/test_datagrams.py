@@ -20,7 +20,7 @@ def _tell(workers, number):
 
 
 def test_datagrams_that_a_forward_has_no_room_for_are_counted(local_daemon):
-    """A burst while the worker stands still is more than a socket holds."""
+    """A burst while the worker is stopped exceeds a socket's buffer."""
     port = _free_port()
     api, ends = local_daemon.api, Ends()
     far = api.create(ends.far(), wait_up=False)
@@ -37,7 +37,7 @@ def test_datagrams_that_a_forward_has_no_room_for_are_counted(local_daemon):
             _tell(workers, signal.SIGCONT)
 
         def all_known():
-            client.sendto(b"x", ("127.0.0.1", port))   # tells of those lost before it
+            client.sendto(b"x", ("127.0.0.1", port))   # reports those lost before it
             stats = api.stats("near")
             return stats["dropped"].get("overflow", 0) + stats["bytes_sent"] // size >= sent
         wait_until(all_known, what="each datagram is counted as sent or dropped")

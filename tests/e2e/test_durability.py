@@ -18,7 +18,7 @@ WRITERS = 4
 
 
 class Writer:
-    """Writes to its own ids and keeps, for each, the states that the daemon may rightly hold."""
+    """Writes to its own ids and records, for each, the states that the daemon may legitimately have."""
 
     def __init__(self, daemon, number, seed):
         self.daemon, self.number = daemon, number
@@ -54,14 +54,14 @@ class Writer:
 
 
 def _document(mark):
-    """The mark is in two places, so that a mixture of two writes is seen."""
+    """The mark is in two places, so that a mixture of two writes is detected."""
     return {"labels": {"mark": mark}, "spec": {
         "enabled": False, "interface": {"private_key": keys_for(mark), "addresses": ["10.0.0.2"]},
         "peers": [{"public_key": PEER, "allowed_ips": ["0.0.0.0/0"]}], "proxy": {"users": [{"username": mark, "password": "p"}]}}}
 
 
 def keys_for(mark):
-    """Any 32 bytes are a key; these tell the mark."""
+    """Any 32 bytes are a key; these contain the mark."""
     return base64.b64encode(hashlib.sha256(mark.encode()).digest()).decode()
 
 
@@ -164,7 +164,7 @@ def test_d5_full_disk(small_disk, make_daemon):
 
 
 def test_d5_full_disk_is_emptied_by_deletes(small_disk, make_daemon):
-    """Who can only reach the API gets out of a full disk: deletes work on it, after a restart too, and then creates do."""
+    """The API alone is enough to recover from a full disk: deletes work, after a restart too, and then creates do."""
     daemon = make_daemon().start()
     api = daemon.api
     names = [f"t{number}" for number in range(12)]
@@ -189,7 +189,7 @@ def test_d5_full_disk_is_emptied_by_deletes(small_disk, make_daemon):
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["first start", "later start"])
 def test_d5_full_disk_at_the_start_is_told(small_disk, make_daemon, is_first):
-    """Whoever reads «damaged, move it away» on a full disk loses everything."""
+    """A user who is told «damaged, move it away» on a full disk loses everything."""
     daemon = make_daemon()
     if not is_first:
         daemon.start()

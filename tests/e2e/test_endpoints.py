@@ -82,7 +82,7 @@ def place():
     if why:
         pytest.skip(why)
     place = Namespace("names", nameserver="127.0.0.53")
-    for address in ("10.250.0.8", "10.250.0.9"):   # not of 127/8: answers come from the address that was asked
+    for address in ("10.250.0.8", "10.250.0.9"):   # not in 127/8, so that replies come from the queried address
         place.ip("address", "add", f"{address}/32", "dev", "lo")
     yield place
     place.close()
@@ -90,7 +90,7 @@ def place():
 
 @pytest.fixture
 def world(place, make_daemon):
-    """(daemon, names, far, make): `make(id, name)` makes a tunnel to the far one by a name."""
+    """(daemon, names, far, make): `make(id, name)` creates a tunnel to the far one by name."""
     names = Names(place)
     names.start()
     daemon = make_daemon(namespace=place).start()
@@ -128,7 +128,7 @@ def _recovers(place, tunnel, since):
 
 
 def test_f8_name_that_moves_under_traffic(place, world):
-    """The peer is at another address now, and its name says so: found without anyone's help."""
+    """The peer has moved to another address, and its name resolves to it: found without intervention."""
     daemon, names, make = world
     names.addresses["far.test"] = "10.250.0.8"
     near = make("far.test")
@@ -141,7 +141,7 @@ def test_f8_name_that_moves_under_traffic(place, world):
 
 
 def test_f8_name_that_is_wrong_at_first(place, world):
-    """Down since its creation; the first client after the name was mended finds it."""
+    """Down since its creation; the first client after the name was repaired gets through."""
     daemon, names, make = world
     names.addresses["far.test"] = "10.250.0.8"
     _drop(place, "10.250.0.8")
@@ -154,7 +154,7 @@ def test_f8_name_that_is_wrong_at_first(place, world):
 
 @pytest.mark.parametrize("fault", ["", None], ids=["missing", "hanging"])
 def test_f8_name_without_an_answer(place, world, fault):
-    """The tunnel says why it waits; others are made and run meanwhile; when the name is there the tunnel comes up."""
+    """The tunnel reports why it waits; others are created and run meanwhile; when the name resolves, the tunnel comes up."""
     daemon, names, make = world
     names.addresses["gone.test"] = fault
     names.addresses["far.test"] = "10.250.0.8"

@@ -17,7 +17,7 @@ def _change(session, count, start=0):
 
 
 def test_heartbeats_come(local_daemon):
-    """Within 15 s, on a stream where nothing happens, and they carry the id to resume from."""
+    """Heartbeats arrive within 15 s on an idle stream, and carry the id to resume from."""
     with local_daemon.api.session() as session:
         _change(session, 3)
     reader = Reader(local_daemon)
@@ -32,7 +32,7 @@ def test_heartbeats_come(local_daemon):
 
 
 def test_a_reader_that_sleeps_is_told_and_cut(local_daemon):
-    """More events than the log holds pass a reader by: its stream ends with a problem. The one that reads misses none."""
+    """A reader that misses more events than the log holds gets a problem at the end of its stream. An active reader misses none."""
     gate = threading.Event()
     fast, slow = Reader(local_daemon), Reader(local_daemon, pause=gate)
     wait_until(fast.is_open.is_set, what="the stream is open")
@@ -70,7 +70,7 @@ def test_many_readers(local_daemon):
 
 
 def test_streams_end_with_the_daemon(local_daemon):
-    """SIGTERM with open streams: each gets its last word, and the daemon is gone in time."""
+    """SIGTERM with open streams: each gets its final event, and the daemon exits in time."""
     readers = [Reader(local_daemon) for _ in range(20)]
     wait_until(lambda: all(reader.is_open.is_set() for reader in readers), what="all are open")
     local_daemon.stop()
@@ -80,7 +80,7 @@ def test_streams_end_with_the_daemon(local_daemon):
 
 
 def test_ids_go_on_after_a_restart(local_daemon):
-    """An id of an earlier life is never taken for a new one: either the stream goes on after it, or it is told as expired."""
+    """An id from before a restart is never mistaken for a new one: the stream either resumes after it or reports it as expired."""
     reader = Reader(local_daemon)
     wait_until(reader.is_open.is_set, what="open")
     with local_daemon.api.session() as session:

@@ -11,7 +11,7 @@ from harness.process import wait_until
 from harness.servers import Server, echo
 from harness.spec import proxy_address
 
-SILENT = "10.99.0.77"   # an inner address that nobody has
+SILENT = "10.99.0.77"   # an unused inner address
 AT_ONCE, LEFT = 5, 10
 
 
@@ -50,7 +50,7 @@ def _free_port():
 
 @pytest.fixture
 def near(local_daemon):
-    """The proxy and an outbound forward of a tunnel that is up; its name server takes every question and answers none."""
+    """The proxy and an outbound forward of a tunnel that is up; its DNS server receives every query and answers none."""
     api, ends = local_daemon.api, Ends()
     with Server(None, ("127.0.0.1", 0), _quiet) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dns:
         dns.bind(("127.0.0.1", 0))
@@ -66,7 +66,7 @@ def near(local_daemon):
 
 @pytest.fixture
 def waiting(local_daemon):
-    """The proxy of a tunnel whose peer says nothing."""
+    """The proxy of a tunnel whose peer is silent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
         yield local_daemon.api, local_daemon.api.create(Ends().near(peer.getsockname()[1], proxy={}), wait_up=False)
@@ -117,7 +117,7 @@ def test_while_the_tunnel_waits_for_its_peer(waiting, how):
 
 
 def test_a_client_that_only_finishes_gets_its_answer(near):
-    """A half-closed connection is none that was given up: what moves goes on, and what does not is answered."""
+    """A half-closed connection is not abandoned: while data moves it continues, and otherwise it is answered."""
     api, tunnel = near
 
     def slow(sock):
@@ -138,7 +138,7 @@ def test_a_client_that_only_finishes_gets_its_answer(near):
 
 
 def test_an_idle_connection_lives_while_both_ends_answer(local_daemon):
-    """As an SSH session does: several times the idle timeout without a byte; until its far end is gone."""
+    """Like an SSH session: several times the idle timeout without a byte, until its far end is gone."""
     api, ends = local_daemon.api, Ends()
     with Server(None, ("127.0.0.1", 0), echo) as server:
         far = api.create(ends.far(server.address), wait_up=False)
@@ -146,7 +146,7 @@ def test_an_idle_connection_lives_while_both_ends_answer(local_daemon):
         with Connection(proxy_address(near), timeout=20) as connection:
             assert connection.http_connect(f"{INNER}:80")[0] == 200
             for _ in range(2):
-                time.sleep(5)   # nothing can be waited for: it is that nothing happens
+                time.sleep(5)   # there is no event to wait for: the test is that nothing happens
                 assert connection.send(b"still here").read(10) == b"still here"
             api.patch("far", {"spec": {"enabled": False}})
             begun = time.monotonic()
@@ -155,7 +155,7 @@ def test_an_idle_connection_lives_while_both_ends_answer(local_daemon):
 
 
 def test_places_are_free_again(near):
-    """limits.connections taken by clients that each reset is nobody's."""
+    """Clients that reset free their places in limits.connections."""
     api, tunnel = near
     api.patch("near", {"spec": {"limits": {"connections": 20}}})
     address = proxy_address(tunnel)

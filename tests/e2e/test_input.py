@@ -216,7 +216,7 @@ def test_wg_quick_fault_names_its_line(module_daemon, text, line):
 
 
 def test_wg_quick_strange_files(module_daemon):
-    """Whatever the bytes, an answer in the 4xx."""
+    """Whatever the bytes, the reply is a 4xx."""
     generator = random.Random(7)
     for size in (0, 1, 100, 5000, 300000):
         reply = module_daemon.api.request("POST", "/v1/tunnels?id=bad", generator.randbytes(size), content_type="text/plain")
@@ -226,7 +226,7 @@ def test_wg_quick_strange_files(module_daemon):
 
 
 def test_a6_keys_never_come_back(module_daemon):
-    """A key that a client sends is in no reply, no error, no metric and no log line."""
+    """A key that a client sends appears in no reply, error, metric or log line."""
     private, preshared = keys.new_key().private, keys.new_preshared_key()
     secrets = [private, preshared, base64.b64decode(private).hex(), base64.b64decode(preshared).hex(), "hunter22"]
     document = _document(interface__private_key=private, peers=_peer(preshared_key=preshared),
@@ -278,7 +278,7 @@ def _works(proxy):
 
 
 def test_junk_on_the_udp_port(loop):
-    """W3: every length of every type, reserved bytes, replies that nobody asked for: silence, and the tunnel goes on."""
+    """W3: every length of every type, reserved bytes, unsolicited replies: silence, and the tunnel continues."""
     daemon, proxy, port = loop
     generator = random.Random(3)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -324,7 +324,7 @@ DIALOGUES = [
 
 @pytest.mark.parametrize("dialogue", DIALOGUES, ids=["connect", "absolute", "socks5", "socks4"])
 def test_client_that_hangs_up_anywhere(loop, dialogue):
-    """After each byte of each dialogue: closed, half-closed or reset. Descriptors and connections return to where they were."""
+    """After each byte of each dialogue: closed, half-closed or reset. Descriptors and connections return to the baseline."""
     daemon, proxy, _ = loop
     _works(proxy)
     wait_until(lambda: daemon.api.stats("near")["connections_open"] == 0, what="idle")

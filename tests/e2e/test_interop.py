@@ -14,7 +14,7 @@ from harness.spec import Peer, proxy_address
 RECOVERY = 20
 
 
-# Those that have to be compiled first are for the long form.
+# Those that must be compiled first are only in the long run.
 @pytest.fixture(scope="module", params=["wireguard-go", pytest.param("wireguard-go-newest", marks=pytest.mark.long),
                                         pytest.param("boringtun", marks=pytest.mark.long)])
 def end(request, home, session_directory):
@@ -43,7 +43,7 @@ def _download(home, tunnel, name, rate, timeout=60):
 
 
 def _recovers(home, tunnel, since):
-    """Traffic again within the promised time, with nobody helping but clients that try."""
+    """Traffic resumes within the promised time, without intervention except clients that retry."""
     wait_until(lambda: _page(home, tunnel).returncode == 0, timeout=RECOVERY + 5, interval=0.2, what="traffic again")
     took = time.monotonic() - since
     assert took <= RECOVERY, f"traffic came back after {took:.1f} s"
@@ -92,7 +92,7 @@ def test_probe(home, end, daemon):
 
 
 def test_new_sessions_under_traffic(home, end, daemon):
-    """Handshake after handshake in the middle of a transfer; not a byte is lost."""
+    """Repeated handshakes during a transfer; no byte is lost."""
     created = daemon.api.create(Peer(end, "rekeyed").document())
     digest = random_file(end.path("rekeyed"), 40 << 20)
     download = _download(home, created, "rekeyed", "10M")
@@ -146,7 +146,7 @@ def test_f7_we_move_under_traffic(home, end, daemon):
 
 @pytest.mark.parametrize("percent", [2, 10, 30])
 def test_f6_w35_random_loss(home, end, daemon, percent):
-    """Datagrams lost on both ways: transfers end whole, the tunnel stays up, and works as before once the loss is over."""
+    """Datagram loss in both directions: transfers complete, the tunnel stays up, and works as before once the loss ends."""
     digest = random_file(end.path("lossy"), (256 << 10) // percent)
     created = daemon.api.create(Peer(end, "lossy").document())
     end.lose(percent)
@@ -160,7 +160,7 @@ def test_f6_w35_random_loss(home, end, daemon, percent):
 
 
 def test_handshake_through_loss(home, end, daemon):
-    """The first handshake, too, gets through 30 % of loss each way."""
+    """The first handshake, too, succeeds with 30 % loss in each direction."""
     end.lose(30)
     try:
         daemon.api.create(Peer(end, "stubborn").document(), timeout=60)
@@ -169,7 +169,7 @@ def test_handshake_through_loss(home, end, daemon):
 
 
 def test_s10_peer_restarted(home, end, daemon):
-    """The far program is killed and started again: it knows no session of ours."""
+    """The far program is killed and restarted, and has lost our session."""
     created = daemon.api.create(Peer(end, "patient").document())
     assert _page(home, created).returncode == 0
     with end.away():

@@ -16,7 +16,7 @@ SHARED = ["10.77.200.2", "fd77::200:2"]
 
 
 def _pair(daemon, far, far2):
-    """Tunnels «a» to far and «b» to far2, on one worker when there is but one."""
+    """Tunnels «a» to far and «b» to far2, on one worker if there is only one."""
     peers = [Peer(far, "a", addresses=SHARED), Peer(far2, "b", addresses=SHARED)]
     return [proxy_address(daemon.api.create(peer.document())) for peer in peers]
 
@@ -107,7 +107,7 @@ def test_f10_one_tunnel_attacked(home, make_daemon, far, far2):
         finally:
             flood.kill()
             flood.communicate()
-    # The machine has other work: one pair of transfers that were let alone is enough.
+    # The machine may be busy: one undisturbed pair of transfers is enough.
     pairs = []
     while not pairs or (min(under / plain for plain, under in pairs) > 1.05 and len(pairs) < 5):
         pairs.append((transfer(), transfer_under_attack()))

@@ -26,7 +26,7 @@ def _url(tunnel):
 
 
 def _hold(home, proxy, target, count):
-    """`count` open connections through a proxy, each proved to work."""
+    """`count` open connections through a proxy, each verified to work."""
     held = []
     for _ in range(count):
         connection = Connection(proxy, home, timeout=20)
@@ -42,7 +42,7 @@ def echo_port(far):
 
 
 def test_s1_silence_after_delete(home, far, daemon, directory):
-    """When DELETE returns, the old peer hears nothing more, for longer than the keepalive."""
+    """After DELETE returns, the old peer receives nothing more, for longer than the keepalive interval."""
     peer = Peer(far, "keepalive")
     created = daemon.api.create(peer.document(peer={"persistent_keepalive": 1}))
     port = created["status"]["udp_port"]
@@ -171,7 +171,7 @@ def test_s3_thousand_reconfigurations_under_traffic(home, far, daemon):
 
 
 def test_changes_in_place_keep_connections(home, far, daemon, echo_port):
-    """Each kind of change that needs no new stack: the connection goes on; `applied` and the tag tell the truth."""
+    """Each kind of change that needs no new stack: the connection continues; `applied` and the ETag are correct."""
     peer = Peer(far, "calm")
     created = daemon.api.create(peer.document())
     proxy = proxy_address(created)
@@ -217,7 +217,7 @@ def test_s4_peer_changed_under_traffic(home, far, far2, daemon):
 
 
 def test_listener_moves_without_a_gap(home, far, daemon):
-    """A change of address opens the new listener before the old one closes; a taken one leaves all as it was."""
+    """A change of address opens the new listener before the old one is closed; a port in use leaves everything unchanged."""
     created = daemon.api.create(Peer(far, "mover").document(proxy={"listen": ["127.0.0.1:18600"]}))
     assert created["status"]["listen"] == ["127.0.0.1:18600"]
     connection = Connection(("127.0.0.1", 18600), home)
@@ -253,7 +253,7 @@ def test_s5_taken_port_is_a_409_and_leaves_nothing(home, far, daemon):
 
 
 def test_s6_statistics_before_after_and_during(daemon, far):
-    """Statistics of a tunnel that is being made, changed and deleted by others: a value or a 404, never anything else."""
+    """Statistics of a tunnel that others create, change and delete meanwhile: a value or a 404, never anything else."""
     stop, statuses, errors = threading.Event(), set(), []
 
     def read():
@@ -291,7 +291,7 @@ def test_s7_clean_stop_logs_nothing_above_info(daemon, far):
 
 
 def test_s9_failing_probe_only_tells(home, far, daemon):
-    """A probe that fails is a counter and an event; the tunnel stays up and keeps its connections."""
+    """A failed probe is a counter and an event; the tunnel stays up and keeps its connections."""
     created = daemon.api.create(Peer(far, "probed").document(probe={"type": "ping", "target": "10.77.99.99", "interval": 1}))
     connection, = _hold(home, proxy_address(created), f"{INNER}:80", 1)
     wait_until(lambda: daemon.api.stats("probed")["probes"]["failed"] >= 3, timeout=60, what="probes fail")
@@ -386,7 +386,7 @@ def test_l3_sigterm_with_a_thousand_connections(home, far, daemon, echo_port):
 
 
 def test_enabled_and_disabled(home, far, daemon):
-    """Disabled: its port answers 503 at once; enabled again it is as before."""
+    """Disabled, its port answers 503 at once; enabled again, it works as before."""
     created = daemon.api.create(Peer(far, "switch").document(proxy={"listen": ["127.0.0.1:18630"]}))
     reply = daemon.api.patch("switch", {"spec": {"enabled": False}})
     assert reply["status"]["state"] == "disabled"
@@ -398,7 +398,7 @@ def test_enabled_and_disabled(home, far, daemon):
 
 
 def test_key_change_in_place(home, far, daemon):
-    """W33: our private key changes; the peer is told; traffic goes on under the new one."""
+    """W33: our private key changes, the peer is reconfigured, and traffic continues with the new key."""
     peer = Peer(far, "key")
     created = daemon.api.create(peer.document())
     key = keys.new_key()

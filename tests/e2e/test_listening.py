@@ -20,7 +20,7 @@ def _free_port():
 
 @pytest.fixture
 def near(make_daemon):
-    """near(*listen): the API and a tunnel that is up, that listens there, and whose inner port 80 answers."""
+    """near(*listen): the API and a tunnel that is up, listens on these addresses, and whose inner port 80 answers."""
     daemon = make_daemon(arguments=["--allow-remote"]).start()
     with pages() as server:
         ends = Ends()

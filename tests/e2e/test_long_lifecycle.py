@@ -77,7 +77,7 @@ def _figures(daemon):
 
 
 def _back_to(daemon, baseline, timeout=5):
-    """Descriptors and threads exactly, mappings and memory but for what an allocator keeps."""
+    """Descriptors and threads exactly; mappings and memory except for what the allocator keeps."""
     def is_back():
         now = _figures(daemon)
         return (now["descriptors"] <= baseline["descriptors"] and now["threads"] <= baseline["threads"] and
@@ -116,7 +116,7 @@ class TightLoop(threading.Thread):
 
 
 def _live(daemon, generator, ends, target):
-    """One life of a pair, cut off at a random moment."""
+    """One life of a pair, ended at a random moment."""
     api, end = daemon.api, generator.randrange(5)
     far = api.create(ends.far(target), wait_up=False)
     near = api.create(ends.near(far["status"]["udp_port"]), wait_up=end >= 2)
@@ -159,7 +159,7 @@ def test_l1_many_lives_leave_nothing(local_daemon):
 
 
 def test_l2_up_and_down_under_traffic(local_daemon, page_server):
-    """One tunnel goes off and on without end while clients use it; its neighbour's clients see nothing of that."""
+    """One tunnel is disabled and enabled continuously while clients use it; its neighbour's clients are not affected."""
     api = local_daemon.api
     _, near = create_pair(api, Ends("-a"), page_server.address)
     _, neighbour = create_pair(api, Ends("-b"), page_server.address)
@@ -181,7 +181,7 @@ def test_l2_up_and_down_under_traffic(local_daemon, page_server):
 
 
 def test_l5_ready_when_told_so(make_daemon, directory):
-    """When the manager is told READY, the API and the proxies of the stored tunnels answer; before that it is not told."""
+    """READY is sent only when the API and the proxies of the stored tunnels answer."""
     path = f"{directory}/notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(path)
@@ -209,7 +209,7 @@ def test_new_connections_meet_no_old_ones(local_daemon):
 
 
 def _events(api):
-    """All events that the daemon still has."""
+    """All events in the daemon's log."""
     connection = api._connect()
     connection.request("GET", "/v1/events?since=0", headers={"Accept": "application/x-ndjson"})
     sock = connection.sock
@@ -226,7 +226,7 @@ def _events(api):
 
 
 def test_l6_every_creation_has_its_end(local_daemon):
-    """Each tunnel that was created is said to be deleted, once, whichever way it went; never the other way round."""
+    """Each created tunnel has exactly one deletion event, however it was deleted, and never before its creation."""
     api, generator = local_daemon.api, random.Random(6)
     spec = {"interface": {"generate_private_key": True, "addresses": ["10.0.0.1"]}}
     for number in range(60):
@@ -288,7 +288,7 @@ def test_f9_stopped_worker_is_replaced_in_six_seconds(make_daemon, page_server):
 
 
 def test_f9_machine_asleep_hangs_nobody(make_daemon, page_server):
-    """All of the daemon stands still for longer than a worker may be silent: nobody is replaced, and the tunnels go on."""
+    """The whole daemon is stopped for longer than a worker may be silent: no worker is replaced, and the tunnels continue."""
     daemon = make_daemon(arguments=["--workers", "2"]).start()
     _, near = create_pair(daemon.api, Ends(), page_server.address)
     family = daemon.family()
@@ -307,7 +307,7 @@ def test_f9_machine_asleep_hangs_nobody(make_daemon, page_server):
 
 
 def test_killed_workers_tunnels_recover(make_daemon, page_server):
-    """Both ends of a pair lose their sessions together, or one of them alone: traffic again in time, with nobody helping."""
+    """Both ends of a pair lose their sessions, or one of them: traffic resumes in time without intervention."""
     daemon = make_daemon(arguments=["--workers", "2"]).start()
     api = daemon.api
     _, near = create_pair(api, Ends(), page_server.address)
@@ -353,7 +353,7 @@ def test_tunnels_of_a_dead_worker_are_moved(make_daemon, page_server):
 
 
 def test_f2_descriptors_run_out(make_daemon, page_server):
-    """Creation says 503 and leaves nothing; what runs goes on; with room again creation works."""
+    """Creation is a 503 and leaves nothing behind; running tunnels continue; with room again creation works."""
     daemon = make_daemon(prefix=["prlimit", "--nofile=150:150"]).start()
     api = daemon.api
     _, near = create_pair(api, Ends(), page_server.address)
@@ -379,7 +379,7 @@ def test_f2_descriptors_run_out(make_daemon, page_server):
 
 
 def test_f2_accept_does_not_spin(make_daemon, page_server):
-    """More clients than a worker has descriptors: those that wait cost nothing, and are served when others leave."""
+    """More clients than a worker has descriptors: waiting ones cost nothing, and are served when others leave."""
     daemon = make_daemon(prefix=["prlimit", "--nofile=120:120"], arguments=["--workers", "1"]).start()
     _, near = create_pair(daemon.api, Ends(), page_server.address)
     proxy = proxy_address(near)
@@ -405,7 +405,7 @@ def _streaming(sock):
 
 
 def test_f2_control_process_without_descriptors(make_daemon):
-    """Clients of the API take all there are: it does not spin, the operator's socket neither, and it answers when they are gone."""
+    """API clients take all descriptors: neither TCP nor the unix socket causes a busy loop, and the API answers when they are gone."""
     daemon = make_daemon(prefix=["prlimit", "--nofile=64:64"], arguments=["--no-auth"]).start()
     host, port = daemon.address.rsplit(":", 1)
     streams = [_streaming(socket.create_connection((host, int(port)), 5)) for _ in range(120)]
@@ -437,7 +437,7 @@ def test_f2_descriptors_from_elsewhere_let_clients_in(make_daemon):
 
 
 def test_udp_socket_that_became_useless_is_replaced(home, far, daemon):
-    """What leaves from the tunnel's port is thrown away for ever: after new handshakes alone do not help it takes another port."""
+    """Datagrams from the tunnel's port are dropped permanently: when new handshakes do not help, it takes another port."""
     created = daemon.api.create(Peer(far, "stuck").document())
     port = created["status"]["udp_port"]
     rules = f"table inet stuck {{ chain output {{ type filter hook output priority 0; udp sport {port} drop; }}; }}"
@@ -452,7 +452,7 @@ def test_udp_socket_that_became_useless_is_replaced(home, far, daemon):
 
 
 def test_endpoints_port_moves_under_traffic(home, far, daemon):
-    """The operator tells the new port: in place, and the next client is served at once."""
+    """The operator changes the endpoint's port: in place, and the next client is served at once."""
     created = daemon.api.create(Peer(far, "port").document())
     host, port = proxy_address(created)
     words = ("-f", "-x", f"http://{host}:{port}", f"http://{FAR_INNER}/hello")
@@ -468,7 +468,7 @@ def test_endpoints_port_moves_under_traffic(home, far, daemon):
         far.wg("set", far.interface, "listen-port", "51820")
 
 
-# S1 to S12 of docs/promises.md, by the names of what went wrong.
+# S1 to S12 of docs/promises.md, named after the original faults.
 
 def test_close_releases_the_device_at_once(pair):
     daemon, far, near = pair
@@ -497,7 +497,7 @@ def test_close_of_what_never_was(local_daemon):
 
 
 def test_configure_cleans_the_old(local_daemon):
-    """Another key, peer, address and port: the old peer hears nothing more, the old port is free."""
+    """Another key, peer, address and port: the old peer receives nothing more, and the old port is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as old, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as new:
         for sock in (old, new):
             sock.bind(("127.0.0.1", 0))

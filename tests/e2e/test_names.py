@@ -43,7 +43,7 @@ def _good(query, name):
 
 
 def _without_edns(refusal):
-    """What a server says that knows no EDNS, and answers what comes without."""
+    """The answers of a server that does not support EDNS, but answers queries without it."""
     return lambda query, name: refusal(query) if query[11] else _good(query, name)
 
 
@@ -52,7 +52,7 @@ def _aliases(*links):
         _record(owner or name, A, socket.inet_aton(INNER)) if target is None else _record(owner or name, CNAME, _name(target)) for owner, target in links])
 
 
-# What the server does, and what the client gets.
+# The server's behaviour, and the client's result.
 HABITS = {
     "good": (_good, 200),
     "formerr": (_without_edns(lambda query: _reply(query, BAD_FORMAT)), 200),
@@ -111,7 +111,7 @@ class NameServer(threading.Thread):
 
 @pytest.fixture
 def world(local_daemon, request):
-    """(name server, near): a fresh tunnel, which remembers nothing of its name server yet."""
+    """(DNS server, near): a fresh tunnel, which knows nothing about its DNS server yet."""
     names, ends = NameServer(), Ends()
     names.start()
     with pages() as server:
@@ -150,7 +150,7 @@ def test_a_server_without_edns_is_asked_without_from_then_on(world):
 
 
 def test_a_name_server_that_is_silent_over_tcp_is_told_as_the_reason(world):
-    """What the client reads says what is wrong, in bounded time."""
+    """The client's reply says what is wrong, in bounded time."""
     names, near = world
     with Connection(proxy_address(near), timeout=15) as connection:
         connection.send(b"GET http://cut-and-silent.test/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -94,7 +94,7 @@ def test_every_operation_fits_the_document(local_daemon, api):
 
 
 def test_examples_in_the_document_are_valid(api):
-    """Each example fits the schema that stands beside it."""
+    """Each example matches its schema."""
     document, faults, count = api.document, [], 0
 
     def visit(node, where):

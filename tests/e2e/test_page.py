@@ -45,7 +45,7 @@ def _show(page, name):
 
 
 def _complaints(page):
-    """The page finds out by a 401 that it needs a token; nothing else may be in the console."""
+    """The page learns from a 401 that it needs a token; nothing else may be in the console."""
     return [message for message in page.complaints() if "401 (Unauthorized)" not in message]
 
 
@@ -54,7 +54,7 @@ def _is_too_wide(page):
 
 
 def test_a_tunnels_life(page, local_daemon):
-    """From the token to the deleted tunnel."""
+    """From entering the token to deleting a tunnel."""
     api = local_daemon.api
     page.type("#token", "wrong")
     page.press("enter")
@@ -129,7 +129,7 @@ def test_what_others_do_is_seen(page, local_daemon):
 
 
 def test_keyboard_alone(page, local_daemon):
-    """Everything is reached by Tab and done by Enter and Space; the focus is always somewhere sensible."""
+    """Everything can be reached with Tab and operated with Enter and Space; the focus is always visible and useful."""
     api = local_daemon.api
     _sign_in(page, local_daemon)
     api.create({"id": "k", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}}, wait_up=False)
@@ -160,7 +160,7 @@ def test_keyboard_alone(page, local_daemon):
 
 
 def _contrasts(page):
-    """WCAG's contrast of each text with the ground that it stands on; the worst."""
+    """The lowest WCAG contrast of any text with its background."""
     return page.run("""
         const channel = (value) => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
         const parse = (text) => text.match(/[\\d.]+/g).map(Number);

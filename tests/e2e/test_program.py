@@ -66,7 +66,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 def test_f4_no_random_numbers(directory):
-    """getrandom fails: no start, and nothing is made. A worker could not open /dev/urandom in its place."""
+    """If getrandom fails, the daemon does not start and creates nothing. A worker could not open /dev/urandom instead."""
     done = run([sys.executable, "-c", WITHOUT_GETRANDOM, binary(), "--state-dir", f"{directory}/refused", "--listen", "127.0.0.1:0"], check=False, timeout=20)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "getrandom: Input/output error" in done.stderr, done
     assert not os.path.exists(f"{directory}/refused")

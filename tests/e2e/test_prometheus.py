@@ -51,7 +51,7 @@ def _tool(name):
 
 @pytest.fixture
 def busy(local_daemon):
-    """A daemon with a tunnel that has carried something, and one that fails and drops."""
+    """A daemon with a tunnel that has carried traffic, and one that fails and drops."""
     api = local_daemon.api
     with pages() as server:
         _, near = create_pair(api, Ends(), server.address)
@@ -145,7 +145,7 @@ def test_prometheus_and_the_dashboard(busy, prometheus):
         assert types.get(name) == kind, f"{name} is {types.get(name)}, not {kind}"
         series = prometheus.query(f"{name}_bucket" if kind == "histogram" else name)
         assert series, f"{name} has no sample"
-        # An empty label, such as the endpoint of a peer that has none, is no label to Prometheus.
+        # Prometheus treats an empty label, such as the endpoint of a peer without one, as absent.
         assert set().union(*(sample["metric"] for sample in series)) >= labels, name
         for sample in series:
             assert sample["metric"].keys() - {"__name__", "instance", "job", "le"} <= labels, sample["metric"]

@@ -152,7 +152,7 @@ def test_x1_bad_framing_is_refused_and_not_forwarded(loop, name):
     b"5;" + b"x" * 5000 + b"\r\nhello\r\n0\r\n\r\n", b"g\r\n", b"5;a\nb\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\nbad trailer\r\n\r\n",
 ], ids=range(13))
 def test_x1_bad_chunks(loop, body):
-    """A chunk that lies ends the exchange: 400, or a close once the request is under way; nothing of it becomes a second request."""
+    """A malformed chunk ends the exchange: 400, or a close if the request is in progress; none of it becomes a second request."""
     with loop.connect() as connection:
         connection.send(_request("Transfer-Encoding: chunked", body=body + _request(method="GET", target=f"http://{TARGET}/smuggled")))
         try:
@@ -345,7 +345,7 @@ FORBIDDEN = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "169.254.169.254", "224.0.0.1"
 
 @pytest.mark.parametrize("host", FORBIDDEN)
 def test_x6_forbidden_targets(loop, host):
-    """Host services are never touched, however they are spelled."""
+    """Host services are never reached, however the target is spelled."""
     with Server(None, ("127.0.0.1", 0), echo) as server:
         port = server.address[1]
         statuses = (403,) if host != "localhost" else (403, 502)
@@ -366,7 +366,7 @@ def test_x6_a_mapped_target_is_the_address_that_it_maps(loop):
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0"])
 def test_x6_odd_spellings_of_addresses(loop, host):
-    """What inet_aton would take for an address is a name here, and no name of that kind exists."""
+    """A string that inet_aton would accept as an address is a name here, and such a name does not exist."""
     with Server(None, ("127.0.0.1", 0), echo) as server:
         assert loop.ask(f"CONNECT {host}:{server.address[1]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())[0] in (400, 403, 502)
         assert server.accepted == 0
@@ -457,7 +457,7 @@ def test_x9_greetings_without_users(loop):
         with loop.connect() as connection:
             assert connection.send(greeting).read(2) == b"\5\xff"
             assert connection.is_at_end()
-    # A client that can only log in may do so with anything.
+    # A client that offers only a login may use any name and password.
     for greeting in (b"\5\1\2", b"\5\3\1\2\3"):
         with loop.connect() as connection:
             assert connection.send(greeting).read(2) == b"\5\2"
@@ -638,7 +638,7 @@ def test_x14_reset_of_the_server_reaches_the_client(loop):
 
 
 def test_x14_client_that_stops_reading(loop):
-    """A gigabyte pending for a client that takes none of it: bounded memory, no spinning, others are served, and it goes on later."""
+    """A gigabyte pending for a client that does not read: bounded memory, no busy loop, others are served, and it continues later."""
     size = 64 << 20 if is_sanitized() else 1 << 30
 
     def flood(sock):
@@ -679,7 +679,7 @@ def test_x14_one_byte_reads(loop):
 
 
 def test_x15_slow_clients_are_cut(loop):
-    """A head at a trickle is cut at its deadline of 10 s; others are served as before meanwhile."""
+    """A slow head is cut off at its deadline of 10 s; others are served as before meanwhile."""
     openings = [b"GET http://", b"CONNECT ", b"\5", b"\5\1", b"\4\1", b""]
     slow = [loop.connect() for _ in range(60)]
     started = time.monotonic()
@@ -703,7 +703,7 @@ def test_x15_slow_clients_are_cut(loop):
 
 
 def test_p7_silent_clients_lock_nobody_out(loop):
-    """Of one address 512 wait at most: the one that has waited longest gives way, and who speaks is served at once."""
+    """At most 512 clients of one address wait: the one that has waited longest is dropped, and an active client is served at once."""
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(loop.connect()) for _ in range(600)]
         for _ in range(5):

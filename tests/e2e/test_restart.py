@@ -66,7 +66,7 @@ def test_deleted_stays_deleted_and_its_key_is_gone(home, far, daemon):
 
 
 def test_one_bad_tunnel_does_not_stop_the_rest(home, far, daemon):
-    """A port that someone else has taken meanwhile: that tunnel is failed and says why, the others run."""
+    """If another program has taken a port meanwhile, that tunnel is failed with a reason, and the others run."""
     port = _free_port(home)
     daemon.api.create(Peer(far, "good").document())
     daemon.api.create(Peer(far, "bad").document(proxy={"listen": [f"127.0.0.1:{port}"]}))
@@ -106,7 +106,7 @@ def test_bad_usage_is_one_clear_line(directory, words):
 
 
 def test_configuration_file_environment_and_command_line(home, make_daemon, directory):
-    """Command line beats environment beats file."""
+    """The command line overrides the environment, which overrides the file."""
     path = f"{directory}/warrend.json"
     with open(path, "w", encoding="ascii") as file:
         file.write('{"workers": 1, "log_format": "json", "unix_socket": "%s/from-file.sock"}' % directory)
@@ -144,7 +144,7 @@ def _newer(path):
 @pytest.mark.parametrize("damage", [_flip, _newer, lambda path: os.truncate(path, 0), lambda path: os.truncate(path, 5000)],
                          ids=["flipped", "newer", "empty", "cut"])
 def test_d3_damaged_store_is_refused_loudly(far, daemon, damage):
-    """Never silently empty: the daemon does not start and says what to do; the file stays as it is."""
+    """The daemon never starts with a silently empty store: it refuses and says what to do; the file is left unchanged."""
     for number in range(20):
         daemon.api.create(Peer(far, f"t{number}", register=False).document(enabled=False), wait_up=False)
     daemon.stop()
@@ -162,7 +162,7 @@ def test_d3_damaged_store_is_refused_loudly(far, daemon, damage):
 
 
 def test_w8_first_timestamp_is_stored_at_once(local_daemon):
-    """A daemon whose clock was wrong may be cut off at any moment: its peers refuse what is not later than what it has sent."""
+    """A daemon whose clock was ahead may be killed at any moment: its peers refuse timestamps that are not later than the last one."""
     before = time.time()
     create_pair(local_daemon.api, Ends())
 

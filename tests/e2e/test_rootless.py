@@ -107,7 +107,7 @@ def test_outbound_and_inbound_forwards(local_daemon):
 
 @pytest.mark.parametrize("target", ["api", "localhost", "unix", "proxy"])
 def test_own_sockets_are_refused_as_targets(local_daemon, target):
-    """A stranger behind a tunnel must not become admin by a forward to the API."""
+    """A peer behind a tunnel must not get admin rights through a forward to the API."""
     api = local_daemon.api
     first = api.create({"id": "first", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.99.1.1"]}}}, wait_up=False)
     host, port = proxy_address(first)

@@ -16,7 +16,7 @@ with open(f"{HERE}/forbidden_acts.c", encoding="utf-8") as file:
     ACTS = re.findall(r"\{ \"(\w+)\", \w+ \}", file.read())
 
 REFUSED = ("EPERM", "EACCES")
-# The control process makes sockets and workers; everything else is as forbidden to it.
+# The control process creates sockets and workers; everything else is forbidden to it, too.
 FOR_CONTROL = {"open_folder", "open_given", "create_file", "make_raw_socket", "execute", "make_code", "trace_parent", "leave_namespace", "set_fast_open",
                "attach_filter", "type_in_terminal", "signal_parent", "give_signals_to_parent", "choose_signal", "limit_parent",
                "make_program_in_memory", "start_in_namespace", "allow_debugger"}
@@ -39,7 +39,7 @@ def daemon(directory):
 
 
 def attempt(daemon, pid, act):
-    """How the process `pid` fared with it: `done` or the error's name."""
+    """The result of the act in process `pid`: `done` or the error's name."""
     os.kill(pid, signal.SIGRTMIN + ACTS.index(act))
     told = wait_until(lambda: re.search(rf"^act {act} of {pid}: (\w+)$", daemon.process.log(), re.M), what=f"{act} is tried")
     return told.group(1)
@@ -76,7 +76,7 @@ def capabilities(pid):
 
 
 def test_whoever_starts_it_no_capability_is_left(daemon):
-    """P1. The bounding set cannot be emptied by who is not root, and is void without new privileges."""
+    """P1. Only root can empty the bounding set; it has no effect under no-new-privileges."""
     void = set() if os.geteuid() == 0 else {"Bnd"}
     for pid in daemon.workers():
         assert all(value == 0 or name in void for name, value in capabilities(pid).items()), capabilities(pid)
@@ -106,7 +106,7 @@ RENEWALS = {
 
 @pytest.mark.parametrize("renewal", RENEWALS)
 def test_a_renewed_certificate_can_be_read(directory, renewal):
-    """The rights of files are worked out once, at the start; what is put in a certificate's place later has them, too."""
+    """File rights are determined once, at start; a file that replaces a certificate later has them, too."""
     if is_sanitized():
         pytest.skip("skipped: under sanitizers the filter only logs")
     name, *steps = RENEWALS[renewal]
@@ -143,7 +143,7 @@ def test_a_folder_for_sockets_is_made_again(make_daemon, directory):
         os.unlink(f"{folder}/s")
         os.rmdir(folder)
         os.mkdir(folder)
-        daemon.api.patch("s", {"spec": {"limits": {"connections": 9}}})   # any change binds anew what is gone
+        daemon.api.patch("s", {"spec": {"limits": {"connections": 9}}})   # any change binds missing sockets again
         assert os.path.exists(f"{folder}/s")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(f"{folder}/s")

@@ -29,7 +29,7 @@ def _batch(session, documents):
 
 
 def _create_all(api):
-    """Pairs, in batches, with one in ten alone; the seconds each way took for one tunnel."""
+    """Creates pairs in batches, and one in ten singly; returns the seconds per tunnel of each."""
     ends = [Ends(number) for number in range(TUNNELS // 2)]
     single = ends[:len(ends) // 10]
     batched = alone = 0.0
@@ -112,14 +112,14 @@ def _wait_all_up(daemon, count, ids=""):
 
 
 def _end(daemon):
-    """A worker that dies, a restart with all tunnels, then their deletion."""
+    """A worker's death, a restart with all tunnels, then their deletion."""
     count = TUNNELS // 2 * 2 + 2
     before = time.monotonic()
     workers = daemon.workers()
     os.kill(workers[0], signal.SIGKILL)
     wait_until(lambda: workers[0] not in daemon.workers() and len(daemon.workers()) == len(workers), what="another worker has come")
     wait_until(lambda: daemon.api.request("GET", "/readyz").status == 200, timeout=60, what="ready again")
-    # A far one, which knows no endpoint, waits until its peer has something to send.
+    # A far tunnel, which has no endpoint, waits until its peer has something to send.
     _wait_all_up(daemon, count, "near")
     _say("all up after a worker's death, s", f"{time.monotonic() - before:.2f}")
     _say("SIGTERM, s", f"{daemon.stop(limit=30):.2f}")

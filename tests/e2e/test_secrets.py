@@ -31,7 +31,7 @@ def _memory(pid):
                 try:
                     yield mem.read(min(PIECE + 128, end - at))
                 except OSError:
-                    pass   # memory that is there and kept from everybody (guard pages, secret memory)
+                    pass   # mapped but inaccessible memory (guard pages, secret memory)
 
 
 def _forms(secret):
@@ -40,7 +40,7 @@ def _forms(secret):
 
 
 def _left(daemon, secrets):
-    """What is found: (control or worker, the secret's name and form) → how often."""
+    """The findings: (control or worker, the secret's name and form) → count."""
     found = {}
     for pid in daemon.family():
         who = "control" if pid == daemon.pid else "worker"
@@ -53,7 +53,7 @@ def _left(daemon, secrets):
 
 
 def _assert_gone(daemon, secrets):
-    """A reply reaches the client a moment before the thread that sent it lets go of what it is made of."""
+    """A reply reaches the client a moment before the thread that sent it frees its memory."""
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not _left(daemon, secrets), 5)
     assert _left(daemon, secrets) == {}
@@ -72,12 +72,12 @@ def hidden():
 
 
 def _live(found):
-    """All but what a tunnel that runs must have: its keys as bytes, and its users' passwords."""
+    """Everything except what a running tunnel must keep: its keys as bytes, and its users' passwords."""
     return {where: count for where, count in found.items() if not where[1].endswith(("key as bytes", "password as text"))}
 
 
 def test_p8_no_text_of_a_secret_outlives_its_request(local_daemon, hidden):
-    """Every way in and out; a tunnel that runs keeps bytes, and text that was read, written, stored or replied is gone."""
+    """Every input and output: a running tunnel keeps keys as bytes; text that was read, written, stored or replied is gone."""
     document, secrets = hidden
     api = local_daemon.api
     conf = f"[Interface]\nPrivateKey = {document['spec']['interface']['private_key']}\nAddress = 10.2.0.2\n"

@@ -91,7 +91,7 @@ def test_certificate_that_cannot_be_read(make_daemon, certificate, directory):
         assert "PRIVATE" not in daemon.process.log()
 
 
-# A2: a page in a browser on this machine must get nowhere.
+# A2: a web page in a browser on this machine must not get access.
 
 NAMES = [("127.0.0.1:{port}", 200), ("localhost:{port}", 200), ("[::1]:{port}", 200), ("LOCALHOST:{port}", 200), ("localhost", 200),
          ("evil.example", 421), ("evil.example:{port}", 421), ("127.0.0.1.evil.example:{port}", 421), ("localhost.evil.example", 421),

@@ -46,7 +46,7 @@ def test_page_by_address_and_family(home, proxy, target):
 
 
 def test_large_download_and_upload(home, far, proxy, directory, transfer_bytes):
-    """Both ways with equal checksums, while host interfaces carry UDP to the endpoint and nothing else."""
+    """Transfers in both directions with equal checksums, while host interfaces carry only UDP to the endpoint."""
     digest = random_file(far.path("large"), transfer_bytes)
     foreign = f"not (udp and host {far.outer} and port 51820) and not arp and not icmp6 and not ip6 proto 0"
     with Capture(home, far.home_interface, foreign, directory) as outside, \
@@ -138,7 +138,7 @@ def test_down_tunnel_answers_at_once(home, daemon, far):
 
 
 def test_endpoint_by_name_and_over_ipv6(home, far, daemon):
-    """The host's resolver resolves endpoints, and only those."""
+    """The host's resolver is asked for the endpoint, and never for a client's target."""
     for id, endpoint in (("by-name", "peer0.test:51820"), ("by-ipv6", f"[{far.outer6}]:51820")):
         created = daemon.api.create(Peer(far, id, endpoint=endpoint).document())
         assert curl(home, "-x", _url(proxy_address(created)), f"http://{NAME}/hello").stdout == "hello from far end 0\n"
@@ -178,7 +178,7 @@ PersistentKeepalive = 25\r
 
 
 def test_half_close(home, far, proxy):
-    """A client that has sent all and closed its half still gets the answer, and the far end sees the end."""
+    """A client that has sent everything and half-closed still gets the response, and the far end sees the FIN."""
     from harness.servers import Server
 
     def count(sock):

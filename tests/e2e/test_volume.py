@@ -17,7 +17,7 @@ from harness.spec import proxy_address
 
 TRANSFERS = 64
 CONNECTIONS = 10000
-AT_ONCE = 500   # that are being made: queues have an end
+AT_ONCE = 500   # being opened at a time, because queues are finite
 MODES = {"connect": ["-p", "-x", "http://{}"], "absolute": ["-x", "http://{}"], "socks5": ["--socks5-hostname", "{}"]}
 
 
@@ -73,7 +73,7 @@ async def _want_back(reader, writer, text):
 
 
 async def _ask(address, target, number, gate, all_open):
-    """Opens, and wants its own number back, at once and when all others are open too."""
+    """Opens a connection and expects its own number back, at once and again when all others are open."""
     async with gate:
         reader, writer = await asyncio.open_connection(*address)
         writer.write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())

@@ -39,7 +39,7 @@ class Walker:
         return reply
 
     def id(self):
-        """Half of the ids are this client's own, half are fought over."""
+        """Half of the ids are this client's own, half are shared."""
         number = self.random.randrange(6)
         return f"own{self.number}-{number}" if self.random.random() < 0.5 else f"shared-{number}"
 

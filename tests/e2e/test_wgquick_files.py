@@ -30,7 +30,7 @@ def test_comments_need_not_be_utf8(module_daemon):
 
 
 def test_a_put_file_keeps_what_it_cannot_say(module_daemon):
-    """A port that asks for a password goes on asking for it."""
+    """A port that requires a password keeps requiring it."""
     api = module_daemon.api
     users = [{"username": "u", "password": "p"}]
     api.create({"id": "kept", "labels": {"a": "b"}, "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.9"]}, "limits": {"connections": 7},

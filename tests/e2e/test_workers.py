@@ -71,7 +71,7 @@ def test_killed_worker_comes_back_and_others_lose_nothing(home, far, spread):
 
 
 def test_connections_made_while_the_worker_is_away_are_served(home, far, spread):
-    """The listening sockets outlive the worker: a client is made to wait, never refused."""
+    """The listening sockets outlive the worker: a client waits, and is never refused."""
     daemon, tunnels = spread
     pid = _worker_pid(daemon, home, tunnels[0], tunnels[1])
     for _ in range(5):
@@ -82,7 +82,7 @@ def test_connections_made_while_the_worker_is_away_are_served(home, far, spread)
 
 
 def test_hung_worker_is_replaced(home, far, spread):
-    """A stopped process answers nobody and keeps its listeners; after 5 s it is replaced."""
+    """A stopped process answers nobody but keeps its listeners; after 5 s it is replaced."""
     daemon, tunnels = spread
     pid = _worker_pid(daemon, home, tunnels[0], tunnels[1])
     os.kill(pid, signal.SIGSTOP)
@@ -95,7 +95,7 @@ def test_hung_worker_is_replaced(home, far, spread):
 
 
 def test_delete_on_a_hung_worker(home, far, spread):
-    """Delete is done when it returns, even when the worker cannot be asked."""
+    """Delete is complete when it returns, even if the worker cannot be asked."""
     daemon, tunnels = spread
     pid = _worker_pid(daemon, home, tunnels[0], tunnels[1])
     os.kill(pid, signal.SIGSTOP)
