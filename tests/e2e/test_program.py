@@ -23,7 +23,7 @@ def refused(directory, *words, environment=None):
 
 @pytest.mark.parametrize("words, remedy", [
     (["--stat-dir", "x"], "--help"), (["-h"], "--help"), (["--workers", "many"], "a number"), (["--listen", "localhost"], "HOST:PORT"),
-    (["--listen", "127.0.0.1:99999"], "HOST:PORT"), (["--tls-cert", "x"], "both or none"), (["--listen", "0.0.0.0:0"], "--allow-remote"),
+    (["--listen", "127.0.0.1:99999"], "HOST:PORT"), (["--tls-cert", "x"], "both or neither"), (["--listen", "0.0.0.0:0"], "--allow-remote"),
     (["--listen", "0.0.0.0:0", "--allow-remote"], "--tls-cert"), (["--listen", "0.0.0.0:0", "--no-auth"], "loopback"),
     (["--config", "/does/not/exist"], "cannot be read"), (["--log-level", "loud"], "error, warn, info or debug"),
 ])
