@@ -334,7 +334,7 @@ static void an_overlapping_listener_makes_way(void **state)
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
 	size_t descriptors = bench_descriptors();
-	/* One that fails behind the bind (the worker refuses it) brings the old one back. */
+	/* One that fails after the bind (the worker refuses it) restores the old one. */
 	snprintf(patch, sizeof(patch),
 	         "{'spec':{'proxy':{'listen':['0.0.0.0:%u','127.0.0.1:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port, port);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_LISTENER_IN_USE);
@@ -574,7 +574,7 @@ static enum problem_code put_file(unsigned scope, const char *json)
 	return code;
 }
 
-/* What the document of a wg-quick file has: an interface and peers, and what the query adds. */
+/* The document of a wg-quick file: an interface, peers, and the query's additions. */
 #define FILE_OF(addresses, more) "{'spec':{'interface':{'addresses':['" addresses "'],'mtu':1400},'peers':[]}" more "}"
 
 static void a_file_unsays_nothing_that_it_cannot_say(void **state)
@@ -626,7 +626,7 @@ static void a_file_leads_nothing_of_an_admin_elsewhere(void **state)
 	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.0.0.2'],'dns':['10.0.0.9']}}}"), PROBLEM_FORBIDDEN);
 	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.0.0.2']}}}"), PROBLEM_NONE);
 	assert_int_equal(put_file(SCOPE_ADMIN, "{'spec':{'interface':{'addresses':['10.0.0.2'],'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
-	/* A kept forward that listens on an address that is no longer the tunnel's is a fault, not a forward less. */
+	/* A kept forward on an address that the tunnel no longer has is a fault; it is not dropped silently. */
 	assert_int_equal(put_file(SCOPE_ADMIN, "{'spec':{'interface':{'addresses':['10.0.0.3']}}}"), PROBLEM_VALIDATION_FAILED);
 }
 

@@ -18,7 +18,7 @@ static uint64_t used(const char *id)
 	return bytes;
 }
 
-/* A disk that was full when a checkpoint was due gives no quota back: it is written when there is room. */
+/* If the disk was full when a checkpoint was due, the used quota is not lost: it is written when there is room. */
 static void one_that_could_not_be_written_is_written_later(void **state)
 {
 	(void)state;
@@ -36,7 +36,7 @@ static void one_that_could_not_be_written_is_written_later(void **state)
 	bench_stop(&own_bench);
 	assert_true(bench_start(&own_bench));
 	bench_wait_ready(&own_bench);
-	/* The new worker counts on from what it is told. */
+	/* The new worker continues from the count that it gets. */
 	for (int i = 0; i < 2500 && used("limit-a") < before; i++)
 		nanosleep(&pause, NULL);
 	assert_true(used("limit-a") >= before);

@@ -107,7 +107,7 @@ static int tear_down(void **state)
 	return umount2(directory, MNT_DETACH) != 0 || rmdir(directory) != 0;
 }
 
-/* Takes all room but `spare` bytes. */
+/* Uses all space except `spare` bytes. */
 static void fill(off_t spare)
 {
 	static const char zeros[4096];
@@ -130,7 +130,7 @@ static void fill_with_tunnels(struct store *store, size_t document, unsigned *co
 	fail_msg("the disk did not become full");
 }
 
-/* However much is left when it fills up, and whatever fills it. */
+/* Whatever fills the disk, and however much is left. */
 static void what_removes_works(void **state)
 {
 	(void)state;
@@ -159,7 +159,7 @@ static void what_removes_works(void **state)
 	}
 }
 
-/* Room that deletes made is there for others: the file does not shrink, its pages are used again. */
+/* Space freed by deletes is available: the file does not shrink, but its pages are reused. */
 static void what_adds_works_after_deletes(void **state)
 {
 	struct store *store = open_store();
@@ -203,7 +203,7 @@ static void many_at_once_are_removed(void **state)
 	store_close(store);
 }
 
-/* A disk that is full when the daemon starts is emptied all the same. */
+/* Deletes work even if the disk is full when the daemon starts. */
 static void one_that_is_full_at_the_start_is_emptied(void **state)
 {
 	struct store *store = open_store();

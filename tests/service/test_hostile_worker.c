@@ -68,7 +68,7 @@ static int tear_down(void **state)
 	return bench_tear_down(state);
 }
 
-/* A change of the tunnel of the other worker is answered in good time. */
+/* A change of the other worker's tunnel is answered in time. */
 static void others_are_served(void)
 {
 	int64_t start = bench_now_ms();
@@ -140,7 +140,7 @@ static void descriptors_from_a_worker_are_closed(void **state)
 	nothing_is_left_of("gift-c");
 }
 
-/* A listener whose queue is full: a connection to it stays under way. */
+/* A listener whose queue is full: a connection to it stays pending. */
 static int deaf_listener(unsigned *port)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -166,12 +166,12 @@ static void too_many_dials_at_once_end_the_worker(void **state)
 	         port);
 	create("dials-c", document);
 	wait_for_end_by("it sent a message that breaks the protocol");
-	/* Its dials end with it, and not at their deadline. */
+	/* Its dials end with the worker, not at their deadline. */
 	nothing_is_left_of("dials-c");
 	close(listener);
 }
 
-/* What is over the rate waits and is not refused: many clients of an honest worker can make it ask that often. */
+/* Requests over the rate wait and are not refused: many clients can make an honest worker ask that often. */
 static void relays_are_granted_at_a_rate(void **state)
 {
 	enum { BURST = 1024, A_SECOND = 64 };

@@ -18,7 +18,7 @@
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
-/* Many threads do the same thing at the same time; each counts its answers. */
+/* Many threads do the same at the same time; each counts its replies. */
 struct crowd {
 	enum operation_kind kind;
 	const char *id;
@@ -185,7 +185,7 @@ static void s6_statistics_at_any_time(void **state)
 		pthread_join(readers[i], NULL);
 }
 
-/* S6: a snapshot that outlives its tunnel keeps its numbers, even when another tunnel has come. */
+/* S6: a snapshot that outlives its tunnel keeps its counters, even if another tunnel was created. */
 static void s6_numbers_of_a_deleted_tunnel_stay(void **state)
 {
 	(void)state;
@@ -248,7 +248,7 @@ static void s8_one_tunnel_never_touches_another(void **state)
 	snapshot_release(after);
 }
 
-/* Its session lives on for a while, but whoever asks why a client was refused must see it. */
+/* Its session lives for a while longer, but the status must show why a client was refused. */
 static void a_tunnel_that_is_up_may_have_a_reason(void **state)
 {
 	struct snapshot_status status;
@@ -449,7 +449,7 @@ static void *delete_and_create(void *argument)
 	return NULL;
 }
 
-/* The tunnel of a waiter is deleted, and another one has its id at once: the waiter hears of its own. */
+/* A waiter's tunnel is deleted, and another one gets its id at once: the waiter is answered for its own. */
 static void a_waiter_follows_its_tunnel_and_not_the_id(void **state)
 {
 	pthread_t thread;

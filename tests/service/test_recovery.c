@@ -56,15 +56,15 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 	/* It goes to the first worker, and kills it whenever it is prepared. */
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
 	assert_in_range(bench_now_ms() - start, 0, 9000);
-	/* It is tried once more, and no oftener: the other tunnels of the worker suffer each time. */
+	/* It is tried only once more, because the worker's other tunnels suffer each time. */
 	assert_int_equal(restarts(), 2);
 	bench_wait_ready(&own_bench);
 	wait_for_state("up-a", TUNNEL_UP, &status);
 	assert_int_equal(bench_port(&own_bench, "up-a"), port);
 	assert_true(bench_answers(port));
-	/* Counters went on: a thousand for each time it was committed. */
+	/* Counters continued: a thousand for each commit. */
 	assert_true(counter_read(&a->counters->total_bytes_used) >= 2000);
-	/* The other worker saw nothing of it. */
+	/* The other worker was not affected. */
 	assert_int_equal(counter_read(&b->counters->total_bytes_used), 1000);
 	snapshot_release(a);
 	snapshot_release(b);
@@ -134,7 +134,7 @@ static unsigned placed_on(int worker)
 	return count;
 }
 
-/* A reader that is slow with what was deleted makes no worker look full. */
+/* A slow reader of deleted tunnels does not make a worker look full. */
 static void a_reader_does_not_tip_the_balance_of_new_tunnels(void **state)
 {
 	struct snapshot *held[PLACED];
@@ -162,7 +162,7 @@ static void a_reader_does_not_tip_the_balance_after_a_death(void **state)
 	struct snapshot *hanging = bench_find(&own_bench, "hang-a");
 	int worker = hanging->worker;
 	snapshot_release(hanging);
-	/* Beside each that stays one goes to the other worker, and is deleted at the end. */
+	/* For each one that stays, another goes to the other worker and is deleted at the end. */
 	for (unsigned i = 0; i < PLACED; i++) {
 		snprintf(id, sizeof(id), "up-%u", i);
 		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
@@ -295,7 +295,7 @@ static void a_fresh_udp_socket_heals(void **state)
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "c", document), PROBLEM_LISTENER_IN_USE);
 }
 
-/* When the change has been sent to the worker, and before its answer. */
+/* After the change was sent to the worker, and before its reply. */
 static void *close_soon(void *argument)
 {
 	const int *descriptor = argument;
@@ -342,7 +342,7 @@ static void everything_is_there_after_a_restart(void **state)
 	assert_int_equal(created_at, after->created_at);
 	assert_string_equal(address, after->listen[0]);
 	assert_int_equal(udp_port, after->udp_port);
-	/* What was used of the limit by the daemon before counts: twice a thousand, and once more now. */
+	/* Usage from before the restart counts: twice a thousand, and once more now. */
 	assert_int_equal(counter_read(&after->counters->total_bytes_used), 3000);
 	snapshot_release(after);
 	spec_clear(&spec);
@@ -425,7 +425,7 @@ static void a_bind_waits_for_a_change_that_is_under_way(void **state)
 	assert_true(bench_answers(other));
 }
 
-/* The worker wants another UDP socket while it prepares a change: what the control process has is what the worker has. */
+/* The worker requests another UDP socket while it prepares a change: afterwards both processes have the same socket. */
 static void a_fresh_udp_socket_waits_for_a_change_that_is_under_way(void **state)
 {
 	(void)state;

@@ -42,7 +42,7 @@ static int listen_at(const char *path)
 	return listener;
 }
 
-/* The target's server is a process of its own, as in life. */
+/* The target's server is a separate process, as in production. */
 static pid_t serve(const char *path)
 {
 	int ready[2];
@@ -148,11 +148,11 @@ static void a_target_that_is_swapped_never_leads_to_the_api(void **state)
 	}
 	ends = true;
 	pthread_join(thread, NULL);
-	/* The race was one. */
+	/* The race took place. */
 	assert_true(reached > 0 && refused > 0);
 }
 
-/* The second door: what is found is the daemon's by a way that nobody thought of. */
+/* The second line of defence: the socket found is the daemon's, by whatever path. */
 static void a_socket_of_this_process_is_not_dialled(void **state)
 {
 	(void)state;
@@ -184,7 +184,7 @@ static void links_and_dots_are_not_followed(void **state)
 		snprintf(path, sizeof(path), "%s%s", folder, endings[i]);
 		assert_int_equal(socket_path_directory(&roots, path, &name), -1);
 	}
-	/* A directory that begins with the same letters is another one. */
+	/* A directory with the same prefix is a different one. */
 	assert_int_equal(mkdir(elsewhere, 0700), 0);
 	snprintf(path, sizeof(path), "%s/x", elsewhere);
 	assert_int_equal(socket_path_directory(&roots, path, &name), -1);

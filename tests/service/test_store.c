@@ -163,7 +163,7 @@ static bool holds_text(const char *path, const char *text)
 	return length > 0 && memmem(bytes, (size_t)length, text, strlen(text)) != NULL;
 }
 
-/* P8: what was deleted is on no page of the file and in no frame of the log. */
+/* P8: deleted data is on no page of the file and in no frame of the log. */
 static void deleted_secrets_are_gone(void **state)
 {
 	struct found found;
@@ -371,7 +371,7 @@ static void d3_what_is_damaged_is_refused(void **state)
 	refuse("missing");
 }
 
-/* Never silently empty: with any one byte of the file changed, it is refused, or everything is there. */
+/* Never silently empty: with any one byte of the file changed, it is refused or complete. */
 static void d3_bit_flips(void **state)
 {
 	struct found found;

@@ -83,7 +83,7 @@ static void one_that_was_not_stored_is_none(void **state)
 	assert_int_equal(listed(), 0);
 }
 
-/* It stays refused and can be deleted again until the disk says yes; else it would be back after a restart with nobody to know. */
+/* It stays revoked and can be deleted again until the disk succeeds; otherwise it would silently be valid again after a restart. */
 static void one_that_the_disk_keeps_is_deleted_again(void **state)
 {
 	(void)state;

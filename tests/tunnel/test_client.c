@@ -47,7 +47,7 @@ static void leave(int client)
 		rig_stream_close(rig_stream(), NETSTACK_OK);
 }
 
-/* Says what it is given, and is closed. */
+/* Sends the given text, and is closed. */
 static void expect_served(const char *address, const char *request)
 {
 	int client = come(address);
@@ -110,7 +110,7 @@ static void test_silence_does_not_lock_out_where_nobody_needs_one(void **state)
 	expect_flood_harmless("CONNECT 198.", CONNECT "\r\n");
 }
 
-/* A connection that is kept after a 407 has shown nothing yet. */
+/* A connection that is kept after a 407 has not authenticated yet. */
 static void test_who_was_refused_still_waits(void **state)
 {
 	(void)state;
@@ -126,7 +126,7 @@ static void test_who_was_refused_still_waits(void **state)
 	close(client);
 }
 
-/* One address may not take all places: its own oldest gives way first. */
+/* One address cannot take all places: its own oldest client is dropped first. */
 static void test_an_address_has_half_of_the_places(void **state)
 {
 	(void)state;
@@ -171,7 +171,7 @@ static void be_refused(const char *address, unsigned times)
 	}
 }
 
-/* X8: wrong passwords are counted for the address that they come from, by whichever connection. */
+/* X8: wrong passwords are counted per address, across connections. */
 static void test_back_off_is_for_the_address_that_guesses(void **state)
 {
 	(void)state;
@@ -199,7 +199,7 @@ static void test_back_off_is_for_the_address_that_guesses(void **state)
 	leave(right);
 }
 
-/* A request that only waits for the back-off is not cut off for those of its address who say nothing (P7). */
+/* A request that only waits for the back-off is not dropped in favour of silent clients of its address (P7). */
 static void test_who_is_held_gives_way_last(void **state)
 {
 	(void)state;
@@ -229,7 +229,7 @@ static void test_who_is_held_gives_way_last(void **state)
 	close_flood(silent[0]);
 }
 
-/* Many addresses with a few each push out no other: the one with most places gives way (P7). */
+/* Many addresses with a few clients each displace no other: the one with the most loses one (P7). */
 static void test_who_has_most_places_gives_way(void **state)
 {
 	(void)state;
@@ -248,7 +248,7 @@ static void test_who_has_most_places_gives_way(void **state)
 	assert_int_equal(close_flood(silent[0]) + close_flood(silent[1]), 2 * FLOOD + 2 - 1024);
 }
 
-/* A local program has 16 million addresses to come from. */
+/* A local program can use 16 million source addresses. */
 static void test_the_loopback_is_one_address(void **state)
 {
 	(void)state;

@@ -45,7 +45,7 @@ static void race_two_addresses(void)
 	assert_int_equal(rig_stream_count(), 2);
 }
 
-/* P7: two SYN-ACKs in one turn, then whatever the loser may still send before the turn ends. */
+/* P7: two SYN-ACKs in one turn, then any segment of the loser before the turn ends. */
 static void test_a_loser_may_send_in_the_turn_of_the_race(void **state)
 {
 	(void)state;
@@ -115,7 +115,7 @@ static void test_what_cannot_be_sent_fails_at_once(void **state)
 	assert_int_equal(seen.error, HTTP_ERROR_DESTINATION_IP_UNROUTABLE);
 }
 
-/* A family that leads nowhere costs 250 ms once, not at every connection. */
+/* A broken family costs 250 ms once, not with every connection. */
 static void test_the_family_that_worked_is_remembered(void **state)
 {
 	static const struct {

@@ -327,7 +327,7 @@ static void test_a_large_body_waits_for_room(void **state)
 	free(got);
 }
 
-/* X14: a client that does not read holds no more than the window, and gets everything when it does. */
+/* X14: a client that does not read holds at most the window, and gets everything when it reads. */
 static void test_a_slow_reader_gets_all(void **state)
 {
 	(void)state;
@@ -373,7 +373,7 @@ static void test_malformed_bodies_go_nowhere(void **state)
 	rig_leave();
 }
 
-/* What is left out and put in stays out of the stream's account. */
+/* Dropped and inserted bytes do not count as the stream's. */
 static void test_chunks_are_mended(void **state)
 {
 	(void)state;
@@ -412,7 +412,7 @@ static void test_expectations_are_passed_on(void **state)
 	rig_leave();
 }
 
-/* A final answer before the body is whole: nobody can tell where the next request would begin. */
+/* A final response before the body is complete: it is unknown where the next request would begin. */
 static void test_an_early_answer_closes(void **state)
 {
 	(void)state;

@@ -231,7 +231,7 @@ static void test_inbound_refusals(void **state)
 	rig_stream_write(stream, "kept");
 	rig_stream_close(stream, NETSTACK_RESET);
 	assert_null(rig.tunnel.connections);
-	/* What was asked for is still to be answered, and nobody's. */
+	/* The request is still unanswered, and has no owner. */
 	assert_non_null(rig.context.wants);
 	rig_grant(MESSAGE_STATUS_OK, dup(0));
 	assert_null(rig.context.wants);
@@ -255,7 +255,7 @@ static void test_inbound_waits_are_bounded(void **state)
 		asked += rig.sent_count;
 		rig.sent_count = 0;
 	}
-	/* The control process hears of a few at once; the next goes when one is answered. */
+	/* Only a few requests are sent at once; the next follows when one is answered. */
 	assert_int_equal(asked, MESSAGE_WANTS_MOST);
 	struct message_ack refused = { .request = 1, .slot = rig.tunnel.slot, .generation = rig.tunnel.generation, .status = MESSAGE_STATUS_REFUSED };
 	descriptor_request_answer(&rig.context, &refused, -1);
@@ -282,7 +282,7 @@ static void test_changes_leave_what_stays(void **state)
 	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 9090);
 	apply();
 	assert_false(ssh->closed);
-	/* Its port passes to the one that has it now. */
+	/* Its port passes to its new owner. */
 	assert_false(web->closed);
 	assert_true(dns->closed);
 	assert_ptr_equal(rig.listeners, ssh);

@@ -301,7 +301,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Does what a worker's loop does, for as long. */
+/* Acts as a worker's loop, for this time. */
 static void pass(uint64_t duration)
 {
 	uint64_t end = world.now + duration;
@@ -342,7 +342,7 @@ static struct wireguard_peer_stats stats(void)
 	return stats;
 }
 
-/* Names again after two and every two, another address after four, another socket after six; and round again. */
+/* Names again after two and every two, another address after four, another socket after six; then again. */
 static void test_remedies_come_in_their_order(void **state)
 {
 	(void)state;
@@ -367,7 +367,7 @@ static void test_remedies_come_in_their_order(void **state)
 	assert_int_equal(world.last_state, TUNNEL_STALE);
 }
 
-/* There is nothing to look up, and it is not told so. */
+/* There is nothing to look up, and no such event is sent. */
 static void test_literal_endpoint_is_not_looked_up(void **state)
 {
 	(void)state;
@@ -425,7 +425,7 @@ static void test_w16_one_initiation_a_minute_for_ever(void **state)
 	assert_int_equal(world.went, 1);
 }
 
-/* What brings back the pace of 5 s: a packet, or a connection that was refused. */
+/* A packet, or a refused connection, returns to one attempt every 5 s. */
 static void test_traffic_brings_back_the_pace(void **state)
 {
 	(void)state;
@@ -580,7 +580,7 @@ static void test_a_peer_that_only_takes_is_not_asked_for_ever(void **state)
 	assert_int_equal(world.failed, 0);
 }
 
-/* A peer with a session that answers no more is looked for as soon as that is known. */
+/* A peer with a session that no longer answers is searched for as soon as this is detected. */
 static void test_silent_peer_is_looked_up(void **state)
 {
 	(void)state;
@@ -595,7 +595,7 @@ static void test_silent_peer_is_looked_up(void **state)
 	assert_int_equal(world.initiation_count, 4);
 }
 
-/* Down only with traffic: a tunnel that has nothing to say stays up. */
+/* Down only with traffic: an idle tunnel stays up. */
 static void test_s10_stale_only_with_traffic(void **state)
 {
 	(void)state;

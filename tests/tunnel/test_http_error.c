@@ -46,7 +46,7 @@ static void X8_asks_for_credentials(void **state)
 	                            "Proxy-Authenticate: Basic realm=\"warren\", charset=\"UTF-8\"\r\n"));
 }
 
-/* Every error's reply is a response that our own reader takes, with a body of the length it says. */
+/* Every error's reply is a response that our own parser accepts, with a body of the stated length. */
 static void replies_are_well_formed(void **state)
 {
 	(void)state;
@@ -69,7 +69,7 @@ static void replies_are_well_formed(void **state)
 	assert_string_equal(http_error_phrase(299), "Error");
 }
 
-/* X5: a success of CONNECT carries neither length nor coding. */
+/* X5: a successful CONNECT has neither length nor coding. */
 static void X5_connected(void **state)
 {
 	(void)state;

@@ -107,7 +107,7 @@ static void X2_finds_the_end(void **state)
 	assert_int_equal(find("\x16\x03\x01", 3, &head), HTTP_REFUSED);
 }
 
-/* What was scanned is not looked at again: the bytes may even change. */
+/* Scanned bytes are not read again, and may even change. */
 static void scans_no_byte_twice(void **state)
 {
 	(void)state;

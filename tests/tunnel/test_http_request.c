@@ -26,7 +26,7 @@ static void expect_same_outcome(enum http_progress progress, enum http_progress 
 	assert_memory_equal(written, written_again, length);
 }
 
-/* `text` is copied to memory of just its size. */
+/* `text` is copied to memory of exactly its size. */
 static enum http_progress read_cut(const char *text, size_t length, size_t cut, struct http_head_search *search)
 {
 	char *part = malloc(cut > 0 ? cut : 1);
@@ -304,12 +304,12 @@ static void X1_hosts(void **state)
 	goes_on_as("GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as("GET http://a/ HTTP/1.0\r\nHost: \r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
 	takes("CONNECT a:1 HTTP/1.1\r\nHost:\r\n\r\n");
-	/* RFC 9110, 4.2.4: userinfo goes no further. */
+	/* RFC 9110, 4.2.4: userinfo is not forwarded. */
 	goes_on_as("GET http://me:pw@a:0000081/x@y HTTP/1.1\r\nHost: a\r\n\r\n", "GET /x@y HTTP/1.1\r\nHost: a:81\r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as("GET http://@a HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as("GET http://u%40:!$&'()*+,;=-._~@[::2]/ HTTP/1.1\r\nHost: a\r\n\r\n",
 	           "GET / HTTP/1.1\r\nHost: [::2]\r\nConnection: keep-alive\r\n\r\n");
-	/* RFC 9112, 3.2.2: the target wins. */
+	/* RFC 9112, 3.2.2: the target takes precedence. */
 	goes_on_as("GET http://a:81/ HTTP/1.1\r\nHost: evil.example\r\n\r\n", "GET / HTTP/1.1\r\nHost: a:81\r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as("GET http://[::2]/ HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: [::2]\r\nConnection: keep-alive\r\n\r\n");
 }
@@ -324,7 +324,7 @@ static void X3_hop_by_hop(void **state)
 	           "Via: 1.0 b\r\nTransfer-Encoding: chunked\r\nx-one: again\r\nConnection: x-three\r\nX-Three: 3\r\n\r\n",
 	           "POST / HTTP/1.1\r\nHost: a\r\nX-Two: 2\r\nVia: 1.0 b\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n");
 	assert_false(request.asked.keep_alive);
-	/* What the message lives by stays, whatever Connection says. */
+	/* Fields that the message depends on are kept, whatever Connection says. */
 	goes_on_as(with("Connection: content-length, host\r\nContent-Length: 5\r\n"),
 	           "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
 	refuses(with("Connection: a b\r\n"), 400);

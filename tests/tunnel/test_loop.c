@@ -149,7 +149,7 @@ static void run_for_a_moment(struct loop *loop)
 	loop_run(loop);
 }
 
-/* What is not wanted is not told, also where epoll was never told so; what is wanted again comes. */
+/* Unwanted events are not reported, even if epoll still has them registered; wanted again, they are. */
 static void test_what_is_not_wanted_is_not_told(void **state)
 {
 	(void)state;
@@ -215,7 +215,7 @@ static void test_a_copied_socket_is_let_go(void **state)
 	loop_free(loop);
 }
 
-/* A reset comes even to one who waits for room alone. */
+/* A reset is reported even to a poller that only waits for room. */
 static void test_an_error_is_told_whatever_is_wanted(void **state)
 {
 	(void)state;

@@ -166,7 +166,7 @@ static void test_a_client_that_does_not_read_costs_little(void **state)
 	}
 }
 
-/* A stream without room stops the reading, and what was read waits in one block. */
+/* A stream without room stops reading, and the bytes read wait in one block. */
 static void test_back_pressure(void **state)
 {
 	(void)state;

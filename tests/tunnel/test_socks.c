@@ -98,7 +98,7 @@ static void X9_greetings(void **state)
 	assert_memory_equal(out, "\5\2", 2);
 }
 
-/* With users set no list of methods leads past the password. */
+/* With users set no list of methods bypasses the password. */
 static void X10_no_method_downgrade(void **state)
 {
 	(void)state;
@@ -167,7 +167,7 @@ static void X11_requests(void **state)
 	assert_int_equal(read_message(REQUEST, LITERAL("\5\1\0\3\013Example.com\1\xbb")), SOCKS_WHOLE);
 	assert_string_equal(request.target.host, "example.com");
 	assert_true(target_is_name(&request.target));
-	/* A literal in the clothes of a name is judged as the address it is. */
+	/* A literal sent as a name is checked as an address. */
 	assert_int_equal(read_message(REQUEST, LITERAL("\5\1\0\3\011127.0.0.1\0\x50")), SOCKS_WHOLE);
 	assert_int_equal(target_class(&request.target.address), TARGET_LOOPBACK);
 	assert_int_equal(read_message(REQUEST, LITERAL("\5\1\0\3\3::1\0\x50")), SOCKS_WHOLE);

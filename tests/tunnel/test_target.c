@@ -68,7 +68,7 @@ static void reads_literals(void **state)
 	assert_int_equal(target.address.family, AF_INET6);
 	assert_string_equal(target.host, "2001:db8::1");
 	assert_int_equal(parse(&target, "2001:db8::1"), 0);
-	/* A mapped address is what it maps, and judged as that. */
+	/* A mapped address is treated as the IPv4 address. */
 	assert_int_equal(parse(&target, "[::ffff:127.0.0.1]"), 0);
 	assert_string_equal(target.host, "127.0.0.1");
 	assert_int_equal(target.address.family, AF_INET);
@@ -87,7 +87,7 @@ static void reads_literals(void **state)
 	assert_string_equal(target.host, "");
 }
 
-/* X4, X6, X11: two readers must not see two hosts. */
+/* X4, X6, X11: two parsers must not see two hosts. */
 static const char *const doubtful_hosts[] = {
 	"",
 	".",
