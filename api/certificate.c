@@ -16,7 +16,7 @@
 #define CHAIN_MOST 16
 #define LOOK_PAUSE 1 /* seconds between two looks at the files */
 
-/* What of a file changes when it is another one, or has other contents. */
+/* Properties of a file that change when it is replaced or rewritten. */
 struct mark {
 	dev_t device;
 	ino_t inode;
@@ -32,7 +32,7 @@ struct pem_file {
 static struct {
 	pthread_mutex_t lock;
 	struct pem_file certificate, key;
-	struct mark seen[2]; /* of the files that were read last, whether they could be used or not */
+	struct mark seen[2]; /* of the files read last, whether usable or not */
 	time_t looked_at;
 } own = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -74,7 +74,7 @@ static bool is_same_mark(const struct mark *a, const struct mark *b)
 	       a->modified.tv_nsec == b->modified.tv_nsec;
 }
 
-/* True when it differs from what was seen last, which it is from now on. */
+/* Whether it differs from the last mark; records the new one. */
 static bool take_marks(void)
 {
 	const struct mark now[2] = { mark_of(own.certificate.path), mark_of(own.key.path) };
@@ -94,7 +94,7 @@ static bool belong_together(const gnutls_datum_t *certificate, const gnutls_datu
 	}
 	if (error >= 0)
 		return true;
-	snprintf(failure, 512, "%.180s and %.180s are no certificate with its key: %.80s", own.certificate.path, own.key.path,
+	snprintf(failure, 512, "%.180s and %.180s are not a certificate and its key: %.80s", own.certificate.path, own.key.path,
 	         gnutls_strerror(error));
 	return false;
 }
@@ -157,7 +157,7 @@ void certificate_close(void)
 	own.certificate.path = own.key.path = NULL;
 }
 
-/* A chain and its key as GnuTLS wants them, which frees both after the handshake. */
+/* A chain and its key for GnuTLS, which frees both after the handshake. */
 static int import(gnutls_pcert_st **chain, unsigned *count, gnutls_privkey_t *key)
 {
 	*count = CHAIN_MOST;

@@ -1,17 +1,17 @@
 /* The API's certificate and key: PEM files, which are read again when they change, also behind links (as ACME clients renew them). There is one
- * of a process, because the TLS library's callback has no owner. */
+ * per process, because the TLS library's callback has no owner argument. */
 #ifndef WARREN_API_CERTIFICATE_H
 #define WARREN_API_CERTIFICATE_H
 
 #include <gnutls/abstract.h>
 #include <stdbool.h>
 
-/* Before the first handshake. False when they cannot be read, or do not belong to each other; `failure` says which. The paths are copied. */
+/* To be called before the first handshake. False if the files cannot be read, or do not match; `failure` says which. The paths are copied. */
 bool certificate_open(const char *certificate, const char *key, char failure[512]);
-/* After the last handshake. Wipes the key. NULL-safe: nothing when it was not opened. */
+/* To be called after the last handshake. Wipes the key. Does nothing if it was not opened. */
 void certificate_close(void);
-/* For MHD_OPTION_HTTPS_CERT_CALLBACK2, any thread. Looks at the files once a second at most. New ones that cannot be used leave the old in use, and
- * that is logged once. */
+/* For MHD_OPTION_HTTPS_CERT_CALLBACK2, any thread. Checks the files at most once a second. If new ones are not usable, the old ones stay in use, and
+ * this is logged once. */
 gnutls_certificate_retrieve_function3 certificate_retrieve;
 
 #endif

@@ -367,7 +367,7 @@ static bool start_all(struct api *api, char failure[512])
 		bool is_unix = i + 1 == all->count;
 		all->list[i].daemon = start_daemon(api, api->tls && !is_unix);
 		if (!all->list[i].daemon) {
-			snprintf(failure, 512, "the API cannot be started: memory or threads ran out");
+			snprintf(failure, 512, "the API cannot be started: out of memory or threads");
 			return false;
 		}
 	}

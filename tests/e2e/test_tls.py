@@ -191,4 +191,4 @@ def test_a_pair_that_does_not_fit_is_refused_at_the_start(make_daemon, directory
     argv = [binary(), "--state-dir", f"{directory}/state", "--listen", "127.0.0.1:0", "--tls-cert", f"{directory}/first-cert.pem",
             "--tls-key", f"{directory}/second-key.pem"]
     result = run(argv, check=False)
-    assert result.returncode == 1 and "are no certificate with its key" in result.stderr
+    assert result.returncode == 1 and "are not a certificate and its key" in result.stderr

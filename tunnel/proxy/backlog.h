@@ -1,13 +1,13 @@
-/* Datagrams that wait until it is known where they go, in a small block of the pool. The pointer to the block is the whole backlog: NULL is an
- * empty one. */
+/* Datagrams that wait until their destination is known, in a small block of the pool. The backlog is only the pointer to the block; NULL is an empty
+ * one. */
 #ifndef WARREN_TUNNEL_PROXY_BACKLOG_H
 #define WARREN_TUNNEL_PROXY_BACKLOG_H
 
 #include "tunnel/tunnel.h"
 
-/* Copies a datagram, at most 65535 bytes, and the port that it is for. It is dropped and counted when there is no room. */
+/* Copies a datagram of at most 65535 bytes, and its destination port. If there is no room it is dropped and counted. */
 void backlog_hold(struct block **backlog, struct tunnel *tunnel, uint16_t port, const uint8_t *bytes, size_t length);
-/* Shows each to `send` in the order of arrival, and empties the backlog. */
+/* Passes each to `send` in order of arrival, and empties the backlog. */
 void backlog_release(struct block **backlog, struct tunnel *tunnel, void (*send)(void *owner, uint16_t port, const uint8_t *bytes, size_t length),
                      void *owner);
 /* Empties the backlog and counts each datagram as refused. */
