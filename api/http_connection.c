@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/endpoint.h"
+
 struct api_http_connection {
 	struct api_http_connection *next, *previous;
 	int descriptor;
@@ -45,21 +47,14 @@ void api_http_connections_free(struct api_http_connections *connections)
 	free(connections);
 }
 
-static bool is_same_host(const struct sockaddr *a, const struct sockaddr *b)
-{
-	if (a->sa_family != b->sa_family)
-		return false;
-	if (a->sa_family == AF_INET)
-		return ((const struct sockaddr_in *)a)->sin_addr.s_addr == ((const struct sockaddr_in *)b)->sin_addr.s_addr;
-	return a->sa_family == AF_INET6 &&
-	       memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
-}
-
 static size_t count_from(const struct api_http_connections *connections, const struct sockaddr *from)
 {
 	size_t count = 0;
+	union wireguard_endpoint mine, other;
+	if (!endpoint_from(from, &mine))
+		return 0;
 	for (const struct api_http_connection *c = connections->first; c; c = c->next)
-		if (!c->is_unix && is_same_host((const struct sockaddr *)&c->from, from))
+		if (!c->is_unix && endpoint_from((const struct sockaddr *)&c->from, &other) && endpoint_same_host(&mine, &other))
 			count++;
 	return count;
 }

@@ -5,23 +5,16 @@
 
 bool address_from_host(struct netstack_endpoint *address, const union wireguard_endpoint *host)
 {
+	union wireguard_endpoint plain;
 	*address = (struct netstack_endpoint){ 0 };
-	if (host->any.sa_family == AF_INET) {
-		address->family = AF_INET;
-		address->port = ntohs(host->v4.sin_port);
-		memcpy(address->bytes, &host->v4.sin_addr, 4);
-		return true;
-	}
-	if (host->any.sa_family != AF_INET6)
+	if (!endpoint_from(&host->any, &plain))
 		return false;
-	address->port = ntohs(host->v6.sin6_port);
-	if (IN6_IS_ADDR_V4MAPPED(&host->v6.sin6_addr)) {
-		address->family = AF_INET;
-		memcpy(address->bytes, host->v6.sin6_addr.s6_addr + 12, 4);
-		return true;
-	}
-	address->family = AF_INET6;
-	memcpy(address->bytes, &host->v6.sin6_addr, 16);
+	address->family = (uint8_t)plain.any.sa_family;
+	address->port = endpoint_port(&plain);
+	if (address->family == AF_INET)
+		memcpy(address->bytes, &plain.v4.sin_addr, 4);
+	else
+		memcpy(address->bytes, &plain.v6.sin6_addr, 16);
 	return true;
 }
 

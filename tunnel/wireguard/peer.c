@@ -21,16 +21,6 @@ static struct wireguard_peer **chain_of(const struct wireguard_device *device, c
 	return &device->chains[hash & (device->chain_count - 1)];
 }
 
-static bool is_same_endpoint(const union wireguard_endpoint *a, const union wireguard_endpoint *b)
-{
-	if (a->any.sa_family != b->any.sa_family)
-		return false;
-	if (a->any.sa_family == AF_INET)
-		return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id &&
-	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof a->v6.sin6_addr) == 0;
-}
-
 static struct wireguard_peer **place_of(const struct wireguard_device *device, const union wireguard_endpoint *endpoint)
 {
 	struct {
@@ -85,7 +75,7 @@ bool wireguard_device_has_endpoint(const struct wireguard_device *device, const 
 	if (device->places == NULL)
 		return false;
 	for (const struct wireguard_peer *peer = *place_of(device, endpoint); peer != NULL; peer = peer->beside)
-		if (is_same_endpoint(&peer->endpoint, endpoint))
+		if (endpoint_equal(&peer->endpoint, endpoint))
 			return true;
 	return false;
 }
@@ -317,7 +307,7 @@ void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_
 		wireguard_peer_notify(peer, WIREGUARD_PEER_RETURNED);
 	peer->stats.unanswered = 0;
 	wireguard_timers_authenticated_received(&peer->timers, now);
-	if (is_same_endpoint(&peer->endpoint, from))
+	if (endpoint_equal(&peer->endpoint, from))
 		return;
 	wireguard_peer_set_endpoint(peer, from);
 	wireguard_peer_notify(peer, WIREGUARD_ENDPOINT_MOVED);
@@ -347,7 +337,7 @@ void wireguard_peer_heard_stranger(struct wireguard_device *device, const union 
 		return;
 	device->strangers_from = now + STRANGER_PAUSE;
 	for (struct wireguard_peer *peer = device->places == NULL ? NULL : *place_of(device, from); peer != NULL; peer = peer->beside) {
-		if (is_same_endpoint(&peer->endpoint, from))
+		if (endpoint_equal(&peer->endpoint, from))
 			note_stranger(peer, now);
 	}
 }
