@@ -33,11 +33,6 @@ static int hex_digit(unsigned char c)
 	return -1;
 }
 
-static bool is_blank(unsigned char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 /* RFC 9112, 7.1: only hex digits, and white space before an extension; programs disagree on the meaning of other bytes. */
 static enum http_body_state step_size(struct http_body *body, unsigned char c)
 {
@@ -48,7 +43,7 @@ static enum http_body_state step_size(struct http_body *body, unsigned char c)
 			return HTTP_BODY_FAILED;
 		if (c == ';')
 			return HTTP_BODY_EXTENSION;
-		if (is_blank(c))
+		if (http_is_blank_byte(c))
 			return HTTP_BODY_SIZE_BLANK;
 		return c == '\r' ? HTTP_BODY_SIZE_LF : HTTP_BODY_FAILED;
 	}
@@ -64,7 +59,7 @@ static enum http_body_state step_size_blank(struct http_body *body, unsigned cha
 		return HTTP_BODY_EXTENSION;
 	if (c == '\r' && body->mends)
 		return HTTP_BODY_SIZE_LF;
-	return is_blank(c) && ++body->spent <= HTTP_BODY_EXTENSION_MAX ? HTTP_BODY_SIZE_BLANK : HTTP_BODY_FAILED;
+	return http_is_blank_byte(c) && ++body->spent <= HTTP_BODY_EXTENSION_MAX ? HTTP_BODY_SIZE_BLANK : HTTP_BODY_FAILED;
 }
 
 static enum http_body_state step_extension(struct http_body *body, unsigned char c)
@@ -150,8 +145,8 @@ static enum http_body_state step(struct http_body *body, unsigned char c)
 static bool is_odd(const struct http_body *body, unsigned char c)
 {
 	switch (body->state) {
-	case HTTP_BODY_SIZE: return is_blank(c) || (c == '\n' && body->digits > 0);
-	case HTTP_BODY_SIZE_BLANK: return is_blank(c) || c == '\n';
+	case HTTP_BODY_SIZE: return http_is_blank_byte(c) || (c == '\n' && body->digits > 0);
+	case HTTP_BODY_SIZE_BLANK: return http_is_blank_byte(c) || c == '\n';
 	case HTTP_BODY_EXTENSION:
 	case HTTP_BODY_TRAILER_VALUE: return c != '\r' && !http_is_value_byte(c);
 	case HTTP_BODY_DATA_CR: return c == '\n';

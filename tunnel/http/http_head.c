@@ -31,6 +31,11 @@ bool http_is_token_byte(unsigned char c)
 	return (token_bytes[c / 32] >> (c % 32) & 1) != 0;
 }
 
+bool http_is_blank_byte(unsigned char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 bool http_is_value_byte(unsigned char c)
 {
 	return (c >= 0x20 && c != 0x7f) || c == '\t';
@@ -112,18 +117,13 @@ enum http_field_kind http_field_kind(struct http_text name)
 	return HTTP_FIELD_OTHER;
 }
 
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static struct http_text trim(struct http_text text)
 {
-	while (text.length > 0 && is_space(text.bytes[0])) {
+	while (text.length > 0 && http_is_blank_byte((unsigned char)text.bytes[0])) {
 		text.bytes++;
 		text.length--;
 	}
-	while (text.length > 0 && is_space(text.bytes[text.length - 1]))
+	while (text.length > 0 && http_is_blank_byte((unsigned char)text.bytes[text.length - 1]))
 		text.length--;
 	return text;
 }
@@ -200,7 +200,7 @@ void http_text_blank(char *bytes, size_t length)
 static void blank_odd_bytes(char *bytes, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		bool is_folded = bytes[i] == '\n' && i + 1 < length && is_space(bytes[i + 1]);
+		bool is_folded = bytes[i] == '\n' && i + 1 < length && http_is_blank_byte((unsigned char)bytes[i + 1]);
 		if (is_folded && i > 0 && bytes[i - 1] == '\r')
 			bytes[i - 1] = ' ';
 		bool is_line_end = bytes[i] == '\n' || (bytes[i] == '\r' && i + 1 < length && bytes[i + 1] == '\n');
@@ -217,7 +217,7 @@ static bool field_repair(struct http_field *field, struct http_text line)
 		return false;
 	size_t name = (size_t)(colon - line.bytes);
 	field->name = (struct http_text){ .bytes = line.bytes, .length = name };
-	while (field->name.length > 0 && is_space(field->name.bytes[field->name.length - 1]))
+	while (field->name.length > 0 && http_is_blank_byte(field->name.bytes[field->name.length - 1]))
 		field->name.length--;
 	field->value = trim((struct http_text){ .bytes = colon + 1, .length = line.length - name - 1 });
 	classify(field);

@@ -77,6 +77,7 @@ enum http_progress http_head_find(struct http_head_search *search, const char *b
 bool http_text_is(struct http_text text, const char *word); /* ASCII case is ignored */
 bool http_is_token(struct http_text text);                  /* RFC 9110, 5.6.2 */
 bool http_is_token_byte(unsigned char c);
+bool http_is_blank_byte(unsigned char c); /* SP or HTAB (RFC 9110, 5.6.3) */
 /* No control byte but HT, so neither CR, LF nor NUL (RFC 9110, 5.5). */
 bool http_is_value_byte(unsigned char c);
 void http_text_blank(char *bytes, size_t length); /* makes spaces of all but value bytes */

@@ -9,11 +9,6 @@ static bool refuse(struct http_response *response, enum http_error error, const 
 	return false;
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 /* HTTP-version SP status-code [SP reason] (RFC 9112, 4). Taken as well: lower case, other blanks, another byte behind the code, and codes
  * that nobody has defined (RFC 9110, 15). */
 static bool read_status_line(struct http_response *response, struct http_text line, bool *old)
@@ -21,7 +16,7 @@ static bool read_status_line(struct http_response *response, struct http_text li
 	size_t at = 8;
 	if (line.length < at || http_head_version((struct http_text){ .bytes = line.bytes, .length = at }, old) != 1)
 		return refuse(response, HTTP_ERROR_HTTP_PROTOCOL_ERROR, "malformed status line");
-	while (at < line.length && is_blank(line.bytes[at]))
+	while (at < line.length && http_is_blank_byte((unsigned char)line.bytes[at]))
 		at++;
 	size_t code = at;
 	for (; at < line.length && line.bytes[at] >= '0' && line.bytes[at] <= '9' && response->status < 1000; at++)
@@ -29,7 +24,7 @@ static bool read_status_line(struct http_response *response, struct http_text li
 	if (code == 8 || at - code != 3 || response->status < 100)
 		return refuse(response, HTTP_ERROR_HTTP_PROTOCOL_ERROR, "malformed status line");
 	at += at < line.length;
-	while (at < line.length && is_blank(line.bytes[at]))
+	while (at < line.length && http_is_blank_byte((unsigned char)line.bytes[at]))
 		at++;
 	response->reason = (struct http_text){ .bytes = line.bytes + at, .length = line.length - at };
 	return true;
