@@ -23,6 +23,14 @@ struct call_rule {
 #define CALL_HAS_ONLY(n, bits) CALL_MASKED(n, ~(uint32_t)(bits), 0)
 #define CALL_HAS(n, bits) CALL_MASKED(n, bits, bits)
 #define CALL_LACKS(n, bits) CALL_MASKED(n, bits, 0)
+/* A whole rule: setsockopt or getsockopt of one option. */
+#define CALL_OPTION(call, level, name)                                                                                                               \
+	{                                                                                                                                            \
+		SCMP_SYS(call), 2,                                                                                                                   \
+		{                                                                                                                                    \
+			CALL_IS(1, level), CALL_IS(2, name)                                                                                          \
+		}                                                                                                                                    \
+	}
 
 /* NULL when out of memory. */
 scmp_filter_ctx call_filter_create(const int *allowed, size_t count);

@@ -228,13 +228,6 @@ static const int allowed[] = {
 	SCMP_SYS(landlock_restrict_self),
 };
 
-#define OPTION(level, name)                                                                                                                          \
-	{                                                                                                                                            \
-		SCMP_SYS(setsockopt), 2,                                                                                                             \
-		{                                                                                                                                    \
-			CALL_IS(1, level), CALL_IS(2, name)                                                                                          \
-		}                                                                                                                                    \
-	}
 #define ARGUMENT(call, n, value)                                                                                                                     \
 	{                                                                                                                                            \
 		SCMP_SYS(call), 1,                                                                                                                   \
@@ -251,28 +244,28 @@ static const struct call_rule socket_rules[] = {
 	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
 	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET6), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_STREAM) } },
 	{ SCMP_SYS(socket), 2, { CALL_IS(0, AF_INET6), CALL_MASKED(1, SOCKET_TYPE_MASK, SOCK_DGRAM) } },
-	OPTION(SOL_SOCKET, SO_REUSEADDR),
-	OPTION(SOL_SOCKET, SO_REUSEPORT),
-	OPTION(SOL_SOCKET, SO_SNDBUF),
-	OPTION(SOL_SOCKET, SO_RCVBUF),
-	OPTION(SOL_SOCKET, SO_SNDBUFFORCE),
-	OPTION(SOL_SOCKET, SO_RCVBUFFORCE),
-	OPTION(SOL_SOCKET, SO_LINGER),
-	OPTION(SOL_SOCKET, SO_KEEPALIVE),
-	OPTION(SOL_SOCKET, SO_RXQ_OVFL),
-	OPTION(IPPROTO_TCP, TCP_NODELAY),
-	OPTION(IPPROTO_TCP, TCP_CORK),
-	OPTION(IPPROTO_TCP, TCP_NOTSENT_LOWAT),
-	OPTION(IPPROTO_TCP, TCP_KEEPIDLE),
-	OPTION(IPPROTO_TCP, TCP_KEEPINTVL),
-	OPTION(IPPROTO_TCP, TCP_KEEPCNT),
-	OPTION(IPPROTO_IP, IP_RECVERR),
-	OPTION(IPPROTO_IPV6, IPV6_RECVERR),
-	OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_REUSEADDR),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_REUSEPORT),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_SNDBUF),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_RCVBUF),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_SNDBUFFORCE),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_RCVBUFFORCE),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_LINGER),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_KEEPALIVE),
+	CALL_OPTION(setsockopt, SOL_SOCKET, SO_RXQ_OVFL),
+	CALL_OPTION(setsockopt, IPPROTO_TCP, TCP_NODELAY),
+	CALL_OPTION(setsockopt, IPPROTO_TCP, TCP_CORK),
+	CALL_OPTION(setsockopt, IPPROTO_TCP, TCP_NOTSENT_LOWAT),
+	CALL_OPTION(setsockopt, IPPROTO_TCP, TCP_KEEPIDLE),
+	CALL_OPTION(setsockopt, IPPROTO_TCP, TCP_KEEPINTVL),
+	CALL_OPTION(setsockopt, IPPROTO_TCP, TCP_KEEPCNT),
+	CALL_OPTION(setsockopt, IPPROTO_IP, IP_RECVERR),
+	CALL_OPTION(setsockopt, IPPROTO_IPV6, IPV6_RECVERR),
+	CALL_OPTION(setsockopt, IPPROTO_IPV6, IPV6_V6ONLY),
 	/* used by workers, to which this list applies, too */
-	OPTION(IPPROTO_IP, IP_MTU_DISCOVER),
-	OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER),
-	OPTION(SOL_UDP, UDP_GRO),
+	CALL_OPTION(setsockopt, IPPROTO_IP, IP_MTU_DISCOVER),
+	CALL_OPTION(setsockopt, IPPROTO_IPV6, IPV6_MTU_DISCOVER),
+	CALL_OPTION(setsockopt, SOL_UDP, UDP_GRO),
 	/* Others are forbidden, among them input into a terminal (TIOCSTI). */
 	ARGUMENT(ioctl, 1, FIONBIO),
 	ARGUMENT(ioctl, 1, FIOCLEX),

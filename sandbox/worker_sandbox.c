@@ -39,14 +39,6 @@ static const int allowed[] = {
 	SCMP_SYS(exit),       SCMP_SYS(exit_group),   SCMP_SYS(sysinfo),
 };
 
-#define OPTION(call, level, name)                                                                                                                    \
-	{                                                                                                                                            \
-		SCMP_SYS(call), 2,                                                                                                                   \
-		{                                                                                                                                    \
-			CALL_IS(1, level), CALL_IS(2, name)                                                                                          \
-		}                                                                                                                                    \
-	}
-
 static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
 {
 	const struct call_rule rules[] = {
@@ -58,12 +50,12 @@ static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
 		{ SCMP_SYS(sendto), 2, { CALL_HAS_ONLY(3, MSG_NOSIGNAL | MSG_DONTWAIT), { 4, SCMP_CMP_EQ, 0, 0 } } },
 		{ SCMP_SYS(recvmsg), 1, { CALL_HAS_ONLY(2, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) } },
 		{ SCMP_SYS(recvfrom), 1, { CALL_HAS_ONLY(3, MSG_DONTWAIT) } },
-		OPTION(setsockopt, SOL_SOCKET, SO_LINGER),
-		OPTION(setsockopt, IPPROTO_IP, IP_MTU_DISCOVER),
-		OPTION(setsockopt, IPPROTO_IPV6, IPV6_MTU_DISCOVER),
-		OPTION(setsockopt, SOL_UDP, UDP_GRO),
-		OPTION(getsockopt, SOL_SOCKET, SO_DOMAIN),
-		OPTION(getsockopt, SOL_SOCKET, SO_TYPE),
+		CALL_OPTION(setsockopt, SOL_SOCKET, SO_LINGER),
+		CALL_OPTION(setsockopt, IPPROTO_IP, IP_MTU_DISCOVER),
+		CALL_OPTION(setsockopt, IPPROTO_IPV6, IPV6_MTU_DISCOVER),
+		CALL_OPTION(setsockopt, SOL_UDP, UDP_GRO),
+		CALL_OPTION(getsockopt, SOL_SOCKET, SO_DOMAIN),
+		CALL_OPTION(getsockopt, SOL_SOCKET, SO_TYPE),
 		/* For abort: a signal to this process only. */
 		{ SCMP_SYS(tgkill), 1, { CALL_IS(0, getpid()) } },
 	};
