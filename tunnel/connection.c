@@ -148,6 +148,14 @@ void connection_count_failed(struct connection *connection, enum counters_failur
 	counter_add(&connection->tunnel->counters->connections_failed_by_protocol[connection->protocol], 1);
 }
 
+void connection_count_taken(struct tunnel *tunnel, struct netstack_stream *stream, size_t bytes)
+{
+	tunnel_count_received(tunnel, bytes);
+	if (stream != NULL)
+		netstack_stream_consumed(stream, bytes, loop_now(tunnel->context->loop));
+	tunnel_wake(tunnel);
+}
+
 bool connection_is_over_limit(const struct connection *connection)
 {
 	const struct tunnel *tunnel = connection->tunnel;

@@ -35,6 +35,8 @@ void connection_remove(struct connection *connection);
 void connection_set_protocol(struct connection *connection, enum counters_protocol protocol);
 void connection_count_ok(struct connection *connection);
 void connection_count_failed(struct connection *connection, enum counters_failure failure);
+/* The client took bytes of a stream: counts them, and lets the far end send as many again. The stream may be NULL. */
+void connection_count_taken(struct tunnel *tunnel, struct netstack_stream *stream, size_t bytes);
 /* Whether the counted connections, this one included, have reached limits.connections. */
 bool connection_is_over_limit(const struct connection *connection);
 

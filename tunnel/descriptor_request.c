@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tunnel/io/linger.h"
+
 struct descriptor_request {
 	struct descriptor_request *next; /* an older one */
 	enum message_type type;
@@ -70,10 +72,9 @@ void descriptor_request_cancel(struct context *context, struct descriptor_reques
 /* The requester is gone, for example an inner client that reset: the host's side of the connection gets a reset, too. */
 static void close_unwanted(int descriptor)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	if (descriptor < 0)
 		return;
-	setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	linger_reset(descriptor);
 	close(descriptor);
 }
 

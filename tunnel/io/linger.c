@@ -49,3 +49,9 @@ void linger_close(struct loop *loop, struct poller *poller)
 	poller_set_owner(poller, on_readable, state);
 	poller_set(poller, LOOP_READABLE);
 }
+
+void linger_reset(int descriptor)
+{
+	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}

@@ -7,5 +7,7 @@
 
 /* Takes the poller. */
 void linger_close(struct loop *loop, struct poller *poller);
+/* The opposite: closing the socket will reset its connection and discard what was not sent yet. */
+void linger_reset(int descriptor);
 
 #endif

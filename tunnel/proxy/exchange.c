@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tunnel/connection.h"
 #include "tunnel/dial.h"
 #include "tunnel/flush.h"
 #include "tunnel/io/intake.h"
@@ -152,18 +153,12 @@ static void count_failed(struct exchange *exchange, enum counters_failure failur
 }
 
 /* Closing with lingering off sends RST, which tells the client that the answer is incomplete. */
-static void reset_client(struct exchange *exchange)
-{
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-	if (exchange->client != NULL)
-		setsockopt(poller_descriptor(exchange->client), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
-
 void exchange_abort(struct exchange *exchange)
 {
 	if (exchange->relay != NULL)
 		relay_abort(exchange->relay);
-	reset_client(exchange);
+	if (exchange->client != NULL)
+		linger_reset(poller_descriptor(exchange->client));
 	if (exchange->stream != NULL)
 		netstack_stream_abort(exchange->stream, now_of(exchange));
 	exchange->stream = NULL;
@@ -288,10 +283,7 @@ static void count_down(struct exchange *exchange, size_t bytes)
 	if (bytes == 0)
 		return;
 	touch(exchange);
-	tunnel_count_received(exchange->tunnel, bytes);
-	if (exchange->stream != NULL)
-		netstack_stream_consumed(exchange->stream, bytes, now_of(exchange));
-	tunnel_wake(exchange->tunnel);
+	connection_count_taken(exchange->tunnel, exchange->stream, bytes);
 }
 
 static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)

@@ -8,6 +8,7 @@
 #include "tunnel/address.h"
 #include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
+#include "tunnel/io/linger.h"
 #include "tunnel/proxy/forward_udp.h"
 #include "tunnel/proxy/relay.h"
 
@@ -47,9 +48,8 @@ static struct loop *loop_of(const struct passage *passage)
 /* Closing with lingering off sends RST. */
 static void reset_client(struct passage *passage)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	if (passage->client != NULL)
-		setsockopt(poller_descriptor(passage->client), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+		linger_reset(poller_descriptor(passage->client));
 	poller_free(passage->client);
 	passage->client = NULL;
 }

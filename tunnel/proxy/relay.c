@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "tunnel/connection.h"
 #include "tunnel/flush.h"
+#include "tunnel/io/linger.h"
 #include "tunnel/tunnel.h"
 
 #define PROBES 4      /* of the far end within the idle timeout */
@@ -42,15 +44,9 @@ static void destroy(struct relay *relay)
 }
 
 /* Closing with lingering off sends RST, which tells the client that the connection broke. */
-static void reset_client(struct relay *relay)
-{
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-	setsockopt(poller_descriptor(relay->client), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
-
 void relay_abort(struct relay *relay)
 {
-	reset_client(relay);
+	linger_reset(poller_descriptor(relay->client));
 	if (relay->stream != NULL)
 		netstack_stream_abort(relay->stream, now_of(relay));
 	tunnel_wake(relay->tunnel);
@@ -175,10 +171,7 @@ static void count_down(struct relay *relay, size_t bytes)
 	if (bytes == 0)
 		return;
 	touch(relay);
-	tunnel_count_received(relay->tunnel, bytes);
-	if (relay->stream != NULL)
-		netstack_stream_consumed(relay->stream, bytes, now_of(relay));
-	tunnel_wake(relay->tunnel);
+	connection_count_taken(relay->tunnel, relay->stream, bytes);
 }
 
 /* A client that waited for room has mostly sent more by now, and is read in this turn: to take its socket out of epoll for every block, and
