@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/spec/json_reader.h"
+
 static bool is_too_deep(const char *bytes, size_t length)
 {
 	unsigned depth = 0;
@@ -78,33 +80,9 @@ json_t *api_document_parse(const char *bytes, size_t length, struct problem *pro
 	return NULL;
 }
 
-void api_document_escape_token(char *out, size_t size, const char *name)
-{
-	size_t at = 0;
-	for (const char *c = name; *c && at + 3 < size; c++) {
-		if (*c == '~' || *c == '/') {
-			out[at++] = '~';
-			out[at++] = *c == '~' ? '0' : '1';
-		} else {
-			out[at++] = *c;
-		}
-	}
-	out[at] = '\0';
-}
-
 void api_document_check_members(json_t *object, const char *pointer, const char *const *known, struct problem *problem)
 {
-	const char *name;
-	json_t *value;
-	json_object_foreach (object, name, value) {
-		const char *const *at = known;
-		while (*at && strcmp(*at, name) != 0)
-			at++;
-		if (*at)
-			continue;
-		char token[96], place[256];
-		api_document_escape_token(token, sizeof(token), name);
-		snprintf(place, sizeof(place), "%s/%s", pointer, token);
-		problem_add(problem, place, "unknown_member", "Unknown member.");
-	}
+	struct json_reader reader;
+	json_reader_init(&reader, pointer, problem);
+	json_reader_known(&reader, object, known, NULL);
 }

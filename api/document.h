@@ -13,7 +13,5 @@
 json_t *api_document_parse(const char *bytes, size_t length, struct problem *problem);
 /* Adds a fault for each member of `object` that is not in the NULL-terminated list; `pointer` is the object's own. */
 void api_document_check_members(json_t *object, const char *pointer, const char *const *known, struct problem *problem);
-/* Makes a JSON pointer's reference token from a member's name (RFC 6901, 3), truncated if it is long. */
-void api_document_escape_token(char *out, size_t size, const char *name);
 
 #endif

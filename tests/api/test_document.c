@@ -102,6 +102,26 @@ static void unknown_members_are_faults(void **state)
 	json_decref(object);
 }
 
+/* A name that is cut stays UTF-8. */
+static void a_long_unknown_name_is_cut_between_characters(void **state)
+{
+	(void)state;
+	static const char *const known[] = { NULL };
+	struct problem problem;
+	char name[1001] = "";
+	for (size_t i = 0; i + 2 < sizeof(name); i += 2)
+		memcpy(name + i, "\xc3\xa9", 3);
+	problem_init(&problem);
+	json_t *object = json_pack("{s:i}", name, 1);
+	api_document_check_members(object, "/xy", known, &problem);
+	assert_int_equal(problem.fault_count, 1);
+	json_t *written = json_string(problem.faults[0].pointer);
+	assert_non_null(written); /* jansson takes no other text */
+	json_decref(written);
+	problem_clear(&problem);
+	json_decref(object);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -109,6 +129,7 @@ int main(void)
 		cmocka_unit_test(a3_mistakes_are_invalid_json),
 		cmocka_unit_test(a_good_document_is_taken),
 		cmocka_unit_test(unknown_members_are_faults),
+		cmocka_unit_test(a_long_unknown_name_is_cut_between_characters),
 	};
 	return cmocka_run_group_tests_name("document", tests, NULL, NULL);
 }
