@@ -66,7 +66,7 @@ bool api_listing_get(struct api_request *request, bool is_paged, struct api_list
 	filter.after = has_token ? after : NULL;
 	filter.limit = (size_t)size;
 	listing->count = service_list(request->api->service, &filter, &listing->snapshots, &listing->more);
-	api_request_free_labels(labels, filter.label_count);
+	labels_free(labels, filter.label_count);
 	if (listing->count != TUNNEL_LIST_FAILED)
 		return true;
 	*listing = (struct api_listing){ 0 };

@@ -12,6 +12,7 @@
 #include "api/clock.h"
 #include "api/document.h"
 #include "api/reply.h"
+#include "service/spec/labels.h"
 
 static struct api_http_connection *client_of(struct MHD_Connection *connection)
 {
@@ -210,15 +211,6 @@ static bool split_label(const char *written, struct label *label)
 	return label->key && label->value;
 }
 
-void api_request_free_labels(struct label *labels, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		free(labels[i].key);
-		free(labels[i].value);
-	}
-	free(labels);
-}
-
 bool api_request_labels(struct api_request *request, struct label **labels, size_t *count)
 {
 	const struct api_request_target *target = &request->target;
@@ -233,7 +225,7 @@ bool api_request_labels(struct api_request *request, struct label **labels, size
 	}
 	if (is_valid && has_memory)
 		return true;
-	api_request_free_labels(*labels, *count);
+	labels_free(*labels, *count);
 	*labels = NULL;
 	*count = 0;
 	if (has_memory)

@@ -70,7 +70,6 @@ bool api_request_flag(struct api_request *request, const char *name, bool *value
 bool api_request_number(struct api_request *request, const char *name, uint64_t low, uint64_t high, uint64_t *value);
 /* Reads the label=k=v parameters into an owned array; returns false, with a reply, if one is malformed. */
 bool api_request_labels(struct api_request *request, struct label **labels, size_t *count);
-void api_request_free_labels(struct label *labels, size_t count);
 /* A reference to the tunnel that the first path parameter names; NULL if a 404 was replied. */
 struct snapshot *api_request_tunnel(struct api_request *request);
 

@@ -181,7 +181,7 @@ void api_tunnels_delete_where(struct api_request *request)
 		return;
 	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
 	if (!mutation) {
-		api_request_free_labels(labels, count);
+		labels_free(labels, count);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}

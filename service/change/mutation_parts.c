@@ -69,10 +69,7 @@ void mutation_part_done(struct mutation *parent, const struct problem *problem)
 
 static bool matches(const struct snapshot *snapshot, const struct mutation *mutation)
 {
-	for (size_t i = 0; i < mutation->label_count; i++)
-		if (!snapshot_has_label(snapshot, mutation->labels[i].key, mutation->labels[i].value))
-			return false;
-	return true;
+	return snapshot_has_labels(snapshot, mutation->labels, mutation->label_count);
 }
 
 static bool list_deletes(struct mutation *mutation)

@@ -68,10 +68,18 @@ void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *st
 		snprintf(status->reason, sizeof(status->reason), "%s", obstacle);
 }
 
-bool snapshot_has_label(const struct snapshot *snapshot, const char *key, const char *value)
+static bool has_label(const struct snapshot *snapshot, const char *key, const char *value)
 {
 	for (size_t i = 0; i < snapshot->label_count; i++)
 		if (strcmp(snapshot->labels[i].key, key) == 0)
 			return strcmp(snapshot->labels[i].value, value) == 0;
 	return false;
+}
+
+bool snapshot_has_labels(const struct snapshot *snapshot, const struct label *labels, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!has_label(snapshot, labels[i].key, labels[i].value))
+			return false;
+	return true;
 }

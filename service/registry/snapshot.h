@@ -45,6 +45,7 @@ struct snapshot_status {
 struct snapshot *snapshot_reference(struct snapshot *snapshot);
 void snapshot_release(struct snapshot *snapshot);
 void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status);
-bool snapshot_has_label(const struct snapshot *snapshot, const char *key, const char *value);
+/* All of them. */
+bool snapshot_has_labels(const struct snapshot *snapshot, const struct label *labels, size_t count);
 
 #endif

@@ -34,9 +34,8 @@ bool tunnel_list_find_twin(struct registry *registry, const struct snapshot *sna
 
 static bool passes(const struct tunnel_list_filter *filter, const struct snapshot *snapshot)
 {
-	for (size_t i = 0; i < filter->label_count; i++)
-		if (!snapshot_has_label(snapshot, filter->labels[i].key, filter->labels[i].value))
-			return false;
+	if (!snapshot_has_labels(snapshot, filter->labels, filter->label_count))
+		return false;
 	if (filter->state < 0)
 		return true;
 	struct snapshot_status status;

@@ -9,6 +9,7 @@
 #include <sodium.h>
 
 #include "service/spec/json_writer.h"
+#include "service/spec/labels.h"
 
 #define TUNNELS_MAX 20000
 
@@ -54,11 +55,7 @@ void snapshot_release(struct snapshot *snapshot)
 {
 	if (atomic_fetch_sub(&snapshot->references, 1) != 1)
 		return;
-	for (size_t i = 0; i < snapshot->label_count; i++) {
-		free(snapshot->labels[i].key);
-		free(snapshot->labels[i].value);
-	}
-	free(snapshot->labels);
+	labels_free(snapshot->labels, snapshot->label_count);
 	for (size_t i = 0; i < snapshot->listen_count; i++)
 		free(snapshot->listen[i]);
 	free(snapshot->listen);
@@ -79,12 +76,20 @@ void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *st
 	}
 }
 
-bool snapshot_has_label(const struct snapshot *snapshot, const char *key, const char *value)
+static bool has_label(const struct snapshot *snapshot, const char *key, const char *value)
 {
 	for (size_t i = 0; i < snapshot->label_count; i++)
 		if (strcmp(snapshot->labels[i].key, key) == 0 && strcmp(snapshot->labels[i].value, value) == 0)
 			return true;
 	return false;
+}
+
+bool snapshot_has_labels(const struct snapshot *snapshot, const struct label *labels, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!has_label(snapshot, labels[i].key, labels[i].value))
+			return false;
+	return true;
 }
 
 /* Documents. */
@@ -307,10 +312,7 @@ static void run_change(struct service *service, struct mutation *mutation)
 		problem_set(&mutation->problem, PROBLEM_NOT_FOUND, "There is no such token.");
 	if (mutation->kind == MUTATION_DELETE_WHERE) {
 		for (size_t i = service->count; i-- > 0;) {
-			bool all = true;
-			for (size_t l = 0; l < mutation->label_count; l++)
-				all = all && snapshot_has_label(service->tunnels[i].snapshot, mutation->labels[l].key, mutation->labels[l].value);
-			if (!all)
+			if (!snapshot_has_labels(service->tunnels[i].snapshot, mutation->labels, mutation->label_count))
 				continue;
 			drop(service, &service->tunnels[i]);
 			mutation->deleted++;
@@ -496,10 +498,7 @@ static bool is_wanted(const struct snapshot *snapshot, const struct tunnel_list_
 		return false;
 	if (filter->state >= 0 && counter_read(&snapshot->counters->state) != (uint64_t)filter->state)
 		return false;
-	for (size_t i = 0; i < filter->label_count; i++)
-		if (!snapshot_has_label(snapshot, filter->labels[i].key, filter->labels[i].value))
-			return false;
-	return true;
+	return snapshot_has_labels(snapshot, filter->labels, filter->label_count);
 }
 
 size_t service_list(struct service *service, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more)
@@ -557,11 +556,7 @@ void mutation_free(struct mutation *mutation)
 		if (operation->snapshot)
 			snapshot_release(operation->snapshot);
 	}
-	for (size_t i = 0; i < mutation->label_count; i++) {
-		free(mutation->labels[i].key);
-		free(mutation->labels[i].value);
-	}
-	free(mutation->labels);
+	labels_free(mutation->labels, mutation->label_count);
 	free(mutation->operations);
 	json_decref(mutation->document);
 	json_decref(mutation->token);
