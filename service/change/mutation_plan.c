@@ -6,6 +6,7 @@
 #include "service/change/delta.h"
 #include "service/change/mutation_step.h"
 #include "service/change/whole_state.h"
+#include "service/registry/id_hash.h"
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -53,10 +54,7 @@ enum mutation_event mutation_enter_locking(struct mutation *mutation)
 
 static uint32_t *index_of(struct mutation *mutation, const char *id)
 {
-	uint32_t hash = 2166136261u;
-	for (const char *c = id; *c != '\0'; c++)
-		hash = (hash ^ (unsigned char)*c) * 16777619u;
-	for (size_t at = hash;; at++) {
+	for (size_t at = id_hash(id);; at++) {
 		uint32_t *place = &mutation->index[at & (mutation->index_size - 1)];
 		if (*place == 0 || strcmp(mutation->deltas[*place - 1].id, id) == 0)
 			return place;

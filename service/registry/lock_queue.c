@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/registry/id_hash.h"
+
 #define BUCKETS 4096
 
 /* A queue consists of the tickets of one id in order of arrival; ids with equal hashes share a bucket. */
@@ -34,10 +36,7 @@ void lock_queue_free(struct lock_queue *locks)
 
 static size_t bucket_of(const char *id)
 {
-	uint32_t hash = 2166136261u;
-	for (; *id != '\0'; id++)
-		hash = (hash ^ (unsigned char)*id) * 16777619u;
-	return hash % BUCKETS;
+	return id_hash(id) % BUCKETS;
 }
 
 static void add_last(struct lock_claim ***end, struct lock_claim *claim)
