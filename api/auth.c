@@ -13,6 +13,8 @@
 
 #include <sodium.h>
 
+#include "service/spec/random_text.h"
+
 struct api_auth {
 	struct service *service;
 	uint8_t key[crypto_generichash_KEYBYTES];
@@ -45,10 +47,7 @@ static bool write_token(const char *state_dir, const char *path, const char *tok
 
 static bool make_token(const char *state_dir, const char *path, char token[AUTH_TOKEN_MAX + 1], char failure[512])
 {
-	uint8_t bytes[32];
-	randombytes_buf(bytes, sizeof(bytes));
-	sodium_bin2base64(token, AUTH_TOKEN_MAX + 1, bytes, sizeof(bytes), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	sodium_memzero(bytes, sizeof(bytes));
+	random_text(token, AUTH_TOKEN_MAX + 1, RANDOM_TEXT_BYTES_MAX);
 	if (write_token(state_dir, path, token))
 		return true;
 	snprintf(failure, 512, "%.400s cannot be written: %s", path, strerror(errno));

@@ -8,9 +8,10 @@
 
 #include "ipc/wall_clock.h"
 #include "service/spec/json_writer.h"
+#include "service/spec/random_text.h"
 #include "service/store/scope.h"
 
-#define TOKEN_BYTES 32
+#define TOKEN_PREFIX "warren_"
 #define TOKENS_MAX 10000
 
 struct token {
@@ -121,15 +122,6 @@ unsigned token_table_scope(struct token_table *tokens, const char *token)
 	return scopes;
 }
 
-static void make_text(char *text, size_t size, const char *prefix, size_t bytes)
-{
-	uint8_t random[TOKEN_BYTES];
-	int length = snprintf(text, size, "%s", prefix);
-	randombytes_buf(random, bytes);
-	sodium_bin2base64(text + length, size - (size_t)length, random, bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	sodium_memzero(random, sizeof(random));
-}
-
 static json_t *token_to_json(const struct database_token *token)
 {
 	char at[WALL_CLOCK_TEXT_MAX];
@@ -216,12 +208,13 @@ static void on_made(struct store_batch *batch, void *owner)
 /* Fills in the random parts, and the token as shown this one time. */
 static bool draw(struct token_write *write, unsigned scopes)
 {
-	char text[64];
+	char text[64] = TOKEN_PREFIX;
+	size_t prefix = strlen(text);
 	struct database_token *token = &write->token;
 	token->scopes = scopes;
 	token->created_at = wall_clock_ms() / 1000 * 1000;
-	make_text(text, sizeof(text), "warren_", TOKEN_BYTES);
-	make_text(token->id, sizeof(token->id), "", 9);
+	random_text(text + prefix, sizeof(text) - prefix, RANDOM_TEXT_BYTES_MAX);
+	random_text(token->id, sizeof(token->id), 9);
 	/* An id is a part of a path and of command lines: it starts with a letter. */
 	token->id[0] = 't';
 	hash_token(text, token->hash);
