@@ -53,7 +53,7 @@ static void put_ms(struct text *text, const char *name, double value, bool is_kn
 		text_put(text, "null");
 }
 
-/* Type and target are those asked for, else those of the spec. */
+/* Type and target are those of the request, else those of the spec. */
 static void write_probed(struct text *text, const struct operation *operation)
 {
 	const struct message_probed *probe = &operation->probe;

@@ -27,7 +27,7 @@ static const char *string_member(json_t *object, const char *name, bool is_neede
 	return json_string_value(value);
 }
 
-/* The route of an operation, with its parameters still in `target`. */
+/* The route of an operation; its parameters remain in `target`. */
 static const struct api_route *find_route(const char *method, const char *path, struct api_request_target *target,
                                           const char *parameters[API_ROUTE_PARAMETERS_MAX], const char *pointer, struct problem *problem)
 {
@@ -106,7 +106,7 @@ static void write_result(struct text *body, const struct operation *operation, c
 	text_put_char(body, '}');
 }
 
-/* Of an atomic batch, the problem of the operation that failed, with its faults. */
+/* For an atomic batch, the problem of the operation that failed, with its faults. */
 static void reply_problem(struct api_request *request, const struct mutation *mutation)
 {
 	const struct problem *problem = &mutation->problem;

@@ -1,4 +1,4 @@
-/* A list under one lock. It is walked at each accept and once a tick, which for a thousand entries costs microseconds. */
+/* A list under one lock. It is walked at each accept and once per tick, which takes microseconds for a thousand entries. */
 #include "api/http_connection.h"
 
 #include <netinet/in.h>

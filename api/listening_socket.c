@@ -1,4 +1,4 @@
-/* Sockets to listen on: TCP and unix. */
+/* Listening sockets: TCP and unix. */
 #include "api/listening_socket.h"
 
 #include <arpa/inet.h>

@@ -29,7 +29,7 @@ static bool is_peer_operation(enum operation_kind kind)
 	return kind == OPERATION_PEER_PUT || kind == OPERATION_PEER_PATCH || kind == OPERATION_PEER_DELETE;
 }
 
-/* The id of the path; a document may repeat it, as what was got is put back. */
+/* The id from the path; the document may repeat it, as one read with GET does. */
 static void fill_id(struct operation *operation, const char *id, const char *pointer, struct problem *problem)
 {
 	char place[128];
@@ -50,7 +50,7 @@ static void fill_key(struct operation *operation, const char *written, const cha
 	snprintf(place, sizeof(place), "%s/public_key", pointer);
 	if (!api_operation_key(written, &operation->peer))
 		problem_add(problem, place, "invalid_key", "The key in the path must be 32 bytes as base64url without padding.");
-	/* What the server writes into a peer is ignored when it comes back. */
+	/* Members of a peer that the server sets are ignored. */
 	for (const char *const *name = api_peer_live_members; operation->document && *name; name++)
 		json_object_del(operation->document, *name);
 }

@@ -39,7 +39,7 @@ static bool decode(char *text, bool is_query)
 	return true;
 }
 
-/* Steps over "http://authority" and gives the path; a path at once is the usual case. */
+/* Skips "http://authority" and returns the path; usually the target is only a path. */
 static char *skip_authority(struct api_request_target *target, char *text)
 {
 	if (*text == '/')

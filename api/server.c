@@ -413,7 +413,7 @@ void api_quiesce(struct api *api)
 	stop_acceptor(all);
 	api_streams_end(api->streams);
 	api_suspended_requests_drain(api->suspended_requests, DRAIN_MS);
-	/* What was answered goes out before the connections are cut. */
+	/* Replies are sent before the connections are closed. */
 	for (unsigned waited = 0; atomic_load(&api->active) > 0 && waited < FLUSH_MS; waited += 5)
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	for (size_t i = 0; i < all->bound; i++) {

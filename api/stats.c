@@ -1,4 +1,4 @@
-/* Statistics, straight from the shared counters: no worker is asked, so a hung one delays nobody. */
+/* Statistics, read directly from the shared counters, so that a hung worker delays nobody. */
 #include "api/handlers.h"
 #include "api/listing.h"
 #include "api/reply.h"

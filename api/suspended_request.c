@@ -13,14 +13,14 @@
 struct suspended_request {
 	struct suspended_request *next, *previous;
 	struct api_suspended_requests *all;
-	struct api_request *request; /* NULL when it was cut */
+	struct api_request *request; /* NULL when the link was cut */
 };
 
 struct api_suspended_requests {
 	pthread_mutex_t lock;
 	pthread_cond_t emptied;
 	struct suspended_request *first;
-	bool is_closed;    /* drained: nothing is suspended any more */
+	bool is_closed;    /* drained: no request is suspended any more */
 	size_t references; /* the API's own and one of each suspended request, those that were cut included */
 };
 
@@ -39,7 +39,7 @@ struct api_suspended_requests *api_suspended_requests_create(void)
 	return all;
 }
 
-/* Called with the lock, which it gives up. */
+/* Called with the lock, which it releases. */
 static void unlock_and_release(struct api_suspended_requests *all)
 {
 	bool is_last = --all->references == 0;
@@ -90,7 +90,7 @@ static void answered(struct mutation *mutation, void *owner)
 	free(suspended);
 }
 
-/* Suspends, unless the API is being stopped: then false. */
+/* Suspends the request; false if the API is stopping. */
 static bool enter(struct api_suspended_requests *all, struct suspended_request *suspended)
 {
 	pthread_mutex_lock(&all->lock);
@@ -138,7 +138,7 @@ static void cut(struct suspended_request *suspended)
 	struct api_request *request = suspended->request;
 	suspended->request = NULL;
 	unlink_suspended(suspended);
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): what is in the list has its request. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): submissions in the list have a request. */
 	MHD_resume_connection(request->connection);
 }
 

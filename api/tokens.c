@@ -103,7 +103,7 @@ void api_tokens_delete(struct api_request *request)
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	/* An id that is too long is cut, and is nobody's all the same: ids are shorter than this. */
+	/* An id that is too long is truncated, and still matches none, because ids are shorter. */
 	snprintf(mutation->token_id, sizeof(mutation->token_id), "%s", request->parameters[0]);
 	api_suspended_request_send(request, mutation, on_deleted);
 }

@@ -39,8 +39,8 @@ struct lookup {
 	uint8_t failed;            /* servers that cannot help any more */
 	uint8_t asked_by_tcp;      /* servers */
 	uint8_t cut_short;         /* servers whose answer did not fit, and that gave none over TCP yet */
-	bool has_answered;         /* one of the failed said so itself */
-	struct dns_answer partial; /* what came cut short */
+	bool has_answered;         /* one of the failed servers answered */
+	struct dns_answer partial; /* from a truncated answer */
 	struct netstack_stream *stream;
 	uint8_t stream_server;
 	uint64_t stream_since;
@@ -238,7 +238,7 @@ static void take_message(struct lookup *lookup, const uint8_t *bytes, size_t len
 		end(lookup, NETSTACK_NAME_OK, &answer, now);
 	} else if (answer.outcome == DNS_NOTHING) {
 		end(lookup, NETSTACK_NAME_NOT_FOUND, &answer, now);
-	} else { /* on a connection to the server itself there is nothing else to wait for */
+	} else { /* over TCP there is nothing else to wait for */
 		lookup->cut_short &= (uint8_t)~bit(lookup->stream_server);
 		tcp_failed(lookup, now);
 	}

@@ -12,7 +12,7 @@
 #include "service/worker/failure.h"
 #include "service/worker/placement.h"
 
-#define INSIST_MS 5000  /* the sockets of a daemon that was killed may be there for a moment yet */
+#define INSIST_MS 5000  /* the sockets of a killed daemon may exist for a moment longer */
 #define RETRY_TICKS 100 /* of a tunnel whose address is taken: every 10 s */
 
 struct restorer {
@@ -52,7 +52,7 @@ static struct snapshot *read_snapshot(const struct restorer *restorer, const str
 		         candidate.problem.fault_count > 0 ? candidate.problem.faults[0].detail : candidate.problem.detail);
 	bool is_broken = document == NULL || (candidate.problem.code != PROBLEM_NONE && !candidate.spec.has_private_key);
 	if (is_broken) {
-		/* What is half read is not shown as if it were the tunnel. */
+		/* A partly read spec must not be shown as the tunnel. */
 		spec_clear(&candidate.spec);
 		spec_init(&candidate.spec);
 	}
@@ -164,7 +164,7 @@ static void bind_unbound(struct restorer *restorer, bool insists)
 {
 	for (size_t i = 0; i < registry_count(restorer->means.registry); i++) {
 		struct entry *entry = registry_at(restorer->means.registry, i);
-		/* A change that is under way binds it itself, or fails and leaves it to a later tick. */
+		/* A change in progress binds it itself, or fails and leaves it to a later tick. */
 		if (entry->is_unbound && lock_queue_is_free(restorer->means.locks, entry->id))
 			bind_entry(restorer, entry, insists);
 	}

@@ -49,7 +49,7 @@ struct service {
 	struct peer_lookup_means lookups;
 	struct report report;
 
-	uv_async_t wake; /* there are changes, results of the store, or it is to stop. Any thread */
+	uv_async_t wake; /* for changes, results of the store, or a stop. Any thread */
 	uv_timer_t tick;
 	unsigned ticks;
 	bool is_announced; /* announce_ready was called */

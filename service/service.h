@@ -65,7 +65,7 @@ struct service_worker_stats {
 void service_worker_stats(struct service *service, struct service_worker_stats *stats);
 struct events *service_events(struct service *service);
 
-/* Writes. Takes the change until `done`. During shutdown `done` comes with PROBLEM_WORKER_UNAVAILABLE. */
+/* Writes. Takes the change until `done`. During shutdown `done` is called with PROBLEM_WORKER_UNAVAILABLE. */
 void service_submit(struct service *service, struct mutation *mutation);
 
 /* Tokens (stored as hashes), created and deleted by changes. Verification takes constant time and no disk access. */

@@ -28,7 +28,7 @@ bool delta_changes(const struct delta *delta)
 	return delta->after != delta->before;
 }
 
-/* Takes the candidate's labels and spec over. What is equal to what there is changes nothing, and keeps its ETag. */
+/* Takes over the candidate's labels and spec. If they equal the existing ones, nothing changes and the ETag is kept. */
 static void replace(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
 {
 	const struct snapshot *current = delta->after;
@@ -142,7 +142,7 @@ void delta_read(struct operation *operation, struct candidate *candidate, const 
 		candidate_read(candidate, operation->document, "");
 	else
 		return;
-	/* A file is laid over what is there. */
+	/* A file is merged into the existing document. */
 	if (!operation->is_file)
 		candidate_prepare(candidate, spec_of(now));
 	else
@@ -175,7 +175,7 @@ static void lay_file_over(struct json_writer *writer, json_t *document, const js
 	update_member(writer, document, "labels", file);
 }
 
-/* A body that cannot say a thing does not unsay it: users would be gone, and their port open to everybody. */
+/* A file must not remove what it cannot express: users would be gone, and their port open to everybody. */
 static void put_file(struct delta *delta, const struct policy *policy, struct operation *operation, unsigned scope)
 {
 	struct candidate candidate;

@@ -10,12 +10,12 @@
 struct mutation;
 
 struct delta {
-	struct mutation *mutation; /* while it waits for a worker's answer */
+	struct mutation *mutation; /* while it waits for a worker's reply */
 	char id[64];
 	struct entry *entry;     /* the tunnel, or a new one that is not visible yet; NULL: there is none and none is created */
 	bool is_new;             /* the entry is not in the registry */
 	struct snapshot *before; /* referenced, or NULL */
-	struct snapshot *after;  /* referenced; NULL: there will be none. Equal to `before`: nothing changes */
+	struct snapshot *after;  /* referenced; NULL: it is deleted. Equal to `before`: nothing changes */
 	bool is_created;         /* an operation made it anew */
 	char pointer[64];        /* of the tunnel within the request */
 	struct socket_list sockets;
@@ -28,8 +28,8 @@ struct delta {
 
 void delta_clear(struct delta *delta); /* frees an entry that is new */
 bool delta_changes(const struct delta *delta);
-/* Reads the document of a PUT, a POST or a PATCH, whose id is known but for a POST. What is there by now, or NULL, is completed from and compared
- * with ahead of the turn. Any thread; the service's only where another change came first. */
+/* Reads the document of a PUT, a POST or a PATCH; the id is known, except for a POST. `now`, which may be NULL, is used to complete it and to compare
+ * it ahead of the turn. Any thread; on the service's thread only if another change came first. */
 void delta_read(struct operation *operation, struct candidate *candidate, const struct snapshot *now);
 /* One operation on top of what the delta has; everything wrong goes to operation->problem. `candidate` is of an operation with a tunnel's document,
  * else it may be NULL.

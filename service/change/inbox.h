@@ -10,7 +10,7 @@ struct inbox *inbox_create(void); /* NULL when out of memory */
 void inbox_free(struct inbox *inbox);
 /* Takes the mutation; false when the inbox is closed, then it stays the caller's. */
 bool inbox_put(struct inbox *inbox, struct mutation *mutation);
-struct mutation *inbox_take_all(struct inbox *inbox); /* in the order of their coming, linked by `next` */
-void inbox_close(struct inbox *inbox);                /* nothing is taken any more; what is in it stays */
+struct mutation *inbox_take_all(struct inbox *inbox); /* in order of submission, linked by `next` */
+void inbox_close(struct inbox *inbox);                /* no more jobs are accepted; those in it stay */
 
 #endif

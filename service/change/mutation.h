@@ -1,5 +1,4 @@
-/* A write, from its submission to its answer: what the API asks for, what it is answered, and in between one state after the other
- * (mutation_state.h). */
+/* A write, from its submission to its answer: the API's request, the service's answer, and the states in between (mutation_state.h). */
 #ifndef WARREN_SERVICE_CHANGE_MUTATION_H
 #define WARREN_SERVICE_CHANGE_MUTATION_H
 
@@ -34,12 +33,12 @@ enum applied { APPLIED_UNCHANGED, APPLIED_CREATED, APPLIED_IN_PLACE, APPLIED_RES
 struct operation {
 	/* asked */
 	enum operation_kind kind;
-	char id[64];               /* empty with OPERATION_CREATE: the document's, else made by the server */
+	char id[64];               /* empty with OPERATION_CREATE: the document's, else chosen by the server */
 	json_t *document;          /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
 	                              PROBE: NULL, or {"type", "target", "count", "timeout"} */
-	bool is_file;              /* PUT: the document is of a wg-quick file, and what such a file has no words for stays */
+	bool is_file;              /* PUT: the document comes from a wg-quick file, and members that such a file cannot express are kept */
 	struct wireguard_key peer; /* PEER_* */
-	char *if_match;            /* owned; header values as they came, or NULL */
+	char *if_match;            /* owned; header values as received, or NULL */
 	char *if_none_match;
 	/* answered */
 	struct problem problem; /* code PROBLEM_NONE: done */
@@ -60,7 +59,7 @@ struct mutation {
 	enum mutation_kind kind;
 	struct operation *operations;
 	size_t operation_count;
-	bool atomic;             /* one fails: nothing is done, `problem` is that one's */
+	bool atomic;             /* if one fails, nothing is done, and `problem` is that one's */
 	size_t failed_operation; /* of an atomic mutation */
 	bool dry_run;
 	bool wait_up;         /* single operation: answer after the first handshake */
@@ -76,18 +75,18 @@ struct mutation {
 	json_t *token;          /* TOKEN_CREATE: {"id", "name", "scopes", "created_at", "token"}, owned */
 	struct problem problem; /* of the mutation as a whole */
 	size_t created, changed, unchanged, deleted;
-	/* Called once, on the service's thread; it takes the mutation back (mutation_free). */
+	/* Called once, on the service's thread; takes the mutation back (mutation_free). */
 	void (*done)(struct mutation *mutation, void *owner);
 	void *owner;
 
-	/* From here on: of the files in service/change/ alone. */
+	/* The members from here on are private to service/change/. */
 	enum mutation_state state;
 	enum mutation_course course;
-	_Atomic unsigned references; /* the API's, and the service's while it is under way */
+	_Atomic unsigned references; /* the API's, and the service's while it is in progress */
 	struct mutations *all;
-	struct mutation *next, **before; /* in the inbox, then among all that are under way */
+	struct mutation *next, **before; /* in the inbox, then among all in progress */
 	struct mutation *next_waiting;   /* for a worker, or for its tunnel to be up */
-	uint64_t deadline;               /* of such waiting, uv_now */
+	uint64_t deadline;               /* of that wait, uv_now */
 
 	struct candidate *candidates; /* one for each operation; a part borrows its parent's, as it does the operation */
 	struct snapshot **bases;      /* what candidates were prepared with, or NULL */
@@ -101,12 +100,12 @@ struct mutation {
 	size_t index_size; /* a power of two */
 	struct socket_pool pool;
 	size_t reserved;  /* places in the registry */
-	size_t pending;   /* answers of workers, or parts, that are waited for */
+	size_t pending;   /* outstanding replies of workers, or parts */
 	bool worker_gone; /* one died while it prepared */
 	unsigned deaths;  /* of workers, while they prepared this */
 
 	struct mutation *parent; /* of a part */
-	size_t cursor;           /* SEQUENCE: the operation that is being done */
+	size_t cursor;           /* SEQUENCE: the current operation */
 	bool is_starting, goes_on;
 	struct runtime_status *status; /* SUSPENDED: the tunnel's, referenced: another tunnel of the same id has another one */
 };

@@ -1,4 +1,4 @@
-/* Actions on a tunnel that change nothing of what it is: reconnect and probe. */
+/* Actions that do not change a tunnel's spec: reconnect and probe. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

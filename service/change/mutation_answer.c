@@ -21,7 +21,7 @@ static void release_candidates(struct mutation *mutation)
 	mutation->candidate_count = mutation->base_count = 0;
 }
 
-/* Before the answer: whoever has it may count on the sockets being closed. */
+/* Before the reply, so that its recipient can rely on the sockets being closed. */
 static void release_work(struct mutation *mutation)
 {
 	for (size_t i = 0; i < mutation->delta_count; i++)

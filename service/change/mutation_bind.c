@@ -53,7 +53,7 @@ static void open_sockets(struct mutation *mutation, struct delta *delta)
 		                          .roots = mutations_means(mutation->all)->roots,
 		                          .next_id = &delta->entry->next_socket_id,
 		                          .pointer = delta->pointer };
-	/* A dry run may not ask a running tunnel to make way. */
+	/* A dry run must not make a running tunnel share its port. */
 	struct socket_pool none = { .count = 0 };
 	bool was_sound = mutation->problem.code == PROBLEM_NONE;
 	if (!socket_list_open(&delta->sockets, &request, mutation->dry_run ? &none : &mutation->pool, &mutation->problem) && was_sound)
@@ -61,7 +61,7 @@ static void open_sockets(struct mutation *mutation, struct delta *delta)
 	socket_pool_clear(&none);
 }
 
-/* What a dry run cannot try out is what is only taken by sockets that this same change gives up. */
+/* A dry run cannot test addresses that are in use only by sockets that this same change gives up. */
 static void forget_own_conflicts(struct mutation *mutation)
 {
 	if (mutation->problem.code == PROBLEM_LISTENER_IN_USE && mutation->pool.count > 0)

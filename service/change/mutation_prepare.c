@@ -6,7 +6,7 @@
 #include "service/change/mutation_step.h"
 #include "service/worker/runtime.h"
 
-#define DEATHS_MAX 2 /* the first may be a coincidence; one that kills workers must not go on harming their other tunnels */
+#define DEATHS_MAX 2 /* the first may be a coincidence; a change that kills workers must not keep harming their other tunnels */
 
 static bool is_for_worker(const struct delta *delta)
 {
@@ -27,7 +27,7 @@ void mutation_abort_prepared(struct mutation *mutation)
 static void tell_refusal(struct mutation *mutation, const struct delta *delta, const struct message_prepared *prepared)
 {
 	char pointer[96];
-	/* A worker is not trusted: its text is of its own making, and shown as such. */
+	/* A worker is not trusted: its text may be anything, and is quoted as such. */
 	int length = (int)strnlen(prepared->detail, sizeof(prepared->detail));
 	if (mutation->problem.code != PROBLEM_NONE)
 		return;
@@ -64,7 +64,7 @@ static void on_prepared(void *owner, const struct reply *reply)
 		mutation->worker_gone = true;
 		delta->is_prepared = false;
 	} else if (reply->type != MESSAGE_PREPARED || reply->prepared.ack.status != MESSAGE_STATUS_OK) {
-		/* The worker keeps nothing of what it refused. */
+		/* A worker keeps nothing of a candidate that it refused. */
 		delta->is_prepared = false;
 		tell_refusal(mutation, delta, &reply->prepared);
 	} else {
@@ -83,7 +83,7 @@ static bool send_prepare(struct mutation *mutation, struct delta *delta)
 	delta->request = worker_expect(worker, slot, delta->after->generation, on_prepared, delta);
 	if (delta->request == 0)
 		return false;
-	/* A tunnel that this worker does not hold (it failed before, or could not be sent) needs every socket. */
+	/* A tunnel that this worker does not have (it failed before, or could not be sent) needs every socket. */
 	bool all_fresh = delta->is_new || delta->before == NULL || delta->before->failure != NULL || delta->entry->is_waiting;
 	if (runtime_send_prepare(delta->entry, delta->after, &delta->sockets, delta->addresses, all_fresh, delta->request)) {
 		delta->is_prepared = true;
@@ -108,7 +108,7 @@ enum mutation_event mutation_enter_preparing(struct mutation *mutation)
 {
 	if (!mutation_has_workers(mutation))
 		return MUTATION_EVENT_WORKER_GONE;
-	/* One more than is sent, so that an answer that comes at once does not end the sending. */
+	/* One more than is sent, so that an immediate reply does not end the loop. */
 	mutation->pending = 1;
 	for (size_t i = 0; i < mutation->delta_count && mutation->problem.code == PROBLEM_NONE; i++)
 		if (is_for_worker(&mutation->deltas[i]) && !send_prepare(mutation, &mutation->deltas[i]))

@@ -12,7 +12,7 @@ static bool has_document(enum operation_kind kind)
 	return kind == OPERATION_CREATE || kind == OPERATION_PUT;
 }
 
-/* Readable ones, from which nothing can be guessed: 13 of 32 letters and digits that are not mistaken for each other. */
+/* Readable, unguessable ids: 13 of 32 letters and digits that are not easily confused. */
 static void make_id(char id[64])
 {
 	static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
@@ -32,7 +32,7 @@ static void read_operation(struct operation *operation, struct candidate *candid
 		snprintf(operation->id, sizeof(operation->id), "%s", candidate->id);
 	if (operation->kind == OPERATION_CREATE && operation->id[0] == '\0')
 		make_id(operation->id);
-	/* An id of a path has not been looked at by the document's reader. */
+	/* The document's reader has not checked the id from the path. */
 	if (has_document(operation->kind) && !candidate_id_is_valid(operation->id))
 		problem_add(&candidate->problem, "/id", "invalid_id",
 		            "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");

@@ -1,14 +1,14 @@
-/* The steps of a mutation from state to state. Service's thread, but for READING and QUEUED. */
+/* The steps of a mutation from state to state. Service's thread, except READING and QUEUED. */
 #ifndef WARREN_SERVICE_CHANGE_MUTATION_STEP_H
 #define WARREN_SERVICE_CHANGE_MUTATION_STEP_H
 
 #include "service/change/mutations.h"
 
-/* Something has happened to it. The event is one that its state allows; it may be answered and gone afterwards. */
+/* Handles an event, which its state must allow. Afterwards the mutation may have been answered and freed. */
 void mutation_step(struct mutation *mutation, enum mutation_event event);
 
-/* What is done when it enters a state: each gives the event that follows at once, or MUTATION_EVENT_NONE when one is waited for. Then the
- * mutation may be gone already. */
+/* Entry actions of the states: each returns the event that follows at once, or MUTATION_EVENT_NONE to wait for one; the mutation may then
+ * already have been freed. */
 
 /* mutation_read.c */
 bool mutation_read(struct mutation *mutation); /* before the first step; false when out of memory. Any thread */
@@ -17,13 +17,13 @@ enum mutation_event mutation_enter_queued(struct mutation *mutation);
 /* mutation_plan.c */
 enum mutation_event mutation_enter_locking(struct mutation *mutation);
 enum mutation_event mutation_enter_planning(struct mutation *mutation);
-void mutation_blame(struct mutation *mutation, const struct delta *delta); /* the problem is of that tunnel's operation */
+void mutation_blame(struct mutation *mutation, const struct delta *delta); /* the problem belongs to that tunnel's operation */
 /* mutation_bind.c */
 enum mutation_event mutation_enter_binding(struct mutation *mutation);
 /* mutation_prepare.c */
 enum mutation_event mutation_enter_preparing(struct mutation *mutation);
 enum mutation_event mutation_enter_waiting_for_worker(struct mutation *mutation);
-bool mutation_has_workers(const struct mutation *mutation); /* all that it needs are ready */
+bool mutation_has_workers(const struct mutation *mutation); /* all workers that it needs are ready */
 void mutation_abort_prepared(struct mutation *mutation);
 /* mutation_commit.c */
 enum mutation_event mutation_enter_storing(struct mutation *mutation);
@@ -33,7 +33,7 @@ enum mutation_event mutation_enter_finishing(struct mutation *mutation);
 enum mutation_event mutation_enter_undoing(struct mutation *mutation);
 enum mutation_event mutation_enter_suspended(struct mutation *mutation);
 enum mutation_event mutation_enter_answered(struct mutation *mutation);
-bool mutation_is_waiting_over(struct mutation *mutation); /* SUSPENDED: the waiting is over; the operation then says how */
+bool mutation_is_waiting_over(struct mutation *mutation); /* SUSPENDED: whether the wait is over; the operation then has the result */
 /* mutation_parts.c */
 enum mutation_event mutation_enter_running_parts(struct mutation *mutation);
 void mutation_part_done(struct mutation *parent, const struct problem *problem); /* the problem is its operation's */

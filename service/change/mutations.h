@@ -1,4 +1,4 @@
-/* All mutations that are under way, and what they work with. Service's thread, but for mutations_submit. */
+/* All mutations in progress, and the objects that they use. Service's thread, except mutations_submit. */
 #ifndef WARREN_SERVICE_CHANGE_MUTATIONS_H
 #define WARREN_SERVICE_CHANGE_MUTATIONS_H
 
@@ -32,16 +32,16 @@ struct mutation_means {
 };
 
 struct mutations *mutations_create(const struct mutation_means *means); /* NULL when out of memory */
-void mutations_free(struct mutations *mutations);                       /* once none is under way */
-/* Takes the mutation until `done`, which comes from within when it is refused. It is taken on by mutations_run. Any thread. */
+void mutations_free(struct mutations *mutations);                       /* when none is in progress */
+/* Takes the mutation until `done`, which is called before this returns if it is refused. mutations_run starts it. Any thread. */
 void mutations_submit(struct mutations *mutations, struct mutation *mutation);
-/* Starts what was submitted. */
+/* Starts submitted mutations. */
 void mutations_run(struct mutations *mutations);
-/* A worker is there again, or time has passed. */
+/* A worker is ready again, or time has passed. */
 void mutations_check_workers(struct mutations *mutations);
 /* A tunnel may be up, or time has passed. */
 void mutations_check_suspended(struct mutations *mutations);
-/* Nothing is taken any more, and who waits for a tunnel to be up is answered. */
+/* Accepts no more mutations, and answers those that wait for a tunnel to be up. */
 void mutations_stop(struct mutations *mutations);
 bool mutations_are_under_way(const struct mutations *mutations);
 bool mutations_wait_for_workers(const struct mutations *mutations);
@@ -52,6 +52,6 @@ uint64_t mutations_take_revision(struct mutations *mutations);
 uint64_t mutations_next_revision(const struct mutations *mutations);
 void mutations_await_worker(struct mutation *mutation);
 void mutations_suspend(struct mutation *mutation);
-void mutations_leave(struct mutation *mutation); /* it is not under way any more, if it was */
+void mutations_leave(struct mutation *mutation); /* it is no longer in progress, if it was */
 
 #endif

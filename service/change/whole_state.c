@@ -46,7 +46,7 @@ bool whole_state_read(struct mutation *mutation)
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		char pointer[64];
-		/* A body of nothing but faults is not worth the memory of all its tunnels. */
+		/* A body full of faults does not deserve the memory for all its tunnels. */
 		if (faults >= PROBLEM_FAULT_MAX) {
 			problem_set(&mutation->problem, PROBLEM_VALIDATION_FAILED, "The state has many faults; these are the first.");
 			break;
@@ -70,7 +70,7 @@ static int compare_operations(const void *a, const void *b)
 	return order != 0 ? order : (*first > *second) - (*first < *second);
 }
 
-/* Sorts them by id, finds ids that are there twice, and counts the tunnels that are in none of them. */
+/* Sorts them by id, finds duplicate ids, and counts the tunnels that are not listed. */
 static bool sort_state(struct mutation *mutation, const struct operation ***sorted)
 {
 	*sorted = calloc(mutation->operation_count + 1, sizeof(**sorted));

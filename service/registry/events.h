@@ -27,7 +27,7 @@ const char *event_type_name(enum event_type type); /* "tunnel.created" */
 /* The first event's id is `base` + 1. */
 struct events *events_create(size_t capacity, uint64_t base);
 void events_free(struct events *events);
-/* A JSON string of any bytes, malloc'ed, with its quotes: control characters are escaped, what is no UTF-8 becomes U+FFFD. For the members
+/* Makes a JSON string of any bytes, malloc'ed, with quotes: control characters are escaped, invalid UTF-8 becomes U+FFFD. For the members
  * of an event. NULL when out of memory. */
 char *events_quote(const char *text, size_t length);
 /* `members` is the inside of a JSON object without braces ("\"state\":\"up\",\"reason\":\"\""), or empty; `tunnel` may be NULL. */

@@ -63,7 +63,7 @@ static bool add(struct listing *listing, struct snapshot *snapshot)
 	return true;
 }
 
-/* Takes the references of the chunk; true while there may be more to come. */
+/* Takes the references of the chunk; true while there may be more. */
 static bool take_chunk(struct listing *listing, const struct tunnel_list_filter *filter, struct snapshot **chunk, size_t count, bool *more)
 {
 	bool goes_on = true;

@@ -12,11 +12,11 @@ struct tunnel_list_filter {
 	size_t limit;      /* 0: all */
 };
 
-/* Snapshots in the order of their ids, each referenced; the array is malloc'ed. `more` tells whether there are further ones.
+/* Lists snapshots ordered by id, each referenced; the array is malloc'ed. `more` is set if there are further ones.
  * TUNNEL_LIST_FAILED when out of memory: then there is no array. */
 #define TUNNEL_LIST_FAILED SIZE_MAX
 size_t tunnel_list_read(struct registry *registry, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more);
-/* Another enabled tunnel with the same key towards the same peer, which ends the sessions of this one as this one ends its: its id. */
+/* The id of another enabled tunnel with the same key and the same peer: each of the two ends the other's sessions. */
 bool tunnel_list_find_twin(struct registry *registry, const struct snapshot *snapshot, char id[64]);
 
 #endif

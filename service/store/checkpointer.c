@@ -7,7 +7,7 @@ struct checkpointer {
 	struct registry *registry; /* borrowed */
 	struct store *store;       /* borrowed */
 	bool is_urgent;            /* something cannot wait for its time */
-	bool is_under_way;         /* a checkpoint is on its way to the disk */
+	bool is_under_way;         /* a checkpoint is being written */
 };
 
 struct checkpointer *checkpointer_create(struct registry *registry, struct store *store)

@@ -35,7 +35,7 @@ bool failure_set(struct registry *registry, struct events *events, struct entry 
 	failed->failure = failure;
 	if (entry->worker != NULL && worker_is_ready(entry->worker))
 		runtime_send(entry->worker, MESSAGE_REMOVE, 0, slot_index(entry->slot), entry->snapshot->generation);
-	/* Nobody would answer on them. */
+	/* The sockets would have nobody to answer on them. */
 	socket_list_clear(&entry->sockets);
 	snapshot_drop_sockets(failed);
 	snapshot_release(registry_swap(registry, entry, turn, failed));

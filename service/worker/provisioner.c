@@ -15,7 +15,7 @@
 struct progress {
 	unsigned under_way; /* sent, not answered */
 	uint32_t next;      /* the slot from which to look for those that wait */
-	bool is_starved;    /* one waits that no answer will bring forward: looked for at the next tick */
+	bool is_starved;    /* a tunnel waits that no reply will resume: searched at the next tick */
 };
 
 struct provisioner {

@@ -37,9 +37,9 @@ int bench_tear_down(void **state);
 void bench_do(struct bench *bench, struct mutation *mutation);
 /* One operation; the document is parsed from the text ('…' for "…"), or NULL. The change with its answer, to be freed. */
 struct mutation *bench_edit(struct bench *bench, enum operation_kind kind, const char *id, const char *json);
-/* The same, and only the code of its problem. */
+/* The same, but returns only the code of its problem. */
 enum problem_code bench_code(struct bench *bench, enum operation_kind kind, const char *id, const char *json);
-/* The tunnel, referenced; it must be there. */
+/* The tunnel, referenced; it must exist. */
 struct snapshot *bench_find(struct bench *bench, const char *id);
 unsigned bench_port(struct bench *bench, const char *id); /* of its first listener */
 int64_t bench_now_ms(void);

@@ -70,7 +70,7 @@ static void secrets_that_are_left_out_stay(void **state)
 	assert_true(spec_equal(&after->spec, &before->spec));
 	snapshot_release(before);
 	snapshot_release(after);
-	/* A list of a patch replaces the list; what is matched by its key keeps its secret, and null takes it away. */
+	/* A list in a patch replaces the list; an element matched by its key keeps its secret, and null removes it. */
 	assert_int_equal(applied(OPERATION_PATCH, "a", "{'spec':{'peers':[{'public_key':'" PEER "','persistent_keepalive':9}]}}"), APPLIED_IN_PLACE);
 	after = bench_find(&own_bench, "a");
 	assert_true(after->spec.peers[0].has_preshared_key);
@@ -309,7 +309,7 @@ static void a_listener_changes_hands_in_a_batch(void **state)
 	assert_int_equal(bench_port(&own_bench, "a"), two);
 	assert_int_equal(bench_port(&own_bench, "b"), one);
 	assert_int_equal(bench_descriptors(), descriptors);
-	/* From one that goes to one that comes. */
+	/* From a deleted tunnel to a new one. */
 	mutation = batch_of(2, true);
 	set_edit(mutation, 0, OPERATION_CREATE, "c", bench_document(first));
 	set_edit(mutation, 1, OPERATION_DELETE, "b", NULL);
@@ -516,7 +516,7 @@ static void what_needs_admin(void **state)
 	(void)state;
 	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_FORBIDDEN);
 	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_CREATE, "a", TUNNEL("a", INBOUND)), PROBLEM_NONE);
-	/* What is there already may stay. */
+	/* Existing parts may stay. */
 	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
 	snprintf(document, sizeof(document), "{'spec':{'proxy':{'listen':['unix:%s/sockets/p']}}}", own_bench.directory);
 	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", document), PROBLEM_FORBIDDEN);
@@ -556,7 +556,7 @@ static void what_an_admin_opened_leads_where_it_led(void **state)
 	assert_int_equal(before->revision, after->revision);
 	snapshot_release(before);
 	snapshot_release(after);
-	/* What leads nowhere else is free, and so is closing what the admin opened. */
+	/* Changes that do not alter the route are allowed, and so is closing what the admin opened. */
 	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", "{'spec':{'enabled':false,'limits':{'connections':7}}}"), PROBLEM_NONE);
 	assert_int_equal(with_scope(SCOPE_ADMIN, OPERATION_PATCH, "a", "{'spec':{'peers':[]}}"), PROBLEM_NONE);
 	assert_int_equal(with_scope(SCOPE_WRITE, OPERATION_PATCH, "a", "{'spec':{'forwards':[],'interface':{'dns':['10.0.0.9']}}}"), PROBLEM_NONE);
@@ -609,12 +609,12 @@ static void a_file_unsays_nothing_that_it_cannot_say(void **state)
 	assert_int_equal(spec->probe.type, SPEC_PROBE_TCP);
 	snapshot_release(before);
 	snapshot_release(after);
-	/* JSON has words for all of it, so it replaces all of it. */
+	/* JSON can express everything, so it replaces everything. */
 	assert_int_equal(bench_code(&own_bench, OPERATION_PUT, "a", bench_document(NULL)), PROBLEM_NONE);
 	after = bench_find(&own_bench, "a");
 	assert_int_equal(after->spec.user_count, 0);
 	snapshot_release(after);
-	/* Where there is no tunnel yet, it is made. */
+	/* If there is no tunnel yet, it is created. */
 	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	assert_int_equal(put_file(SCOPE_WRITE, "{'spec':{'interface':{'addresses':['10.9.9.9'],'generate_private_key':true}}}"), PROBLEM_NONE);
 }

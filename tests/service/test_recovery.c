@@ -254,7 +254,7 @@ static void a_connection_to_an_inbound_target(void **state)
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "dial-b", document), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("dial-b", &granted), 1);
 	assert_false(granted);
-	/* And what has no forward gets nothing. */
+	/* A tunnel without a forward gets nothing. */
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "dial-c", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("dial-c", &granted), 1);
 	assert_false(granted);
@@ -371,7 +371,7 @@ static void a_tunnel_that_cannot_be_bound_fails_alone(void **state)
 	bench_wait_ready(&own_bench);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_LISTENER_IN_USE);
 	close(holder);
-	/* The same document again: nothing changes but that it runs. */
+	/* The same document again: nothing changes, except that it runs. */
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{}"), PROBLEM_NONE);
 	wait_for_state("up-a", TUNNEL_UP, &status);
 	assert_int_equal(bench_port(&own_bench, "up-a"), port);

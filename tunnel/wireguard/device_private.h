@@ -56,7 +56,7 @@ struct wireguard_device {
 struct wireguard_peer {
 	struct wireguard_device *device;
 	void *tag;
-	struct wireguard_update_item *pending; /* what is prepared for it, or NULL */
+	struct wireguard_update_item *pending; /* the prepared update, or NULL */
 	struct wireguard_peer *next, *before, *chained, *beside, **place;
 	struct wireguard_key public_key;
 	union wireguard_endpoint endpoint; /* changed by wireguard_peer_set_endpoint alone */
