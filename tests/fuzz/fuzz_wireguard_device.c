@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz_wireguard_world.h"
+#include "tests/wireguard/config.h"
 #include "tunnel/wireguard/hash.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
@@ -104,7 +105,7 @@ static void change_peer(struct cursor *cursor, struct wireguard_peer *peer)
 	if ((control & 64) != 0)
 		config.preshared_key.bytes[0] = control;
 	config.persistent_keepalive = (control & 32) != 0 ? control : 0;
-	world_must(wireguard_peer_change(peer, &config, now) == 0);
+	world_must(config_change(peer, &config, now) == 0);
 }
 
 static void change_device(struct cursor *cursor)
@@ -132,7 +133,7 @@ static void change_device(struct cursor *cursor)
 		break;
 	case 5:
 		key.bytes[5] = cursor_byte(cursor) & 1;
-		world_must(wireguard_device_set_private_key(nodes[0].device, &key, now) == 0);
+		world_must(config_set_private_key(nodes[0].device, &key, now) == 0);
 		break;
 	case 6: wireguard_device_set_mtu(nodes[0].device, (uint16_t)(576 + cursor_byte(cursor) * 4)); break;
 	case 7: nodes[0].device->load.queue.high_until = now + SECOND; break;
@@ -187,8 +188,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	world_must(peer_of(0)->sessions.current != NULL && peer_of(1)->sessions.current != NULL);
 	for (unsigned steps = 0; cursor.length > 0 && steps < 200; steps++)
 		step(&cursor);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
+		config_forget(nodes[i].device);
 		wireguard_device_free(nodes[i].device);
+	}
 	world_must(wireguard_arena_used() == 0);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz_wireguard_world.h"
+#include "tests/wireguard/config.h"
 #include "tunnel/wireguard/cookie.h"
 #include "tunnel/wireguard/hash.h"
 
@@ -249,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	for (unsigned steps = 0; cursor.length > 0 && steps < 100; steps++)
 		step(&cursor);
 	wireguard_arena_release(slots, 2);
+	config_forget(node.device);
 	wireguard_device_free(node.device);
 	world_must(wireguard_arena_used() == 0);
 	return 0;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/wireguard/config.h"
+
 static void world_random(void *owner, void *bytes, size_t length)
 {
 	struct world_node *node = owner;
@@ -101,7 +103,7 @@ struct wireguard_peer *world_add(struct world_node *node, const struct wireguard
 
 	if (preshared != NULL)
 		config.preshared_key = *preshared;
-	return wireguard_peer_add(node->device, &config, NULL, &peer, node->now) == 0 ? peer : NULL;
+	return config_add(node->device, &config, NULL, &peer, node->now) == 0 ? peer : NULL;
 }
 
 struct world_datagram *world_sent(struct world_node *node, unsigned back)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "ipc/log.h"
+#include "tests/wireguard/config.h"
 #include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/tunnel.h"
@@ -249,7 +250,7 @@ static struct wireguard_peer *join(struct side *side, const struct side *other, 
 	struct wireguard_peer *peer = NULL;
 	if (knows)
 		config.endpoint = other->address;
-	assert_int_equal(wireguard_peer_add(side->device, &config, tag, &peer, world.now), 0);
+	assert_int_equal(config_add(side->device, &config, tag, &peer, world.now), 0);
 	return peer;
 }
 
@@ -289,7 +290,9 @@ static int start(void **state)
 static int stop(void **state)
 {
 	(void)state;
+	config_forget(world.near.device);
 	wireguard_device_free(world.near.device);
+	config_forget(world.far.device);
 	wireguard_device_free(world.far.device);
 	free(world.context.counters);
 	wireguard_stop();

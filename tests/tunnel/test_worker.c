@@ -22,6 +22,7 @@
 #include "ipc/channel.h"
 #include "ipc/counters.h"
 #include "ipc/log.h"
+#include "tests/wireguard/config.h"
 #include "tunnel/wireguard/device.h"
 #include "tunnel/worker/worker.h"
 
@@ -488,7 +489,7 @@ static struct wireguard_device *play_peer(struct wireguard_peer **peer)
 	assert_int_equal(wireguard_device_create(&device, &keys[1], floor, &env), WIREGUARD_OK);
 	struct wireguard_peer_config config = { .public_key = publics[0] };
 	config.endpoint.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(udp_ports[0]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	assert_int_equal(wireguard_peer_add(device, &config, NULL, peer, 1), WIREGUARD_OK);
+	assert_int_equal(config_add(device, &config, NULL, peer, 1), WIREGUARD_OK);
 	return device;
 }
 
@@ -533,6 +534,7 @@ static void test_a_recorded_initiation_is_dropped_after_the_workers_death(void *
 	kill(control.worker, SIGKILL);
 	waitpid(control.worker, NULL, 0);
 	channel_free(control.channel);
+	config_forget(device);
 	wireguard_device_free(device);
 	wireguard_stop();
 	assert_true(spawn());
@@ -548,6 +550,7 @@ static void test_a_recorded_initiation_is_dropped_after_the_workers_death(void *
 	wireguard_peer_initiate(peer, 1);
 	assert_int_equal(send(own, player.sent, player.length, 0), player.length);
 	assert_true(is_answered(own));
+	config_forget(device);
 	wireguard_device_free(device);
 	close(own);
 	close(elsewhere);

@@ -167,8 +167,10 @@ struct link *link_create(unsigned count)
 
 void link_free(struct link *link)
 {
-	for (unsigned n = 0; n < link->count; n++)
+	for (unsigned n = 0; n < link->count; n++) {
+		config_forget(link->nodes[n].device);
 		wireguard_device_free(link->nodes[n].device);
+	}
 	while (link->first != NULL)
 		free(link_take(link));
 	free(link);
@@ -193,9 +195,9 @@ void link_join(struct link *link, unsigned a, unsigned b)
 	struct wireguard_peer *peer;
 
 	link_config(link, b, &config, networks);
-	assert_int_equal(wireguard_peer_add(link->nodes[a].device, &config, (void *)(uintptr_t)b, &peer, link->now), 0);
+	assert_int_equal(config_add(link->nodes[a].device, &config, (void *)(uintptr_t)b, &peer, link->now), 0);
 	link_config(link, a, &config, networks);
-	assert_int_equal(wireguard_peer_add(link->nodes[b].device, &config, (void *)(uintptr_t)a, &peer, link->now), 0);
+	assert_int_equal(config_add(link->nodes[b].device, &config, (void *)(uintptr_t)a, &peer, link->now), 0);
 }
 
 struct wireguard_peer *link_peer(struct link *link, unsigned of, unsigned to)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <stdbool.h>
 
+#include "tests/wireguard/config.h"
 #include "tunnel/wireguard/device.h"
 #include "tunnel/wireguard/device_private.h"
 

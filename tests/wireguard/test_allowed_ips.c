@@ -24,6 +24,13 @@ static struct wireguard_network masked(uint8_t family, const uint8_t *address, u
 	return network;
 }
 
+static void replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, const struct wireguard_network *networks,
+                    size_t count)
+{
+	wireguard_allowed_ips_remove(allowed, owner);
+	assert_int_equal(wireguard_allowed_ips_add(allowed, owner, &owner->first, networks, count), 0);
+}
+
 static void insert(struct wireguard_allowed_ips *allowed, unsigned owner, struct wireguard_network network)
 {
 	struct wireguard_network networks[64];
@@ -37,7 +44,7 @@ static void insert(struct wireguard_allowed_ips *allowed, unsigned owner, struct
 	for (size_t i = 0; i < entry_count; i++)
 		if (entries[i].owner == owner)
 			networks[count++] = entries[i].network;
-	assert_int_equal(wireguard_allowed_ips_replace(allowed, &owners[owner], networks, count), 0);
+	replace(allowed, &owners[owner], networks, count);
 }
 
 static void insert4(struct wireguard_allowed_ips *allowed, unsigned owner, uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint8_t prefix)
@@ -193,13 +200,13 @@ static void test_w29_chain_of_129(void **state)
 	for (unsigned prefix = 0; prefix <= 128; prefix++)
 		networks[prefix] = masked(AF_INET6, ones, (uint8_t)prefix);
 	for (unsigned prefix = 0; prefix <= 128; prefix++)
-		assert_int_equal(wireguard_allowed_ips_replace(&allowed, &owners[prefix % OWNERS], &networks[prefix], 1), 0);
+		replace(&allowed, &owners[prefix % OWNERS], &networks[prefix], 1);
 	for (unsigned i = 0; i < OWNERS; i++)
 		wireguard_allowed_ips_remove(&allowed, &owners[i]);
 	assert_int_equal(allowed.nodes, 0);
 	struct wireguard_allowed_owner chain[129] = { { 0 } };
 	for (unsigned prefix = 0; prefix <= 128; prefix++)
-		assert_int_equal(wireguard_allowed_ips_replace(&allowed, &chain[128 - prefix], &networks[128 - prefix], 1), 0);
+		replace(&allowed, &chain[128 - prefix], &networks[128 - prefix], 1);
 	assert_int_equal(allowed.nodes, 129);
 	for (unsigned same = 0; same <= 128; same++) { /* leaves the chain after this many bits */
 		memcpy(address, ones, sizeof address);
@@ -293,7 +300,7 @@ static void test_w29_large_table_against_a_naive_one(void **state)
 			*place = (struct place){ networks[i], (uint16_t)p, true };
 			has_prefix[family == AF_INET][networks[i].prefix] = true;
 		}
-		assert_int_equal(wireguard_allowed_ips_replace(&allowed, &peers[p], networks, EACH), 0);
+		replace(&allowed, &peers[p], networks, EACH);
 	}
 	for (unsigned q = 0; q < QUERIES; q++) {
 		uint8_t family = random_address(address);
@@ -324,7 +331,7 @@ static void test_w29_source_of_another_peer_is_dropped(void **state)
 	link_handshake(link, 0, 1);
 	/* Node 1 sends in node 2's name: its device routes what node 0's does not believe. */
 	link_config(link, 0, &config, networks);
-	assert_int_equal(wireguard_peer_change(link_peer(link, 1, 0), &config, link->now), 0);
+	assert_int_equal(config_change(link_peer(link, 1, 0), &config, link->now), 0);
 	uint8_t packet[20] = { 0x45, [3] = 20, [12] = 10, [15] = 3, [16] = 10, [19] = 1 };
 	struct iovec part = { packet, sizeof packet };
 	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof packet, link->now), WIREGUARD_OK);
@@ -334,7 +341,7 @@ static void test_w29_source_of_another_peer_is_dropped(void **state)
 	/* A default route of its own would not help: the longer prefix is another's. */
 	link_config(link, 1, &config, networks);
 	networks[1] = (struct wireguard_network){ AF_INET, 0, { 0 } };
-	assert_int_equal(wireguard_peer_change(link_peer(link, 0, 1), &config, link->now), 0);
+	assert_int_equal(config_change(link_peer(link, 0, 1), &config, link->now), 0);
 	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof packet, link->now), WIREGUARD_OK);
 	link_run(link, SECOND);
 	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_SOURCE], 2);

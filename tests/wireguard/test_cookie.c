@@ -295,7 +295,7 @@ static void test_w26_flood(void **state)
 	link->delay = 0;
 	/* The flood is a stranger's, who knows node 1's public key. */
 	link_config(link, 1, &config, networks);
-	assert_int_equal(wireguard_peer_add(link->nodes[2].device, &config, NULL, &peer, link->now), 0);
+	assert_int_equal(config_add(link->nodes[2].device, &config, NULL, &peer, link->now), 0);
 	wireguard_peer_initiate(peer, link->now);
 	struct link_datagram *initiation = take_type(link, WIREGUARD_INITIATION);
 	link->nodes[2].address = link_ipv4(0, 0);
@@ -351,7 +351,7 @@ static void test_w26_devices_flooded_together(void **state)
 		struct wireguard_peer_config config;
 		struct wireguard_peer *peer;
 		link_config(link, i, &config, networks);
-		assert_int_equal(wireguard_peer_add(link->nodes[STRANGER].device, &config, NULL, &peer, link->now), 0);
+		assert_int_equal(config_add(link->nodes[STRANGER].device, &config, NULL, &peer, link->now), 0);
 		wireguard_peer_initiate(peer, link->now);
 		initiations[i] = take_type(link, WIREGUARD_INITIATION);
 		wireguard_device_share_load(link->nodes[i].device, &shared);

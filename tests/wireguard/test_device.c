@@ -189,7 +189,7 @@ static void test_peers_are_found_and_listed(void **state)
 	for (unsigned i = 0; i < PEERS; i++) {
 		struct wireguard_peer_config config = { .public_key.bytes = { 9, (uint8_t)i } };
 		assert_null(wireguard_peer_find(device, &config.public_key));
-		assert_int_equal(wireguard_peer_add(device, &config, &peers[i], &peers[i], link->now), 0);
+		assert_int_equal(config_add(device, &config, &peers[i], &peers[i], link->now), 0);
 	}
 	unsigned count = 0;
 	for (struct wireguard_peer *peer = wireguard_peer_next(device, NULL); peer != NULL; peer = wireguard_peer_next(device, peer)) {
@@ -237,7 +237,7 @@ static void test_endpoints_are_known(void **state)
 		if (at[i] != PLACES)
 			config.endpoint = place_number(at[i]);
 		there[at[i]]++;
-		assert_int_equal(wireguard_peer_add(device, &config, NULL, &peers[i], link->now), 0);
+		assert_int_equal(config_add(device, &config, NULL, &peers[i], link->now), 0);
 	}
 	for (unsigned round = 0; round < 4000; round++) {
 		random = random * 1664525 + 1013904223;
@@ -308,9 +308,9 @@ static void test_w33_private_key_changes_mid_traffic(void **state)
 	assert_int_equal(key.bytes[0] & 7, 0);
 	assert_int_equal(key.bytes[31] & 0xc0, 0x40);
 	/* The same key again changes nothing. */
-	assert_int_equal(wireguard_device_set_private_key(link->nodes[0].device, &link->nodes[0].private_key, link->now), 0);
+	assert_int_equal(config_set_private_key(link->nodes[0].device, &link->nodes[0].private_key, link->now), 0);
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
-	assert_int_equal(wireguard_device_set_private_key(link->nodes[0].device, &key, link->now), 0);
+	assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), 0);
 	assert_int_equal(wireguard_key_public(&public_key, &key), 0);
 	assert_memory_equal(wireguard_device_public_key(link->nodes[0].device), &public_key, sizeof public_key);
 	assert_int_equal(link->nodes[0].events[WIREGUARD_SESSION_EXPIRED], 1);
@@ -327,14 +327,14 @@ static void test_w33_private_key_changes_mid_traffic(void **state)
 	/* The other side learns the new key: the peer of the old one goes. */
 	wireguard_peer_remove(wireguard_peer_find(link->nodes[1].device, &old));
 	link_config(link, 0, &config, networks);
-	assert_int_equal(wireguard_peer_add(link->nodes[1].device, &config, (void *)0, &peer, link->now), 0);
+	assert_int_equal(config_add(link->nodes[1].device, &config, (void *)0, &peer, link->now), 0);
 	unsigned delivered = link->nodes[1].delivered;
 	link_run(link, 6 * SECOND);
 	assert_int_equal(link->nodes[1].delivered, delivered + 1);
 	/* A peer that had nothing to say is not spoken to. */
 	unsigned initiations = link->nodes[0].sent[WIREGUARD_INITIATION];
 	link_run(link, 200 * SECOND);
-	assert_int_equal(wireguard_device_set_private_key(link->nodes[0].device, &link->nodes[0].private_key, link->now), 0);
+	assert_int_equal(config_set_private_key(link->nodes[0].device, &link->nodes[0].private_key, link->now), 0);
 	link_run(link, 20 * SECOND);
 	assert_int_equal(link->nodes[0].sent[WIREGUARD_INITIATION], initiations);
 	link_free(link);
@@ -350,7 +350,7 @@ static void test_w33_private_key_changes_while_packets_wait(void **state)
 		link->nodes[0].is_full = is_full; /* then there is not even an initiation */
 		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
 		link->nodes[0].is_full = false;
-		assert_int_equal(wireguard_device_set_private_key(link->nodes[0].device, &key, link->now), 0);
+		assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), 0);
 		link_run(link, 25 * MILLISECOND);
 		assert_int_equal(link->nodes[0].sent[WIREGUARD_INITIATION], 2 - is_full);
 		assert_int_equal(link_peer(link, 0, 1)->staged.count, 1);
@@ -370,7 +370,7 @@ static void test_w33_preshared_key_counts_from_the_next_handshake(void **state)
 	for (unsigned node = 0; node < 2; node++) {
 		link_config(link, 1 - node, &config, networks);
 		memset(&config.preshared_key, 0x99, sizeof config.preshared_key);
-		assert_int_equal(wireguard_peer_change(link_peer(link, node, 1 - node), &config, link->now), 0);
+		assert_int_equal(config_change(link_peer(link, node, 1 - node), &config, link->now), 0);
 		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 		assert_int_equal(link_send(link, 1, 0, 50), WIREGUARD_OK);
 		link_run(link, SECOND);
@@ -397,7 +397,7 @@ static void test_change_keeps_an_endpoint_that_is_not_given(void **state)
 	link_config(link, 1, &config, networks);
 	config.endpoint = (union wireguard_endpoint){ .any.sa_family = AF_UNSPEC };
 	config.allowed_ip_count = 1;
-	assert_int_equal(wireguard_peer_change(link_peer(link, 0, 1), &config, link->now), 0);
+	assert_int_equal(config_change(link_peer(link, 0, 1), &config, link->now), 0);
 	assert_memory_equal(wireguard_peer_endpoint(link_peer(link, 0, 1)), &link->nodes[1].address, sizeof config.endpoint);
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 	uint8_t v6[40] = { 0x60, [24] = 0xfd, [39] = 2 };
@@ -581,7 +581,7 @@ static void test_memory_of_an_idle_device(void **state)
 	link_config(link, 1, &config, networks);
 	struct wireguard_device *device;
 	assert_int_equal(wireguard_device_create(&device, &link->nodes[0].private_key, floor, &link->nodes[0].device->env), 0);
-	assert_int_equal(wireguard_peer_add(device, &config, NULL, &peer, link->now), 0);
+	assert_int_equal(config_add(device, &config, NULL, &peer, link->now), 0);
 	size_t session = sizeof(struct wireguard_session) + 16;
 	size_t bytes = mallinfo2().uordblks - before + session;
 	print_message("an idle device with a peer and a session: %zu bytes of heap, of which %zu device, %zu peer, %zu session; %zu of the arena\n",

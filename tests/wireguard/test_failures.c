@@ -432,7 +432,7 @@ static void test_f3_keys_that_cannot_be_set(void **state)
 		assert_int_equal(wireguard_device_create(&device, &key, floor, &link->nodes[0].device->env), WIREGUARD_CRYPTO);
 		assert_int_equal(wireguard_arena_used(), used);
 		fail_from(1 << HASH | 1 << BASE, first, 1);
-		assert_int_equal(wireguard_device_set_private_key(link->nodes[0].device, &key, link->now), WIREGUARD_CRYPTO);
+		assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), WIREGUARD_CRYPTO);
 		assert_memory_equal(wireguard_device_public_key(link->nodes[0].device), &before, sizeof before);
 	}
 	assert_null(device);
@@ -467,9 +467,9 @@ static void test_f1_each_allocation_of_a_device_fails(void **state)
 		fail_from(1 << ALLOCATION, first++, 1);
 		int results[3] = { wireguard_device_create(&device, &link->nodes[0].private_key, floor, &env), 0, 0 };
 		if (device != NULL) {
-			results[1] = wireguard_peer_add(device, &config, NULL, &peer, link->now);
+			results[1] = config_add(device, &config, NULL, &peer, link->now);
 			config.public_key.bytes[0] ^= 1;
-			results[2] = wireguard_peer_add(device, &config, NULL, &other, link->now);
+			results[2] = config_add(device, &config, NULL, &other, link->now);
 			config.public_key.bytes[0] ^= 1;
 		}
 		failed = fault.failed;
@@ -501,7 +501,7 @@ static void test_f1_change_that_fails_changes_nothing(void **state)
 	networks[0].bytes[0] = 11;
 	fail_from(1 << ALLOCATION, 0, 1);
 	config.persistent_keepalive = 1;
-	assert_int_equal(wireguard_peer_change(link_peer(link, 0, 1), &config, link->now), WIREGUARD_OUT_OF_MEMORY);
+	assert_int_equal(config_change(link_peer(link, 0, 1), &config, link->now), WIREGUARD_OUT_OF_MEMORY);
 	fail_nothing();
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 	assert_true(link_peer(link, 0, 1)->timers.persistent_interval == 0);

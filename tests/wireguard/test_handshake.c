@@ -13,7 +13,7 @@ static void set_preshared(struct link *link, unsigned of, unsigned to, uint8_t b
 
 	link_config(link, to, &config, networks);
 	memset(&config.preshared_key, byte, sizeof config.preshared_key);
-	assert_int_equal(wireguard_peer_change(link_peer(link, of, to), &config, link->now), 0);
+	assert_int_equal(config_change(link_peer(link, of, to), &config, link->now), 0);
 }
 
 static void no_session(struct link *link, unsigned initiations, unsigned responses)
@@ -118,7 +118,7 @@ static void test_w5_low_order_peers_are_taken_and_get_nothing(void **state)
 	link_config(link, 1, &config, networks);
 	for (size_t i = 0; i < sizeof low_order / sizeof low_order[0]; i++) {
 		hex_read(config.public_key.bytes, 32, low_order[i]);
-		assert_int_equal(wireguard_peer_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
+		assert_int_equal(config_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
 		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
 		wireguard_peer_initiate(peer, link->now);
 		link_run(link, 200 * SECOND);
@@ -149,7 +149,7 @@ static void test_w5_initiation_of_a_low_order_peer(void **state)
 	link_config(link, 1, &config, networks);
 	hex_read(low, sizeof low, low_order[2]);
 	memcpy(config.public_key.bytes, low, sizeof low);
-	assert_int_equal(wireguard_peer_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
+	assert_int_equal(config_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
 	assert_int_equal(wireguard_arena_acquire(&slot, 1), 0);
 	memset(slot->handshake.ephemeral, 7, 32);
 	struct wireguard_noise noise = { .secrets = slot };
@@ -177,11 +177,11 @@ static void test_w5_own_key_is_refused(void **state)
 	(void)state;
 
 	link_config(link, 0, &config, networks);
-	assert_int_equal(wireguard_peer_add(link->nodes[0].device, &config, NULL, &peer, link->now), WIREGUARD_OWN_KEY);
+	assert_int_equal(config_add(link->nodes[0].device, &config, NULL, &peer, link->now), WIREGUARD_OWN_KEY);
 	link_join(link, 0, 1);
-	assert_int_equal(wireguard_device_set_private_key(link->nodes[0].device, &link->nodes[1].private_key, link->now), WIREGUARD_OWN_KEY);
+	assert_int_equal(config_set_private_key(link->nodes[0].device, &link->nodes[1].private_key, link->now), WIREGUARD_OWN_KEY);
 	link_config(link, 1, &config, networks);
-	assert_int_equal(wireguard_peer_add(link->nodes[0].device, &config, NULL, &peer, link->now), WIREGUARD_DUPLICATE);
+	assert_int_equal(config_add(link->nodes[0].device, &config, NULL, &peer, link->now), WIREGUARD_DUPLICATE);
 	assert_null(peer);
 	link_handshake(link, 0, 1);
 	link_free(link);

@@ -116,7 +116,7 @@ static void test_w15_keys_are_in_the_arena_alone(void **state)
 	struct link *link = link_create(2);
 	struct wireguard_key key;
 	assert_int_equal(wireguard_key_generate(&key), 0);
-	assert_int_equal(wireguard_device_set_private_key(link->nodes[0].device, &key, link->now), 0);
+	assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), 0);
 	want(key.bytes);
 	sodium_memzero(&key, sizeof key);
 	link_join(link, 0, 1);
@@ -191,7 +191,7 @@ static void end_by_new_keys(struct link *link)
 	link->is_cut = true;
 	for (unsigned node = 0; node < 2; node++) {
 		assert_int_equal(wireguard_key_generate(&key), 0);
-		assert_int_equal(wireguard_device_set_private_key(link->nodes[node].device, &key, link->now), 0);
+		assert_int_equal(config_set_private_key(link->nodes[node].device, &key, link->now), 0);
 	}
 }
 
@@ -243,25 +243,29 @@ static void test_w15_handshake_ends_with_giving_up(void **state)
 
 static void test_arena_gives_all_or_nothing(void **state)
 {
-	union wireguard_secrets *slots[8];
+	union wireguard_secrets *slots[10];
+	struct wireguard_key key = { { 1 } };
 	(void)state;
 
 	wireguard_stop();
 	assert_int_equal(wireguard_start(0, false), 0);
-	/* One device with one peer is always possible; without slots a peer is refused and nothing is left behind. */
-	assert_int_equal(wireguard_arena_acquire(slots, 8), WIREGUARD_OUT_OF_MEMORY);
+	/* One device with one peer is always possible, and so is another key of it; without slots a peer is refused and nothing is left behind. */
+	assert_int_equal(wireguard_arena_acquire(slots, 10), WIREGUARD_OUT_OF_MEMORY);
 	struct link *link = link_create(1);
 	struct wireguard_peer_config config = { .public_key.bytes = { 9, 1 } }, other = { .public_key.bytes = { 9, 2 } };
 	struct wireguard_peer *peer;
-	assert_int_equal(wireguard_peer_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
-	assert_int_equal(wireguard_peer_add(link->nodes[0].device, &other, NULL, &peer, link->now), WIREGUARD_OUT_OF_MEMORY);
+	assert_int_equal(config_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
+	assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), 0);
+	assert_int_equal(wireguard_arena_acquire(slots, 1), 0);
+	assert_int_equal(config_add(link->nodes[0].device, &other, NULL, &peer, link->now), WIREGUARD_OUT_OF_MEMORY);
 	assert_null(wireguard_peer_find(link->nodes[0].device, &other.public_key));
 	struct wireguard_device *device = NULL;
 	static const uint8_t floor[12];
 	assert_int_equal(wireguard_device_create(&device, &link->nodes[0].private_key, floor, &link->nodes[0].device->env), WIREGUARD_OUT_OF_MEMORY);
 	assert_null(device);
+	wireguard_arena_release(slots, 1);
 	wireguard_peer_remove(peer);
-	assert_int_equal(wireguard_peer_add(link->nodes[0].device, &other, NULL, &peer, link->now), 0);
+	assert_int_equal(config_add(link->nodes[0].device, &other, NULL, &peer, link->now), 0);
 	link_free(link);
 	assert_int_equal(wireguard_arena_used(), 0);
 	slots[0] = NULL;

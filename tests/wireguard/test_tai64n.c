@@ -95,7 +95,7 @@ static void test_w8_restart_with_a_clock_that_was_wrong(void **state)
 	struct wireguard_peer_config config;
 	struct wireguard_peer *peer;
 	link_config(link, 1, &config, networks);
-	assert_int_equal(wireguard_peer_add(node->device, &config, (void *)1, &peer, link->now), 0);
+	assert_int_equal(config_add(node->device, &config, (void *)1, &peer, link->now), 0);
 	wireguard_device_last_timestamp(node->device, after);
 	assert_memory_equal(after, stored, sizeof after);
 	link_handshake(link, 0, 1);
@@ -129,7 +129,7 @@ static void test_w6_replay_to_a_responder_that_restarted(void **state)
 	wireguard_device_free(node->device);
 	assert_int_equal(wireguard_device_create(&node->device, &node->private_key, zero, &env), 0);
 	link_config(link, 0, &config, networks);
-	assert_int_equal(wireguard_peer_add(node->device, &config, NULL, &peer, link->now), 0);
+	assert_int_equal(config_add(node->device, &config, NULL, &peer, link->now), 0);
 	wireguard_peer_set_latest_timestamp(peer, latest);
 	link->now += SECOND;
 	link_inject(link, 1, &elsewhere, recorded->bytes, recorded->length);

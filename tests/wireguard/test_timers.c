@@ -20,7 +20,7 @@ static void set_persistent(struct link *link, unsigned of, unsigned to, uint16_t
 
 	link_config(link, to, &config, networks);
 	config.persistent_keepalive = seconds;
-	assert_int_equal(wireguard_peer_change(link_peer(link, of, to), &config, link->now), 0);
+	assert_int_equal(config_change(link_peer(link, of, to), &config, link->now), 0);
 }
 
 static void test_w11_rekey_after_messages(void **state)

@@ -175,7 +175,7 @@ static void test_w35_restart_of_the_peer(void **state)
 		wireguard_device_free(node->device);
 		assert_int_equal(wireguard_device_create(&node->device, &node->private_key, stored, &env), 0);
 		link_config(link, 1 - round % 2, &config, networks);
-		assert_int_equal(wireguard_peer_add(node->device, &config, (void *)(uintptr_t)(1 - round % 2), &peer, link->now), 0);
+		assert_int_equal(config_add(node->device, &config, (void *)(uintptr_t)(1 - round % 2), &peer, link->now), 0);
 		memset(longest_stall, 0, sizeof longest_stall);
 		talk(link, 60 * SECOND, 100 * MILLISECOND);
 		assert_true(longest_stall[0] < 20 * SECOND && longest_stall[1] < 20 * SECOND);
@@ -219,7 +219,7 @@ static void test_two_thousand_peers(void **state)
 		struct wireguard_peer_config config = { .endpoint = link_ipv4(1 + i, 1), .allowed_ips = &network, .allowed_ip_count = 1 };
 		struct wireguard_key key = { { 0, (uint8_t)i, (uint8_t)(i >> 8) } };
 		assert_int_equal(wireguard_key_public(&config.public_key, &key), 0);
-		assert_int_equal(wireguard_peer_add(device, &config, NULL, &peers[i], link->now), 0);
+		assert_int_equal(config_add(device, &config, NULL, &peers[i], link->now), 0);
 		wireguard_peer_initiate(peers[i], link->now);
 	}
 	assert_int_equal(device->indices.used, PEERS);

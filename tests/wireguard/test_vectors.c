@@ -363,7 +363,7 @@ static struct wireguard_peer *side_add(struct side *side, const struct side *oth
 	struct wireguard_peer *peer;
 
 	memset(&config.preshared_key, 0x55, sizeof config.preshared_key);
-	assert_int_equal(wireguard_peer_add(side->device, &config, NULL, &peer, 1), 0);
+	assert_int_equal(config_add(side->device, &config, NULL, &peer, 1), 0);
 	return peer;
 }
 

@@ -215,17 +215,6 @@ int wireguard_allowed_ips_add(struct wireguard_allowed_ips *allowed, struct wire
 	return 0;
 }
 
-int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner,
-                                  const struct wireguard_network *networks, size_t count)
-{
-	if (set_aside(allowed, count) != 0)
-		return WIREGUARD_OUT_OF_MEMORY;
-	wireguard_allowed_ips_remove(allowed, owner);
-	for (size_t i = 0; i < count; i++)
-		insert(allowed, owner, &owner->first, &networks[i]);
-	return 0;
-}
-
 void wireguard_allowed_ips_adopt(struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first)
 {
 	owner->first = *first;

@@ -27,10 +27,6 @@ struct wireguard_allowed_ips {
 
 /* All owners must have been removed. */
 void wireguard_allowed_ips_clear(struct wireguard_allowed_ips *allowed);
-/* Replaces the owner's networks; one that belonged to another owner moves to it.
- * 0, or WIREGUARD_OUT_OF_MEMORY and nothing has changed. */
-int wireguard_allowed_ips_replace(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner,
-                                  const struct wireguard_network *networks, size_t count) __attribute__((warn_unused_result));
 /* For new tries that are built beside the old ones of the same owners: adds these networks. `first` is the owner's list in the new tries until it
  * adopts it. A network that belonged to another owner moves. 0, or WIREGUARD_OUT_OF_MEMORY and nothing has changed. */
 int wireguard_allowed_ips_add(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first,

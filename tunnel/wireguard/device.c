@@ -19,8 +19,8 @@ int wireguard_start(size_t slots, bool require_lock)
 	int result = wireguard_aead_start();
 	if (result != 0)
 		return result;
-	/* A peer has at most three sessions and a handshake, plus its own keys and its device's. */
-	result = wireguard_arena_start(slots + slots / 2 + WIREGUARD_DEVICE_SLOTS + WIREGUARD_PEER_SLOTS, require_lock);
+	/* A peer has at most three sessions and a handshake, plus its own keys and its device's, and an update has the next keys of both. */
+	result = wireguard_arena_start(slots + slots / 2 + WIREGUARD_DEVICE_SLOTS + WIREGUARD_PEER_SLOTS + 2, require_lock);
 	if (result != 0)
 		wireguard_aead_stop();
 	return result;
@@ -47,22 +47,15 @@ int wireguard_key_public(struct wireguard_key *public_key, const struct wireguar
 	return crypto_scalarmult_curve25519_base(public_key->bytes, private_key->bytes) == 0 ? 0 : WIREGUARD_CRYPTO;
 }
 
-/* Everything that can fail comes before any change. */
 static int set_keys(struct wireguard_device *device, const struct wireguard_key *private_key)
 {
 	union wireguard_secrets *keys = device->slots[WIREGUARD_DEVICE_KEYS];
-	struct wireguard_cookie_checker checker;
-	struct wireguard_key public_key;
 
-	if (wireguard_key_public(&public_key, private_key) != 0)
+	if (wireguard_key_public(&device->public_key, private_key) != 0)
 		return WIREGUARD_CRYPTO;
-	if (wireguard_peer_find(device, &public_key) != NULL)
-		return WIREGUARD_OWN_KEY;
-	if (wireguard_cookie_checker_init(&checker, public_key.bytes, keys->device.cookie_secret) != 0)
+	if (wireguard_cookie_checker_init(&device->checker, device->public_key.bytes, keys->device.cookie_secret) != 0)
 		return WIREGUARD_CRYPTO;
 	memcpy(keys->device.private_key, private_key->bytes, sizeof keys->device.private_key);
-	device->public_key = public_key;
-	device->checker = checker;
 	device->local = (struct wireguard_noise_local){ WIREGUARD_NOISE_PROLOGUE, keys->device.private_key, device->public_key.bytes };
 	return 0;
 }
@@ -121,28 +114,6 @@ void wireguard_device_set_env(struct wireguard_device *device, const struct wire
 void wireguard_device_share_load(struct wireguard_device *device, struct wireguard_load_queue *shared)
 {
 	device->load.shared = shared;
-}
-
-static bool is_active(const struct wireguard_peer *peer)
-{
-	return peer->sessions.current != NULL || peer->handshake_index.is_listed || peer->staged.count > 0;
-}
-
-int wireguard_device_set_private_key(struct wireguard_device *device, const struct wireguard_key *private_key, uint64_t now)
-{
-	if (sodium_memcmp(device->local.private_key, private_key->bytes, sizeof private_key->bytes) == 0)
-		return 0;
-	int result = set_keys(device, private_key);
-	if (result != 0)
-		return result;
-	for (struct wireguard_peer *peer = device->first; peer != NULL; peer = peer->next) {
-		bool was_active = is_active(peer);
-		wireguard_peer_share(peer);
-		wireguard_peer_forget(peer);
-		if (was_active)
-			wireguard_peer_initiate(peer, now);
-	}
-	return 0;
 }
 
 const struct wireguard_key *wireguard_device_public_key(const struct wireguard_device *device)

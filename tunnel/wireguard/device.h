@@ -106,9 +106,6 @@ void wireguard_device_free(struct wireguard_device *device);
 void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env);
 /* Devices with the same queue together process only as many initiations as that queue allows. Borrowed; NULL: none. */
 void wireguard_device_share_load(struct wireguard_device *device, struct wireguard_load_queue *shared);
-/* Sessions of the old key end, and new handshakes start (W33). */
-int wireguard_device_set_private_key(struct wireguard_device *device, const struct wireguard_key *private_key, uint64_t now)
-    __attribute__((warn_unused_result));
 const struct wireguard_key *wireguard_device_public_key(const struct wireguard_device *device);
 /* The largest datagram payload that a padded packet may have is `mtu` + WIREGUARD_OVERHEAD: padding stops at the inner MTU (paper, 5.4.6). */
 void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu);
@@ -138,14 +135,10 @@ int wireguard_update_create(struct wireguard_update **update, struct wireguard_d
 int wireguard_update_peer(struct wireguard_update *update, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer)
     __attribute__((warn_unused_result));
 /* Cannot fail, allocates nothing, and frees the update. Peers that are not in it must have been removed before. Sessions continue, unless the
- * private key changed: then they end, and new handshakes start (W33). */
+ * private key changed: then they end, and new handshakes start. A new preshared key takes effect with the next handshake (W33). */
 void wireguard_update_commit(struct wireguard_update *update, uint64_t now);
 void wireguard_update_free(struct wireguard_update *update); /* instead of the commit */
 
-/* Peers. A change keeps sessions. A new preshared key takes effect with the next handshake (W33). */
-int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer,
-                       uint64_t now) __attribute__((warn_unused_result));
-int wireguard_peer_change(struct wireguard_peer *peer, const struct wireguard_peer_config *config, uint64_t now) __attribute__((warn_unused_result));
 void wireguard_peer_remove(struct wireguard_peer *peer);
 struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, const struct wireguard_key *public_key);
 struct wireguard_peer *wireguard_peer_next(struct wireguard_device *device, struct wireguard_peer *after); /* NULL starts and ends */

@@ -153,12 +153,6 @@ struct wireguard_noise_remote wireguard_peer_remote(const struct wireguard_peer 
 	};
 }
 
-void wireguard_peer_share(struct wireguard_peer *peer)
-{
-	peer->has_static_shared = wireguard_noise_exchange(peer->slots[WIREGUARD_PEER_KEYS]->peer.static_shared, peer->device->local.private_key,
-	                                                   peer->public_key.bytes) == 0;
-}
-
 /* Allocates memory, a place in the schedule and room in the tables; everything or nothing. */
 struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, const struct wireguard_key *public_key, void *tag, size_t more)
 {
@@ -189,38 +183,6 @@ release:
 free_peer:
 	free(peer);
 	return NULL;
-}
-
-int wireguard_peer_add(struct wireguard_device *device, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer,
-                       uint64_t now)
-{
-	if (memcmp(&config->public_key, &device->public_key, sizeof config->public_key) == 0)
-		return WIREGUARD_OWN_KEY;
-	if (wireguard_peer_find(device, &config->public_key) != NULL)
-		return WIREGUARD_DUPLICATE;
-	struct wireguard_peer *added = wireguard_peer_make(device, &config->public_key, tag, 1);
-	if (added == NULL)
-		return WIREGUARD_OUT_OF_MEMORY;
-	wireguard_peer_link(added);
-	wireguard_peer_share(added);
-	if (wireguard_peer_change(added, config, now) != 0) {
-		wireguard_peer_remove(added);
-		return WIREGUARD_OUT_OF_MEMORY;
-	}
-	*peer = added;
-	return 0;
-}
-
-int wireguard_peer_change(struct wireguard_peer *peer, const struct wireguard_peer_config *config, uint64_t now)
-{
-	assert(memcmp(&peer->public_key, &config->public_key, sizeof peer->public_key) == 0);
-	if (wireguard_allowed_ips_replace(&peer->device->allowed_ips, &peer->allowed, config->allowed_ips, config->allowed_ip_count) != 0)
-		return WIREGUARD_OUT_OF_MEMORY;
-	memcpy(peer->slots[WIREGUARD_PEER_KEYS]->peer.preshared, config->preshared_key.bytes, WIREGUARD_KEY_LENGTH);
-	if (config->endpoint.any.sa_family != AF_UNSPEC)
-		wireguard_peer_set_endpoint(peer, &config->endpoint);
-	wireguard_timers_set_persistent(&peer->timers, config->persistent_keepalive * WIREGUARD_SECOND, now);
-	return 0;
 }
 
 void wireguard_peer_remove(struct wireguard_peer *peer)
