@@ -7,6 +7,7 @@
 #include "netstack/netstack.h"
 #include "netstack/packet.h"
 #include "tests/netstack/craft.h"
+#include "tests/netstack/owner.h"
 
 #define MS 1000000ull
 #define PACKET_MAX 9000
@@ -62,36 +63,13 @@ static bool output(void *owner, const struct iovec *parts, size_t count, size_t 
 	return world.has_room;
 }
 
-static void on_connected(void *owner)
-{
-	(void)owner;
-}
-
 static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)
 {
 	struct end *end = owner;
-	size_t sum = 0;
-	volatile uint8_t last = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		sum += parts[i].iov_len;
-		last = ((const uint8_t *)parts[i].iov_base)[parts[i].iov_len - 1];
-	}
-	(void)last;
-	if (sum != length)
+	if (owner_look(parts, count) != length)
 		abort();
 	end->unread += length;
-}
-
-static void on_finished(void *owner)
-{
-	(void)owner;
-}
-
-static void on_acknowledged(void *owner, size_t bytes)
-{
-	(void)owner;
-	(void)bytes;
 }
 
 static void on_closed(void *owner, enum netstack_error why)
@@ -100,7 +78,7 @@ static void on_closed(void *owner, enum netstack_error why)
 	((struct end *)owner)->stream = NULL;
 }
 
-static const struct netstack_stream_events events = { on_connected, on_received, on_finished, on_acknowledged, on_closed };
+static const struct netstack_stream_events events = { owner_ignore, on_received, owner_ignore, owner_ignore_acknowledged, on_closed };
 
 static void on_accept(void *owner, struct netstack_stream *stream)
 {
@@ -112,14 +90,6 @@ static void on_accept(void *owner, struct netstack_stream *stream)
 	}
 	end->stream = stream;
 	netstack_stream_set_owner(stream, &events, end);
-}
-
-static void on_datagram(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
-{
-	(void)owner;
-	(void)from;
-	(void)bytes;
-	(void)length;
 }
 
 static void on_ping(void *owner, uint64_t round_trip)
@@ -325,7 +295,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	config.addresses[0] = address(AF_INET, 1, 0);
 	config.addresses[1] = address(AF_INET6, 1, 0);
 	if (netstack_create(&world.stack, &config, &env, world.now) != 0 || netstack_listen(world.stack, &at, on_accept, &world.in, &listener) != 0 ||
-	    netstack_flow_open(world.stack, &flow_at, on_datagram, NULL, &flow) != 0 ||
+	    netstack_flow_open(world.stack, &flow_at, owner_ignore_datagram, NULL, &flow) != 0 ||
 	    netstack_resolver_create(&resolver, world.stack, &server, 1) != 0 ||
 	    netstack_ping(world.stack, &server, 1000 * MS, on_ping, NULL, world.now) != 0)
 		abort();

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tests/netstack/owner.h"
+
 #include "tests/netstack/peer.h"
 
 #define PINGS_MOST 64
@@ -29,14 +31,6 @@ static int end(void **state)
 	(void)state;
 	link_free(link);
 	return netstack_memory_used() == 0 ? 0 : -1;
-}
-
-static void on_datagram(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
-{
-	(void)owner;
-	(void)from;
-	(void)bytes;
-	(void)length;
 }
 
 static void on_ping(void *owner, uint64_t round_trip)
@@ -83,7 +77,7 @@ static void a_family_that_is_not_there(void **state)
 	assert_false(netstack_has_family(single, AF_INET6));
 	assert_int_equal(netstack_ping(single, &six, SECOND, on_ping, NULL, link_now(link)), NETSTACK_NO_ADDRESS);
 	assert_int_equal(try_to_connect(single, &six), NETSTACK_NO_ADDRESS);
-	assert_int_equal(netstack_flow_open(single, NULL, on_datagram, NULL, &flow), 0);
+	assert_int_equal(netstack_flow_open(single, NULL, owner_ignore_datagram, NULL, &flow), 0);
 	assert_int_equal(netstack_flow_send(flow, &six, "?", 1, link_now(link)), NETSTACK_NO_ADDRESS);
 	netstack_free(single);
 }
@@ -96,7 +90,7 @@ static void an_address_of_somebody_else(void **state)
 
 	(void)state;
 	assert_int_equal(netstack_listen(stack, &other, on_accept, NULL, &listener), NETSTACK_NO_ADDRESS);
-	assert_int_equal(netstack_flow_open(stack, &other, on_datagram, NULL, &flow), NETSTACK_NO_ADDRESS);
+	assert_int_equal(netstack_flow_open(stack, &other, owner_ignore_datagram, NULL, &flow), NETSTACK_NO_ADDRESS);
 }
 
 /* A flow of one family sends to no other. */
@@ -106,7 +100,7 @@ static void a_target_of_the_other_family(void **state)
 	struct netstack_flow *flow;
 
 	(void)state;
-	assert_int_equal(netstack_flow_open(stack, &at, on_datagram, NULL, &flow), 0);
+	assert_int_equal(netstack_flow_open(stack, &at, owner_ignore_datagram, NULL, &flow), 0);
 	assert_int_equal(netstack_flow_send(flow, &six, "?", 1, link_now(link)), NETSTACK_NO_ADDRESS);
 }
 
@@ -128,10 +122,10 @@ static void a_port_that_is_taken(void **state)
 	struct netstack_listener *listener, *second;
 
 	(void)state;
-	assert_int_equal(netstack_flow_open(stack, &at, on_datagram, NULL, &flow), 0);
-	assert_int_equal(netstack_flow_open(stack, &at, on_datagram, NULL, &other), NETSTACK_IN_USE);
-	assert_int_equal(netstack_flow_open(stack, &any, on_datagram, NULL, &other), NETSTACK_IN_USE);
-	assert_int_equal(netstack_flow_open(stack, &six, on_datagram, NULL, &other), 0);
+	assert_int_equal(netstack_flow_open(stack, &at, owner_ignore_datagram, NULL, &flow), 0);
+	assert_int_equal(netstack_flow_open(stack, &at, owner_ignore_datagram, NULL, &other), NETSTACK_IN_USE);
+	assert_int_equal(netstack_flow_open(stack, &any, owner_ignore_datagram, NULL, &other), NETSTACK_IN_USE);
+	assert_int_equal(netstack_flow_open(stack, &six, owner_ignore_datagram, NULL, &other), 0);
 	assert_int_equal(netstack_listen(stack, &at, on_accept, NULL, &listener), 0);
 	assert_int_equal(netstack_listen(stack, &at, on_accept, NULL, &second), NETSTACK_IN_USE);
 }
@@ -143,7 +137,7 @@ static void a_packet_that_has_no_room(void **state)
 	struct netstack_flow *flow;
 
 	(void)state;
-	assert_int_equal(netstack_flow_open(stack, NULL, on_datagram, NULL, &flow), 0);
+	assert_int_equal(netstack_flow_open(stack, NULL, owner_ignore_datagram, NULL, &flow), 0);
 	link_side(link, 0)->is_refusing = true;
 	assert_int_equal(netstack_ping(stack, &to, SECOND, on_ping, NULL, link_now(link)), NETSTACK_BUSY);
 	assert_int_equal(netstack_flow_send(flow, &to, "?", 1, link_now(link)), NETSTACK_BUSY);

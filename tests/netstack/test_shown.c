@@ -12,6 +12,7 @@
 #include "netstack/packet.h"
 #include "netstack/stream.h"
 #include "tests/netstack/craft.h"
+#include "tests/netstack/owner.h"
 #include "tests/netstack/peer.h"
 
 #define PACKETS_MAX 64
@@ -41,17 +42,6 @@ static void on_received(void *owner, const struct iovec *parts, size_t count, si
 	netstack_stream_consumed(bench->stream, length, link_now(bench->link));
 }
 
-static void on_finished(void *owner)
-{
-	(void)owner;
-}
-
-static void on_acknowledged(void *owner, size_t bytes)
-{
-	(void)owner;
-	(void)bytes;
-}
-
 static void on_closed(void *owner, enum netstack_error why)
 {
 	struct bench *bench = owner;
@@ -61,8 +51,8 @@ static void on_closed(void *owner, enum netstack_error why)
 
 static const struct netstack_stream_events events = {
 	.received = on_received,
-	.finished = on_finished,
-	.acknowledged = on_acknowledged,
+	.finished = owner_ignore,
+	.acknowledged = owner_ignore_acknowledged,
 	.closed = on_closed,
 };
 
