@@ -1,11 +1,9 @@
 """F8: endpoint names, in a namespace whose DNS server is the test: names that change, are missing, or get no answer."""
 
 import os
-import select
 import shutil
 import socket
 import struct
-import threading
 import time
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from harness import namespace
 from harness.clients import Connection
 from harness.loop import INNER, Ends
+from harness.nameserver import NameServer, question
 from harness.namespace import Namespace
 from harness.process import wait_until
 from harness.servers import Server
@@ -22,52 +21,28 @@ RECOVERY = 20
 A, AAAA = 1, 28
 
 
-class Names(threading.Thread):
-    """A name server: `addresses` has an IPv4 address for a name, None for one that nobody answers for; others do not exist. `habit` tells how
-    it answers a question of a type: None as it should, or what it does instead."""
+class Names(NameServer):
+    """`addresses` has an address for a name, None for one that nobody answers for; others do not exist. `habit` tells how a question of a type
+    is answered: None as it should be, or what is done instead."""
 
     def __init__(self, place, host="127.0.0.53", addresses=None, habit=lambda kind: None):
-        super().__init__(daemon=True)
-        self.addresses, self.asked, self.habit, self.later = addresses or {}, [], habit, []
-        self.sock = place.socket(kind=socket.SOCK_DGRAM)
-        self.sock.bind((host, 53))
-        self.stopping = False
+        super().__init__(self._answer, (host, 53), place)
+        self.addresses, self.asked, self.habit = addresses or {}, [], habit
 
-    def run(self):
-        while not self.stopping:
-            if not select.select([self.sock], [], [], 0.2)[0]:
-                continue
-            query, client = self.sock.recvfrom(1500)
-            labels, at = [], 12
-            while query[at]:
-                labels.append(query[at + 1:at + 1 + query[at]].decode())
-                at += 1 + query[at]
-            name, kind = ".".join(labels), struct.unpack(">H", query[at + 1:at + 3])[0]
-            self.asked.append(name)
-            address = self.addresses.get(name, "")
-            habit = self.habit(kind)
-            if address is None or habit == "silent":
-                continue
-            is_failure = habit is not None and habit[-1] == "failure"
-            is_there = (kind == 1) != (":" in address) and address and not is_failure
-            flags = 0x8182 if is_failure else 0x8180 if address else 0x8183
-            reply = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if is_there else 0, 0, 0) + query[12:at + 5]
-            if is_there:
-                data = socket.inet_pton(socket.AF_INET6 if kind == AAAA else socket.AF_INET, address)
-                reply += struct.pack(">HHHIH", 0xc00c, kind, 1, 0, len(data)) + data
-            if habit is not None and habit[0] == "late":
-                self.later.append(threading.Timer(habit[1], self.sock.sendto, (reply, client)))
-                self.later[-1].start()
-            else:
-                self.sock.sendto(reply, client)
-
-    def close(self):
-        self.stopping = True
-        self.join()
-        for timer in self.later:
-            timer.cancel()
-            timer.join()
-        self.sock.close()
+    def _answer(self, query):
+        name, kind, end = question(query)
+        self.asked.append(name)
+        address, habit = self.addresses.get(name, ""), self.habit(kind)
+        if address is None or habit == "silent":
+            return None, 0
+        is_failure = habit is not None and habit[-1] == "failure"
+        is_there = (kind == A) != (":" in address) and address and not is_failure
+        flags = 0x8182 if is_failure else 0x8180 if address else 0x8183
+        reply = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if is_there else 0, 0, 0) + query[12:end]
+        if is_there:
+            data = socket.inet_pton(socket.AF_INET6 if kind == AAAA else socket.AF_INET, address)
+            reply += struct.pack(">HHHIH", 0xc00c, kind, 1, 0, len(data)) + data
+        return reply, habit[1] if habit is not None and habit[0] == "late" else 0
 
 
 def _answer(sock):

@@ -1,28 +1,19 @@
 """DNS inside the tunnel with the quirks of real servers: through the real proxy, with the test as the server."""
 
-import select
 import socket
 import struct
-import threading
 
 import pytest
 
 from harness.clients import Connection
 from harness.loop import INNER, Ends, pages
+from harness.nameserver import NameServer, question
 from harness.servers import Server
 from harness.spec import proxy_address
 
 A, CNAME, OPT = 1, 5, 41
 OK, BAD_FORMAT, FAILED, NO_NAME, NOT_IMPLEMENTED = 0, 1, 2, 3, 4
 CUT = 0x0200
-
-
-def _question(query):
-    at, labels = 12, []
-    while query[at]:
-        labels.append(query[at + 1:at + 1 + query[at]].decode())
-        at += 1 + query[at]
-    return ".".join(labels), at + 5
 
 
 def _name(text):
@@ -34,7 +25,7 @@ def _record(name, kind, data):
 
 
 def _reply(query, flags=OK, answers=(), more=b"", question=True):
-    asked = query[12:_question(query)[1]] if question else b""
+    asked = query[12:question(query)[2]] if question else b""
     return query[:2] + struct.pack(">HHHHH", 0x8180 | flags, 1 if question else 0, len(answers), 0, 1 if more else 0) + asked + b"".join(answers) + more
 
 
@@ -74,50 +65,34 @@ HABITS = {
 }
 
 
-class NameServer(threading.Thread):
-    """One of the host; the first label of a name is the habit by which it is answered. Over TCP it takes connections and says nothing."""
+class Quirks(NameServer):
+    """The first label of a name is the habit by which it is answered. Over TCP it takes connections and says nothing."""
 
     def __init__(self):
-        super().__init__(daemon=True)
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
+        super().__init__(self._answer)
         self.silent = Server(None, ("127.0.0.1", 0), lambda sock: sock.recv(65536) and sock.recv(1))
-        self.asked, self.later, self.stopping = [], [], False
+        self.asked = []
 
-    def run(self):
-        while not self.stopping:
-            if not select.select([self.sock], [], [], 0.2)[0]:
-                continue
-            query, client = self.sock.recvfrom(1500)
-            name = _question(query)[0]
-            habit = name.split(".")[0]
-            self.asked.append(habit)
-            reply = HABITS[habit][0](query, name)
-            if reply is None:
-                continue
-            delay = int(habit.split("-")[1]) / 1000 if habit.startswith("after-") else 0
-            self.later.append(threading.Timer(delay, self.sock.sendto, (reply, client)))
-            self.later[-1].start()
+    def _answer(self, query):
+        name = question(query)[0]
+        habit = name.split(".")[0]
+        self.asked.append(habit)
+        return HABITS[habit][0](query, name), int(habit.split("-")[1]) / 1000 if habit.startswith("after-") else 0
 
     def close(self):
-        self.stopping = True
-        self.join()
-        for timer in self.later:
-            timer.cancel()
-            timer.join()
-        self.sock.close()
+        super().close()
         self.silent.__exit__()
 
 
 @pytest.fixture
 def world(local_daemon, request):
     """(DNS server, near): a fresh tunnel, which knows nothing about its DNS server yet."""
-    names, ends = NameServer(), Ends()
+    names, ends = Quirks(), Ends()
     names.start()
     with pages() as server:
         document = ends.far(server.address)
         document["spec"]["forwards"].append({"name": "dns", "direction": "inbound", "protocol": "udp", "listen": f"{INNER}:53",
-                                             "target": "127.0.0.1:%d" % names.sock.getsockname()[1]})
+                                             "target": "127.0.0.1:%d" % names.address[1]})
         if "silent" in request.node.name:
             document["spec"]["forwards"].append({"name": "dns-tcp", "direction": "inbound", "protocol": "tcp", "listen": f"{INNER}:53",
                                                  "target": "127.0.0.1:%d" % names.silent.address[1]})
