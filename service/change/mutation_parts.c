@@ -24,7 +24,6 @@ static void start_part(struct mutation *parent, size_t index)
 	part->candidates = index < parent->candidate_count ? &parent->candidates[index] : NULL;
 	part->dry_run = parent->dry_run;
 	part->scope = parent->scope;
-	part->cursor = index;
 	part->course = mutation_course_of(part);
 	mutation_step(part, mutation_rules_of(part->course)->start);
 }

@@ -18,7 +18,7 @@ static void require_id(struct operation *operation, struct candidate *candidate,
 }
 
 /* A whole state is a PUT of each tunnel, and a DELETE of those that are not in it (added when it is its turn). */
-static_assert(COUNTERS_TUNNELS == 16384, "the text of read_state says how many");
+static_assert(COUNTERS_TUNNELS == 16384, "the text of whole_state_read says how many");
 
 bool whole_state_read(struct mutation *mutation)
 {
