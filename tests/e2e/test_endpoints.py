@@ -122,7 +122,7 @@ def test_f8_name_that_is_wrong_at_first(place, world):
     _drop(place, "10.250.0.8")
     near = make("far.test", wait_up=False)
     wait_until(lambda: names.asked.count("far.test") >= 3, timeout=30, what="the name is looked up again")
-    assert daemon.api.state("near") == "handshaking"
+    assert daemon.api.state("near") == "stale"
     names.addresses["far.test"] = "10.250.0.9"
     _recovers(place, near, time.monotonic())
 
