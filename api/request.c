@@ -239,6 +239,6 @@ struct snapshot *api_request_tunnel(struct api_request *request)
 {
 	struct snapshot *snapshot = service_find(request->api->service, request->parameters[0]);
 	if (!snapshot)
-		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no tunnel \"%.63s\".", request->parameters[0]);
+		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 	return snapshot;
 }

@@ -510,7 +510,8 @@ async function create(event) {
 		$("create-form").reset();
 		$("create").open = false;
 		tell("");
-		note((tunnel.warnings || []).map((warning) => `${tunnel.id}, line ${warning.line}: ${warning.detail}`));
+		const place = (warning) => (warning.line === undefined ? tunnel.id : `${tunnel.id}, line ${warning.line}`);
+		note((tunnel.warnings || []).map((warning) => `${place(warning)}: ${warning.detail}`));
 		render();
 		cards.get(tunnel.id)?.root.scrollIntoView({ block: "nearest" });
 		$("create").querySelector("summary").focus();
