@@ -14,7 +14,7 @@ static uint64_t now;
 
 static struct wireguard_peer *peer_of(unsigned node)
 {
-	return wireguard_peer_next(nodes[node].device, NULL);
+	return nodes[node].device->first;
 }
 
 /* Carries what a node has sent since `from` to the other one. */
@@ -111,7 +111,7 @@ static void change_peer(struct cursor *cursor, struct wireguard_peer *peer)
 static void change_device(struct cursor *cursor)
 {
 	struct wireguard_peer *peer = peer_of(0);
-	struct wireguard_key key = nodes[0].private_key, other = *wireguard_device_public_key(nodes[1].device);
+	struct wireguard_key key = nodes[0].private_key, other = nodes[1].device->public_key;
 
 	switch (cursor_byte(cursor) % 8) {
 	case 0:
@@ -178,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 		world_create(&nodes[i], (uint8_t)(i + 1));
 	for (unsigned i = 0; i < 2; i++) {
 		nodes[i].now = now;
-		world_add(&nodes[i], wireguard_device_public_key(nodes[1 - i].device), &nodes[1 - i].address, nodes[1 - i].inner, NULL);
+		world_add(&nodes[i], &nodes[1 - i].device->public_key, &nodes[1 - i].address, nodes[1 - i].inner, NULL);
 	}
 	/* A session, to begin with. */
 	wireguard_peer_initiate(peer_of(0), now);

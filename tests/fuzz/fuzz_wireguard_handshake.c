@@ -41,7 +41,7 @@ static void make_other(unsigned number)
 	memset(&other->private_key, 0x50 + (int)number, 32);
 	memset(&other->preshared, 0x70 + (int)number, 32);
 	world_must(wireguard_key_public(&other->public_key, &other->private_key) == 0);
-	world_must(wireguard_noise_exchange(other->static_shared, other->private_key.bytes, wireguard_device_public_key(node.device)->bytes) == 0);
+	world_must(wireguard_noise_exchange(other->static_shared, other->private_key.bytes, node.device->public_key.bytes) == 0);
 	wireguard_cookie_maker_init(&other->cookies);
 	if (number < 2)
 		other->peer = world_add(&node, &other->public_key, &node.address, (uint8_t)(number + 10), &other->preshared);
@@ -49,7 +49,7 @@ static void make_other(unsigned number)
 
 static struct wireguard_noise_remote remote_of(const struct other *other, const struct wireguard_key *preshared)
 {
-	return (struct wireguard_noise_remote){ wireguard_device_public_key(node.device)->bytes, other->static_shared, preshared->bytes };
+	return (struct wireguard_noise_remote){ node.device->public_key.bytes, other->static_shared, preshared->bytes };
 }
 
 static struct wireguard_noise_local local_of(const struct other *other)
@@ -116,7 +116,7 @@ static void initiate(struct cursor *cursor)
 	bool is_spoiled = spoil >= 8 && spoil < 116;
 	if (is_spoiled)
 		bytes[spoil] ^= 0x11;
-	world_must(wireguard_cookie_add_macs(&other->cookies, wireguard_device_public_key(node.device)->bytes, bytes, sizeof message, now) == 0);
+	world_must(wireguard_cookie_add_macs(&other->cookies, node.device->public_key.bytes, bytes, sizeof message, now) == 0);
 	if (spoil >= 116 && spoil < 148)
 		bytes[spoil] ^= 0x11;
 	bool has_mac1 = !(spoil >= 116 && spoil < 132), is_high = now < node.device->load.queue.high_until;
@@ -137,7 +137,7 @@ static void initiate(struct cursor *cursor)
 		read_response(other, &noise, answer, &from);
 	} else if (answer != NULL) {
 		const struct wireguard_message_cookie_reply *reply = (const void *)answer->bytes;
-		world_must(wireguard_cookie_take(&other->cookies, wireguard_device_public_key(node.device)->bytes, reply, now) == 0);
+		world_must(wireguard_cookie_take(&other->cookies, node.device->public_key.bytes, reply, now) == 0);
 	}
 	wireguard_noise_wipe(&noise);
 }
@@ -161,7 +161,7 @@ static void respond(struct cursor *cursor)
 	struct wireguard_message_initiation initiation;
 	memcpy(&initiation, world_sent(&node, 0)->bytes, sizeof initiation);
 	world_must(wireguard_noise_read_static(&noise, &local, initiation.ephemeral) == 0);
-	world_must(memcmp(noise.remote_static, wireguard_device_public_key(node.device)->bytes, 32) == 0);
+	world_must(memcmp(noise.remote_static, node.device->public_key.bytes, 32) == 0);
 	world_must(wireguard_noise_read_payload(&noise, &remote, initiation.ephemeral, timestamp, 12) == 0);
 	memset(slots[1]->handshake.ephemeral, cursor_byte(cursor), 32);
 	world_must(wireguard_noise_write_response(&noise, &remote, message.ephemeral, NULL, 0) == 0);
@@ -173,7 +173,7 @@ static void respond(struct cursor *cursor)
 		bytes[spoil] ^= 0x11;
 		is_right = false;
 	}
-	world_must(wireguard_cookie_add_macs(&other->cookies, wireguard_device_public_key(node.device)->bytes, bytes, sizeof message, now) == 0);
+	world_must(wireguard_cookie_add_macs(&other->cookies, node.device->public_key.bytes, bytes, sizeof message, now) == 0);
 	if (spoil >= 60 && spoil < 76) {
 		bytes[spoil] ^= 0x11;
 		is_right = false;

@@ -51,10 +51,11 @@ static int start(void **state)
 	world.context.batch = udp_batch_create(world.context.loop, true);
 	for (unsigned i = 0; i < MANY; i++) {
 		struct wireguard_key secret;
-		assert_int_equal(wireguard_key_generate(&secret), WIREGUARD_OK);
+		randombytes_buf(secret.bytes, sizeof secret.bytes);
 		memcpy(&world.publics[i], &secret, sizeof secret); /* any 32 bytes are a public key */
 	}
-	return wireguard_key_generate(&world.key);
+	randombytes_buf(world.key.bytes, sizeof world.key.bytes);
+	return 0;
 }
 
 static int stop(void **state)

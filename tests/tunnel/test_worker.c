@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "ipc/channel.h"
 #include "ipc/counters.h"
@@ -292,7 +293,7 @@ static void test_two_tunnels_come_up(void **state)
 	int listener = bound(SOCK_STREAM, &control.target_port);
 	close(listener);
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(wireguard_key_generate(&keys[i]), WIREGUARD_OK);
+		randombytes_buf(keys[i].bytes, sizeof keys[i].bytes);
 		assert_int_equal(wireguard_key_public(&publics[i], &keys[i]), WIREGUARD_OK);
 		udp_sockets[i] = bound(SOCK_DGRAM, &udp_ports[i]);
 		proxy_sockets[i] = bound(SOCK_STREAM, &proxy_ports[i]);

@@ -181,7 +181,7 @@ void link_config(struct link *link, unsigned to, struct wireguard_peer_config *c
 	networks[0] = (struct wireguard_network){ AF_INET, 32, { 10, 0, 0, (uint8_t)(to + 1) } };
 	networks[1] = (struct wireguard_network){ AF_INET6, 128, { 0xfd, [15] = (uint8_t)(to + 1) } };
 	*config = (struct wireguard_peer_config){
-		.public_key = *wireguard_device_public_key(link->nodes[to].device),
+		.public_key = link->nodes[to].device->public_key,
 		.endpoint = link->nodes[to].address,
 		.allowed_ips = networks,
 		.allowed_ip_count = 2,
@@ -202,7 +202,7 @@ void link_join(struct link *link, unsigned a, unsigned b)
 
 struct wireguard_peer *link_peer(struct link *link, unsigned of, unsigned to)
 {
-	return wireguard_peer_find(link->nodes[of].device, wireguard_device_public_key(link->nodes[to].device));
+	return wireguard_peer_find(link->nodes[of].device, &link->nodes[to].device->public_key);
 }
 
 int link_send(struct link *link, unsigned from, unsigned to, size_t length)
@@ -306,7 +306,7 @@ void link_handshake(struct link *link, unsigned a, unsigned b)
 
 uint64_t link_drops(struct link *link, unsigned node)
 {
-	const uint64_t *drops = wireguard_device_drops(link->nodes[node].device);
+	const uint64_t *drops = link->nodes[node].device->dropped;
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < WIREGUARD_DROP_COUNT; i++)

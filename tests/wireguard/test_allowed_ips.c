@@ -337,14 +337,14 @@ static void test_w29_source_of_another_peer_is_dropped(void **state)
 	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof packet, link->now), WIREGUARD_OK);
 	link_run(link, SECOND);
 	assert_int_equal(link->nodes[0].delivered, 0);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_SOURCE], 1);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_SOURCE], 1);
 	/* A default route of its own would not help: the longer prefix is another's. */
 	link_config(link, 1, &config, networks);
 	networks[1] = (struct wireguard_network){ AF_INET, 0, { 0 } };
 	assert_int_equal(config_change(link_peer(link, 0, 1), &config, link->now), 0);
 	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof packet, link->now), WIREGUARD_OK);
 	link_run(link, SECOND);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_SOURCE], 2);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_SOURCE], 2);
 	link_free(link);
 }
 

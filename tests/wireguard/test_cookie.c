@@ -13,7 +13,7 @@ static void put_under_load(struct link *link, unsigned node)
 
 static uint64_t dropped(struct link *link, unsigned node, enum wireguard_drop reason)
 {
-	return wireguard_device_drops(link->nodes[node].device)[reason];
+	return link->nodes[node].device->dropped[reason];
 }
 
 static struct link_datagram *take_type(struct link *link, uint8_t type)

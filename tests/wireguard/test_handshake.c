@@ -43,7 +43,7 @@ static void test_w4_wrong_mac1(void **state)
 	link_join(link, 0, 1);
 	link->filter = spoil_mac1;
 	no_session(link, 1, 0);
-	assert_int_equal(wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_MAC1], 1);
+	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_MAC1], 1);
 	link_free(link);
 }
 
@@ -62,7 +62,7 @@ static void test_w4_wrong_mac1_of_response(void **state)
 	link_join(link, 0, 1);
 	link->filter = spoil_response;
 	no_session(link, 1, 1);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_MAC1], 1);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_MAC1], 1);
 	link_free(link);
 }
 
@@ -74,7 +74,7 @@ static void test_w4_unknown_static_key(void **state)
 	link_join(link, 0, 1);
 	wireguard_peer_remove(link_peer(link, 1, 0));
 	no_session(link, 1, 0);
-	assert_int_equal(wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_UNKNOWN_PEER], 1);
+	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_UNKNOWN_PEER], 1);
 	link_free(link);
 }
 
@@ -90,7 +90,7 @@ static void test_w4_preshared_keys_that_differ(void **state)
 			set_preshared(link, 1, 0, 0xbb);
 		/* The responder learns it only by the silence that follows its response. */
 		no_session(link, 1, 1);
-		assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_HANDSHAKE], 1);
+		assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_HANDSHAKE], 1);
 		set_preshared(link, 1, 0, 0xaa);
 		link_run(link, 6 * SECOND);
 		assert_int_equal(link->nodes[1].delivered, 1);
@@ -154,7 +154,7 @@ static void test_w5_initiation_of_a_low_order_peer(void **state)
 	memset(slot->handshake.ephemeral, 7, 32);
 	struct wireguard_noise noise = { .secrets = slot };
 	struct wireguard_noise_local local = { WIREGUARD_NOISE_PROLOGUE, zero, low };
-	struct wireguard_noise_remote remote = { wireguard_device_public_key(link->nodes[0].device)->bytes, zero, zero };
+	struct wireguard_noise_remote remote = { link->nodes[0].device->public_key.bytes, zero, zero };
 	struct wireguard_cookie_maker maker;
 	wireguard_cookie_maker_init(&maker);
 	memset(&message, 0, sizeof message);
@@ -162,7 +162,7 @@ static void test_w5_initiation_of_a_low_order_peer(void **state)
 	wireguard_message_put32(message.header.type, WIREGUARD_INITIATION);
 	assert_int_equal(wireguard_cookie_add_macs(&maker, remote.public_key, (uint8_t *)&message, sizeof message, link->now), 0);
 	link_inject(link, 0, &link->nodes[1].address, &message, sizeof message);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_HANDSHAKE], 1);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_HANDSHAKE], 1);
 	assert_int_equal(link->nodes[0].sent_bytes, 0);
 	wireguard_arena_release(&slot, 1);
 	link_free(link);
@@ -197,7 +197,7 @@ static struct link_datagram *initiation_of(struct link *link, unsigned from, uns
 static void test_w6_replayed_older_and_quick_initiations(void **state)
 {
 	struct link *link = link_create(2);
-	const uint64_t *drops = wireguard_device_drops(link->nodes[1].device);
+	const uint64_t *drops = link->nodes[1].device->dropped;
 	(void)state;
 
 	link_join(link, 0, 1);
@@ -362,12 +362,12 @@ static void test_w21_duplicated_response(void **state)
 	wireguard_peer_stats(link_peer(link, 0, 1), &after, link->now);
 	assert_ptr_equal(link_peer(link, 0, 1)->sessions.current, session);
 	assert_memory_equal(&before, &after, sizeof before);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_HANDSHAKE], 1);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_HANDSHAKE], 1);
 	assert_int_equal(link->nodes[0].sent[WIREGUARD_DATA], 1);
 	/* A response that is not ours at all. */
 	response->bytes[8] ^= 1;
 	link_inject(link, 0, &response->from, response->bytes, response->length);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_MAC1], 1);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_MAC1], 1);
 	free(response);
 	link_free(link);
 }

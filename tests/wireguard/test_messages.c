@@ -129,7 +129,7 @@ static void test_w3_reserved_bytes(void **state)
 			each[type]->bytes[i] = 0x80;
 			is_dropped(messages.link, 1, each[type]->bytes, each[type]->length);
 			each[type]->bytes[i] = 0;
-			malformed = wireguard_device_drops(messages.link->nodes[1].device)[WIREGUARD_DROP_MALFORMED];
+			malformed = messages.link->nodes[1].device->dropped[WIREGUARD_DROP_MALFORMED];
 		}
 	assert_int_equal(malformed, 12);
 	free_messages(&messages);
@@ -198,7 +198,7 @@ static void test_w10_forged_counter_does_not_move_the_window(void **state)
 	assert_int_equal(wireguard_session_seal(sender, message, 0), 0);
 	message[31] ^= 1;
 	is_dropped(link, 1, message, sizeof message);
-	assert_int_equal(wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_AUTHENTICATION], 1);
+	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_AUTHENTICATION], 1);
 	assert_true(replay->next == next);
 	sender->counter = counter;
 	assert_int_equal(wireguard_session_seal(sender, message, 0), 0);
@@ -209,7 +209,7 @@ static void test_w10_forged_counter_does_not_move_the_window(void **state)
 	assert_true(replay->next == next + 1);
 	assert_int_equal(wireguard_message_get64(header->counter), counter);
 	is_dropped(link, 1, again, sizeof again);
-	assert_int_equal(wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_REPLAY], 1);
+	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_REPLAY], 1);
 	link_free(link);
 }
 
@@ -297,11 +297,11 @@ static void test_w27_endpoint_stays_for_all_else(void **state)
 	/* An index that nobody has. */
 	messages.data->bytes[4] ^= 0xff;
 	is_dropped(link, 1, messages.data->bytes, messages.data->length);
-	assert_int_equal(wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_UNKNOWN_INDEX], 1);
+	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_UNKNOWN_INDEX], 1);
 	/* An index that stands for a handshake. */
 	wireguard_message_put32(messages.data->bytes + 4, link_peer(link, 1, 0)->handshake_index.number);
 	is_dropped(link, 1, messages.data->bytes, messages.data->length);
-	assert_int_equal(wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_UNKNOWN_INDEX], 2);
+	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_UNKNOWN_INDEX], 2);
 	/* A replayed initiation. */
 	link_inject(link, 1, &link->nodes[0].address, messages.initiation->bytes, messages.initiation->length);
 	is_dropped(link, 1, messages.initiation->bytes, messages.initiation->length);
@@ -332,7 +332,7 @@ static void payload_is(struct link *link, const uint8_t *payload, size_t length,
 		memcpy(message + 16, payload, length);
 	assert_int_equal(wireguard_session_seal(link_peer(link, 0, 1)->sessions.current, message, length), 0);
 	link_inject(link, 1, &link->nodes[0].address, message, length + WIREGUARD_OVERHEAD);
-	uint64_t counted = drop == WIREGUARD_DROP_COUNT ? 0 : wireguard_device_drops(link->nodes[1].device)[drop];
+	uint64_t counted = drop == WIREGUARD_DROP_COUNT ? 0 : link->nodes[1].device->dropped[drop];
 	assert_int_equal(link_drops(link, 1) - drops, drop == WIREGUARD_DROP_COUNT ? 0 : 1);
 	assert_int_equal(link->nodes[1].delivered - delivered, drop == WIREGUARD_DROP_COUNT);
 	assert_true(drop == WIREGUARD_DROP_COUNT || counted > 0);

@@ -76,7 +76,7 @@ static void test_w11_received_counter_at_the_limit(void **state)
 		session->counter = counter;
 		assert_int_equal(wireguard_session_seal(session, message, 0), 0);
 		link_inject(link, 1, &link->nodes[0].address, message, sizeof message);
-		uint64_t expired = wireguard_device_drops(link->nodes[1].device)[WIREGUARD_DROP_EXPIRED];
+		uint64_t expired = link->nodes[1].device->dropped[WIREGUARD_DROP_EXPIRED];
 		assert_int_equal(expired, counter == WIREGUARD_REJECT_AFTER_MESSAGES);
 	}
 	assert_int_equal(link_drops(link, 1), 1);
@@ -162,7 +162,7 @@ static void test_w14_w15_a_session_ends_at_180_seconds(void **state)
 	wireguard_peer_stats(peers[0], &stats, link->now);
 	assert_false(stats.can_send);
 	link_inject(link, 0, &link->nodes[1].address, later, sizeof later);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_EXPIRED], 1);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_EXPIRED], 1);
 	unsigned data = link->nodes[0].sent[WIREGUARD_DATA];
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
 	assert_int_equal(link->nodes[0].sent[WIREGUARD_DATA], data);
@@ -225,7 +225,7 @@ static void test_w16_twenty_initiations_then_it_gives_up(void **state)
 	assert_true(is_jittered);
 	assert_int_equal(link->nodes[0].events[WIREGUARD_INITIATION_SENT], 20);
 	assert_int_equal(link->nodes[0].events[WIREGUARD_HANDSHAKE_GAVE_UP], 1);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_STAGED], 1);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_STAGED], 1);
 	assert_int_equal(link_peer(link, 0, 1)->staged.count, 0);
 	assert_int_equal(link->nodes[0].device->indices.used, 0);
 	wireguard_peer_stats(link_peer(link, 0, 1), &stats, link->now);
@@ -262,7 +262,7 @@ static void test_w16_traffic_keeps_the_attempts_going(void **state)
 	assert_in_range(link->nodes[0].sent[WIREGUARD_INITIATION], 50, 61);
 	/* The oldest of the staged packets went. */
 	assert_int_equal(link_peer(link, 0, 1)->staged.count, WIREGUARD_STAGED_MAX);
-	assert_int_equal(wireguard_device_drops(link->nodes[0].device)[WIREGUARD_DROP_STAGED], 300 - WIREGUARD_STAGED_MAX);
+	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_STAGED], 300 - WIREGUARD_STAGED_MAX);
 	link->is_cut = false;
 	link_run(link, 6 * SECOND);
 	assert_int_equal(link->nodes[1].delivered, WIREGUARD_STAGED_MAX);

@@ -59,9 +59,7 @@ static struct link *bad_link(unsigned loss, unsigned reorder, unsigned duplicate
 	twice = 0;
 	of_deliver = link;
 	for (unsigned node = 0; node < 2; node++) {
-		struct wireguard_env env = link->nodes[node].device->env;
-		env.deliver = deliver;
-		wireguard_device_set_env(link->nodes[node].device, &env);
+		link->nodes[node].device->env.deliver = deliver;
 		last_arrival[node] = link->now;
 	}
 	return link;

@@ -358,7 +358,7 @@ static struct wireguard_peer *side_add(struct side *side, const struct side *oth
 {
 	struct wireguard_network network = { AF_INET, 32, { 10, 0, 0, inner } };
 	struct wireguard_peer_config config = {
-		.public_key = *wireguard_device_public_key(other->device), .endpoint = *endpoint, .allowed_ips = &network, .allowed_ip_count = 1
+		.public_key = other->device->public_key, .endpoint = *endpoint, .allowed_ips = &network, .allowed_ip_count = 1
 	};
 	struct wireguard_peer *peer;
 

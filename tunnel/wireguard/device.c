@@ -32,16 +32,6 @@ void wireguard_stop(void)
 	wireguard_aead_stop();
 }
 
-int wireguard_key_generate(struct wireguard_key *private_key)
-{
-	if (sodium_init() < 0)
-		return WIREGUARD_CRYPTO;
-	randombytes_buf(private_key->bytes, sizeof private_key->bytes);
-	private_key->bytes[0] &= 248;
-	private_key->bytes[31] = (private_key->bytes[31] & 127) | 64;
-	return 0;
-}
-
 int wireguard_key_public(struct wireguard_key *public_key, const struct wireguard_key *private_key)
 {
 	return crypto_scalarmult_curve25519_base(public_key->bytes, private_key->bytes) == 0 ? 0 : WIREGUARD_CRYPTO;
@@ -106,19 +96,9 @@ void wireguard_device_free(struct wireguard_device *device)
 	free(device);
 }
 
-void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env)
-{
-	set_env(device, env);
-}
-
 void wireguard_device_share_load(struct wireguard_device *device, struct wireguard_load_queue *shared)
 {
 	device->load.shared = shared;
-}
-
-const struct wireguard_key *wireguard_device_public_key(const struct wireguard_device *device)
-{
-	return &device->public_key;
 }
 
 void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu)
@@ -129,11 +109,6 @@ void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu)
 void wireguard_device_last_timestamp(const struct wireguard_device *device, uint8_t tai64n[12])
 {
 	memcpy(tai64n, device->last_timestamp.bytes, sizeof device->last_timestamp.bytes);
-}
-
-const uint64_t *wireguard_device_drops(const struct wireguard_device *device)
-{
-	return device->dropped;
 }
 
 void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT])

@@ -94,8 +94,7 @@ struct wireguard_load_queue {
 int wireguard_start(size_t slots, bool require_lock) __attribute__((warn_unused_result));
 void wireguard_stop(void);
 
-/* Generates keys; private ones are clamped (RFC 7748, 5). */
-int wireguard_key_generate(struct wireguard_key *private_key) __attribute__((warn_unused_result));
+/* The public key of any 32 bytes (RFC 7748, 5). 0 or WIREGUARD_CRYPTO. */
 int wireguard_key_public(struct wireguard_key *public_key, const struct wireguard_key *private_key) __attribute__((warn_unused_result));
 
 /* The env is copied. `timestamp_floor` is the TAI64N label (12 bytes, big endian) of the last initiation that any earlier device with this key
@@ -103,15 +102,12 @@ int wireguard_key_public(struct wireguard_key *public_key, const struct wireguar
 int wireguard_device_create(struct wireguard_device **device, const struct wireguard_key *private_key, const uint8_t timestamp_floor[12],
                             const struct wireguard_env *env) __attribute__((warn_unused_result));
 void wireguard_device_free(struct wireguard_device *device);
-void wireguard_device_set_env(struct wireguard_device *device, const struct wireguard_env *env);
 /* Devices with the same queue together process only as many initiations as that queue allows. Borrowed; NULL: none. */
 void wireguard_device_share_load(struct wireguard_device *device, struct wireguard_load_queue *shared);
-const struct wireguard_key *wireguard_device_public_key(const struct wireguard_device *device);
 /* The largest datagram payload that a padded packet may have is `mtu` + WIREGUARD_OVERHEAD: padding stops at the inner MTU (paper, 5.4.6). */
 void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu);
 void wireguard_device_last_timestamp(const struct wireguard_device *device, uint8_t tai64n[12]);
-/* What was dropped since the last take, [WIREGUARD_DROP_COUNT]. */
-const uint64_t *wireguard_device_drops(const struct wireguard_device *device);
+/* Copies what was dropped since the last call, and starts again at 0. */
 void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT]);
 
 /* Processes one received datagram, in place. Never fails: invalid ones are dropped and counted. */
@@ -141,7 +137,6 @@ void wireguard_update_free(struct wireguard_update *update); /* instead of the c
 
 void wireguard_peer_remove(struct wireguard_peer *peer);
 struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, const struct wireguard_key *public_key);
-struct wireguard_peer *wireguard_peer_next(struct wireguard_device *device, struct wireguard_peer *after); /* NULL starts and ends */
 void *wireguard_peer_tag(const struct wireguard_peer *peer);
 const struct wireguard_key *wireguard_peer_public_key(const struct wireguard_peer *peer);
 const union wireguard_endpoint *wireguard_peer_endpoint(const struct wireguard_peer *peer);

@@ -215,11 +215,6 @@ void wireguard_peer_free_all(struct wireguard_device *device)
 	free(device->places);
 }
 
-struct wireguard_peer *wireguard_peer_next(struct wireguard_device *device, struct wireguard_peer *after)
-{
-	return after == NULL ? device->first : after->next;
-}
-
 void *wireguard_peer_tag(const struct wireguard_peer *peer)
 {
 	return peer->tag;
