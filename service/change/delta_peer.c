@@ -102,7 +102,7 @@ static void put_peer(struct spec *spec, struct operation *operation, struct spec
 		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	if (spec->peer_count > 0) {
+	if (spec->peers != NULL) {
 		memcpy(grown, spec->peers, spec->peer_count * sizeof(*grown));
 		sodium_memzero(spec->peers, spec->peer_count * sizeof(*grown));
 	}
