@@ -112,8 +112,7 @@ static void begin_stop(struct service *service)
 {
 	service->is_stopping = true;
 	log_line(LOG_INFO, NULL, "ending");
-	if (service->mutations != NULL)
-		mutations_stop(service->mutations);
+	mutations_stop(service->mutations);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -196,8 +195,9 @@ static bool make_parts(struct service *service)
 	service->registry = registry_create(service->locks);
 	service->slots = slot_table_create(service->options.workers);
 	service->protection = protection_create(service->registry);
+	service->mutations = mutations_create();
 	return service->events != NULL && service->tokens != NULL && service->locks != NULL && service->registry != NULL && service->slots != NULL &&
-	       service->protection != NULL;
+	       service->protection != NULL && service->mutations != NULL;
 }
 
 static bool make_worker_parts(struct service *service)
@@ -260,7 +260,7 @@ static bool start_workers(struct service *service, char failure[512])
 	return service->supervisor != NULL;
 }
 
-static bool connect_parts(struct service *service)
+static void connect_parts(struct service *service)
 {
 	service->report = (struct report){ .slots = service->slots,
 		                           .events = service->events,
@@ -281,8 +281,7 @@ static bool connect_parts(struct service *service)
 		                              .lookups = &service->lookups,
 		                              .policy = &service->policy,
 		                              .roots = &service->roots };
-	service->mutations = mutations_create(&means);
-	return service->mutations != NULL;
+	mutations_start(service->mutations, &means);
 }
 
 static bool start_parts(struct service *service, char failure[512])
@@ -293,10 +292,7 @@ static bool start_parts(struct service *service, char failure[512])
 	}
 	if (!open_store(service, failure) || !start_workers(service, failure))
 		return false;
-	if (!connect_parts(service)) {
-		snprintf(failure, 512, "out of memory");
-		return false;
-	}
+	connect_parts(service);
 	uv_timer_start(&service->tick, on_tick, TICK_MS, TICK_MS);
 	restorer_start(service->restorer, service->supervisor);
 	return true;

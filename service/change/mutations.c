@@ -16,18 +16,22 @@ struct mutations {
 	bool is_stopping;
 };
 
-struct mutations *mutations_create(const struct mutation_means *means)
+struct mutations *mutations_create(void)
 {
 	struct mutations *mutations = calloc(1, sizeof(*mutations));
 	if (mutations == NULL)
 		return NULL;
-	mutations->means = *means;
-	mutations->next_revision = store_next_revision(means->store);
 	mutations->inbox = inbox_create();
 	if (mutations->inbox != NULL)
 		return mutations;
 	free(mutations);
 	return NULL;
+}
+
+void mutations_start(struct mutations *mutations, const struct mutation_means *means)
+{
+	mutations->means = *means;
+	mutations->next_revision = store_next_revision(means->store);
 }
 
 void mutations_free(struct mutations *mutations)

@@ -31,8 +31,10 @@ struct mutation_means {
 	const struct socket_roots *roots;
 };
 
-struct mutations *mutations_create(const struct mutation_means *means); /* NULL when out of memory */
-void mutations_free(struct mutations *mutations);                       /* when none is in progress */
+struct mutations *mutations_create(void); /* NULL when out of memory */
+/* Before the first is submitted. */
+void mutations_start(struct mutations *mutations, const struct mutation_means *means);
+void mutations_free(struct mutations *mutations); /* when none is in progress */
 /* Takes the mutation until `done`, which is called before this returns if it is refused. mutations_run starts it. Any thread. */
 void mutations_submit(struct mutations *mutations, struct mutation *mutation);
 /* Starts submitted mutations. */
