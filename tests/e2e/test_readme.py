@@ -1,5 +1,6 @@
 """The commands in README.md do what it says, word for word; only the addresses of the examples are replaced."""
 
+import base64
 import json
 import os
 import re
@@ -27,18 +28,18 @@ def _rows():
 
 
 class Shell:
-    """bash with its own home and the README's function `api`. `prefix` is the command that enters the file system that holds the home."""
+    """bash with its own home and the README's functions. `prefix` is the command that enters the file system that holds the home."""
 
     def __init__(self, home, address, prefix=(), environment=None):
         self.home, self.address, self.prefix, self.environment = home, address, prefix, environment
-        self.function = next(line for line in block("api()").splitlines() if line.startswith("api()"))
+        self.functions = "\n".join(line for line in block("api()").splitlines() if re.match(r"\w+\(\)", line))
         self.replacements = {"127.0.0.1:8470": address, "10.2.0.1": INNER, "https://example.com/": f"http://{INNER}/"}
 
     def run(self, command, timeout=30):
         for old, new in self.replacements.items():
             command = command.replace(old, new)
         environment = {key: value for key, value in (self.environment or os.environ).items() if not key.lower().endswith("_proxy")}
-        result = subprocess.run([*self.prefix, "bash", "-c", f"set -e -o pipefail\ncd\n{self.function}\n{command}"], capture_output=True, text=True,
+        result = subprocess.run([*self.prefix, "bash", "-c", f"set -e -o pipefail\ncd\n{self.functions}\n{command}"], capture_output=True, text=True,
                                 timeout=timeout, env={**environment, "HOME": self.home, "no_proxy": ""}, preexec_fn=die_with_parent)
         assert "urn:warren:problem" not in result.stdout, f"{command}: {result.stdout}"
         assert result.returncode == 0, f"{command}: exit {result.returncode}: {result.stdout}{result.stderr}"
@@ -57,6 +58,22 @@ def shell(make_daemon, directory):
     return Shell(directory, daemon.address)
 
 
+def test_a_problem_and_a_warning_are_shown_whole(shell, directory):
+    with open(f"{directory}/provider.conf", "w", encoding="ascii") as file:
+        file.write("[Interface]\nTable = off\nPrivateKey = no\n")
+    command = next(line for line in block("provider.conf").splitlines() if "@provider.conf" in line)
+    with pytest.raises(AssertionError, match="/line/3"):
+        shell.run(command)
+    with open(f"{directory}/provider.conf", "w", encoding="ascii") as file:
+        file.write(f"[Interface]\nTable = off\nAddress = 10.2.0.2\nPrivateKey = {base64.b64encode(bytes(31) + b'k').decode()}\n")
+    assert '"line": 2' in shell.run(command.replace("&wait=up", ""))
+
+
+def test_the_saved_state_is_for_its_owner_alone(shell, directory):
+    shell.run(next(command for task, command in _rows() if task.startswith("save ")))
+    assert os.stat(f"{directory}/state.json").st_mode & 0o777 == 0o600
+
+
 def test_the_commands_of_the_readme(shell, directory):
     use_everything(shell, directory)
 
@@ -70,7 +87,7 @@ def use_everything(shell, directory):
             file.write(ends.near_conf(far["status"]["udp_port"]))
         with open(f"{directory}/tunnel.json", "w", encoding="ascii") as file:
             file.write(json.dumps({**second.near(far2["status"]["udp_port"]), "id": "ams-2", "labels": {"pool": "eu"}}))
-        made = shell.run(next(line for line in block("provider.conf").splitlines() if "provider.conf" in line))
+        made = shell.run(next(line for line in block("provider.conf").splitlines() if "@provider.conf" in line))
         assert '"state": "up"' in made
         shell.replacements["127.0.0.1:40123"] = re.search(r'"(127\.0\.0\.1:\d+)"', made).group(1)
         for line in block("curl -x").splitlines():
@@ -90,7 +107,7 @@ ANSWERS = {
     "list tunnels": r"ams-1\tup\t127\.0\.0\.1:\d+\n", "create one from JSON": r"^127\.0\.0\.1:\d+\n$", "read statistics": r'"bytes_received": [1-9]',
     "read all statistics": r'"connections_total": [1-9]', "change a tunnel in place": r"in_place", "label it": r'"pool": "eu"',
     "enable it (`false` disables it)": r"up|handshaking", "ping through it": r'"avg": \d', "export it as a .conf": r"PrivateKey = \S{44}\n",
-    "watch events": r"event: tunnel\.", "restore it": r'"unchanged": 4', "create a token for Prometheus": r"^\S{20,}\n$",
+    "watch events": r"event: tunnel\.", "restore them": r'"unchanged": 4', "create a token for Prometheus": r"^\S{20,}\n$",
     "scrape metrics": r"wireguard_sent_bytes_total\{", "delete one": r"^$", "delete all with a label": r"^1\n$",
 }
 
