@@ -65,7 +65,7 @@ static int run_worker(int count, char **arguments)
 			json = strcmp(value, "json") == 0;
 	}
 	char who[32];
-	snprintf(who, sizeof who, "worker %u", options.index);
+	snprintf(who, sizeof(who), "worker %u", options.index);
 	log_start(level, json, who);
 	return worker_main(WORKER_CHANNEL, WORKER_COUNTERS, &options);
 }

@@ -57,12 +57,12 @@ static bool copy_text(char *to, size_t size, const char *value, const char *what
 
 static bool set_state_dir(struct options *options, const char *value, char failure[512])
 {
-	return copy_text(options->service.state_dir, sizeof options->service.state_dir, value, "--state-dir", failure);
+	return copy_text(options->service.state_dir, sizeof(options->service.state_dir), value, "--state-dir", failure);
 }
 
 static bool set_unix_socket(struct options *options, const char *value, char failure[512])
 {
-	return copy_text(options->api.unix_socket, sizeof options->api.unix_socket, value, "--unix-socket", failure);
+	return copy_text(options->api.unix_socket, sizeof(options->api.unix_socket), value, "--unix-socket", failure);
 }
 
 static bool set_workers(struct options *options, const char *value, char failure[512])
@@ -78,7 +78,7 @@ static bool set_workers(struct options *options, const char *value, char failure
 
 static bool append(char ***list, size_t *count, const char *value, char failure[512])
 {
-	char **longer = realloc(*list, (*count + 1) * sizeof *longer);
+	char **longer = realloc(*list, (*count + 1) * sizeof(*longer));
 	if (longer != NULL)
 		*list = longer;
 	char *copy = strdup(value);
@@ -176,7 +176,7 @@ static const struct option table[] = {
 	{ "log-level", KIND_TEXT, set_log_level },
 	{ "log-format", KIND_TEXT, set_log_format },
 };
-#define OPTION_COUNT (sizeof table / sizeof table[0])
+#define OPTION_COUNT (sizeof(table) / sizeof(table[0]))
 
 /* The values of one source. They are collected first, because a later source can override them. */
 struct values {
@@ -301,7 +301,7 @@ static bool read_json(struct values *values, size_t i, const char *key, json_t *
 	if (json_is_string(json) && table[i].kind != KIND_FLAG)
 		return append(&values->list[i], &values->count[i], json_string_value(json), failure);
 	if (json_is_integer(json) && table[i].set == set_workers) {
-		snprintf(number, sizeof number, "%lld", (long long)json_integer_value(json));
+		snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(json));
 		return append(&values->list[i], &values->count[i], number, failure);
 	}
 	return refuse(failure, "configuration file: member", key, "has a value of the wrong type; see warrend --help");
@@ -321,7 +321,7 @@ static bool read_file(struct values *values, const char *path, char failure[512]
 	for (void *entry = json_object_iter(root); entry != NULL && fine; entry = json_object_iter_next(root, entry)) {
 		const char *key = json_object_iter_key(entry);
 		char name[64];
-		snprintf(name, sizeof name, "%s", key);
+		snprintf(name, sizeof(name), "%s", key);
 		for (char *c = name; *c != '\0'; c++)
 			if (*c == '_')
 				*c = '-';
@@ -358,7 +358,7 @@ static bool apply(struct options *options, struct values values[SOURCE_COUNT], c
 static bool choose_state_dir(struct options *options, char failure[512])
 {
 	char *to = options->service.state_dir;
-	size_t size = sizeof options->service.state_dir;
+	size_t size = sizeof(options->service.state_dir);
 	const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	if (*to != '\0')
 		return true;
@@ -392,7 +392,7 @@ static bool finish(struct options *options, char failure[512])
 	options->service.log_json = options->log_json;
 	if (!choose_state_dir(options, failure))
 		return false;
-	snprintf(options->api.state_dir, sizeof options->api.state_dir, "%s", options->service.state_dir);
+	snprintf(options->api.state_dir, sizeof(options->api.state_dir), "%s", options->service.state_dir);
 	return true;
 }
 

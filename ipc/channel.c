@@ -48,7 +48,7 @@ static void close_all(int *descriptors, size_t count)
 
 struct channel *channel_create(int descriptor, bool is_trusted)
 {
-	struct channel *channel = calloc(1, sizeof *channel);
+	struct channel *channel = calloc(1, sizeof(*channel));
 	uint8_t *inbox = malloc(INBOX_START);
 	int flags = fcntl(descriptor, F_GETFL);
 	if (channel == NULL || inbox == NULL || flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0) {
@@ -116,7 +116,7 @@ int channel_send(struct channel *channel, enum message_type type, struct message
 	size_t length = sizeof(struct frame) + writer->length;
 	bool is_full = channel->queued_bytes + length > CHANNEL_QUEUED_BYTES || channel->queued_descriptors + count > CHANNEL_QUEUED_DESCRIPTORS;
 	bool is_sound = !writer->failed && writer->length <= MESSAGE_SIZE_MAX && count <= MESSAGE_DESCRIPTORS_MAX;
-	struct outgoing *out = is_full || !is_sound ? NULL : calloc(1, sizeof *out);
+	struct outgoing *out = is_full || !is_sound ? NULL : calloc(1, sizeof(*out));
 	uint8_t *bytes = out == NULL ? NULL : malloc(length);
 	if (bytes == NULL) {
 		for (size_t i = 0; i < count; i++)
@@ -126,15 +126,15 @@ int channel_send(struct channel *channel, enum message_type type, struct message
 		return is_full ? CHANNEL_FULL : CHANNEL_MEMORY;
 	}
 	struct frame frame = { .length = (uint32_t)writer->length, .type = (uint16_t)type, .descriptors = (uint16_t)count };
-	memcpy(bytes, &frame, sizeof frame);
+	memcpy(bytes, &frame, sizeof(frame));
 	if (writer->length > 0)
-		memcpy(bytes + sizeof frame, writer->bytes, writer->length);
+		memcpy(bytes + sizeof(frame), writer->bytes, writer->length);
 	message_writer_clear(writer);
 	out->bytes = bytes;
 	out->length = length;
 	out->descriptor_count = count;
 	if (count > 0)
-		memcpy(out->descriptors, descriptors, count * sizeof *descriptors);
+		memcpy(out->descriptors, descriptors, count * sizeof(*descriptors));
 	*channel->last = out;
 	channel->last = &out->next;
 	channel->queued_bytes += length;
@@ -154,7 +154,7 @@ static ssize_t send_some(struct channel *channel, struct outgoing *out)
 		size_t length = out->descriptor_count * sizeof(int);
 		message.msg_control = control.bytes;
 		message.msg_controllen = CMSG_SPACE(length);
-		memset(control.bytes, 0, sizeof control.bytes);
+		memset(control.bytes, 0, sizeof(control.bytes));
 		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
@@ -197,9 +197,9 @@ static int take_descriptors(struct channel *channel, struct msghdr *message)
 		size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (size_t i = 0; i < count; i++) {
 			int descriptor;
-			memcpy(&descriptor, CMSG_DATA(header) + i * sizeof descriptor, sizeof descriptor);
+			memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(descriptor), sizeof(descriptor));
 			came = true;
-			if (channel->is_trusted && channel->waiting_count < sizeof channel->waiting / sizeof channel->waiting[0])
+			if (channel->is_trusted && channel->waiting_count < sizeof(channel->waiting) / sizeof(channel->waiting[0]))
 				channel->waiting[channel->waiting_count++] = descriptor;
 			else
 				close(descriptor);
@@ -235,10 +235,10 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 	int error = CHANNEL_OK;
 	while (error == CHANNEL_OK && !channel->is_paused && channel->inbox_length - at >= sizeof(struct frame)) {
 		struct frame frame;
-		memcpy(&frame, channel->inbox + at, sizeof frame);
+		memcpy(&frame, channel->inbox + at, sizeof(frame));
 		if (!may_come(channel, &frame))
 			return CHANNEL_PROTOCOL;
-		size_t whole = sizeof frame + frame.length;
+		size_t whole = sizeof(frame) + frame.length;
 		if (channel->inbox_length - at < whole) {
 			if (whole > channel->inbox_capacity && !grow(channel, whole))
 				return CHANNEL_MEMORY;
@@ -246,12 +246,12 @@ static int dispatch(struct channel *channel, channel_handler *handle, void *owne
 		}
 		if (frame.descriptors > channel->waiting_count)
 			return CHANNEL_PROTOCOL;
-		struct message_reader body = { .bytes = channel->inbox + at + sizeof frame, .left = frame.length };
+		struct message_reader body = { .bytes = channel->inbox + at + sizeof(frame), .left = frame.length };
 		if (!handle(owner, (enum message_type)frame.type, &body, channel->waiting, frame.descriptors))
 			error = CHANNEL_PROTOCOL;
 		close_all(channel->waiting, frame.descriptors);
 		channel->waiting_count -= frame.descriptors;
-		memmove(channel->waiting, channel->waiting + frame.descriptors, channel->waiting_count * sizeof channel->waiting[0]);
+		memmove(channel->waiting, channel->waiting + frame.descriptors, channel->waiting_count * sizeof(channel->waiting[0]));
 		at += whole;
 	}
 	memmove(channel->inbox, channel->inbox + at, channel->inbox_length - at);
@@ -269,7 +269,7 @@ int channel_read(struct channel *channel, channel_handler *handle, void *owner)
 			struct cmsghdr align;
 			char bytes[CMSG_SPACE(sizeof(int) * MESSAGE_DESCRIPTORS_MAX)];
 		} control;
-		struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes };
+		struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes) };
 		ssize_t got = recvmsg(channel->descriptor, &message, MSG_CMSG_CLOEXEC);
 		if (got < 0 && errno == EINTR)
 			continue;

@@ -24,7 +24,7 @@ void log_start(enum log_level level, bool json, const char *who)
 
 bool log_level_parse(const char *name, enum log_level *level)
 {
-	for (unsigned i = 0; i < sizeof level_names / sizeof level_names[0]; i++)
+	for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++)
 		if (strcmp(name, level_names[i]) == 0) {
 			*level = (enum log_level)i;
 			return true;
@@ -66,20 +66,20 @@ void log_line(enum log_level level, const char *tunnel, const char *format, ...)
 	char message[1024], escaped[2048], line[2600], when[WALL_CLOCK_TEXT_MAX];
 	va_list arguments;
 	va_start(arguments, format);
-	vsnprintf(message, sizeof message, format, arguments);
+	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	escape(escaped, sizeof escaped, message);
+	escape(escaped, sizeof(escaped), message);
 	wall_clock_format(when, wall_clock_ms());
 	const char *name = tunnel == NULL ? "" : tunnel;
 	int n;
 	if (as_json)
-		n = snprintf(line, sizeof line, "{\"at\":\"%s\",\"level\":\"%s\",\"from\":\"%s\",\"tunnel\":\"%s\",\"message\":\"%s\"}\n", when,
+		n = snprintf(line, sizeof(line), "{\"at\":\"%s\",\"level\":\"%s\",\"from\":\"%s\",\"tunnel\":\"%s\",\"message\":\"%s\"}\n", when,
 		             level_names[level], speaker, name, escaped);
 	else
-		n = snprintf(line, sizeof line, "%s %-5s %s%s%s: %s\n", when, level_names[level], speaker, *name ? " " : "", name, escaped);
+		n = snprintf(line, sizeof(line), "%s %-5s %s%s%s: %s\n", when, level_names[level], speaker, *name ? " " : "", name, escaped);
 	if (n > 0) {
 		/* If stderr is gone there is nobody to report to. */
-		ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+		ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 		(void)written;
 	}
 	errno = saved;

@@ -54,27 +54,27 @@ void message_put_bytes(struct message_writer *writer, const void *bytes, size_t 
 
 void message_put_u8(struct message_writer *writer, uint8_t value)
 {
-	message_put_bytes(writer, &value, sizeof value);
+	message_put_bytes(writer, &value, sizeof(value));
 }
 
 void message_put_u16(struct message_writer *writer, uint16_t value)
 {
-	message_put_bytes(writer, &value, sizeof value);
+	message_put_bytes(writer, &value, sizeof(value));
 }
 
 void message_put_u32(struct message_writer *writer, uint32_t value)
 {
-	message_put_bytes(writer, &value, sizeof value);
+	message_put_bytes(writer, &value, sizeof(value));
 }
 
 void message_put_u64(struct message_writer *writer, uint64_t value)
 {
-	message_put_bytes(writer, &value, sizeof value);
+	message_put_bytes(writer, &value, sizeof(value));
 }
 
 static void put_double(struct message_writer *writer, double value)
 {
-	message_put_bytes(writer, &value, sizeof value);
+	message_put_bytes(writer, &value, sizeof(value));
 }
 
 #define NO_STRING UINT32_MAX
@@ -101,35 +101,35 @@ void message_get_bytes(struct message_reader *reader, void *bytes, size_t length
 uint8_t message_get_u8(struct message_reader *reader)
 {
 	uint8_t value;
-	message_get_bytes(reader, &value, sizeof value);
+	message_get_bytes(reader, &value, sizeof(value));
 	return value;
 }
 
 uint16_t message_get_u16(struct message_reader *reader)
 {
 	uint16_t value;
-	message_get_bytes(reader, &value, sizeof value);
+	message_get_bytes(reader, &value, sizeof(value));
 	return value;
 }
 
 uint32_t message_get_u32(struct message_reader *reader)
 {
 	uint32_t value;
-	message_get_bytes(reader, &value, sizeof value);
+	message_get_bytes(reader, &value, sizeof(value));
 	return value;
 }
 
 uint64_t message_get_u64(struct message_reader *reader)
 {
 	uint64_t value;
-	message_get_bytes(reader, &value, sizeof value);
+	message_get_bytes(reader, &value, sizeof(value));
 	return value;
 }
 
 static double get_double(struct message_reader *reader)
 {
 	double value;
-	message_get_bytes(reader, &value, sizeof value);
+	message_get_bytes(reader, &value, sizeof(value));
 	if (!isfinite(value))
 		reader->failed = true;
 	return reader->failed ? 0 : value;
@@ -184,24 +184,24 @@ static void put_endpoint(struct message_writer *writer, const union wireguard_en
 	message_put_u16(writer, endpoint->any.sa_family);
 	if (endpoint->any.sa_family == AF_INET) {
 		message_put_u16(writer, endpoint->v4.sin_port);
-		message_put_bytes(writer, &endpoint->v4.sin_addr, sizeof endpoint->v4.sin_addr);
+		message_put_bytes(writer, &endpoint->v4.sin_addr, sizeof(endpoint->v4.sin_addr));
 	} else if (endpoint->any.sa_family == AF_INET6) {
 		message_put_u16(writer, endpoint->v6.sin6_port);
-		message_put_bytes(writer, &endpoint->v6.sin6_addr, sizeof endpoint->v6.sin6_addr);
+		message_put_bytes(writer, &endpoint->v6.sin6_addr, sizeof(endpoint->v6.sin6_addr));
 		message_put_u32(writer, endpoint->v6.sin6_scope_id);
 	}
 }
 
 static void get_endpoint(struct message_reader *reader, union wireguard_endpoint *endpoint)
 {
-	memset(endpoint, 0, sizeof *endpoint);
+	memset(endpoint, 0, sizeof(*endpoint));
 	endpoint->any.sa_family = message_get_u16(reader);
 	if (endpoint->any.sa_family == AF_INET) {
 		endpoint->v4.sin_port = message_get_u16(reader);
-		message_get_bytes(reader, &endpoint->v4.sin_addr, sizeof endpoint->v4.sin_addr);
+		message_get_bytes(reader, &endpoint->v4.sin_addr, sizeof(endpoint->v4.sin_addr));
 	} else if (endpoint->any.sa_family == AF_INET6) {
 		endpoint->v6.sin6_port = message_get_u16(reader);
-		message_get_bytes(reader, &endpoint->v6.sin6_addr, sizeof endpoint->v6.sin6_addr);
+		message_get_bytes(reader, &endpoint->v6.sin6_addr, sizeof(endpoint->v6.sin6_addr));
 		endpoint->v6.sin6_scope_id = message_get_u32(reader);
 	} else if (endpoint->any.sa_family != AF_UNSPEC) {
 		reader->failed = true;
@@ -236,8 +236,8 @@ static void put_head(struct message_writer *writer, uint64_t request, uint32_t s
 void message_encode_prepare(struct message_writer *writer, const struct message_prepare *message)
 {
 	put_head(writer, message->request, message->slot, message->generation);
-	put_text(writer, message->id, sizeof message->id);
-	message_put_bytes(writer, message->timestamp_floor, sizeof message->timestamp_floor);
+	put_text(writer, message->id, sizeof(message->id));
+	message_put_bytes(writer, message->timestamp_floor, sizeof(message->timestamp_floor));
 	message_put_u64(writer, message->total_bytes_used);
 	spec_encode(writer, &message->spec);
 	for (size_t i = 0; i < message->spec.peer_count; i++) {
@@ -258,8 +258,8 @@ static void decode_prepare_peers(struct message_reader *reader, struct message_p
 	size_t n = message->spec.peer_count;
 	if (n == 0)
 		return;
-	message->endpoints = calloc(n, sizeof *message->endpoints);
-	message->peer_slots = calloc(n, sizeof *message->peer_slots);
+	message->endpoints = calloc(n, sizeof(*message->endpoints));
+	message->peer_slots = calloc(n, sizeof(*message->peer_slots));
 	if (message->endpoints == NULL || message->peer_slots == NULL) {
 		reader->failed = true;
 		return;
@@ -279,7 +279,7 @@ static void decode_prepare_sockets(struct message_reader *reader, struct message
 	}
 	if (n == 0)
 		return;
-	message->sockets = calloc(n, sizeof *message->sockets);
+	message->sockets = calloc(n, sizeof(*message->sockets));
 	if (message->sockets == NULL) {
 		reader->failed = true;
 		return;
@@ -300,8 +300,8 @@ bool message_decode_prepare(struct message_reader *reader, struct message_prepar
 {
 	*message =
 	    (struct message_prepare){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
-	get_text(reader, message->id, sizeof message->id);
-	message_get_bytes(reader, message->timestamp_floor, sizeof message->timestamp_floor);
+	get_text(reader, message->id, sizeof(message->id));
+	message_get_bytes(reader, message->timestamp_floor, sizeof(message->timestamp_floor));
 	message->total_bytes_used = message_get_u64(reader);
 	if (reader->failed || !spec_decode(reader, &message->spec))
 		return false;
@@ -346,7 +346,7 @@ void message_encode_prepared(struct message_writer *writer, const struct message
 {
 	message_encode_ack(writer, &message->ack);
 	message_put_u8(writer, message->applied);
-	put_text(writer, message->detail, sizeof message->detail);
+	put_text(writer, message->detail, sizeof(message->detail));
 }
 
 bool message_decode_prepared(struct message_reader *reader, struct message_prepared *message)
@@ -355,7 +355,7 @@ bool message_decode_prepared(struct message_reader *reader, struct message_prepa
 	message->applied = message_get_u8(reader);
 	if (message->applied > MESSAGE_APPLIED_RESTARTED)
 		reader->failed = true;
-	get_text(reader, message->detail, sizeof message->detail);
+	get_text(reader, message->detail, sizeof(message->detail));
 	return ended(reader);
 }
 
@@ -363,14 +363,14 @@ static void put_peer(struct message_writer *writer, uint32_t slot, uint64_t gene
 {
 	message_put_u32(writer, slot);
 	message_put_u64(writer, generation);
-	message_put_bytes(writer, peer->bytes, sizeof peer->bytes);
+	message_put_bytes(writer, peer->bytes, sizeof(peer->bytes));
 }
 
 static void get_peer(struct message_reader *reader, uint32_t *slot, uint64_t *generation, struct wireguard_key *peer)
 {
 	*slot = message_get_u32(reader);
 	*generation = message_get_u64(reader);
-	message_get_bytes(reader, peer->bytes, sizeof peer->bytes);
+	message_get_bytes(reader, peer->bytes, sizeof(peer->bytes));
 }
 
 void message_encode_resolved(struct message_writer *writer, const struct message_resolved *message)
@@ -390,7 +390,7 @@ void message_encode_probe(struct message_writer *writer, const struct message_pr
 {
 	put_head(writer, message->request, message->slot, message->generation);
 	message_put_u8(writer, message->type);
-	put_text(writer, message->target, sizeof message->target);
+	put_text(writer, message->target, sizeof(message->target));
 	message_put_u32(writer, message->count);
 	message_put_u32(writer, message->timeout_ms);
 }
@@ -402,7 +402,7 @@ bool message_decode_probe(struct message_reader *reader, struct message_probe *m
 	message->type = message_get_u8(reader);
 	if (message->type > SPEC_PROBE_DNS)
 		reader->failed = true;
-	get_text(reader, message->target, sizeof message->target);
+	get_text(reader, message->target, sizeof(message->target));
 	message->count = message_get_u32(reader);
 	message->timeout_ms = message_get_u32(reader);
 	return ended(reader);
@@ -417,7 +417,7 @@ void message_encode_probed(struct message_writer *writer, const struct message_p
 	put_double(writer, message->rtt_min_ms);
 	put_double(writer, message->rtt_avg_ms);
 	put_double(writer, message->rtt_max_ms);
-	put_text(writer, message->detail, sizeof message->detail);
+	put_text(writer, message->detail, sizeof(message->detail));
 }
 
 bool message_decode_probed(struct message_reader *reader, struct message_probed *message)
@@ -430,21 +430,21 @@ bool message_decode_probed(struct message_reader *reader, struct message_probed 
 	message->rtt_min_ms = get_double(reader);
 	message->rtt_avg_ms = get_double(reader);
 	message->rtt_max_ms = get_double(reader);
-	get_text(reader, message->detail, sizeof message->detail);
+	get_text(reader, message->detail, sizeof(message->detail));
 	return ended(reader);
 }
 
 const char *message_healing_name(enum message_healing healing)
 {
 	static const char *const names[] = { "", "handshake", "resolve", "family", "socket" };
-	_Static_assert(sizeof names / sizeof names[0] == MESSAGE_HEALINGS, "a name for each remedy");
+	_Static_assert(sizeof(names) / sizeof(names[0]) == MESSAGE_HEALINGS, "a name for each remedy");
 	return names[healing];
 }
 
 const char *message_condition_name(enum message_condition_type type)
 {
 	static const char *const names[] = { "mtu_too_large", "duplicate_key" };
-	_Static_assert(sizeof names / sizeof names[0] == MESSAGE_CONDITIONS, "a name for each condition");
+	_Static_assert(sizeof(names) / sizeof(names[0]) == MESSAGE_CONDITIONS, "a name for each condition");
 	return names[type];
 }
 
@@ -463,7 +463,7 @@ void message_encode_state(struct message_writer *writer, const struct message_st
 	message_put_u64(writer, message->generation);
 	message_put_u8(writer, message->state);
 	message_put_u8(writer, message->healing);
-	put_text(writer, message->reason, sizeof message->reason);
+	put_text(writer, message->reason, sizeof(message->reason));
 }
 
 bool message_decode_state(struct message_reader *reader, struct message_state *message)
@@ -474,7 +474,7 @@ bool message_decode_state(struct message_reader *reader, struct message_state *m
 		                           .healing = message_get_u8(reader) };
 	if (message->state >= TUNNEL_STATE_COUNT || message->healing >= MESSAGE_HEALINGS)
 		reader->failed = true;
-	get_text(reader, message->reason, sizeof message->reason);
+	get_text(reader, message->reason, sizeof(message->reason));
 	return ended(reader);
 }
 
@@ -483,7 +483,7 @@ void message_encode_handshake(struct message_writer *writer, const struct messag
 	put_peer(writer, message->slot, message->generation, &message->peer);
 	message_put_u8(writer, message->completed);
 	message_put_u32(writer, message->count);
-	message_put_bytes(writer, message->last_timestamp, sizeof message->last_timestamp);
+	message_put_bytes(writer, message->last_timestamp, sizeof(message->last_timestamp));
 }
 
 bool message_decode_handshake(struct message_reader *reader, struct message_handshake *message)
@@ -491,7 +491,7 @@ bool message_decode_handshake(struct message_reader *reader, struct message_hand
 	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	message->completed = message_get_u8(reader) != 0;
 	message->count = message_get_u32(reader);
-	message_get_bytes(reader, message->last_timestamp, sizeof message->last_timestamp);
+	message_get_bytes(reader, message->last_timestamp, sizeof(message->last_timestamp));
 	return ended(reader);
 }
 

@@ -35,7 +35,7 @@ void spec_clear(struct spec *spec)
 		free(spec->peers[i].allowed_ips);
 	}
 	if (spec->peers != NULL)
-		sodium_memzero(spec->peers, spec->peer_count * sizeof *spec->peers);
+		sodium_memzero(spec->peers, spec->peer_count * sizeof(*spec->peers));
 	free(spec->peers);
 	free(spec->peers_by_key);
 	free(spec->dns);
@@ -54,7 +54,7 @@ void spec_clear(struct spec *spec)
 	}
 	free(spec->forwards);
 	free(spec->probe.target);
-	sodium_memzero(spec, sizeof *spec);
+	sodium_memzero(spec, sizeof(*spec));
 }
 
 /* For few peers a linear search is as fast. */
@@ -63,7 +63,7 @@ void spec_clear(struct spec *spec)
 static int compare_keys(const void *a, const void *b)
 {
 	const struct spec_peer *const *first = a, *const *second = b;
-	int order = memcmp(&(*first)->public_key, &(*second)->public_key, sizeof(*first)->public_key);
+	int order = memcmp(&(*first)->public_key, &(*second)->public_key, sizeof((*first)->public_key));
 	return order != 0 ? order : (*first > *second) - (*first < *second);
 }
 
@@ -78,7 +78,7 @@ bool spec_index_peers(struct spec *spec)
 		return false;
 	for (size_t i = 0; i < spec->peer_count; i++)
 		spec->peers_by_key[i] = &spec->peers[i];
-	qsort(spec->peers_by_key, spec->peer_count, sizeof *spec->peers_by_key, compare_keys);
+	qsort(spec->peers_by_key, spec->peer_count, sizeof(*spec->peers_by_key), compare_keys);
 	return true;
 }
 
@@ -88,12 +88,12 @@ static const struct spec_peer *find_sorted(const struct spec *spec, const struct
 	size_t low = 0, high = spec->peer_count;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (memcmp(&spec->peers_by_key[middle]->public_key, public_key, sizeof *public_key) < 0)
+		if (memcmp(&spec->peers_by_key[middle]->public_key, public_key, sizeof(*public_key)) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low == spec->peer_count || memcmp(&spec->peers_by_key[low]->public_key, public_key, sizeof *public_key) != 0)
+	if (low == spec->peer_count || memcmp(&spec->peers_by_key[low]->public_key, public_key, sizeof(*public_key)) != 0)
 		return NULL;
 	return spec->peers_by_key[low];
 }
@@ -106,7 +106,7 @@ const struct spec_peer *spec_peer_find(const struct spec *spec, const struct wir
 		return find_sorted(spec, public_key);
 	assert(spec->peer_count <= UNSORTED_MOST);
 	for (size_t i = 0; i < spec->peer_count; i++)
-		if (memcmp(&spec->peers[i].public_key, public_key, sizeof *public_key) == 0)
+		if (memcmp(&spec->peers[i].public_key, public_key, sizeof(*public_key)) == 0)
 			return &spec->peers[i];
 	return NULL;
 }
@@ -151,7 +151,7 @@ bool spec_place_equal(const struct spec_place *a, const struct spec_place *b)
 bool spec_needs_restart(const struct spec *from, const struct spec *to)
 {
 	return from->mtu != to->mtu || from->address_count != to->address_count ||
-	       memcmp(from->addresses, to->addresses, from->address_count * sizeof *from->addresses) != 0;
+	       memcmp(from->addresses, to->addresses, from->address_count * sizeof(*from->addresses)) != 0;
 }
 
 static void encode_place(struct message_writer *writer, const struct spec_place *place)
@@ -170,9 +170,9 @@ static void encode_network(struct message_writer *writer, const struct wireguard
 
 static void encode_peer(struct message_writer *writer, const struct spec_peer *peer)
 {
-	message_put_bytes(writer, peer->public_key.bytes, sizeof peer->public_key.bytes);
+	message_put_bytes(writer, peer->public_key.bytes, sizeof(peer->public_key.bytes));
 	message_put_u8(writer, peer->has_preshared_key);
-	message_put_bytes(writer, peer->preshared_key.bytes, sizeof peer->preshared_key.bytes);
+	message_put_bytes(writer, peer->preshared_key.bytes, sizeof(peer->preshared_key.bytes));
 	encode_place(writer, &peer->endpoint);
 	message_put_u16(writer, peer->persistent_keepalive);
 	message_put_u32(writer, (uint32_t)peer->allowed_ip_count);
@@ -209,7 +209,7 @@ static void encode_forward(struct message_writer *writer, const struct spec_forw
 static void encode_route(struct message_writer *writer, const struct spec *spec)
 {
 	message_put_u8(writer, spec->has_private_key);
-	message_put_bytes(writer, spec->private_key.bytes, sizeof spec->private_key.bytes);
+	message_put_bytes(writer, spec->private_key.bytes, sizeof(spec->private_key.bytes));
 	message_put_u8(writer, (uint8_t)spec->address_count);
 	for (size_t i = 0; i < spec->address_count; i++)
 		encode_network(writer, &spec->addresses[i]);
@@ -286,12 +286,12 @@ static void *decode_array(struct message_reader *reader, size_t most, size_t ele
 
 static void decode_peer(struct message_reader *reader, struct spec_peer *peer)
 {
-	message_get_bytes(reader, peer->public_key.bytes, sizeof peer->public_key.bytes);
+	message_get_bytes(reader, peer->public_key.bytes, sizeof(peer->public_key.bytes));
 	peer->has_preshared_key = message_get_u8(reader) != 0;
-	message_get_bytes(reader, peer->preshared_key.bytes, sizeof peer->preshared_key.bytes);
+	message_get_bytes(reader, peer->preshared_key.bytes, sizeof(peer->preshared_key.bytes));
 	decode_place(reader, &peer->endpoint);
 	peer->persistent_keepalive = message_get_u16(reader);
-	peer->allowed_ips = decode_array(reader, 1u << 20, sizeof *peer->allowed_ips, &peer->allowed_ip_count);
+	peer->allowed_ips = decode_array(reader, 1u << 20, sizeof(*peer->allowed_ips), &peer->allowed_ip_count);
 	for (size_t i = 0; i < peer->allowed_ip_count && !reader->failed; i++)
 		decode_network(reader, &peer->allowed_ips[i]);
 }
@@ -306,11 +306,11 @@ static size_t decode_count(struct message_reader *reader, uint32_t count, size_t
 
 static void decode_proxy(struct message_reader *reader, struct spec *spec)
 {
-	spec->listen = decode_array(reader, SPEC_LISTEN_MAX, sizeof *spec->listen, &spec->listen_count);
+	spec->listen = decode_array(reader, SPEC_LISTEN_MAX, sizeof(*spec->listen), &spec->listen_count);
 	for (size_t i = 0; i < spec->listen_count; i++)
 		decode_place(reader, &spec->listen[i]);
 	spec->protocols = message_get_u32(reader);
-	spec->users = decode_array(reader, SPEC_USER_MAX, sizeof *spec->users, &spec->user_count);
+	spec->users = decode_array(reader, SPEC_USER_MAX, sizeof(*spec->users), &spec->user_count);
 	for (size_t i = 0; i < spec->user_count; i++) {
 		spec->users[i].username = message_get_string(reader, 255);
 		spec->users[i].password = message_get_string(reader, 255);
@@ -336,7 +336,7 @@ static void decode_forward(struct message_reader *reader, struct spec_forward *f
 
 static void decode_tail(struct message_reader *reader, struct spec *spec)
 {
-	spec->forwards = decode_array(reader, SPEC_FORWARD_MAX, sizeof *spec->forwards, &spec->forward_count);
+	spec->forwards = decode_array(reader, SPEC_FORWARD_MAX, sizeof(*spec->forwards), &spec->forward_count);
 	for (size_t i = 0; i < spec->forward_count; i++)
 		decode_forward(reader, &spec->forwards[i]);
 	spec->limits.connections = message_get_u32(reader);
@@ -354,14 +354,14 @@ static void decode_tail(struct message_reader *reader, struct spec *spec)
 bool spec_decode(struct message_reader *reader, struct spec *spec)
 {
 	*spec = (struct spec){ .enabled = message_get_u8(reader) != 0, .has_private_key = message_get_u8(reader) != 0 };
-	message_get_bytes(reader, spec->private_key.bytes, sizeof spec->private_key.bytes);
+	message_get_bytes(reader, spec->private_key.bytes, sizeof(spec->private_key.bytes));
 	spec->address_count = decode_count(reader, message_get_u8(reader), SPEC_ADDRESS_MAX);
 	for (size_t i = 0; i < spec->address_count; i++)
 		decode_network(reader, &spec->addresses[i]);
-	spec->dns = decode_array(reader, SPEC_DNS_MAX, sizeof *spec->dns, &spec->dns_count);
+	spec->dns = decode_array(reader, SPEC_DNS_MAX, sizeof(*spec->dns), &spec->dns_count);
 	for (size_t i = 0; i < spec->dns_count; i++)
 		decode_network(reader, &spec->dns[i]);
-	spec->peers = decode_array(reader, SPEC_PEER_MAX, sizeof *spec->peers, &spec->peer_count);
+	spec->peers = decode_array(reader, SPEC_PEER_MAX, sizeof(*spec->peers), &spec->peer_count);
 	for (size_t i = 0; i < spec->peer_count && !reader->failed; i++)
 		decode_peer(reader, &spec->peers[i]);
 	spec->mtu = message_get_u16(reader);

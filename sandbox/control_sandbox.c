@@ -36,7 +36,7 @@
 static void allow_folder_of(int rules, const char *path, enum landlock_use use)
 {
 	char copy[PATH_MAX], resolved[PATH_MAX];
-	snprintf(copy, sizeof copy, "%s", path);
+	snprintf(copy, sizeof(copy), "%s", path);
 	landlock_allow(rules, dirname(copy), use);
 	if (realpath(path, resolved) != NULL)
 		landlock_allow(rules, dirname(resolved), use);
@@ -324,9 +324,9 @@ static scmp_filter_ctx add_own_rules(scmp_filter_ctx filter)
 
 static scmp_filter_ctx make_filter(void)
 {
-	scmp_filter_ctx filter = call_filter_create(allowed, sizeof allowed / sizeof allowed[0]);
-	filter = call_filter_add(filter, socket_rules, sizeof socket_rules / sizeof socket_rules[0]);
-	filter = call_filter_add(filter, process_rules, sizeof process_rules / sizeof process_rules[0]);
+	scmp_filter_ctx filter = call_filter_create(allowed, sizeof(allowed) / sizeof(allowed[0]));
+	filter = call_filter_add(filter, socket_rules, sizeof(socket_rules) / sizeof(socket_rules[0]));
+	filter = call_filter_add(filter, process_rules, sizeof(process_rules) / sizeof(process_rules[0]));
 	return add_own_rules(filter);
 }
 

@@ -33,7 +33,7 @@ static const uint64_t rights_of[] = {
 	[LANDLOCK_STATE] = FS_READ | FS_SOCKETS | FS_TRUNCATE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
 	                   LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR,
 };
-static_assert(sizeof rights_of / sizeof rights_of[0] == LANDLOCK_USE_COUNT, "each use has its rights");
+static_assert(sizeof(rights_of) / sizeof(rights_of[0]) == LANDLOCK_USE_COUNT, "each use has its rights");
 
 /* The version of the kernel's Landlock; below 1 if it has none. */
 static long version(void)
@@ -59,15 +59,15 @@ int landlock_create(bool connects)
 	if (kernel < 1)
 		return -1;
 	struct rights refused = { .files = known_files(kernel) };
-	size_t size = sizeof refused.files;
+	size_t size = sizeof(refused.files);
 	if (!connects && kernel >= 4) {
 		refused.net = NET_ALL;
-		size += sizeof refused.net;
+		size += sizeof(refused.net);
 	}
 	/* The size of the scope's field implies the one before it, which may be empty. */
 	if (kernel >= 6) {
 		refused.scope = connects ? SCOPE_SIGNAL : SCOPE_SIGNAL | SCOPE_ABSTRACT;
-		size = sizeof refused;
+		size = sizeof(refused);
 	}
 	return (int)syscall(SYS_landlock_create_ruleset, &refused, size, 0);
 }

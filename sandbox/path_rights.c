@@ -16,7 +16,7 @@ static void allow_folder_around(int rules, const char *path, enum landlock_use u
 {
 	char copy[PATH_MAX], folder[PATH_MAX];
 
-	snprintf(copy, sizeof copy, "%s", path);
+	snprintf(copy, sizeof(copy), "%s", path);
 	if (realpath(dirname(copy), folder) != NULL && strcmp(folder, "/") != 0)
 		landlock_allow(rules, folder, use);
 }
@@ -25,12 +25,12 @@ static void allow_folder_around(int rules, const char *path, enum landlock_use u
 static bool read_link(const char *path, char target[PATH_MAX])
 {
 	char text[PATH_MAX], copy[PATH_MAX];
-	ssize_t length = readlink(path, text, sizeof text - 1);
+	ssize_t length = readlink(path, text, sizeof(text) - 1);
 
 	if (length <= 0)
 		return false;
 	text[length] = '\0';
-	snprintf(copy, sizeof copy, "%s", path);
+	snprintf(copy, sizeof(copy), "%s", path);
 	int written = text[0] == '/' ? snprintf(target, PATH_MAX, "%s", text) : snprintf(target, PATH_MAX, "%s/%s", dirname(copy), text);
 	return written < PATH_MAX;
 }
@@ -43,7 +43,7 @@ static void follow_links(int rules, const char *path, unsigned *left)
 	for (const char *end = path; end != NULL;) {
 		end = strchr(end + 1, '/');
 		size_t length = end == NULL ? strlen(path) : (size_t)(end - path);
-		snprintf(part, sizeof part, "%.*s", (int)length, path);
+		snprintf(part, sizeof(part), "%.*s", (int)length, path);
 		if (!read_link(part, target) || *left == 0)
 			continue;
 		(*left)--;
@@ -65,7 +65,7 @@ void path_rights_socket_folder(int rules, const char *path)
 {
 	char copy[PATH_MAX];
 
-	snprintf(copy, sizeof copy, "%s", path);
+	snprintf(copy, sizeof(copy), "%s", path);
 	char *place = copy;
 	while (access(place, F_OK) != 0 && strcmp(place, "/") != 0 && strcmp(place, ".") != 0)
 		place = dirname(place);

@@ -59,7 +59,7 @@ static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
 		/* For abort: a signal to this process only. */
 		{ SCMP_SYS(tgkill), 1, { CALL_IS(0, getpid()) } },
 	};
-	return call_filter_add(filter, rules, sizeof rules / sizeof rules[0]);
+	return call_filter_add(filter, rules, sizeof(rules) / sizeof(rules[0]));
 }
 
 const char *sandbox_enter_worker(void)
@@ -70,7 +70,7 @@ const char *sandbox_enter_worker(void)
 	bool has_landlock = landlock_enter(landlock_create(false));
 #endif
 	capabilities_keep(0);
-	scmp_filter_ctx filter = add_rules(call_filter_create(allowed, sizeof allowed / sizeof allowed[0]));
+	scmp_filter_ctx filter = add_rules(call_filter_create(allowed, sizeof(allowed) / sizeof(allowed[0])));
 	return sandbox_lacks(call_filter_enter(filter), has_landlock);
 }
 

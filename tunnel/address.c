@@ -20,7 +20,7 @@ bool address_from_host(struct netstack_endpoint *address, const union wireguard_
 
 void address_to_host(union wireguard_endpoint *host, const struct netstack_endpoint *address)
 {
-	memset(host, 0, sizeof *host);
+	memset(host, 0, sizeof(*host));
 	if (address->family == AF_INET) {
 		host->v4.sin_family = AF_INET;
 		host->v4.sin_port = htons(address->port);
@@ -49,7 +49,7 @@ uint64_t address_source(const union wireguard_endpoint *host)
 		memcpy(source + 4, address.bytes, 4);
 	else
 		memcpy(source, address.bytes, 8);
-	memcpy(&number, source, sizeof number);
+	memcpy(&number, source, sizeof(number));
 	return number;
 }
 

@@ -40,7 +40,7 @@ static void send_next(struct context *context, uint32_t slot)
 struct descriptor_request *descriptor_request_ask(struct context *context, enum message_type type, const struct message_want *message,
                                                   descriptor_request_done *granted, void *owner)
 {
-	struct descriptor_request *want = calloc(1, sizeof *want);
+	struct descriptor_request *want = calloc(1, sizeof(*want));
 	if (want == NULL)
 		return NULL;
 	*want = (struct descriptor_request){ .next = context->wants, .type = type, .message = *message, .granted = granted, .owner = owner };

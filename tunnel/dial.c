@@ -395,7 +395,7 @@ struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool
 {
 	assert(done != NULL);
 	struct loop *loop = tunnel->context->loop;
-	struct dial *dial = calloc(1, sizeof *dial);
+	struct dial *dial = calloc(1, sizeof(*dial));
 	if (dial == NULL)
 		return NULL;
 	dial->tunnel = tunnel;

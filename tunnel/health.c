@@ -33,7 +33,7 @@ static void tell_state(struct tunnel *tunnel, enum message_healing healing)
 	struct message_state message = {
 		.slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)health->state, .healing = (uint8_t)healing
 	};
-	snprintf(message.reason, sizeof message.reason, "%s", health->reason);
+	snprintf(message.reason, sizeof(message.reason), "%s", health->reason);
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_state(&writer, &message);

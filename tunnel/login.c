@@ -129,7 +129,7 @@ static uint64_t refuse(const struct login *login)
 	struct login_source *at = find(login);
 	unsigned refused = at == NULL || now - at->refused_at >= MEMORY ? 0 : at->refused;
 	if (tunnel->logins == NULL)
-		tunnel->logins = calloc(1, sizeof *tunnel->logins);
+		tunnel->logins = calloc(1, sizeof(*tunnel->logins));
 	if (at == NULL && tunnel->logins != NULL && (at = find_place(tunnel->logins)) != NULL) {
 		*at = (struct login_source){ .source = login->connection->source, .loop = loop_of(login) };
 		deadline_init(&at->deadline, on_turn, at);

@@ -82,7 +82,7 @@ static void tell(const struct probe *probe)
 		message.rtt_avg_ms = (double)probe->sum / probe->received / 1e6;
 		message.rtt_max_ms = (double)probe->most / 1e6;
 	}
-	memcpy(message.detail, probe->detail, sizeof message.detail);
+	memcpy(message.detail, probe->detail, sizeof(message.detail));
 	counter_add(message.ok ? &tunnel->counters->probes_ok : &tunnel->counters->probes_failed, 1);
 	struct message_writer writer;
 	message_writer_init(&writer);
@@ -129,7 +129,7 @@ static void end_attempt(struct probe *probe, const char *failure)
 		probe->sum += took;
 		probe->received++;
 	} else {
-		snprintf(probe->detail, sizeof probe->detail, "%s", failure);
+		snprintf(probe->detail, sizeof(probe->detail), "%s", failure);
 	}
 	set_deadline(probe, probe->sent < probe->count && probe->began + GAP > now ? probe->began + GAP : now);
 }
@@ -269,12 +269,12 @@ static bool read_target(struct probe *probe)
 
 static struct probe *probe_create(struct tunnel *tunnel, enum spec_probe_type type, const char *text)
 {
-	struct probe *probe = calloc(1, sizeof *probe);
+	struct probe *probe = calloc(1, sizeof(*probe));
 	if (probe == NULL)
 		return NULL;
 	probe->tunnel = tunnel;
 	probe->type = type;
-	snprintf(probe->text, sizeof probe->text, "%s", text == NULL ? "" : text);
+	snprintf(probe->text, sizeof(probe->text), "%s", text == NULL ? "" : text);
 	probe->has_target = read_target(probe);
 	probe->count = 1;
 	deadline_init(&probe->deadline, on_deadline, probe);
@@ -352,7 +352,7 @@ void probe_stop(struct tunnel *tunnel)
 	tunnel->probe = NULL;
 	while (tunnel->probes_asked != NULL) {
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
-		snprintf(tunnel->probes_asked->detail, sizeof tunnel->probes_asked->detail, "the tunnel ended");
+		snprintf(tunnel->probes_asked->detail, sizeof(tunnel->probes_asked->detail), "the tunnel ended");
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above. */
 		finish_asked(tunnel->probes_asked);
 	}

@@ -241,7 +241,7 @@ struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wiregua
 
 bool tunnel_addresses_copy(struct message_addresses **copy, const struct message_addresses *addresses)
 {
-	*copy = addresses->count < 2 ? NULL : malloc(sizeof *addresses);
+	*copy = addresses->count < 2 ? NULL : malloc(sizeof(*addresses));
 	if (*copy != NULL)
 		**copy = *addresses;
 	return *copy != NULL || addresses->count < 2;
@@ -336,7 +336,7 @@ void tunnel_count_received(struct tunnel *tunnel, size_t bytes)
 static void tell_limit(struct tunnel *tunnel)
 {
 	struct message_state message = { .slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)tunnel->health.state };
-	snprintf(message.reason, sizeof message.reason, "limits.total_bytes is used up");
+	snprintf(message.reason, sizeof(message.reason), "limits.total_bytes is used up");
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_state(&writer, &message);

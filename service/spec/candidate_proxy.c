@@ -203,7 +203,7 @@ static bool read_choice(struct json_reader *reader, const json_t *value, const c
 	if (strcmp(text, second) == 0)
 		return true;
 	char detail[64];
-	snprintf(detail, sizeof detail, "This must be %s or %s.", first, second);
+	snprintf(detail, sizeof(detail), "This must be %s or %s.", first, second);
 	json_reader_fault_at(reader, member, "invalid_value", detail);
 	return false;
 }

@@ -56,25 +56,25 @@ static void udp_pair(int ends[2], bool batched)
 	for (int i = 0; i < 2; i++) {
 		struct sockaddr_in address = loopback();
 		ends[i] = socket(AF_INET, SOCK_DGRAM, 0);
-		must(ends[i] >= 0 && bind(ends[i], (struct sockaddr *)&address, sizeof address) == 0, "bind");
-		if (setsockopt(ends[i], SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0)
-			setsockopt(ends[i], SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+		must(ends[i] >= 0 && bind(ends[i], (struct sockaddr *)&address, sizeof(address)) == 0, "bind");
+		if (setsockopt(ends[i], SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
+			setsockopt(ends[i], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	}
 	struct sockaddr_in to;
-	socklen_t length = sizeof to;
+	socklen_t length = sizeof(to);
 	must(getsockname(ends[1], (struct sockaddr *)&to, &length) == 0 && connect(ends[0], (struct sockaddr *)&to, length) == 0, "connect");
 	if (batched)
-		must(setsockopt(ends[0], IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) == 0 &&
-		         setsockopt(ends[1], IPPROTO_UDP, UDP_GRO, &on, sizeof on) == 0,
+		must(setsockopt(ends[0], IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment)) == 0 &&
+		         setsockopt(ends[1], IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) == 0,
 		     "UDP_SEGMENT, UDP_GRO");
 }
 
 static void tcp_pair(int ends[2])
 {
 	struct sockaddr_in address = loopback();
-	socklen_t length = sizeof address;
+	socklen_t length = sizeof(address);
 	int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-	must(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0, "listen");
+	must(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 1) == 0, "listen");
 	must(getsockname(listener, (struct sockaddr *)&address, &length) == 0, "getsockname");
 	ends[0] = socket(AF_INET, SOCK_STREAM, 0);
 	must(connect(ends[0], (struct sockaddr *)&address, length) == 0, "connect");
@@ -82,7 +82,7 @@ static void tcp_pair(int ends[2])
 	must(ends[1] >= 0, "accept");
 	close(listener);
 	for (int i = 0; i < 2; i++)
-		setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 /* --- each alone --- */
@@ -108,7 +108,7 @@ static double aead_ns(size_t length, bool opening)
 static void udp_ns(bool batched, double *sending, double *receiving)
 {
 	static uint8_t out[TRAIN * DATAGRAM], in[65536];
-	size_t length = batched ? sizeof out : DATAGRAM, rounds = batched ? 4 : 64, packets = 0;
+	size_t length = batched ? sizeof(out) : DATAGRAM, rounds = batched ? 4 : 64, packets = 0;
 	int ends[2];
 	udp_pair(ends, batched);
 	*sending = *receiving = 0;
@@ -118,7 +118,7 @@ static void udp_ns(bool batched, double *sending, double *receiving)
 			must(send(ends[0], out, length, 0) == (ssize_t)length, "send");
 		double between = read_clock(CLOCK_THREAD_CPUTIME_ID);
 		for (size_t got = 0; got < rounds * length;)
-			got += (size_t)recv(ends[1], in, sizeof in, 0);
+			got += (size_t)recv(ends[1], in, sizeof(in), 0);
 		*sending += between - before;
 		*receiving += read_clock(CLOCK_THREAD_CPUTIME_ID) - between;
 		packets += rounds * length / DATAGRAM;
@@ -138,12 +138,12 @@ static void tcp_ns(double *writing, double *reading)
 	*writing = *reading = 0;
 	for (double start = read_clock(CLOCK_MONOTONIC); read_clock(CLOCK_MONOTONIC) - start < seconds;) {
 		double before = read_clock(CLOCK_THREAD_CPUTIME_ID);
-		must(send(ends[0], bytes, sizeof bytes, 0) == sizeof bytes, "send");
+		must(send(ends[0], bytes, sizeof(bytes), 0) == sizeof(bytes), "send");
 		double between = read_clock(CLOCK_THREAD_CPUTIME_ID);
-		must(recv(ends[1], bytes, sizeof bytes, MSG_WAITALL) == sizeof bytes, "recv");
+		must(recv(ends[1], bytes, sizeof(bytes), MSG_WAITALL) == sizeof(bytes), "recv");
 		*writing += between - before;
 		*reading += read_clock(CLOCK_THREAD_CPUTIME_ID) - between;
-		packets += (double)sizeof bytes / PAYLOAD;
+		packets += (double)sizeof(bytes) / PAYLOAD;
 	}
 	*writing *= 1e9 / packets;
 	*reading *= 1e9 / packets;
@@ -164,7 +164,7 @@ struct line {
 static void run_client(struct line *line)
 {
 	static uint8_t block[256 << 10];
-	while (send(line->client[0], block, sizeof block, MSG_NOSIGNAL) > 0)
+	while (send(line->client[0], block, sizeof(block), MSG_NOSIGNAL) > 0)
 		continue;
 }
 
@@ -191,17 +191,17 @@ static void run_sealing(struct line *line)
 	static uint8_t payload[TRAIN * PAYLOAD], train[TRAIN * DATAGRAM];
 	struct wireguard_aead_additional none = { NULL, 0 };
 	uint64_t counter = 0;
-	while (recv(line->client[1], payload, sizeof payload, MSG_WAITALL) == sizeof payload) {
+	while (recv(line->client[1], payload, sizeof(payload), MSG_WAITALL) == sizeof(payload)) {
 		for (size_t i = 0; i < TRAIN; i++) {
 			uint8_t *at = train + i * DATAGRAM + 16;
 			struct wireguard_aead_nonce nonce = wireguard_aead_nonce(counter);
-			memcpy(at - 8, &counter, sizeof counter);
+			memcpy(at - 8, &counter, sizeof(counter));
 			counter++;
 			memcpy(at + HEADERS, payload + i * PAYLOAD, PAYLOAD);
 			must(wireguard_aead_seal(at, PACKET, none, &nonce, key) == 0, "seal");
 		}
-		take_off(line, sizeof train);
-		must(send(line->outer[0], train, sizeof train, 0) == sizeof train, "send");
+		take_off(line, sizeof(train));
+		must(send(line->outer[0], train, sizeof(train), 0) == sizeof(train), "send");
 	}
 }
 
@@ -209,13 +209,13 @@ static void run_opening(struct line *line)
 {
 	static uint8_t train[65536];
 	struct wireguard_aead_additional none = { NULL, 0 };
-	for (ssize_t got; (got = recv(line->outer[1], train, sizeof train, 0)) > 0;) {
+	for (ssize_t got; (got = recv(line->outer[1], train, sizeof(train), 0)) > 0;) {
 		struct iovec parts[TRAIN + 1];
 		size_t count = (size_t)got / DATAGRAM;
 		for (size_t i = 0; i < count; i++) {
 			uint8_t *at = train + i * DATAGRAM + 16;
 			uint64_t counter;
-			memcpy(&counter, at - 8, sizeof counter);
+			memcpy(&counter, at - 8, sizeof(counter));
 			struct wireguard_aead_nonce nonce = wireguard_aead_nonce(counter);
 			must(wireguard_aead_open(at, PACKET, none, &nonce, key) == 0, "open");
 			parts[i] = (struct iovec){ at + HEADERS, PAYLOAD };
@@ -235,7 +235,7 @@ static void run_server(struct line *line)
 
 static struct line *make_line(void)
 {
-	struct line *line = mmap(NULL, sizeof *line, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct line *line = mmap(NULL, sizeof(*line), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pthread_mutexattr_t lock;
 	pthread_condattr_t room;
 	must(line != MAP_FAILED, "mmap");

@@ -57,12 +57,12 @@ static const struct sockaddr_in discard = { .sin_family = AF_INET };
 /* stderr is no socket: a call that is let through fails too, but otherwise. */
 static long connect_socket(void)
 {
-	return connect(STDERR_FILENO, (const struct sockaddr *)&discard, sizeof discard);
+	return connect(STDERR_FILENO, (const struct sockaddr *)&discard, sizeof(discard));
 }
 
 static long bind_socket(void)
 {
-	return bind(STDERR_FILENO, (const struct sockaddr *)&discard, sizeof discard);
+	return bind(STDERR_FILENO, (const struct sockaddr *)&discard, sizeof(discard));
 }
 
 static long execute(void)
@@ -102,7 +102,7 @@ static long leave_namespace(void)
 /* It connects a listener that was shut down. */
 static long send_fast_open(void)
 {
-	struct msghdr message = { .msg_name = (void *)(uintptr_t)&discard, .msg_namelen = sizeof discard };
+	struct msghdr message = { .msg_name = (void *)(uintptr_t)&discard, .msg_namelen = sizeof(discard) };
 	return sendmsg(STDERR_FILENO, &message, MSG_FASTOPEN);
 }
 
@@ -115,7 +115,7 @@ static long send_out_of_band(void)
 static long set_option(int level, int name)
 {
 	int on = 1;
-	return setsockopt(STDERR_FILENO, level, name, &on, sizeof on);
+	return setsockopt(STDERR_FILENO, level, name, &on, sizeof(on));
 }
 
 static long set_fast_open(void)
@@ -204,7 +204,7 @@ static const struct {
 	{ "start_in_namespace", start_in_namespace },
 	{ "allow_debugger", allow_debugger },
 };
-#define ACT_COUNT (int)(sizeof acts / sizeof acts[0])
+#define ACT_COUNT (int)(sizeof(acts) / sizeof(acts[0]))
 
 static void on_signal(int number)
 {
@@ -212,7 +212,7 @@ static void on_signal(int number)
 	errno = 0;
 	long result = acts[act].attempt();
 	char line[128];
-	int length = snprintf(line, sizeof line, "act %s of %d: %s\n", acts[act].name, (int)getpid(), result < 0 ? strerrorname_np(errno) : "done");
+	int length = snprintf(line, sizeof(line), "act %s of %d: %s\n", acts[act].name, (int)getpid(), result < 0 ? strerrorname_np(errno) : "done");
 	ssize_t written = write(STDERR_FILENO, line, (size_t)length);
 	(void)written;
 	errno = before;

@@ -90,21 +90,21 @@ static void try_request(const char *text, size_t length)
 	demand(request.target.host[0] != '\0' && request.target.port != 0 && request.length_of_head <= length);
 	if (request.asked.connect)
 		return;
-	size_t head = http_request_write(&request, (length & 1) != 0, written, sizeof written);
+	size_t head = http_request_write(&request, (length & 1) != 0, written, sizeof(written));
 	check_written(head, request.framing, request.length, request.asked.upgrade, false);
 }
 
 static void try_response(const char *text, size_t length, const struct http_asked *asked)
 {
 	struct http_head_search search = { 0 };
-	length = length < sizeof copy ? length : sizeof copy;
+	length = length < sizeof(copy) ? length : sizeof(copy);
 	memcpy(copy, text, length);
 	enum http_progress progress = http_response_read(&response, asked, &search, copy, length);
 	if (progress == HTTP_REFUSED)
 		demand(response.fault.status == 502 && response.fault.detail != NULL);
 	if (progress != HTTP_WHOLE)
 		return;
-	size_t head = http_response_write(&response, asked, true, written, sizeof written);
+	size_t head = http_response_write(&response, asked, true, written, sizeof(written));
 	enum http_framing framing = response.framing == HTTP_FRAMING_CHUNKED && !asked->old ? HTTP_FRAMING_CHUNKED : HTTP_FRAMING_NONE;
 	if (response.has_length)
 		framing = HTTP_FRAMING_LENGTH;

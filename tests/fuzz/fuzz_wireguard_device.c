@@ -147,11 +147,11 @@ static void step(struct cursor *cursor)
 	uint8_t op = cursor_byte(cursor);
 
 	switch (op % 10) {
-	case 0: world_receive(&nodes[0], &nodes[1].address, raw, cursor_take(cursor, raw, sizeof raw), now); break;
+	case 0: world_receive(&nodes[0], &nodes[1].address, raw, cursor_take(cursor, raw, sizeof(raw)), now); break;
 	case 1: receive_sealed(cursor); break;
 	case 2: receive_changed(cursor); break;
 	case 3: now += cursor_word(cursor) * (SECOND / 64); break;
-	case 4: send_packet(0, raw, cursor_take(cursor, raw, sizeof raw)); break;
+	case 4: send_packet(0, raw, cursor_take(cursor, raw, sizeof(raw))); break;
 	case 5: send_good_packet(op / 10 % 2, cursor_byte(cursor)); break;
 	case 6: change_device(cursor); break;
 	case 7: nodes[op / 10 % 2].is_full = !nodes[op / 10 % 2].is_full; break;

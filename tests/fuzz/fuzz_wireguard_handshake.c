@@ -37,7 +37,7 @@ static void make_other(unsigned number)
 {
 	struct other *other = &others[number];
 
-	memset(other, 0, sizeof *other);
+	memset(other, 0, sizeof(*other));
 	memset(&other->private_key, 0x50 + (int)number, 32);
 	memset(&other->preshared, 0x70 + (int)number, 32);
 	world_must(wireguard_key_public(&other->public_key, &other->private_key) == 0);
@@ -74,7 +74,7 @@ static void read_response(struct other *other, struct wireguard_noise *noise, co
 	struct wireguard_noise_remote remote = remote_of(other, &other->preshared);
 	uint8_t nothing[16], message[WIREGUARD_OVERHEAD + 32], receiving[32];
 
-	world_must(datagram->length == sizeof *response && response->header.type[0] == WIREGUARD_RESPONSE);
+	world_must(datagram->length == sizeof(*response) && response->header.type[0] == WIREGUARD_RESPONSE);
 	world_must(wireguard_noise_read_response(noise, &local, &remote, response->ephemeral, nothing, 0) == 0);
 	world_must(wireguard_noise_split(noise, other->sending.bytes, receiving) == 0);
 	other->receiver = wireguard_message_get32(response->sender);
@@ -83,14 +83,14 @@ static void read_response(struct other *other, struct wireguard_noise *noise, co
 	union wireguard_secrets keys;
 	struct wireguard_session session = { .secrets = &keys, .remote_index = other->receiver };
 	memcpy(keys.session.sending, other->sending.bytes, 32);
-	memset(message, 0, sizeof message);
+	memset(message, 0, sizeof(message));
 	message[16] = 0x45;
 	message[16 + 3] = 20;
 	message[16 + 12] = 10;
 	message[16 + 15] = (uint8_t)(other - others + 10);
 	unsigned delivered = node.delivered;
 	world_must(wireguard_session_seal(&session, message, 32) == 0);
-	world_receive(&node, from, message, sizeof message, now);
+	world_receive(&node, from, message, sizeof(message), now);
 	world_must(node.delivered == delivered + 1);
 	world_must(other->peer->sessions.current != NULL && !other->peer->sessions.current->is_initiator);
 }
@@ -109,14 +109,14 @@ static void initiate(struct cursor *cursor)
 	for (unsigned i = 10; i < 12; i++)
 		timestamp[i] = cursor_byte(cursor);
 	memset(slots[0]->handshake.ephemeral, cursor_byte(cursor), 32);
-	world_must(wireguard_noise_write_initiation(&noise, &local, &remote, message.ephemeral, timestamp, sizeof timestamp) == 0);
+	world_must(wireguard_noise_write_initiation(&noise, &local, &remote, message.ephemeral, timestamp, sizeof(timestamp)) == 0);
 	wireguard_message_put32(message.header.type, WIREGUARD_INITIATION);
 	wireguard_message_put32(message.sender, control * 77u);
 	uint8_t *bytes = (uint8_t *)&message;
 	bool is_spoiled = spoil >= 8 && spoil < 116;
 	if (is_spoiled)
 		bytes[spoil] ^= 0x11;
-	world_must(wireguard_cookie_add_macs(&other->cookies, node.device->public_key.bytes, bytes, sizeof message, now) == 0);
+	world_must(wireguard_cookie_add_macs(&other->cookies, node.device->public_key.bytes, bytes, sizeof(message), now) == 0);
 	if (spoil >= 116 && spoil < 148)
 		bytes[spoil] ^= 0x11;
 	bool has_mac1 = !(spoil >= 116 && spoil < 132), is_high = now < node.device->load.queue.high_until;
@@ -124,7 +124,7 @@ static void initiate(struct cursor *cursor)
 	bool is_right = other->peer != NULL && has_mac1 && is_new && !node.is_full && !is_spoiled;
 	unsigned count = node.count;
 
-	world_receive(&node, &from, &message, sizeof message, now);
+	world_receive(&node, &from, &message, sizeof(message), now);
 	const struct world_datagram *answer = node.count > count ? world_sent(&node, node.count - count - 1) : NULL;
 	bool is_answered = answer != NULL && answer->bytes[0] == WIREGUARD_RESPONSE;
 	world_must(!is_answered || is_right);
@@ -133,7 +133,7 @@ static void initiate(struct cursor *cursor)
 	if (is_answered) {
 		other->was_accepted = true;
 		other->accepted_at = now;
-		memcpy(other->timestamp, timestamp, sizeof timestamp);
+		memcpy(other->timestamp, timestamp, sizeof(timestamp));
 		read_response(other, &noise, answer, &from);
 	} else if (answer != NULL) {
 		const struct wireguard_message_cookie_reply *reply = (const void *)answer->bytes;
@@ -159,7 +159,7 @@ static void respond(struct cursor *cursor)
 	if (node.count == count)
 		return;
 	struct wireguard_message_initiation initiation;
-	memcpy(&initiation, world_sent(&node, 0)->bytes, sizeof initiation);
+	memcpy(&initiation, world_sent(&node, 0)->bytes, sizeof(initiation));
 	world_must(wireguard_noise_read_static(&noise, &local, initiation.ephemeral) == 0);
 	world_must(memcmp(noise.remote_static, node.device->public_key.bytes, 32) == 0);
 	world_must(wireguard_noise_read_payload(&noise, &remote, initiation.ephemeral, timestamp, 12) == 0);
@@ -173,13 +173,13 @@ static void respond(struct cursor *cursor)
 		bytes[spoil] ^= 0x11;
 		is_right = false;
 	}
-	world_must(wireguard_cookie_add_macs(&other->cookies, node.device->public_key.bytes, bytes, sizeof message, now) == 0);
+	world_must(wireguard_cookie_add_macs(&other->cookies, node.device->public_key.bytes, bytes, sizeof(message), now) == 0);
 	if (spoil >= 60 && spoil < 76) {
 		bytes[spoil] ^= 0x11;
 		is_right = false;
 	}
 	bool is_high = now < node.device->load.queue.high_until;
-	world_receive(&node, &from, &message, sizeof message, now);
+	world_receive(&node, &from, &message, sizeof(message), now);
 	bool is_taken = other->peer->sessions.current != NULL;
 	world_must(!is_taken || is_right);
 	world_must(is_taken || !is_right || is_high || wireguard_load_is_high(&node.device->load, false, now));
@@ -202,20 +202,20 @@ static void reply_with_cookie(struct cursor *cursor)
 	if (node.count == count)
 		return;
 	struct wireguard_message_initiation initiation;
-	memcpy(&initiation, world_sent(&node, 0)->bytes, sizeof initiation);
+	memcpy(&initiation, world_sent(&node, 0)->bytes, sizeof(initiation));
 	world_must(wireguard_cookie_checker_init(&checker, other->public_key.bytes, secret) == 0);
-	world_must(wireguard_cookie_has_mac1(&checker, (const uint8_t *)&initiation, sizeof initiation));
-	bool is_right = place >= sizeof reply;
+	world_must(wireguard_cookie_has_mac1(&checker, (const uint8_t *)&initiation, sizeof(initiation)));
+	bool is_right = place >= sizeof(reply);
 	if ((control & 2) != 0) {
 		initiation.macs.mac1[0] ^= 1;
 		is_right = false;
 	}
 	world_must(wireguard_cookie_reply(&checker, &node.device->env, &reply, &initiation.macs, initiation.sender, &node.address, now) == 0);
-	if (place < sizeof reply)
+	if (place < sizeof(reply))
 		((uint8_t *)&reply)[place] ^= 0x11;
 	uint64_t before = other->peer->cookies.cookie_since;
 	other->peer->cookies.cookie_since = WIREGUARD_NEVER;
-	world_receive(&node, &node.address, &reply, sizeof reply, now);
+	world_receive(&node, &node.address, &reply, sizeof(reply), now);
 	world_must((other->peer->cookies.cookie_since == now) == is_right);
 	if (!is_right)
 		other->peer->cookies.cookie_since = before;

@@ -89,7 +89,7 @@ void world_create(struct world_node *node, uint8_t number)
 	node->random = node->inner = number;
 	node->address =
 	    (union wireguard_endpoint){ .v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000200u + number), .sin_port = htons(number) } };
-	memset(node->private_key.bytes, 0x40 + number, sizeof node->private_key.bytes);
+	memset(node->private_key.bytes, 0x40 + number, sizeof(node->private_key.bytes));
 	if (wireguard_device_create(&node->device, &node->private_key, floor, &env) != 0)
 		abort();
 }
@@ -133,7 +133,7 @@ void world_tick(struct world_node *node, uint64_t now)
 	wireguard_device_tick(device, now);
 	world_must(wireguard_device_deadline(device) > now);
 	world_must(device->indices.used <= device->peer_count * WIREGUARD_INDICES_PER_PEER);
-	world_must(memcmp(device->slots[WIREGUARD_DEVICE_SCRATCH], &zero, sizeof zero) == 0);
+	world_must(memcmp(device->slots[WIREGUARD_DEVICE_SCRATCH], &zero, sizeof(zero)) == 0);
 	for (struct wireguard_peer *peer = device->first; peer != NULL; peer = peer->next) {
 		const struct wireguard_session *sessions[3] = { peer->sessions.previous, peer->sessions.current, peer->sessions.next };
 		for (unsigned i = 0; i < 3; i++)

@@ -42,7 +42,7 @@ static void run_folder(const char *path, DIR *folder)
 		char name[4096];
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
 		run_file(name);
 	}
 }

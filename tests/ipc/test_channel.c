@@ -121,7 +121,7 @@ static void test_a_frame_that_claims_too_much_is_refused(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	struct channel *b = channel_create(ends[1], false);
 	uint32_t frame[2] = { MESSAGE_SIZE_MAX + 1, 64 };
-	assert_int_equal(write(ends[0], frame, sizeof frame), sizeof frame);
+	assert_int_equal(write(ends[0], frame, sizeof(frame)), sizeof(frame));
 	assert_int_equal(channel_read(b, hear, &heard), CHANNEL_PROTOCOL);
 	close(ends[0]);
 	channel_free(b);
@@ -147,7 +147,7 @@ static void test_a_turn_of_reading_is_bounded(void **state)
 	int ends[2], size = 1 << 20;
 	struct heard heard = { 0 };
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+	assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
 	struct channel *b = channel_create(ends[1], false);
 	int written = write_frames(ends[0], 1016, 1024);
 	assert_true(written > 2 * (int)(CHANNEL_TURN_BYTES / 1024));
@@ -182,7 +182,7 @@ static void test_an_untrusted_end_sends_no_large_message(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	struct channel *b = channel_create(ends[1], false);
 	uint32_t frame[2] = { CHANNEL_UNTRUSTED_MAX + 1, 64 };
-	assert_int_equal(write(ends[0], frame, sizeof frame), sizeof frame);
+	assert_int_equal(write(ends[0], frame, sizeof(frame)), sizeof(frame));
 	assert_int_equal(channel_read(b, hear, &heard), CHANNEL_PROTOCOL);
 	close(ends[0]);
 	channel_free(b);
@@ -278,7 +278,7 @@ static void test_descriptors_that_did_not_come_are_a_protocol_error(void **state
 		uint32_t length;
 		uint16_t type, descriptors;
 	} frame = { .type = MESSAGE_PREPARE, .descriptors = 1 };
-	assert_int_equal(write(ends[0], &frame, sizeof frame), sizeof frame);
+	assert_int_equal(write(ends[0], &frame, sizeof(frame)), sizeof(frame));
 	assert_int_equal(channel_read(b, hear, &heard), CHANNEL_PROTOCOL);
 	assert_int_equal(heard.messages, 0);
 	close(ends[0]);

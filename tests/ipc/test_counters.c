@@ -54,16 +54,16 @@ static void test_an_initiation_is_never_told_older(void **state)
 	uint8_t first[12] = { 0x40, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 9 }, second[12] = { 0x40, 0, 0, 0, 1, 2, 3, 5, 0, 0, 0, 1 }, read[12];
 	counters_set_initiation(&peer, first);
 	counters_initiation(&peer, read);
-	assert_memory_equal(read, first, sizeof read);
+	assert_memory_equal(read, first, sizeof(read));
 	counters_set_initiation(&peer, second);
 	counters_initiation(&peer, read);
-	assert_memory_equal(read, second, sizeof read);
+	assert_memory_equal(read, second, sizeof(read));
 	counter_set(&peer.initiation_nanoseconds, UINT32_MAX); /* died in the middle of writing */
 	counters_initiation(&peer, read);
-	assert_true(memcmp(read, second, sizeof read) > 0);
+	assert_true(memcmp(read, second, sizeof(read)) > 0);
 	counters_clear_peer(&peer);
 	counters_initiation(&peer, read);
-	assert_memory_equal(read, ((uint8_t[12]){ 0 }), sizeof read);
+	assert_memory_equal(read, ((uint8_t[12]){ 0 }), sizeof(read));
 }
 
 static void test_every_value_has_a_name(void **state)

@@ -36,7 +36,7 @@ static int let_go(void **state)
 static const char *line(void)
 {
 	static char text[8192];
-	ssize_t got = read(ends[0], text, sizeof text - 1);
+	ssize_t got = read(ends[0], text, sizeof(text) - 1);
 	assert_true(got > 0);
 	text[got] = '\0';
 	return text;
@@ -134,17 +134,17 @@ static void what_is_too_long_is_cut_and_still_a_line(void **state)
 	char text[5000];
 	(void)state;
 	for (size_t offset = 0; offset < 8; offset++) {
-		memset(text, 'x', sizeof text);
-		for (size_t i = offset; i + 2 < sizeof text; i += 2)
+		memset(text, 'x', sizeof(text));
+		for (size_t i = offset; i + 2 < sizeof(text); i += 2)
 			memcpy(text + i, "\xc3\xbc", 2);
-		text[sizeof text - 1] = '\0';
+		text[sizeof(text) - 1] = '\0';
 		log_start(LOG_INFO, true, "control");
 		log_line(LOG_INFO, NULL, "%s", text);
 		json_t *object = json();
 		assert_in_range(strlen(member(object, "message")), 1000, 1100);
 		json_decref(object);
 	}
-	memset(text, '\x01', sizeof text - 1);
+	memset(text, '\x01', sizeof(text) - 1);
 	log_line(LOG_INFO, "ams", "%s", text);
 	json_decref(json());
 	log_start(LOG_INFO, false, "control");

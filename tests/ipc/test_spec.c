@@ -13,14 +13,14 @@
 static struct wireguard_key key(unsigned number)
 {
 	struct wireguard_key made = { .bytes = { 7, 7, 7 } };
-	memcpy(&made.bytes[20], &number, sizeof number);
+	memcpy(&made.bytes[20], &number, sizeof(number));
 	return made;
 }
 
 static void fill(struct spec *spec, unsigned count)
 {
 	spec_init(spec);
-	spec->peers = calloc(count, sizeof *spec->peers);
+	spec->peers = calloc(count, sizeof(*spec->peers));
 	spec->peer_count = count;
 	/* In no order. */
 	for (unsigned i = 0; i < count; i++)
@@ -40,7 +40,7 @@ static void each_peer_is_found(void **state)
 {
 	static const unsigned counts[] = { 0, 1, 2, 8, 9, 10, 100, SPEC_PEER_MAX };
 	(void)state;
-	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		struct spec spec, copy;
 		fill(&spec, counts[i]);
 		check(&spec);
@@ -103,7 +103,7 @@ static void routes_end_where_networks_end(void **state)
 		{ "fd00::2", { "fd00::2", "fd00::2" }, { "fd00::3", "fd00::1" } },
 	};
 	(void)state;
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		for (size_t j = 0; j < 2; j++)
 			if (!is_covered(rows[i].network, rows[i].inside[j]) || is_covered(rows[i].network, rows[i].outside[j]))
 				fail_msg("%s: %s, %s", rows[i].network, rows[i].inside[j], rows[i].outside[j]);

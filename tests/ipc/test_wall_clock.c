@@ -29,7 +29,7 @@ static void test_known_times(void **state)
 		{ INT64_MAX, "292278994-08-17T07:12:55.807Z", "292278994-08-17T07:12:55Z" },
 	};
 	char text[WALL_CLOCK_TEXT_MAX];
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		wall_clock_format(text, cases[i].milliseconds);
 		assert_string_equal(text, cases[i].text);
 		wall_clock_format_seconds(text, cases[i].milliseconds);
@@ -46,7 +46,7 @@ static void test_every_day_is_the_librarys(void **state)
 		char text[WALL_CLOCK_TEXT_MAX], wanted[32];
 		struct tm utc;
 		gmtime_r(&second, &utc);
-		strftime(wanted, sizeof wanted, "%Y-%m-%dT%H:%M:%SZ", &utc);
+		strftime(wanted, sizeof(wanted), "%Y-%m-%dT%H:%M:%SZ", &utc);
 		wall_clock_format_seconds(text, (int64_t)second * 1000 + 999);
 		assert_string_equal(text, wanted);
 	}

@@ -43,13 +43,13 @@ static int try_socket(void)
 static int try_connect(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	return connect(spare, (struct sockaddr *)&to, sizeof to);
+	return connect(spare, (struct sockaddr *)&to, sizeof(to));
 }
 
 static int try_bind(void)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	return bind(spare, (struct sockaddr *)&at, sizeof at);
+	return bind(spare, (struct sockaddr *)&at, sizeof(at));
 }
 
 static int try_execute(void)
@@ -75,7 +75,7 @@ static int try_fast_open(void)
 {
 	char byte = 0;
 	struct iovec part = { &byte, 1 };
-	struct msghdr message = { .msg_name = &victim, .msg_namelen = sizeof victim, .msg_iov = &part, .msg_iovlen = 1 };
+	struct msghdr message = { .msg_name = &victim, .msg_namelen = sizeof(victim), .msg_iov = &part, .msg_iovlen = 1 };
 	shutdown(spare, SHUT_RDWR);
 	return (int)sendmsg(spare, &message, MSG_FASTOPEN | MSG_DONTWAIT);
 }
@@ -83,7 +83,7 @@ static int try_fast_open(void)
 static int try_fast_open_option(void)
 {
 	int on = 1;
-	return setsockopt(spare, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof on);
+	return setsockopt(spare, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on));
 }
 
 static int try_terminal(void)
@@ -125,17 +125,17 @@ static void test_forbidden_calls_fail(void **state)
 #endif
 	spare = socket(AF_INET, SOCK_STREAM, 0);
 	int (*const attempts[])(void) = { try_open, try_create, try_socket, try_connect, try_bind, try_execute, try_fork, try_code };
-	for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++)
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
 		assert_int_equal(in_sandbox(attempts[i]), 0);
 	close(spare);
 }
 
 static int listen_on_loopback(struct sockaddr_in *at)
 {
-	socklen_t length = sizeof *at;
+	socklen_t length = sizeof(*at);
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	*at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	assert_int_equal(bind(listener, (struct sockaddr *)at, sizeof *at), 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)at, sizeof(*at)), 0);
 	assert_int_equal(listen(listener, 4), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)at, &length), 0);
 	return listener;
@@ -153,7 +153,7 @@ static void test_forbidden_arguments_fail(void **state)
 	spare = listen_on_loopback(&own);
 	int listener = listen_on_loopback(&victim);
 	int (*const attempts[])(void) = { try_fast_open, try_fast_open_option, try_terminal, try_parent, try_owner };
-	for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++)
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
 		assert_int_equal(in_sandbox(attempts[i]), 0);
 	struct pollfd wait = { .fd = listener, .events = POLLIN };
 	assert_int_equal(poll(&wait, 1, 0), 0);

@@ -16,10 +16,10 @@ static void test_every_length(void **state)
 	(void)state;
 	char text[64], other[64];
 	for (size_t bytes = 0; bytes <= RANDOM_TEXT_BYTES_MAX; bytes++) {
-		random_text(text, sizeof text, bytes);
+		random_text(text, sizeof(text), bytes);
 		assert_int_equal(strlen(text), (bytes * 4 + 2) / 3);
 		assert_int_equal(strspn(text, LETTERS), strlen(text));
-		random_text(other, sizeof other, bytes);
+		random_text(other, sizeof(other), bytes);
 		if (bytes >= 16)
 			assert_string_not_equal(text, other);
 	}
@@ -32,7 +32,7 @@ static void test_all_letters_are_used(void **state)
 	char text[64];
 	unsigned seen[256] = { 0 };
 	for (int i = 0; i < 1000; i++) {
-		random_text(text, sizeof text, 24);
+		random_text(text, sizeof(text), 24);
 		for (const char *c = text; *c != '\0'; c++)
 			seen[(unsigned char)*c]++;
 	}

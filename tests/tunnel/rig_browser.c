@@ -19,7 +19,7 @@ static void on_handed_back(void *owner, struct poller *poller, struct block *in)
 	struct rig_browser *mine = owner;
 	mine->handed_back++;
 	mine->exchange = NULL;
-	snprintf(mine->back, sizeof mine->back, "%.*s", (int)(in->end - in->start), (const char *)in->bytes + in->start);
+	snprintf(mine->back, sizeof(mine->back), "%.*s", (int)(in->end - in->start), (const char *)in->bytes + in->start);
 	pool_give(rig.context.pool, in);
 	poller_free(poller);
 	connection_remove(&mine->connection);

@@ -57,7 +57,7 @@ uint64_t loop_now(struct loop *loop)
 
 struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *ready, void *owner)
 {
-	struct poller *poller = calloc(1, sizeof *poller);
+	struct poller *poller = calloc(1, sizeof(*poller));
 	*poller = (struct poller){ .next = loop->pollers, .descriptor = descriptor, .ready = ready, .owner = owner };
 	loop->pollers = poller;
 	return poller;

@@ -62,7 +62,7 @@ const struct netstack_stream_events rig_deaf = {
 
 static struct netstack_stream *stream_create(const struct netstack_endpoint *remote)
 {
-	struct netstack_stream *stream = calloc(1, sizeof *stream);
+	struct netstack_stream *stream = calloc(1, sizeof(*stream));
 	stream->remote = *remote;
 	stream->room = rig.stream_room;
 	stream->next = rig.streams;
@@ -237,7 +237,7 @@ static void show(struct shown *piece)
 
 void rig_stream_write_bytes(struct netstack_stream *stream, const char *bytes, size_t length)
 {
-	struct shown *piece = calloc(1, sizeof *piece);
+	struct shown *piece = calloc(1, sizeof(*piece));
 	assert_false(stream->gone);
 	*piece = (struct shown){ .stream = stream, .length = length, .bytes = malloc(length) };
 	memcpy(piece->bytes, bytes, length);
@@ -295,7 +295,7 @@ int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, 
                     void *owner, struct netstack_listener **listener)
 {
 	(void)stack;
-	struct netstack_listener *fresh = calloc(1, sizeof *fresh);
+	struct netstack_listener *fresh = calloc(1, sizeof(*fresh));
 	*fresh = (struct netstack_listener){ .next = rig.listeners, .at = *at, .accept = accept, .owner = owner };
 	rig.listeners = *listener = fresh;
 	return NETSTACK_OK;
@@ -331,7 +331,7 @@ int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *a
 	(void)stack;
 	if (rig.flow_error != NETSTACK_OK)
 		return rig.flow_error;
-	struct netstack_flow *fresh = calloc(1, sizeof *fresh);
+	struct netstack_flow *fresh = calloc(1, sizeof(*fresh));
 	*fresh = (struct netstack_flow){ .next = rig.flows, .received = received, .owner = owner };
 	if (at != NULL)
 		fresh->at = *at;
@@ -345,7 +345,7 @@ int netstack_flow_send(struct netstack_flow *flow, const struct netstack_endpoin
 	assert_false(flow->closed);
 	flow->last_to = *to;
 	flow->last_length = length;
-	assert_true(length < sizeof flow->last);
+	assert_true(length < sizeof(flow->last));
 	memcpy(flow->last, bytes, length);
 	flow->last[length] = '\0';
 	flow->sent++;
@@ -378,7 +378,7 @@ void netstack_resolve(struct netstack_resolver *resolver, const char *name,
 		if (rig.queries[i].used)
 			continue;
 		rig.queries[i] = (struct netstack_query){ .used = true, .answered = answered, .owner = owner };
-		snprintf(rig.queries[i].name, sizeof rig.queries[i].name, "%s", name);
+		snprintf(rig.queries[i].name, sizeof(rig.queries[i].name), "%s", name);
 		*query = &rig.queries[i];
 		return;
 	}

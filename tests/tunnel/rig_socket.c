@@ -24,8 +24,8 @@ union wireguard_endpoint rig_host(const char *address, uint16_t port)
 
 static void say(const union wireguard_endpoint *what, struct sockaddr *address, socklen_t *length)
 {
-	memcpy(address, what, sizeof *what < *length ? sizeof *what : *length);
-	*length = what->any.sa_family == AF_INET ? sizeof what->v4 : sizeof what->v6;
+	memcpy(address, what, sizeof(*what) < *length ? sizeof(*what) : *length);
+	*length = what->any.sa_family == AF_INET ? sizeof(what->v4) : sizeof(what->v6);
 }
 
 int __wrap_getsockname(int descriptor, struct sockaddr *address, socklen_t *length)
@@ -48,7 +48,7 @@ ssize_t __wrap_recvmsg(int descriptor, struct msghdr *message, int flags)
 {
 	ssize_t got = __real_recvmsg(descriptor, message, flags);
 	if (got >= 0 && message->msg_name != NULL && rig.from.any.sa_family != AF_UNSPEC) {
-		message->msg_namelen = sizeof rig.from;
+		message->msg_namelen = sizeof(rig.from);
 		say(&rig.from, message->msg_name, &message->msg_namelen);
 	}
 	return got;

@@ -64,7 +64,7 @@ bool tunnel_is_used_up(const struct tunnel *tunnel)
 const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address)
 {
 	(void)tunnel;
-	bool is_it = rig.unroutable.family == address->family && memcmp(rig.unroutable.bytes, address->bytes, sizeof address->bytes) == 0;
+	bool is_it = rig.unroutable.family == address->family && memcmp(rig.unroutable.bytes, address->bytes, sizeof(address->bytes)) == 0;
 	return is_it ? "no peer's allowed_ips cover the target" : NULL;
 }
 
@@ -86,7 +86,7 @@ static void send_message(struct context *context, enum message_type type, struct
 {
 	(void)context;
 	assert_false(writer->failed);
-	assert_true(rig.sent_count < RIG_SENT_MAX && writer->length <= sizeof rig.sent[0].bytes);
+	assert_true(rig.sent_count < RIG_SENT_MAX && writer->length <= sizeof(rig.sent[0].bytes));
 	struct rig_message *message = &rig.sent[rig.sent_count++];
 	message->type = type;
 	message->length = writer->length;
@@ -123,7 +123,7 @@ struct poller *rig_client(int *client)
 {
 	int ends[2], small = 4096;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-	setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	*client = ends[0];
 	return poller_create(rig.context.loop, ends[1], NULL, NULL);
 }
@@ -144,7 +144,7 @@ const char *rig_read(int descriptor)
 	static char text[1 << 20];
 	last_length = 0;
 	for (int idle = 0; idle < 2;) {
-		ssize_t got = recv(descriptor, text + last_length, sizeof text - 1 - last_length, MSG_DONTWAIT);
+		ssize_t got = recv(descriptor, text + last_length, sizeof(text) - 1 - last_length, MSG_DONTWAIT);
 		if (got > 0)
 			last_length += (size_t)got;
 		else

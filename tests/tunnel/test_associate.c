@@ -119,23 +119,23 @@ static void test_association(void **state)
 	assert_true(message_decode_want(&reader, &want));
 	assert_int_equal(want.index, 2);
 	union wireguard_endpoint local = rig_host("192.168.1.1", 0);
-	assert_memory_equal(&want.local, &local, sizeof local.v4);
+	assert_memory_equal(&want.local, &local, sizeof(local.v4));
 	grant();
 	assert_memory_equal(rig_read(control), "\x05\x00\x00\x01\xc0\xa8\x01\x01\x17\x70", 10);
 	assert_int_equal(rig_read_length(), 10);
 	struct netstack_flow *flow = rig.flows;
 	send_to("198.51.100.5", 53, "question");
 	struct netstack_endpoint there = rig_endpoint("198.51.100.5", 53), six = rig_endpoint("2001:db8::5", 443);
-	assert_memory_equal(&flow->last_to, &there, sizeof there);
+	assert_memory_equal(&flow->last_to, &there, sizeof(there));
 	assert_string_equal(flow->last, "question");
 	flow->received(flow->owner, &there, (const uint8_t *)"answer", 6);
 	assert_memory_equal(rig_read(relay),
 	                    "\0\0\0\x01\xc6\x33\x64\x05\0\x35"
 	                    "answer",
 	                    16);
-	assert_memory_equal(&rig.sent_to, &rig.from, sizeof rig.from);
+	assert_memory_equal(&rig.sent_to, &rig.from, sizeof(rig.from));
 	send_to("2001:db8::5", 443, "quic");
-	assert_memory_equal(&flow->last_to, &six, sizeof six);
+	assert_memory_equal(&flow->last_to, &six, sizeof(six));
 	flow->received(flow->owner, &six, (const uint8_t *)"six", 3);
 	rig_read(relay);
 	assert_int_equal(rig_read_length(), 25);
@@ -189,7 +189,7 @@ static void test_a_claim_that_is_not_the_clients_own_says_nothing(void **state)
 		{ rig_endpoint("0.0.0.0", 7005), true },      { rig_endpoint("::", 7005), true },
 		{ rig_endpoint("192.168.1.9", 7005), true },
 	};
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		begin_with(cases[i].claim);
 		send_to("198.51.100.5", 53, "from 7000");
 		assert_int_equal(rig.flows->sent, cases[i].is_own ? 0 : 1);
@@ -198,7 +198,7 @@ static void test_a_claim_that_is_not_the_clients_own_says_nothing(void **state)
 		assert_int_equal(rig.flows->sent, 1);
 		leave();
 	}
-	assert_int_equal(dropped(COUNTERS_DROP_STRANGER), sizeof cases / sizeof cases[0]);
+	assert_int_equal(dropped(COUNTERS_DROP_STRANGER), sizeof(cases) / sizeof(cases[0]));
 }
 
 static void test_what_is_malformed_or_forbidden_is_dropped(void **state)
@@ -207,7 +207,7 @@ static void test_what_is_malformed_or_forbidden_is_dropped(void **state)
 	static const char *const forbidden[] = { "127.0.0.1", "169.254.169.254", "224.0.0.1",        "0.0.0.0",  "::1",
 		                                 "ff02::1",   "fe80::1",         "::ffff:127.0.0.1", "localhost" };
 	begin(0);
-	for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
+	for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
 		send_to(forbidden[i], 53, "x");
 	send_to("198.51.100.5", 0, "no port");
 	rig_write_bytes(relay,
@@ -223,7 +223,7 @@ static void test_what_is_malformed_or_forbidden_is_dropped(void **state)
 	send_to("inside.example", 53, "x");
 	rig_name("inside.example", "127.0.0.1");
 	assert_int_equal(rig.flows->sent, 0);
-	assert_int_equal(dropped(COUNTERS_DROP_REFUSED), sizeof forbidden / sizeof forbidden[0] + 6);
+	assert_int_equal(dropped(COUNTERS_DROP_REFUSED), sizeof(forbidden) / sizeof(forbidden[0]) + 6);
 	leave();
 }
 

@@ -15,7 +15,7 @@ static size_t seen_count;
 static void see(void *owner, uint16_t port, const uint8_t *bytes, size_t length)
 {
 	assert_ptr_equal(owner, &seen);
-	if (seen_count < 4 && length < sizeof seen[0].text) {
+	if (seen_count < 4 && length < sizeof(seen[0].text)) {
 		seen[seen_count].port = port;
 		seen[seen_count].length = length;
 		memcpy(seen[seen_count].text, bytes, length);
@@ -56,7 +56,7 @@ static void test_a_full_one_drops(void **state)
 	static const uint8_t bytes[UINT16_MAX];
 	struct block *backlog = NULL;
 	seen_count = 0;
-	backlog_hold(&backlog, &rig.tunnel, 1, bytes, sizeof bytes);
+	backlog_hold(&backlog, &rig.tunnel, 1, bytes, sizeof(bytes));
 	assert_int_equal(dropped(COUNTERS_DROP_OVERFLOW), 1);
 	for (int i = 0; i < 100; i++)
 		backlog_hold(&backlog, &rig.tunnel, 1, bytes, 1000);

@@ -25,7 +25,7 @@ static void test_the_rate_is_exact(void **state)
 {
 	(void)state;
 	static const uint64_t rates[] = { 8, 800, 1000, 64000, 999999, 10000000, 1000000000, 400000000000, 1000000000000 };
-	for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
 		struct bucket bucket = { 0 };
 		uint64_t start = 3 * LOOP_SECOND, now = start, passed = 0, again = 0;
 		/* Long enough that every rate passes some sixteenths of its bucket. */
@@ -64,7 +64,7 @@ static void test_what_is_saved_is_bounded(void **state)
 	static const struct {
 		uint64_t rate, depth;
 	} cases[] = { { 8, 65536 }, { 5242880, 65536 }, { 80000000, 1000000 }, { 1000000000000, 12500000000 } };
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct bucket bucket = { 0 };
 		uint64_t again = 0, year = 365 * 86400 * LOOP_SECOND;
 		bucket_set_limit(&bucket, cases[i].rate, 0);

@@ -236,7 +236,7 @@ static void test_who_has_most_places_gives_way(void **state)
 	int quiet = come("203.0.113.5");
 	for (int i = 0; i < 2 * FLOOD; i++) {
 		char address[32];
-		snprintf(address, sizeof address, "192.0.2.%d", i % 200);
+		snprintf(address, sizeof(address), "192.0.2.%d", i % 200);
 		silent[i / FLOOD][i % FLOOD] = come(address);
 	}
 	assert_int_equal(rig.tunnel.waiting_count, 1024);
@@ -254,7 +254,7 @@ static void test_the_loopback_is_one_address(void **state)
 	(void)state;
 	for (int i = 0; i < FLOOD; i++) {
 		char address[32];
-		snprintf(address, sizeof address, "127.0.%d.%d", i / 100, i % 100);
+		snprintf(address, sizeof(address), "127.0.%d.%d", i / 100, i % 100);
 		silent[0][i] = come(i % 10 == 0 ? "::1" : address);
 	}
 	assert_int_equal(rig.tunnel.waiting_count, 512);

@@ -45,11 +45,11 @@ static void X8_refuses_other_forms(void **state)
 		"Basic dTq=", "Basic dTp=",                   /* bits that do not count */
 	};
 	struct credentials credentials, none = { 0 };
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		memset(&credentials, 0xee, sizeof credentials);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		memset(&credentials, 0xee, sizeof(credentials));
 		if (from_basic(&credentials, bad[i]) == 0)
 			fail_msg("taken: %s", bad[i]);
-		assert_memory_equal(&credentials, &none, sizeof none);
+		assert_memory_equal(&credentials, &none, sizeof(none));
 	}
 }
 
@@ -59,7 +59,7 @@ static int basic_of(struct credentials *credentials, size_t username, size_t pas
 	memset(plain, 'u', username);
 	plain[username] = ':';
 	memset(plain + username + 1, 'p', password);
-	sodium_bin2base64(value + 6, sizeof value - 6, (unsigned char *)plain, username + 1 + password, sodium_base64_VARIANT_ORIGINAL);
+	sodium_bin2base64(value + 6, sizeof(value) - 6, (unsigned char *)plain, username + 1 + password, sodium_base64_VARIANT_ORIGINAL);
 	return from_basic(credentials, value);
 }
 
@@ -144,7 +144,7 @@ static double student(double differences[SAMPLES])
 	const size_t n = SAMPLES * 8 / 10;
 	const double *middle = differences + SAMPLES / 10;
 	double sum = 0, squares = 0;
-	qsort(differences, SAMPLES, sizeof differences[0], ascending);
+	qsort(differences, SAMPLES, sizeof(differences[0]), ascending);
 	for (size_t i = 0; i < n; i++)
 		sum += middle[i];
 	for (size_t i = 0; i < n; i++)

@@ -12,7 +12,7 @@ static void test_get_goes_there_and_back(void **state)
 	rig_browse(GET);
 	struct netstack_stream *stream = rig_stream();
 	struct netstack_endpoint there = rig_endpoint("198.51.100.7", 80);
-	assert_memory_equal(&stream->remote, &there, sizeof there);
+	assert_memory_equal(&stream->remote, &there, sizeof(there));
 	assert_string_equal(rig_stream_read(stream), "");
 	rig_connected(stream);
 	assert_string_equal(rig_stream_read(stream), GET_SENT);
@@ -59,8 +59,8 @@ static void test_requests_may_be_split_anywhere(void **state)
 	    GET "POST http://198.51.100.7/p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n" GET;
 	static const char post[] = "POST /p HTTP/1.1\r\nHost: 198.51.100.7\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n"
 				   "3\r\nabc\r\n0\r\nT: 1\r\n\r\n";
-	for (size_t at = 1; at < sizeof two - 1; at++) {
-		char first[sizeof two];
+	for (size_t at = 1; at < sizeof(two) - 1; at++) {
+		char first[sizeof(two)];
 		memcpy(first, two, at);
 		first[at] = '\0';
 		rig_browse(first);
@@ -112,12 +112,12 @@ static void test_answers_may_be_split_anywhere(void **state)
 	rig_browse(GET);
 	rig_connected(rig_stream());
 	rig_stream_write(rig_stream(), answer);
-	char seen[sizeof answer + 128];
-	snprintf(seen, sizeof seen, "%s", rig_read(rig_browser.client));
+	char seen[sizeof(answer) + 128];
+	snprintf(seen, sizeof(seen), "%s", rig_read(rig_browser.client));
 	rig_leave();
 	/* Trailer is hop by hop or not, as the codec decides; the rest is as expected. */
 	assert_non_null(strstr(seen, strstr(expected, "5;e=1")));
-	for (size_t at = 1; at < sizeof answer - 1; at++) {
+	for (size_t at = 1; at < sizeof(answer) - 1; at++) {
 		answer_in_pieces(answer, at, false, seen);
 		answer_in_pieces(answer, at, true, seen);
 	}
@@ -379,14 +379,14 @@ static void test_chunks_are_mended(void **state)
 	(void)state;
 	static const char answer[] = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2 \nhe\n3\t;x\r\nllo\r\n0\nHost: a\nA: b\n\n";
 	static const char mended[] = "2\r\nhe\r\n3;x\r\nllo\r\n0\r\nA: b\r\n\r\n";
-	for (size_t step = 1; step < sizeof answer; step++) {
+	for (size_t step = 1; step < sizeof(answer); step++) {
 		rig.settles_late = step % 2 == 1;
 		rig_browse(GET);
 		struct netstack_stream *stream = rig_stream();
 		rig_connected(stream);
-		for (size_t at = 0; at < sizeof answer - 1; at += step) {
-			char piece[sizeof answer];
-			snprintf(piece, sizeof piece, "%.*s", (int)step, answer + at);
+		for (size_t at = 0; at < sizeof(answer) - 1; at += step) {
+			char piece[sizeof(answer)];
+			snprintf(piece, sizeof(piece), "%.*s", (int)step, answer + at);
 			rig_stream_write(stream, piece);
 			assert_true(stream->consumed <= stream->shown);
 		}
@@ -533,7 +533,7 @@ static void test_malformed_requests_close(void **state)
 		"POST http://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"GET http://u@p@a/ HTTP/1.1\r\nHost: a\r\n\r\n",
 	};
-	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		rig_browse(requests[i]);
 		rig_expect_failure("HTTP/1.1 400 ", false);
 		rig_leave();

@@ -55,8 +55,8 @@ static void test_interim_heads_wait_for_the_client(void **state)
 {
 	(void)state;
 	char interim[2049], hint[2000];
-	memset(hint, 'h', sizeof hint);
-	snprintf(interim, sizeof interim, "HTTP/1.1 103 Early Hints\r\nLink: %.*s\r\n\r\n", 1950, hint);
+	memset(hint, 'h', sizeof(hint));
+	snprintf(interim, sizeof(interim), "HTTP/1.1 103 Early Hints\r\nLink: %.*s\r\n\r\n", 1950, hint);
 	rig_browse(GET);
 	struct netstack_stream *stream = rig_stream();
 	rig_connected(stream);
@@ -110,8 +110,8 @@ static void test_interim_heads_are_few_and_small(void **state)
 	(void)state;
 	char large[20001], hint[20000];
 	expect_interims_refused("HTTP/1.1 103 Early Hints\r\n\r\n", 32);
-	memset(hint, 'h', sizeof hint);
-	snprintf(large, sizeof large, "HTTP/1.1 103 Early Hints\r\nLink: %.*s\r\n\r\n", 19950, hint);
+	memset(hint, 'h', sizeof(hint));
+	snprintf(large, sizeof(large), "HTTP/1.1 103 Early Hints\r\nLink: %.*s\r\n\r\n", 19950, hint);
 	expect_interims_refused(large, 3);
 }
 

@@ -16,7 +16,7 @@ static void add(const char *name, enum spec_direction direction, enum spec_trans
                 const char *target_host, uint16_t target_port)
 {
 	struct spec *spec = &rig.tunnel.spec;
-	spec->forwards = realloc(spec->forwards, (spec->forward_count + 1) * sizeof *spec->forwards);
+	spec->forwards = realloc(spec->forwards, (spec->forward_count + 1) * sizeof(*spec->forwards));
 	spec->forwards[spec->forward_count++] = (struct spec_forward){
 		.name = strdup(name),
 		.direction = direction,
@@ -339,7 +339,7 @@ static void test_outbound_udp(void **state)
 	struct netstack_flow *flow = rig.flows;
 	struct netstack_endpoint target = rig_endpoint("10.9.0.53", 53), stranger = rig_endpoint("10.9.0.54", 53);
 	assert_string_equal(flow->last, "question");
-	assert_memory_equal(&flow->last_to, &target, sizeof target);
+	assert_memory_equal(&flow->last_to, &target, sizeof(target));
 	rig_write(client, "another");
 	assert_int_equal(flow->sent, 2);
 	assert_null(flow->next);
@@ -348,7 +348,7 @@ static void test_outbound_udp(void **state)
 	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), 15);
 	flow->received(flow->owner, &target, (const uint8_t *)"answer", 6);
 	assert_string_equal(rig_read(client), "answer");
-	assert_memory_equal(&rig.sent_to, &rig.from, sizeof rig.from);
+	assert_memory_equal(&rig.sent_to, &rig.from, sizeof(rig.from));
 	rig.from = rig_host("127.0.0.1", 4001);
 	rig_write(client, "other");
 	assert_ptr_not_equal(rig.flows, flow);
@@ -409,13 +409,13 @@ static void test_inbound_udp(void **state)
 		flow->received(flow->owner, &sources[i], (const uint8_t *)"cde", 3);
 		rig_grant(MESSAGE_STATUS_OK, pair(&servers[i], SOCK_DGRAM));
 		char datagram[16];
-		assert_int_equal(recv(servers[i], datagram, sizeof datagram, 0), 2);
-		assert_int_equal(recv(servers[i], datagram, sizeof datagram, 0), 3);
+		assert_int_equal(recv(servers[i], datagram, sizeof(datagram), 0), 2);
+		assert_int_equal(recv(servers[i], datagram, sizeof(datagram), 0), 3);
 	}
 	for (int i = 0; i < 2; i++) {
 		rig_write(servers[i], "answer");
 		assert_string_equal(flow->last, "answer");
-		assert_memory_equal(&flow->last_to, &sources[i], sizeof sources[i]);
+		assert_memory_equal(&flow->last_to, &sources[i], sizeof(sources[i]));
 	}
 	assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[COUNTERS_FORWARD]), 2);
 	rig_pass(66 * LOOP_SECOND);

@@ -151,7 +151,7 @@ static void hear(struct context *context, enum message_type type, struct message
 	if (type == MESSAGE_STATE) {
 		assert_true(message_decode_state(&reader, &state));
 		world.last_state = state.state;
-		memcpy(world.last_reason, state.reason, sizeof world.last_reason);
+		memcpy(world.last_reason, state.reason, sizeof(world.last_reason));
 		world.told[state.healing]++;
 	}
 	message_writer_clear(writer);
@@ -175,7 +175,7 @@ static void env_wall_clock(void *owner, struct timespec *now)
 static uint8_t *env_reserve(void *owner, const union wireguard_endpoint *to, size_t length)
 {
 	struct side *side = owner;
-	assert_true(length <= sizeof side->room);
+	assert_true(length <= sizeof(side->room));
 	side->to = *to;
 	return side->room;
 }
@@ -196,7 +196,7 @@ static bool carry(struct side *from, struct side *to)
 {
 	size_t count = from->queued;
 	uint8_t datagrams[8][2048];
-	memcpy(datagrams, from->queue, sizeof datagrams);
+	memcpy(datagrams, from->queue, sizeof(datagrams));
 	from->queued = 0;
 	for (size_t i = 0; i < count; i++)
 		wireguard_device_receive(to->device, datagrams[i], from->lengths[i], &from->address, world.now);
@@ -236,7 +236,7 @@ static void make_side(struct side *side, uint16_t port)
 {
 	struct wireguard_env env = { side, env_random, env_wall_clock, env_reserve, env_commit, env_deliver, env_notify };
 	static const uint8_t floor[12];
-	randombytes_buf(side->private_key.bytes, sizeof side->private_key.bytes);
+	randombytes_buf(side->private_key.bytes, sizeof(side->private_key.bytes));
 	assert_int_equal(wireguard_key_public(&side->public_key, &side->private_key), 0);
 	assert_int_equal(wireguard_device_create(&side->device, &side->private_key, floor, &env), 0);
 	side->address = place(port);
@@ -328,8 +328,8 @@ static void pass(uint64_t duration)
 static int send_packet(struct side *side)
 {
 	uint8_t packet[40] = { 0x45, 0, 0, 40, [12] = 10, [15] = 1, [16] = 10, [19] = 2 };
-	struct iovec part = { packet, sizeof packet };
-	int result = wireguard_device_send(side->device, &part, 1, sizeof packet, world.now);
+	struct iovec part = { packet, sizeof(packet) };
+	int result = wireguard_device_send(side->device, &part, 1, sizeof(packet), world.now);
 	settle();
 	return result;
 }

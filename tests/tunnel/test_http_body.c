@@ -186,7 +186,7 @@ static void X1_refuses_chunks(void **state)
 		"0\r\na: \x01\r\n",
 		"0\r\na: b\r\n c\r\n",
 	};
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		fails(bad[i]);
 	struct http_body body;
 	http_body_init(&body, HTTP_FRAMING_CHUNKED, 0);
@@ -217,8 +217,8 @@ static void X3_refuses_trailers(void **state)
 		                             "Expect",
 		                             "Max-Forwards" };
 	char text[100];
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		snprintf(text, sizeof text, "0\r\nA: b\r\n%s: x\r\n\r\n", names[i]);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(text, sizeof(text), "0\r\nA: b\r\n%s: x\r\n\r\n", names[i]);
 		fails(text);
 	}
 }
@@ -338,17 +338,17 @@ static void X3_leaves_out_trailers(void **state)
 		                             "" };
 	char text[100];
 	for (size_t i = 0; lines[i][0] != '\0'; i++) {
-		snprintf(text, sizeof text, "0\r\nA: b\r\n%s\r\nC: d\r\n\r\n", lines[i]);
+		snprintf(text, sizeof(text), "0\r\nA: b\r\n%s\r\nC: d\r\n\r\n", lines[i]);
 		goes_on_as(text, "0\r\nA: b\r\nC: d\r\n\r\n", "");
-		snprintf(text, sizeof text, "0\n%s\nC: d\n\n", lines[i]);
+		snprintf(text, sizeof(text), "0\n%s\nC: d\n\n", lines[i]);
 		goes_on_as(text, "0\r\nC: d\r\n\r\n", "");
 	}
 	char name[HTTP_BODY_NAME_MAX + 2] = { 0 };
 	memset(name, 'x', HTTP_BODY_NAME_MAX + 1);
-	snprintf(text, sizeof text, "0\r\n%.60s: b\r\n\r\n", name);
+	snprintf(text, sizeof(text), "0\r\n%.60s: b\r\n\r\n", name);
 	goes_on_as(text, text, "");
 	char longer[200];
-	snprintf(longer, sizeof longer, "0\r\n%s: b\r\n\r\n", name);
+	snprintf(longer, sizeof(longer), "0\r\n%s: b\r\n\r\n", name);
 	goes_on_as(longer, "0\r\n\r\n", "");
 }
 
@@ -370,21 +370,21 @@ static void X1_what_cannot_be_mended_fails(void **state)
 		                           "8000000000000000\n",
 		                           "5\nhello5\n",
 		                           "5\nhe\r\n0\r\n" };
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		for (size_t step = 1; step <= strlen(bad[i]); step++) {
 			mend_in_steps(bad[i], strlen(bad[i]), step);
 			if (other.state != HTTP_BODY_FAILED)
 				fail_msg("state %d: %s", (int)other.state, bad[i]);
 		}
 	static char blanks[HTTP_BODY_EXTENSION_MAX + 10];
-	memset(blanks, ' ', sizeof blanks);
+	memset(blanks, ' ', sizeof(blanks));
 	blanks[0] = '5';
-	mend_in_steps(blanks, sizeof blanks, sizeof blanks);
+	mend_in_steps(blanks, sizeof(blanks), sizeof(blanks));
 	assert_int_equal(other.state, HTTP_BODY_FAILED);
 	static char trailer[HTTP_BODY_TRAILER_MAX + 10];
-	memset(trailer, 'x', sizeof trailer);
+	memset(trailer, 'x', sizeof(trailer));
 	memcpy(trailer, "0\r\n", 3);
-	mend_in_steps(trailer, sizeof trailer, sizeof trailer);
+	mend_in_steps(trailer, sizeof(trailer), sizeof(trailer));
 	assert_int_equal(other.state, HTTP_BODY_FAILED);
 }
 

@@ -18,7 +18,7 @@ static void writes_a_reply(void **state)
 	(void)state;
 	char out[HTTP_ERROR_ROOM];
 	struct http_fault fault = { .error = HTTP_ERROR_CONNECTION_REFUSED, .detail = "the \"target\" refused \\" };
-	size_t length = http_error_write(out, sizeof out, &fault, 0);
+	size_t length = http_error_write(out, sizeof(out), &fault, 0);
 	out[length] = '\0';
 	assert_string_equal(
 	    out, "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: warren; error=connection_refused; details=\"the \\\"target\\\" refused \\\\\"\r\n"
@@ -29,7 +29,7 @@ static void writes_a_reply(void **state)
 		assert_int_equal(http_error_write(exact, room, &fault, 0), 0);
 		free(exact);
 	}
-	length = http_error_write(out, sizeof out, &fault, HTTP_ERROR_KEEP_ALIVE | HTTP_ERROR_NO_BODY);
+	length = http_error_write(out, sizeof(out), &fault, HTTP_ERROR_KEEP_ALIVE | HTTP_ERROR_NO_BODY);
 	out[length] = '\0';
 	assert_non_null(strstr(out, "Content-Length: 40\r\nConnection: keep-alive\r\n\r\n"));
 	assert_memory_equal(out + length - 4, "\r\n\r\n", 4);
@@ -40,7 +40,7 @@ static void X8_asks_for_credentials(void **state)
 	(void)state;
 	char out[HTTP_ERROR_ROOM];
 	size_t length =
-	    http_error_write(out, sizeof out, &(struct http_fault){ .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED }, HTTP_ERROR_KEEP_ALIVE);
+	    http_error_write(out, sizeof(out), &(struct http_fault){ .status = 407, .error = HTTP_ERROR_HTTP_REQUEST_DENIED }, HTTP_ERROR_KEEP_ALIVE);
 	out[length] = '\0';
 	assert_non_null(strstr(out, "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Status: warren; error=http_request_denied\r\n"
 	                            "Proxy-Authenticate: Basic realm=\"warren\", charset=\"UTF-8\"\r\n"));
@@ -53,13 +53,13 @@ static void replies_are_well_formed(void **state)
 	static struct http_response response;
 	static const struct http_asked asked = { .keep_alive = true };
 	char hostile[400], out[HTTP_ERROR_ROOM];
-	memset(hostile, '"', sizeof hostile - 1);
-	hostile[sizeof hostile - 1] = '\0';
+	memset(hostile, '"', sizeof(hostile) - 1);
+	hostile[sizeof(hostile) - 1] = '\0';
 	memcpy(hostile, "a\r\nX: b\x80", 8);
 	for (unsigned i = 0; i < 2 * HTTP_ERRORS; i++) {
 		struct http_fault fault = { .error = (enum http_error)(i / 2), .detail = i % 2 == 0 ? "" : hostile };
 		struct http_head_search search = { 0 };
-		size_t length = http_error_write(out, sizeof out, &fault, 0);
+		size_t length = http_error_write(out, sizeof(out), &fault, 0);
 		assert_int_equal(http_response_read(&response, &asked, &search, out, length), HTTP_WHOLE);
 		assert_int_equal(response.status, http_error_status(fault.error));
 		assert_int_equal(response.length, length - response.length_of_head);
@@ -74,7 +74,7 @@ static void X5_connected(void **state)
 {
 	(void)state;
 	char out[HTTP_ERROR_ROOM];
-	size_t length = http_error_write_connected(out, sizeof out);
+	size_t length = http_error_write_connected(out, sizeof(out));
 	assert_memory_equal(out, "HTTP/1.1 200 ", 13);
 	assert_memory_equal(out + length - 4, "\r\n\r\n", 4);
 	assert_null(memmem(out, length, "Content-Length", 14));
@@ -102,10 +102,10 @@ static void X17_echoes_nothing(void **state)
 	};
 	static struct http_request request;
 	char out[HTTP_ERROR_ROOM];
-	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
 		struct http_head_search search = { 0 };
 		assert_int_equal(http_request_read(&request, &search, requests[i], strlen(requests[i])), HTTP_REFUSED);
-		size_t length = http_error_write(out, sizeof out, &request.fault, 0);
+		size_t length = http_error_write(out, sizeof(out), &request.fault, 0);
 		assert_true(length > 0);
 		out[length] = '\0';
 		assert_null(strcasestr(out, "canary"));

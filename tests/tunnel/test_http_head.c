@@ -54,7 +54,7 @@ static void knows_fields(void **state)
 		{ "Hosts", HTTP_FIELD_OTHER },
 		{ "X", HTTP_FIELD_OTHER },
 	};
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_int_equal(http_field_kind(text_of(cases[i].name)), cases[i].kind);
 }
 
@@ -117,21 +117,21 @@ static void scans_no_byte_twice(void **state)
 	assert_int_equal(http_head_find(&search, text, 10, &head), HTTP_MORE);
 	assert_int_equal(search.scanned, 10);
 	memset(text + 1, '\n', 9);
-	assert_int_equal(http_head_find(&search, text, sizeof text - 1, &head), HTTP_WHOLE);
-	assert_int_equal(head, sizeof text - 1);
+	assert_int_equal(http_head_find(&search, text, sizeof(text) - 1, &head), HTTP_WHOLE);
+	assert_int_equal(head, sizeof(text) - 1);
 }
 
 static void overflow_of_a_writer_sticks(void **state)
 {
 	(void)state;
 	char out[4];
-	struct http_writer writer = { .out = out, .room = sizeof out };
+	struct http_writer writer = { .out = out, .room = sizeof(out) };
 	http_put(&writer, "abc");
 	assert_int_equal(http_writer_result(&writer), 3);
 	http_put_number(&writer, 12);
 	http_put(&writer, "d");
 	assert_int_equal(http_writer_result(&writer), 0);
-	writer = (struct http_writer){ .out = out, .room = sizeof out };
+	writer = (struct http_writer){ .out = out, .room = sizeof(out) };
 	http_put(&writer, "abcd");
 	http_put_bytes(&writer, NULL, 0);
 	http_put_framing(&writer, HTTP_FRAMING_NONE, 5);

@@ -21,8 +21,8 @@ static void expect_same_outcome(enum http_progress progress, enum http_progress 
 		fail_msg("another outcome when cut at %zu: %d %d", cut, (int)other, again.fault.status);
 	if (progress != HTTP_WHOLE || request.asked.connect)
 		return;
-	size_t length = http_request_write(&request, true, written, sizeof written);
-	assert_int_equal(http_request_write(&again, true, written_again, sizeof written_again), length);
+	size_t length = http_request_write(&request, true, written, sizeof(written));
+	assert_int_equal(http_request_write(&again, true, written_again, sizeof(written_again)), length);
 	assert_memory_equal(written, written_again, length);
 }
 
@@ -86,14 +86,14 @@ static void refuses(const char *text, unsigned status)
 static const char *with(const char *fields)
 {
 	static char text[70000];
-	snprintf(text, sizeof text, "POST http://a/ HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
+	snprintf(text, sizeof(text), "POST http://a/ HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
 	return text;
 }
 
 static void goes_on_as(const char *text, const char *expected)
 {
 	takes(text);
-	size_t length = http_request_write(&request, true, written, sizeof written);
+	size_t length = http_request_write(&request, true, written, sizeof(written));
 	written[length] = '\0';
 	assert_string_equal(written, expected);
 }
@@ -126,9 +126,9 @@ static void reads_every_method(void **state)
 	static const char *const methods[] = { "GET",   "HEAD",  "POST",  "PUT",      "DELETE", "OPTIONS",
 		                               "TRACE", "PATCH", "MKCOL", "M-SEARCH", "get",    "a!#$%&'*+-.^_`|~9" };
 	char text[200], expected[200];
-	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-		snprintf(text, sizeof text, "%s http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", methods[i]);
-		snprintf(expected, sizeof expected, "%s /x HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", methods[i]);
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		snprintf(text, sizeof(text), "%s http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", methods[i]);
+		snprintf(expected, sizeof(expected), "%s /x HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", methods[i]);
 		goes_on_as(text, expected);
 	}
 	refuses("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 501);
@@ -187,8 +187,8 @@ static void refuses_request_lines(void **state)
 		"GET http://a/ ",
 	};
 	char text[200];
-	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-		snprintf(text, sizeof text, "%s\r\nHost: a\r\n\r\n", lines[i]);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		snprintf(text, sizeof(text), "%s\r\nHost: a\r\n\r\n", lines[i]);
 		refuses(text, 400);
 	}
 	refuses("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
@@ -232,7 +232,7 @@ static void X1_framing(void **state)
 		"Transfer-Encoding: \013chunked\r\n",
 		"Transfer-Encoding: \"chunked\"\r\n",
 	};
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refuses(with(bad[i]), 400);
 	refuses("POST http://a/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400);
 	takes(with("Transfer-Encoding: ChUnKeD\r\n"));
@@ -270,13 +270,13 @@ static void X1_field_lines(void **state)
 		"X: a\n\r\n",
 		"Transfer-Encoding\x0b: chunked\r\n",
 	};
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refuses(with(bad[i]), 400);
 	static const char nul[] = "GET http://a/ HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
 			  name[] = "GET http://a/ HTTP/1.1\r\nHost: a\r\nX\0: b\r\n\r\n", path[] = "GET http://a/\0 HTTP/1.1\r\nHost: a\r\n\r\n";
-	assert_int_equal(read_bytes(nul, sizeof nul - 1), HTTP_REFUSED);
-	assert_int_equal(read_bytes(name, sizeof name - 1), HTTP_REFUSED);
-	assert_int_equal(read_bytes(path, sizeof path - 1), HTTP_REFUSED);
+	assert_int_equal(read_bytes(nul, sizeof(nul) - 1), HTTP_REFUSED);
+	assert_int_equal(read_bytes(name, sizeof(name) - 1), HTTP_REFUSED);
+	assert_int_equal(read_bytes(path, sizeof(path) - 1), HTTP_REFUSED);
 	refuses("GET http://a/ HTTP/1.1\nHost: a\n\n", 400);
 	refuses("\nGET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
 	takes(with("X:\r\nY: \t \r\nZ:\xc3\xa4 \t, a\r\n"));
@@ -294,10 +294,10 @@ static void X1_hosts(void **state)
 	refuses("GET http://a/ HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", 400);
 	static const char *const bad[] = { "a b", "a, b", "u@a", "a:b", "a:0", "a:65536", "http://a", "a/", "[::1", "%61", "a\\b", "127.1" };
 	char text[200];
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		snprintf(text, sizeof text, "GET http://a/ HTTP/1.1\r\nHost: %s\r\n\r\n", bad[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "GET http://a/ HTTP/1.1\r\nHost: %s\r\n\r\n", bad[i]);
 		refuses(text, 400);
-		snprintf(text, sizeof text, "GET http://a/ HTTP/1.0\r\nHost: %s\r\n\r\n", bad[i]);
+		snprintf(text, sizeof(text), "GET http://a/ HTTP/1.0\r\nHost: %s\r\n\r\n", bad[i]);
 		refuses(text, 400);
 	}
 	/* RFC 9112, 3.2: a client whose target has no authority of its own sends it empty, and some always do. */
@@ -366,8 +366,8 @@ static void X4_control_bytes(void **state)
 	static const char *const bad[] = { "http://a%0d%0ab/", "http://a%00/",  "http://%61/", "http://a/%0d%0aX:1", "http://a/%00",
 		                           "http://a/%0A?x",   "http://a/%0Dx", "http://a/\r", "http://a\rb/",       "http://a/b\x0b" };
 	char text[200];
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
 		refuses(text, 400);
 	}
 	/* In a query they are what a form sends; other encodings stay as they are. */
@@ -417,8 +417,8 @@ static void X5_connect(void **state)
 		                           "0x7f.1:443",
 		                           "a:44 3" };
 	char text[200];
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		snprintf(text, sizeof text, "CONNECT %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "CONNECT %s HTTP/1.1\r\nHost: a\r\n\r\n", bad[i]);
 		refuses(text, 400);
 	}
 	refuses("CONNECT a:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", 400);
@@ -438,11 +438,11 @@ static void X8_credentials(void **state)
 	struct credentials none = { 0 };
 	http_request_clear(&request);
 	assert_false(request.has_credentials);
-	assert_memory_equal(&request.credentials, &none, sizeof none);
+	assert_memory_equal(&request.credentials, &none, sizeof(none));
 	static const char *const bad[] = { "Proxy-Authorization: Basic dXNlcjpwYXN\r\n", "Proxy-Authorization: Basic dXNlcg==\r\n",
 		                           "Proxy-Authorization: \r\n", "Proxy-Authorization: Basic dTpw\r\nProxy-Authorization: Basic dTpw\r\n",
 		                           "Authorization: Basic dTpw\r\n" };
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		takes(with(bad[i]));
 		assert_false(request.has_credentials);
 	}
@@ -458,7 +458,7 @@ static void writes_origin_form(void **state)
 	goes_on_as("OPTIONS http://a?b HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS /?b HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
 	goes_on_as("PUT http://a:/x HTTP/1.1\r\nHost: a:\r\nContent-Length:0005\r\nB:c\r\n\r\n",
 	           "PUT /x HTTP/1.1\r\nHost: a\r\nB: c\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
-	size_t length = http_request_write(&request, false, written, sizeof written);
+	size_t length = http_request_write(&request, false, written, sizeof(written));
 	written[length] = '\0';
 	assert_non_null(strstr(written, "\r\nConnection: close\r\n\r\n"));
 	for (size_t room = 0; room < length; room++) {
@@ -474,7 +474,7 @@ static void reads_expectations(void **state)
 	(void)state;
 	takes(with("Expect: 100-Continue\r\nContent-Length: 5\r\n"));
 	assert_true(request.expect_continue);
-	size_t length = http_request_write(&request, true, written, sizeof written);
+	size_t length = http_request_write(&request, true, written, sizeof(written));
 	written[length] = '\0';
 	assert_non_null(strstr(written, "Expect: 100-Continue\r\n"));
 	takes(with("Expect: 100-continue\r\n"));
@@ -519,7 +519,7 @@ static void X2_pipelined(void **state)
 		assert_string_equal(request.target.host, hosts[i]);
 		at += request.length_of_head + (size_t)request.length;
 	}
-	assert_int_equal(at, sizeof text - 1);
+	assert_int_equal(at, sizeof(text) - 1);
 	assert_int_equal(read_text(text + at), HTTP_MORE);
 }
 
@@ -540,11 +540,11 @@ static void bounds_of_a_head(void **state)
 	(void)state;
 	static char text[HTTP_HEAD_MAX + 100];
 	static const char start[] = "GET http://a/ HTTP/1.1\r\nHost: a\r\nX:";
-	memset(text, 'x', sizeof text);
-	memcpy(text, start, sizeof start - 1);
+	memset(text, 'x', sizeof(text));
+	memcpy(text, start, sizeof(start) - 1);
 	memcpy(text + HTTP_HEAD_MAX - 4, "\r\n\r\n", 4);
 	assert_int_equal(read_large(text, HTTP_HEAD_MAX), HTTP_WHOLE);
-	assert_true(http_request_write(&request, true, written, sizeof written) > 65000);
+	assert_true(http_request_write(&request, true, written, sizeof(written)) > 65000);
 	assert_int_equal(read_large(text, HTTP_HEAD_MAX - 1), HTTP_MORE);
 	memset(text + HTTP_HEAD_MAX - 4, 'x', 4);
 	memcpy(text + HTTP_HEAD_MAX - 3, "\r\n\r\n", 4);
@@ -552,7 +552,7 @@ static void bounds_of_a_head(void **state)
 	assert_int_equal(request.fault.status, 431);
 	memset(text + HTTP_HEAD_MAX - 3, 'x', 4);
 	text[HTTP_HEAD_MAX] = '\n';
-	assert_int_equal(read_large(text, sizeof text), HTTP_REFUSED);
+	assert_int_equal(read_large(text, sizeof(text)), HTTP_REFUSED);
 	assert_int_equal(request.fault.status, 431);
 }
 
@@ -578,13 +578,13 @@ static void X16_no_canary(void **state)
 	(void)state;
 	takes("POST http://canary/canary?canary HTTP/1.1\r\nHost: canary\r\nCookie: canary\r\nProxy-Authorization: Basic "
 	      "Y2FuYXJ5OmNhbmFyeQ==\r\nContent-Length: 9\r\n\r\n");
-	size_t length = http_request_write(&request, true, written, sizeof written);
-	memset(written + length, 0, sizeof written - length);
+	size_t length = http_request_write(&request, true, written, sizeof(written));
+	memset(written + length, 0, sizeof(written) - length);
 	takes("GET http://b/ HTTP/1.1\r\nHost: b\r\n\r\n");
 	assert_false(request.has_credentials);
-	length = http_request_write(&request, true, written, sizeof written);
+	length = http_request_write(&request, true, written, sizeof(written));
 	assert_null(memmem(written, length, "canary", 6));
-	assert_null(memmem(&request.credentials, sizeof request.credentials, "canary", 6));
+	assert_null(memmem(&request.credentials, sizeof(request.credentials), "canary", 6));
 	assert_string_equal(request.target.host, "b");
 	assert_int_equal(request.length, 0);
 }

@@ -60,10 +60,10 @@ static void refuses(const struct http_asked *asked, const char *text, enum http_
 static void goes_on_as(const struct http_asked *asked, const char *text, const char *expected)
 {
 	takes(asked, text);
-	size_t length = http_response_write(&response, asked, true, written, sizeof written);
+	size_t length = http_response_write(&response, asked, true, written, sizeof(written));
 	written[length] = '\0';
 	assert_string_equal(written, expected);
-	assert_true(http_response_write(&response, asked, false, written, sizeof written) > 0);
+	assert_true(http_response_write(&response, asked, false, written, sizeof(written)) > 0);
 	assert_true(response.interim || response.upgraded || strstr(written, "\r\nConnection: close\r\n") != NULL);
 	for (size_t room = 0; room < length; room++)
 		assert_int_equal(http_response_write(&response, asked, true, written, room), 0);
@@ -85,8 +85,8 @@ static void reads_status_lines(void **state)
 		"ICY 200 OK",      "HTTP/1.1",        " HTTP/1.1 200 OK", "SSH-2.0-x",        "A: b",
 	};
 	char text[100];
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		snprintf(text, sizeof text, "%s\r\nA: b\r\n\r\n", bad[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "%s\r\nA: b\r\n\r\n", bad[i]);
 		refuses(&get, text, HTTP_ERROR_HTTP_PROTOCOL_ERROR);
 	}
 	refuses(&get, "<html>hello\n", HTTP_ERROR_HTTP_PROTOCOL_ERROR);
@@ -116,9 +116,9 @@ static void repairs_status_lines(void **state)
 		{ "\n\r\nHTTP/1.1 404 x", "HTTP/1.1 404 x" },
 	};
 	char text[100], expected[100];
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		snprintf(text, sizeof text, "%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", cases[i].line);
-		snprintf(expected, sizeof expected, "%s\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", cases[i].written);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "%s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", cases[i].line);
+		snprintf(expected, sizeof(expected), "%s\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", cases[i].written);
 		goes_on_as(&get, text, expected);
 	}
 }
@@ -156,14 +156,14 @@ static void repairs_fields(void **state)
 		{ "Transfer-Encoding:\r\n", "" },
 	};
 	char text[200], expected[200];
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\n\r\n", cases[i].lines);
-		snprintf(expected, sizeof expected, "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", cases[i].written);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\n\r\n", cases[i].lines);
+		snprintf(expected, sizeof(expected), "HTTP/1.1 200 OK\r\n%sContent-Length: 0\r\nConnection: keep-alive\r\n\r\n", cases[i].written);
 		goes_on_as(&get, text, expected);
 	}
 	static const char nul[] = "HTTP/1.1 204 a\0b\r\nA: b\0c\r\n\r\n";
-	assert_int_equal(read_bytes(&get, nul, sizeof nul - 1), HTTP_WHOLE);
-	written[http_response_write(&response, &get, true, written, sizeof written)] = '\0';
+	assert_int_equal(read_bytes(&get, nul, sizeof(nul) - 1), HTTP_WHOLE);
+	written[http_response_write(&response, &get, true, written, sizeof(written))] = '\0';
 	assert_string_equal(written, "HTTP/1.1 204 a b\r\nA: b c\r\nConnection: keep-alive\r\n\r\n");
 }
 
@@ -178,8 +178,8 @@ static void frames_bodies(void **state)
 	assert_int_equal(response.framing, HTTP_FRAMING_CHUNKED);
 	static const char *const chunked[] = { "chunked, chunked", "identity,chunked,", "chunked\r\nTransfer-Encoding: chunked" };
 	char coded[100];
-	for (size_t i = 0; i < sizeof chunked / sizeof chunked[0]; i++) {
-		snprintf(coded, sizeof coded, "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n", chunked[i]);
+	for (size_t i = 0; i < sizeof(chunked) / sizeof(chunked[0]); i++) {
+		snprintf(coded, sizeof(coded), "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n", chunked[i]);
 		takes(&get, coded);
 		assert_int_equal(response.framing, HTTP_FRAMING_CHUNKED);
 		assert_true(response.keep_alive);
@@ -198,8 +198,8 @@ static void frames_bodies(void **state)
 	assert_int_equal(response.framing, HTTP_FRAMING_NONE);
 	static const unsigned empty[] = { 100, 103, 204, 304 };
 	char text[100];
-	for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
-		snprintf(text, sizeof text, "HTTP/1.1 %u x\r\nContent-Length: 5\r\n\r\n", empty[i]);
+	for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
+		snprintf(text, sizeof(text), "HTTP/1.1 %u x\r\nContent-Length: 5\r\n\r\n", empty[i]);
 		takes(&get, text);
 		assert_int_equal(response.framing, HTTP_FRAMING_NONE);
 		assert_int_equal(response.interim, empty[i] < 200);
@@ -228,8 +228,8 @@ static void X1_refuses_framing(void **state)
 		"Transfer-Encoding: identity chunked\r\n",
 	};
 	char text[200];
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\n%s\r\n", bad[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%s\r\n", bad[i]);
 		refuses(&get, text, HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING);
 		refuses(&head, text, HTTP_ERROR_HTTP_RESPONSE_TRANSFER_CODING);
 	}
@@ -253,7 +253,7 @@ static void keeps_the_servers_connection(void **state)
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive; timeout=5\r\n\r\n", false },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: \"keep-alive\"\r\n\r\n", false },
 	};
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		takes(&get, cases[i].text);
 		assert_int_equal(response.keep_alive, cases[i].kept);
 	}
@@ -307,10 +307,10 @@ static void bounds_of_a_head(void **state)
 	(void)state;
 	static char text[HTTP_HEAD_MAX + 100];
 	struct http_head_search search = { 0 };
-	memset(text, 'x', sizeof text);
+	memset(text, 'x', sizeof(text));
 	memcpy(text, "HTTP/1.1 200 OK\r\nX:", 19);
 	assert_int_equal(http_response_read(&response, &get, &search, text, HTTP_HEAD_MAX - 1), HTTP_MORE);
-	assert_int_equal(http_response_read(&response, &get, &search, text, sizeof text), HTTP_REFUSED);
+	assert_int_equal(http_response_read(&response, &get, &search, text, sizeof(text)), HTTP_REFUSED);
 	assert_int_equal(response.fault.error, HTTP_ERROR_HTTP_RESPONSE_HEADER_SECTION_SIZE);
 	strcpy(text, "HTTP/1.1 200 OK\r\n");
 	for (size_t i = 0; i <= HTTP_FIELD_MAX; i++)

@@ -51,10 +51,10 @@ static int start(void **state)
 	world.context.batch = udp_batch_create(world.context.loop, true);
 	for (unsigned i = 0; i < MANY; i++) {
 		struct wireguard_key secret;
-		randombytes_buf(secret.bytes, sizeof secret.bytes);
-		memcpy(&world.publics[i], &secret, sizeof secret); /* any 32 bytes are a public key */
+		randombytes_buf(secret.bytes, sizeof(secret.bytes));
+		memcpy(&world.publics[i], &secret, sizeof(secret)); /* any 32 bytes are a public key */
 	}
-	randombytes_buf(world.key.bytes, sizeof world.key.bytes);
+	randombytes_buf(world.key.bytes, sizeof(world.key.bytes));
 	return 0;
 }
 
@@ -92,10 +92,10 @@ static void describe_peer(struct spec_peer *peer, const struct wish *wish, unsig
 {
 	peer->public_key = world.publics[number];
 	peer->has_preshared_key = wish->preshared != 0;
-	memset(&peer->preshared_key, wish->preshared, sizeof peer->preshared_key);
+	memset(&peer->preshared_key, wish->preshared, sizeof(peer->preshared_key));
 	peer->endpoint = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("peer.example"), .port = 51820 };
 	peer->allowed_ip_count = wish->networks_each == 0 ? 2 : wish->networks_each;
-	peer->allowed_ips = calloc(peer->allowed_ip_count, sizeof *peer->allowed_ips);
+	peer->allowed_ips = calloc(peer->allowed_ip_count, sizeof(*peer->allowed_ips));
 	for (unsigned i = 0; i < peer->allowed_ip_count; i++)
 		peer->allowed_ips[i] = network((uint8_t)(wish->networks + (number >> 8)), (uint8_t)number, (uint8_t)i, i == 0 ? 24 : 32);
 	peer->persistent_keepalive = 25;
@@ -111,18 +111,18 @@ static void describe(struct spec *spec, const struct wish *wish)
 	spec->mtu = wish->mtu;
 	spec->addresses[0] = network(200, 0, 1, 32);
 	spec->address_count = 1;
-	spec->dns = calloc(1, sizeof *spec->dns);
+	spec->dns = calloc(1, sizeof(*spec->dns));
 	spec->dns[0] = network(201, 0, wish->dns == NULL ? 1 : 2, 32);
 	spec->dns_count = 1;
-	spec->peers = calloc(wish->peer_count, sizeof *spec->peers);
+	spec->peers = calloc(wish->peer_count, sizeof(*spec->peers));
 	spec->peer_count = wish->peer_count;
 	for (unsigned i = 0; i < wish->peer_count; i++)
 		describe_peer(&spec->peers[i], wish, wish->first_peer + i);
 	assert_true(spec_index_peers(spec));
-	spec->listen = calloc(1, sizeof *spec->listen);
+	spec->listen = calloc(1, sizeof(*spec->listen));
 	spec->listen[0] = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("127.0.0.1") };
 	spec->listen_count = 1;
-	spec->forwards = calloc(2, sizeof *spec->forwards);
+	spec->forwards = calloc(2, sizeof(*spec->forwards));
 	for (unsigned i = 0; i < 2; i++)
 		spec->forwards[i] = (struct spec_forward){ .name = strdup(i == 0 ? wish->forward : "names"),
 			                                   .direction = SPEC_INBOUND,
@@ -137,7 +137,7 @@ static int bound(int type)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int descriptor = socket(AF_INET, type | SOCK_NONBLOCK, 0);
-	assert_int_equal(bind(descriptor, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(bind(descriptor, (struct sockaddr *)&at, sizeof(at)), 0);
 	return descriptor;
 }
 
@@ -160,9 +160,9 @@ static enum message_status prepare(const struct wish *wish, unsigned allowed)
 	int descriptors[2];
 	size_t fresh = wish->has_new_sockets ? 2 : 0;
 	describe(&message.spec, wish);
-	message.endpoints = calloc(wish->peer_count, sizeof *message.endpoints);
-	message.peer_slots = calloc(wish->peer_count, sizeof *message.peer_slots);
-	message.sockets = calloc(2, sizeof *message.sockets);
+	message.endpoints = calloc(wish->peer_count, sizeof(*message.endpoints));
+	message.peer_slots = calloc(wish->peer_count, sizeof(*message.peer_slots));
+	message.sockets = calloc(2, sizeof(*message.sockets));
 	for (unsigned i = 0; i < wish->peer_count; i++) {
 		message.peer_slots[i] = i;
 		message.endpoints[i].count = 2;

@@ -35,7 +35,7 @@ static void test_ping(void **state)
 	(void)state;
 	ask(SPEC_PROBE_PING, "10.2.0.1", 0);
 	struct netstack_endpoint there = rig_endpoint("10.2.0.1", 0);
-	assert_memory_equal(&rig.pinged, &there, sizeof there);
+	assert_memory_equal(&rig.pinged, &there, sizeof(there));
 	pong(10 * LOOP_MILLISECOND);
 	assert_null(rig_sent(MESSAGE_PROBED));
 	rig_pass(190 * LOOP_MILLISECOND);

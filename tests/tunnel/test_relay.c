@@ -151,8 +151,8 @@ static void test_a_client_that_does_not_read_costs_little(void **state)
 	(void)state;
 	static const size_t sizes[] = { 700, 2500, 9000, 33000, 70000 };
 	char piece[70000];
-	memset(piece, 'd', sizeof piece);
-	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+	memset(piece, 'd', sizeof(piece));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		join(NULL, "");
 		for (size_t sent = 0; sent < 300000; sent += sizes[i]) {
 			rig_stream_write_bytes(stream, piece, sizes[i]);
@@ -171,21 +171,21 @@ static void test_back_pressure(void **state)
 {
 	(void)state;
 	char piece[1000];
-	memset(piece, 'p', sizeof piece);
+	memset(piece, 'p', sizeof(piece));
 	rig.stream_room = 100;
 	join(NULL, "");
 	for (int i = 0; i < 50; i++)
-		rig_write_bytes(client, piece, sizeof piece);
+		rig_write_bytes(client, piece, sizeof(piece));
 	assert_true(pool_in_use(rig.context.pool) <= 4096 + 65536);
-	assert_int_equal(strlen(rig_stream_read(stream)), 50 * sizeof piece);
+	assert_int_equal(strlen(rig_stream_read(stream)), 50 * sizeof(piece));
 	assert_int_equal(pool_in_use(rig.context.pool), 0);
 	stream->room = 10000;
 	bucket_set_limit(&rig.tunnel.tx_limit, 80000, rig.now);
-	rig_write_bytes(client, piece, sizeof piece);
+	rig_write_bytes(client, piece, sizeof(piece));
 	assert_int_equal(strlen(rig_stream_read(stream)), 0);
 	rig_pass(LOOP_SECOND);
 	rig_stream_read(stream);
-	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), 51 * sizeof piece);
+	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), 51 * sizeof(piece));
 	relay_abort(relay);
 	close(client);
 }
@@ -203,11 +203,11 @@ static void test_room_is_used_in_the_same_turn(void **state)
 {
 	(void)state;
 	char piece[1000];
-	memset(piece, 'p', sizeof piece);
+	memset(piece, 'p', sizeof(piece));
 	rig.stream_room = 5000;
 	join(NULL, "");
 	for (int i = 0; i < 50; i++)
-		rig_write_bytes(client, piece, sizeof piece);
+		rig_write_bytes(client, piece, sizeof(piece));
 	assert_int_equal(count_borrowed(), 5000);
 	stream->borrowed_count = 0;
 	stream->room = 100000;

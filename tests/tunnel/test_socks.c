@@ -79,7 +79,7 @@ static void X9_greetings(void **state)
 	uint8_t all[257] = { 5, 255 };
 	for (size_t i = 0; i < 255; i++)
 		all[2 + i] = (uint8_t)i;
-	assert_int_equal(read_message(GREETING, all, sizeof all), SOCKS_WHOLE);
+	assert_int_equal(read_message(GREETING, all, sizeof(all)), SOCKS_WHOLE);
 	assert_true(greeting.offers_none && greeting.offers_password);
 	assert_int_equal(read_message(GREETING, LITERAL("\5\1\0\5\1\0\1")), SOCKS_WHOLE);
 	assert_int_equal(greeting.length, 3);
@@ -119,10 +119,10 @@ static void X10_passwords(void **state)
 	assert_memory_equal(credentials.username, "user", 5);
 	assert_memory_equal(credentials.password, "pass", 5);
 	uint8_t longest[513];
-	memset(longest, 'x', sizeof longest);
+	memset(longest, 'x', sizeof(longest));
 	longest[0] = 1;
 	longest[1] = longest[257] = 255;
-	assert_int_equal(read_message(PASSWORD, longest, sizeof longest), SOCKS_WHOLE);
+	assert_int_equal(read_message(PASSWORD, longest, sizeof(longest)), SOCKS_WHOLE);
 	assert_int_equal(credentials.username_length, 255);
 	assert_int_equal(credentials.password_length, 255);
 	assert_int_equal(read_message(PASSWORD, LITERAL("\5\4user\4pass")), SOCKS_REFUSED);
@@ -135,7 +135,7 @@ static void X10_passwords(void **state)
 		{ LITERAL("\1\0\4pass"), 0, 4 },      { LITERAL("\1\4user\0"), 4, 0 },      { LITERAL("\1\0\0"), 0, 0 },
 		{ LITERAL("\1\4us\0r\4pass"), 4, 4 }, { LITERAL("\1\4user\4pa\nx"), 4, 4 },
 	};
-	for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		assert_int_equal(read_message(PASSWORD, odd[i].message, odd[i].length), SOCKS_WHOLE);
 		assert_int_equal(taken, odd[i].length);
 		struct spec_user users[] = { { (char *)(uintptr_t) "user", (char *)(uintptr_t) "pass" },
@@ -299,10 +299,10 @@ static void bounds_of_socks4(void **state)
 	for (size_t i = 0; i < 253; i++)
 		message[264 + i] = i % 50 == 49 ? '.' : 'a';
 	assert_int_equal(read_message(REQUEST4, message, 264 + 254), SOCKS_WHOLE);
-	memset(message + 264, 'a', sizeof message - 264);
+	memset(message + 264, 'a', sizeof(message) - 264);
 	refuses(REQUEST4, message, SOCKS_MESSAGE_MAX, SOCKS_GENERAL_FAILURE);
 	message[263] = 'u';
-	refuses(REQUEST4, message, sizeof message, SOCKS_GENERAL_FAILURE);
+	refuses(REQUEST4, message, sizeof(message), SOCKS_GENERAL_FAILURE);
 	assert_int_equal(read_message(REQUEST4, message, 263), SOCKS_MORE);
 }
 
@@ -341,13 +341,13 @@ static void reads_datagrams(void **state)
 		{ LITERAL("\0\0\0\3\1") },
 		{ LITERAL("\0\0\0") },
 	};
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(read_datagram(&target, bad[i].bytes, bad[i].length), -1);
 	struct netstack_endpoint from = { .family = AF_INET, .bytes = { 10, 2, 0, 2 }, .port = 53 };
 	uint8_t out[SOCKS_DATAGRAM_HEADER_MAX];
 	assert_int_equal(socks_datagram_header_write(out, &from), 10);
 	assert_int_equal(read_datagram(&target, out, 10), 10);
-	assert_memory_equal(target.address.bytes, from.bytes, sizeof from.bytes);
+	assert_memory_equal(target.address.bytes, from.bytes, sizeof(from.bytes));
 	assert_int_equal(target.address.family, AF_INET);
 	assert_int_equal(target.address.port, 53);
 	from.family = AF_INET6;

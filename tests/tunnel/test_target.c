@@ -48,7 +48,7 @@ static void reads_names(void **state)
 		{ "localhost", "localhost" },
 	};
 	struct target target;
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		assert_int_equal(parse(&target, names[i].text), 0);
 		assert_string_equal(target.host, names[i].host);
 		assert_true(target_is_name(&target));
@@ -145,7 +145,7 @@ static void X4_X6_refuses_doubtful_hosts(void **state)
 {
 	(void)state;
 	struct target target;
-	for (size_t i = 0; i < sizeof doubtful_hosts / sizeof doubtful_hosts[0]; i++)
+	for (size_t i = 0; i < sizeof(doubtful_hosts) / sizeof(doubtful_hosts[0]); i++)
 		if (parse(&target, doubtful_hosts[i]) == 0)
 			fail_msg("taken: %s", doubtful_hosts[i]);
 	assert_int_equal(target_parse(&target, "a\0b", 3, 80), -1);
@@ -158,14 +158,14 @@ static void X11_bounds_of_names(void **state)
 	(void)state;
 	char name[300];
 	struct target target;
-	for (size_t i = 0; i < sizeof name; i++)
+	for (size_t i = 0; i < sizeof(name); i++)
 		name[i] = i % 50 == 49 ? '.' : 'a';
 	assert_int_equal(target_parse(&target, name, 253, 1), 0);
 	assert_int_equal(target_parse(&target, name, 254, 1), -1);
 	name[253] = '.';
 	assert_int_equal(target_parse(&target, name, 254, 1), 0);
 	assert_int_equal(target_parse(&target, name, 255, 1), -1);
-	memset(name, 'a', sizeof name);
+	memset(name, 'a', sizeof(name));
 	assert_int_equal(target_parse(&target, name, 63, 1), 0);
 	assert_int_equal(target_parse(&target, name, 64, 1), -1);
 }
@@ -187,7 +187,7 @@ static void X5_authorities(void **state)
 		{ "u:p@a:80", 80, -1 }, { "::1", 80, -1 },       { "[::1]80", 80, -1 },   { "[::1", 80, -1 },
 		{ "[]:80", 80, -1 },    { "a:80:80", 80, -1 },   { "a:0x50", 80, -1 },
 	};
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct target target;
 		int result = target_parse_authority(&target, cases[i].text, strlen(cases[i].text), cases[i].given);
 		if (result != (cases[i].port < 0 ? -1 : 0) || (result == 0 && target.port != cases[i].port))
@@ -272,7 +272,7 @@ static const struct {
 static void X6_classes(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
 		struct netstack_endpoint address = endpoint(classes[i].address);
 		if (target_class(&address) != classes[i].class)
 			fail_msg("%s is %d", classes[i].address, target_class(&address));
@@ -305,7 +305,7 @@ static void X6_policy(void **state)
 		                             "224.0.0.1",        "ff02::1",
 		                             "255.255.255.255",  "64:ff9b::127.0.0.1",
 		                             "2002:7f00:1::" };
-	for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
 		assert_int_equal(judge(&spec, never[i]), TARGET_FORBIDDEN);
 	assert_int_equal(judge(&spec, "10.2.2.1"), TARGET_ALLOWED);
 	spec.allow_private_targets = false;
@@ -339,7 +339,7 @@ static void X6_a_wide_entry_names_no_private_network(void **state)
 	struct spec_peer peer = { .allowed_ips = networks, .allowed_ip_count = 6 };
 	struct spec spec = { .peers = &peer, .peer_count = 1 };
 	static const char *const targets[] = { "10.2.2.1", "192.168.1.1", "172.16.0.1", "100.64.0.1", "fd00::1", "64:ff9b::10.0.0.1" };
-	for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
 		assert_int_equal(judge(&spec, targets[i]), TARGET_FORBIDDEN_PRIVATE);
 	assert_int_equal(judge(&spec, "8.8.8.8"), TARGET_ALLOWED);
 	peer.allowed_ip_count = 8;
@@ -368,7 +368,7 @@ static void X6_localhost(void **state)
 		{ "x", TARGET_ALLOWED },
 	};
 	struct spec spec = { .allow_private_targets = true };
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct target target;
 		assert_int_equal(parse(&target, cases[i].host), 0);
 		assert_int_equal(target_judge_asked(&spec, &target), cases[i].verdict);

@@ -63,11 +63,11 @@ static const struct udp_events events = { .received = on_received, .writable = o
 static void open_end(struct end *end, struct loop *loop, struct udp_batch *batch)
 {
 	union wireguard_endpoint any = { .v6 = { .sin6_family = AF_INET6 } };
-	socklen_t length = sizeof any.v6;
+	socklen_t length = sizeof(any.v6);
 	int off = 0, room = 4 << 20, descriptor = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-	setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-	assert_int_equal(bind(descriptor, &any.any, sizeof any.v6), 0);
+	setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	assert_int_equal(bind(descriptor, &any.any, sizeof(any.v6)), 0);
 	assert_int_equal(getsockname(descriptor, &any.any, &length), 0);
 	*end = (struct end){ .loop = loop,
 		             .address = { .v4 = { .sin_family = AF_INET, .sin_port = any.v6.sin6_port, .sin_addr = { htonl(INADDR_LOOPBACK) } } } };
@@ -95,7 +95,7 @@ static void exchange(bool gso)
 	open_end(&a, loop, batch);
 	open_end(&b, loop, batch);
 	static const size_t sizes[] = { 1452, 1452, 1452, 148, 1452, 92, 92, 1452, 32 };
-	size_t count = sizeof sizes / sizeof sizes[0];
+	size_t count = sizeof(sizes) / sizeof(sizes[0]);
 	b.wanted = (unsigned)count + 100;
 	for (size_t i = 0; i < count; i++)
 		send_one(&a, &b, sizes[i], (uint8_t)i);

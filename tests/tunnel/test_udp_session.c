@@ -34,7 +34,7 @@ static int stop(void **state)
 
 static struct udp_session *add(const char *address, uint16_t port)
 {
-	struct udp_session *session = calloc(1, sizeof *session);
+	struct udp_session *session = calloc(1, sizeof(*session));
 	session->tunnel = &rig.tunnel;
 	session->host = rig_host(address, port);
 	udp_sessions_add(&table, session);
@@ -132,21 +132,21 @@ static void test_the_limits_drop_both_ways(void **state)
 	bucket_set_limit(&rig.tunnel.tx_limit, 8000, rig.now);
 	bucket_set_limit(&rig.tunnel.rx_limit, 8000, rig.now);
 	uint64_t created_at = session->active_at;
-	udp_session_send_inner(session, &there, bytes, sizeof bytes);
-	udp_session_send_host(session, NULL, 0, bytes, sizeof bytes);
+	udp_session_send_inner(session, &there, bytes, sizeof(bytes));
+	udp_session_send_host(session, NULL, 0, bytes, sizeof(bytes));
 	assert_int_equal(dropped(), 2);
 	assert_int_equal(rig.flows->sent, 0);
 	assert_int_equal(session->active_at, created_at);
 	rig_pass(10 * LOOP_SECOND);
-	udp_session_send_inner(session, &there, bytes, sizeof bytes);
-	udp_session_send_host(session, (const uint8_t *)"head", 4, bytes, sizeof bytes);
+	udp_session_send_inner(session, &there, bytes, sizeof(bytes));
+	udp_session_send_host(session, (const uint8_t *)"head", 4, bytes, sizeof(bytes));
 	assert_int_equal(dropped(), 2);
 	assert_int_equal(rig.flows->sent, 1);
-	assert_memory_equal(&rig.sent_to, &session->host, sizeof session->host);
+	assert_memory_equal(&rig.sent_to, &session->host, sizeof(session->host));
 	assert_int_equal(session->active_at, rig.now);
 	char got[2000];
-	assert_int_equal(recv(ends[0], got, sizeof got, 0), 4 + sizeof bytes);
-	assert_int_equal(recv(ends[0], got, sizeof got, 0), -1);
+	assert_int_equal(recv(ends[0], got, sizeof(got), 0), 4 + sizeof(bytes));
+	assert_int_equal(recv(ends[0], got, sizeof(got), 0), -1);
 	netstack_flow_close(session->flow);
 	close(ends[0]);
 	close(ends[1]);

@@ -64,7 +64,7 @@ static int dial(uint16_t port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int descriptor = socket(AF_INET, SOCK_STREAM, 0);
-	if (connect(descriptor, (struct sockaddr *)&to, sizeof to) == 0)
+	if (connect(descriptor, (struct sockaddr *)&to, sizeof(to)) == 0)
 		return descriptor;
 	close(descriptor);
 	return -1;
@@ -190,12 +190,12 @@ static int stop(void **state)
 static int bound(int type, uint16_t *port)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t length = sizeof at;
+	socklen_t length = sizeof(at);
 	int small = 65536, descriptor = socket(AF_INET, type | SOCK_NONBLOCK, 0);
 	/* Datagrams are lost when a train finds no room, so that what comes out of order is part of every transfer. */
 	if (type == SOCK_DGRAM)
-		setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-	assert_int_equal(bind(descriptor, (struct sockaddr *)&at, sizeof at), 0);
+		setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(bind(descriptor, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(getsockname(descriptor, (struct sockaddr *)&at, &length), 0);
 	if (type == SOCK_STREAM)
 		assert_int_equal(listen(descriptor, 128), 0);
@@ -210,18 +210,18 @@ static void describe(struct spec *spec, unsigned i)
 	spec->has_private_key = true;
 	spec->addresses[0] = (struct wireguard_network){ .family = AF_INET, .prefix = 32, .bytes = { 10, 0, 0, (uint8_t)(i + 1) } };
 	spec->address_count = 1;
-	spec->peers = calloc(1, sizeof *spec->peers);
+	spec->peers = calloc(1, sizeof(*spec->peers));
 	spec->peer_count = 1;
 	spec->peers[0].public_key = publics[1 - i];
 	spec->peers[0].allowed_ips = calloc(1, sizeof(struct wireguard_network));
 	spec->peers[0].allowed_ips[0].family = AF_INET;
 	spec->peers[0].allowed_ip_count = 1;
-	spec->listen = calloc(1, sizeof *spec->listen);
+	spec->listen = calloc(1, sizeof(*spec->listen));
 	spec->listen[0] = (struct spec_place){ .kind = SPEC_PLACE_INET, .host = strdup("127.0.0.1") };
 	spec->listen_count = 1;
 	if (i != 0)
 		return;
-	spec->forwards = calloc(1, sizeof *spec->forwards);
+	spec->forwards = calloc(1, sizeof(*spec->forwards));
 	spec->forward_count = 1;
 	spec->forwards[0].name = strdup("web");
 	spec->forwards[0].direction = SPEC_INBOUND;
@@ -255,7 +255,7 @@ static void create(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
 		                           .sockets = sockets,
 		                           .socket_count = 2,
 		                           .peer_slots = peer_slots };
-	snprintf(message.id, sizeof message.id, "tunnel-%u", i);
+	snprintf(message.id, sizeof(message.id), "tunnel-%u", i);
 	describe(&message.spec, i);
 	message.spec.mtu = mtu;
 	int descriptors[2] = { dup(udp_sockets[i]), dup(proxy_sockets[i]) };
@@ -293,7 +293,7 @@ static void test_two_tunnels_come_up(void **state)
 	int listener = bound(SOCK_STREAM, &control.target_port);
 	close(listener);
 	for (unsigned i = 0; i < 2; i++) {
-		randombytes_buf(keys[i].bytes, sizeof keys[i].bytes);
+		randombytes_buf(keys[i].bytes, sizeof(keys[i].bytes));
 		assert_int_equal(wireguard_key_public(&publics[i], &keys[i]), WIREGUARD_OK);
 		udp_sockets[i] = bound(SOCK_DGRAM, &udp_ports[i]);
 		proxy_sockets[i] = bound(SOCK_STREAM, &proxy_ports[i]);
@@ -325,7 +325,7 @@ static void test_refused_target_is_502(void **state)
 	char reply[2048] = { 0 };
 	int client = dial(proxy_ports[1]);
 	static const char request[] = "CONNECT 10.0.0.1:81 HTTP/1.1\r\nHost: 10.0.0.1:81\r\n\r\n";
-	ask(client, request, sizeof request - 1, reply, sizeof reply - 1);
+	ask(client, request, sizeof(request) - 1, reply, sizeof(reply) - 1);
 	assert_non_null(strstr(reply, "HTTP/1.1 502"));
 	assert_non_null(strstr(reply, "connection_refused"));
 	close(client);
@@ -337,7 +337,7 @@ static void test_loopback_is_403(void **state)
 	char reply[2048] = { 0 };
 	int client = dial(proxy_ports[1]);
 	static const char request[] = "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n";
-	ask(client, request, sizeof request - 1, reply, sizeof reply - 1);
+	ask(client, request, sizeof(request) - 1, reply, sizeof(reply) - 1);
 	assert_non_null(strstr(reply, "HTTP/1.1 403"));
 	close(client);
 }
@@ -347,8 +347,8 @@ static void echo_through(const char *opening, size_t opening_length, const char 
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(control.target_port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(listen(listener, 8), 0);
 	pid_t server = fork();
 	if (server == 0) {
@@ -356,7 +356,7 @@ static void echo_through(const char *opening, size_t opening_length, const char 
 		char buffer[65536];
 		ssize_t n;
 		alarm(20);
-		while ((n = read(peer, buffer, sizeof buffer)) > 0)
+		while ((n = read(peer, buffer, sizeof(buffer))) > 0)
 			for (ssize_t at_byte = 0; at_byte < n;)
 				at_byte += write(peer, buffer + at_byte, (size_t)(n - at_byte));
 		_exit(0);
@@ -409,7 +409,7 @@ static void test_connect_echoes(void **state)
 {
 	(void)state;
 	static const char request[] = "CONNECT 10.0.0.1:80 HTTP/1.1\r\nHost: 10.0.0.1:80\r\n\r\n";
-	echo_through(request, sizeof request - 1, "HTTP/1.1 200", 39, 8 << 20);
+	echo_through(request, sizeof(request) - 1, "HTTP/1.1 200", 39, 8 << 20);
 }
 
 static void test_socks5_echoes(void **state)
@@ -417,7 +417,7 @@ static void test_socks5_echoes(void **state)
 	(void)state;
 	static const char request[] = { 5, 1, 0, 5, 1, 0, 1, 10, 0, 0, 1, 0, 80 };
 	static const char reply[] = { 5, 0, 5, 0, 0, 1, 0 };
-	echo_through(request, sizeof request, reply, 12, 1 << 20);
+	echo_through(request, sizeof(request), reply, 12, 1 << 20);
 }
 
 static void test_change_keeps_the_session_and_remove_ends_all(void **state)
@@ -458,7 +458,7 @@ static uint8_t *play_reserve(void *owner, const union wireguard_endpoint *to, si
 {
 	(void)owner;
 	(void)to;
-	return length <= sizeof player.sent ? player.sent : NULL;
+	return length <= sizeof(player.sent) ? player.sent : NULL;
 }
 
 static void play_commit(void *owner, size_t length)
@@ -498,7 +498,7 @@ static int play_socket(void)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(udp_ports[0]), .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int descriptor = socket(AF_INET, SOCK_DGRAM, 0);
-	assert_int_equal(connect(descriptor, (struct sockaddr *)&to, sizeof to), 0);
+	assert_int_equal(connect(descriptor, (struct sockaddr *)&to, sizeof(to)), 0);
 	return descriptor;
 }
 
@@ -507,7 +507,7 @@ static bool is_answered(int descriptor)
 {
 	uint8_t datagram[256];
 	while (serve(NULL, descriptor))
-		if (recv(descriptor, datagram, sizeof datagram, 0) > 0 && datagram[0] == 2)
+		if (recv(descriptor, datagram, sizeof(datagram), 0) > 0 && datagram[0] == 2)
 			return true;
 	return false;
 }
@@ -528,8 +528,8 @@ static void test_a_recorded_initiation_is_dropped_after_the_workers_death(void *
 	wireguard_peer_initiate(peer, 1);
 	assert_int_equal(player.length, 148);
 	uint8_t recorded[148];
-	memcpy(recorded, player.sent, sizeof recorded);
-	assert_int_equal(send(own, recorded, sizeof recorded, 0), sizeof recorded);
+	memcpy(recorded, player.sent, sizeof(recorded));
+	assert_int_equal(send(own, recorded, sizeof(recorded), 0), sizeof(recorded));
 	assert_true(is_answered(own));
 
 	kill(control.worker, SIGKILL);
@@ -542,7 +542,7 @@ static void test_a_recorded_initiation_is_dropped_after_the_workers_death(void *
 	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK);
 	create(0, 4, true, 1420);
 	drops_before = counter_read(&control.counters->tunnels[0].dropped[WIREGUARD_DROP_HANDSHAKE]);
-	assert_int_equal(send(elsewhere, recorded, sizeof recorded, 0), sizeof recorded);
+	assert_int_equal(send(elsewhere, recorded, sizeof(recorded), 0), sizeof(recorded));
 	assert_true(serve(is_dropped, -1));
 	union wireguard_endpoint endpoint;
 	assert_true(counters_endpoint(&control.counters->peers[0], &endpoint));

@@ -35,8 +35,8 @@ void config_forget(const struct wireguard_device *device)
 
 static struct record *record_of(const struct wireguard_device *device, const struct wireguard_peer_config *config)
 {
-	size_t size = config->allowed_ip_count * sizeof config->allowed_ips[0];
-	struct record *record = malloc(sizeof *record + size);
+	size_t size = config->allowed_ip_count * sizeof(config->allowed_ips[0]);
+	struct record *record = malloc(sizeof(*record) + size);
 
 	if (record == NULL)
 		return NULL;
@@ -51,7 +51,7 @@ static void remember(struct record *fresh)
 	struct record **link = &records;
 
 	while (*link != NULL)
-		if ((*link)->device == fresh->device && memcmp(&(*link)->public_key, &fresh->public_key, sizeof fresh->public_key) == 0)
+		if ((*link)->device == fresh->device && memcmp(&(*link)->public_key, &fresh->public_key, sizeof(fresh->public_key)) == 0)
 			drop(link);
 		else
 			link = &(*link)->next;
@@ -68,7 +68,7 @@ static int keep(struct wireguard_update *update, struct wireguard_peer *peer, co
 		.allowed_ip_count = record->count,
 	};
 
-	memcpy(config.preshared_key.bytes, peer->slots[WIREGUARD_PEER_KEYS]->peer.preshared, sizeof config.preshared_key.bytes);
+	memcpy(config.preshared_key.bytes, peer->slots[WIREGUARD_PEER_KEYS]->peer.preshared, sizeof(config.preshared_key.bytes));
 	return wireguard_update_peer(update, &config, NULL, &peer);
 }
 

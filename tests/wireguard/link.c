@@ -39,7 +39,7 @@ static uint8_t *env_reserve(void *owner, const union wireguard_endpoint *to, siz
 {
 	struct link_node *node = owner;
 
-	assert_true(length >= 32 && length < sizeof node->room);
+	assert_true(length >= 32 && length < sizeof(node->room));
 	assert_int_not_equal(to->any.sa_family, AF_UNSPEC);
 	node->reserved = length;
 	node->reserved_to = *to;
@@ -56,7 +56,7 @@ static void queue(struct link *link, const union wireguard_endpoint *from, const
 		return;
 	if (link_random(link) % 1000 < link->reorder)
 		delay += 1 + link_random(link) % (10 * MILLISECOND);
-	struct link_datagram *datagram = malloc(sizeof *datagram + length), **place = &link->first;
+	struct link_datagram *datagram = malloc(sizeof(*datagram) + length), **place = &link->first;
 	if (datagram == NULL)
 		return; /* a test in which memory fails loses it */
 	*datagram = (struct link_datagram){ .arrives = link->now + delay, .from = *from, .to = *to, .length = length };
@@ -110,7 +110,7 @@ static void env_deliver(void *owner, struct wireguard_peer *peer, uint8_t *packe
 
 	node->delivered++;
 	node->delivered_bytes += length;
-	node->packet_length = length < sizeof node->packet ? length : sizeof node->packet;
+	node->packet_length = length < sizeof(node->packet) ? length : sizeof(node->packet);
 	memcpy(node->packet, packet, node->packet_length);
 	if (packet[0] == 0x45 && length >= 20) {
 		build(expected, from, node->number, length);
@@ -139,14 +139,14 @@ union wireguard_endpoint link_ipv6(uint64_t prefix, uint64_t host, uint16_t port
 
 	prefix = htobe64(prefix);
 	host = htobe64(host);
-	memcpy(&endpoint.v6.sin6_addr.s6_addr[0], &prefix, sizeof prefix);
-	memcpy(&endpoint.v6.sin6_addr.s6_addr[8], &host, sizeof host);
+	memcpy(&endpoint.v6.sin6_addr.s6_addr[0], &prefix, sizeof(prefix));
+	memcpy(&endpoint.v6.sin6_addr.s6_addr[8], &host, sizeof(host));
 	return endpoint;
 }
 
 struct link *link_create(unsigned count)
 {
-	struct link *link = calloc(1, sizeof *link);
+	struct link *link = calloc(1, sizeof(*link));
 	static const uint8_t floor[12];
 
 	link->now = 1000 * SECOND;
@@ -159,7 +159,7 @@ struct link *link_create(unsigned count)
 		node->link = link;
 		node->number = n;
 		node->address = link_ipv4(0xc0000201 + n, (uint16_t)(51820 + n));
-		memset(node->private_key.bytes, (int)n + 0x40, sizeof node->private_key.bytes);
+		memset(node->private_key.bytes, (int)n + 0x40, sizeof(node->private_key.bytes));
 		assert_int_equal(wireguard_device_create(&node->device, &node->private_key, floor, &env), 0);
 	}
 	return link;
@@ -235,7 +235,7 @@ void link_inject(struct link *link, unsigned to, const union wireguard_endpoint 
 	wireguard_device_receive(link->nodes[to].device, copy, length, from, link->now);
 	free(copy);
 	/* Whatever came in, no half-read handshake stays behind. */
-	assert_memory_equal(link->nodes[to].device->slots[WIREGUARD_DEVICE_SCRATCH], &nothing, sizeof nothing);
+	assert_memory_equal(link->nodes[to].device->slots[WIREGUARD_DEVICE_SCRATCH], &nothing, sizeof(nothing));
 }
 
 static bool is_at(const struct link_node *node, const union wireguard_endpoint *address)

@@ -37,7 +37,7 @@ static void insert(struct wireguard_allowed_ips *allowed, unsigned owner, struct
 	size_t count = 0;
 
 	for (size_t i = 0; i < entry_count; i++)
-		if (memcmp(&entries[i].network, &network, sizeof network) == 0)
+		if (memcmp(&entries[i].network, &network, sizeof(network)) == 0)
 			entries[i--] = entries[--entry_count];
 	entries[entry_count].network = network;
 	entries[entry_count++].owner = owner;
@@ -169,14 +169,14 @@ static void test_w29_removal_takes_only_the_owners(void **state)
 	struct wireguard_allowed_ips t = { 0 };
 	(void)state;
 
-	for (size_t i = 0; i < sizeof first; i++)
+	for (size_t i = 0; i < sizeof(first); i++)
 		insert4(&t, A, first[i], 0, 0, 0, 32);
 	insert4(&t, B, 192, 168, 0, 0, 16);
-	for (size_t i = 0; i < sizeof first; i++)
+	for (size_t i = 0; i < sizeof(first); i++)
 		assert_int_equal(find4(&t, first[i], 0, 0, 0), A);
 	wireguard_allowed_ips_remove(&t, &owners[A]);
 	assert_int_equal(t.nodes, 1);
-	for (size_t i = 0; i < sizeof first; i++)
+	for (size_t i = 0; i < sizeof(first); i++)
 		assert_int_equal(find4(&t, first[i], 0, 0, 0), -1);
 	assert_int_equal(find4(&t, 192, 168, 0, 1), B);
 	assert_int_equal(find6(&t, 0, 0, 0, 0), -1);
@@ -196,7 +196,7 @@ static void test_w29_chain_of_129(void **state)
 	uint8_t ones[16], address[16];
 	(void)state;
 
-	memset(ones, 0xff, sizeof ones);
+	memset(ones, 0xff, sizeof(ones));
 	for (unsigned prefix = 0; prefix <= 128; prefix++)
 		networks[prefix] = masked(AF_INET6, ones, (uint8_t)prefix);
 	for (unsigned prefix = 0; prefix <= 128; prefix++)
@@ -209,7 +209,7 @@ static void test_w29_chain_of_129(void **state)
 		replace(&allowed, &chain[128 - prefix], &networks[128 - prefix], 1);
 	assert_int_equal(allowed.nodes, 129);
 	for (unsigned same = 0; same <= 128; same++) { /* leaves the chain after this many bits */
-		memcpy(address, ones, sizeof address);
+		memcpy(address, ones, sizeof(address));
 		if (same < 128)
 			address[same / 8] ^= (uint8_t)(0x80 >> same % 8);
 		assert_ptr_equal(wireguard_allowed_ips_find(&allowed, AF_INET6, address), &chain[same]);
@@ -233,12 +233,12 @@ static struct place *place_of(struct place *table, const struct wireguard_networ
 {
 	uint64_t hash = network->prefix * 2u + (network->family == AF_INET), words[2];
 
-	memcpy(words, network->bytes, sizeof words);
+	memcpy(words, network->bytes, sizeof(words));
 	hash = (hash ^ words[0]) * UINT64_C(0x9e3779b97f4a7c15);
 	hash = (hash ^ hash >> 29 ^ words[1]) * UINT64_C(0xbf58476d1ce4e5b9);
 	for (size_t i = hash >> 40;; i++) {
 		struct place *place = &table[i % PLACES];
-		if (!place->is_used || memcmp(&place->network, network, sizeof *network) == 0)
+		if (!place->is_used || memcmp(&place->network, network, sizeof(*network)) == 0)
 			return place;
 	}
 }
@@ -267,7 +267,7 @@ static int naive_find(struct place *table, const bool has_prefix[2][129], uint8_
 {
 	struct wireguard_network network = { .family = family };
 
-	memcpy(network.bytes, address, sizeof network.bytes);
+	memcpy(network.bytes, address, sizeof(network.bytes));
 	for (int prefix = family == AF_INET ? 32 : 128; prefix >= 0; prefix--) {
 		if (prefix < 128)
 			network.bytes[prefix / 8] &= (uint8_t) ~(0x80 >> prefix % 8);
@@ -283,8 +283,8 @@ static int naive_find(struct place *table, const bool has_prefix[2][129], uint8_
 
 static void test_w29_large_table_against_a_naive_one(void **state)
 {
-	struct wireguard_allowed_owner *peers = calloc(PEERS, sizeof *peers);
-	struct place *table = calloc(PLACES, sizeof *table);
+	struct wireguard_allowed_owner *peers = calloc(PEERS, sizeof(*peers));
+	struct place *table = calloc(PLACES, sizeof(*table));
 	struct wireguard_allowed_ips allowed = { 0 };
 	bool has_prefix[2][129] = { { false } };
 	unsigned wrong = 0, found = 0;
@@ -333,8 +333,8 @@ static void test_w29_source_of_another_peer_is_dropped(void **state)
 	link_config(link, 0, &config, networks);
 	assert_int_equal(config_change(link_peer(link, 1, 0), &config, link->now), 0);
 	uint8_t packet[20] = { 0x45, [3] = 20, [12] = 10, [15] = 3, [16] = 10, [19] = 1 };
-	struct iovec part = { packet, sizeof packet };
-	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof packet, link->now), WIREGUARD_OK);
+	struct iovec part = { packet, sizeof(packet) };
+	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof(packet), link->now), WIREGUARD_OK);
 	link_run(link, SECOND);
 	assert_int_equal(link->nodes[0].delivered, 0);
 	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_SOURCE], 1);
@@ -342,7 +342,7 @@ static void test_w29_source_of_another_peer_is_dropped(void **state)
 	link_config(link, 1, &config, networks);
 	networks[1] = (struct wireguard_network){ AF_INET, 0, { 0 } };
 	assert_int_equal(config_change(link_peer(link, 0, 1), &config, link->now), 0);
-	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof packet, link->now), WIREGUARD_OK);
+	assert_int_equal(wireguard_device_send(link->nodes[1].device, &part, 1, sizeof(packet), link->now), WIREGUARD_OK);
 	link_run(link, SECOND);
 	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_SOURCE], 2);
 	link_free(link);

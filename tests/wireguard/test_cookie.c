@@ -179,19 +179,19 @@ static void test_w24_which_replies_are_taken(void **state)
 	struct wireguard_message_initiation *last = (void *)link->nodes[0].room;
 	last->macs.mac1[0] ^= 1;
 	reply_to_last(link, &wrong);
-	link_inject(link, 0, &from, &wrong, sizeof wrong);
+	link_inject(link, 0, &from, &wrong, sizeof(wrong));
 	assert_int_equal(dropped(link, 0, WIREGUARD_DROP_COOKIE), 1);
 	assert_true(maker->cookie_since == WIREGUARD_NEVER);
 	/* To an index that is not there. */
 	wrong = reply;
 	wrong.receiver[0] ^= 1;
-	link_inject(link, 0, &from, &wrong, sizeof wrong);
+	link_inject(link, 0, &from, &wrong, sizeof(wrong));
 	assert_int_equal(dropped(link, 0, WIREGUARD_DROP_UNKNOWN_INDEX), 1);
 	/* The right one, then again: no MAC1 waits for it any more. */
-	link_inject(link, 0, &from, &reply, sizeof reply);
+	link_inject(link, 0, &from, &reply, sizeof(reply));
 	assert_true(maker->cookie_since == link->now);
 	link->now += SECOND;
-	link_inject(link, 0, &from, &reply, sizeof reply);
+	link_inject(link, 0, &from, &reply, sizeof(reply));
 	assert_int_equal(dropped(link, 0, WIREGUARD_DROP_COOKIE), 2);
 	assert_true(maker->cookie_since == link->now - SECOND);
 	assert_int_equal(link->nodes[0].sent[WIREGUARD_INITIATION], 1); /* the retry waits for its timer */
@@ -207,9 +207,9 @@ static bool shows_cookie(struct link *link, const union wireguard_endpoint *from
 
 	link_peer(link, 0, 1)->last_sent_handshake = WIREGUARD_NEVER;
 	wireguard_peer_reconnect(link_peer(link, 0, 1), link->now);
-	memcpy(&message, link->nodes[0].room, sizeof message);
+	memcpy(&message, link->nodes[0].room, sizeof(message));
 	struct wireguard_cookie_checker checker = device->checker;
-	return wireguard_cookie_has_mac2(&checker, &device->env, (uint8_t *)&message, sizeof message, from, link->now);
+	return wireguard_cookie_has_mac2(&checker, &device->env, (uint8_t *)&message, sizeof(message), from, link->now);
 }
 
 static void test_w24_what_a_cookie_is_good_for(void **state)
@@ -225,7 +225,7 @@ static void test_w24_what_a_cookie_is_good_for(void **state)
 	host.v4.sin_addr.s_addr ^= 1;
 	assert_false(shows_cookie(link, &from));
 	reply_to_last(link, &reply);
-	link_inject(link, 0, &link->nodes[1].address, &reply, sizeof reply);
+	link_inject(link, 0, &link->nodes[1].address, &reply, sizeof(reply));
 	assert_true(shows_cookie(link, &from));
 	assert_false(shows_cookie(link, &port));
 	assert_false(shows_cookie(link, &host));
@@ -236,7 +236,7 @@ static void test_w24_what_a_cookie_is_good_for(void **state)
 
 	/* A secret lives two minutes: what was made with it is good for nothing then. */
 	reply_to_last(link, &reply);
-	link_inject(link, 0, &link->nodes[1].address, &reply, sizeof reply);
+	link_inject(link, 0, &link->nodes[1].address, &reply, sizeof(reply));
 	link->now += 4 * SECOND;
 	assert_true(shows_cookie(link, &from));
 	link->now += 2 * SECOND;
@@ -258,7 +258,7 @@ static void test_w24_cookies_over_ipv6(void **state)
 	host.v6.sin6_addr.s6_addr[15] ^= 1;
 	wireguard_peer_initiate(link_peer(link, 0, 1), link->now);
 	reply_to_last(link, &reply);
-	link_inject(link, 0, &link->nodes[1].address, &reply, sizeof reply);
+	link_inject(link, 0, &link->nodes[1].address, &reply, sizeof(reply));
 	assert_true(shows_cookie(link, &from));
 	assert_false(shows_cookie(link, &port));
 	assert_false(shows_cookie(link, &host));

@@ -272,7 +272,7 @@ static void test_stats(void **state)
 	link_join(link, 0, 1);
 	wireguard_peer_stats(link_peer(link, 0, 1), &stats[0], link->now);
 	static const struct wireguard_peer_stats zero;
-	assert_memory_equal(&stats[0], &zero, sizeof zero);
+	assert_memory_equal(&stats[0], &zero, sizeof(zero));
 	uint64_t start = link->now;
 	link_handshake(link, 0, 1);
 	link_run(link, SECOND);
@@ -304,13 +304,13 @@ static void test_w33_private_key_changes_mid_traffic(void **state)
 	link_join(link, 0, 1);
 	link_handshake(link, 0, 1);
 	struct wireguard_key old = link->nodes[0].device->public_key;
-	randombytes_buf(key.bytes, sizeof key.bytes);
+	randombytes_buf(key.bytes, sizeof(key.bytes));
 	/* The same key again changes nothing. */
 	assert_int_equal(config_set_private_key(link->nodes[0].device, &link->nodes[0].private_key, link->now), 0);
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 	assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), 0);
 	assert_int_equal(wireguard_key_public(&public_key, &key), 0);
-	assert_memory_equal(&link->nodes[0].device->public_key, &public_key, sizeof public_key);
+	assert_memory_equal(&link->nodes[0].device->public_key, &public_key, sizeof(public_key));
 	assert_int_equal(link->nodes[0].events[WIREGUARD_SESSION_EXPIRED], 1);
 	assert_int_equal(link->nodes[0].sent[WIREGUARD_INITIATION], 2); /* at once */
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
@@ -367,7 +367,7 @@ static void test_w33_preshared_key_counts_from_the_next_handshake(void **state)
 	link_handshake(link, 0, 1);
 	for (unsigned node = 0; node < 2; node++) {
 		link_config(link, 1 - node, &config, networks);
-		memset(&config.preshared_key, 0x99, sizeof config.preshared_key);
+		memset(&config.preshared_key, 0x99, sizeof(config.preshared_key));
 		assert_int_equal(config_change(link_peer(link, node, 1 - node), &config, link->now), 0);
 		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 		assert_int_equal(link_send(link, 1, 0, 50), WIREGUARD_OK);
@@ -396,10 +396,10 @@ static void test_change_keeps_an_endpoint_that_is_not_given(void **state)
 	config.endpoint = (union wireguard_endpoint){ .any.sa_family = AF_UNSPEC };
 	config.allowed_ip_count = 1;
 	assert_int_equal(config_change(link_peer(link, 0, 1), &config, link->now), 0);
-	assert_memory_equal(wireguard_peer_endpoint(link_peer(link, 0, 1)), &link->nodes[1].address, sizeof config.endpoint);
+	assert_memory_equal(wireguard_peer_endpoint(link_peer(link, 0, 1)), &link->nodes[1].address, sizeof(config.endpoint));
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 	uint8_t v6[40] = { 0x60, [24] = 0xfd, [39] = 2 };
-	assert_int_equal(send_bytes(link, 0, v6, sizeof v6), WIREGUARD_NO_PEER);
+	assert_int_equal(send_bytes(link, 0, v6, sizeof(v6)), WIREGUARD_NO_PEER);
 	link_free(link);
 }
 
@@ -486,7 +486,7 @@ static void test_w15_stopped_peer_has_no_keys(void **state)
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
 	wireguard_peer_stop(peer);
 	for (unsigned slot = WIREGUARD_PEER_HANDSHAKE; slot < WIREGUARD_PEER_SLOTS; slot++)
-		assert_memory_equal(peer->slots[slot], &zero, sizeof zero);
+		assert_memory_equal(peer->slots[slot], &zero, sizeof(zero));
 	assert_int_equal(peer->staged.count, 0);
 	wireguard_peer_stats(peer, &stats, link->now);
 	assert_false(stats.can_send);
@@ -559,7 +559,7 @@ static void test_memory_of_an_idle_device(void **state)
 	size_t session = sizeof(struct wireguard_session) + 16;
 	size_t bytes = mallinfo2().uordblks - before + session;
 	print_message("an idle device with a peer and a session: %zu bytes of heap, of which %zu device, %zu peer, %zu session; %zu of the arena\n",
-	              bytes, sizeof *device, sizeof *peer, session,
+	              bytes, sizeof(*device), sizeof(*peer), session,
 	              (WIREGUARD_DEVICE_SLOTS + WIREGUARD_PEER_SLOTS) * sizeof(union wireguard_secrets));
 	assert_true(bytes < 3072);
 	wireguard_device_free(device);
@@ -633,7 +633,7 @@ static unsigned taken_after_strangers(struct link *link, unsigned from, unsigned
 
 	for (unsigned i = 0; i < count; i++) {
 		uint8_t datagram[48] = { 4, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef };
-		wireguard_device_receive(node->device, datagram, sizeof datagram, &link->nodes[from].address, link->now);
+		wireguard_device_receive(node->device, datagram, sizeof(datagram), &link->nodes[from].address, link->now);
 		link_run(link, apart);
 	}
 	return node->events[WIREGUARD_SESSION_TAKEN] - before;

@@ -423,7 +423,7 @@ static void test_f3_keys_that_cannot_be_set(void **state)
 	static const uint8_t floor[12];
 	(void)state;
 
-	randombytes_buf(key.bytes, sizeof key.bytes);
+	randombytes_buf(key.bytes, sizeof(key.bytes));
 	fail_from(1 << BASE, 0, 1);
 	assert_int_equal(wireguard_key_public(&public_key, &key), WIREGUARD_CRYPTO);
 	size_t used = wireguard_arena_used();
@@ -433,7 +433,7 @@ static void test_f3_keys_that_cannot_be_set(void **state)
 		assert_int_equal(wireguard_arena_used(), used);
 		fail_from(1 << HASH | 1 << BASE, first, 1);
 		assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), WIREGUARD_CRYPTO);
-		assert_memory_equal(&link->nodes[0].device->public_key, &before, sizeof before);
+		assert_memory_equal(&link->nodes[0].device->public_key, &before, sizeof(before));
 	}
 	assert_null(device);
 	fail_nothing();

@@ -12,7 +12,7 @@ static void set_preshared(struct link *link, unsigned of, unsigned to, uint8_t b
 	struct wireguard_peer_config config;
 
 	link_config(link, to, &config, networks);
-	memset(&config.preshared_key, byte, sizeof config.preshared_key);
+	memset(&config.preshared_key, byte, sizeof(config.preshared_key));
 	assert_int_equal(config_change(link_peer(link, of, to), &config, link->now), 0);
 }
 
@@ -116,7 +116,7 @@ static void test_w5_low_order_peers_are_taken_and_get_nothing(void **state)
 	(void)state;
 
 	link_config(link, 1, &config, networks);
-	for (size_t i = 0; i < sizeof low_order / sizeof low_order[0]; i++) {
+	for (size_t i = 0; i < sizeof(low_order) / sizeof(low_order[0]); i++) {
 		hex_read(config.public_key.bytes, 32, low_order[i]);
 		assert_int_equal(config_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
 		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
@@ -147,8 +147,8 @@ static void test_w5_initiation_of_a_low_order_peer(void **state)
 	(void)state;
 
 	link_config(link, 1, &config, networks);
-	hex_read(low, sizeof low, low_order[2]);
-	memcpy(config.public_key.bytes, low, sizeof low);
+	hex_read(low, sizeof(low), low_order[2]);
+	memcpy(config.public_key.bytes, low, sizeof(low));
 	assert_int_equal(config_add(link->nodes[0].device, &config, NULL, &peer, link->now), 0);
 	assert_int_equal(wireguard_arena_acquire(&slot, 1), 0);
 	memset(slot->handshake.ephemeral, 7, 32);
@@ -157,11 +157,11 @@ static void test_w5_initiation_of_a_low_order_peer(void **state)
 	struct wireguard_noise_remote remote = { link->nodes[0].device->public_key.bytes, zero, zero };
 	struct wireguard_cookie_maker maker;
 	wireguard_cookie_maker_init(&maker);
-	memset(&message, 0, sizeof message);
-	assert_int_equal(wireguard_noise_write_initiation(&noise, &local, &remote, message.ephemeral, timestamp, sizeof timestamp), 0);
+	memset(&message, 0, sizeof(message));
+	assert_int_equal(wireguard_noise_write_initiation(&noise, &local, &remote, message.ephemeral, timestamp, sizeof(timestamp)), 0);
 	wireguard_message_put32(message.header.type, WIREGUARD_INITIATION);
-	assert_int_equal(wireguard_cookie_add_macs(&maker, remote.public_key, (uint8_t *)&message, sizeof message, link->now), 0);
-	link_inject(link, 0, &link->nodes[1].address, &message, sizeof message);
+	assert_int_equal(wireguard_cookie_add_macs(&maker, remote.public_key, (uint8_t *)&message, sizeof(message), link->now), 0);
+	link_inject(link, 0, &link->nodes[1].address, &message, sizeof(message));
 	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_HANDSHAKE], 1);
 	assert_int_equal(link->nodes[0].sent_bytes, 0);
 	wireguard_arena_release(&slot, 1);
@@ -216,10 +216,10 @@ static void test_w6_replayed_older_and_quick_initiations(void **state)
 	link_inject(link, 1, &first->from, first->bytes, first->length);    /* older */
 	assert_int_equal(link->nodes[1].sent[WIREGUARD_RESPONSE], 1);
 	assert_int_equal(drops[WIREGUARD_DROP_HANDSHAKE], 3);
-	assert_memory_equal(&peer->latest_timestamp, &latest, sizeof latest);
+	assert_memory_equal(&peer->latest_timestamp, &latest, sizeof(latest));
 	link_inject(link, 1, &third->from, third->bytes, third->length);
 	assert_int_equal(link->nodes[1].sent[WIREGUARD_RESPONSE], 2);
-	assert_memory_not_equal(&peer->latest_timestamp, &latest, sizeof latest);
+	assert_memory_not_equal(&peer->latest_timestamp, &latest, sizeof(latest));
 	free(first);
 	free(second);
 	free(third);
@@ -361,7 +361,7 @@ static void test_w21_duplicated_response(void **state)
 	link_inject(link, 0, &response->from, response->bytes, response->length);
 	wireguard_peer_stats(link_peer(link, 0, 1), &after, link->now);
 	assert_ptr_equal(link_peer(link, 0, 1)->sessions.current, session);
-	assert_memory_equal(&before, &after, sizeof before);
+	assert_memory_equal(&before, &after, sizeof(before));
 	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_HANDSHAKE], 1);
 	assert_int_equal(link->nodes[0].sent[WIREGUARD_DATA], 1);
 	/* A response that is not ours at all. */
@@ -398,7 +398,7 @@ static void test_w28_indices_are_random_unique_and_freed(void **state)
 {
 	enum { REKEYS = 100000, PLACES = 1 << 20 };
 	struct link *link = link_create(2);
-	uint32_t *seen = calloc(PLACES, sizeof *seen);
+	uint32_t *seen = calloc(PLACES, sizeof(*seen));
 	uint64_t bits = 0, repeats = 0;
 	(void)state;
 

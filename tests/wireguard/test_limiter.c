@@ -23,7 +23,7 @@ static void test_w25_the_kernels_table(void **state)
 	uint64_t now = 5 * SECOND;
 	(void)state;
 
-	for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
 		union wireguard_endpoint v4 = link_ipv4(0x7f000001, (uint16_t)(1000 + i));   /* the port does not matter */
 		union wireguard_endpoint v6 = link_ipv6(UINT64_C(0x20010db800000001), i, 7); /* nor the lower half of an IPv6 address */
 		union wireguard_endpoint other = link_ipv6(UINT64_C(0x20010db800000002), i, 7);
@@ -67,7 +67,7 @@ static void test_w25_two_million_steps_against_a_model(void **state)
 {
 	enum { SOURCES = 3000, STEPS = 2000000 };
 	struct wireguard_limiter *limiter = wireguard_limiter_create(key);
-	uint64_t *theoretical = calloc(SOURCES, sizeof *theoretical), now = SECOND, random = 3, swept = now, wrong = 0, allowed = 0;
+	uint64_t *theoretical = calloc(SOURCES, sizeof(*theoretical)), now = SECOND, random = 3, swept = now, wrong = 0, allowed = 0;
 	(void)state;
 
 	for (unsigned i = 0; i < STEPS; i++) {

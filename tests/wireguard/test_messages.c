@@ -20,13 +20,13 @@ static void take_snapshot(struct link *link, unsigned node, struct snapshot *sna
 	const struct wireguard_peer *peer = link_peer(link, node, 1 - node);
 	const struct wireguard_session *sessions[3] = { peer->sessions.previous, peer->sessions.current, peer->sessions.next };
 
-	memset(snapshot, 0, sizeof *snapshot);
-	memcpy(&snapshot->peer, peer, sizeof *peer);
+	memset(snapshot, 0, sizeof(*snapshot));
+	memcpy(&snapshot->peer, peer, sizeof(*peer));
 	for (unsigned i = 0; i < 3; i++)
 		if (sessions[i] != NULL)
-			memcpy(&snapshot->sessions[i], sessions[i], sizeof *sessions[i]);
+			memcpy(&snapshot->sessions[i], sessions[i], sizeof(*sessions[i]));
 	for (unsigned i = 0; i < WIREGUARD_PEER_SLOTS; i++)
-		memcpy(&snapshot->secrets[i], peer->slots[i], sizeof *peer->slots[i]);
+		memcpy(&snapshot->secrets[i], peer->slots[i], sizeof(*peer->slots[i]));
 	snapshot->indices = of->device->indices.used;
 	snapshot->sent = of->sent[1] + of->sent[2] + of->sent[3] + of->sent[4];
 	snapshot->delivered = of->delivered;
@@ -43,7 +43,7 @@ static void is_dropped(struct link *link, unsigned node, const void *bytes, size
 	take_snapshot(link, node, &before);
 	link_inject(link, node, &elsewhere, bytes, length);
 	take_snapshot(link, node, &after);
-	assert_memory_equal(&before, &after, sizeof before);
+	assert_memory_equal(&before, &after, sizeof(before));
 	assert_int_equal(link_drops(link, node), drops + 1);
 }
 
@@ -75,9 +75,9 @@ static void make_messages(struct messages *messages)
 	link_peer(link, 0, 1)->last_sent_handshake = WIREGUARD_NEVER;
 	wireguard_peer_initiate(link_peer(link, 0, 1), link->now);
 	messages->initiation = link_take(link);
-	messages->cookie = calloc(1, sizeof *messages->cookie + sizeof cookie);
-	memcpy(messages->cookie->bytes, &cookie, sizeof cookie);
-	messages->cookie->length = sizeof cookie;
+	messages->cookie = calloc(1, sizeof(*messages->cookie) + sizeof(cookie));
+	memcpy(messages->cookie->bytes, &cookie, sizeof(cookie));
+	messages->cookie->length = sizeof(cookie);
 	messages->link = link;
 	assert_null(link->first);
 }
@@ -100,12 +100,12 @@ static void test_w3_lengths(void **state)
 	make_messages(&messages);
 	const struct link_datagram *each[] = { messages.initiation, messages.response, messages.cookie, messages.data };
 	for (unsigned type = 0; type < 4; type++) {
-		memset(bytes, 0, sizeof bytes);
+		memset(bytes, 0, sizeof(bytes));
 		memcpy(bytes, each[type]->bytes, each[type]->length);
 		for (size_t length = 0; length <= 200; length++)
 			if (length != each[type]->length)
 				is_dropped(messages.link, 1, bytes, length);
-		is_dropped(messages.link, 1, bytes, sizeof bytes);
+		is_dropped(messages.link, 1, bytes, sizeof(bytes));
 	}
 	for (unsigned type = 0; type <= 255; type++) {
 		if (type >= 1 && type <= 4)
@@ -197,18 +197,18 @@ static void test_w10_forged_counter_does_not_move_the_window(void **state)
 	sender->counter += 5000;
 	assert_int_equal(wireguard_session_seal(sender, message, 0), 0);
 	message[31] ^= 1;
-	is_dropped(link, 1, message, sizeof message);
+	is_dropped(link, 1, message, sizeof(message));
 	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_AUTHENTICATION], 1);
 	assert_true(replay->next == next);
 	sender->counter = counter;
 	assert_int_equal(wireguard_session_seal(sender, message, 0), 0);
 	struct wireguard_message_data *header = (void *)message;
 	uint8_t again[32];
-	memcpy(again, message, sizeof again);
-	link_inject(link, 1, &link->nodes[0].address, message, sizeof message);
+	memcpy(again, message, sizeof(again));
+	link_inject(link, 1, &link->nodes[0].address, message, sizeof(message));
 	assert_true(replay->next == next + 1);
 	assert_int_equal(wireguard_message_get64(header->counter), counter);
-	is_dropped(link, 1, again, sizeof again);
+	is_dropped(link, 1, again, sizeof(again));
 	assert_int_equal(link->nodes[1].device->dropped[WIREGUARD_DROP_REPLAY], 1);
 	link_free(link);
 }
@@ -218,7 +218,7 @@ static void is_at_endpoint(struct link *link, unsigned moves)
 	const union wireguard_endpoint *endpoint = wireguard_peer_endpoint(link_peer(link, 1, 0));
 
 	assert_int_equal(link->nodes[1].events[WIREGUARD_ENDPOINT_MOVED], moves);
-	assert_memory_equal(endpoint, &link->nodes[0].address, sizeof *endpoint);
+	assert_memory_equal(endpoint, &link->nodes[0].address, sizeof(*endpoint));
 }
 
 static void test_w27_endpoint_follows_authenticated_packets(void **state)
@@ -237,7 +237,7 @@ static void test_w27_endpoint_follows_authenticated_packets(void **state)
 		link_ipv6(UINT64_C(0x20010db8) << 32, 2, 4000),
 		link_ipv4(0xc0000201, 51820),
 	};
-	for (unsigned i = 0; i < sizeof places / sizeof places[0]; i++) {
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		link->nodes[0].address = places[i];
 		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 		link_run(link, SECOND);
@@ -306,7 +306,7 @@ static void test_w27_endpoint_stays_for_all_else(void **state)
 	link_inject(link, 1, &link->nodes[0].address, messages.initiation->bytes, messages.initiation->length);
 	is_dropped(link, 1, messages.initiation->bytes, messages.initiation->length);
 	/* A cookie that is taken. */
-	memcpy(&cookie, messages.cookie->bytes, sizeof cookie);
+	memcpy(&cookie, messages.cookie->bytes, sizeof(cookie));
 	messages.link->nodes[1].device->load.queue.busy_until = 0;
 	struct wireguard_peer *peer = link_peer(link, 1, 0);
 	peer->last_sent_handshake = WIREGUARD_NEVER;
@@ -315,7 +315,7 @@ static void test_w27_endpoint_stays_for_all_else(void **state)
 	assert_int_equal(wireguard_cookie_reply(&link->nodes[0].device->checker, &link->nodes[0].device->env, &cookie, &own->macs, own->sender,
 	                                        &elsewhere, link->now),
 	                 0);
-	link_inject(link, 1, &elsewhere, &cookie, sizeof cookie);
+	link_inject(link, 1, &elsewhere, &cookie, sizeof(cookie));
 	assert_true(peer->cookies.cookie_since == link->now);
 	is_at_endpoint(link, 0);
 	free_messages(&messages);
@@ -395,7 +395,7 @@ static void test_w32_padding_stops_at_the_mtu(void **state)
 	static const uint16_t mtus[] = { 1420, 1300, 1280, 1411, 576 };
 	(void)state;
 
-	for (size_t m = 0; m < sizeof mtus / sizeof mtus[0]; m++) {
+	for (size_t m = 0; m < sizeof(mtus) / sizeof(mtus[0]); m++) {
 		struct link *link = link_create(2);
 		link_join(link, 0, 1);
 		link_handshake(link, 0, 1);

@@ -61,7 +61,7 @@ static void test_w9_the_kernels_list(void **state)
 	struct wireguard_replay replay = { 0 };
 	(void)state;
 
-	for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		assert_int_equal(accept_counter(&replay, list[i].counter), list[i].is_accepted);
 	wireguard_replay_clear(&replay);
 }
@@ -96,7 +96,7 @@ static void test_w9_the_kernels_six_runs(void **state)
 	run(&replays[5], WINDOW, 1);
 	assert_true(accept_counter(&replays[5], 0));
 	assert_true(accept_counter(&replays[5], WINDOW + 1));
-	for (size_t i = 0; i < sizeof replays / sizeof replays[0]; i++)
+	for (size_t i = 0; i < sizeof(replays) / sizeof(replays[0]); i++)
 		wireguard_replay_clear(&replays[i]);
 }
 
@@ -106,7 +106,7 @@ static void test_w9_first_packets_and_jumps(void **state)
 	static const uint64_t jumps[] = { 1, 63, 64, 65, 127, 128, 8127, 8128, 8129, 8191, 8192, 8193, 16384, UINT64_C(1) << 32, UINT64_C(1) << 63 };
 	(void)state;
 
-	for (size_t i = 0; i < sizeof jumps / sizeof jumps[0]; i++) {
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
 		struct wireguard_replay replay = { 0 };
 		assert_true(accept_counter(&replay, 0));
 		assert_true(accept_counter(&replay, jumps[i]));

@@ -16,7 +16,7 @@ static __attribute__((noinline)) void want(const uint8_t key[32])
 {
 	static const uint8_t zero[32];
 
-	if (memcmp(key, zero, sizeof zero) == 0)
+	if (memcmp(key, zero, sizeof(zero)) == 0)
 		return;
 	assert_true(wanted_count < 64);
 	for (unsigned i = 0; i < 32; i++)
@@ -55,7 +55,7 @@ static bool memory_holds(enum where where)
 	assert_non_null(maps);
 	assert_int_equal(wireguard_arena_acquire(&slot, 1), 0);
 	setvbuf(maps, NULL, _IONBF, 0);
-	while (fgets(line, sizeof line, maps) != NULL) {
+	while (fgets(line, sizeof(line), maps) != NULL) {
 		if (sscanf(line, "%lx-%lx %4s", &begin, &end, mode) != 3 || mode[0] != 'r' || mode[1] != 'w')
 			continue;
 		assert_true(count < 512);
@@ -83,7 +83,7 @@ static __attribute__((noinline)) void forget_stack(void)
 {
 	volatile uint8_t below[65536];
 
-	for (size_t i = 0; i < sizeof below; i++)
+	for (size_t i = 0; i < sizeof(below); i++)
 		below[i] = 0;
 }
 
@@ -115,10 +115,10 @@ static void test_w15_keys_are_in_the_arena_alone(void **state)
 	wanted_count = 0;
 	struct link *link = link_create(2);
 	struct wireguard_key key;
-	randombytes_buf(key.bytes, sizeof key.bytes);
+	randombytes_buf(key.bytes, sizeof(key.bytes));
 	assert_int_equal(config_set_private_key(link->nodes[0].device, &key, link->now), 0);
 	want(key.bytes);
-	sodium_memzero(&key, sizeof key);
+	sodium_memzero(&key, sizeof(key));
 	link_join(link, 0, 1);
 	wireguard_peer_initiate(link_peer(link, 0, 1), link->now);
 	want_secrets(link_peer(link, 0, 1)); /* the static secret, the ephemeral key and the chaining key */
@@ -190,7 +190,7 @@ static void end_by_new_keys(struct link *link)
 
 	link->is_cut = true;
 	for (unsigned node = 0; node < 2; node++) {
-		randombytes_buf(key.bytes, sizeof key.bytes);
+		randombytes_buf(key.bytes, sizeof(key.bytes));
 		assert_int_equal(config_set_private_key(link->nodes[node].device, &key, link->now), 0);
 	}
 }

@@ -22,7 +22,7 @@ static void test_w7_form(void **state)
 	struct wireguard_tai64n first = label(SECOND + 123456789);
 	(void)state;
 
-	assert_memory_equal(first.bytes, expected, sizeof expected);
+	assert_memory_equal(first.bytes, expected, sizeof(expected));
 	struct wireguard_tai64n later = label(SECOND + 133456789);
 	assert_false(wireguard_tai64n_is_after(&later, &first));
 	assert_false(wireguard_tai64n_is_after(&first, &later));
@@ -62,15 +62,15 @@ static void test_w8_f5_clock_that_jumps(void **state)
 
 	link_join(link, 0, 1);
 	wireguard_device_last_timestamp(link->nodes[0].device, before);
-	for (unsigned i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+	for (unsigned i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
 		link->nodes[0].wall_offset = offsets[i];
 		wireguard_peer_reconnect(link_peer(link, 0, 1), link->now);
 		link_run(link, SECOND);
 		assert_int_equal(link->nodes[0].events[WIREGUARD_HANDSHAKE_COMPLETED], i + 1);
 		wireguard_device_last_timestamp(link->nodes[0].device, after);
-		assert_true(memcmp(after, before, sizeof after) > 0);
-		assert_memory_equal(after, link_peer(link, 1, 0)->latest_timestamp.bytes, sizeof after);
-		memcpy(before, after, sizeof before);
+		assert_true(memcmp(after, before, sizeof(after)) > 0);
+		assert_memory_equal(after, link_peer(link, 1, 0)->latest_timestamp.bytes, sizeof(after));
+		memcpy(before, after, sizeof(before));
 	}
 	link_free(link);
 }
@@ -97,10 +97,10 @@ static void test_w8_restart_with_a_clock_that_was_wrong(void **state)
 	link_config(link, 1, &config, networks);
 	assert_int_equal(config_add(node->device, &config, (void *)1, &peer, link->now), 0);
 	wireguard_device_last_timestamp(node->device, after);
-	assert_memory_equal(after, stored, sizeof after);
+	assert_memory_equal(after, stored, sizeof(after));
 	link_handshake(link, 0, 1);
 	wireguard_device_last_timestamp(node->device, after);
-	assert_true(memcmp(after, stored, sizeof after) > 0);
+	assert_true(memcmp(after, stored, sizeof(after)) > 0);
 	link_free(link);
 }
 
@@ -118,7 +118,7 @@ static void test_w6_replay_to_a_responder_that_restarted(void **state)
 
 	link_join(link, 0, 1);
 	wireguard_peer_latest_timestamp(link_peer(link, 1, 0), latest);
-	assert_memory_equal(latest, zero, sizeof latest);
+	assert_memory_equal(latest, zero, sizeof(latest));
 	wireguard_peer_initiate(link_peer(link, 0, 1), link->now);
 	struct link_datagram *recorded = link_take(link);
 	link_inject(link, 1, &recorded->from, recorded->bytes, recorded->length);
@@ -135,7 +135,7 @@ static void test_w6_replay_to_a_responder_that_restarted(void **state)
 	link_inject(link, 1, &elsewhere, recorded->bytes, recorded->length);
 	assert_int_equal(node->sent[WIREGUARD_RESPONSE], 1);
 	assert_int_equal(node->events[WIREGUARD_INITIATION_TAKEN], 1);
-	assert_memory_equal(&wireguard_peer_endpoint(peer)->v4, &config.endpoint.v4, sizeof config.endpoint.v4);
+	assert_memory_equal(&wireguard_peer_endpoint(peer)->v4, &config.endpoint.v4, sizeof(config.endpoint.v4));
 	wireguard_peer_reconnect(link_peer(link, 0, 1), link->now);
 	link_run(link, SECOND);
 	assert_int_equal(node->events[WIREGUARD_INITIATION_TAKEN], 2);

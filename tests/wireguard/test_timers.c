@@ -75,7 +75,7 @@ static void test_w11_received_counter_at_the_limit(void **state)
 		uint8_t message[32];
 		session->counter = counter;
 		assert_int_equal(wireguard_session_seal(session, message, 0), 0);
-		link_inject(link, 1, &link->nodes[0].address, message, sizeof message);
+		link_inject(link, 1, &link->nodes[0].address, message, sizeof(message));
 		uint64_t expired = link->nodes[1].device->dropped[WIREGUARD_DROP_EXPIRED];
 		assert_int_equal(expired, counter == WIREGUARD_REJECT_AFTER_MESSAGES);
 	}
@@ -154,14 +154,14 @@ static void test_w14_w15_a_session_ends_at_180_seconds(void **state)
 	assert_int_equal(wireguard_session_seal(peers[1]->sessions.current, late, 0), 0);
 	assert_int_equal(wireguard_session_seal(peers[1]->sessions.current, later, 0), 0);
 	link_run(link, born[0] + 180 * SECOND - 1 - link->now);
-	link_inject(link, 0, &link->nodes[1].address, late, sizeof late);
+	link_inject(link, 0, &link->nodes[1].address, late, sizeof(late));
 	assert_int_equal(link_drops(link, 0), 0);
 	wireguard_peer_stats(peers[0], &stats, link->now);
 	assert_true(stats.can_send);
 	link->now = born[0] + 180 * SECOND;
 	wireguard_peer_stats(peers[0], &stats, link->now);
 	assert_false(stats.can_send);
-	link_inject(link, 0, &link->nodes[1].address, later, sizeof later);
+	link_inject(link, 0, &link->nodes[1].address, later, sizeof(later));
 	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_EXPIRED], 1);
 	unsigned data = link->nodes[0].sent[WIREGUARD_DATA];
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_STAGED);
@@ -185,8 +185,8 @@ static void test_w14_w15_a_session_ends_at_180_seconds(void **state)
 		assert_null(peers[node]->sessions.next);
 		assert_int_equal(link->nodes[node].events[WIREGUARD_SESSION_EXPIRED], 1);
 		for (unsigned slot = WIREGUARD_PEER_HANDSHAKE; slot < WIREGUARD_PEER_SLOTS; slot++)
-			assert_memory_equal(peers[node]->slots[slot], &zero, sizeof zero);
-		assert_memory_equal(link->nodes[node].device->slots[WIREGUARD_DEVICE_SCRATCH], &zero, sizeof zero);
+			assert_memory_equal(peers[node]->slots[slot], &zero, sizeof(zero));
+		assert_memory_equal(link->nodes[node].device->slots[WIREGUARD_DEVICE_SCRATCH], &zero, sizeof(zero));
 		assert_int_equal(link->nodes[node].device->indices.used, 0);
 	}
 	link_free(link);
@@ -345,7 +345,7 @@ static void test_w19_persistent_keepalive(void **state)
 	static const uint16_t intervals[] = { 1, 25, 65535 };
 	(void)state;
 
-	for (size_t i = 0; i < sizeof intervals / sizeof intervals[0]; i++) {
+	for (size_t i = 0; i < sizeof(intervals) / sizeof(intervals[0]); i++) {
 		struct link *link = link_of_two();
 		uint64_t interval = intervals[i] * SECOND;
 		link_run(link, 30 * SECOND);

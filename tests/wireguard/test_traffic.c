@@ -19,7 +19,7 @@ static void deliver(void *owner, struct wireguard_peer *peer, uint8_t *packet, s
 
 	(void)peer;
 	assert_in_range(length, 24, 1420);
-	memcpy(&number, packet + 20, sizeof number);
+	memcpy(&number, packet + 20, sizeof(number));
 	assert_true(number < NUMBERS);
 	twice += (seen[node->number][number / 8] >> number % 8) & 1;
 	seen[node->number][number / 8] |= (uint8_t)(1 << number % 8);
@@ -33,13 +33,13 @@ static void deliver(void *owner, struct wireguard_peer *peer, uint8_t *packet, s
 static void send_numbered(struct link *link, unsigned from)
 {
 	uint8_t packet[1420] = { 0x45, [12] = 10, [15] = (uint8_t)(from + 1), [16] = 10, [19] = (uint8_t)(2 - from) };
-	size_t length = 24 + link_random(link) % (sizeof packet - 24);
+	size_t length = 24 + link_random(link) % (sizeof(packet) - 24);
 	uint32_t number = numbers[from]++;
 	struct iovec part = { packet, length };
 
 	packet[2] = (uint8_t)(length >> 8);
 	packet[3] = (uint8_t)length;
-	memcpy(packet + 20, &number, sizeof number);
+	memcpy(packet + 20, &number, sizeof(number));
 	int result = wireguard_device_send(link->nodes[from].device, &part, 1, length, link->now);
 	assert_true(result == WIREGUARD_OK || result == WIREGUARD_STAGED);
 }
@@ -52,10 +52,10 @@ static struct link *bad_link(unsigned loss, unsigned reorder, unsigned duplicate
 	link->loss = loss;
 	link->reorder = reorder;
 	link->duplicate = duplicate;
-	memset(seen, 0, sizeof seen);
-	memset(numbers, 0, sizeof numbers);
-	memset(arrived, 0, sizeof arrived);
-	memset(longest_stall, 0, sizeof longest_stall);
+	memset(seen, 0, sizeof(seen));
+	memset(numbers, 0, sizeof(numbers));
+	memset(arrived, 0, sizeof(arrived));
+	memset(longest_stall, 0, sizeof(longest_stall));
 	twice = 0;
 	of_deliver = link;
 	for (unsigned node = 0; node < 2; node++) {
@@ -79,7 +79,7 @@ static void test_w35_an_hour_of_loss(void **state)
 	static const unsigned losses[] = { 0, 10, 50, 150, 300 };
 	(void)state;
 
-	for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
+	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
 		struct link *link = bad_link(losses[i], 20, 20);
 		talk(link, 3600 * SECOND, 250 * MILLISECOND);
 		link_run(link, SECOND);
@@ -102,12 +102,12 @@ static void test_w35_link_that_goes_and_returns(void **state)
 	(void)state;
 
 	talk(link, 30 * SECOND, 100 * MILLISECOND);
-	for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
 		link->is_cut = true;
 		talk(link, cuts[i] * SECOND, 500 * MILLISECOND);
 		link->is_cut = false;
 		last_arrival[0] = last_arrival[1] = link->now;
-		memset(longest_stall, 0, sizeof longest_stall);
+		memset(longest_stall, 0, sizeof(longest_stall));
 		talk(link, 60 * SECOND, 100 * MILLISECOND);
 		for (unsigned node = 0; node < 2; node++)
 			assert_true(longest_stall[node] <= 6 * SECOND && link->now - last_arrival[node] < SECOND);
@@ -174,7 +174,7 @@ static void test_w35_restart_of_the_peer(void **state)
 		assert_int_equal(wireguard_device_create(&node->device, &node->private_key, stored, &env), 0);
 		link_config(link, 1 - round % 2, &config, networks);
 		assert_int_equal(config_add(node->device, &config, (void *)(uintptr_t)(1 - round % 2), &peer, link->now), 0);
-		memset(longest_stall, 0, sizeof longest_stall);
+		memset(longest_stall, 0, sizeof(longest_stall));
 		talk(link, 60 * SECOND, 100 * MILLISECOND);
 		assert_true(longest_stall[0] < 20 * SECOND && longest_stall[1] < 20 * SECOND);
 	}

@@ -34,21 +34,21 @@ static void exchange_gives(const char *private_key, const char *public_key, cons
 {
 	uint8_t scalar[32], point[32], result[32], shared[32];
 
-	hex_read(scalar, sizeof scalar, private_key);
-	hex_read(point, sizeof point, public_key);
-	hex_read(result, sizeof result, expected);
+	hex_read(scalar, sizeof(scalar), private_key);
+	hex_read(point, sizeof(point), public_key);
+	hex_read(result, sizeof(result), expected);
 	assert_int_equal(wireguard_noise_exchange(shared, scalar, point), 0);
-	assert_memory_equal(shared, result, sizeof shared);
+	assert_memory_equal(shared, result, sizeof(shared));
 }
 
 static void public_is(const char *private_key, const char *expected)
 {
 	struct wireguard_key private_bytes, expected_bytes, public_key;
 
-	hex_read(private_bytes.bytes, sizeof private_bytes.bytes, private_key);
-	hex_read(expected_bytes.bytes, sizeof expected_bytes.bytes, expected);
+	hex_read(private_bytes.bytes, sizeof(private_bytes.bytes), private_key);
+	hex_read(expected_bytes.bytes, sizeof(expected_bytes.bytes), expected);
 	assert_int_equal(wireguard_key_public(&public_key, &private_bytes), 0);
-	assert_memory_equal(&public_key, &expected_bytes, sizeof public_key);
+	assert_memory_equal(&public_key, &expected_bytes, sizeof(public_key));
 }
 
 #define ALICE "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"
@@ -77,12 +77,12 @@ static void test_w1_x25519_of_rfc7748(void **state)
 	hex_read(after_1000, 32, "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51");
 	for (unsigned i = 1; i <= 1000; i++) {
 		assert_int_equal(wireguard_noise_exchange(next, k, u), 0);
-		memcpy(u, k, sizeof u);
-		memcpy(k, next, sizeof k);
+		memcpy(u, k, sizeof(u));
+		memcpy(k, next, sizeof(k));
 		if (i == 1)
-			assert_memory_equal(k, after_1, sizeof k);
+			assert_memory_equal(k, after_1, sizeof(k));
 	}
-	assert_memory_equal(k, after_1000, sizeof k);
+	assert_memory_equal(k, after_1000, sizeof(k));
 }
 
 static void test_w1_x25519_of_wycheproof(void **state)
@@ -95,15 +95,15 @@ static void test_w1_x25519_of_wycheproof(void **state)
 		json_array_foreach (json_object_get(group, "tests"), t, test) {
 			uint8_t scalar[32], point[32], expected[32], shared[32];
 			static const uint8_t zero[32];
-			member(test, "private", scalar, sizeof scalar);
-			member(test, "public", point, sizeof point);
-			member(test, "shared", expected, sizeof expected);
-			if (memcmp(expected, zero, sizeof zero) == 0) {
+			member(test, "private", scalar, sizeof(scalar));
+			member(test, "public", point, sizeof(point));
+			member(test, "shared", expected, sizeof(expected));
+			if (memcmp(expected, zero, sizeof(zero)) == 0) {
 				assert_int_equal(wireguard_noise_exchange(shared, scalar, point), WIREGUARD_CRYPTO);
 				refused++;
 			} else {
 				assert_int_equal(wireguard_noise_exchange(shared, scalar, point), 0);
-				assert_memory_equal(shared, expected, sizeof shared);
+				assert_memory_equal(shared, expected, sizeof(shared));
 				equal++;
 			}
 		}
@@ -118,11 +118,11 @@ static void test_w1_blake2s_of_rfc7693(void **state)
 	uint8_t expected[32], hash[32];
 	(void)state;
 
-	hex_read(expected, sizeof expected, "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982");
+	hex_read(expected, sizeof(expected), "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982");
 	assert_int_equal(wireguard_hash(hash, "abc", 3, NULL, 0), 0);
-	assert_memory_equal(hash, expected, sizeof hash);
+	assert_memory_equal(hash, expected, sizeof(hash));
 	assert_int_equal(wireguard_hash(hash, "a", 1, "bc", 2), 0);
-	assert_memory_equal(hash, expected, sizeof hash);
+	assert_memory_equal(hash, expected, sizeof(hash));
 }
 
 static const enum wireguard_aead_backend backends[] = { WIREGUARD_AEAD_SODIUM, WIREGUARD_AEAD_IPSEC_MB };
@@ -135,7 +135,7 @@ static void seal_and_open(const uint8_t *key, const uint8_t *iv, const uint8_t *
 	struct wireguard_aead_additional aad = { additional, additional_length };
 	uint8_t *bytes = malloc(length + 16);
 
-	memcpy(nonce.bytes, iv, sizeof nonce.bytes);
+	memcpy(nonce.bytes, iv, sizeof(nonce.bytes));
 	if (is_valid) {
 		memcpy(bytes, plain, length);
 		assert_int_equal(wireguard_aead_seal(bytes, length, aad, &nonce, key), 0);
@@ -157,16 +157,16 @@ static void test_w1_aead_of_rfc8439(void **state)
 	uint8_t key[32], iv[12], additional[12], sealed[114 + 16];
 	(void)state;
 
-	hex_read(key, sizeof key, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
-	hex_read(iv, sizeof iv, "070000004041424344454647");
-	hex_read(additional, sizeof additional, "50515253c0c1c2c3c4c5c6c7");
-	hex_read(sealed, sizeof sealed,
+	hex_read(key, sizeof(key), "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
+	hex_read(iv, sizeof(iv), "070000004041424344454647");
+	hex_read(additional, sizeof(additional), "50515253c0c1c2c3c4c5c6c7");
+	hex_read(sealed, sizeof(sealed),
 	         "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b1a71de0a9e060b2905d6a5b67ecd3b36"
 	         "92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc3ff4def08e4b7a9de576d26586cec64b6116"
 	         "1ae10b594f09e26a7e902ecbd0600691");
 	for (size_t b = 0; b < 2; b++)
 		if (wireguard_aead_select(backends[b]))
-			seal_and_open(key, iv, additional, sizeof additional, (const uint8_t *)text, strlen(text), sealed, true);
+			seal_and_open(key, iv, additional, sizeof(additional), (const uint8_t *)text, strlen(text), sealed, true);
 }
 
 static void test_w1_aead_of_wycheproof(void **state)
@@ -181,11 +181,11 @@ static void test_w1_aead_of_wycheproof(void **state)
 		json_array_foreach (json_object_get(group, "tests"), t, test) {
 			static uint8_t key[32], iv[12], additional[4096], plain[4096], sealed[4096 + 16];
 			bool is_valid = strcmp(json_string_value(json_object_get(test, "result")), "valid") == 0;
-			size_t additional_length = member(test, "aad", additional, sizeof additional);
-			size_t length = member(test, "msg", plain, sizeof plain);
-			member(test, "key", key, sizeof key);
-			member(test, "iv", iv, sizeof iv);
-			member(test, "ct", sealed, sizeof sealed);
+			size_t additional_length = member(test, "aad", additional, sizeof(additional));
+			size_t length = member(test, "msg", plain, sizeof(plain));
+			member(test, "key", key, sizeof(key));
+			member(test, "iv", iv, sizeof(iv));
+			member(test, "ct", sealed, sizeof(sealed));
 			assert_int_equal(member(test, "tag", sealed + length, 16), 16);
 			for (size_t b = 0; b < 2; b++)
 				if (wireguard_aead_select(backends[b]))
@@ -203,9 +203,9 @@ static void test_w1_aead_at_every_length(void **state)
 	static uint8_t plain[2000], sealed[2016], additional[64], key[32];
 	(void)state;
 
-	randombytes_buf(plain, sizeof plain);
-	randombytes_buf(key, sizeof key);
-	randombytes_buf(additional, sizeof additional);
+	randombytes_buf(plain, sizeof(plain));
+	randombytes_buf(key, sizeof(key));
+	randombytes_buf(additional, sizeof(additional));
 	for (size_t length = 0; length <= 2000; length++) {
 		struct wireguard_aead_nonce nonce = wireguard_aead_nonce(length * UINT64_C(0x100000001));
 		size_t additional_length = length % 3 == 0 ? 0 : length % 65;
@@ -228,8 +228,8 @@ static void transport_is(const json_t *messages, const uint8_t sending[2][32], c
 
 	for (size_t m = 2; m < json_array_size(messages); m++) {
 		struct wireguard_aead_nonce nonce = wireguard_aead_nonce((m - 2) / 2);
-		size_t length = member(json_array_get(messages, m), "payload", payload, sizeof payload);
-		member(json_array_get(messages, m), "ciphertext", expected, sizeof expected);
+		size_t length = member(json_array_get(messages, m), "payload", payload, sizeof(payload));
+		member(json_array_get(messages, m), "ciphertext", expected, sizeof(expected));
 		seal_and_open(sending[m % 2], nonce.bytes, NULL, 0, payload, length, expected, true);
 		seal_and_open(receiving[1 - m % 2], nonce.bytes, NULL, 0, payload, length, expected, true);
 	}
@@ -247,8 +247,8 @@ static void test_w1_noise_ikpsk2(void **state)
 
 	assert_int_equal(wireguard_arena_acquire(slots, 2), 0);
 	struct wireguard_noise initiator = { .secrets = slots[0] }, responder = { .secrets = slots[1] };
-	member(vector, "init_prologue", (uint8_t *)prologue, sizeof prologue - 1);
-	hex_read(psk, sizeof psk, json_string_value(json_array_get(json_object_get(vector, "init_psks"), 0)));
+	member(vector, "init_prologue", (uint8_t *)prologue, sizeof(prologue) - 1);
+	hex_read(psk, sizeof(psk), json_string_value(json_array_get(json_object_get(vector, "init_psks"), 0)));
 	member(vector, "init_static", keys[0], 32);
 	member(vector, "resp_static", keys[1], 32);
 	member(vector, "init_remote_static", publics[1], 32);
@@ -259,8 +259,8 @@ static void test_w1_noise_ikpsk2(void **state)
 	struct wireguard_noise_local locals[2] = { { prologue, keys[0], publics[0] }, { prologue, keys[1], publics[1] } };
 	struct wireguard_noise_remote remotes[2] = { { publics[1], shared[0], psk }, { publics[0], shared[1], psk } };
 
-	size_t length = member(json_array_get(messages, 0), "payload", payload, sizeof payload);
-	assert_int_equal(member(json_array_get(messages, 0), "ciphertext", expected, sizeof expected), length + WIREGUARD_NOISE_INITIATION_LENGTH);
+	size_t length = member(json_array_get(messages, 0), "payload", payload, sizeof(payload));
+	assert_int_equal(member(json_array_get(messages, 0), "ciphertext", expected, sizeof(expected)), length + WIREGUARD_NOISE_INITIATION_LENGTH);
 	assert_int_equal(wireguard_noise_write_initiation(&initiator, &locals[0], &remotes[0], message, payload, length), 0);
 	assert_memory_equal(message, expected, length + WIREGUARD_NOISE_INITIATION_LENGTH);
 	assert_int_equal(wireguard_noise_read_static(&responder, &locals[1], message), 0);
@@ -268,16 +268,16 @@ static void test_w1_noise_ikpsk2(void **state)
 	assert_int_equal(wireguard_noise_read_payload(&responder, &remotes[1], message, opened, length), 0);
 	assert_memory_equal(opened, payload, length);
 
-	length = member(json_array_get(messages, 1), "payload", payload, sizeof payload);
-	member(json_array_get(messages, 1), "ciphertext", expected, sizeof expected);
+	length = member(json_array_get(messages, 1), "payload", payload, sizeof(payload));
+	member(json_array_get(messages, 1), "ciphertext", expected, sizeof(expected));
 	member(vector, "resp_ephemeral", slots[1]->handshake.ephemeral, 32);
 	assert_int_equal(wireguard_noise_write_response(&responder, &remotes[1], message, payload, length), 0);
 	assert_memory_equal(message, expected, length + WIREGUARD_NOISE_RESPONSE_LENGTH);
 	assert_int_equal(wireguard_noise_read_response(&initiator, &locals[0], &remotes[0], message, opened, length), 0);
 	assert_memory_equal(opened, payload, length);
-	member(vector, "handshake_hash", hash, sizeof hash);
-	assert_memory_equal(initiator.hash, hash, sizeof hash);
-	assert_memory_equal(responder.hash, hash, sizeof hash);
+	member(vector, "handshake_hash", hash, sizeof(hash));
+	assert_memory_equal(initiator.hash, hash, sizeof(hash));
+	assert_memory_equal(responder.hash, hash, sizeof(hash));
 
 	uint8_t sending[2][32], receiving[2][32];
 	assert_int_equal(wireguard_noise_split(&initiator, sending[0], receiving[0]), 0);
@@ -350,7 +350,7 @@ static void side_create(struct side *side, uint8_t key)
 	struct wireguard_key private_key;
 	static const uint8_t floor[12];
 
-	memset(&private_key, key, sizeof private_key);
+	memset(&private_key, key, sizeof(private_key));
 	assert_int_equal(wireguard_device_create(&side->device, &private_key, floor, &env), 0);
 }
 
@@ -362,7 +362,7 @@ static struct wireguard_peer *side_add(struct side *side, const struct side *oth
 	};
 	struct wireguard_peer *peer;
 
-	memset(&config.preshared_key, 0x55, sizeof config.preshared_key);
+	memset(&config.preshared_key, 0x55, sizeof(config.preshared_key));
 	assert_int_equal(config_add(side->device, &config, NULL, &peer, 1), 0);
 	return peer;
 }
@@ -371,7 +371,7 @@ static void sent_is(const struct side *side, const char *hex, size_t length)
 {
 	uint8_t expected[256];
 
-	assert_int_equal(hex_read(expected, sizeof expected, hex), length);
+	assert_int_equal(hex_read(expected, sizeof(expected), hex), length);
 	assert_int_equal(side->length, length);
 	assert_memory_equal(side->sent, expected, length);
 }
@@ -394,7 +394,7 @@ static void test_w2_handshake_equals_stored_bytes(void **state)
 	static struct side initiator, responder;
 	union wireguard_endpoint a = link_ipv4(0xc0000201, 51820), b = link_ipv4(0xc0000202, 51820);
 	uint8_t packet[30] = { 0x45, [3] = 30, [12] = 10, [15] = 2, [16] = 10, [19] = 1 };
-	struct iovec part = { packet, sizeof packet };
+	struct iovec part = { packet, sizeof(packet) };
 	(void)state;
 
 	initiator = (struct side){ .ephemeral = 0x33, .index = 0x61 };
@@ -410,7 +410,7 @@ static void test_w2_handshake_equals_stored_bytes(void **state)
 	sent_is(&initiator, KEEPALIVE, 32);
 	wireguard_device_receive(responder.device, initiator.sent, initiator.length, &a, 1);
 	memcpy(packet + 20, "0123456789", 10);
-	assert_int_equal(wireguard_device_send(responder.device, &part, 1, sizeof packet, 1), WIREGUARD_OK);
+	assert_int_equal(wireguard_device_send(responder.device, &part, 1, sizeof(packet), 1), WIREGUARD_OK);
 	sent_is(&responder, PACKET, 64);
 	wireguard_device_receive(initiator.device, responder.sent, responder.length, &b, 1);
 	assert_int_equal(initiator.delivered, 1);
@@ -430,22 +430,22 @@ static void test_w2_cookie_equals_stored_bytes(void **state)
 	uint8_t secret[32], message[148], expected[64];
 	(void)state;
 
-	memset(&private_key, 0x22, sizeof private_key);
+	memset(&private_key, 0x22, sizeof(private_key));
 	assert_int_equal(wireguard_key_public(&public_key, &private_key), 0);
-	hex_read(message, sizeof message, INITIATION);
+	hex_read(message, sizeof(message), INITIATION);
 	assert_int_equal(wireguard_cookie_checker_init(&checker, public_key.bytes, secret), 0);
-	assert_true(wireguard_cookie_has_mac1(&checker, message, sizeof message));
+	assert_true(wireguard_cookie_has_mac1(&checker, message, sizeof(message)));
 	assert_int_equal(wireguard_cookie_reply(&checker, &env, &reply, (void *)(message + 148 - 32), message + 4, &from, 5), 0);
-	hex_read(expected, sizeof expected, COOKIE_REPLY);
-	assert_memory_equal(&reply, expected, sizeof reply);
+	hex_read(expected, sizeof(expected), COOKIE_REPLY);
+	assert_memory_equal(&reply, expected, sizeof(reply));
 
 	wireguard_cookie_maker_init(&maker);
-	assert_int_equal(wireguard_cookie_add_macs(&maker, public_key.bytes, message, sizeof message, 5), 0);
+	assert_int_equal(wireguard_cookie_add_macs(&maker, public_key.bytes, message, sizeof(message), 5), 0);
 	assert_int_equal(wireguard_cookie_take(&maker, public_key.bytes, &reply, 5), 0);
-	assert_int_equal(wireguard_cookie_add_macs(&maker, public_key.bytes, message, sizeof message, 5), 0);
-	hex_read(expected, sizeof expected, MAC2);
+	assert_int_equal(wireguard_cookie_add_macs(&maker, public_key.bytes, message, sizeof(message), 5), 0);
+	hex_read(expected, sizeof(expected), MAC2);
 	assert_memory_equal(message + 148 - 16, expected, 16);
-	assert_true(wireguard_cookie_has_mac2(&checker, &env, message, sizeof message, &from, 5));
+	assert_true(wireguard_cookie_has_mac2(&checker, &env, message, sizeof(message), &from, 5));
 }
 
 int main(void)

@@ -6,7 +6,7 @@
 
 void credentials_clear(struct credentials *credentials)
 {
-	sodium_memzero(credentials, sizeof *credentials);
+	sodium_memzero(credentials, sizeof(*credentials));
 }
 
 static bool is_part(const char *part, size_t length)
@@ -41,7 +41,7 @@ int credentials_from_basic(struct credentials *credentials, const char *value, s
 {
 	static const char scheme[] = "Basic";
 	char plain[2 * CREDENTIALS_PART_MAX + 1];
-	size_t plain_length, skip = sizeof scheme - 1;
+	size_t plain_length, skip = sizeof(scheme) - 1;
 	int result = -1;
 	credentials_clear(credentials);
 	if (length <= skip || strncasecmp(value, scheme, skip) != 0 || value[skip] != ' ')
@@ -49,7 +49,7 @@ int credentials_from_basic(struct credentials *credentials, const char *value, s
 	while (skip < length && value[skip] == ' ')
 		skip++;
 	/* With padding, without stray bits, to the last byte: one spelling for one password (RFC 4648, 3.5). */
-	if (sodium_base642bin((unsigned char *)plain, sizeof plain, value + skip, length - skip, NULL, &plain_length, NULL,
+	if (sodium_base642bin((unsigned char *)plain, sizeof(plain), value + skip, length - skip, NULL, &plain_length, NULL,
 	                      sodium_base64_VARIANT_ORIGINAL) != 0)
 		goto out;
 	const char *colon = memchr(plain, ':', plain_length);
@@ -58,7 +58,7 @@ int credentials_from_basic(struct credentials *credentials, const char *value, s
 	size_t username = (size_t)(colon - plain);
 	result = credentials_set(credentials, plain, username, colon + 1, plain_length - username - 1);
 out:
-	sodium_memzero(plain, sizeof plain);
+	sodium_memzero(plain, sizeof(plain));
 	return result;
 }
 
@@ -88,9 +88,9 @@ bool credentials_admitted(const struct credentials *offered, const struct spec *
 	for (size_t i = 0; i < spec->user_count; i++) {
 		const struct spec_user *known = &spec->users[i];
 		unsigned usable = credentials_set(&user, known->username, strlen(known->username), known->password, strlen(known->password)) == 0;
-		admitted |= usable & (sodium_memcmp(&user, offered, sizeof user) == 0);
+		admitted |= usable & (sodium_memcmp(&user, offered, sizeof(user)) == 0);
 		usable &= to_latin1(user.username, &user.username_length) && to_latin1(user.password, &user.password_length);
-		admitted |= usable & (sodium_memcmp(&user, offered, sizeof user) == 0);
+		admitted |= usable & (sodium_memcmp(&user, offered, sizeof(user)) == 0);
 	}
 	credentials_clear(&user);
 	return admitted != 0;

@@ -34,7 +34,7 @@ static const struct {
 	[HTTP_ERROR_PROXY_INTERNAL_ERROR] = { "proxy_internal_error", 500 },
 	[HTTP_ERROR_PROXY_LOOP_DETECTED] = { "proxy_loop_detected", 508 },
 };
-static_assert(sizeof errors / sizeof errors[0] == HTTP_ERRORS, "a name and a status for each error");
+static_assert(sizeof(errors) / sizeof(errors[0]) == HTTP_ERRORS, "a name and a status for each error");
 
 static const struct {
 	uint16_t status;
@@ -69,7 +69,7 @@ uint16_t http_error_status(enum http_error error)
 
 const char *http_error_phrase(uint16_t status)
 {
-	for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++)
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
 		if (phrases[i].status == status)
 			return phrases[i].phrase;
 	return "Error";
@@ -112,7 +112,7 @@ static void put_body(struct http_writer *writer, uint16_t status, const struct h
 size_t http_error_write(char *out, size_t room, const struct http_fault *fault, unsigned options)
 {
 	char text[DETAIL_MAX + 64];
-	struct http_writer head = { .out = out, .room = room }, body = { .out = text, .room = sizeof text };
+	struct http_writer head = { .out = out, .room = room }, body = { .out = text, .room = sizeof(text) };
 	uint16_t status = fault->status == 0 ? http_error_status(fault->error) : fault->status;
 	put_body(&body, status, fault);
 	http_put(&head, "HTTP/1.1 ");

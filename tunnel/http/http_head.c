@@ -109,10 +109,10 @@ int http_head_version(struct http_text text, bool *old)
 enum http_field_kind http_field_kind(struct http_text name)
 {
 	static const char proxy[] = "proxy-";
-	for (size_t i = 0; i < sizeof known_fields / sizeof known_fields[0]; i++)
+	for (size_t i = 0; i < sizeof(known_fields) / sizeof(known_fields[0]); i++)
 		if (http_text_is(name, known_fields[i].name))
 			return known_fields[i].kind;
-	if (name.length >= sizeof proxy - 1 && strncasecmp(name.bytes, proxy, sizeof proxy - 1) == 0)
+	if (name.length >= sizeof(proxy) - 1 && strncasecmp(name.bytes, proxy, sizeof(proxy) - 1) == 0)
 		return HTTP_FIELD_PROXY_OTHER;
 	return HTTP_FIELD_OTHER;
 }
@@ -367,7 +367,7 @@ void http_put(struct http_writer *writer, const char *string)
 void http_put_number(struct http_writer *writer, uint64_t number)
 {
 	char digits[24];
-	snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+	snprintf(digits, sizeof(digits), "%llu", (unsigned long long)number);
 	http_put(writer, digits);
 }
 

@@ -51,7 +51,7 @@ static bool is_userinfo(const char *bytes, size_t length)
 {
 	static const char marks[] = "-._~%!$&'()*+,;=:";
 	for (size_t i = 0; i < length; i++)
-		if (!isalnum((unsigned char)bytes[i]) && memchr(marks, bytes[i], sizeof marks - 1) == NULL)
+		if (!isalnum((unsigned char)bytes[i]) && memchr(marks, bytes[i], sizeof(marks) - 1) == NULL)
 			return false;
 	return true;
 }
@@ -73,7 +73,7 @@ static bool drop_userinfo(struct http_text *authority)
 static bool read_absolute(struct http_request *request, struct http_text target)
 {
 	static const char scheme[] = "http://";
-	size_t skip = sizeof scheme - 1, authority = 0;
+	size_t skip = sizeof(scheme) - 1, authority = 0;
 	if (target.length > 0 && (target.bytes[0] == '/' || target.bytes[0] == '*'))
 		return refuse(request, 400, "this is a proxy: the request target must be an absolute URL");
 	if (target.length < skip || strncasecmp(target.bytes, scheme, skip) != 0)

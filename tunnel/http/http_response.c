@@ -135,7 +135,7 @@ static bool begins_as_http(const char *bytes, size_t length)
 		bytes++;
 		length--;
 	}
-	return strncasecmp(bytes, start, length < sizeof start - 1 ? length : sizeof start - 1) == 0;
+	return strncasecmp(bytes, start, length < sizeof(start) - 1 ? length : sizeof(start) - 1) == 0;
 }
 
 enum http_progress http_response_read(struct http_response *response, const struct http_asked *asked, struct http_head_search *search, char *bytes,

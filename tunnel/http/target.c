@@ -54,7 +54,7 @@ static bool covers(const uint8_t *network, unsigned prefix, const uint8_t *addre
 
 static const struct block *v4_block(const uint8_t *bytes)
 {
-	for (size_t i = 0; i < sizeof v4_blocks / sizeof v4_blocks[0]; i++)
+	for (size_t i = 0; i < sizeof(v4_blocks) / sizeof(v4_blocks[0]); i++)
 		if (covers(v4_blocks[i].bytes, v4_blocks[i].prefix, bytes))
 			return &v4_blocks[i];
 	return NULL;
@@ -62,7 +62,7 @@ static const struct block *v4_block(const uint8_t *bytes)
 
 static const struct embedding *find_embedding(const uint8_t *bytes)
 {
-	for (size_t i = 0; i < sizeof embeddings / sizeof embeddings[0]; i++)
+	for (size_t i = 0; i < sizeof(embeddings) / sizeof(embeddings[0]); i++)
 		if (covers(embeddings[i].block.bytes, embeddings[i].block.prefix, bytes))
 			return &embeddings[i];
 	return NULL;
@@ -70,7 +70,7 @@ static const struct embedding *find_embedding(const uint8_t *bytes)
 
 static const struct block *v6_block(const uint8_t *bytes)
 {
-	for (size_t i = 0; i < sizeof v6_blocks / sizeof v6_blocks[0]; i++)
+	for (size_t i = 0; i < sizeof(v6_blocks) / sizeof(v6_blocks[0]); i++)
 		if (covers(v6_blocks[i].bytes, v6_blocks[i].prefix, bytes))
 			return &v6_blocks[i];
 	const struct embedding *embedding = find_embedding(bytes);
@@ -80,7 +80,7 @@ static const struct block *v6_block(const uint8_t *bytes)
 static enum target_class embedded_class(const struct embedding *embedding, const uint8_t *bytes)
 {
 	uint8_t inner[4];
-	for (size_t i = 0; i < sizeof inner; i++)
+	for (size_t i = 0; i < sizeof(inner); i++)
 		inner[i] = bytes[embedding->offset + i] ^ embedding->flip;
 	const struct block *block = v4_block(inner);
 	enum target_class class = block == NULL ? TARGET_PUBLIC : block->class;
@@ -136,7 +136,7 @@ enum target_verdict target_judge(const struct spec *spec, const struct netstack_
 static bool is_localhost(const char *name)
 {
 	static const char localhost[] = "localhost";
-	size_t length = strlen(name), tail = sizeof localhost - 1;
+	size_t length = strlen(name), tail = sizeof(localhost) - 1;
 	if (length > 0 && name[length - 1] == '.')
 		length--;
 	if (length < tail || memcmp(name + length - tail, localhost, tail) != 0)
@@ -189,11 +189,11 @@ static bool is_name(const char *host, size_t length)
 static void unmap(struct netstack_endpoint *address)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	if (address->family != AF_INET6 || memcmp(address->bytes, mapped, sizeof mapped) != 0)
+	if (address->family != AF_INET6 || memcmp(address->bytes, mapped, sizeof(mapped)) != 0)
 		return;
 	address->family = AF_INET;
-	memmove(address->bytes, address->bytes + sizeof mapped, 4);
-	memset(address->bytes + 4, 0, sizeof address->bytes - 4);
+	memmove(address->bytes, address->bytes + sizeof(mapped), 4);
+	memset(address->bytes + 4, 0, sizeof(address->bytes) - 4);
 }
 
 static bool is_address(struct target *target)
@@ -274,6 +274,6 @@ void target_from_address(struct target *target, const struct netstack_endpoint *
 {
 	*target = (struct target){ .address = *address, .port = address->port };
 	unmap(&target->address);
-	if (inet_ntop(target->address.family, target->address.bytes, target->host, sizeof target->host) == NULL)
+	if (inet_ntop(target->address.family, target->address.bytes, target->host, sizeof(target->host)) == NULL)
 		target->host[0] = '\0';
 }

@@ -52,7 +52,7 @@ static void heap_insert(struct agenda *agenda, struct deadline *deadline)
 {
 	if (agenda->count + 1 >= agenda->capacity) {
 		size_t capacity = agenda->capacity * 2;
-		struct deadline **heap = realloc(agenda->heap, capacity * sizeof *heap);
+		struct deadline **heap = realloc(agenda->heap, capacity * sizeof(*heap));
 		if (heap == NULL)
 			abort(); /* a lost deadline would silently kill a tunnel; better to have the worker replaced */
 		agenda->heap = heap;

@@ -27,7 +27,7 @@ static void on_readable(void *owner, int events)
 	struct linger_state *state = owner;
 	char away[16384];
 	(void)events;
-	ssize_t got = recv(poller_descriptor(state->poller), away, sizeof away, MSG_DONTWAIT);
+	ssize_t got = recv(poller_descriptor(state->poller), away, sizeof(away), MSG_DONTWAIT);
 	if (got > 0)
 		state->drained += (size_t)got;
 	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) || state->drained > LINGER_BYTES)
@@ -36,7 +36,7 @@ static void on_readable(void *owner, int events)
 
 void linger_close(struct loop *loop, struct poller *poller)
 {
-	struct linger_state *state = calloc(1, sizeof *state);
+	struct linger_state *state = calloc(1, sizeof(*state));
 	if (state == NULL || shutdown(poller_descriptor(poller), SHUT_WR) < 0) {
 		free(state);
 		poller_free(poller);
@@ -53,5 +53,5 @@ void linger_close(struct loop *loop, struct poller *poller)
 void linger_reset(int descriptor)
 {
 	struct linger now = { .l_onoff = 1, .l_linger = 0 };
-	setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }

@@ -72,7 +72,7 @@ static void on_timer(void *owner, int events)
 	(void)events;
 	struct loop *loop = owner;
 	uint64_t expirations;
-	ssize_t got = read(poller_descriptor(loop->timer), &expirations, sizeof expirations);
+	ssize_t got = read(poller_descriptor(loop->timer), &expirations, sizeof(expirations));
 	(void)got; /* EAGAIN: it was armed again meanwhile */
 	loop->timer_at = LOOP_NEVER;
 }
@@ -157,7 +157,7 @@ static void bury(struct loop *loop)
 
 struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *ready, void *owner)
 {
-	struct poller *poller = calloc(1, sizeof *poller);
+	struct poller *poller = calloc(1, sizeof(*poller));
 	if (poller != NULL)
 		*poller = (struct poller){ .loop = loop, .descriptor = descriptor, .ready = ready, .owner = owner };
 	return poller;
@@ -206,7 +206,7 @@ void poller_free(struct poller *poller)
 
 struct loop *loop_create(void)
 {
-	struct loop *loop = calloc(1, sizeof *loop);
+	struct loop *loop = calloc(1, sizeof(*loop));
 	if (loop == NULL)
 		return NULL;
 	bool has_agenda = agenda_init(&loop->agenda);

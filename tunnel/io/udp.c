@@ -66,14 +66,14 @@ static void release_slabs(void *owner)
 
 struct udp_batch *udp_batch_create(struct loop *loop, bool gso)
 {
-	struct udp_batch *batch = malloc(sizeof *batch); /* not zeroed, so that unused slabs take no memory */
+	struct udp_batch *batch = malloc(sizeof(*batch)); /* not zeroed, so that unused slabs take no memory */
 	if (batch == NULL)
 		return NULL;
 	memset(batch, 0, offsetof(struct udp_batch, out));
 	batch->loop = loop;
 	batch->gso = gso;
 	deferred_init(&batch->release, release_slabs, batch);
-	poison(batch->in, sizeof batch->in);
+	poison(batch->in, sizeof(batch->in));
 	return batch;
 }
 
@@ -82,7 +82,7 @@ void udp_batch_free(struct udp_batch *batch)
 	if (batch == NULL)
 		return;
 	deferred_cancel(batch->loop, &batch->release);
-	unpoison(batch->in, sizeof batch->in);
+	unpoison(batch->in, sizeof(batch->in));
 	free(batch);
 }
 
@@ -91,13 +91,13 @@ static socklen_t address_of(const struct udp_socket *sock, const union wireguard
 {
 	*address = *endpoint;
 	if (endpoint->any.sa_family == AF_INET6)
-		return sizeof address->v6;
+		return sizeof(address->v6);
 	if (!sock->v6)
-		return sizeof address->v4;
+		return sizeof(address->v4);
 	*address = (union wireguard_endpoint){ .v6 = { .sin6_family = AF_INET6, .sin6_port = endpoint->v4.sin_port } };
 	address->v6.sin6_addr.s6_addr[10] = address->v6.sin6_addr.s6_addr[11] = 0xff;
 	memcpy(&address->v6.sin6_addr.s6_addr[12], &endpoint->v4.sin_addr, 4);
-	return sizeof address->v6;
+	return sizeof(address->v6);
 }
 
 static void unmap(union wireguard_endpoint *endpoint)
@@ -120,13 +120,13 @@ static int send_once(struct udp_socket *sock, const union wireguard_endpoint *to
 	} control = { .bytes = { 0 } };
 	if (length > segment) {
 		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
 		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 		header->cmsg_level = SOL_UDP;
 		header->cmsg_type = UDP_SEGMENT;
 		header->cmsg_len = CMSG_LEN(sizeof(uint16_t));
 		uint16_t size = (uint16_t)segment;
-		memcpy(CMSG_DATA(header), &size, sizeof size);
+		memcpy(CMSG_DATA(header), &size, sizeof(size));
 	}
 	ssize_t sent;
 	do
@@ -174,7 +174,7 @@ static size_t send_train(struct udp_socket *sock, const union wireguard_endpoint
 
 static void park(struct udp_socket *sock, const union wireguard_endpoint *to, const uint8_t *bytes, size_t length, size_t segment)
 {
-	struct parked *parked = malloc(sizeof *parked + length);
+	struct parked *parked = malloc(sizeof(*parked) + length);
 	if (parked == NULL) {
 		sock->counts.refused += (length + segment - 1) / segment;
 		return;
@@ -240,7 +240,7 @@ static size_t segment_of(struct msghdr *message, size_t length)
 		if (header->cmsg_level != SOL_UDP || header->cmsg_type != UDP_GRO)
 			continue;
 		int size;
-		memcpy(&size, CMSG_DATA(header), sizeof size);
+		memcpy(&size, CMSG_DATA(header), sizeof(size));
 		return size > 0 ? (size_t)size : length;
 	}
 	return length;
@@ -263,9 +263,9 @@ static bool receive_once(struct udp_socket *sock)
 	struct msghdr message = { .msg_iov = &part,
 		                  .msg_iovlen = 1,
 		                  .msg_name = &from,
-		                  .msg_namelen = sizeof from,
+		                  .msg_namelen = sizeof(from),
 		                  .msg_control = control.bytes,
-		                  .msg_controllen = sizeof control.bytes };
+		                  .msg_controllen = sizeof(control.bytes) };
 	unpoison(slab, SLAB_SIZE);
 	ssize_t got = recvmsg(sock->descriptor, &message, MSG_DONTWAIT);
 	size_t filled = got > 0 ? (size_t)got : 0;
@@ -312,7 +312,7 @@ static void on_ready(void *owner, int events)
 struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, const struct udp_events *events, void *owner)
 {
 	assert(events->received != NULL && events->writable != NULL && events->may_send != NULL);
-	struct udp_socket *sock = calloc(1, sizeof *sock);
+	struct udp_socket *sock = calloc(1, sizeof(*sock));
 	struct poller *poller = sock == NULL ? NULL : poller_create(batch->loop, descriptor, on_ready, sock);
 	if (poller == NULL) {
 		close(descriptor);
@@ -320,14 +320,14 @@ struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, co
 		return NULL;
 	}
 	int family = 0, on = 1, dont = IP_PMTUDISC_DONT;
-	socklen_t length = sizeof family;
+	socklen_t length = sizeof(family);
 	getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &family, &length);
 	/* The outer packet may be fragmented: a tunnel must not die in an MTU black hole. */
-	setsockopt(descriptor, IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof dont);
+	setsockopt(descriptor, IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof(dont));
 	if (family == AF_INET6)
-		setsockopt(descriptor, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont, sizeof dont);
+		setsockopt(descriptor, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont, sizeof(dont));
 	if (batch->gso)
-		setsockopt(descriptor, SOL_UDP, UDP_GRO, &on, sizeof on);
+		setsockopt(descriptor, SOL_UDP, UDP_GRO, &on, sizeof(on));
 	*sock = (struct udp_socket){
 		.batch = batch, .poller = poller, .descriptor = descriptor, .v6 = family == AF_INET6, .events = events, .owner = owner
 	};

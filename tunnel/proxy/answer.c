@@ -66,7 +66,7 @@ static void pass_head(struct answer *answer, struct gathered *gathered, const st
 		gathered->done += response->length_of_head;
 		return;
 	}
-	size_t length = http_response_write(response, &answer->asked, may_keep, head, sizeof head);
+	size_t length = http_response_write(response, &answer->asked, may_keep, head, sizeof(head));
 	if (length == 0) {
 		fail(answer, HTTP_ERROR_HTTP_RESPONSE_HEADER_SECTION_SIZE, "the response's head is too long");
 		return;

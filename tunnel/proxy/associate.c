@@ -267,7 +267,7 @@ static void on_control(void *owner, int events)
 		end(associate);
 		return;
 	}
-	ssize_t got = recv(poller_descriptor(associate->control), away, sizeof away, MSG_DONTWAIT);
+	ssize_t got = recv(poller_descriptor(associate->control), away, sizeof(away), MSG_DONTWAIT);
 	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
 		end(associate);
 }
@@ -278,7 +278,7 @@ static bool open_relay(struct associate *associate, int descriptor, struct netst
 {
 	struct tunnel *tunnel = associate->tunnel;
 	union wireguard_endpoint host = { 0 };
-	socklen_t size = sizeof host;
+	socklen_t size = sizeof(host);
 	associate->relay = poller_create(tunnel->context->loop, descriptor, on_relay, associate);
 	if (associate->relay == NULL) {
 		close(descriptor);
@@ -330,7 +330,7 @@ static bool read_ends(struct associate *associate, union wireguard_endpoint *loc
 		union wireguard_endpoint inet;
 	} ends[2] = { 0 };
 	struct netstack_endpoint here;
-	socklen_t size = sizeof ends[0], far_size = sizeof ends[1];
+	socklen_t size = sizeof(ends[0]), far_size = sizeof(ends[1]);
 	int descriptor = poller_descriptor(associate->control);
 	if (getsockname(descriptor, (struct sockaddr *)&ends[0], &size) < 0 || getpeername(descriptor, (struct sockaddr *)&ends[1], &far_size) < 0)
 		return false;
@@ -371,7 +371,7 @@ static bool ask_relay(struct associate *associate, uint16_t listen_index)
 static uint16_t claimed_port(const struct netstack_endpoint *claim, const struct netstack_endpoint *client)
 {
 	static const uint8_t zero[16];
-	bool is_zero = memcmp(claim->bytes, zero, sizeof zero) == 0;
+	bool is_zero = memcmp(claim->bytes, zero, sizeof(zero)) == 0;
 	return claim->family != 0 && (is_zero || address_is_same_host(claim, client)) ? claim->port : 0;
 }
 
@@ -380,7 +380,7 @@ struct associate *associate_create(struct connection *connection, struct poller 
 {
 	assert(ended != NULL);
 	struct tunnel *tunnel = connection->tunnel;
-	struct associate *associate = calloc(1, sizeof *associate);
+	struct associate *associate = calloc(1, sizeof(*associate));
 	if (associate == NULL) {
 		poller_free(control);
 		return NULL;

@@ -15,13 +15,13 @@ void backlog_hold(struct block **backlog, struct tunnel *tunnel, uint16_t port, 
 	if (*backlog == NULL)
 		*backlog = pool_take(tunnel->context->pool, false);
 	struct block *block = *backlog;
-	if (block == NULL || block->capacity - block->end < sizeof held + length) {
+	if (block == NULL || block->capacity - block->end < sizeof(held) + length) {
 		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
 	}
-	memcpy(block->bytes + block->end, &held, sizeof held);
-	memcpy(block->bytes + block->end + sizeof held, bytes, length);
-	block->end += (uint32_t)(sizeof held + length);
+	memcpy(block->bytes + block->end, &held, sizeof(held));
+	memcpy(block->bytes + block->end + sizeof(held), bytes, length);
+	block->end += (uint32_t)(sizeof(held) + length);
 }
 
 void backlog_release(struct block **backlog, struct tunnel *tunnel, void (*send)(void *owner, uint16_t port, const uint8_t *bytes, size_t length),
@@ -30,9 +30,9 @@ void backlog_release(struct block **backlog, struct tunnel *tunnel, void (*send)
 	struct block *block = *backlog;
 	struct held held;
 	*backlog = NULL;
-	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof held + held.length)) {
-		memcpy(&held, block->bytes + at, sizeof held);
-		send(owner, held.port, block->bytes + at + sizeof held, held.length);
+	for (uint32_t at = 0; block != NULL && at < block->end; at += (uint32_t)(sizeof(held) + held.length)) {
+		memcpy(&held, block->bytes + at, sizeof(held));
+		send(owner, held.port, block->bytes + at + sizeof(held), held.length);
 	}
 	pool_give(tunnel->context->pool, block);
 }

@@ -112,7 +112,7 @@ static void refuse_http(struct client *client, const struct http_fault *fault, b
 {
 	char reply[HTTP_ERROR_ROOM];
 	connection_count_failed(&client->connection, dial_failure(fault->error));
-	say_and_close(client, reply, http_error_write(reply, sizeof reply, fault, head ? HTTP_ERROR_NO_BODY : 0));
+	say_and_close(client, reply, http_error_write(reply, sizeof(reply), fault, head ? HTTP_ERROR_NO_BODY : 0));
 }
 
 static void refuse_socks(struct client *client, enum socks_reply reply, enum counters_failure failure)
@@ -515,7 +515,7 @@ static void start_http(struct client *client)
 void client_accept(struct listener *listener, int descriptor, const union wireguard_endpoint *from)
 {
 	struct tunnel *tunnel = listener->tunnel;
-	struct client *client = calloc(1, sizeof *client);
+	struct client *client = calloc(1, sizeof(*client));
 	struct poller *poller = client == NULL ? NULL : poller_create(tunnel->context->loop, descriptor, on_client, client);
 	if (poller == NULL) {
 		close(descriptor);

@@ -202,7 +202,7 @@ static void refuse(struct exchange *exchange, const struct http_fault *fault, bo
 	unsigned options = (keeps ? HTTP_ERROR_KEEP_ALIVE : 0) | (exchange->asked.head ? HTTP_ERROR_NO_BODY : 0);
 	count_failed(exchange, dial_failure(fault->error));
 	drop_stream(exchange, exchange->state != PASSING);
-	rx_pipe_put_own(&exchange->down, reply, http_error_write(reply, sizeof reply, fault, options), 0);
+	rx_pipe_put_own(&exchange->down, reply, http_error_write(reply, sizeof(reply), fault, options), 0);
 	watch(exchange, 0, LOOP_READABLE);
 	exchange->keeps = keeps;
 	exchange->state = ENDING;
@@ -439,7 +439,7 @@ static bool is_repeatable(const struct http_request *request)
 	static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" }; /* RFC 9110, 9.2.2 */
 	if (request->framing == HTTP_FRAMING_CHUNKED || request->length > 0)
 		return false;
-	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
 		if (request->method.length == strlen(methods[i]) && memcmp(request->method.bytes, methods[i], request->method.length) == 0)
 			return true;
 	return false;
@@ -493,7 +493,7 @@ static bool admit(struct exchange *exchange, const struct http_request *request)
 static bool write_request(struct exchange *exchange, const struct http_request *request, const char *body, size_t body_length)
 {
 	char head[HTTP_HEAD_ROOM];
-	size_t length = http_request_write(request, request->asked.keep_alive, head, sizeof head);
+	size_t length = http_request_write(request, request->asked.keep_alive, head, sizeof(head));
 	if (length == 0 || !tx_pipe_put(&exchange->up, head, length) || !tx_pipe_put(&exchange->up, body, body_length))
 		return false;
 	if (!exchange->reused || !is_repeatable(request))
@@ -783,7 +783,7 @@ struct exchange *exchange_create(struct connection *connection, struct poller *c
 {
 	assert(events->ended != NULL && events->handed_back != NULL);
 	struct tunnel *tunnel = connection->tunnel;
-	struct exchange *exchange = calloc(1, sizeof *exchange);
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
 	if (exchange == NULL) {
 		pool_give(tunnel->context->pool, in);
 		poller_free(client);

@@ -118,7 +118,7 @@ static void wait_no_longer(struct passage *passage)
 /* NULL when out of memory or over the limit. */
 static struct passage *passage_create(struct tunnel *tunnel, struct forward *forward)
 {
-	struct passage *passage = calloc(1, sizeof *passage);
+	struct passage *passage = calloc(1, sizeof(*passage));
 	if (passage == NULL)
 		return NULL;
 	passage->forward = forward;
@@ -303,7 +303,7 @@ static void on_accepted(void *owner, struct netstack_stream *stream)
 		fail(passage, COUNTERS_FAILED_LIMIT);
 		return;
 	}
-	passage->begun = malloc(sizeof *passage->begun);
+	passage->begun = malloc(sizeof(*passage->begun));
 	if (passage->begun != NULL)
 		relay_begin(passage->begun, tunnel, NULL);
 	if (passage->begun == NULL || !ask_host(passage))
@@ -393,7 +393,7 @@ static bool is_there(const struct tunnel *tunnel, const struct spec_forward *wan
 /* 0 or a netstack_error. */
 static int prepare_one(struct tunnel *tunnel, const struct spec *spec, size_t index, struct netstack *stack, struct forward **fresh)
 {
-	struct forward *forward = calloc(1, sizeof *forward);
+	struct forward *forward = calloc(1, sizeof(*forward));
 	if (forward == NULL)
 		return NETSTACK_OUT_OF_MEMORY;
 	*forward = (struct forward){ .tunnel = tunnel, .index = (uint16_t)index };

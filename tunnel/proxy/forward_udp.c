@@ -80,7 +80,7 @@ static void on_session_end(struct udp_session *udp)
 static struct forward_session *session_create(struct udp_sessions *sessions, const union wireguard_endpoint *host)
 {
 	struct tunnel *tunnel = sessions->tunnel;
-	struct forward_session *session = udp_sessions_is_full(sessions) ? NULL : calloc(1, sizeof *session);
+	struct forward_session *session = udp_sessions_is_full(sessions) ? NULL : calloc(1, sizeof(*session));
 	if (session == NULL)
 		return NULL;
 	session->udp = (struct udp_session){ .tunnel = tunnel, .owner = session, .descriptor = -1, .host = *host };
@@ -243,7 +243,7 @@ static void take_target(struct forward_udp *udp)
 struct forward_udp *forward_udp_create(struct listener *listener, int descriptor)
 {
 	struct tunnel *tunnel = listener->tunnel;
-	struct forward_udp *udp = calloc(1, sizeof *udp);
+	struct forward_udp *udp = calloc(1, sizeof(*udp));
 	struct poller *poller = udp == NULL ? NULL : poller_create(tunnel->context->loop, descriptor, on_clients, udp);
 	if (poller == NULL) {
 		close(descriptor);
@@ -345,7 +345,7 @@ static void on_inner_datagram(void *owner, const struct netstack_endpoint *from,
 
 int forward_inner_create(struct tunnel *tunnel, struct netstack *stack, const struct netstack_endpoint *at, struct forward_inner **inner)
 {
-	struct forward_inner *fresh = calloc(1, sizeof *fresh);
+	struct forward_inner *fresh = calloc(1, sizeof(*fresh));
 	if (fresh == NULL)
 		return NETSTACK_OUT_OF_MEMORY;
 	int error = netstack_flow_open(stack, at, on_inner_datagram, fresh, &fresh->flow);

@@ -34,7 +34,7 @@ static void on_ready(void *owner, int events)
 	(void)events;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		union wireguard_endpoint from = { 0 };
-		socklen_t length = sizeof from;
+		socklen_t length = sizeof(from);
 		int descriptor = accept4(poller_descriptor(listener->poller), &from.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (descriptor < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -51,7 +51,7 @@ static void on_ready(void *owner, int events)
 static bool open_socket(struct listener *listener, int descriptor)
 {
 	int type = SOCK_STREAM;
-	socklen_t length = sizeof type;
+	socklen_t length = sizeof(type);
 	getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &length);
 	if (type == SOCK_DGRAM) {
 		listener->udp = forward_udp_create(listener, descriptor);
@@ -67,7 +67,7 @@ static bool open_socket(struct listener *listener, int descriptor)
 
 struct listener *listener_create(struct tunnel *tunnel, const struct message_socket *socket, int descriptor)
 {
-	struct listener *listener = calloc(1, sizeof *listener);
+	struct listener *listener = calloc(1, sizeof(*listener));
 	if (listener == NULL) {
 		close(descriptor);
 		return NULL;

@@ -290,7 +290,7 @@ struct relay *relay_continue(struct relay_begun *begun, struct poller *client, s
                              relay_ended *ended, void *owner)
 {
 	assert(ended != NULL);
-	struct relay *relay = calloc(1, sizeof *relay);
+	struct relay *relay = calloc(1, sizeof(*relay));
 	if (relay == NULL) {
 		discard(begun, stream, client);
 		return NULL;

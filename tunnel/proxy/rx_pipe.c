@@ -292,7 +292,7 @@ size_t rx_pipe_show(struct rx_pipe *downward, const struct iovec *parts, size_t 
 			return taken;
 		}
 	}
-	memcpy(parts_of(downward) + downward->part_count, parts, count * sizeof *parts);
+	memcpy(parts_of(downward) + downward->part_count, parts, count * sizeof(*parts));
 	downward->part_count += count;
 	return taken;
 }

@@ -40,7 +40,7 @@ static int manager_run(IMB_CIPHER_DIRECTION direction, uint8_t *bytes, size_t le
 	job->cipher_start_src_offset_in_bytes = job->hash_start_src_offset_in_bytes = 0;
 	job->msg_len_to_cipher_in_bytes = job->msg_len_to_hash_in_bytes = length;
 	job->iv = nonce->bytes;
-	job->iv_len_in_bytes = sizeof nonce->bytes;
+	job->iv_len_in_bytes = sizeof(nonce->bytes);
 	job->auth_tag_output = tag;
 	job->auth_tag_output_len_in_bytes = WIREGUARD_TAG_LENGTH;
 	job->u.CHACHA20_POLY1305.aad = additional.bytes;

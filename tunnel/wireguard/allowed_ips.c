@@ -35,11 +35,11 @@ static struct bits bits_of(uint8_t family, const uint8_t *address)
 
 	if (family == AF_INET) {
 		uint32_t word;
-		memcpy(&word, address, sizeof word);
+		memcpy(&word, address, sizeof(word));
 		bits.high = (uint64_t)be32toh(word) << 32;
 	} else {
-		memcpy(&bits.high, address, sizeof bits.high);
-		memcpy(&bits.low, address + sizeof bits.high, sizeof bits.low);
+		memcpy(&bits.high, address, sizeof(bits.high));
+		memcpy(&bits.low, address + sizeof(bits.high), sizeof(bits.low));
 		bits.high = be64toh(bits.high);
 		bits.low = be64toh(bits.low);
 	}
@@ -94,7 +94,7 @@ static int set_aside(struct wireguard_allowed_ips *allowed, size_t count)
 	if (wanted <= allowed->spares)
 		return 0;
 	wanted -= allowed->spares;
-	struct wireguard_allowed_chunk *chunk = malloc(sizeof *chunk + wanted * sizeof chunk->nodes[0]);
+	struct wireguard_allowed_chunk *chunk = malloc(sizeof(*chunk) + wanted * sizeof(chunk->nodes[0]));
 	if (chunk == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
 	chunk->next = allowed->chunks;

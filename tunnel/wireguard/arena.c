@@ -21,21 +21,21 @@ static struct {
 static int add_region(void)
 {
 	size_t slots = arena.most - arena.capacity < REGION_SLOTS ? arena.most - arena.capacity : REGION_SLOTS;
-	union wireguard_secrets **regions = realloc(arena.regions, (arena.region_count + 1) * sizeof *regions);
+	union wireguard_secrets **regions = realloc(arena.regions, (arena.region_count + 1) * sizeof(*regions));
 	if (regions != NULL)
 		arena.regions = regions;
-	union wireguard_secrets **free_slots = realloc(arena.free, (arena.capacity + slots + 1) * sizeof *free_slots);
+	union wireguard_secrets **free_slots = realloc(arena.free, (arena.capacity + slots + 1) * sizeof(*free_slots));
 	if (free_slots != NULL)
 		arena.free = free_slots;
-	union wireguard_secrets *region = regions == NULL || free_slots == NULL ? NULL : sodium_allocarray(slots, sizeof *region);
+	union wireguard_secrets *region = regions == NULL || free_slots == NULL ? NULL : sodium_allocarray(slots, sizeof(*region));
 	if (region == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
 	/* sodium_malloc does not report whether locking succeeded, so the memory is locked again. */
-	if (sodium_mlock(region, slots * sizeof *region) != 0 && arena.require_lock) {
+	if (sodium_mlock(region, slots * sizeof(*region)) != 0 && arena.require_lock) {
 		sodium_free(region);
 		return WIREGUARD_CRYPTO;
 	}
-	sodium_memzero(region, slots * sizeof *region);
+	sodium_memzero(region, slots * sizeof(*region));
 	arena.regions[arena.region_count++] = region;
 	arena.capacity += slots;
 	for (size_t i = slots; i > 0; i--)
@@ -88,7 +88,7 @@ void wireguard_arena_release(union wireguard_secrets *slots[], size_t count)
 		if (slots[i] == NULL)
 			continue;
 		assert(arena.free_count < arena.capacity);
-		sodium_memzero(slots[i], sizeof *slots[i]);
+		sodium_memzero(slots[i], sizeof(*slots[i]));
 		arena.free[arena.free_count++] = slots[i];
 		slots[i] = NULL;
 	}

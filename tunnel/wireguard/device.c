@@ -45,7 +45,7 @@ static int set_keys(struct wireguard_device *device, const struct wireguard_key 
 		return WIREGUARD_CRYPTO;
 	if (wireguard_cookie_checker_init(&device->checker, device->public_key.bytes, keys->device.cookie_secret) != 0)
 		return WIREGUARD_CRYPTO;
-	memcpy(keys->device.private_key, private_key->bytes, sizeof keys->device.private_key);
+	memcpy(keys->device.private_key, private_key->bytes, sizeof(keys->device.private_key));
 	device->local = (struct wireguard_noise_local){ WIREGUARD_NOISE_PROLOGUE, keys->device.private_key, device->public_key.bytes };
 	return 0;
 }
@@ -61,7 +61,7 @@ static void set_env(struct wireguard_device *device, const struct wireguard_env 
 int wireguard_device_create(struct wireguard_device **device, const struct wireguard_key *private_key, const uint8_t timestamp_floor[12],
                             const struct wireguard_env *env)
 {
-	struct wireguard_device *created = calloc(1, sizeof *created);
+	struct wireguard_device *created = calloc(1, sizeof(*created));
 
 	if (created == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
@@ -75,8 +75,8 @@ int wireguard_device_create(struct wireguard_device **device, const struct wireg
 	}
 	set_env(created, env);
 	created->mtu = MTU_DEFAULT;
-	memcpy(created->last_timestamp.bytes, timestamp_floor, sizeof created->last_timestamp.bytes);
-	env->random(env->owner, created->chain_key, sizeof created->chain_key);
+	memcpy(created->last_timestamp.bytes, timestamp_floor, sizeof(created->last_timestamp.bytes));
+	env->random(env->owner, created->chain_key, sizeof(created->chain_key));
 	wireguard_load_init(&created->load, env);
 	*device = created;
 	return 0;
@@ -92,7 +92,7 @@ void wireguard_device_free(struct wireguard_device *device)
 	wireguard_indices_clear(&device->indices);
 	wireguard_load_clear(&device->load);
 	wireguard_arena_release(device->slots, WIREGUARD_DEVICE_SLOTS);
-	sodium_memzero(device, sizeof *device);
+	sodium_memzero(device, sizeof(*device));
 	free(device);
 }
 
@@ -108,13 +108,13 @@ void wireguard_device_set_mtu(struct wireguard_device *device, uint16_t mtu)
 
 void wireguard_device_last_timestamp(const struct wireguard_device *device, uint8_t tai64n[12])
 {
-	memcpy(tai64n, device->last_timestamp.bytes, sizeof device->last_timestamp.bytes);
+	memcpy(tai64n, device->last_timestamp.bytes, sizeof(device->last_timestamp.bytes));
 }
 
 void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT])
 {
-	memcpy(drops, device->dropped, sizeof device->dropped);
-	memset(device->dropped, 0, sizeof device->dropped);
+	memcpy(drops, device->dropped, sizeof(device->dropped));
+	memset(device->dropped, 0, sizeof(device->dropped));
 }
 
 uint64_t wireguard_device_deadline(const struct wireguard_device *device)

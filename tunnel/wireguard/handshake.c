@@ -31,13 +31,13 @@ static int write_initiation(struct wireguard_peer *peer, struct wireguard_messag
 	device->env.random(device->env.owner, peer->handshake.secrets->handshake.ephemeral, WIREGUARD_KEY_LENGTH);
 	struct wireguard_tai64n timestamp = wireguard_tai64n_next(&device->last_timestamp, &wall);
 	if (wireguard_noise_write_initiation(&peer->handshake, &device->local, &remote, message->ephemeral, timestamp.bytes,
-	                                     sizeof timestamp.bytes) != 0)
+	                                     sizeof(timestamp.bytes)) != 0)
 		return WIREGUARD_CRYPTO;
 	device->last_timestamp = timestamp;
 	wireguard_indices_add(&device->indices, &peer->handshake_index, &device->env);
 	wireguard_message_put32(message->header.type, WIREGUARD_INITIATION);
 	wireguard_message_put32(message->sender, peer->handshake_index.number);
-	if (wireguard_cookie_add_macs(&peer->cookies, peer->public_key.bytes, (uint8_t *)message, sizeof *message, now) == 0)
+	if (wireguard_cookie_add_macs(&peer->cookies, peer->public_key.bytes, (uint8_t *)message, sizeof(*message), now) == 0)
 		return 0;
 	wireguard_indices_remove(&device->indices, &peer->handshake_index);
 	wireguard_noise_wipe(&peer->handshake);
@@ -47,7 +47,7 @@ static int write_initiation(struct wireguard_peer *peer, struct wireguard_messag
 /* An initiation that could not be created counts as lost: the timers retry, and clients that wait for the tunnel are told. */
 static void send_initiation(struct wireguard_peer *peer, uint64_t now)
 {
-	struct wireguard_message_initiation *message = (void *)wireguard_device_reserve(peer->device, &peer->endpoint, sizeof *message);
+	struct wireguard_message_initiation *message = (void *)wireguard_device_reserve(peer->device, &peer->endpoint, sizeof(*message));
 
 	if (message == NULL) {
 		peer->wants_initiation = true;
@@ -62,8 +62,8 @@ static void send_initiation(struct wireguard_peer *peer, uint64_t now)
 		wireguard_timers_initiation_sent(&peer->timers, now);
 		return;
 	}
-	wireguard_device_commit(peer->device, sizeof *message);
-	wireguard_peer_sent(peer, sizeof *message, now);
+	wireguard_device_commit(peer->device, sizeof(*message));
+	wireguard_peer_sent(peer, sizeof(*message), now);
 	wireguard_timers_initiation_sent(&peer->timers, now);
 	wireguard_peer_notify(peer, WIREGUARD_INITIATION_SENT);
 }
@@ -87,10 +87,10 @@ void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, ui
 static void send_cookie(struct wireguard_device *device, const struct wireguard_message_macs *macs, const uint8_t sender[4],
                         const union wireguard_endpoint *from, uint64_t now)
 {
-	struct wireguard_message_cookie_reply *reply = (void *)wireguard_device_reserve(device, from, sizeof *reply);
+	struct wireguard_message_cookie_reply *reply = (void *)wireguard_device_reserve(device, from, sizeof(*reply));
 
 	if (reply != NULL && wireguard_cookie_reply(&device->checker, &device->env, reply, macs, sender, from, now) == 0)
-		wireguard_device_commit(device, sizeof *reply);
+		wireguard_device_commit(device, sizeof(*reply));
 }
 
 /* Whether a handshake message with a valid MAC1 may cost a DH. Under load it needs a cookie, and must pass the limiter. */
@@ -127,7 +127,7 @@ static struct wireguard_peer *read_initiation(struct wireguard_device *device, s
 		wireguard_device_drop(device, WIREGUARD_DROP_HANDSHAKE);
 		return NULL;
 	}
-	memcpy(&initiator, noise->remote_static, sizeof initiator);
+	memcpy(&initiator, noise->remote_static, sizeof(initiator));
 	struct wireguard_peer *peer = wireguard_peer_find(device, &initiator);
 	if (peer == NULL) {
 		wireguard_device_drop(device, WIREGUARD_DROP_UNKNOWN_PEER);
@@ -140,7 +140,7 @@ static struct wireguard_peer *read_initiation(struct wireguard_device *device, s
 		wireguard_noise_wipe(noise);
 		return NULL;
 	}
-	memcpy(timestamp->bytes, payload, sizeof timestamp->bytes);
+	memcpy(timestamp->bytes, payload, sizeof(timestamp->bytes));
 	return peer;
 }
 
@@ -177,7 +177,7 @@ static int respond(struct wireguard_peer *peer, struct wireguard_noise *noise, c
 {
 	struct wireguard_device *device = peer->device;
 	struct wireguard_noise_remote remote = wireguard_peer_remote(peer);
-	struct wireguard_message_response *message = (void *)wireguard_device_reserve(device, from, sizeof *message);
+	struct wireguard_message_response *message = (void *)wireguard_device_reserve(device, from, sizeof(*message));
 
 	if (message == NULL) {
 		wireguard_noise_wipe(noise);
@@ -193,13 +193,13 @@ static int respond(struct wireguard_peer *peer, struct wireguard_noise *noise, c
 	wireguard_indices_add(&device->indices, &session->index, &device->env);
 	wireguard_message_put32(message->header.type, WIREGUARD_RESPONSE);
 	wireguard_message_put32(message->sender, session->index.number);
-	memcpy(message->receiver, sender, sizeof message->receiver);
-	if (wireguard_cookie_add_macs(&peer->cookies, peer->public_key.bytes, (uint8_t *)message, sizeof *message, now) != 0) {
+	memcpy(message->receiver, sender, sizeof(message->receiver));
+	if (wireguard_cookie_add_macs(&peer->cookies, peer->public_key.bytes, (uint8_t *)message, sizeof(*message), now) != 0) {
 		wireguard_sessions_discard(&device->indices, session);
 		return WIREGUARD_CRYPTO;
 	}
 	wireguard_sessions_install_next(&peer->sessions, &device->indices, session);
-	wireguard_device_commit(device, sizeof *message);
+	wireguard_device_commit(device, sizeof(*message));
 	return 0;
 }
 
@@ -210,11 +210,11 @@ void wireguard_handshake_receive_initiation(struct wireguard_device *device, con
 	struct wireguard_noise noise = { .secrets = device->slots[WIREGUARD_DEVICE_SCRATCH] };
 	struct wireguard_tai64n timestamp;
 
-	if (!wireguard_cookie_has_mac1(&device->checker, datagram, sizeof *message)) {
+	if (!wireguard_cookie_has_mac1(&device->checker, datagram, sizeof(*message))) {
 		wireguard_device_drop(device, WIREGUARD_DROP_MAC1);
 		return;
 	}
-	if (!admit(device, datagram, sizeof *message, message->sender, from, now))
+	if (!admit(device, datagram, sizeof(*message), message->sender, from, now))
 		return;
 	struct wireguard_peer *peer = read_initiation(device, &noise, message, &timestamp);
 	if (peer == NULL)
@@ -232,7 +232,7 @@ void wireguard_handshake_receive_initiation(struct wireguard_device *device, con
 	wireguard_peer_notify(peer, WIREGUARD_INITIATION_TAKEN);
 	peer->last_sent_handshake = now;
 	wireguard_timers_sessions_changed(&peer->timers, wireguard_sessions_oldest(&peer->sessions));
-	wireguard_peer_received(peer, from, sizeof *message, now);
+	wireguard_peer_received(peer, from, sizeof(*message), now);
 	wireguard_peer_sent(peer, sizeof(struct wireguard_message_response), now);
 }
 
@@ -256,7 +256,7 @@ void wireguard_handshake_receive_response(struct wireguard_device *device, const
 {
 	const struct wireguard_message_response *message = (const void *)datagram;
 
-	if (!wireguard_cookie_has_mac1(&device->checker, datagram, sizeof *message)) {
+	if (!wireguard_cookie_has_mac1(&device->checker, datagram, sizeof(*message))) {
 		wireguard_device_drop(device, WIREGUARD_DROP_MAC1);
 		return;
 	}
@@ -265,7 +265,7 @@ void wireguard_handshake_receive_response(struct wireguard_device *device, const
 		wireguard_device_drop(device, index == NULL ? WIREGUARD_DROP_UNKNOWN_INDEX : WIREGUARD_DROP_HANDSHAKE);
 		return;
 	}
-	if (!admit(device, datagram, sizeof *message, message->sender, from, now))
+	if (!admit(device, datagram, sizeof(*message), message->sender, from, now))
 		return;
 	struct wireguard_peer *peer = index->peer;
 	struct wireguard_session *session = read_response(peer, message, now);
@@ -278,7 +278,7 @@ void wireguard_handshake_receive_response(struct wireguard_device *device, const
 	wireguard_noise_wipe(&peer->handshake);
 	wireguard_sessions_install_current(&peer->sessions, &device->indices, session);
 	wireguard_timers_sessions_changed(&peer->timers, wireguard_sessions_oldest(&peer->sessions));
-	wireguard_peer_received(peer, from, sizeof *message, now);
+	wireguard_peer_received(peer, from, sizeof(*message), now);
 	wireguard_peer_completed(peer, now);
 	/* The responder cannot send before it has received something, so staged packets or a keepalive are sent. */
 	wireguard_send_keepalive(peer, now);
@@ -294,5 +294,5 @@ void wireguard_handshake_receive_cookie(struct wireguard_device *device, const u
 	else if (wireguard_cookie_take(&index->peer->cookies, index->peer->public_key.bytes, reply, now) != 0)
 		wireguard_device_drop(device, WIREGUARD_DROP_COOKIE);
 	else
-		index->peer->stats.bytes_received += sizeof *reply;
+		index->peer->stats.bytes_received += sizeof(*reply);
 }

@@ -12,7 +12,7 @@ int wireguard_hash(uint8_t hash[WIREGUARD_HASH_LENGTH], const void *first, size_
 	int failed = blake2s_init(&state, WIREGUARD_HASH_LENGTH) != 0 || blake2s_update(&state, first, first_length) != 0 ||
 	             blake2s_update(&state, second, second_length) != 0 || blake2s_final(&state, hash, WIREGUARD_HASH_LENGTH) != 0;
 
-	sodium_memzero(&state, sizeof state);
+	sodium_memzero(&state, sizeof(state));
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
@@ -22,7 +22,7 @@ int wireguard_hash_mac(uint8_t mac[WIREGUARD_MAC_LENGTH], const uint8_t *key, si
 	int failed = blake2s_init_key(&state, WIREGUARD_MAC_LENGTH, key, key_length) != 0 || blake2s_update(&state, bytes, length) != 0 ||
 	             blake2s_final(&state, mac, WIREGUARD_MAC_LENGTH) != 0;
 
-	sodium_memzero(&state, sizeof state);
+	sodium_memzero(&state, sizeof(state));
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
@@ -31,14 +31,14 @@ static int hmac(uint8_t mac[WIREGUARD_HASH_LENGTH], const uint8_t key[WIREGUARD_
 {
 	uint8_t block[BLAKE2S_BLOCKBYTES], inner[WIREGUARD_HASH_LENGTH];
 
-	for (size_t i = 0; i < sizeof block; i++)
+	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] = (i < WIREGUARD_HASH_LENGTH ? key[i] : 0) ^ 0x36;
-	int failed = wireguard_hash(inner, block, sizeof block, bytes, length);
-	for (size_t i = 0; i < sizeof block; i++)
+	int failed = wireguard_hash(inner, block, sizeof(block), bytes, length);
+	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36 ^ 0x5c;
-	failed = failed || wireguard_hash(mac, block, sizeof block, inner, sizeof inner) != 0;
-	sodium_memzero(block, sizeof block);
-	sodium_memzero(inner, sizeof inner);
+	failed = failed || wireguard_hash(mac, block, sizeof(block), inner, sizeof(inner)) != 0;
+	sodium_memzero(block, sizeof(block));
+	sodium_memzero(inner, sizeof(inner));
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
@@ -55,7 +55,7 @@ int wireguard_hash_derive(uint8_t *const outputs[], size_t count, const uint8_t 
 		if (!failed)
 			memcpy(outputs[i], output, WIREGUARD_HASH_LENGTH);
 	}
-	sodium_memzero(secret, sizeof secret);
-	sodium_memzero(output, sizeof output);
+	sodium_memzero(secret, sizeof(secret));
+	sodium_memzero(output, sizeof(output));
 	return failed ? WIREGUARD_CRYPTO : 0;
 }

@@ -24,7 +24,7 @@ int wireguard_indices_reserve(struct wireguard_indices *indices, size_t peers)
 		size *= 2;
 	if (indices->chains != NULL && size <= indices->mask + 1)
 		return 0;
-	struct wireguard_indices grown = { .chains = calloc(size, sizeof *grown.chains), .mask = size - 1, .used = indices->used };
+	struct wireguard_indices grown = { .chains = calloc(size, sizeof(*grown.chains)), .mask = size - 1, .used = indices->used };
 	if (grown.chains == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
 	for (size_t c = 0; indices->chains != NULL && c <= indices->mask; c++) {
@@ -55,7 +55,7 @@ void wireguard_indices_add(struct wireguard_indices *indices, struct wireguard_i
 {
 	assert(!index->is_listed);
 	do
-		env->random(env->owner, &index->number, sizeof index->number);
+		env->random(env->owner, &index->number, sizeof(index->number));
 	while (wireguard_indices_find(indices, index->number) != NULL);
 	list(indices, index);
 }

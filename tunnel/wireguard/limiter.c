@@ -37,11 +37,11 @@ static_assert(CAPACITY < NONE, "entries are numbered in 16 bits");
 
 struct wireguard_limiter *wireguard_limiter_create(const uint8_t key[16])
 {
-	struct wireguard_limiter *limiter = calloc(1, sizeof *limiter);
+	struct wireguard_limiter *limiter = calloc(1, sizeof(*limiter));
 
 	if (limiter == NULL)
 		return NULL;
-	memcpy(limiter->key, key, sizeof limiter->key);
+	memcpy(limiter->key, key, sizeof(limiter->key));
 	for (unsigned i = 0; i < CAPACITY; i++) {
 		limiter->chains[i] = NONE;
 		limiter->entries[i].next = i + 1 < CAPACITY ? (uint16_t)(i + 1) : NONE;
@@ -61,7 +61,7 @@ static struct source source_of(const union wireguard_endpoint *from)
 	if (from->any.sa_family == AF_INET)
 		source.address = from->v4.sin_addr.s_addr;
 	else
-		memcpy(&source.address, &from->v6.sin6_addr, sizeof source.address);
+		memcpy(&source.address, &from->v6.sin6_addr, sizeof(source.address));
 	return source;
 }
 
@@ -69,7 +69,7 @@ static uint16_t *chain_of(struct wireguard_limiter *limiter, const struct source
 {
 	uint64_t hash;
 
-	crypto_shorthash((uint8_t *)&hash, (const uint8_t *)source, sizeof *source, limiter->key);
+	crypto_shorthash((uint8_t *)&hash, (const uint8_t *)source, sizeof(*source), limiter->key);
 	return &limiter->chains[hash % CAPACITY];
 }
 
@@ -104,7 +104,7 @@ bool wireguard_limiter_allow(struct wireguard_limiter *limiter, const union wire
 
 	uint16_t *chain = chain_of(limiter, &source);
 	for (uint16_t i = *chain; i != NONE; i = limiter->entries[i].next)
-		if (memcmp(&limiter->entries[i].source, &source, sizeof source) == 0)
+		if (memcmp(&limiter->entries[i].source, &source, sizeof(source)) == 0)
 			return take(&limiter->entries[i], now);
 	return add(limiter, chain, &source, now);
 }

@@ -11,7 +11,7 @@
 void wireguard_load_init(struct wireguard_load *load, const struct wireguard_env *env)
 {
 	*load = (struct wireguard_load){ .sweep_at = WIREGUARD_NEVER };
-	env->random(env->owner, load->limiter_key, sizeof load->limiter_key);
+	env->random(env->owner, load->limiter_key, sizeof(load->limiter_key));
 }
 
 void wireguard_load_clear(struct wireguard_load *load)

@@ -17,10 +17,10 @@ int wireguard_noise_exchange(uint8_t shared[WIREGUARD_KEY_LENGTH], const uint8_t
 
 void wireguard_noise_wipe(struct wireguard_noise *noise)
 {
-	sodium_memzero(noise->secrets, sizeof *noise->secrets);
-	sodium_memzero(noise->hash, sizeof noise->hash);
-	sodium_memzero(noise->remote_ephemeral, sizeof noise->remote_ephemeral);
-	sodium_memzero(noise->remote_static, sizeof noise->remote_static);
+	sodium_memzero(noise->secrets, sizeof(*noise->secrets));
+	sodium_memzero(noise->hash, sizeof(noise->hash));
+	sodium_memzero(noise->remote_ephemeral, sizeof(noise->remote_ephemeral));
+	sodium_memzero(noise->remote_static, sizeof(noise->remote_static));
 }
 
 static int finish(struct wireguard_noise *noise, bool failed)
@@ -33,7 +33,7 @@ static int finish(struct wireguard_noise *noise, bool failed)
 
 static int mix_hash(struct wireguard_noise *noise, const void *bytes, size_t length)
 {
-	return wireguard_hash(noise->hash, noise->hash, sizeof noise->hash, bytes, length);
+	return wireguard_hash(noise->hash, noise->hash, sizeof(noise->hash), bytes, length);
 }
 
 /* Updates the chaining key; `key`, unless NULL, gets the encryption key. */
@@ -47,9 +47,9 @@ static int mix_key(struct wireguard_noise *noise, uint8_t *key, const void *inpu
 static int mix_exchange(struct wireguard_noise *noise, uint8_t *key, const uint8_t *private_key, const uint8_t *public_key)
 {
 	uint8_t shared[WIREGUARD_KEY_LENGTH];
-	bool failed = wireguard_noise_exchange(shared, private_key, public_key) != 0 || mix_key(noise, key, shared, sizeof shared) != 0;
+	bool failed = wireguard_noise_exchange(shared, private_key, public_key) != 0 || mix_key(noise, key, shared, sizeof(shared)) != 0;
 
-	sodium_memzero(shared, sizeof shared);
+	sodium_memzero(shared, sizeof(shared));
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
@@ -66,15 +66,15 @@ static int mix_preshared(struct wireguard_noise *noise, uint8_t *key, const uint
 	uint8_t temporary[WIREGUARD_HASH_LENGTH];
 	uint8_t *outputs[3] = { noise->secrets->handshake.chaining_key, temporary, key };
 	bool failed = wireguard_hash_derive(outputs, 3, noise->secrets->handshake.chaining_key, preshared, WIREGUARD_KEY_LENGTH) != 0 ||
-	              mix_hash(noise, temporary, sizeof temporary) != 0;
+	              mix_hash(noise, temporary, sizeof(temporary)) != 0;
 
-	sodium_memzero(temporary, sizeof temporary);
+	sodium_memzero(temporary, sizeof(temporary));
 	return failed ? WIREGUARD_CRYPTO : 0;
 }
 
 static struct wireguard_aead_additional hash_so_far(const struct wireguard_noise *noise)
 {
-	return (struct wireguard_aead_additional){ noise->hash, sizeof noise->hash };
+	return (struct wireguard_aead_additional){ noise->hash, sizeof(noise->hash) };
 }
 
 static int seal(struct wireguard_noise *noise, const uint8_t *key, uint8_t *sealed, const void *plain, size_t length)
@@ -123,7 +123,7 @@ int wireguard_noise_write_initiation(struct wireguard_noise *noise, const struct
 	              || mix_key(noise, key, remote->static_shared, WIREGUARD_KEY_LENGTH) != 0                                     /* ss */
 	              || seal(noise, key, sealed_payload, payload, length) != 0;                                                   /* the timestamp */
 
-	sodium_memzero(key, sizeof key);
+	sodium_memzero(key, sizeof(key));
 	return finish(noise, failed);
 }
 
@@ -136,10 +136,10 @@ int wireguard_noise_read_static(struct wireguard_noise *noise, const struct wire
 	              || open_sealed(noise, key, remote_static, sealed_static, WIREGUARD_KEY_LENGTH) != 0;          /* s */
 
 	if (!failed) {
-		memcpy(noise->remote_static, remote_static, sizeof noise->remote_static);
-		memcpy(noise->remote_ephemeral, ephemeral, sizeof noise->remote_ephemeral);
+		memcpy(noise->remote_static, remote_static, sizeof(noise->remote_static));
+		memcpy(noise->remote_ephemeral, ephemeral, sizeof(noise->remote_ephemeral));
 	}
-	sodium_memzero(key, sizeof key);
+	sodium_memzero(key, sizeof(key));
 	return finish(noise, failed);
 }
 
@@ -151,7 +151,7 @@ int wireguard_noise_read_payload(struct wireguard_noise *noise, const struct wir
 	bool failed = mix_key(noise, key, remote->static_shared, WIREGUARD_KEY_LENGTH) != 0 /* ss */
 	              || open_sealed(noise, key, payload, sealed_payload, length) != 0;
 
-	sodium_memzero(key, sizeof key);
+	sodium_memzero(key, sizeof(key));
 	return finish(noise, failed);
 }
 
@@ -167,7 +167,7 @@ int wireguard_noise_write_response(struct wireguard_noise *noise, const struct w
 	              || mix_preshared(noise, key, remote->preshared) != 0                                                         /* psk */
 	              || seal(noise, key, sealed_payload, payload, length) != 0;
 
-	sodium_memzero(key, sizeof key);
+	sodium_memzero(key, sizeof(key));
 	return finish(noise, failed);
 }
 
@@ -182,7 +182,7 @@ int wireguard_noise_read_response(struct wireguard_noise *noise, const struct wi
 	              || mix_preshared(noise, key, remote->preshared) != 0                              /* psk */
 	              || open_sealed(noise, key, payload, sealed_payload, length) != 0;
 
-	sodium_memzero(key, sizeof key);
+	sodium_memzero(key, sizeof(key));
 	return finish(noise, failed);
 }
 

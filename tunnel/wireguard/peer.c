@@ -31,14 +31,14 @@ static struct wireguard_peer **place_of(const struct wireguard_device *device, c
 	uint64_t hash;
 
 	if (key.family == AF_INET) {
-		memcpy(key.address, &endpoint->v4.sin_addr, sizeof endpoint->v4.sin_addr);
+		memcpy(key.address, &endpoint->v4.sin_addr, sizeof(endpoint->v4.sin_addr));
 		key.port = endpoint->v4.sin_port;
 	} else {
-		memcpy(key.address, &endpoint->v6.sin6_addr, sizeof key.address);
+		memcpy(key.address, &endpoint->v6.sin6_addr, sizeof(key.address));
 		key.scope = endpoint->v6.sin6_scope_id;
 		key.port = endpoint->v6.sin6_port;
 	}
-	crypto_shorthash((uint8_t *)&hash, (const uint8_t *)&key, sizeof key, device->chain_key);
+	crypto_shorthash((uint8_t *)&hash, (const uint8_t *)&key, sizeof(key), device->chain_key);
 	return &device->places[hash & (device->chain_count - 1)];
 }
 
@@ -85,7 +85,7 @@ struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, cons
 	if (device->chains == NULL)
 		return NULL;
 	for (struct wireguard_peer *peer = *chain_of(device, public_key->bytes); peer != NULL; peer = peer->chained)
-		if (memcmp(&peer->public_key, public_key, sizeof *public_key) == 0)
+		if (memcmp(&peer->public_key, public_key, sizeof(*public_key)) == 0)
 			return peer;
 	return NULL;
 }
@@ -156,12 +156,12 @@ struct wireguard_noise_remote wireguard_peer_remote(const struct wireguard_peer 
 /* Allocates memory, a place in the schedule and room in the tables; everything or nothing. */
 struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, const struct wireguard_key *public_key, void *tag, size_t more)
 {
-	struct wireguard_peer *peer = calloc(1, sizeof *peer);
+	struct wireguard_peer *peer = calloc(1, sizeof(*peer));
 	uint64_t seed;
 
 	if (peer == NULL)
 		return NULL;
-	device->env.random(device->env.owner, &seed, sizeof seed);
+	device->env.random(device->env.owner, &seed, sizeof(seed));
 	if (grow_chains(device, device->peer_count + more) != 0 || wireguard_indices_reserve(&device->indices, device->peer_count + more) != 0 ||
 	    wireguard_arena_acquire(peer->slots, WIREGUARD_PEER_SLOTS) != 0)
 		goto free_peer;
@@ -170,7 +170,7 @@ struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, cons
 	peer->device = device;
 	peer->tag = tag;
 	peer->public_key = *public_key;
-	memcpy(peer->sessions.slots, &peer->slots[WIREGUARD_PEER_SESSIONS], sizeof peer->sessions.slots);
+	memcpy(peer->sessions.slots, &peer->slots[WIREGUARD_PEER_SESSIONS], sizeof(peer->sessions.slots));
 	peer->handshake.secrets = peer->slots[WIREGUARD_PEER_HANDSHAKE];
 	peer->handshake_index.peer = peer;
 	peer->last_sent_handshake = WIREGUARD_NEVER;
@@ -202,7 +202,7 @@ void wireguard_peer_discard(struct wireguard_peer *peer)
 {
 	wireguard_timers_clear(&peer->timers, &peer->device->schedule);
 	wireguard_arena_release(peer->slots, WIREGUARD_PEER_SLOTS);
-	sodium_memzero(peer, sizeof *peer);
+	sodium_memzero(peer, sizeof(*peer));
 	free(peer);
 }
 
@@ -237,12 +237,12 @@ bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer)
 
 void wireguard_peer_latest_timestamp(const struct wireguard_peer *peer, uint8_t tai64n[12])
 {
-	memcpy(tai64n, peer->latest_timestamp.bytes, sizeof peer->latest_timestamp.bytes);
+	memcpy(tai64n, peer->latest_timestamp.bytes, sizeof(peer->latest_timestamp.bytes));
 }
 
 void wireguard_peer_set_latest_timestamp(struct wireguard_peer *peer, const uint8_t tai64n[12])
 {
-	memcpy(peer->latest_timestamp.bytes, tai64n, sizeof peer->latest_timestamp.bytes);
+	memcpy(peer->latest_timestamp.bytes, tai64n, sizeof(peer->latest_timestamp.bytes));
 }
 
 void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now)

@@ -88,7 +88,7 @@ static void receive_data(struct wireguard_device *device, uint8_t *datagram, siz
 	} else if (!wireguard_replay_accept(&index->session->replay, counter)) {
 		wireguard_device_drop(device, WIREGUARD_DROP_REPLAY);
 	} else {
-		take(index->peer, index->session, datagram + sizeof *message, length - WIREGUARD_OVERHEAD, from, now);
+		take(index->peer, index->session, datagram + sizeof(*message), length - WIREGUARD_OVERHEAD, from, now);
 	}
 }
 

@@ -15,7 +15,7 @@ static bool has_word(struct wireguard_replay *replay, uint64_t counter)
 {
 	if (counter < 64 || replay->ring != NULL)
 		return true;
-	replay->ring = calloc(WORDS, sizeof *replay->ring);
+	replay->ring = calloc(WORDS, sizeof(*replay->ring));
 	if (replay->ring == NULL)
 		return false;
 	replay->ring[0] = replay->first;

@@ -101,7 +101,7 @@ static int route(const struct wireguard_device *device, const struct iovec *part
 
 	if (length < IPV4_HEADER || length > DATAGRAM_MAX - WIREGUARD_OVERHEAD - WIREGUARD_PADDING)
 		return WIREGUARD_BAD_PACKET;
-	peek(header, length < sizeof header ? length : sizeof header, parts);
+	peek(header, length < sizeof(header) ? length : sizeof(header), parts);
 	if (header[0] >> 4 == 4)
 		*peer = wireguard_device_route(device, AF_INET, header + IPV4_DESTINATION);
 	else if (header[0] >> 4 == 6 && length >= IPV6_HEADER)

@@ -51,7 +51,7 @@ int wireguard_session_seal(struct wireguard_session *session, uint8_t *message, 
 	wireguard_message_put32(header->header.type, WIREGUARD_DATA);
 	wireguard_message_put32(header->receiver, session->remote_index);
 	wireguard_message_put64(header->counter, counter);
-	return wireguard_aead_seal(message + sizeof *header, length, nothing(), &nonce, session->secrets->session.sending);
+	return wireguard_aead_seal(message + sizeof(*header), length, nothing(), &nonce, session->secrets->session.sending);
 }
 
 int wireguard_session_open(const struct wireguard_session *session, uint8_t *message, size_t length)
@@ -59,7 +59,7 @@ int wireguard_session_open(const struct wireguard_session *session, uint8_t *mes
 	const struct wireguard_message_data *header = (const struct wireguard_message_data *)message;
 	struct wireguard_aead_nonce nonce = wireguard_aead_nonce(wireguard_message_get64(header->counter));
 
-	return wireguard_aead_open(message + sizeof *header, length - WIREGUARD_OVERHEAD, nothing(), &nonce, session->secrets->session.receiving);
+	return wireguard_aead_open(message + sizeof(*header), length - WIREGUARD_OVERHEAD, nothing(), &nonce, session->secrets->session.receiving);
 }
 
 static bool is_taken(const struct wireguard_sessions *sessions, const union wireguard_secrets *slot)
@@ -77,7 +77,7 @@ static void end(struct wireguard_indices *indices, struct wireguard_session **se
 
 struct wireguard_session *wireguard_sessions_create(struct wireguard_sessions *sessions, struct wireguard_indices *indices, uint64_t now)
 {
-	struct wireguard_session *session = calloc(1, sizeof *session);
+	struct wireguard_session *session = calloc(1, sizeof(*session));
 	size_t slot = 0;
 
 	if (session == NULL)
@@ -93,7 +93,7 @@ struct wireguard_session *wireguard_sessions_create(struct wireguard_sessions *s
 void wireguard_sessions_discard(struct wireguard_indices *indices, struct wireguard_session *session)
 {
 	wireguard_indices_remove(indices, &session->index);
-	sodium_memzero(session->secrets, sizeof *session->secrets);
+	sodium_memzero(session->secrets, sizeof(*session->secrets));
 	wireguard_replay_clear(&session->replay);
 	free(session);
 }
@@ -130,7 +130,7 @@ void wireguard_sessions_expire(struct wireguard_sessions *sessions, struct wireg
 {
 	struct wireguard_session **all[] = { &sessions->previous, &sessions->current, &sessions->next };
 
-	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!wireguard_session_can_send(*all[i], now))
 			end(indices, all[i]);
 }
@@ -147,7 +147,7 @@ uint64_t wireguard_sessions_oldest(const struct wireguard_sessions *sessions)
 	const struct wireguard_session *all[] = { sessions->previous, sessions->current, sessions->next };
 	uint64_t oldest = WIREGUARD_NEVER;
 
-	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] != NULL && all[i]->created < oldest)
 			oldest = all[i]->created;
 	return oldest;

@@ -23,7 +23,7 @@ void wireguard_staged_gather(uint8_t *bytes, size_t length, const struct iovec *
 
 int wireguard_staged_push(struct wireguard_staged *staged, const struct iovec *parts, size_t count, size_t length)
 {
-	struct wireguard_staged_packet *packet = malloc(sizeof *packet + length);
+	struct wireguard_staged_packet *packet = malloc(sizeof(*packet) + length);
 	int gone = 0;
 
 	if (packet == NULL)

@@ -12,8 +12,8 @@ static struct wireguard_tai64n encode(uint64_t seconds, uint32_t nanoseconds)
 
 	seconds = htobe64(seconds);
 	nanoseconds = htobe32(nanoseconds);
-	memcpy(label.bytes, &seconds, sizeof seconds);
-	memcpy(label.bytes + sizeof seconds, &nanoseconds, sizeof nanoseconds);
+	memcpy(label.bytes, &seconds, sizeof(seconds));
+	memcpy(label.bytes + sizeof(seconds), &nanoseconds, sizeof(nanoseconds));
 	return label;
 }
 
@@ -22,8 +22,8 @@ static struct wireguard_tai64n following(const struct wireguard_tai64n *last)
 	uint64_t seconds;
 	uint32_t nanoseconds;
 
-	memcpy(&seconds, last->bytes, sizeof seconds);
-	memcpy(&nanoseconds, last->bytes + sizeof seconds, sizeof nanoseconds);
+	memcpy(&seconds, last->bytes, sizeof(seconds));
+	memcpy(&nanoseconds, last->bytes + sizeof(seconds), sizeof(nanoseconds));
 	seconds = be64toh(seconds);
 	nanoseconds = be32toh(nanoseconds);
 	if (nanoseconds >= SECOND - STEP)
@@ -33,7 +33,7 @@ static struct wireguard_tai64n following(const struct wireguard_tai64n *last)
 
 bool wireguard_tai64n_is_after(const struct wireguard_tai64n *label, const struct wireguard_tai64n *other)
 {
-	return memcmp(label->bytes, other->bytes, sizeof label->bytes) > 0;
+	return memcmp(label->bytes, other->bytes, sizeof(label->bytes)) > 0;
 }
 
 struct wireguard_tai64n wireguard_tai64n_next(const struct wireguard_tai64n *last, const struct timespec *wall)

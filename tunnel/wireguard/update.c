@@ -43,11 +43,11 @@ static const struct wireguard_key *public_key_of(const struct wireguard_update *
 
 static int prepare_key(struct wireguard_update *update, const struct wireguard_key *private_key)
 {
-	if (sodium_memcmp(update->device->local.private_key, private_key->bytes, sizeof private_key->bytes) == 0)
+	if (sodium_memcmp(update->device->local.private_key, private_key->bytes, sizeof(private_key->bytes)) == 0)
 		return 0;
 	if (wireguard_arena_acquire(&update->secret, 1) != 0)
 		return WIREGUARD_OUT_OF_MEMORY;
-	memcpy(update->secret->device.private_key, private_key->bytes, sizeof private_key->bytes);
+	memcpy(update->secret->device.private_key, private_key->bytes, sizeof(private_key->bytes));
 	if (wireguard_key_public(&update->public_key, private_key) != 0)
 		return WIREGUARD_CRYPTO;
 	/* The cookies' secret stays in its place, and is generated again. */
@@ -57,7 +57,7 @@ static int prepare_key(struct wireguard_update *update, const struct wireguard_k
 
 int wireguard_update_create(struct wireguard_update **update, struct wireguard_device *device, const struct wireguard_key *private_key, size_t most)
 {
-	struct wireguard_update *created = calloc(1, sizeof *created + most * sizeof created->items[0]);
+	struct wireguard_update *created = calloc(1, sizeof(*created) + most * sizeof(created->items[0]));
 
 	if (created == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
@@ -119,7 +119,7 @@ int wireguard_update_peer(struct wireguard_update *update, const struct wireguar
 	struct wireguard_update_item *item = &update->items[update->count];
 
 	assert(update->count < update->most);
-	if (memcmp(&config->public_key, public_key_of(update), sizeof config->public_key) == 0)
+	if (memcmp(&config->public_key, public_key_of(update), sizeof(config->public_key)) == 0)
 		return WIREGUARD_OWN_KEY;
 	*item = (struct wireguard_update_item){ .endpoint = config->endpoint, .persistent = config->persistent_keepalive * WIREGUARD_SECOND };
 	int result = find_or_make(update, &config->public_key, tag, item);

@@ -76,27 +76,27 @@ static_assert(sizeof(struct wireguard_message_data) == 16, "paper, 5.4.6");
 static inline uint32_t wireguard_message_get32(const uint8_t bytes[4])
 {
 	uint32_t value;
-	memcpy(&value, bytes, sizeof value);
+	memcpy(&value, bytes, sizeof(value));
 	return le32toh(value);
 }
 
 static inline void wireguard_message_put32(uint8_t bytes[4], uint32_t value)
 {
 	value = htole32(value);
-	memcpy(bytes, &value, sizeof value);
+	memcpy(bytes, &value, sizeof(value));
 }
 
 static inline uint64_t wireguard_message_get64(const uint8_t bytes[8])
 {
 	uint64_t value;
-	memcpy(&value, bytes, sizeof value);
+	memcpy(&value, bytes, sizeof(value));
 	return le64toh(value);
 }
 
 static inline void wireguard_message_put64(uint8_t bytes[8], uint64_t value)
 {
 	value = htole64(value);
-	memcpy(bytes, &value, sizeof value);
+	memcpy(bytes, &value, sizeof(value));
 }
 
 #endif

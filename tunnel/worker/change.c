@@ -97,7 +97,7 @@ static void forget(struct tunnel *tunnel)
 static struct netstack_endpoint endpoint_of(const struct wireguard_network *network, uint16_t port)
 {
 	struct netstack_endpoint endpoint = { .family = network->family, .port = port };
-	memcpy(endpoint.bytes, network->bytes, sizeof endpoint.bytes);
+	memcpy(endpoint.bytes, network->bytes, sizeof(endpoint.bytes));
 	return endpoint;
 }
 
@@ -153,8 +153,8 @@ static int prepare_peer(struct tunnel *tunnel, struct prepared_peer *prepared, c
 	prepared->peer = tunnel_peer_find(tunnel, &after->public_key);
 	prepared->is_new = prepared->peer == NULL;
 	prepared->is_moved = before == NULL || !spec_place_equal(&before->endpoint, &after->endpoint);
-	prepared->is_rekeyed = before != NULL && sodium_memcmp(&before->preshared_key, &after->preshared_key, sizeof after->preshared_key) != 0;
-	if (prepared->is_new && (prepared->peer = calloc(1, sizeof *prepared->peer)) == NULL)
+	prepared->is_rekeyed = before != NULL && sodium_memcmp(&before->preshared_key, &after->preshared_key, sizeof(after->preshared_key)) != 0;
+	if (prepared->is_new && (prepared->peer = calloc(1, sizeof(*prepared->peer))) == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
 	struct tunnel_peer *peer = prepared->peer;
 	peer->is_kept = true;
@@ -176,7 +176,7 @@ static int prepare_device_peer(struct prepared_change *change, size_t i)
 	if (prepared->is_moved && addresses->count > 0)
 		config.endpoint = addresses->list[0];
 	int error = wireguard_update_peer(change->update, &config, prepared->peer, &peer);
-	sodium_memzero(&config.preshared_key, sizeof config.preshared_key);
+	sodium_memzero(&config.preshared_key, sizeof(config.preshared_key));
 	if (error == WIREGUARD_OK)
 		prepared->peer->peer = peer;
 	return error;
@@ -185,7 +185,7 @@ static int prepare_device_peer(struct prepared_change *change, size_t i)
 static int begin_peers(struct tunnel *tunnel, struct prepared_change *change)
 {
 	const struct spec *spec = &change->message.spec;
-	change->prepared = calloc(spec->peer_count + 1, sizeof *change->prepared);
+	change->prepared = calloc(spec->peer_count + 1, sizeof(*change->prepared));
 	change->peers = calloc(spec->peer_count + 1, sizeof(struct tunnel_peer *));
 	if (change->prepared == NULL || change->peers == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
@@ -238,7 +238,7 @@ static struct prepared_change *make_candidate(struct message_prepare *message, i
 	size_t fresh = 0;
 	for (size_t i = 0; i < message->socket_count; i++)
 		fresh += message->sockets[i].fresh;
-	struct prepared_change *change = calloc(1, sizeof *change);
+	struct prepared_change *change = calloc(1, sizeof(*change));
 	if (change == NULL || fresh != count || !is_sane(message)) {
 		free(change);
 		message_prepare_clear(message);
@@ -257,13 +257,13 @@ static struct prepared_change *make_candidate(struct message_prepare *message, i
 static enum message_status create(struct context *context, struct tunnel **created, struct prepared_change *change, char detail[160])
 {
 	struct message_prepare *message = &change->message;
-	struct tunnel *tunnel = calloc(1, sizeof *tunnel);
+	struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
 	*created = tunnel;
 	if (tunnel == NULL)
 		return status_of(WIREGUARD_OUT_OF_MEMORY, detail);
 	tunnel->context = context;
 	tunnel->slot = message->slot;
-	snprintf(tunnel->id, sizeof tunnel->id, "%s", message->id);
+	snprintf(tunnel->id, sizeof(tunnel->id), "%s", message->id);
 	tunnel->counters = &context->counters->tunnels[message->slot];
 	tunnel->publish_at = LOOP_NEVER;
 	tunnel->health.state = TUNNEL_STARTING;

@@ -211,7 +211,7 @@ static void on_probe(struct worker *worker, struct message_reader *body)
 		return;
 	}
 	struct message_probed reply = { .request = message.request, .slot = message.slot, .generation = message.generation };
-	snprintf(reply.detail, sizeof reply.detail, "the tunnel is not running");
+	snprintf(reply.detail, sizeof(reply.detail), "the tunnel is not running");
 	struct message_writer writer;
 	message_writer_init(&writer);
 	message_encode_probed(&writer, &reply);
@@ -274,9 +274,9 @@ static bool start_libraries(const struct worker_options *options)
 	}
 	struct netstack_limits limits = { .memory_budget = options->memory_budget == 0 ? BUDGET_DEFAULT : options->memory_budget,
 		                          .failed = tell_assertion };
-	randombytes_buf(limits.seed, sizeof limits.seed);
+	randombytes_buf(limits.seed, sizeof(limits.seed));
 	netstack_start(&limits);
-	sodium_memzero(limits.seed, sizeof limits.seed);
+	sodium_memzero(limits.seed, sizeof(limits.seed));
 	return true;
 }
 
@@ -333,7 +333,7 @@ int worker_main(int channel_descriptor, int counters_descriptor, const struct wo
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	struct worker *worker = calloc(1, sizeof *worker);
+	struct worker *worker = calloc(1, sizeof(*worker));
 	if (worker == NULL || !sandbox_tie_to_parent(options->control_pid) || !start_libraries(options)) {
 		free(worker);
 		return 1;
