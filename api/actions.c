@@ -14,7 +14,7 @@ static json_t *take_document(struct api_request *request, const char *const *kno
 	struct problem problem;
 	json_t *document = api_request_document(request);
 	problem_init(&problem);
-	if (document)
+	if (document != NULL)
 		api_document_check_members(document, "", known, &problem);
 	if (problem.code != PROBLEM_NONE) {
 		api_reply_problem(request, &problem, NULL);
@@ -57,12 +57,12 @@ static void put_ms(struct text *text, const char *name, double value, bool is_kn
 static void write_probed(struct text *text, const struct operation *operation)
 {
 	const struct message_probed *probe = &operation->probe;
-	const struct spec_probe *configured = operation->snapshot ? &operation->snapshot->spec.probe : NULL;
+	const struct spec_probe *configured = operation->snapshot != NULL ? &operation->snapshot->spec.probe : NULL;
 	const char *type = json_string_value(json_object_get(operation->document, "type"));
 	const char *target = json_string_value(json_object_get(operation->document, "target"));
-	if (!type && configured)
+	if (type == NULL && configured != NULL)
 		type = probe_type_name(configured->type);
-	if (!target && configured)
+	if (target == NULL && configured != NULL)
 		target = configured->target;
 	text_put(text, "{\"ok\":");
 	text_put_json_bool(text, probe->ok);
@@ -102,7 +102,7 @@ void api_actions_probe(struct api_request *request)
 		return;
 	bool is_id = strlen(request->parameters[0]) < sizeof(((struct operation *)NULL)->id);
 	struct mutation *mutation = is_id ? mutation_create(MUTATION_OPERATIONS, 1) : NULL;
-	if (!mutation) {
+	if (mutation == NULL) {
 		json_decref(document);
 		if (is_id)
 			api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");

@@ -116,7 +116,7 @@ struct api_auth *api_auth_create(struct service *service, const char *state_dir,
 	if (!load_token(state_dir, token, failure))
 		return NULL;
 	struct api_auth *auth = calloc(1, sizeof(*auth));
-	if (auth) {
+	if (auth != NULL) {
 		auth->service = service;
 		randombytes_buf(auth->key, sizeof(auth->key));
 		hash_token(auth, token, auth->admin);
@@ -129,7 +129,7 @@ struct api_auth *api_auth_create(struct service *service, const char *state_dir,
 
 void api_auth_free(struct api_auth *auth)
 {
-	if (!auth)
+	if (auth == NULL)
 		return;
 	sodium_memzero(auth, sizeof(*auth));
 	free(auth);
@@ -139,7 +139,7 @@ unsigned api_auth_scope(const struct api_auth *auth, const char *header)
 {
 	/* A missing or malformed token takes the same path as a wrong one, with a value that cannot match. */
 	const char *token = "";
-	if (header && strncasecmp(header, "Bearer ", 7) == 0)
+	if (header != NULL && strncasecmp(header, "Bearer ", 7) == 0)
 		token = header + 7 + strspn(header + 7, " ");
 	if (strlen(token) > AUTH_TOKEN_MAX)
 		token = "";

@@ -20,9 +20,9 @@ static const char *string_member(json_t *object, const char *name, bool is_neede
 	char place[64];
 	snprintf(place, sizeof(place), "%s/%s", pointer, name);
 	json_t *value = json_object_get(object, name);
-	if (!value && is_needed)
+	if (value == NULL && is_needed)
 		problem_add(problem, place, "required", "This member is required.");
-	else if (value && !json_is_string(value) && !(json_is_null(value) && !is_needed))
+	else if (value != NULL && !json_is_string(value) && !(json_is_null(value) && !is_needed))
 		problem_add(problem, place, "wrong_type", "This must be a string.");
 	return json_string_value(value);
 }
@@ -36,11 +36,11 @@ static const struct api_route *find_route(const char *method, const char *path, 
 	const struct api_route *route = NULL;
 	if (api_request_target_parse(target, path) == TARGET_OK) {
 		route = api_route_find(method, target, parameters, &is_known);
-		if (route && route->operation != API_ROUTE_NO_OPERATION && target->parameter_count == 0)
+		if (route != NULL && route->operation != API_ROUTE_NO_OPERATION && target->parameter_count == 0)
 			return route;
 		api_request_target_clear(target);
 	}
-	snprintf(place, sizeof(place), "%s/%s", pointer, is_known && !route ? "method" : "path");
+	snprintf(place, sizeof(place), "%s/%s", pointer, is_known && route == NULL ? "method" : "path");
 	problem_add(problem, place, "unsupported",
 	            "An operation must be a POST of /v1/tunnels, a PUT, PATCH or DELETE of a tunnel or peer, or actions/reconnect, without a query.");
 	return NULL;
@@ -55,7 +55,7 @@ static json_t *take_body(json_t *written, const struct api_route *route, const c
 	if (json_is_object(body))
 		return is_needed ? json_incref(body) : NULL;
 	if (is_needed)
-		problem_add(problem, place, body ? "wrong_type" : "required", "This operation needs a JSON object as its body.");
+		problem_add(problem, place, body != NULL ? "wrong_type" : "required", "This operation needs a JSON object as its body.");
 	return NULL;
 }
 
@@ -73,8 +73,8 @@ static void read_operation(struct operation *operation, json_t *written, size_t 
 	const char *if_match = string_member(written, "if_match", false, pointer, problem);
 	struct api_request_target target;
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
-	const struct api_route *route = method && path ? find_route(method, path, &target, parameters, pointer, problem) : NULL;
-	if (!route)
+	const struct api_route *route = method != NULL && path != NULL ? find_route(method, path, &target, parameters, pointer, problem) : NULL;
+	if (route == NULL)
 		return;
 	json_t *body = take_body(written, route, pointer, problem);
 	api_operation_fill(operation, route, parameters, body, pointer, problem);
@@ -141,14 +141,14 @@ static struct mutation *read_batch(json_t *document, struct problem *problem)
 {
 	json_t *list = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
 	api_document_check_members(document, "", batch_members, problem);
-	if (atomic && !json_is_boolean(atomic))
+	if (atomic != NULL && !json_is_boolean(atomic))
 		problem_add(problem, "/atomic", "wrong_type", "This must be true or false.");
 	if (!json_is_array(list)) {
-		problem_add(problem, "/operations", list ? "wrong_type" : "required", "This must be an array of operations.");
+		problem_add(problem, "/operations", list != NULL ? "wrong_type" : "required", "This must be an array of operations.");
 		return NULL;
 	}
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, json_array_size(list));
-	if (!mutation) {
+	if (mutation == NULL) {
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return NULL;
 	}
@@ -162,14 +162,14 @@ void api_batch_run(struct api_request *request)
 {
 	bool dry_run = false;
 	json_t *document = api_request_flag(request, "dry_run", &dry_run) ? api_request_document(request) : NULL;
-	if (!document)
+	if (document == NULL)
 		return;
 	struct problem problem;
 	problem_init(&problem);
 	struct mutation *mutation = read_batch(document, &problem);
 	json_decref(document);
-	if (!mutation || problem.code != PROBLEM_NONE) {
-		if (mutation)
+	if (mutation == NULL || problem.code != PROBLEM_NONE) {
+		if (mutation != NULL)
 			mutation_free(mutation);
 		api_reply_problem(request, &problem, NULL);
 		problem_clear(&problem);

@@ -14,11 +14,11 @@ static int grow(struct api_body *body, size_t capacity, atomic_size_t *used)
 		return BODY_OVER_BUDGET;
 	}
 	char *bytes = malloc(capacity);
-	if (!bytes) {
+	if (bytes == NULL) {
 		atomic_fetch_sub(used, more);
 		return BODY_OUT_OF_MEMORY;
 	}
-	if (body->bytes) {
+	if (body->bytes != NULL) {
 		memcpy(bytes, body->bytes, body->length);
 		sodium_memzero(body->bytes, body->length);
 		free(body->bytes);
@@ -47,7 +47,7 @@ int api_body_append(struct api_body *body, const char *bytes, size_t length, siz
 
 void api_body_clear(struct api_body *body, atomic_size_t *used)
 {
-	if (body->bytes) {
+	if (body->bytes != NULL) {
 		sodium_memzero(body->bytes, body->length);
 		free(body->bytes);
 	}

@@ -35,10 +35,10 @@ static enum MHD_Result read_header(void *context, enum MHD_ValueKind kind, const
 			continue;
 		const char **at = &reading->request->headers[i];
 		/* Accept is a list that may be split over several lines (RFC 9110, 5.3); the first is enough here. */
-		if (*at && i != API_HEADER_ACCEPT)
+		if (*at != NULL && i != API_HEADER_ACCEPT)
 			reading->twice = header_names[i];
-		if (!*at)
-			*at = value ? value : "";
+		if (*at == NULL)
+			*at = value != NULL ? value : "";
 	}
 	return MHD_YES;
 }
@@ -49,18 +49,18 @@ static bool check_framing(struct api_request *request)
 	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_header, &reading);
 	const char *length = request->headers[API_HEADER_CONTENT_LENGTH], *encoding = request->headers[API_HEADER_TRANSFER_ENCODING];
 	const char *fault = NULL;
-	if (reading.twice)
+	if (reading.twice != NULL)
 		fault = "A header that may appear only once is repeated.";
-	else if (!request->headers[API_HEADER_HOST])
+	else if (request->headers[API_HEADER_HOST] == NULL)
 		fault = "The Host header is missing.";
-	else if (length && encoding)
+	else if (length != NULL && encoding != NULL)
 		fault = "Content-Length and Transfer-Encoding are both present.";
-	else if (length && (*length == '\0' || strlen(length) > 18 || strspn(length, "0123456789") != strlen(length)))
+	else if (length != NULL && (*length == '\0' || strlen(length) > 18 || strspn(length, "0123456789") != strlen(length)))
 		fault = "Content-Length is not a number.";
-	else if (encoding && strcasecmp(encoding, "chunked") != 0)
+	else if (encoding != NULL && strcasecmp(encoding, "chunked") != 0)
 		fault = "The only supported Transfer-Encoding is chunked.";
-	if (!fault) {
-		for (const char *c = length ? length : ""; *c; c++)
+	if (fault == NULL) {
+		for (const char *c = length != NULL ? length : ""; *c; c++)
 			request->body_expected = request->body_expected * 10 + (uint64_t)(*c - '0');
 		return true;
 	}
@@ -72,7 +72,7 @@ static bool check_framing(struct api_request *request)
 static bool check_size(struct api_request *request)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-	if (!info || info->header_size <= CHECK_HEAD_MAX)
+	if (info == NULL || info->header_size <= CHECK_HEAD_MAX)
 		return true;
 	problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The header is larger than %u bytes.", CHECK_HEAD_MAX);
 	request->status_override = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -98,7 +98,7 @@ static bool check_origin(struct api_request *request)
 	const char *host = request->headers[API_HEADER_HOST];
 	const struct sockaddr *local = api_http_connection_local(request->client);
 	bool is_ours = api_host_is_ours(&api->hosts, host, local);
-	if (is_ours && request->target.authority)
+	if (is_ours && request->target.authority != NULL)
 		is_ours = api_host_is_ours(&api->hosts, request->target.authority, local);
 	if (!is_ours) {
 		problem_set(&request->problem, PROBLEM_MISDIRECTED, "The Host header does not name this API; allow a name with --allowed-host.");
@@ -114,11 +114,11 @@ static bool check_route(struct api_request *request)
 {
 	bool is_known;
 	request->route = api_route_find(request->method, &request->target, request->parameters, &is_known);
-	if (!request->route && !is_known) {
+	if (request->route == NULL && !is_known) {
 		problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is no resource at this path.");
 		return false;
 	}
-	if (!request->route) {
+	if (request->route == NULL) {
 		problem_set(&request->problem, PROBLEM_METHOD_NOT_ALLOWED, "This path does not support the method; see the Allow header.");
 		return false;
 	}
@@ -171,7 +171,7 @@ static bool check_conditions(struct api_request *request)
 	const char *match = request->headers[API_HEADER_IF_MATCH], *none_match = request->headers[API_HEADER_IF_NONE_MATCH];
 	if (request->route->operation != API_ROUTE_NO_OPERATION || strcmp(request->route->method, "GET") == 0)
 		return true;
-	if ((!match || strcmp(match, "*") == 0) && (!none_match || strcmp(none_match, "*") != 0))
+	if ((match == NULL || strcmp(match, "*") == 0) && (none_match == NULL || strcmp(none_match, "*") != 0))
 		return true;
 	problem_set(&request->problem, PROBLEM_PRECONDITION_FAILED, "This resource has no ETag to compare with If-Match or If-None-Match.");
 	return false;
@@ -183,7 +183,7 @@ static enum api_body_kind kind_of(const char *content_type)
 		const char *name;
 		enum api_body_kind kind;
 	} types[] = { { "application/json", API_BODY_JSON }, { "application/merge-patch+json", API_BODY_MERGE }, { "text/plain", API_BODY_WGQUICK } };
-	size_t length = content_type ? strcspn(content_type, "; \t") : 0;
+	size_t length = content_type != NULL ? strcspn(content_type, "; \t") : 0;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (strlen(types[i].name) == length && strncasecmp(types[i].name, content_type, length) == 0)
 			return types[i].kind;
@@ -193,7 +193,7 @@ static enum api_body_kind kind_of(const char *content_type)
 static bool check_body(struct api_request *request)
 {
 	unsigned accepted = request->route->body;
-	bool has_body = request->body_expected > 0 || request->headers[API_HEADER_TRANSFER_ENCODING];
+	bool has_body = request->body_expected > 0 || request->headers[API_HEADER_TRANSFER_ENCODING] != NULL;
 	request->body_cap = accepted & API_BODY_LARGE ? BODY_CAP_LARGE : BODY_CAP;
 	if ((accepted & (API_BODY_JSON | API_BODY_MERGE | API_BODY_WGQUICK)) == 0 || (!has_body && accepted & API_BODY_OPTIONAL))
 		return true;

@@ -69,7 +69,7 @@ json_t *api_document_parse(const char *bytes, size_t length, struct problem *pro
 	}
 	json_error_t error;
 	json_t *document = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error);
-	if (document)
+	if (document != NULL)
 		return document;
 	enum json_error_code code = json_error_code(&error);
 	if (code == json_error_out_of_memory)

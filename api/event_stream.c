@@ -53,7 +53,7 @@ static void wake_all(void *owner)
 {
 	struct api_streams *all = owner;
 	pthread_mutex_lock(&all->lock);
-	for (struct stream *stream = all->first; stream; stream = stream->next)
+	for (struct stream *stream = all->first; stream != NULL; stream = stream->next)
 		wake(stream);
 	pthread_mutex_unlock(&all->lock);
 }
@@ -61,12 +61,12 @@ static void wake_all(void *owner)
 struct api_streams *api_streams_create(struct events *events)
 {
 	struct api_streams *all = calloc(1, sizeof(*all));
-	if (!all)
+	if (all == NULL)
 		return NULL;
 	pthread_mutex_init(&all->lock, NULL);
 	all->events = events;
 	all->subscription = events_subscribe(events, wake_all, all);
-	if (all->subscription)
+	if (all->subscription != NULL)
 		return all;
 	pthread_mutex_destroy(&all->lock);
 	free(all);
@@ -76,14 +76,14 @@ struct api_streams *api_streams_create(struct events *events)
 /* Waits for wake-ups in progress, so it must not hold the lock. */
 static void unsubscribe(struct api_streams *streams)
 {
-	if (streams->subscription)
+	if (streams->subscription != NULL)
 		events_unsubscribe(streams->events, streams->subscription);
 	streams->subscription = NULL;
 }
 
 void api_streams_free(struct api_streams *streams)
 {
-	if (!streams)
+	if (streams == NULL)
 		return;
 	unsubscribe(streams);
 	pthread_mutex_destroy(&streams->lock);
@@ -93,7 +93,7 @@ void api_streams_free(struct api_streams *streams)
 void api_streams_beat(struct api_streams *streams)
 {
 	pthread_mutex_lock(&streams->lock);
-	for (struct stream *stream = streams->first; stream; stream = stream->next) {
+	for (struct stream *stream = streams->first; stream != NULL; stream = stream->next) {
 		stream->beat = true;
 		wake(stream);
 	}
@@ -104,7 +104,7 @@ void api_streams_end(struct api_streams *streams)
 {
 	pthread_mutex_lock(&streams->lock);
 	streams->is_ending = true;
-	for (struct stream *stream = streams->first; stream; stream = stream->next)
+	for (struct stream *stream = streams->first; stream != NULL; stream = stream->next)
 		wake(stream);
 	pthread_mutex_unlock(&streams->lock);
 	unsubscribe(streams);
@@ -213,11 +213,11 @@ static void free_stream(void *context)
 	struct stream *stream = context;
 	struct api_streams *all = stream->all;
 	pthread_mutex_lock(&all->lock);
-	if (stream->previous)
+	if (stream->previous != NULL)
 		stream->previous->next = stream->next;
 	else
 		all->first = stream->next;
-	if (stream->next)
+	if (stream->next != NULL)
 		stream->next->previous = stream->previous;
 	pthread_mutex_unlock(&all->lock);
 	text_clear(&stream->pending);
@@ -228,7 +228,7 @@ static struct stream *create_stream(struct api_request *request, bool is_sse, ui
 {
 	struct api_streams *all = request->api->streams;
 	struct stream *stream = calloc(1, sizeof(*stream));
-	if (!stream)
+	if (stream == NULL)
 		return NULL;
 	*stream = (struct stream){ .all = all, .connection = request->connection, .is_sse = is_sse, .after = after };
 	/* The first bytes are sent at once, so that the client knows that the stream is open. */
@@ -238,7 +238,7 @@ static struct stream *create_stream(struct api_request *request, bool is_sse, ui
 		put_beat(stream);
 	pthread_mutex_lock(&all->lock);
 	stream->next = all->first;
-	if (all->first)
+	if (all->first != NULL)
 		all->first->previous = stream;
 	all->first = stream;
 	pthread_mutex_unlock(&all->lock);
@@ -253,7 +253,7 @@ static bool read_start(struct api_request *request, uint64_t *after)
 	*after = events_last_id(events);
 	if (!api_request_number(request, "since", 0, INT64_MAX, after))
 		return false;
-	if (header && !api_request_target_parameter(&request->target, "since")) {
+	if (header != NULL && api_request_target_parameter(&request->target, "since") == NULL) {
 		if (*header == '\0' || strlen(header) > 18 || strspn(header, "0123456789") != strlen(header)) {
 			api_reply_failure(request, PROBLEM_INVALID_REQUEST, "Last-Event-ID must be a number.");
 			return false;
@@ -278,12 +278,13 @@ void api_event_stream_get(struct api_request *request)
 	if (!read_start(request, &after))
 		return;
 	const char *accept = request->headers[API_HEADER_ACCEPT];
-	bool is_lines = accept && (strcasestr(accept, "application/x-ndjson") || strcasestr(accept, "application/ndjson") ||
-	                           strcasestr(accept, "application/jsonl"));
-	bool is_sse = !is_lines || strcasestr(accept, "text/event-stream");
+	bool is_lines = accept != NULL && (strcasestr(accept, "application/x-ndjson") != NULL || strcasestr(accept, "application/ndjson") != NULL ||
+	                                   strcasestr(accept, "application/jsonl") != NULL);
+	bool is_sse = !is_lines || strcasestr(accept, "text/event-stream") != NULL;
 	struct stream *stream = create_stream(request, is_sse, after);
-	struct MHD_Response *response = stream ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, stream, free_stream) : NULL;
-	if (!response && stream)
+	struct MHD_Response *response =
+	    stream != NULL ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, stream, free_stream) : NULL;
+	if (response == NULL && stream != NULL)
 		free_stream(stream);
 	api_reply_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, is_sse ? "text/event-stream" : "application/x-ndjson");
 	api_reply_header(response, "X-Accel-Buffering", "no");

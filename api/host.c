@@ -48,7 +48,7 @@ static bool literal_is_ours(const char *host, const struct sockaddr *local)
 
 bool api_host_is_ours(const struct api_host_rules *rules, const char *host, const struct sockaddr *local)
 {
-	if (!local)
+	if (local == NULL)
 		return true;
 	char name[256];
 	if (!split_port(host, name))
@@ -63,7 +63,7 @@ bool api_host_is_ours(const struct api_host_rules *rules, const char *host, cons
 
 bool api_host_origin_is_ours(const char *origin, const char *host, bool tls)
 {
-	if (!origin)
+	if (origin == NULL)
 		return true;
 	const char *scheme = tls ? "https://" : "http://";
 	return strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0;

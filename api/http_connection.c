@@ -32,16 +32,16 @@ static const uint64_t phase_ms[] = {
 struct api_http_connections *api_http_connections_create(void)
 {
 	struct api_http_connections *connections = calloc(1, sizeof(*connections));
-	if (connections)
+	if (connections != NULL)
 		pthread_mutex_init(&connections->lock, NULL);
 	return connections;
 }
 
 void api_http_connections_free(struct api_http_connections *connections)
 {
-	if (!connections)
+	if (connections == NULL)
 		return;
-	while (connections->first)
+	while (connections->first != NULL)
 		api_http_connection_close(connections, connections->first);
 	pthread_mutex_destroy(&connections->lock);
 	free(connections);
@@ -53,7 +53,7 @@ static size_t count_from(const struct api_http_connections *connections, const s
 	union wireguard_endpoint mine, other;
 	if (!endpoint_from(from, &mine))
 		return 0;
-	for (const struct api_http_connection *c = connections->first; c; c = c->next)
+	for (const struct api_http_connection *c = connections->first; c != NULL; c = c->next)
 		if (!c->is_unix && endpoint_from((const struct sockaddr *)&c->from, &other) && endpoint_same_host(&mine, &other))
 			count++;
 	return count;
@@ -72,7 +72,7 @@ bool api_http_connections_admit(struct api_http_connections *connections, const 
 		admitted = connections->unix_count < CONNECTIONS_UNIX_MAX;
 	} else {
 		size_t reserve = 0;
-		for (const struct api_http_connection *c = connections->first; c; c = c->next)
+		for (const struct api_http_connection *c = connections->first; c != NULL; c = c->next)
 			reserve += c->is_reserve;
 		admitted = !is_over_limit(connections, from) || reserve < CONNECTIONS_RESERVE;
 	}
@@ -105,7 +105,7 @@ static void read_addresses(struct api_http_connection *connection)
 struct api_http_connection *api_http_connection_open(struct api_http_connections *connections, int descriptor, uint64_t now_ms)
 {
 	struct api_http_connection *connection = calloc(1, sizeof(*connection));
-	if (!connection)
+	if (connection == NULL)
 		return NULL;
 	connection->descriptor = descriptor;
 	read_addresses(connection);
@@ -113,7 +113,7 @@ struct api_http_connection *api_http_connection_open(struct api_http_connections
 	connection->is_reserve = !connection->is_unix && is_over_limit(connections, (const struct sockaddr *)&connection->from);
 	connection->deadline = now_ms + (connection->is_reserve ? RESERVE_HEAD_MS : phase_ms[CONNECTION_HEAD]);
 	connection->next = connections->first;
-	if (connections->first)
+	if (connections->first != NULL)
 		connections->first->previous = connection;
 	connections->first = connection;
 	*(connection->is_unix ? &connections->unix_count : &connections->tcp_count) += 1;
@@ -125,9 +125,9 @@ struct api_http_connection *api_http_connection_take_up(struct api_http_connecti
 {
 	pthread_mutex_lock(&connections->lock);
 	struct api_http_connection *connection = connections->first;
-	while (connection && (connection->is_taken_up || connection->descriptor != descriptor))
+	while (connection != NULL && (connection->is_taken_up || connection->descriptor != descriptor))
 		connection = connection->next;
-	if (connection)
+	if (connection != NULL)
 		connection->is_taken_up = true;
 	pthread_mutex_unlock(&connections->lock);
 	return connection;
@@ -135,11 +135,11 @@ struct api_http_connection *api_http_connection_take_up(struct api_http_connecti
 
 static void forget(struct api_http_connections *connections, struct api_http_connection *connection)
 {
-	if (connection->previous)
+	if (connection->previous != NULL)
 		connection->previous->next = connection->next;
 	else
 		connections->first = connection->next;
-	if (connection->next)
+	if (connection->next != NULL)
 		connection->next->previous = connection->previous;
 	*(connection->is_unix ? &connections->unix_count : &connections->tcp_count) -= 1;
 	free(connection);
@@ -169,7 +169,7 @@ void api_http_connection_enter(struct api_http_connections *connections, struct 
 void api_http_connections_expire(struct api_http_connections *connections, uint64_t now_ms)
 {
 	pthread_mutex_lock(&connections->lock);
-	for (struct api_http_connection *c = connections->first, *next; c; c = next) {
+	for (struct api_http_connection *c = connections->first, *next; c != NULL; c = next) {
 		next = c->next;
 		if (c->deadline > now_ms)
 			continue;

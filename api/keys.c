@@ -44,9 +44,9 @@ void api_keys_create(struct api_request *request)
 	struct problem problem;
 	problem_init(&problem);
 	json_t *preshared = json_object_get(document, "preshared");
-	if (document)
+	if (document != NULL)
 		api_document_check_members(document, "", known, &problem);
-	if (preshared && !json_is_boolean(preshared))
+	if (preshared != NULL && !json_is_boolean(preshared))
 		problem_add(&problem, "/preshared", "wrong_type", "This must be true or false.");
 	if (problem.code != PROBLEM_NONE)
 		api_reply_problem(request, &problem, NULL);

@@ -19,7 +19,7 @@
 static bool split(const char *written, char host[256], char port[6])
 {
 	const char *colon = strrchr(written, ':');
-	if (!colon || colon == written || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
+	if (colon == NULL || colon == written || strlen(colon + 1) == 0 || strlen(colon + 1) > 5)
 		return false;
 	if (strspn(colon + 1, "0123456789") != strlen(colon + 1) || strtoul(colon + 1, NULL, 10) > 65535)
 		return false;
@@ -29,7 +29,7 @@ static bool split(const char *written, char host[256], char port[6])
 	if (bracketed) {
 		written++;
 		length -= 2;
-	} else if (memchr(written, ':', length)) {
+	} else if (memchr(written, ':', length) != NULL) {
 		return false;
 	}
 	if (length == 0 || length > 255)

@@ -23,7 +23,7 @@ static bool read_state(struct api_request *request, int *state)
 {
 	const char *written = api_request_target_parameter(&request->target, "state");
 	*state = -1;
-	if (!written)
+	if (written == NULL)
 		return true;
 	for (int i = 0; i < TUNNEL_STATE_COUNT; i++)
 		if (strcmp(tunnel_state_name((enum tunnel_state)i), written) == 0)
@@ -38,7 +38,7 @@ static bool read_state(struct api_request *request, int *state)
 static bool read_token(struct api_request *request, char after[64], bool *given)
 {
 	const char *written = api_request_target_parameter(&request->target, "page_token");
-	*given = written && *written;
+	*given = written != NULL && *written;
 	if (!*given)
 		return true;
 	size_t length;

@@ -29,7 +29,7 @@ struct api_measure *api_measure_create(void)
 {
 	size_t routes = api_route_count() + 1;
 	struct api_measure *measure = calloc(1, sizeof(*measure) + routes * sizeof(measure->requests[0]));
-	if (measure)
+	if (measure != NULL)
 		measure->route_count = routes;
 	return measure;
 }
@@ -60,7 +60,8 @@ static void write_requests(const struct api_measure *measure, struct text *text)
 			uint64_t n = atomic_load_explicit(&measure->requests[r][s], memory_order_relaxed);
 			if (n > 0)
 				text_printf(text, "warren_api_requests_total{method=\"%s\",route=\"%s\",code=\"%u\"} %llu\n",
-				            route ? route->method : "other", route ? route->path : "none", statuses[s], (unsigned long long)n);
+				            route != NULL ? route->method : "other", route != NULL ? route->path : "none", statuses[s],
+				            (unsigned long long)n);
 		}
 	}
 }

@@ -55,7 +55,7 @@ static void put_sample(struct page *page, enum family family, const char *tunnel
 {
 	struct text *text = &page->texts[family];
 	char *room = text_reserve(text, SAMPLE_MAX), *at = room;
-	if (!room)
+	if (room == NULL)
 		return;
 	at = stpcpy(at, families[family].name);
 	at = stpcpy(at, "{tunnel=\"");
@@ -84,7 +84,7 @@ static void put_allowed_ips(struct text *text, const struct spec_peer *peer)
 static void write_peer(struct page *page, const struct snapshot *snapshot, size_t index)
 {
 	const struct counters_peer *counters = api_tunnel_peer_counters(snapshot, index);
-	if (!counters)
+	if (counters == NULL)
 		return;
 	struct text *labels = &page->labels;
 	labels->length = 0;
@@ -100,7 +100,7 @@ static void write_peer(struct page *page, const struct snapshot *snapshot, size_
 	for (enum family f = FAMILY_WG_SENT; f <= (handshake > 0 ? FAMILY_WG_HANDSHAKE : FAMILY_WG_RECEIVED); f++) {
 		struct text *text = &page->texts[f];
 		text_put(text, families[f].name);
-		text_put_n(text, labels->bytes ? labels->bytes : "", labels->length);
+		text_put_n(text, labels->bytes != NULL ? labels->bytes : "", labels->length);
 		if (f == FAMILY_WG_HANDSHAKE)
 			text_put_milli(text, values[f]);
 		else
@@ -186,7 +186,7 @@ static void write_tunnel(struct page *page, const struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->spec.peer_count; i++)
 		write_peer(page, snapshot, i);
 	const struct counters_tunnel *c = snapshot->counters;
-	if (!c)
+	if (c == NULL)
 		return;
 	write_connections(page, snapshot->id, c);
 	put_sample(page, FAMILY_BYTES, snapshot->id, "\",direction=\"sent\"", counter_read(&c->bytes_sent));
@@ -256,7 +256,7 @@ void api_metrics_get(struct api_request *request)
 	write_daemon(&body, request->api->service, &page);
 	for (size_t f = 0; f < FAMILY_COUNT; f++) {
 		text_put_family(&body, families[f].name, families[f].type, families[f].help);
-		text_put_n(&body, page.texts[f].bytes ? page.texts[f].bytes : "", page.texts[f].length);
+		text_put_n(&body, page.texts[f].bytes != NULL ? page.texts[f].bytes : "", page.texts[f].length);
 		body.failed |= page.texts[f].failed;
 		text_clear(&page.texts[f]);
 	}

@@ -40,7 +40,7 @@ static void fill_id(struct operation *operation, const char *id, const char *poi
 	}
 	snprintf(operation->id, sizeof(operation->id), "%s", id);
 	json_t *written = is_peer_operation(operation->kind) ? NULL : json_object_get(operation->document, "id");
-	if (written && (!json_is_string(written) || strcmp(json_string_value(written), id) != 0))
+	if (written != NULL && (!json_is_string(written) || strcmp(json_string_value(written), id) != 0))
 		problem_add(problem, place, "mismatch", "The id differs from the one in the path.");
 }
 
@@ -51,7 +51,7 @@ static void fill_key(struct operation *operation, const char *written, const cha
 	if (!api_operation_key(written, &operation->peer))
 		problem_add(problem, place, "invalid_key", "The key in the path must be 32 bytes as base64url without padding.");
 	/* Members of a peer that the server sets are ignored. */
-	for (const char *const *name = api_peer_live_members; operation->document && *name; name++)
+	for (const char *const *name = api_peer_live_members; operation->document != NULL && *name != NULL; name++)
 		json_object_del(operation->document, *name);
 }
 
@@ -69,9 +69,9 @@ bool api_operation_fill(struct operation *operation, const struct api_route *rou
 
 bool api_operation_conditions(struct operation *operation, const char *if_match, const char *if_none_match)
 {
-	operation->if_match = if_match ? strdup(if_match) : NULL;
-	operation->if_none_match = if_none_match ? strdup(if_none_match) : NULL;
-	return (operation->if_match || !if_match) && (operation->if_none_match || !if_none_match);
+	operation->if_match = if_match != NULL ? strdup(if_match) : NULL;
+	operation->if_none_match = if_none_match != NULL ? strdup(if_none_match) : NULL;
+	return (operation->if_match != NULL || if_match == NULL) && (operation->if_none_match != NULL || if_none_match == NULL);
 }
 
 unsigned api_operation_status(const struct operation *operation)
@@ -103,7 +103,7 @@ const char *api_applied_name(enum applied applied)
 
 static void write_tunnel(struct text *text, const struct operation *operation, const char *members)
 {
-	if (operation->snapshot) {
+	if (operation->snapshot != NULL) {
 		api_tunnel_write(text, operation->snapshot, true, members);
 		return;
 	}
@@ -116,7 +116,7 @@ static void write_tunnel(struct text *text, const struct operation *operation, c
 static void write_peer(struct text *text, const struct operation *operation, const char *members)
 {
 	size_t index;
-	if (operation->snapshot && api_peer_find(operation->snapshot, &operation->peer, &index))
+	if (operation->snapshot != NULL && api_peer_find(operation->snapshot, &operation->peer, &index))
 		api_peer_write(text, operation->snapshot, index, members);
 	else
 		text_printf(text, "{%s}", members + 1);
@@ -142,17 +142,17 @@ void api_operation_write(struct text *text, const struct operation *operation, c
 {
 	struct text more;
 	text_init(&more);
-	text_printf(&more, ",\"applied\":\"%s\"%s", api_applied_name(operation->applied), members ? members : "");
+	text_printf(&more, ",\"applied\":\"%s\"%s", api_applied_name(operation->applied), members != NULL ? members : "");
 	text_put_char(&more, '\0');
 	text->failed |= more.failed;
-	if (!more.failed && more.bytes)
+	if (!more.failed && more.bytes != NULL)
 		write_resource(text, operation, more.bytes);
 	text_clear(&more);
 }
 
 void api_operation_problem_members(struct text *text, const struct operation *operation)
 {
-	if (operation->problem.code != PROBLEM_HANDSHAKE_TIMEOUT || !operation->snapshot)
+	if (operation->problem.code != PROBLEM_HANDSHAKE_TIMEOUT || operation->snapshot == NULL)
 		return;
 	text_put(text, ",\"tunnel\":");
 	api_operation_write(text, operation, NULL);

@@ -22,8 +22,8 @@ static bool read_wait(struct api_request *request, struct mutation *mutation)
 	if (!api_request_flag(request, "dry_run", &mutation->dry_run) || !api_request_number(request, "timeout", 1, WAIT_MAX, &timeout))
 		return false;
 	mutation->timeout = (unsigned)timeout;
-	mutation->wait_up = wait && !mutation->dry_run;
-	if (!wait || strcmp(wait, "up") == 0)
+	mutation->wait_up = wait != NULL && !mutation->dry_run;
+	if (wait == NULL || strcmp(wait, "up") == 0)
 		return true;
 	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"wait\" must be \"up\".");
 	return false;
@@ -73,7 +73,7 @@ static void finish_operation(struct api_request *request, struct mutation *mutat
 	api_operation_write(&body, operation, members);
 	free(members);
 	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
-	if (operation->snapshot && !mutation->dry_run) {
+	if (operation->snapshot != NULL && !mutation->dry_run) {
 		api_reply_etag(response, operation->snapshot->revision);
 		if (status == MHD_HTTP_CREATED)
 			add_location(response, operation);
@@ -89,7 +89,7 @@ static bool prepare(struct api_request *request, struct mutation *mutation, json
 	problem_init(&problem);
 	operation->is_file = request->kind == API_BODY_WGQUICK;
 	bool good = api_operation_fill(operation, request->route, request->parameters, document, "", &problem);
-	if (!good && !document)
+	if (!good && document == NULL)
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no such tunnel or peer.");
 	else if (!good)
 		api_reply_problem(request, &problem, NULL);
@@ -105,7 +105,7 @@ static bool prepare(struct api_request *request, struct mutation *mutation, json
 void api_operation_request_send(struct api_request *request, json_t *document)
 {
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
-	if (!mutation) {
+	if (mutation == NULL) {
 		json_decref(document);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	} else if (prepare(request, mutation, document)) {

@@ -21,7 +21,7 @@ const struct api_file *api_page_find(const char *path)
 void api_page_get(struct api_request *request)
 {
 	const struct api_file *file = api_page_find(request->route->path);
-	if (!file) {
+	if (file == NULL) {
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no resource at this path.");
 		return;
 	}

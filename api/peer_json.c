@@ -16,14 +16,14 @@ bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *
 {
 	/* Public keys are not secret. */
 	const struct spec_peer *peer = spec_peer_find(&snapshot->spec, key);
-	*index = peer ? (size_t)(peer - snapshot->spec.peers) : 0;
-	return peer;
+	*index = peer != NULL ? (size_t)(peer - snapshot->spec.peers) : 0;
+	return peer != NULL;
 }
 
 static void write_one(struct text *text, const struct snapshot *snapshot, json_t *peers, size_t index, const char *members)
 {
 	char *written = json_writer_text(json_array_get(peers, index));
-	if (!written) {
+	if (written == NULL) {
 		text->failed = true;
 		return;
 	}
@@ -31,7 +31,7 @@ static void write_one(struct text *text, const struct snapshot *snapshot, json_t
 	text_put_n(text, written, strlen(written) - 1);
 	free(written);
 	api_tunnel_write_peer_live(text, api_tunnel_peer_counters(snapshot, index), wall_clock_ms());
-	if (members)
+	if (members != NULL)
 		text_put(text, members);
 	text_put_char(text, '}');
 }
@@ -46,7 +46,7 @@ void api_peer_write(struct text *text, const struct snapshot *snapshot, size_t i
 void api_peer_write_all(struct text *text, const struct snapshot *snapshot)
 {
 	json_t *spec = spec_to_json(&snapshot->spec, false), *peers = json_object_get(spec, "peers");
-	text->failed |= !peers;
+	text->failed |= peers == NULL;
 	text_put_char(text, '[');
 	for (size_t i = 0; i < json_array_size(peers); i++) {
 		if (i > 0)

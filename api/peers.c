@@ -8,7 +8,7 @@
 void api_peers_list(struct api_request *request)
 {
 	struct snapshot *snapshot = api_request_tunnel(request);
-	if (!snapshot)
+	if (snapshot == NULL)
 		return;
 	struct text body;
 	text_init(&body);
@@ -24,7 +24,7 @@ void api_peers_list(struct api_request *request)
 void api_peers_get(struct api_request *request)
 {
 	struct snapshot *snapshot = api_request_tunnel(request);
-	if (!snapshot)
+	if (snapshot == NULL)
 		return;
 	struct wireguard_key key;
 	size_t index;
@@ -46,6 +46,6 @@ void api_peers_edit(struct api_request *request)
 {
 	bool has_document = request->route->operation != OPERATION_PEER_DELETE;
 	json_t *document = has_document ? api_request_document(request) : NULL;
-	if (document || !has_document)
+	if (document != NULL || !has_document)
 		api_operation_request_send(request, document);
 }

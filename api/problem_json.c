@@ -7,11 +7,11 @@ static void write_faults(struct text *text, const struct problem *problem)
 	for (size_t i = 0; i < problem->fault_count; i++) {
 		const struct problem_fault *fault = &problem->faults[i];
 		text_put(text, i > 0 ? ",{\"pointer\":" : "{\"pointer\":");
-		text_put_json(text, fault->pointer ? fault->pointer : "");
+		text_put_json(text, fault->pointer != NULL ? fault->pointer : "");
 		text_put(text, ",\"code\":");
-		text_put_json(text, fault->code ? fault->code : "invalid");
+		text_put_json(text, fault->code != NULL ? fault->code : "invalid");
 		text_put(text, ",\"detail\":");
-		text_put_json(text, fault->detail ? fault->detail : "");
+		text_put_json(text, fault->detail != NULL ? fault->detail : "");
 		text_put_char(text, '}');
 	}
 	text_put_char(text, ']');
@@ -25,13 +25,13 @@ void api_problem_write(struct text *text, const struct problem *problem, unsigne
 	text_printf(text, ",\"status\":%u,\"detail\":", status);
 	text_put_json(text, problem->detail[0] ? problem->detail : title);
 	text_printf(text, ",\"code\":\"%s\"", code);
-	if (request_id) {
+	if (request_id != NULL) {
 		text_put(text, ",\"request_id\":");
 		text_put_json(text, request_id);
 	}
 	if (problem->fault_count > 0)
 		write_faults(text, problem);
-	if (members)
+	if (members != NULL)
 		text_put(text, members);
 	text_put_char(text, '}');
 }

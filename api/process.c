@@ -22,7 +22,7 @@ struct api_process {
 struct api_process *api_process_create(void)
 {
 	struct api_process *process = calloc(1, sizeof(*process));
-	if (!process)
+	if (process == NULL)
 		return NULL;
 	pthread_mutex_init(&process->lock, NULL);
 	process->descriptors = opendir("/proc/self/fd");
@@ -33,9 +33,9 @@ struct api_process *api_process_create(void)
 
 void api_process_free(struct api_process *process)
 {
-	if (!process)
+	if (process == NULL)
 		return;
-	if (process->descriptors)
+	if (process->descriptors != NULL)
 		closedir(process->descriptors);
 	if (process->memory >= 0)
 		close(process->memory);
@@ -68,7 +68,7 @@ static unsigned long count_descriptors(struct api_process *process)
 	unsigned long count = 0;
 	pthread_mutex_lock(&process->lock);
 	rewinddir(process->descriptors);
-	for (const struct dirent *entry = readdir(process->descriptors); entry; entry = readdir(process->descriptors))
+	for (const struct dirent *entry = readdir(process->descriptors); entry != NULL; entry = readdir(process->descriptors))
 		count += entry->d_name[0] != '.';
 	pthread_mutex_unlock(&process->lock);
 	return count;
@@ -81,7 +81,7 @@ static void write_descriptors(struct api_process *process, struct text *text)
 		text_put_family(text, "process_max_fds", "gauge", "Limit of open descriptors of the control process.");
 		text_printf(text, "process_max_fds %llu\n", (unsigned long long)limit.rlim_cur);
 	}
-	if (!process->descriptors)
+	if (process->descriptors == NULL)
 		return;
 	text_put_family(text, "process_open_fds", "gauge", "Open descriptors of the control process.");
 	text_printf(text, "process_open_fds %lu\n", count_descriptors(process));

@@ -32,11 +32,11 @@ static void free_secret(void *context)
 static struct MHD_Response *create_secret(struct text *body)
 {
 	struct secret *secret = malloc(sizeof(*secret));
-	if (!secret)
+	if (secret == NULL)
 		return NULL;
 	*secret = (struct secret){ .length = body->length, .bytes = body->bytes };
 	struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(body->length, body->bytes, free_secret, secret);
-	if (!response)
+	if (response == NULL)
 		free(secret);
 	return response;
 }
@@ -48,19 +48,19 @@ struct MHD_Response *api_reply_create(struct api_request *request, const char *t
 		response = create_secret(body);
 	else if (!body->failed)
 		response = MHD_create_response_from_buffer(body->length, body->bytes, MHD_RESPMEM_MUST_FREE);
-	if (!response && body->bytes) {
+	if (response == NULL && body->bytes != NULL) {
 		sodium_memzero(body->bytes, body->length);
 		free(body->bytes);
 	}
 	text_init(body);
-	if (response && type)
+	if (response != NULL && type != NULL)
 		api_reply_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	return response;
 }
 
 void api_reply_header(struct MHD_Response *response, const char *name, const char *value)
 {
-	if (response)
+	if (response != NULL)
 		MHD_add_response_header(response, name, value);
 }
 
@@ -76,8 +76,8 @@ void api_reply_etag(struct MHD_Response *response, uint64_t revision)
 static void log_request(const struct api_request *request, unsigned status, uint64_t duration_us)
 {
 	bool is_audit = request->scope != SCOPE_NONE && strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0;
-	const char *path = request->route ? request->route->path : "(no route)";
-	const char *tunnel = request->route && strncmp(path, "/v1/tunnels/{", 13) == 0 ? request->parameters[0] : NULL;
+	const char *path = request->route != NULL ? request->route->path : "(no route)";
+	const char *tunnel = request->route != NULL && strncmp(path, "/v1/tunnels/{", 13) == 0 ? request->parameters[0] : NULL;
 	log_line(is_audit ? LOG_INFO : LOG_DEBUG, tunnel, "api %.16s %s %u in %llu us, %s, request %s", request->method, path, status,
 	         (unsigned long long)duration_us, api_http_connection_is_unix(request->client) ? "unix" : "tcp", request->id);
 }
@@ -85,10 +85,10 @@ static void log_request(const struct api_request *request, unsigned status, uint
 void api_reply_send(struct api_request *request, unsigned status, struct MHD_Response *response)
 {
 	request->stage = API_REQUEST_REPLIED;
-	if (!response) {
+	if (response == NULL) {
 		status = MHD_HTTP_SERVICE_UNAVAILABLE;
 		response = MHD_create_response_from_buffer(sizeof(no_memory) - 1, (void *)(uintptr_t)no_memory, MHD_RESPMEM_PERSISTENT);
-		if (!response) {
+		if (response == NULL) {
 			request->result = MHD_NO;
 			return;
 		}
@@ -100,7 +100,7 @@ void api_reply_send(struct api_request *request, unsigned status, struct MHD_Res
 	if (request->must_close || api_http_connection_is_reserve(request->client))
 		api_reply_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	uint64_t duration_us = api_clock_us() - request->started_us;
-	api_measure_record(request->api->measure, request->route ? api_route_index(request->route) : api_route_count(), status, duration_us);
+	api_measure_record(request->api->measure, request->route != NULL ? api_route_index(request->route) : api_route_count(), status, duration_us);
 	log_request(request, status, duration_us);
 	api_http_connection_enter(request->api->connections, request->client, CONNECTION_REPLYING, api_clock_ms());
 	request->result = MHD_queue_response(request->connection, status, response);

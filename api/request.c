@@ -17,7 +17,7 @@
 static struct api_http_connection *client_of(struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	return info ? info->socket_context : NULL;
+	return info != NULL ? info->socket_context : NULL;
 }
 
 void *api_request_begin(void *context, const char *uri, struct MHD_Connection *connection)
@@ -25,7 +25,7 @@ void *api_request_begin(void *context, const char *uri, struct MHD_Connection *c
 	struct api *api = context;
 	struct api_request *request = calloc(1, sizeof(*request));
 	char *raw = strdup(uri);
-	if (!request || !raw) {
+	if (request == NULL || raw == NULL) {
 		free(request);
 		free(raw);
 		return NULL;
@@ -40,7 +40,7 @@ void *api_request_begin(void *context, const char *uri, struct MHD_Connection *c
 	randombytes_buf(random, sizeof(random));
 	sodium_bin2hex(request->id, sizeof(request->id), random, sizeof(random));
 	atomic_fetch_add(&api->active, 1);
-	if (request->client)
+	if (request->client != NULL)
 		api_http_connection_enter(api->connections, request->client, CONNECTION_HEAD, api_clock_ms());
 	return request;
 }
@@ -51,16 +51,16 @@ void api_request_completed(void *context, struct MHD_Connection *connection, voi
 	(void)code;
 	struct api *api = context;
 	struct api_request *request = *handle;
-	if (!request)
+	if (request == NULL)
 		return;
 	*handle = NULL;
-	if (request->client)
+	if (request->client != NULL)
 		api_http_connection_enter(api->connections, request->client, CONNECTION_IDLE, api_clock_ms());
 	api_body_clear(&request->body, &api->body_bytes);
 	api_request_target_clear(&request->target);
 	problem_clear(&request->problem);
 	json_decref(request->warnings);
-	if (request->mutation)
+	if (request->mutation != NULL)
 		mutation_free(request->mutation);
 	free(request->raw);
 	free(request);
@@ -75,7 +75,7 @@ static enum MHD_Result take_head(struct api_request *request, const char *method
 	request->stage = API_REQUEST_BODY;
 	api_check(request);
 	bool is_large = request->body_expected > request->body_cap * BODY_DISCARD;
-	if (request->problem.code != PROBLEM_NONE && (request->must_close || is_large || request->headers[API_HEADER_EXPECT])) {
+	if (request->problem.code != PROBLEM_NONE && (request->must_close || is_large || request->headers[API_HEADER_EXPECT] != NULL)) {
 		request->must_close = true;
 		api_reply_problem(request, &request->problem, NULL);
 		return request->result;
@@ -118,7 +118,7 @@ static void resume(struct api_request *request)
 {
 	struct mutation *mutation = request->mutation;
 	request->mutation = NULL;
-	if (!mutation) {
+	if (mutation == NULL) {
 		api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping; it is unknown whether the change was made.");
 		return;
 	}
@@ -134,7 +134,7 @@ enum MHD_Result api_request_handle(void *context, struct MHD_Connection *connect
 	(void)url;
 	(void)version;
 	struct api_request *request = *handle;
-	if (!request || !request->client)
+	if (request == NULL || request->client == NULL)
 		return MHD_NO;
 	if (request->stage == API_REQUEST_HEAD)
 		return take_head(request, method);
@@ -157,12 +157,12 @@ json_t *api_request_document(struct api_request *request)
 	problem_init(&problem);
 	json_t *document = api_document_parse(request->body.bytes, request->body.length, &problem);
 	api_body_clear(&request->body, &request->api->body_bytes);
-	if (document && !json_is_object(document)) {
+	if (document != NULL && !json_is_object(document)) {
 		json_decref(document);
 		document = NULL;
 		problem_add(&problem, "", "wrong_type", "The body must be a JSON object.");
 	}
-	if (!document)
+	if (document == NULL)
 		api_reply_problem(request, &problem, NULL);
 	problem_clear(&problem);
 	return document;
@@ -171,7 +171,7 @@ json_t *api_request_document(struct api_request *request)
 bool api_request_flag(struct api_request *request, const char *name, bool *value)
 {
 	const char *written = api_request_target_parameter(&request->target, name);
-	if (!written)
+	if (written == NULL)
 		return true;
 	*value = strcmp(written, "true") == 0;
 	if (*value || strcmp(written, "false") == 0)
@@ -183,7 +183,7 @@ bool api_request_flag(struct api_request *request, const char *name, bool *value
 bool api_request_number(struct api_request *request, const char *name, uint64_t low, uint64_t high, uint64_t *value)
 {
 	const char *written = api_request_target_parameter(&request->target, name);
-	if (!written)
+	if (written == NULL)
 		return true;
 	size_t length = strlen(written);
 	if (length > 0 && length <= 19 && strspn(written, "0123456789") == length) {
@@ -199,7 +199,7 @@ bool api_request_number(struct api_request *request, const char *name, uint64_t 
 static bool is_label(const char *written)
 {
 	const char *equals = strchr(written, '=');
-	return equals && equals != written;
+	return equals != NULL && equals != written;
 }
 
 /* False when out of memory. */
@@ -208,7 +208,7 @@ static bool split_label(const char *written, struct label *label)
 	const char *equals = strchr(written, '=');
 	label->key = strndup(written, (size_t)(equals - written));
 	label->value = strdup(equals + 1);
-	return label->key && label->value;
+	return label->key != NULL && label->value != NULL;
 }
 
 bool api_request_labels(struct api_request *request, struct label **labels, size_t *count)
@@ -216,7 +216,7 @@ bool api_request_labels(struct api_request *request, struct label **labels, size
 	const struct api_request_target *target = &request->target;
 	*count = 0;
 	*labels = calloc(target->parameter_count + 1, sizeof(**labels));
-	bool is_valid = true, has_memory = *labels;
+	bool is_valid = true, has_memory = *labels != NULL;
 	for (size_t i = 0; is_valid && has_memory && i < target->parameter_count; i++) {
 		if (strcmp(target->parameters[i].name, "label") != 0)
 			continue;
@@ -238,7 +238,7 @@ bool api_request_labels(struct api_request *request, struct label **labels, size
 struct snapshot *api_request_tunnel(struct api_request *request)
 {
 	struct snapshot *snapshot = service_find(request->api->service, request->parameters[0]);
-	if (!snapshot)
+	if (snapshot == NULL)
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 	return snapshot;
 }

@@ -65,33 +65,34 @@ static int split_path(struct api_request_target *target, char *path)
 			return TARGET_TOO_DEEP;
 		char *segment = rest;
 		rest = strchr(segment, '/');
-		if (rest)
+		if (rest != NULL)
 			*rest++ = '\0';
 		if (!decode(segment, false))
 			return TARGET_MALFORMED;
 		target->segments[target->segment_count++] = segment;
-		if (!rest)
+		if (rest == NULL)
 			return TARGET_OK;
 	}
 }
 
 static int split_query(struct api_request_target *target, char *query)
 {
-	for (char *rest = query; rest;) {
+	for (char *rest = query; rest != NULL;) {
 		char *name = rest;
 		rest = strchr(name, '&');
-		if (rest)
+		if (rest != NULL)
 			*rest++ = '\0';
 		if (*name == '\0')
 			continue;
 		if (target->parameter_count == TARGET_PARAMETERS_MAX)
 			return TARGET_MALFORMED;
 		char *value = strchr(name, '=');
-		if (value)
+		if (value != NULL)
 			*value++ = '\0';
-		if (!decode(name, true) || (value && !decode(value, true)))
+		if (!decode(name, true) || (value != NULL && !decode(value, true)))
 			return TARGET_MALFORMED;
-		target->parameters[target->parameter_count++] = (struct api_request_target_parameter){ .name = name, .value = value ? value : "" };
+		target->parameters[target->parameter_count++] =
+		    (struct api_request_target_parameter){ .name = name, .value = value != NULL ? value : "" };
 	}
 	return TARGET_OK;
 }
@@ -99,18 +100,18 @@ static int split_query(struct api_request_target *target, char *query)
 int api_request_target_parse(struct api_request_target *target, const char *raw)
 {
 	*target = (struct api_request_target){ .storage = strdup(raw) };
-	if (!target->storage)
+	if (target->storage == NULL)
 		return TARGET_OUT_OF_MEMORY;
 	char *path = skip_authority(target, target->storage);
-	if (!path) {
+	if (path == NULL) {
 		api_request_target_clear(target);
 		return TARGET_MALFORMED;
 	}
 	char *query = strchr(path, '?');
-	if (query)
+	if (query != NULL)
 		*query++ = '\0';
 	int status = split_path(target, path);
-	if (status == TARGET_OK && query)
+	if (status == TARGET_OK && query != NULL)
 		status = split_query(target, query);
 	if (status != TARGET_OK)
 		api_request_target_clear(target);

@@ -121,9 +121,9 @@ void api_route_allow(const struct api_request_target *target, struct text *text)
 bool api_route_knows_query(const struct api_route *route, const char *name)
 {
 	size_t length = strlen(name);
-	if (strchr(name, ' '))
+	if (strchr(name, ' ') != NULL)
 		return false;
-	for (const char *at = strstr(route->query, name); at && length > 0; at = strstr(at + 1, name))
+	for (const char *at = strstr(route->query, name); at != NULL && length > 0; at = strstr(at + 1, name))
 		if (at > route->query && at[-1] == ' ' && at[length] == ' ')
 			return true;
 	return false;

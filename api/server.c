@@ -60,9 +60,9 @@ struct api_listeners {
 
 static bool read_tls(struct api *api, const struct api_options *options, char failure[512])
 {
-	if (!options->tls_cert && !options->tls_key)
+	if (options->tls_cert == NULL && options->tls_key == NULL)
 		return true;
-	if (!options->tls_cert || !options->tls_key) {
+	if (options->tls_cert == NULL || options->tls_key == NULL) {
 		snprintf(failure, 512, "--tls-cert and --tls-key need each other: give both or neither");
 		return false;
 	}
@@ -77,7 +77,7 @@ static bool read_tls(struct api *api, const struct api_options *options, char fa
 static bool add_name(struct api *api, const char *name)
 {
 	char **names = realloc(api->hosts.names, (api->hosts.name_count + 1) * sizeof(*names));
-	if (!names)
+	if (names == NULL)
 		return false;
 	api->hosts.names = names;
 	names[api->hosts.name_count] = strdup(name);
@@ -93,7 +93,7 @@ static bool is_allowed(const struct api_options *options, const struct api_addre
 		snprintf(failure, 512, "--no-auth is permitted on loopback addresses only, and %.100s is not one", written);
 	else if (!options->allow_remote)
 		snprintf(failure, 512, "%.100s can be reached from outside: give --allow-remote, --tls-cert and --tls-key", written);
-	else if (!options->tls_cert)
+	else if (options->tls_cert == NULL)
 		snprintf(failure, 512, "%.100s can be reached from outside: give --tls-cert and --tls-key", written);
 	else
 		return true;
@@ -174,7 +174,7 @@ static bool bind_all(struct api *api, const struct api_options *options, char fa
 	struct api_listeners *all = api->listeners;
 	size_t count = options->listen_count > 0 ? options->listen_count : 1;
 	all->list = calloc(count + 1, sizeof(*all->list));
-	if (!all->list) {
+	if (all->list == NULL) {
 		snprintf(failure, 512, "out of memory");
 		return false;
 	}
@@ -191,7 +191,7 @@ static bool bind_all(struct api *api, const struct api_options *options, char fa
 static struct api *create_parts(struct service *service)
 {
 	struct api *api = calloc(1, sizeof(*api));
-	if (!api)
+	if (api == NULL)
 		return NULL;
 	api->service = service;
 	api->listeners = calloc(1, sizeof(*api->listeners));
@@ -200,7 +200,8 @@ static struct api *create_parts(struct service *service)
 	api->process = api_process_create();
 	api->suspended_requests = api_suspended_requests_create();
 	api->streams = api_streams_create(service_events(service));
-	if (api->listeners && api->connections && api->measure && api->process && api->suspended_requests && api->streams)
+	if (api->listeners != NULL && api->connections != NULL && api->measure != NULL && api->process != NULL && api->suspended_requests != NULL &&
+	    api->streams != NULL)
 		return api;
 	api_free(api);
 	return NULL;
@@ -212,14 +213,14 @@ struct api *api_create(const struct api_options *options, struct service *servic
 	if (sodium_init() < 0)
 		return NULL;
 	struct api *api = create_parts(service);
-	if (!api)
+	if (api == NULL)
 		return NULL;
 	api->no_auth = options->no_auth;
 	snprintf(api->listeners->addr_path, sizeof(api->listeners->addr_path), "%s/api.addr", options->state_dir);
 	bool good = read_tls(api, options, failure) && bind_all(api, options, failure);
 	if (good)
 		api->auth = api_auth_create(service, options->state_dir, failure);
-	if (good && api->auth)
+	if (good && api->auth != NULL)
 		return api;
 	api_free(api);
 	return NULL;
@@ -240,8 +241,8 @@ static void notify(void *context, struct MHD_Connection *connection, void **clie
 	const struct api *api = context;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-		*client = info ? api_http_connection_take_up(api->connections, info->connect_fd) : NULL;
-	} else if (*client) {
+		*client = info != NULL ? api_http_connection_take_up(api->connections, info->connect_fd) : NULL;
+	} else if (*client != NULL) {
 		api_http_connection_close(api->connections, *client);
 		*client = NULL;
 	}
@@ -286,7 +287,7 @@ static bool accept_client(struct api *api, const struct listener *listener)
 		return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 	bool is_welcome = !is_from_within(api, descriptor) && api_http_connections_admit(api->connections, address);
 	struct api_http_connection *connection = is_welcome ? api_http_connection_open(api->connections, descriptor, api_clock_ms()) : NULL;
-	if (!connection)
+	if (connection == NULL)
 		close(descriptor);
 	else if (MHD_add_connection(listener->daemon, descriptor, address, from.length) != MHD_YES)
 		api_http_connection_close(api->connections, connection); /* the library closed the descriptor */
@@ -332,7 +333,7 @@ static bool start_acceptor(struct api *api, char failure[512])
 {
 	struct api_listeners *all = api->listeners;
 	all->polled = calloc(1 + all->bound, sizeof(*all->polled));
-	int stop = all->polled ? eventfd(0, EFD_CLOEXEC) : -1;
+	int stop = all->polled != NULL ? eventfd(0, EFD_CLOEXEC) : -1;
 	if (stop >= 0) {
 		all->polled[0] = (struct pollfd){ .fd = stop, .events = POLLIN };
 		for (size_t i = 0; i < all->bound; i++)
@@ -366,7 +367,7 @@ static bool start_all(struct api *api, char failure[512])
 	for (size_t i = 0; i < all->bound; i++) {
 		bool is_unix = i + 1 == all->count;
 		all->list[i].daemon = start_daemon(api, api->tls && !is_unix);
-		if (!all->list[i].daemon) {
+		if (all->list[i].daemon == NULL) {
 			snprintf(failure, 512, "the API cannot be started: out of memory or threads");
 			return false;
 		}
@@ -408,7 +409,7 @@ static void stop_acceptor(struct api_listeners *all)
 void api_quiesce(struct api *api)
 {
 	struct api_listeners *all = api->listeners;
-	if (!all || atomic_exchange(&api->quiescing, true))
+	if (all == NULL || atomic_exchange(&api->quiescing, true))
 		return;
 	stop_acceptor(all);
 	api_streams_end(api->streams);
@@ -417,7 +418,7 @@ void api_quiesce(struct api *api)
 	for (unsigned waited = 0; atomic_load(&api->active) > 0 && waited < FLUSH_MS; waited += 5)
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	for (size_t i = 0; i < all->bound; i++) {
-		if (all->list[i].daemon)
+		if (all->list[i].daemon != NULL)
 			MHD_stop_daemon(all->list[i].daemon);
 		all->list[i].daemon = NULL;
 		close(all->list[i].descriptor);
@@ -430,7 +431,7 @@ void api_quiesce(struct api *api)
 
 static void free_listeners(struct api_listeners *all)
 {
-	if (!all)
+	if (all == NULL)
 		return;
 	certificate_close();
 	free(all->polled);
@@ -440,7 +441,7 @@ static void free_listeners(struct api_listeners *all)
 
 void api_free(struct api *api)
 {
-	if (!api)
+	if (api == NULL)
 		return;
 	api_quiesce(api);
 	for (size_t i = 0; i < api->hosts.name_count; i++)

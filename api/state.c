@@ -15,10 +15,10 @@ static void write_one(struct text *body, const struct snapshot *snapshot, bool w
 		return;
 	}
 	json_t *spec = spec_to_json(&snapshot->spec, true);
-	char *written = spec ? json_writer_text(spec) : NULL;
-	if (written)
+	char *written = spec != NULL ? json_writer_text(spec) : NULL;
+	if (written != NULL)
 		api_tunnel_write_state(body, snapshot, written);
-	body->failed |= !written;
+	body->failed |= written == NULL;
 	free(written);
 	json_decref(spec);
 }
@@ -66,10 +66,10 @@ void api_state_put(struct api_request *request)
 {
 	bool dry_run = false;
 	json_t *document = api_request_flag(request, "dry_run", &dry_run) ? api_request_document(request) : NULL;
-	if (!document)
+	if (document == NULL)
 		return;
 	struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
-	if (!mutation) {
+	if (mutation == NULL) {
 		json_decref(document);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;

@@ -112,10 +112,10 @@ static void write_stats(struct text *text, const struct snapshot *snapshot, cons
 void api_stats_one(struct api_request *request)
 {
 	struct snapshot *snapshot = api_request_tunnel(request);
-	if (!snapshot)
+	if (snapshot == NULL)
 		return;
 	struct numbers numbers = { 0 };
-	if (snapshot->counters)
+	if (snapshot->counters != NULL)
 		add_counters(&numbers, snapshot->counters);
 	struct text body;
 	text_init(&body);
@@ -145,7 +145,7 @@ void api_stats_all(struct api_request *request)
 	text_put(&body, "{\"tunnels\":[");
 	for (size_t i = 0; i < listing.count; i++) {
 		struct numbers numbers = { 0 };
-		if (listing.snapshots[i]->counters)
+		if (listing.snapshots[i]->counters != NULL)
 			add_counters(&numbers, listing.snapshots[i]->counters);
 		if (i > 0)
 			text_put_char(&body, ',');

@@ -27,7 +27,7 @@ struct api_suspended_requests {
 struct api_suspended_requests *api_suspended_requests_create(void)
 {
 	struct api_suspended_requests *all = calloc(1, sizeof(*all));
-	if (!all)
+	if (all == NULL)
 		return NULL;
 	all->references = 1;
 	pthread_mutex_init(&all->lock, NULL);
@@ -53,7 +53,7 @@ static void unlock_and_release(struct api_suspended_requests *all)
 
 void api_suspended_requests_free(struct api_suspended_requests *suspended_requests)
 {
-	if (!suspended_requests)
+	if (suspended_requests == NULL)
 		return;
 	pthread_mutex_lock(&suspended_requests->lock);
 	unlock_and_release(suspended_requests);
@@ -62,13 +62,13 @@ void api_suspended_requests_free(struct api_suspended_requests *suspended_reques
 static void unlink_suspended(struct suspended_request *suspended)
 {
 	struct api_suspended_requests *all = suspended->all;
-	if (suspended->previous)
+	if (suspended->previous != NULL)
 		suspended->previous->next = suspended->next;
 	else
 		all->first = suspended->next;
-	if (suspended->next)
+	if (suspended->next != NULL)
 		suspended->next->previous = suspended->previous;
-	if (!all->first)
+	if (all->first == NULL)
 		pthread_cond_broadcast(&all->emptied);
 }
 
@@ -79,13 +79,13 @@ static void answered(struct mutation *mutation, void *owner)
 	struct api_suspended_requests *all = suspended->all;
 	pthread_mutex_lock(&all->lock);
 	struct api_request *request = suspended->request;
-	if (request) {
+	if (request != NULL) {
 		request->mutation = mutation;
 		unlink_suspended(suspended);
 		MHD_resume_connection(request->connection);
 	}
 	unlock_and_release(all);
-	if (!request)
+	if (request == NULL)
 		mutation_free(mutation);
 	free(suspended);
 }
@@ -97,7 +97,7 @@ static bool enter(struct api_suspended_requests *all, struct suspended_request *
 	bool is_open = !all->is_closed;
 	if (is_open) {
 		suspended->next = all->first;
-		if (all->first)
+		if (all->first != NULL)
 			all->first->previous = suspended;
 		all->first = suspended;
 		all->references++;
@@ -112,7 +112,7 @@ void api_suspended_request_send(struct api_request *request, struct mutation *mu
 {
 	struct api_suspended_requests *all = request->api->suspended_requests;
 	struct suspended_request *suspended = calloc(1, sizeof(*suspended));
-	if (!suspended) {
+	if (suspended == NULL) {
 		mutation_free(mutation);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
@@ -148,10 +148,11 @@ void api_suspended_requests_drain(struct api_suspended_requests *suspended_reque
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += patience_ms / 1000;
 	pthread_mutex_lock(&suspended_requests->lock);
-	while (suspended_requests->first && pthread_cond_timedwait(&suspended_requests->emptied, &suspended_requests->lock, &until) != ETIMEDOUT)
+	while (suspended_requests->first != NULL &&
+	       pthread_cond_timedwait(&suspended_requests->emptied, &suspended_requests->lock, &until) != ETIMEDOUT)
 		continue;
 	suspended_requests->is_closed = true;
-	while (suspended_requests->first)
+	while (suspended_requests->first != NULL)
 		cut(suspended_requests->first);
 	pthread_mutex_unlock(&suspended_requests->lock);
 }

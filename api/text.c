@@ -28,7 +28,7 @@ char *text_reserve(struct text *text, size_t more)
 {
 	if (text->failed)
 		return NULL;
-	if (more <= text->capacity - text->length && text->bytes)
+	if (more <= text->capacity - text->length && text->bytes != NULL)
 		return text->bytes + text->length;
 	size_t capacity = text->capacity ? text->capacity : TEXT_START;
 	while (capacity - text->length < more) {
@@ -39,7 +39,7 @@ char *text_reserve(struct text *text, size_t more)
 		capacity *= 2;
 	}
 	char *bytes = realloc(text->bytes, capacity);
-	if (!bytes) {
+	if (bytes == NULL) {
 		text->failed = true;
 		return NULL;
 	}
@@ -51,7 +51,7 @@ char *text_reserve(struct text *text, size_t more)
 void text_put_n(struct text *text, const char *bytes, size_t length)
 {
 	char *room = text_reserve(text, length);
-	if (!room || length == 0)
+	if (room == NULL || length == 0)
 		return;
 	memcpy(room, bytes, length);
 	text->length += length;
@@ -77,7 +77,7 @@ size_t text_format_u64(char out[TEXT_U64_MAX], uint64_t value)
 void text_put_u64(struct text *text, uint64_t value)
 {
 	char *room = text_reserve(text, TEXT_U64_MAX);
-	if (room)
+	if (room != NULL)
 		text->length += text_format_u64(room, value);
 }
 
@@ -105,7 +105,7 @@ void text_printf(struct text *text, const char *format, ...)
 	va_copy(again, arguments);
 	int length = vsnprintf(NULL, 0, format, arguments);
 	char *room = length < 0 ? NULL : text_reserve(text, (size_t)length + 1);
-	if (room) {
+	if (room != NULL) {
 		vsnprintf(room, (size_t)length + 1, format, again);
 		text->length += (size_t)length;
 	}
@@ -132,7 +132,7 @@ static void put_json_escape(struct text *text, unsigned char c)
 
 void text_put_json(struct text *text, const char *string)
 {
-	if (!string) {
+	if (string == NULL) {
 		text_put(text, "null");
 		return;
 	}
@@ -197,7 +197,7 @@ void text_put_base64(struct text *text, const uint8_t *bytes, size_t length)
 {
 	size_t room = sodium_base64_encoded_len(length, sodium_base64_VARIANT_ORIGINAL);
 	char *out = text_reserve(text, room);
-	if (!out)
+	if (out == NULL)
 		return;
 	sodium_bin2base64(out, room, bytes, length, sodium_base64_VARIANT_ORIGINAL);
 	text->length += room - 1;

@@ -10,8 +10,8 @@
 
 static void reply_document(struct api_request *request, unsigned status, json_t *document)
 {
-	char *written = document ? json_writer_text(document) : NULL;
-	struct text body = { .bytes = written, .length = written ? strlen(written) : 0, .failed = !written };
+	char *written = document != NULL ? json_writer_text(document) : NULL;
+	struct text body = { .bytes = written, .length = written != NULL ? strlen(written) : 0, .failed = written == NULL };
 	json_decref(document);
 	api_reply_json(request, status, &body);
 }
@@ -30,7 +30,7 @@ static unsigned read_scopes(json_t *scopes, struct problem *problem)
 	size_t index;
 	json_t *scope;
 	if (!json_is_array(scopes) || json_array_size(scopes) == 0)
-		problem_add(problem, "/scopes", scopes ? "wrong_type" : "required", "This must be a list of metrics, read, write or admin.");
+		problem_add(problem, "/scopes", scopes != NULL ? "wrong_type" : "required", "This must be a list of metrics, read, write or admin.");
 	json_array_foreach (scopes, index, scope) {
 		unsigned one = json_is_string(scope) ? scope_parse(json_string_value(scope)) : 0;
 		mask |= one;
@@ -56,7 +56,7 @@ static void create(struct api_request *request, const char *name, unsigned scope
 {
 	struct mutation *mutation = mutation_create(MUTATION_TOKEN_CREATE, 0);
 	char *copy = strdup(name);
-	if (!mutation || !copy) {
+	if (mutation == NULL || copy == NULL) {
 		mutation_free(mutation);
 		free(copy);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
@@ -71,19 +71,19 @@ void api_tokens_create(struct api_request *request)
 {
 	static const char *const known[] = { "name", "scopes", NULL };
 	json_t *document = api_request_document(request);
-	if (!document)
+	if (document == NULL)
 		return;
 	struct problem problem;
 	problem_init(&problem);
 	api_document_check_members(document, "", known, &problem);
 	json_t *name = json_object_get(document, "name");
-	if (name && (!json_is_string(name) || json_string_length(name) > 128))
+	if (name != NULL && (!json_is_string(name) || json_string_length(name) > 128))
 		problem_add(&problem, "/name", "wrong_type", "A name must be a string of at most 128 bytes.");
 	unsigned scopes = read_scopes(json_object_get(document, "scopes"), &problem);
 	if (problem.code != PROBLEM_NONE)
 		api_reply_problem(request, &problem, NULL);
 	else
-		create(request, name ? json_string_value(name) : "", scopes);
+		create(request, name != NULL ? json_string_value(name) : "", scopes);
 	json_decref(document);
 	problem_clear(&problem);
 }
@@ -99,7 +99,7 @@ static void on_deleted(struct api_request *request, struct mutation *mutation)
 void api_tokens_delete(struct api_request *request)
 {
 	struct mutation *mutation = mutation_create(MUTATION_TOKEN_DELETE, 0);
-	if (!mutation) {
+	if (mutation == NULL) {
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}

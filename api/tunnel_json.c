@@ -10,7 +10,7 @@ static const struct wireguard_key no_key;
 static void put_inet(struct text *text, int family, const void *address, uint16_t port)
 {
 	char host[INET6_ADDRSTRLEN];
-	if (!inet_ntop(family, address, host, sizeof(host)))
+	if (inet_ntop(family, address, host, sizeof(host)) == NULL)
 		return;
 	bool is_v6 = family == AF_INET6;
 	text_put(text, is_v6 ? "[" : "");
@@ -30,14 +30,14 @@ static void put_place(struct text *text, const struct spec_place *place)
 
 const struct counters_peer *api_tunnel_peer_counters(const struct snapshot *snapshot, size_t peer)
 {
-	return snapshot->peer_counters ? snapshot->peer_counters[peer] : NULL;
+	return snapshot->peer_counters != NULL ? snapshot->peer_counters[peer] : NULL;
 }
 
 bool api_tunnel_put_endpoint(struct text *text, const struct snapshot *snapshot, size_t peer)
 {
 	const struct counters_peer *counters = api_tunnel_peer_counters(snapshot, peer);
 	union wireguard_endpoint seen;
-	if (counters && counters_endpoint(counters, &seen)) {
+	if (counters != NULL && counters_endpoint(counters, &seen)) {
 		if (seen.any.sa_family == AF_INET) {
 			put_inet(text, AF_INET, &seen.v4.sin_addr, ntohs(seen.v4.sin_port));
 			return true;
@@ -48,7 +48,7 @@ bool api_tunnel_put_endpoint(struct text *text, const struct snapshot *snapshot,
 		}
 	}
 	const struct spec_place *configured = &snapshot->spec.peers[peer].endpoint;
-	if (configured->kind != SPEC_PLACE_INET || !configured->host)
+	if (configured->kind != SPEC_PLACE_INET || configured->host == NULL)
 		return false;
 	put_place(text, configured);
 	return true;
@@ -59,7 +59,7 @@ int64_t api_tunnel_last_handshake(const struct snapshot *snapshot)
 	uint64_t last = 0;
 	for (size_t i = 0; i < snapshot->spec.peer_count; i++) {
 		const struct counters_peer *counters = api_tunnel_peer_counters(snapshot, i);
-		uint64_t at = counters ? counter_read(&counters->last_handshake_at) : 0;
+		uint64_t at = counters != NULL ? counter_read(&counters->last_handshake_at) : 0;
 		last = at > last ? at : last;
 	}
 	return (int64_t)last;
@@ -75,15 +75,15 @@ void api_tunnel_put_age(struct text *text, int64_t at_ms, int64_t now_ms)
 
 void api_tunnel_write_peer_live(struct text *text, const struct counters_peer *peer, int64_t now_ms)
 {
-	int64_t at = peer ? (int64_t)counter_read(&peer->last_handshake_at) : 0;
+	int64_t at = peer != NULL ? (int64_t)counter_read(&peer->last_handshake_at) : 0;
 	text_put(text, ",\"last_handshake_at\":");
 	text_put_json_time(text, at);
 	text_put(text, ",\"last_handshake_age\":");
 	api_tunnel_put_age(text, at, now_ms);
 	text_put(text, ",\"bytes_sent\":");
-	text_put_u64(text, peer ? counter_read(&peer->bytes_sent) : 0);
+	text_put_u64(text, peer != NULL ? counter_read(&peer->bytes_sent) : 0);
 	text_put(text, ",\"bytes_received\":");
-	text_put_u64(text, peer ? counter_read(&peer->bytes_received) : 0);
+	text_put_u64(text, peer != NULL ? counter_read(&peer->bytes_received) : 0);
 }
 
 void api_tunnel_write_peers(struct text *text, const struct snapshot *snapshot, int64_t now_ms)
@@ -123,11 +123,11 @@ static void write_conditions(struct text *text, const struct snapshot *snapshot)
 	uint64_t limit = snapshot->spec.limits.total_bytes;
 	char detail[160];
 	text_put_char(text, '[');
-	bool is_used_up = counters && limit > 0 && counter_read(&counters->total_bytes_used) >= limit;
+	bool is_used_up = counters != NULL && limit > 0 && counter_read(&counters->total_bytes_used) >= limit;
 	if (is_used_up)
 		write_condition(text, true, "limit_reached", "limits.total_bytes is used up.");
 	bool is_first = !is_used_up;
-	for (unsigned i = 0; counters && i < MESSAGE_CONDITIONS; i++) {
+	for (unsigned i = 0; counters != NULL && i < MESSAGE_CONDITIONS; i++) {
 		uint64_t value = counter_read(&counters->conditions[i]);
 		if (value == 0)
 			continue;
@@ -202,7 +202,7 @@ void api_tunnel_write_state(struct text *text, const struct snapshot *snapshot, 
 {
 	write_identity(text, snapshot);
 	text_put(text, ",\"spec\":");
-	text_put(text, spec ? spec : snapshot->spec_json);
+	text_put(text, spec != NULL ? spec : snapshot->spec_json);
 	text_put_char(text, '}');
 }
 
@@ -223,7 +223,7 @@ void api_tunnel_write(struct text *text, const struct snapshot *snapshot, bool i
 		text_put(text, ",\"status\":");
 		api_tunnel_write_status(text, snapshot);
 	}
-	if (members)
+	if (members != NULL)
 		text_put(text, members);
 	text_put_char(text, '}');
 }

@@ -12,7 +12,7 @@
 static bool read_view(struct api_request *request, bool *is_full)
 {
 	const char *view = api_request_target_parameter(&request->target, "view");
-	if (!view)
+	if (view == NULL)
 		return true;
 	*is_full = strcmp(view, "full") == 0;
 	if (*is_full || strcmp(view, "basic") == 0)
@@ -49,7 +49,7 @@ void api_tunnels_get(struct api_request *request)
 	if (!read_view(request, &is_full))
 		return;
 	struct snapshot *snapshot = api_request_tunnel(request);
-	if (!snapshot)
+	if (snapshot == NULL)
 		return;
 	struct text body;
 	text_init(&body);
@@ -63,7 +63,7 @@ void api_tunnels_get(struct api_request *request)
 void api_tunnels_status(struct api_request *request)
 {
 	struct snapshot *snapshot = api_request_tunnel(request);
-	if (!snapshot)
+	if (snapshot == NULL)
 		return;
 	struct text body;
 	text_init(&body);
@@ -82,12 +82,12 @@ void api_tunnels_config(struct api_request *request)
 		return;
 	}
 	struct snapshot *snapshot = api_request_tunnel(request);
-	if (!snapshot)
+	if (snapshot == NULL)
 		return;
 	char *file = spec_to_wgquick(&snapshot->spec, with_secrets);
 	snapshot_release(snapshot);
 	request->is_secret = with_secrets;
-	struct text body = { .bytes = file, .length = file ? strlen(file) : 0, .failed = !file };
+	struct text body = { .bytes = file, .length = file != NULL ? strlen(file) : 0, .failed = file == NULL };
 	api_reply_send(request, MHD_HTTP_OK, api_reply_create(request, "text/plain; charset=utf-8", &body));
 }
 
@@ -96,7 +96,7 @@ static bool add_parameters(struct api_request *request, json_t *document)
 {
 	json_t *labels = json_object(), *listen = json_array();
 	const struct api_request_target *target = &request->target;
-	bool good = labels && listen;
+	bool good = labels != NULL && listen != NULL;
 	for (size_t i = 0; good && i < target->parameter_count; i++) {
 		const char *name = target->parameters[i].name, *value = target->parameters[i].value;
 		const char *equals = strchr(value, '=');
@@ -105,14 +105,14 @@ static bool add_parameters(struct api_request *request, json_t *document)
 		else if (strcmp(name, "listen") == 0)
 			good = json_array_append_new(listen, json_string(value)) == 0;
 		else if (strcmp(name, "label") == 0)
-			good =
-			    equals && equals > value && json_object_setn_new(labels, value, (size_t)(equals - value), json_string(equals + 1)) == 0;
+			good = equals != NULL && equals > value &&
+			       json_object_setn_new(labels, value, (size_t)(equals - value), json_string(equals + 1)) == 0;
 	}
 	if (good && json_object_size(labels) > 0)
 		good = json_object_set(document, "labels", labels) == 0;
 	if (good && json_array_size(listen) > 0) {
 		json_t *spec = json_object_get(document, "spec"), *proxy = json_object_get(spec, "proxy");
-		if (!proxy)
+		if (proxy == NULL)
 			good = json_object_set_new(spec, "proxy", proxy = json_object()) == 0;
 		good = good && json_object_set(proxy, "listen", listen) == 0;
 	}
@@ -125,14 +125,15 @@ static json_t *read_wgquick(struct api_request *request)
 {
 	struct problem problem;
 	problem_init(&problem);
-	json_t *document = wgquick_to_document(request->body.bytes ? request->body.bytes : "", request->body.length, &request->warnings, &problem);
+	json_t *document =
+	    wgquick_to_document(request->body.bytes != NULL ? request->body.bytes : "", request->body.length, &request->warnings, &problem);
 	api_body_clear(&request->body, &request->api->body_bytes);
-	if (document && !add_parameters(request, document)) {
+	if (document != NULL && !add_parameters(request, document)) {
 		json_decref(document);
 		document = NULL;
 		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label (KEY=VALUE) must be UTF-8 text.");
 	}
-	if (!document)
+	if (document == NULL)
 		api_reply_problem(request, &problem, NULL);
 	problem_clear(&problem);
 	return document;
@@ -144,7 +145,7 @@ static json_t *read_document(struct api_request *request)
 		return read_wgquick(request);
 	static const char *const wgquick_only[] = { "id", "listen", "label" };
 	for (size_t i = 0; i < sizeof(wgquick_only) / sizeof(wgquick_only[0]); i++)
-		if (api_request_target_parameter(&request->target, wgquick_only[i])) {
+		if (api_request_target_parameter(&request->target, wgquick_only[i]) != NULL) {
 			api_reply_failure(request, PROBLEM_INVALID_REQUEST,
 			                  "The query parameter \"%s\" is for wg-quick files only; in JSON it is a member.", wgquick_only[i]);
 			return NULL;
@@ -156,7 +157,7 @@ void api_tunnels_edit(struct api_request *request)
 {
 	bool has_document = request->route->operation != OPERATION_DELETE;
 	json_t *document = has_document ? read_document(request) : NULL;
-	if (document || !has_document)
+	if (document != NULL || !has_document)
 		api_operation_request_send(request, document);
 }
 
@@ -180,7 +181,7 @@ void api_tunnels_delete_where(struct api_request *request)
 	if (!api_request_flag(request, "dry_run", &dry_run) || !api_request_labels(request, &labels, &count))
 		return;
 	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
-	if (!mutation) {
+	if (mutation == NULL) {
 		labels_free(labels, count);
 		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;

@@ -8,7 +8,7 @@
 
 static void add_warning(json_t **warnings, const char *code, json_t *detail)
 {
-	if (!*warnings)
+	if (*warnings == NULL)
 		*warnings = json_array();
 	(void)json_array_append_new(*warnings, json_pack("{s:s, s:o}", "code", code, "detail", detail));
 }
@@ -28,9 +28,9 @@ static void check_literal(json_t **warnings, const struct spec *spec, const char
 {
 	uint8_t address[16];
 	int family = AF_INET;
-	if (!host || inet_pton(family, host, address) != 1) {
+	if (host == NULL || inet_pton(family, host, address) != 1) {
 		family = AF_INET6;
-		if (!host || inet_pton(family, host, address) != 1)
+		if (host == NULL || inet_pton(family, host, address) != 1)
 			return;
 	}
 	if (!spec_has_route(spec, (uint8_t)family, address))
@@ -44,7 +44,7 @@ static void add_routes(json_t **warnings, const struct spec *spec)
 		return;
 	for (size_t i = 0; i < spec->dns_count; i++)
 		if (!spec_has_route(spec, spec->dns[i].family, spec->dns[i].bytes) &&
-		    inet_ntop(spec->dns[i].family, spec->dns[i].bytes, address, sizeof(address)))
+		    inet_ntop(spec->dns[i].family, spec->dns[i].bytes, address, sizeof(address)) != NULL)
 			add(warnings, "interface.dns", address, "it is not queried.");
 	for (size_t i = 0; i < spec->forward_count; i++)
 		if (spec->forwards[i].direction == SPEC_OUTBOUND)
@@ -60,7 +60,7 @@ static bool sets_spec(const struct operation *operation)
 	case OPERATION_PUT:
 	case OPERATION_PATCH:
 	case OPERATION_PEER_PUT:
-	case OPERATION_PEER_PATCH: return operation->snapshot;
+	case OPERATION_PEER_PATCH: return operation->snapshot != NULL;
 	case OPERATION_RECONNECT:
 	case OPERATION_PROBE:
 	case OPERATION_DELETE:
@@ -77,10 +77,10 @@ char *api_warning_members(json_t **warnings, bool always, struct service *servic
 		if (service_find_twin(service, operation->snapshot, twin))
 			add_twin(warnings, twin);
 	}
-	if (!*warnings && !always)
+	if (*warnings == NULL && !always)
 		return NULL;
-	char *list = *warnings ? json_writer_text(*warnings) : NULL;
-	if (asprintf(&members, ",\"warnings\":%s", list ? list : "[]") < 0)
+	char *list = *warnings != NULL ? json_writer_text(*warnings) : NULL;
+	if (asprintf(&members, ",\"warnings\":%s", list != NULL ? list : "[]") < 0)
 		members = NULL;
 	free(list);
 	return members;

@@ -100,7 +100,7 @@ char *place_format(const struct spec_place *place)
 	int length = -1;
 	switch (place->kind) {
 	case SPEC_PLACE_NONE: break;
-	case SPEC_PLACE_INET: length = asprintf(&text, strchr(place->host, ':') ? "[%s]:%u" : "%s:%u", place->host, place->port); break;
+	case SPEC_PLACE_INET: length = asprintf(&text, strchr(place->host, ':') != NULL ? "[%s]:%u" : "%s:%u", place->host, place->port); break;
 	case SPEC_PLACE_UNIX: length = asprintf(&text, "unix:%s", place->host); break;
 	}
 	return length < 0 ? NULL : text;

@@ -80,8 +80,9 @@ static char *write_json(uint64_t id, enum event_type type, const char *tunnel, c
 	wall_clock_format(at, wall_clock_ms());
 	char *json = NULL;
 	/* An id has only letters, digits, dot, underscore and hyphen, so it needs no escapes. */
-	int length = asprintf(&json, "{\"id\":%llu,\"at\":\"%s\",\"type\":\"%s\",\"tunnel\":%s%s%s%s%s}", (unsigned long long)id, at, names[type],
-	                      tunnel ? "\"" : "", tunnel ? tunnel : "null", tunnel ? "\"" : "", members[0] ? "," : "", members);
+	int length =
+	    asprintf(&json, "{\"id\":%llu,\"at\":\"%s\",\"type\":\"%s\",\"tunnel\":%s%s%s%s%s}", (unsigned long long)id, at, names[type],
+	             tunnel != NULL ? "\"" : "", tunnel != NULL ? tunnel : "null", tunnel != NULL ? "\"" : "", members[0] ? "," : "", members);
 	return length < 0 ? NULL : json;
 }
 

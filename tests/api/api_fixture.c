@@ -37,7 +37,7 @@ void fixture_start(struct fixture *fixture, bool no_auth)
 	log_start(LOG_ERROR, false, "test");
 	fixture->service = fake_service_create();
 	fixture->api = api_create(&options, fixture->service, failure);
-	if (!fixture->api || !api_serve(fixture->api, failure))
+	if (fixture->api == NULL || !api_serve(fixture->api, failure))
 		fail_msg("%s", failure);
 	read_line(fixture->state_dir, "api.addr", address, sizeof(address));
 	read_line(fixture->state_dir, "admin.token", fixture->admin_token, sizeof(fixture->admin_token));
@@ -126,7 +126,7 @@ static void read_chunks(int descriptor, struct reply *reply)
 {
 	for (;;) {
 		char size[20] = "", end[2];
-		for (size_t i = 0; i < sizeof(size) - 1 && !strstr(size, "\r\n"); i++)
+		for (size_t i = 0; i < sizeof(size) - 1 && strstr(size, "\r\n") == NULL; i++)
 			if (recv(descriptor, size + i, 1, 0) != 1)
 				return;
 		size_t length = strtoul(size, NULL, 16);
@@ -140,15 +140,15 @@ struct reply fixture_read(int descriptor, bool is_head)
 {
 	struct reply reply = { .body = calloc(1, 1) };
 	reply.head = read_head(descriptor);
-	if (!reply.head)
+	if (reply.head == NULL)
 		return reply;
 	reply.status = atoi(reply.head + 9);
 	const char *length = strcasestr(reply.head, "\r\nContent-Length:");
 	if (is_head)
 		return reply;
-	if (length)
+	if (length != NULL)
 		read_exactly(descriptor, &reply, strtoul(length + 17, NULL, 10));
-	else if (strcasestr(reply.head, "\r\nTransfer-Encoding: chunked"))
+	else if (strcasestr(reply.head, "\r\nTransfer-Encoding: chunked") != NULL)
 		read_chunks(descriptor, &reply);
 	return reply;
 }
@@ -166,7 +166,7 @@ struct reply fixture_ask_as(const struct fixture *fixture, const char *token, co
                             const char *body)
 {
 	char *request, authorization[512] = "";
-	if (token)
+	if (token != NULL)
 		snprintf(authorization, sizeof(authorization), "Authorization: Bearer %s\r\n", token);
 	int length = asprintf(&request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s%sContent-Length: %zu\r\n\r\n%s", method, path, fixture->port,
 	                      authorization, headers, strlen(body), body);
@@ -185,7 +185,7 @@ bool reply_has_header(const struct reply *reply, const char *line)
 {
 	char wanted[256];
 	snprintf(wanted, sizeof(wanted), "\r\n%s\r\n", line);
-	return reply->head && strcasestr(reply->head, wanted);
+	return reply->head != NULL && strcasestr(reply->head, wanted) != NULL;
 }
 
 void reply_clear(struct reply *reply)

@@ -70,7 +70,7 @@ void snapshot_release(struct snapshot *snapshot)
 void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status)
 {
 	*status = (struct snapshot_status){ .since = 1700000000123, .observed_generation = snapshot->generation };
-	if (snapshot->counters) {
+	if (snapshot->counters != NULL) {
 		status->state = (enum tunnel_state)counter_read(&snapshot->counters->state);
 		status->started_at = (int64_t)counter_read(&snapshot->counters->started_at);
 	}
@@ -122,11 +122,11 @@ char *spec_to_wgquick(const struct spec *spec, bool secrets)
 json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem)
 {
 	*warnings = json_array();
-	if (!memmem(text, length, "PrivateKey", 10)) {
+	if (memmem(text, length, "PrivateKey", 10) == NULL) {
 		problem_add(problem, "/line/1", "required", "PrivateKey is needed.");
 		return NULL;
 	}
-	if (memmem(text, length, "PostUp", 6))
+	if (memmem(text, length, "PostUp", 6) != NULL)
 		json_array_append_new(*warnings, json_pack("{s:i, s:s, s:s}", "line", 3, "code", "ignored", "detail", "PostUp means nothing here."));
 	return json_pack("{s:{s:{s:s}, s:[{s:s}]}}", "spec", "interface", "private_key", FAKE_PRIVATE_KEY, "peers", "public_key", FAKE_PEER_KEY);
 }
@@ -138,7 +138,7 @@ static void read_labels(struct snapshot *snapshot, json_t *labels)
 	snapshot->labels = calloc(json_object_size(labels) + 1, sizeof(*snapshot->labels));
 	json_object_foreach (labels, key, value)
 		snapshot->labels[snapshot->label_count++] = (struct label){ .key = strdup(key), .value = strdup(json_string_value(value)) };
-	snapshot->labels_json = labels ? json_dumps(labels, JSON_COMPACT) : strdup("{}");
+	snapshot->labels_json = labels != NULL ? json_dumps(labels, JSON_COMPACT) : strdup("{}");
 }
 
 static struct snapshot *make_snapshot(const char *id, json_t *labels, size_t peers)
@@ -209,21 +209,21 @@ static void create(struct service *service, struct operation *operation)
 	json_t *spec = json_object_get(operation->document, "spec"), *interface = json_object_get(spec, "interface");
 	const char *id = json_string_value(json_object_get(operation->document, "id")),
 		   *key = json_string_value(json_object_get(interface, "private_key"));
-	if (!id && operation->id[0] == '\0')
+	if (id == NULL && operation->id[0] == '\0')
 		snprintf(operation->id, sizeof(operation->id), "made-%llu", (unsigned long long)service->revision);
 	else if (operation->id[0] == '\0')
 		snprintf(operation->id, sizeof(operation->id), "%s", id);
-	if (find(service, operation->id)) {
+	if (find(service, operation->id) != NULL) {
 		problem_set(&operation->problem, PROBLEM_TUNNEL_EXISTS, "There is a tunnel of this id.");
 		return;
 	}
 	uint8_t bytes[32];
 	size_t length = 0;
-	if (!key)
+	if (key == NULL)
 		problem_add(&operation->problem, "/spec/interface/private_key", "required", "A key is needed.");
 	else if (sodium_base642bin(bytes, 32, key, strlen(key), NULL, &length, NULL, sodium_base64_VARIANT_ORIGINAL) != 0 || length != 32)
 		problem_add(&operation->problem, "/spec/interface/private_key", "invalid_key", "A key is 32 bytes as base64.");
-	if (json_object_get(spec, "nonsense"))
+	if (json_object_get(spec, "nonsense") != NULL)
 		problem_add(&operation->problem, "/spec/nonsense", "unknown_member", "There is no such member.");
 	if (operation->problem.code != PROBLEM_NONE)
 		return;
@@ -265,9 +265,9 @@ static bool is_precondition_met(const struct service *service, const struct oper
 {
 	(void)service;
 	char etag[32] = "";
-	if (tunnel)
+	if (tunnel != NULL)
 		snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)tunnel->snapshot->revision);
-	return (!operation->if_match || strcmp(operation->if_match, etag) == 0) && (!operation->if_none_match || !tunnel);
+	return (operation->if_match == NULL || strcmp(operation->if_match, etag) == 0) && (operation->if_none_match == NULL || tunnel == NULL);
 }
 
 static void run_operation(struct service *service, const struct mutation *mutation, struct operation *operation)
@@ -277,14 +277,14 @@ static void run_operation(struct service *service, const struct mutation *mutati
 		problem_set(&operation->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel has another ETag.");
 		return;
 	}
-	if (operation->kind == OPERATION_CREATE || (operation->kind == OPERATION_PUT && !tunnel)) {
+	if (operation->kind == OPERATION_CREATE || (operation->kind == OPERATION_PUT && tunnel == NULL)) {
 		if (!mutation->dry_run)
 			create(service, operation);
-		if (mutation->wait_up && operation->snapshot && operation->snapshot->spec.peer_count == 0)
+		if (mutation->wait_up && operation->snapshot != NULL && operation->snapshot->spec.peer_count == 0)
 			problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "No handshake came.");
 		return;
 	}
-	if (!tunnel) {
+	if (tunnel == NULL) {
 		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
@@ -345,7 +345,7 @@ static void *run(void *context)
 	struct service *service = context;
 	pthread_mutex_lock(&service->lock);
 	while (!service->is_stopping) {
-		if (!service->first || service->held) {
+		if (service->first == NULL || service->held) {
 			pthread_cond_wait(&service->changed, &service->lock);
 			continue;
 		}
@@ -380,7 +380,7 @@ void fake_service_free(struct service *service)
 	pthread_cond_broadcast(&service->changed);
 	pthread_mutex_unlock(&service->lock);
 	pthread_join(service->thread, NULL);
-	while (service->first) {
+	while (service->first != NULL) {
 		struct mutation *mutation = take(service);
 		problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
 		mutation->done(mutation, mutation->owner);
@@ -479,7 +479,7 @@ struct snapshot *service_find(struct service *service, const char *id)
 {
 	pthread_mutex_lock(&service->lock);
 	const struct fake_tunnel *tunnel = find(service, id);
-	struct snapshot *snapshot = tunnel ? snapshot_reference(tunnel->snapshot) : NULL;
+	struct snapshot *snapshot = tunnel != NULL ? snapshot_reference(tunnel->snapshot) : NULL;
 	pthread_mutex_unlock(&service->lock);
 	return snapshot;
 }
@@ -494,7 +494,7 @@ bool service_find_twin(struct service *service, const struct snapshot *snapshot,
 
 static bool is_wanted(const struct snapshot *snapshot, const struct tunnel_list_filter *filter)
 {
-	if (filter->after && strcmp(snapshot->id, filter->after) <= 0)
+	if (filter->after != NULL && strcmp(snapshot->id, filter->after) <= 0)
 		return false;
 	if (filter->state >= 0 && counter_read(&snapshot->counters->state) != (uint64_t)filter->state)
 		return false;
@@ -553,7 +553,7 @@ void mutation_free(struct mutation *mutation)
 		free(operation->if_match);
 		free(operation->if_none_match);
 		problem_clear(&operation->problem);
-		if (operation->snapshot)
+		if (operation->snapshot != NULL)
 			snapshot_release(operation->snapshot);
 	}
 	labels_free(mutation->labels, mutation->label_count);
@@ -571,7 +571,7 @@ void service_submit(struct service *service, struct mutation *mutation)
 	waiting->mutation = mutation;
 	pthread_mutex_lock(&service->lock);
 	struct waiting **end = &service->first;
-	while (*end)
+	while (*end != NULL)
 		end = &(*end)->next;
 	*end = waiting;
 	service->waiting++;

@@ -77,13 +77,13 @@ static void the_contracts_names_are_there(void **state)
 		"\nprocess_start_time_seconds ",
 	};
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (!strstr(page, wanted[i]))
+		if (strstr(page, wanted[i]) == NULL)
 			fail_msg("missing: %s", wanted[i]);
 	/* One peer of three had a handshake; one that never had has no sample. */
 	const char *first = strstr(page, "\nwireguard_latest_handshake_seconds{");
 	assert_null(strstr(first + 1, "\nwireguard_latest_handshake_seconds{"));
 	/* An endpoint is a label of the info series alone. */
-	for (const char *at = strstr(page, "endpoint=\""); at; at = strstr(at + 1, "endpoint=\"")) {
+	for (const char *at = strstr(page, "endpoint=\""); at != NULL; at = strstr(at + 1, "endpoint=\"")) {
 		const char *line = at;
 		while (line[-1] != '\n')
 			line--;
@@ -114,7 +114,7 @@ static bool is_sample(const char *line)
 			if (at[0] != '=' || at[1] != '"')
 				return false;
 			for (at += 2; *at != '"'; at++)
-				if (*at == '\n' || (*at == '\\' && !strchr("\\\"n", *++at)))
+				if (*at == '\n' || (*at == '\\' && strchr("\\\"n", *++at) == NULL))
 					return false;
 			at++;
 		} while (*at == ',');
@@ -132,7 +132,7 @@ static void lines_are_well_formed_and_families_stand_together(void **state)
 {
 	(void)state;
 	char *page = scrape(), *save, family[128] = "", seen[8192] = "";
-	for (char *line = strtok_r(page, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+	for (char *line = strtok_r(page, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
 		char name[128];
 		if (strncmp(line, "# HELP ", 7) == 0)
 			continue;
@@ -166,10 +166,10 @@ static void the_dashboard_knows_these_names(void **state)
 	static const char *const prefixes[] = { "warren_", "wireguard_", "process_" };
 	size_t found = 0;
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		for (const char *at = strstr(dashboard, prefixes[i]); at; at = strstr(at + 1, prefixes[i])) {
+		for (const char *at = strstr(dashboard, prefixes[i]); at != NULL; at = strstr(at + 1, prefixes[i])) {
 			char name[128];
 			snprintf(name, sizeof(name), "%.*s", (int)name_length(at), at);
-			if (!strstr(page, name))
+			if (strstr(page, name) == NULL)
 				fail_msg("the dashboard asks for %s", name);
 			found++;
 		}

@@ -22,7 +22,7 @@ static int load(void **state)
 	(void)state;
 	const struct api_file *file = api_page_find("/openapi.json");
 	document = json_loadb((const char *)file->bytes, file->length, JSON_REJECT_DUPLICATES, NULL);
-	return document ? 0 : -1;
+	return document != NULL ? 0 : -1;
 }
 
 static int unload(void **state)
@@ -48,7 +48,7 @@ static void every_route_is_documented(void **state)
 		char method[16];
 		lower(route->method, method);
 		json_t *operation = json_object_get(json_object_get(json_object_get(document, "paths"), route->path), method);
-		if (!operation)
+		if (operation == NULL)
 			fail_msg("%s %s is not documented", route->method, route->path);
 		/* What takes no token says so. */
 		json_t *security = json_object_get(operation, "security");
@@ -84,7 +84,7 @@ static void every_documented_operation_is_served(void **state)
 static json_t *resolve(json_t *parameter)
 {
 	const char *reference = json_string_value(json_object_get(parameter, "$ref"));
-	if (!reference)
+	if (reference == NULL)
 		return parameter;
 	json_t *parameters = json_object_get(json_object_get(document, "components"), "parameters");
 	return json_object_get(parameters, strrchr(reference, '/') + 1);
@@ -108,7 +108,7 @@ static void every_query_parameter_is_known_to_both(void **state)
 			if (!api_route_knows_query(route, json_string_value(json_object_get(one, "name"))))
 				fail_msg("%s %s does not know %s", method, route->path, json_string_value(json_object_get(one, "name")));
 		}
-		for (char *name = strtok(known, " "); name; name = strtok(NULL, " "))
+		for (char *name = strtok(known, " "); name != NULL; name = strtok(NULL, " "))
 			served++;
 		if (documented != served)
 			fail_msg("%s %s: %zu query parameters are documented, %zu served", method, route->path, documented, served);

@@ -34,7 +34,7 @@ static int tear_down(void **state)
 
 static void expect(struct reply reply, int status, const char *in_body)
 {
-	if (reply.status != status || (in_body && !strstr(reply.body, in_body)))
+	if (reply.status != status || (in_body != NULL && strstr(reply.body, in_body) == NULL))
 		fail_msg("wanted %d with %s, got %d: %s", status, in_body ? in_body : "anything", reply.status, reply.body ? reply.body : "");
 	reply_clear(&reply);
 }
@@ -320,7 +320,7 @@ static void a8_lists_are_complete(void **state)
 	do {
 		struct reply reply = fixture_ask(&fixture, "GET", path, "", "");
 		assert_int_equal(reply.status, 200);
-		for (const char *at = strstr(reply.body, "\"etag\""); at; at = strstr(at + 1, "\"etag\""))
+		for (const char *at = strstr(reply.body, "\"etag\""); at != NULL; at = strstr(at + 1, "\"etag\""))
 			seen++;
 		const char *next = strstr(reply.body, "\"next_page_token\":\"");
 		assert_non_null(next);
@@ -334,7 +334,7 @@ static void a8_lists_are_complete(void **state)
 	struct reply reply = fixture_ask(&fixture, "GET", "/metrics", "", "");
 	assert_non_null(strstr(reply.body, "10.0.1.0/32\"}")); /* the 257th allowed IP, last in its label */
 	size_t peers = 0;
-	for (const char *at = strstr(reply.body, "wireguard_sent_bytes_total{interface=\"wide\""); at;
+	for (const char *at = strstr(reply.body, "wireguard_sent_bytes_total{interface=\"wide\""); at != NULL;
 	     at = strstr(at + 1, "wireguard_sent_bytes_total{interface=\"wide\""))
 		peers++;
 	assert_int_equal(peers, 255);

@@ -61,7 +61,7 @@ static const struct api_route *find(const char *method, const char *path, bool *
 	assert_int_equal(api_request_target_parse(&target, path), TARGET_OK);
 	const struct api_route *route = api_route_find(method, &target, parameters, is_known);
 	id[0] = '\0';
-	if (route && parameters[0])
+	if (route != NULL && parameters[0] != NULL)
 		strncat(id, parameters[0], 31);
 	api_request_target_clear(&target);
 	return route;

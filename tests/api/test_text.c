@@ -61,7 +61,7 @@ static void any_bytes_make_valid_json(void **state)
 		text_put_json(&text, string);
 		text_put_char(&text, ']');
 		json_t *parsed = json_loadb(text.bytes, text.length, 0, NULL);
-		if (!parsed)
+		if (parsed == NULL)
 			fail_msg("%02x %02x", pair >> 8, pair & 0xff);
 		json_decref(parsed);
 		text_clear(&text);
