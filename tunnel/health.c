@@ -20,7 +20,7 @@
 #define NEWS_PAUSE LOOP_SECOND
 
 /* After so many unanswered initiations, and again every HEAL_ROUND, the next remedy is tried. Names are looked up every 10 s: a peer that
- * has moved is found within 20 s. */
+ * has moved is found within 20 s. An address that never answered is left after one initiation. */
 #define HEAL_HANDSHAKE 1
 #define HEAL_RESOLVE 2
 #define HEAL_FAMILY 4
@@ -163,7 +163,7 @@ static void begin(struct tunnel_peer *peer, size_t *begun)
 
 static void stop(struct tunnel_peer *peer)
 {
-	peer->health.retry_at = LOOP_NEVER;
+	peer->health.retry_at = peer->health.move_at = LOOP_NEVER;
 	peer->health.kept_waiting = true;
 	wireguard_peer_stop(peer->peer);
 }
@@ -191,6 +191,7 @@ void health_stop(struct tunnel *tunnel)
 void health_renew(struct tunnel_peer *peer)
 {
 	peer->health.retry_at = LOOP_NEVER;
+	peer->health.has_answered = false;
 	initiate(peer, wireguard_peer_restart);
 	health_review(peer->tunnel);
 }
@@ -314,6 +315,15 @@ static void ask_socket(struct tunnel *tunnel)
 	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "requesting a new UDP socket");
 }
 
+static void try_next_address(struct tunnel_peer *peer)
+{
+	if (!tunnel_peer_next_address(peer))
+		return;
+	peer->health.has_answered = false;
+	note_remedy(peer->tunnel, MESSAGE_HEALING_FAMILY, "trying another address of the endpoint");
+	tell_endpoint(peer);
+}
+
 /* `sent` initiations before the last one were not answered. */
 static void heal(struct tunnel_peer *peer, unsigned sent)
 {
@@ -323,10 +333,8 @@ static void heal(struct tunnel_peer *peer, unsigned sent)
 		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE, "starting another handshake");
 	if (step % HEAL_RESOLVE == 0)
 		ask_resolve(peer);
-	if (step == HEAL_FAMILY && tunnel_peer_next_address(peer)) {
-		note_remedy(tunnel, MESSAGE_HEALING_FAMILY, "trying another address of the endpoint");
-		tell_endpoint(peer);
-	}
+	if (step == HEAL_FAMILY && peer->health.has_answered)
+		try_next_address(peer);
 	if (step == HEAL_SOCKET)
 		ask_socket(tunnel);
 }
@@ -336,6 +344,8 @@ static void on_initiation(struct tunnel_peer *peer)
 	struct wireguard_peer_stats stats = stats_of(peer);
 	peer->health.initiated_at = loop_now(peer->tunnel->context->loop);
 	peer->health.judge_at = stats.unanswered == DOWN_AFTER ? peer->health.initiated_at + ANSWER_TIME : LOOP_NEVER;
+	if (!peer->health.has_answered && peer->addresses != NULL)
+		peer->health.move_at = peer->health.initiated_at + ANSWER_TIME;
 	if (peer->health.retry_at != LOOP_NEVER) {
 		/* The device started it, because there is something to send. */
 		peer->health.retry_at = LOOP_NEVER;
@@ -352,8 +362,9 @@ static void on_completed(struct tunnel_peer *peer)
 {
 	struct tunnel *tunnel = peer->tunnel;
 	bool kept_waiting = peer->health.kept_waiting;
-	peer->health.retry_at = peer->health.judge_at = LOOP_NEVER;
+	peer->health.retry_at = peer->health.judge_at = peer->health.move_at = LOOP_NEVER;
 	peer->health.kept_waiting = false;
+	peer->health.has_answered = true;
 	counter_add(&tunnel->counters->handshakes, 1);
 	counter_set(&peer->counters->last_handshake_at, (uint64_t)wall_clock_ms());
 	tell_handshake(peer, true);
@@ -365,7 +376,7 @@ static void on_completed(struct tunnel_peer *peer)
 /* It was heard with a packet of its session: waiting packets are sent, and waiting dials continue. */
 static void on_returned(struct tunnel_peer *peer)
 {
-	peer->health.judge_at = LOOP_NEVER;
+	peer->health.judge_at = peer->health.move_at = LOOP_NEVER;
 	peer->tunnel->health.must_review = peer->tunnel->health.goes_on = true;
 }
 
@@ -458,22 +469,32 @@ uint64_t health_deadline(const struct tunnel *tunnel)
 		const struct health_peer *health = &tunnel->peers[i]->health;
 		at = least(at, health->retry_at);
 		at = least(at, health->judge_at);
+		at = least(at, health->move_at);
 		at = least(at, told_at(&health->handshake));
 		at = least(at, told_at(&health->endpoint));
 	}
 	return at;
 }
 
+static void tick_peer(struct tunnel_peer *peer, uint64_t now)
+{
+	struct health_peer *health = &peer->health;
+	tell_held(peer, now);
+	if (health->judge_at <= now) {
+		health->judge_at = LOOP_NEVER;
+		peer->tunnel->health.must_review = true;
+	}
+	if (health->move_at <= now) {
+		health->move_at = LOOP_NEVER;
+		try_next_address(peer);
+	}
+	if (health->retry_at <= now)
+		initiate(peer, wireguard_peer_retry);
+}
+
 void health_tick(struct tunnel *tunnel, uint64_t now)
 {
-	for (size_t i = 0; i < tunnel->peer_count; i++) {
-		tell_held(tunnel->peers[i], now);
-		if (tunnel->peers[i]->health.judge_at <= now) {
-			tunnel->peers[i]->health.judge_at = LOOP_NEVER;
-			tunnel->health.must_review = true;
-		}
-		if (tunnel->peers[i]->health.retry_at <= now)
-			initiate(tunnel->peers[i], wireguard_peer_retry);
-	}
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		tick_peer(tunnel->peers[i], now);
 	review_once(tunnel);
 }

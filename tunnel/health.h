@@ -21,10 +21,12 @@ struct health_peer {
 	uint64_t retry_at;     /* the next attempt after the protocol gave up, or LOOP_NEVER */
 	uint64_t initiated_at; /* the last initiation was sent */
 	uint64_t judge_at;     /* when the initiation that decides has timed out, or LOOP_NEVER */
+	uint64_t move_at;      /* when the initiation to an address that never answered has timed out, or LOOP_NEVER */
 	bool kept_waiting;     /* an initiation was not answered, or there never was a handshake: connections may wait for one */
 	unsigned events;       /* enum wireguard_event as a bit set, not yet handled */
 	struct health_news endpoint, handshake;
 	bool has_completed; /* of the handshake event that was sent last, or is held back */
+	bool has_answered;  /* there was a handshake at the address in use */
 	bool is_renewed;    /* the change being committed replaces its endpoint or preshared key */
 };
 

@@ -261,18 +261,27 @@ bool tunnel_peer_next_address(struct tunnel_peer *peer)
 	const struct message_addresses *addresses = peer->addresses;
 	if (addresses == NULL)
 		return false;
-	/* The other family first, since often only one of the two is broken. */
-	int family = addresses->list[peer->address].any.sa_family;
-	size_t next = (peer->address + 1) % addresses->count;
-	for (size_t i = 1; i < addresses->count; i++) {
-		size_t other = (peer->address + i) % addresses->count;
-		if (addresses->list[other].any.sa_family != family) {
-			next = other;
-			break;
-		}
-	}
-	peer->address = next;
-	wireguard_peer_set_endpoint(peer->peer, &addresses->list[next]);
+	peer->address = (peer->address + 1) % addresses->count;
+	wireguard_peer_set_endpoint(peer->peer, &addresses->list[peer->address]);
+	return true;
+}
+
+static bool has_address(const struct message_addresses *addresses, const union wireguard_endpoint *endpoint)
+{
+	for (size_t i = 0; i < addresses->count; i++)
+		if (endpoint_equal(&addresses->list[i], endpoint))
+			return true;
+	return false;
+}
+
+/* Name servers turn or shuffle their answers: a list in the same order is gone through whole. */
+static bool is_known(const struct tunnel_peer *peer, const struct message_addresses *addresses)
+{
+	if (peer->addresses == NULL || peer->addresses->count != addresses->count)
+		return false;
+	for (size_t i = 0; i < addresses->count; i++)
+		if (!has_address(peer->addresses, &addresses->list[i]))
+			return false;
 	return true;
 }
 
@@ -282,6 +291,8 @@ void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *messa
 	if (peer == NULL || message->addresses.count == 0)
 		return;
 	bool was_unknown = !peer->has_address;
+	if (is_known(peer, &message->addresses) && has_address(peer->addresses, wireguard_peer_endpoint(peer->peer)))
+		return;
 	struct message_addresses *several;
 	(void)tunnel_addresses_copy(&several, &message->addresses);
 	tunnel_peer_take_addresses(peer, &several, true);

@@ -96,7 +96,7 @@ struct tunnel_peer *tunnel_peer_find(struct tunnel *tunnel, const struct wiregua
 bool tunnel_addresses_copy(struct message_addresses **copy, const struct message_addresses *addresses);
 /* Sets the endpoint to the first of its addresses. Takes `several`, which is NULL afterwards. */
 void tunnel_peer_take_addresses(struct tunnel_peer *peer, struct message_addresses **several, bool is_known);
-/* Moves to the next of a peer's addresses, the other family first. False if there is no other. */
+/* Moves to the next of a peer's addresses, in the order in which they were resolved. False if there is no other. */
 bool tunnel_peer_next_address(struct tunnel_peer *peer);
 /* Replaces the UDP socket at once; takes the descriptor. When out of memory the old one stays. */
 void tunnel_replace_udp(struct tunnel *tunnel, int descriptor);

@@ -5,7 +5,9 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ipc/endpoint.h"
 #include "ipc/log.h"
@@ -19,6 +21,7 @@ static const int families[FAMILIES] = { AF_INET, AF_INET6 };
 struct part {
 	struct endpoint_resolver_query *query;
 	struct message_addresses addresses;
+	bool is_routed[MESSAGE_ADDRESSES_MAX];
 	bool is_answered;
 };
 
@@ -80,16 +83,31 @@ static bool is_answered(const struct endpoint_resolver_query *query)
 	return query->parts[0].is_answered && query->parts[1].is_answered;
 }
 
-/* Each family gets half of the room. */
+/* Whether there is a route to it (RFC 6724, 6, rule 1). Nothing is sent: connect only looks for the route. */
+static bool has_route(const union wireguard_endpoint *endpoint)
+{
+	int descriptor = socket(endpoint->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (descriptor < 0)
+		return false;
+	bool has_one = connect(descriptor, &endpoint->any, endpoint_length(endpoint)) == 0;
+	close(descriptor);
+	return has_one;
+}
+
+/* The families alternate (RFC 8305, 4), since often only one of the two is broken. */
+static void take_those(const struct part parts[FAMILIES], bool routed, struct message_addresses *addresses)
+{
+	for (size_t i = 0; i < MESSAGE_ADDRESSES_MAX; i++)
+		for (size_t family = 0; family < FAMILIES && addresses->count < MESSAGE_ADDRESSES_MAX; family++)
+			if (i < parts[family].addresses.count && parts[family].is_routed[i] == routed)
+				addresses->list[addresses->count++] = parts[family].addresses.list[i];
+}
+
 static void gather(const struct endpoint_resolver_query *query, struct message_addresses *addresses)
 {
-	const struct message_addresses *four = &query->parts[0].addresses, *six = &query->parts[1].addresses;
-	size_t kept = six->count < MESSAGE_ADDRESSES_MAX / 2 ? six->count : MESSAGE_ADDRESSES_MAX / 2;
 	*addresses = (struct message_addresses){ .count = 0 };
-	for (size_t i = 0; i < four->count && addresses->count < MESSAGE_ADDRESSES_MAX - kept; i++)
-		addresses->list[addresses->count++] = four->list[i];
-	for (size_t i = 0; i < six->count && addresses->count < MESSAGE_ADDRESSES_MAX; i++)
-		addresses->list[addresses->count++] = six->list[i];
+	take_those(query->parts, true, addresses);
+	take_those(query->parts, false, addresses);
 }
 
 static bool is_final(const struct endpoint_resolver_query *query, uint64_t now)
@@ -284,15 +302,16 @@ void endpoint_resolver_free(struct endpoint_resolver *resolver)
 	uv_close((uv_handle_t *)&resolver->timer, on_timer_closed);
 }
 
-static void take_address(struct message_addresses *addresses, const struct sockaddr *address, uint16_t port)
+static void take_address(struct part *part, const struct sockaddr *address, uint16_t port)
 {
+	struct message_addresses *addresses = &part->addresses;
 	if (addresses->count == MESSAGE_ADDRESSES_MAX)
 		return;
 	union wireguard_endpoint *endpoint = &addresses->list[addresses->count];
 	if (!endpoint_from(address, endpoint))
 		return;
 	endpoint_set_port(endpoint, port);
-	addresses->count++;
+	part->is_routed[addresses->count++] = has_route(endpoint);
 }
 
 static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo *info)
@@ -303,7 +322,7 @@ static void on_answer(void *data, int status, int timeouts, struct ares_addrinfo
 	(void)timeouts;
 	part->is_answered = true;
 	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? info->nodes : NULL; node != NULL; node = node->ai_next)
-		take_address(&part->addresses, node->ai_addr, query->port);
+		take_address(part, node->ai_addr, query->port);
 	if (info != NULL)
 		ares_freeaddrinfo(info);
 	if (part->addresses.count > 0)

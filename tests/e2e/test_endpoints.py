@@ -22,8 +22,8 @@ A, AAAA = 1, 28
 
 
 class Names(NameServer):
-    """`addresses` has an address for a name, None for one that nobody answers for; others do not exist. `habit` tells how a question of a type
-    is answered: None as it should be, or what is done instead."""
+    """`addresses` has one or several addresses for a name, None for one that nobody answers for; others do not exist. `habit` tells how a
+    question of a type is answered: None as it should be, or what is done instead."""
 
     def __init__(self, place, host="127.0.0.53", addresses=None, habit=lambda kind: None):
         super().__init__(self._answer, (host, 53), place)
@@ -36,11 +36,12 @@ class Names(NameServer):
         if address is None or habit == "silent":
             return None, 0
         is_failure = habit is not None and habit[-1] == "failure"
-        is_there = (kind == A) != (":" in address) and address and not is_failure
+        every = [address] if isinstance(address, str) else address
+        found = [one for one in every if one and (kind == A) != (":" in one) and not is_failure]
         flags = 0x8182 if is_failure else 0x8180 if address else 0x8183
-        reply = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if is_there else 0, 0, 0) + query[12:end]
-        if is_there:
-            data = socket.inet_pton(socket.AF_INET6 if kind == AAAA else socket.AF_INET, address)
+        reply = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0) + query[12:end]
+        for one in found:
+            data = socket.inet_pton(socket.AF_INET6 if kind == AAAA else socket.AF_INET, one)
             reply += struct.pack(">HHHIH", 0xc00c, kind, 1, 0, len(data)) + data
         return reply, habit[1] if habit is not None and habit[0] == "late" else 0
 
@@ -170,6 +171,31 @@ def test_the_family_that_came_is_used_at_once(place, world, habit):
     since = time.monotonic()
     make("far.test", timeout=5)
     assert time.monotonic() - since < 3
+
+
+# The addresses of a name of which only the last one answers, and in how many seconds the tunnel must be up. 10.250.0.8 drops what it gets;
+# there is no route to 198.51.100.0/24.
+DEAD = {
+    "one-of-each-family": (["10.250.0.8", "fd00:250::8"], 8),
+    "three-of-one-family": (["10.250.0.8", "10.250.0.7", "10.250.0.6", "10.250.0.9"], RECOVERY),
+    "one-between-two-families": (["10.250.0.8", "fd00:250::7", "10.250.0.9"], 13),
+    "no-route": (["198.51.100.1", "198.51.100.2", "fd00:250::8"], 3),
+}
+
+
+@pytest.mark.parametrize("case", DEAD)
+def test_f8_dead_addresses_before_a_good_one(place, world, case):
+    _, names, make = world
+    addresses, seconds = DEAD[case]
+    for address in ("10.250.0.6/32", "10.250.0.7/32", "fd00:250::7/128", "fd00:250::8/128"):
+        place.ip("address", "add", address, "dev", "lo", "nodad")
+    _drop(place, "{ 10.250.0.6, 10.250.0.7, 10.250.0.8 }")
+    place.run("nft", "add", "rule", "inet", "hole", "out", "ip6", "daddr", "fd00:250::7", "udp", "dport", "!=", "53", "drop")
+    names.addresses["far.test"] = addresses
+    since = time.monotonic()
+    near = make("far.test", timeout=RECOVERY + 5)
+    assert time.monotonic() - since <= seconds
+    assert _page(place, near)
 
 
 @pytest.mark.parametrize("delay", [0, 2.5], ids=["quick", "slow"])

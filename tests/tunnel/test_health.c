@@ -37,6 +37,7 @@ struct world {
 	struct tunnel_peer *peers[1];
 	struct spec_peer spec_peer;
 	char host[16];
+	struct message_addresses several; /* of the peer's name, if it has some */
 	bool is_cut;
 	uint64_t initiations[256];
 	size_t initiation_count;
@@ -71,7 +72,8 @@ void tunnel_wake(struct tunnel *tunnel)
 
 bool tunnel_peer_next_address(struct tunnel_peer *peer)
 {
-	(void)peer;
+	if (peer->addresses == NULL)
+		return false;
 	world.moves[world.move_count++ % 64] = world.initiation_count;
 	return true;
 }
@@ -280,9 +282,10 @@ static int start(void **state)
 	world.spec_peer =
 	    (struct spec_peer){ .public_key = world.far.public_key, .endpoint = { .kind = SPEC_PLACE_INET, .host = world.host, .port = 2 } };
 	world.tunnel.health.state = TUNNEL_STARTING;
-	world.peer = (struct tunnel_peer){ .tunnel = &world.tunnel,
-		                           .counters = &world.context.counters->peers[0],
-		                           .health = { .retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .kept_waiting = true } };
+	world.peer =
+	    (struct tunnel_peer){ .tunnel = &world.tunnel,
+		                  .counters = &world.context.counters->peers[0],
+		                  .health = { .retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .move_at = LOOP_NEVER, .kept_waiting = true } };
 	world.peer.peer = join(&world.near, &world.far, &world.peer, 0, true);
 	world.far_peer = join(&world.far, &world.near, NULL, 0, false);
 	return 0;
@@ -346,7 +349,7 @@ static struct wireguard_peer_stats stats(void)
 	return stats;
 }
 
-/* Names again after two and every two, another address after four, another socket after six; then again. */
+/* Names again after two and every two, another socket after six; then again. */
 static void test_remedies_come_in_their_order(void **state)
 {
 	(void)state;
@@ -356,19 +359,56 @@ static void test_remedies_come_in_their_order(void **state)
 	/* The remedy for the second comes with the third that is sent, since each is given its time to be answered. */
 	assert_int_equal(world.initiation_count, 13);
 	assert_int_equal(world.resolve_count, 6);
-	assert_int_equal(world.move_count, 2);
+	assert_int_equal(world.move_count, 0);
 	assert_int_equal(world.socket_count, 2);
-	for (size_t round = 0; round < 2; round++) {
-		assert_int_equal(world.moves[round], 6 * round + 5);
+	for (size_t round = 0; round < 2; round++)
 		assert_int_equal(world.sockets[round], 6 * round + 7);
-	}
 	for (size_t i = 0; i < 6; i++)
 		assert_int_equal(world.resolves[i], 2 * i + 3);
 	for (int remedy = MESSAGE_HEALING_HANDSHAKE; remedy < MESSAGE_HEALINGS; remedy++) {
-		assert_int_equal(world.told[remedy], remedy == MESSAGE_HEALING_RESOLVE ? 6 : 2);
+		assert_int_equal(world.told[remedy], remedy == MESSAGE_HEALING_RESOLVE ? 6 : remedy == MESSAGE_HEALING_FAMILY ? 0 : 2);
 		assert_int_equal(counter_read(&world.tunnel.counters->healed[remedy]), world.told[remedy]);
 	}
 	assert_int_equal(world.last_state, TUNNEL_STALE);
+}
+
+/* F8: an address that never answered is left after one initiation; they go on in the pace of the protocol (W16). */
+static void test_f8_next_address_after_each_initiation_while_none_answered(void **state)
+{
+	(void)state;
+	world.peer.addresses = &world.several;
+	world.is_cut = true;
+	health_start(&world.tunnel);
+	pass(21 * LOOP_SECOND);
+	assert_int_equal(world.initiation_count, 5);
+	assert_int_equal(world.move_count, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(world.moves[i], i + 1);
+		assert_in_range(gap(i + 1), 5 * LOOP_SECOND, 5334 * LOOP_MILLISECOND);
+	}
+	assert_int_equal(counter_read(&world.tunnel.counters->healed[MESSAGE_HEALING_FAMILY]), 4);
+	world.is_cut = false;
+	pass(6 * LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	pass(60 * LOOP_SECOND);
+	assert_int_equal(world.move_count, 5);
+}
+
+/* One that answered once is given four initiations: it may be restarting, or the link is broken for all. */
+static void test_an_address_that_answered_is_kept_longer(void **state)
+{
+	(void)state;
+	world.peer.addresses = &world.several;
+	health_start(&world.tunnel);
+	pass(121 * LOOP_SECOND);
+	assert_int_equal(world.move_count, 0);
+	world.is_cut = true;
+	size_t before = world.initiation_count;
+	assert_int_equal(send_packet(&world.near), WIREGUARD_OK);
+	pass(30 * LOOP_SECOND);
+	assert_true(world.move_count >= 2);
+	assert_int_equal(world.moves[0], before + 5);
+	assert_int_equal(world.moves[1], before + 6);
 }
 
 /* There is nothing to look up, and no such event is sent. */
@@ -702,6 +742,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_peers_are_judged_once_a_turn, start, stop),
 		cmocka_unit_test_setup_teardown(test_eager_peer_is_told_once_a_second, start, stop),
 		cmocka_unit_test_setup_teardown(test_s10_stale_only_with_traffic, start, stop),
+		cmocka_unit_test_setup_teardown(test_f8_next_address_after_each_initiation_while_none_answered, start, stop),
+		cmocka_unit_test_setup_teardown(test_an_address_that_answered_is_kept_longer, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

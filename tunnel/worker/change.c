@@ -162,7 +162,7 @@ static int prepare_peer(struct tunnel *tunnel, struct prepared_peer *prepared, c
 		peer->tunnel = tunnel;
 		peer->counters_slot = slot;
 		peer->counters = &tunnel->context->counters->peers[slot];
-		peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .kept_waiting = true };
+		peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .move_at = LOOP_NEVER, .kept_waiting = true };
 	}
 	return !prepared->is_moved || tunnel_addresses_copy(&prepared->several, addresses) ? WIREGUARD_OK : WIREGUARD_OUT_OF_MEMORY;
 }
