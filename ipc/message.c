@@ -451,8 +451,9 @@ const char *message_condition_name(enum message_condition_type type)
 void message_condition_detail(enum message_condition_type type, uint64_t value, char detail[160])
 {
 	if (type == MESSAGE_CONDITION_MTU)
-		snprintf(detail, 160, "The path silently drops packets over %u bytes. Smaller ones are used; set interface.mtu to %u.",
-		         (unsigned)value, (unsigned)value);
+		snprintf(detail, 160, "Packets of %u bytes do not arrive, those of %u do. Smaller ones are used; set interface.mtu to %u or lower%s.",
+		         (unsigned)(value >> 16 & UINT16_MAX), (unsigned)(value & UINT16_MAX), (unsigned)(value & UINT16_MAX),
+		         (value & UINT16_MAX) < 1280 ? " (an IPv6 address needs 1280)" : "");
 	else
 		snprintf(detail, 160, "Another tunnel or machine uses this private key with the same peer; each receives the other's replies.");
 }

@@ -47,7 +47,7 @@ enum message_type {
 
 /* Conditions that an operator should know besides the tunnel's state, which they do not change. */
 enum message_condition_type {
-	MESSAGE_CONDITION_MTU, /* the path drops large packets; the value is the size that passes */
+	MESSAGE_CONDITION_MTU, /* the path drops large packets; the value is the size that passes, from bit 16 on the size that does not */
 	MESSAGE_CONDITION_KEY, /* another machine or tunnel uses the same private key with the same peer; the value is 1 */
 	MESSAGE_CONDITIONS
 };

@@ -7,15 +7,26 @@
 
 #define PATIENCE 2 /* timeouts in a row */
 
-static const uint32_t steps[] = { 1280, 576 };
+/* From the largest. 1,200 is what QUIC expects of every path (RFC 9000, 14). */
+static const uint32_t steps[] = { 1280, 1200, 576 };
+#define STEPS (sizeof steps / sizeof steps[0])
 
 uint32_t black_hole_below(uint8_t family, uint32_t packet)
 {
-	size_t count = family == AF_INET ? 2 : 1;
+	size_t count = family == AF_INET ? STEPS : 1;
 
 	for (size_t i = 0; i < count; i++) {
 		if (steps[i] < packet)
 			return steps[i];
+	}
+	return 0;
+}
+
+uint32_t black_hole_above(uint32_t packet)
+{
+	for (size_t i = STEPS; i > 0; i--) {
+		if (steps[i - 1] > packet)
+			return steps[i - 1];
 	}
 	return 0;
 }
@@ -48,17 +59,20 @@ static void forget(struct black_hole *hole)
 	black_hole_init(hole, hole->family);
 }
 
+static uint32_t try_size(struct black_hole *hole, uint32_t small)
+{
+	hole->state = BLACK_HOLE_TRYING;
+	hole->timeouts = 0;
+	hole->small = small;
+	hole->large_end = 0;
+	return small;
+}
+
 static uint32_t try_smaller(struct black_hole *hole, uint32_t than)
 {
 	uint32_t small = smaller(hole, than);
 
-	hole->timeouts = 0;
-	if (small == 0) /* not even the smallest passes: the path is down */
-		return hole->small;
-	hole->state = BLACK_HOLE_TRYING;
-	hole->small = small;
-	hole->large_end = 0;
-	return small;
+	return try_size(hole, small != 0 ? small : hole->small); /* not even the smallest passes: the path is down */
 }
 
 uint32_t black_hole_timed_out(struct black_hole *hole, uint32_t segment, uint32_t length, uint64_t place, bool large_passed)
@@ -83,7 +97,7 @@ uint32_t black_hole_timed_out(struct black_hole *hole, uint32_t segment, uint32_
 		hole->full = segment;
 		return try_smaller(hole, segment);
 	case BLACK_HOLE_TRYING: return hole->timeouts < PATIENCE ? segment : try_smaller(hole, segment);
-	case BLACK_HOLE_CHECKING: return hole->large_end == 0 ? segment : try_smaller(hole, segment);
+	case BLACK_HOLE_CHECKING: return hole->large_end == 0 ? segment : try_size(hole, hole->small);
 	}
 	return segment;
 }

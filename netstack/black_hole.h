@@ -4,7 +4,8 @@
  *   OPEN      Segments have their full size. After two timeouts of a full one: TRYING.
  *   TRYING    Segments are smaller; after two more timeouts they get the next smaller size. The first time one passes: CHECKING. The second
  *             time the size is known: OPEN, with this size as the full one.
- *   CHECKING  Segments have their full size again. If one passes, the path is no black hole: OPEN. After a timeout: TRYING, from the top. */
+ *   CHECKING  Segments have their full size again. If one passes, the path is no black hole: OPEN. After a timeout: TRYING, with the size that
+ *             passed. */
 #ifndef WARREN_NETSTACK_BLACK_HOLE_H
 #define WARREN_NETSTACK_BLACK_HOLE_H
 
@@ -32,6 +33,8 @@ struct black_hole {
 /* The next smaller packet size to try, 0: none. The smallest is what every path must carry: 1,280 bytes for IPv6 (RFC 8200, 5), 576 for IPv4
  * (RFC 791, 3.2). So no far end can make segments smaller than 1,220 or 536 bytes. */
 uint32_t black_hole_below(uint8_t family, uint32_t packet);
+/* The next larger packet size that was tried, 0: a full one. */
+uint32_t black_hole_above(uint32_t packet);
 /* Bytes of payload in a packet without TCP options. */
 uint32_t black_hole_payload(uint8_t family, uint32_t packet);
 

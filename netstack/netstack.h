@@ -80,8 +80,11 @@ void netstack_kick(struct netstack *stack, uint64_t now);
 uint64_t netstack_deadline(const struct netstack *stack);
 void netstack_tick(struct netstack *stack, uint64_t now);
 size_t netstack_stream_count(const struct netstack *stack);
-/* The packet size above which the outer path silently drops packets, if seen in the last ten minutes. 0: not seen. */
+/* The largest packet size that the outer path was seen to carry in the last ten minutes, while it silently drops those of
+ * netstack_path_refused. 0: no such limit is known. */
 uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now);
+/* While there is a limit: the smallest packet size that did not pass. */
+uint16_t netstack_path_refused(const struct netstack *stack);
 bool netstack_has_family(const struct netstack *stack, uint8_t family);
 
 /* TCP. Callbacks may call any function of their own stream, and netstack_stream_connect; after `closed` the handle is invalid.

@@ -199,9 +199,19 @@ static void send_held(struct netstack *stack)
 
 /* --- from the tunnel --- */
 
-void stack_limit(struct netstack *stack, uint8_t family)
+void stack_limit(struct netstack *stack, const struct netstack_endpoint *remote)
 {
-	stack->lwip->interface.mtu = path_mtu(stack, family);
+	stack->lwip->interface.mtu = path_mtu(stack, remote);
+}
+
+static struct netstack_endpoint source_of(const uint8_t *packet, size_t length)
+{
+	bool is4 = packet[0] >> 4 == 4;
+	struct netstack_endpoint source = { .family = is4 ? AF_INET : AF_INET6 };
+
+	if (length >= (is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER))
+		memcpy(source.bytes, packet + (is4 ? 12 : 8), stack_address_size(source.family));
+	return source;
 }
 
 void stack_feed(struct netstack *stack, const uint8_t *packet, size_t length)
@@ -209,10 +219,11 @@ void stack_feed(struct netstack *stack, const uint8_t *packet, size_t length)
 	if (length > UINT16_MAX || !stack_start(stack)) /* lwIP's lengths have 16 bits */
 		return;
 	stack_enter(stack);
+	struct netstack_endpoint source = source_of(packet, length);
 	struct pbuf *copy = pbuf_alloc(PBUF_RAW, (u16_t)length, PBUF_RAM);
 	if (copy != NULL) {
 		memcpy(copy->payload, packet, length);
-		stack_limit(stack, packet[0] >> 4 == 4 ? AF_INET : AF_INET6);
+		stack_limit(stack, &source);
 		stack->lwip->interface.input(copy, &stack->lwip->interface);
 	}
 	stack_leave(stack);
@@ -548,6 +559,7 @@ void netstack_free(struct netstack *stack)
 	stack->noted = (struct stack_queue){ NULL, NULL };
 	for (struct netstack_stream *stream = stack->graveyard; stream != NULL; stream = stream->next)
 		stream->note.is_queued = false;
+	free(stack->paths);
 	while (stack->held != NULL) {
 		struct stack_held *held = stack->held;
 		stack->held = held->next;

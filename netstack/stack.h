@@ -15,6 +15,7 @@
 struct ping;
 struct stack_held;
 struct stack_lwip;
+struct stack_paths;
 
 struct stack_streams {
 	struct netstack_stream **buckets; /* by addresses and ports, NULL while there is none */
@@ -38,6 +39,7 @@ struct netstack {
 	bool is_muted;       /* packets from lwIP are discarded */
 	uint16_t path_limit; /* larger packets are known to be dropped by the path; 0: never seen */
 	uint64_t path_limit_until;
+	struct stack_paths *paths; /* what was found with single far ends, of path.c; NULL: nothing yet */
 	struct timer_heap timers;
 	struct timer lwip_timer;
 	struct timer fragment_timer;
@@ -73,7 +75,7 @@ void stack_leave(struct netstack *stack);
 struct netstack *stack_current(void);
 
 /* Sets lwIP's interface MTU, from which it derives the MSS option. To be called before lwIP may send a SYN. */
-void stack_limit(struct netstack *stack, uint8_t family);
+void stack_limit(struct netstack *stack, const struct netstack_endpoint *remote);
 
 /* Sends a packet into the tunnel. false: no room now. */
 bool stack_output(struct netstack *stack, const struct iovec *parts, size_t count, size_t length);

@@ -382,7 +382,7 @@ static void watch_gap(struct netstack_stream *stream, uint64_t now)
 	case GAP_WAIT: break;
 	case GAP_ASK: netstack_stream_probe(stream); break;
 	case GAP_JUDGE: {
-		uint32_t packet = black_hole_below(family, path_mtu(stream->stack, family));
+		uint32_t packet = black_hole_below(family, path_mtu(stream->stack, &stream->remote));
 		if (packet != 0 && stream->heard_at > gap->asked_at && receiver_lacks_large(&stream->receiver, black_hole_payload(family, packet)))
 			path_limit(stream, packet, now);
 		break;

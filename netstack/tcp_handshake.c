@@ -99,7 +99,7 @@ int tcp_handshake_connect(struct netstack_stream *stream)
 		pcb->local_port = stream->local.port;
 		lwip_address_from_endpoint(&remote, &stream->remote);
 		attach(stream, pcb);
-		stack_limit(stream->stack, stream->local.family);
+		stack_limit(stream->stack, &stream->remote);
 		if (tcp_connect(pcb, &remote, stream->remote.port, on_connected) == ERR_OK) {
 			result = 0;
 		} else {
@@ -131,8 +131,7 @@ static uint32_t segment_size(const struct netstack_stream *stream, uint32_t anno
 {
 	bool is4 = stream->local.family == AF_INET;
 	uint32_t least = is4 ? SEGMENT_LEAST4 : SEGMENT_LEAST6;
-	uint32_t most =
-	    path_mtu(stream->stack, stream->local.family) - (uint32_t)((is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER) + PACKET_TCP_HEADER);
+	uint32_t most = path_mtu(stream->stack, &stream->remote) - (uint32_t)((is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER) + PACKET_TCP_HEADER);
 	uint32_t size = announced < least ? least : announced;
 
 	return size < most ? size : most;

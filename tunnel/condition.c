@@ -26,8 +26,9 @@ bool condition_tick(struct tunnel *tunnel, uint64_t now)
 {
 	uint16_t limit = netstack_path_limit(tunnel->stack, now);
 	bool is_taken = now < tunnel->key_taken_until;
+	uint32_t refused = limit != 0 ? netstack_path_refused(tunnel->stack) : 0;
 
-	set(tunnel, MESSAGE_CONDITION_MTU, limit);
+	set(tunnel, MESSAGE_CONDITION_MTU, refused << 16 | limit);
 	set(tunnel, MESSAGE_CONDITION_KEY, is_taken);
 	return limit != 0 || is_taken;
 }

@@ -173,9 +173,13 @@ static void test_a_condition_names_itself_and_its_value(void **state)
 {
 	(void)state;
 	char detail[160];
-	message_condition_detail(MESSAGE_CONDITION_MTU, 1380, detail);
-	assert_non_null(strstr(detail, "over 1380 bytes"));
-	assert_non_null(strstr(detail, "interface.mtu to 1380."));
+	message_condition_detail(MESSAGE_CONDITION_MTU, 1420 << 16 | 1280, detail);
+	assert_non_null(strstr(detail, "of 1420 bytes do not arrive, those of 1280 do"));
+	assert_non_null(strstr(detail, "interface.mtu to 1280 or lower."));
+	message_condition_detail(MESSAGE_CONDITION_MTU, 1280 << 16 | 1200, detail);
+	assert_non_null(strstr(detail, "interface.mtu to 1200 or lower (an IPv6 address needs 1280)."));
+	message_condition_detail(MESSAGE_CONDITION_MTU, UINT32_MAX, detail);
+	assert_int_equal(detail[strlen(detail) - 1], '.');
 	message_condition_detail(MESSAGE_CONDITION_KEY, 1, detail);
 	assert_non_null(strstr(detail, "private key"));
 	for (int i = 0; i < MESSAGE_CONDITIONS; i++)

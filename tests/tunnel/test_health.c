@@ -96,6 +96,12 @@ void netstack_kick(struct netstack *stack, uint64_t now)
 	(void)now;
 }
 
+uint16_t netstack_path_refused(const struct netstack *stack)
+{
+	(void)stack;
+	return 0;
+}
+
 uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now)
 {
 	(void)stack;
