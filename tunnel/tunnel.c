@@ -331,6 +331,7 @@ void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
 {
 	counter_add(&tunnel->counters->bytes_sent, bytes);
 	counter_add(&tunnel->counters->total_bytes_used, bytes);
+	(void)tunnel_is_used_up(tunnel); /* is told at once */
 }
 
 void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason)
@@ -342,6 +343,7 @@ void tunnel_count_received(struct tunnel *tunnel, size_t bytes)
 {
 	counter_add(&tunnel->counters->bytes_received, bytes);
 	counter_add(&tunnel->counters->total_bytes_used, bytes);
+	(void)tunnel_is_used_up(tunnel); /* is told at once */
 }
 
 static void tell_limit(struct tunnel *tunnel)

@@ -29,6 +29,43 @@ static void test_rate_limits_hold(void **state)
 	rig_leave();
 }
 
+static uint64_t quota_used(void)
+{
+	return counter_read(&rig.tunnel.counters->bytes_sent) + counter_read(&rig.tunnel.counters->bytes_received);
+}
+
+/* P6: a body that waits behind its head is held to the quota, too, and the client need not wait for more. */
+static void test_a_body_behind_its_head_keeps_to_the_quota(void **state)
+{
+	(void)state;
+	char answer[4001];
+	memset(answer, 'y', 4000);
+	answer[4000] = '\0';
+	memcpy(answer, "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", 42);
+	rig_browse(GET);
+	rig_connected(rig_stream());
+	rig.tunnel.spec.limits.total_bytes = quota_used() + 300;
+	rig_stream_write(rig_stream(), answer);
+	assert_in_range(quota_used(), 1, rig.tunnel.spec.limits.total_bytes);
+	assert_int_equal(rig_browser.ended, 1);
+	assert_true(rig_stream()->aborted);
+	rig.tunnel.spec.limits.total_bytes = 0;
+	close(rig_browser.client);
+}
+
+static void test_an_upload_over_the_quota_is_refused(void **state)
+{
+	(void)state;
+	rig_browse("POST http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\nContent-Length: 60000\r\n\r\n");
+	rig_connected(rig_stream());
+	rig_stream_read(rig_stream());
+	rig.tunnel.spec.limits.total_bytes = quota_used();
+	rig_write(rig_browser.client, "more");
+	rig.tunnel.spec.limits.total_bytes = 0;
+	rig_expect_failure("HTTP/1.1 503 ", false);
+	close(rig_browser.client);
+}
+
 /* P6: not a turn's worth more than limits.total_bytes says. */
 static void test_a_quota_is_not_overshot(void **state)
 {
@@ -44,10 +81,12 @@ static void test_a_quota_is_not_overshot(void **state)
 	for (int i = 0; i < 5; i++) {
 		rig_pass(LOOP_SECOND);
 		(void)rig_read(rig_browser.client);
-		assert_in_range(counter_read(&rig.tunnel.counters->bytes_sent) + counter_read(&rig.tunnel.counters->bytes_received), 1, 20000);
+		assert_in_range(quota_used(), 1, 20000);
 	}
+	assert_int_equal(quota_used(), 20000);
+	assert_int_equal(rig_browser.ended, 1);
 	rig.tunnel.spec.limits.total_bytes = 0;
-	rig_leave();
+	close(rig_browser.client);
 }
 
 /* P6: a head that waits for the client holds the far end's window as a body does. */
@@ -291,6 +330,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_rate_limits_hold),
 		TEST(test_a_quota_is_not_overshot),
+		TEST(test_a_body_behind_its_head_keeps_to_the_quota),
+		TEST(test_an_upload_over_the_quota_is_refused),
 		TEST(test_interim_heads_wait_for_the_client),
 		TEST(test_a_head_in_parts_holds_the_window),
 		TEST(test_interim_heads_are_few_and_small),

@@ -218,6 +218,35 @@ static void test_room_is_used_in_the_same_turn(void **state)
 	close(client);
 }
 
+/* A used-up quota ends those that would use more, at once, and lets a client finish. */
+static void test_a_used_up_quota_ends_it(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 3; way++) {
+		join(NULL, "");
+		rig_write(client, "some");
+		rig_stream_read(stream);
+		rig.tunnel.spec.limits.total_bytes =
+		    counter_read(&rig.tunnel.counters->bytes_sent) + counter_read(&rig.tunnel.counters->bytes_received);
+		rig_turn();
+		assert_int_equal(ended, 0);
+		if (way == 0) {
+			rig_write(client, "more");
+		} else if (way == 1) {
+			rig_stream_write(stream, "more");
+		} else {
+			shutdown(client, SHUT_WR);
+			rig_turn();
+			assert_true(stream->finished);
+			rig_stream_write(stream, "more");
+		}
+		assert_int_equal(ended, 1);
+		assert_true(stream->aborted && rig_is_reset(client));
+		rig.tunnel.spec.limits.total_bytes = 0;
+		close(client);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
@@ -228,6 +257,7 @@ int main(void)
 		TEST(test_silence_ends_it),
 		TEST(test_what_answers_is_kept),
 		TEST(test_back_pressure),
+		TEST(test_a_used_up_quota_ends_it),
 		TEST(test_room_is_used_in_the_same_turn),
 		TEST(test_a_client_that_does_not_read_costs_little),
 	};

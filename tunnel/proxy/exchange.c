@@ -24,6 +24,7 @@
 #define KEPT_FRESH (2 * LOOP_SECOND)
 
 static const struct http_fault malformed_body = { .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "malformed chunks in the body" };
+static const struct http_fault used_up = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.total_bytes is used up" };
 
 /* READING waits for a request's head, and holds the last server's connection when that can be used again. LOGIN: the
  * password waits for its turn, or its refusal to be told. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply
@@ -581,6 +582,14 @@ static void read_head(struct exchange *exchange)
 		deadline_set(loop_of(exchange), &exchange->deadline, now_of(exchange) + HEAD_TIME);
 }
 
+/* The request cannot be passed on; only while the client has had nothing of an answer can it be told why. */
+static void end_upload(struct exchange *exchange, const struct http_fault *why)
+{
+	exchange->broken = exchange->answer.sent;
+	if (!exchange->broken)
+		refuse(exchange, why, false);
+}
+
 /* Reads a request's body once. True if more may follow in this turn. */
 static bool read_body_once(struct exchange *exchange)
 {
@@ -592,13 +601,15 @@ static bool read_body_once(struct exchange *exchange)
 		exchange->broken = true;
 		return false;
 	}
+	if (got == TX_PIPE_USED_UP) {
+		end_upload(exchange, &used_up);
+		return false;
+	}
 	touch(exchange);
 	exchange->body_bytes += (uint64_t)got;
 	size_t length = (size_t)got, taken = http_body_feed(&exchange->body, tx_pipe_last(up, length), length);
 	if (http_body_failed(&exchange->body)) {
-		exchange->broken = exchange->answer.sent;
-		if (!exchange->broken)
-			refuse(exchange, &malformed_body, false);
+		end_upload(exchange, &malformed_body);
 		return false;
 	}
 	if (taken < length) {

@@ -140,7 +140,7 @@ static int read_once(struct relay *relay)
 	ssize_t got = tx_pipe_read(&relay->up, relay->stream);
 	if (got == TX_PIPE_LATER)
 		return 0;
-	if (got == TX_PIPE_BROKEN)
+	if (got == TX_PIPE_BROKEN || got == TX_PIPE_USED_UP)
 		return -1;
 	touch(relay);
 	if (got == TX_PIPE_END) {

@@ -200,17 +200,27 @@ static size_t count_bytes(const struct iovec *parts, size_t count)
 	return bytes;
 }
 
-/* True when a limit holds writing back until its deadline. A reply of our own, which may say so, is written all the same. `written` is not
- * counted yet. */
-static bool is_throttled(struct rx_pipe *downward, size_t written, size_t *allowed)
+/* What limits.total_bytes permits; `written` is not counted yet. Our own bytes, which may be a reply that says so, are written all the same, but
+ * not what waits behind them. */
+static size_t quota_allowance(const struct rx_pipe *downward, size_t written)
 {
-	size_t left = tunnel_quota_left(downward->tunnel);
-	left = left > written ? left - written : 0;
-	uint64_t again = loop_now(loop_of(downward)) + LOOP_SECOND;
-	*allowed = bucket_allowance(&downward->tunnel->rx_limit, SIZE_MAX, loop_now(downward->tunnel->context->loop), &again);
-	if (*allowed > left && downward->own == 0)
-		*allowed = left;
-	if (*allowed > 0 && (downward->own > 0 || !tunnel_is_used_up(downward->tunnel)))
+	size_t left = tunnel_quota_left(downward->tunnel), used = written + downward->stands_for;
+	if (left == SIZE_MAX)
+		return SIZE_MAX;
+	return downward->own + (left > used ? left - used : 0);
+}
+
+/* True when a limit forbids writing: the rate limit until its deadline, limits.total_bytes for good. */
+static bool is_held_back(struct rx_pipe *downward, size_t written, size_t *allowed)
+{
+	size_t most = quota_allowance(downward, written);
+	if (most == 0) {
+		downward->broken = true;
+		return true;
+	}
+	uint64_t again = LOOP_NEVER;
+	*allowed = bucket_allowance(&downward->tunnel->rx_limit, most, loop_now(loop_of(downward)), &again);
+	if (*allowed > 0)
 		return false;
 	downward->waiting = true;
 	unwatch(downward);
@@ -223,7 +233,7 @@ static bool is_throttled(struct rx_pipe *downward, size_t written, size_t *allow
 static size_t write_all(struct rx_pipe *downward, const struct iovec *parts, size_t count)
 {
 	size_t total = 0, done = 0, left = count_bytes(parts, count), allowed, wanted;
-	while ((downward->first != NULL || left > 0) && !downward->waiting && !downward->broken && !is_throttled(downward, total, &allowed)) {
+	while ((downward->first != NULL || left > 0) && !downward->waiting && !downward->broken && !is_held_back(downward, total, &allowed)) {
 		/* A partly written part is copied, not split; this happens only with slow or throttled clients. */
 		ssize_t sent = write_once(downward, parts, done == 0 ? count : 0, allowed, &wanted);
 		if (sent < 0) {

@@ -23,7 +23,7 @@ struct rx_pipe {
 	size_t stands_for; /* bytes of the stream that those represent */
 	size_t added;      /* bytes queued among the stream's that are not its own, and not yet subtracted from what was reported */
 	bool waiting;      /* the client accepts no more now, or the rate limit forbids it */
-	bool broken;       /* the client is gone, or out of memory: end both sides */
+	bool broken;       /* the client is gone, limits.total_bytes is used up, or out of memory: end both sides */
 	struct deadline throttle;
 	size_t part_count;
 	struct block *parts; /* holds them as iovecs, while there are some */

@@ -99,11 +99,28 @@ static void drop_empty(struct tx_pipe *upward)
 	pool_give(pool_of(upward), empty);
 }
 
+static ssize_t failed_read(int error)
+{
+	return error == EAGAIN || error == EINTR ? TX_PIPE_LATER : TX_PIPE_BROKEN;
+}
+
+/* limits.total_bytes is used up. The client may still finish, but a byte of it, which is lost, is too much. */
+static ssize_t read_end(const struct tx_pipe *upward)
+{
+	char byte;
+	ssize_t got = read(poller_descriptor(upward->client), &byte, 1);
+	if (got < 0)
+		return failed_read(errno);
+	return got == 0 ? TX_PIPE_END : TX_PIPE_USED_UP;
+}
+
 ssize_t tx_pipe_read(struct tx_pipe *upward, struct netstack_stream *stream)
 {
-	uint64_t again = loop_now(loop_of(upward)) + LOOP_SECOND;
+	if (tunnel_is_used_up(upward->tunnel))
+		return read_end(upward);
+	uint64_t again = LOOP_NEVER;
 	size_t allowed = bucket_allowance(&upward->tunnel->tx_limit, UINT32_MAX, loop_now(upward->tunnel->context->loop), &again);
-	if (allowed == 0 || tunnel_is_used_up(upward->tunnel)) {
+	if (allowed == 0) {
 		unwatch(upward);
 		deadline_set(loop_of(upward), &upward->throttle, again);
 		return TX_PIPE_LATER;
@@ -121,7 +138,7 @@ ssize_t tx_pipe_read(struct tx_pipe *upward, struct netstack_stream *stream)
 		drop_empty(upward);
 		if (got == 0)
 			return TX_PIPE_END;
-		return error == EAGAIN || error == EINTR ? TX_PIPE_LATER : TX_PIPE_BROKEN;
+		return failed_read(error);
 	}
 	upward->read_full = (size_t)got == room;
 	block->end += (uint32_t)got;

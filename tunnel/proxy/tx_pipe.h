@@ -21,7 +21,8 @@ struct tx_pipe {
 	struct deadline throttle; /* when the rate limit permits reading again */
 };
 
-enum { TX_PIPE_END = 0, TX_PIPE_LATER = -1, TX_PIPE_BROKEN = -2 };
+/* USED_UP: the client has bytes that limits.total_bytes does not permit. */
+enum { TX_PIPE_END = 0, TX_PIPE_LATER = -1, TX_PIPE_BROKEN = -2, TX_PIPE_USED_UP = -3 };
 
 void tx_pipe_init(struct tx_pipe *upward, struct tunnel *tunnel, struct poller *client);
 /* Frees the blocks; the stream must be gone, or no longer use them. */
