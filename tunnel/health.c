@@ -10,6 +10,7 @@
 #include "tunnel/condition.h"
 #include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
+#include "tunnel/publish.h"
 #include "tunnel/tunnel.h"
 
 #define DOWN_AFTER 2                          /* unanswered initiations */
@@ -354,6 +355,8 @@ static void on_initiation(struct tunnel_peer *peer)
 	if (stats.unanswered < 2)
 		return;
 	peer->health.kept_waiting = true;
+	/* The one before had no answer. */
+	counter_add(&peer->tunnel->counters->handshake_failures, 1);
 	heal(peer, stats.unanswered - 1);
 	peer->tunnel->health.must_review = true;
 }
@@ -367,6 +370,8 @@ static void on_completed(struct tunnel_peer *peer)
 	peer->health.has_answered = true;
 	counter_add(&tunnel->counters->handshakes, 1);
 	counter_set(&peer->counters->last_handshake_at, (uint64_t)wall_clock_ms());
+	/* Before the state, so that whoever waits for it reads them. */
+	publish_peer(peer, loop_now(tunnel->context->loop));
 	tell_handshake(peer, true);
 	tell_endpoint(peer);
 	tunnel->health.must_review = true;
@@ -383,7 +388,6 @@ static void on_returned(struct tunnel_peer *peer)
 static void on_gave_up(struct tunnel_peer *peer)
 {
 	struct tunnel *tunnel = peer->tunnel;
-	counter_add(&tunnel->counters->handshake_failures, 1);
 	peer->health.retry_at = loop_now(tunnel->context->loop) + RETRY_PAUSE + randombytes_uniform((uint32_t)(RETRY_JITTER / 1000)) * 1000ull;
 	tell_handshake(peer, false);
 	tunnel->health.must_review = true;

@@ -26,6 +26,7 @@ struct peer_lookup {
 	struct lock_claim turn;
 	bool is_answered; /* `turn` is claimed */
 	bool is_closed;
+	bool has_failed; /* and that was logged */
 	uv_timer_t timer;
 	unsigned pause_ms;
 };
@@ -142,6 +143,9 @@ static void take_answer(struct peer_lookup *lookup)
 	if (addresses->count > 0) {
 		entry->addresses[index] = *addresses;
 		status_set_obstacle(entry->status, "");
+		if (lookup->has_failed)
+			log_line(LOG_INFO, entry->id, "the name %.100s resolves again", lookup->name);
+		lookup->has_failed = false;
 		if (lookup->query == NULL)
 			end(lookup);
 		return;
@@ -150,7 +154,9 @@ static void take_answer(struct peer_lookup *lookup)
 	snprintf(obstacle, sizeof(obstacle), "the name %.100s does not resolve", lookup->name);
 	if (entry->addresses[index].count == 0)
 		status_set_obstacle(entry->status, obstacle);
-	log_line(LOG_WARN, entry->id, "%s; trying again in %u ms", obstacle, lookup->pause_ms);
+	if (!lookup->has_failed)
+		log_line(LOG_WARN, entry->id, "%s; it is tried again until it does", obstacle);
+	lookup->has_failed = true;
 	ask_later(lookup);
 }
 

@@ -15,6 +15,7 @@
 #include "tests/wireguard/config.h"
 #include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
+#include "tunnel/publish.h"
 #include "tunnel/tunnel.h"
 
 struct side {
@@ -47,6 +48,7 @@ struct world {
 	unsigned went, failed;
 	size_t looks; /* at the clock: one a peer that is judged */
 	uint8_t last_state;
+	bool is_published, was_published_first; /* the peer's figures; before the state was up */
 	unsigned told[MESSAGE_HEALINGS];
 	char last_reason[160];
 	/* What the control process was told of the peer, and how many happenings that stands for. */
@@ -109,6 +111,13 @@ uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now)
 	return 0;
 }
 
+void publish_peer(struct tunnel_peer *peer, uint64_t now)
+{
+	assert_ptr_equal(peer, &world.peer);
+	assert_int_equal(now, world.now);
+	world.is_published = true;
+}
+
 void dial_go_all(struct tunnel *tunnel)
 {
 	(void)tunnel;
@@ -158,6 +167,7 @@ static void hear(struct context *context, enum message_type type, struct message
 		world.resolves[world.resolve_count++ % 64] = world.initiation_count;
 	if (type == MESSAGE_STATE) {
 		assert_true(message_decode_state(&reader, &state));
+		world.was_published_first |= state.state == TUNNEL_UP && world.is_published;
 		world.last_state = state.state;
 		memcpy(world.last_reason, state.reason, sizeof(world.last_reason));
 		world.told[state.healing]++;
@@ -446,6 +456,7 @@ static void test_down_after_two_initiations(void **state)
 	assert_int_equal(world.last_state, TUNNEL_STALE);
 	assert_int_equal(world.failed, 1);
 	assert_string_equal(world.last_reason, "the peer does not answer handshakes");
+	assert_int_equal(counter_read(&world.tunnel.counters->handshake_failures), 1);
 }
 
 /* Nobody uses it: after the protocol's 90 s one initiation a minute, for a day; the name is looked up before each. */
@@ -456,6 +467,7 @@ static void test_w16_one_initiation_a_minute_for_ever(void **state)
 	health_start(&world.tunnel);
 	pass(110 * LOOP_SECOND);
 	assert_int_equal(world.initiation_count, 20);
+	assert_int_equal(counter_read(&world.tunnel.counters->handshake_failures), 19);
 	size_t resolved = world.resolve_count;
 	bool is_jittered = false;
 	pass(3 * 3600 * LOOP_SECOND);
@@ -473,6 +485,31 @@ static void test_w16_one_initiation_a_minute_for_ever(void **state)
 	assert_int_equal(world.initiation_count, before + 1);
 	assert_int_equal(world.last_state, TUNNEL_UP);
 	assert_int_equal(world.went, 1);
+	assert_int_equal(counter_read(&world.tunnel.counters->handshake_failures), before);
+}
+
+/* While there is something to send, as with a persistent keepalive, there is no pause; each round without an answer counts. */
+static void test_w16_traffic_keeps_the_pace(void **state)
+{
+	(void)state;
+	world.is_cut = true;
+	health_start(&world.tunnel);
+	for (unsigned i = 0; i < 24; i++) {
+		assert_int_equal(send_packet(&world.near), WIREGUARD_STAGED);
+		pass(25 * LOOP_SECOND);
+	}
+	assert_in_range(world.initiation_count, 600 * 1000 / 5334, 600 / 5 + 1);
+	assert_in_range(counter_read(&world.tunnel.counters->handshake_failures), world.initiation_count - 2, world.initiation_count);
+}
+
+/* The answer to a client that waits for the state has the peer's figures. */
+static void test_figures_of_the_handshake_come_before_the_state(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	assert_true(world.was_published_first);
 }
 
 /* A packet, or a refused connection, returns to one attempt every 5 s. */
@@ -737,6 +774,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_literal_endpoint_is_not_looked_up, start, stop),
 		cmocka_unit_test_setup_teardown(test_down_after_two_initiations, start, stop),
 		cmocka_unit_test_setup_teardown(test_w16_one_initiation_a_minute_for_ever, start, stop),
+		cmocka_unit_test_setup_teardown(test_w16_traffic_keeps_the_pace, start, stop),
+		cmocka_unit_test_setup_teardown(test_figures_of_the_handshake_come_before_the_state, start, stop),
 		cmocka_unit_test_setup_teardown(test_traffic_brings_back_the_pace, start, stop),
 		cmocka_unit_test_setup_teardown(test_another_endpoint_is_tried_at_once, start, stop),
 		cmocka_unit_test_setup_teardown(test_disabled_and_enabled_is_as_new, start, stop),
