@@ -51,21 +51,12 @@ static void open_sockets(struct mutation *mutation, struct delta *delta)
 {
 	struct socket_request request = { .spec = &delta->after->spec,
 		                          .roots = mutations_means(mutation->all)->roots,
+		                          .is_trial = mutation->dry_run,
 		                          .next_id = &delta->entry->next_socket_id,
 		                          .pointer = delta->pointer };
-	/* A dry run must not make a running tunnel share its port. */
-	struct socket_pool none = { .count = 0 };
 	bool was_sound = mutation->problem.code == PROBLEM_NONE;
-	if (!socket_list_open(&delta->sockets, &request, mutation->dry_run ? &none : &mutation->pool, &mutation->problem) && was_sound)
+	if (!socket_list_open(&delta->sockets, &request, &mutation->pool, &mutation->problem) && was_sound)
 		mutation_blame(mutation, delta);
-	socket_pool_clear(&none);
-}
-
-/* A dry run cannot test addresses that are in use only by sockets that this same change gives up. */
-static void forget_own_conflicts(struct mutation *mutation)
-{
-	if (mutation->problem.code == PROBLEM_LISTENER_IN_USE && mutation->pool.count > 0)
-		problem_clear(&mutation->problem);
 }
 
 static bool furnish(struct mutation *mutation, struct delta *delta)
@@ -90,8 +81,6 @@ static bool bind_all(struct mutation *mutation)
 	for (size_t i = 0; i < mutation->delta_count && mutation->problem.code != PROBLEM_OUT_OF_RESOURCES; i++)
 		if (delta_changes(&mutation->deltas[i]) && mutation->deltas[i].after != NULL)
 			open_sockets(mutation, &mutation->deltas[i]);
-	if (mutation->dry_run)
-		forget_own_conflicts(mutation);
 	if (mutation->problem.code != PROBLEM_NONE)
 		return false;
 	for (size_t i = 0; i < mutation->delta_count; i++) {

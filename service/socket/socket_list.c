@@ -140,13 +140,26 @@ static struct host_socket *open_one(const struct socket_entry *entry, const stru
 	                        error);
 }
 
+static bool overlaps(const struct host_socket *socket, const struct socket_entry *entry, const struct spec *spec)
+{
+	return socket != NULL && host_socket_overlaps(socket, place_of(entry, spec), transport_of(entry, spec));
+}
+
+static bool would_make_way(const struct socket_entry *entry, const struct spec *spec, const struct socket_pool *pool)
+{
+	for (size_t i = 0; i < pool->count; i++)
+		if (overlaps(pool->list[i], entry, spec))
+			return true;
+	return false;
+}
+
 /* Whether a socket that this change gives up is in the way: it shares its port then, and serves until it is closed. */
 static bool make_way(const struct socket_entry *entry, const struct spec *spec, struct socket_pool *pool)
 {
 	bool made = false;
 	for (size_t i = 0; i < pool->count; i++) {
 		struct host_socket *socket = pool->list[i];
-		if (socket == NULL || !host_socket_overlaps(socket, place_of(entry, spec), transport_of(entry, spec)))
+		if (!overlaps(socket, entry, spec))
 			continue;
 		made = true;
 		if (socket->is_shared)
@@ -185,7 +198,7 @@ static struct host_socket *open_in_turn(const struct socket_entry *entry, const 
 {
 	bool v6_only = is_v6_only(place_of(entry, request->spec), request->spec);
 	struct host_socket *socket = open_one(entry, request, v6_only, false, error);
-	if (socket == NULL && *error == EADDRINUSE && make_way(entry, request->spec, pool))
+	if (socket == NULL && *error == EADDRINUSE && !request->is_trial && make_way(entry, request->spec, pool))
 		socket = open_one(entry, request, v6_only, true, error);
 	if (socket != NULL || *error != EADDRINUSE || v6_only)
 		return socket;
@@ -206,6 +219,9 @@ bool socket_list_open(struct socket_list *list, const struct socket_request *req
 		entry->socket = take_over(entry, request->spec, pool);
 		if (entry->socket == NULL)
 			entry->socket = open_in_turn(entry, request, pool, &error);
+		/* What the write would have at this address cannot be tried while the other socket serves. */
+		if (entry->socket == NULL && error == EADDRINUSE && request->is_trial && would_make_way(entry, request->spec, pool))
+			continue;
 		if (entry->socket == NULL) {
 			tell_fault(entry, request, error, problem);
 			continue;

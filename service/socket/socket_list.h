@@ -33,6 +33,7 @@ struct socket_request {
 	const struct spec *spec;
 	const struct socket_roots *roots;
 	const json_t *ports; /* chosen earlier ({"udp", "listen", "forwards"}), or NULL */
+	bool is_trial;       /* sockets of the pool stay as they are: an address that is in use by one of them stays without a socket */
 	bool insists;        /* it is a fault if an earlier chosen port is in use */
 	uint32_t *next_id;
 	const char *pointer; /* of the tunnel within the request */

@@ -344,6 +344,12 @@ static void an_overlapping_listener_makes_way(void **state)
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_VALIDATION_FAILED);
 	assert_true(bench_answers(port));
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['0.0.0.0:%u'],'users':[{'username':'u','password':'p'}]}}}", port);
+	struct mutation *trial = batch_of(1, false);
+	set_edit(trial, 0, OPERATION_PATCH, "a", patch);
+	trial->dry_run = true;
+	bench_do(&own_bench, trial);
+	assert_int_equal(trial->operations[0].problem.code, PROBLEM_NONE);
+	mutation_free(trial);
 	assert_int_equal(applied(OPERATION_PATCH, "a", patch), APPLIED_IN_PLACE);
 	assert_true(bench_answers(port));
 	assert_int_equal(bench_descriptors(), descriptors);
@@ -456,6 +462,43 @@ static void a_dry_run_changes_nothing(void **state)
 	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NONE);
 	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
+}
+
+static enum problem_code try_edits(const char *first, const char *second)
+{
+	struct mutation *mutation = batch_of(second == NULL ? 1 : 2, second != NULL);
+	set_edit(mutation, 0, OPERATION_PATCH, "a", first);
+	if (second != NULL)
+		set_edit(mutation, 1, OPERATION_PATCH, "b", second);
+	mutation->dry_run = true;
+	bench_do(&own_bench, mutation);
+	enum problem_code code = mutation->atomic ? mutation->problem.code : mutation->operations[0].problem.code;
+	mutation_free(mutation);
+	return code;
+}
+
+/* A change may have the ports that it gives up itself, and no others: a dry run says what the write will. */
+static void a_dry_run_finds_the_taken_port(void **state)
+{
+	(void)state;
+	char to_one[96], to_two[96], listen[64];
+	unsigned one = bench_free_port(), two = bench_free_port();
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", one);
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", two);
+	assert_int_equal(applied(OPERATION_CREATE, "b", bench_document(listen)), APPLIED_CREATED);
+	size_t descriptors = bench_descriptors();
+	snprintf(to_one, sizeof(to_one), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", one);
+	snprintf(to_two, sizeof(to_two), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", two);
+	assert_int_equal(try_edits(to_two, NULL), PROBLEM_LISTENER_IN_USE);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", to_two), PROBLEM_LISTENER_IN_USE);
+	/* They change ports; and both cannot have the one that one of them gives up. */
+	assert_int_equal(try_edits(to_two, to_one), PROBLEM_NONE);
+	snprintf(listen, sizeof(listen), "{'spec':{'proxy':{'listen':[]}}}");
+	assert_int_equal(try_edits(to_two, listen), PROBLEM_NONE);
+	assert_int_equal(try_edits(to_two, to_two), PROBLEM_LISTENER_IN_USE);
+	assert_true(bench_answers(one) && bench_answers(two));
+	assert_int_equal(bench_descriptors(), descriptors);
 }
 
 static void delete_where_labels_match(void **state)
@@ -778,6 +821,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_bad_state_tells_all_faults_and_does_nothing, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_state_of_faults_costs_little, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_dry_run_changes_nothing, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_dry_run_finds_the_taken_port, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(delete_where_labels_match, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_needs_admin, bench_set_up, bench_tear_down),
