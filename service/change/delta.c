@@ -253,6 +253,10 @@ void delta_apply(struct delta *delta, const struct policy *policy, struct operat
 		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
 		return;
 	}
+	if (delta->after != NULL && !snapshot_has_labels(delta->after, operation->labels, operation->label_count)) {
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The tunnel with this id no longer has the labels.");
+		return;
+	}
 	if (!precondition_holds(operation, delta->after)) {
 		problem_set(&operation->problem, PROBLEM_PRECONDITION_FAILED, "The tunnel's ETag does not satisfy If-Match or If-None-Match.");
 		return;

@@ -33,12 +33,14 @@ enum applied { APPLIED_UNCHANGED, APPLIED_CREATED, APPLIED_IN_PLACE, APPLIED_RES
 struct operation {
 	/* asked */
 	enum operation_kind kind;
-	char id[64];               /* empty with OPERATION_CREATE: the document's, else chosen by the server */
-	json_t *document;          /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
-	                              PROBE: NULL, or {"type", "target", "count", "timeout"} */
-	bool is_file;              /* PUT: the document comes from a wg-quick file, and members that such a file cannot express are kept */
-	struct wireguard_key peer; /* PEER_* */
-	char *if_match;            /* owned; header values as received, or NULL */
+	char id[64];                /* empty with OPERATION_CREATE: the document's, else chosen by the server */
+	json_t *document;           /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
+	                               PROBE: NULL, or {"type", "target", "count", "timeout"} */
+	bool is_file;               /* PUT: the document comes from a wg-quick file, and members that such a file cannot express are kept */
+	struct wireguard_key peer;  /* PEER_* */
+	const struct label *labels; /* DELETE: of a tunnel that has them all when its turn comes; borrowed of the mutation */
+	size_t label_count;
+	char *if_match; /* owned; header values as received, or NULL */
 	char *if_none_match;
 	/* answered */
 	struct problem problem; /* code PROBLEM_NONE: done */

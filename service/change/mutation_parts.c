@@ -66,11 +66,7 @@ void mutation_part_done(struct mutation *parent, const struct problem *problem)
 		mutation_step(parent, MUTATION_EVENT_PARTS_DONE);
 }
 
-static bool matches(const struct snapshot *snapshot, const struct mutation *mutation)
-{
-	return snapshot_has_labels(snapshot, mutation->labels, mutation->label_count);
-}
-
+/* Of the tunnels that match now; each is compared again on its turn (delta_apply). */
 static bool list_deletes(struct mutation *mutation)
 {
 	struct registry *registry = mutations_means(mutation->all)->registry;
@@ -82,10 +78,12 @@ static bool list_deletes(struct mutation *mutation)
 	mutation->operation_count = 0;
 	for (size_t i = 0; i < registry_count(registry); i++) {
 		const struct entry *entry = registry_at(registry, i);
-		if (!matches(entry->snapshot, mutation))
+		if (!snapshot_has_labels(entry->snapshot, mutation->labels, mutation->label_count))
 			continue;
 		struct operation *operation = &operations[mutation->operation_count++];
 		operation->kind = OPERATION_DELETE;
+		operation->labels = mutation->labels;
+		operation->label_count = mutation->label_count;
 		memcpy(operation->id, entry->id, sizeof(operation->id));
 	}
 	return true;

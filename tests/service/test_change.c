@@ -519,6 +519,36 @@ static void delete_where_labels_match(void **state)
 	assert_null(service_find(own_bench.service, "b"));
 }
 
+static void on_changed(struct mutation *mutation, void *owner)
+{
+	*(_Atomic bool *)owner = mutation->operations[0].problem.code == PROBLEM_NONE;
+	mutation_free(mutation);
+}
+
+/* The worker is slow with the change of the labels, so that the DELETE waits for its turn behind it. */
+static void a_tunnel_that_has_lost_the_label_is_not_deleted(void **state)
+{
+	_Atomic bool is_changed = false;
+	(void)state;
+	assert_int_equal(applied(OPERATION_CREATE, "slow-a", TUNNEL("slow-a", "")), APPLIED_CREATED);
+	assert_int_equal(applied(OPERATION_PATCH, "slow-a", "{'labels':{'pool':'eu'}}"), APPLIED_IN_PLACE);
+	struct mutation *change = batch_of(1, false);
+	set_edit(change, 0, OPERATION_PATCH, "slow-a", "{'labels':{'pool':null}}");
+	change->done = on_changed;
+	change->owner = &is_changed;
+	service_submit(own_bench.service, change);
+	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
+	mutation->labels = malloc(sizeof(*mutation->labels));
+	mutation->labels[0] = (struct label){ .key = strdup("pool"), .value = strdup("eu") };
+	mutation->label_count = 1;
+	bench_do(&own_bench, mutation);
+	assert_true(is_changed);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	assert_int_equal(mutation->deleted, 0);
+	mutation_free(mutation);
+	snapshot_release(bench_find(&own_bench, "slow-a"));
+}
+
 static void waiting_for_the_handshake(void **state)
 {
 	(void)state;
@@ -823,6 +853,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_dry_run_changes_nothing, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_dry_run_finds_the_taken_port, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(delete_where_labels_match, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_tunnel_that_has_lost_the_label_is_not_deleted, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_needs_admin, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_an_admin_opened_leads_where_it_led, bench_set_up, bench_tear_down),
