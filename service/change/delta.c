@@ -28,14 +28,19 @@ bool delta_changes(const struct delta *delta)
 	return delta->after != delta->before;
 }
 
+static void refuse(struct operation *operation, struct candidate *candidate)
+{
+	operation->problem = candidate->problem;
+	problem_init(&candidate->problem);
+}
+
 /* Takes over the candidate's labels and spec. If they equal the existing ones, nothing changes and the ETag is kept. */
 static void replace(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
 {
 	const struct snapshot *current = delta->after;
 	policy_check(policy, &candidate->spec, current == NULL ? NULL : &current->spec, scope, candidate->pointer, &candidate->problem);
 	if (candidate->problem.code != PROBLEM_NONE) {
-		operation->problem = candidate->problem;
-		problem_init(&candidate->problem);
+		refuse(operation, candidate);
 		return;
 	}
 	bool is_same_spec = current != NULL && (candidate->is_prepared ? candidate->is_equal : spec_equal(&current->spec, &candidate->spec));
@@ -113,7 +118,7 @@ static json_t *document_of(struct json_writer *writer, const struct snapshot *sn
 	return document;
 }
 
-static void read_patch(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
+static void read_patch(const struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
 	struct json_writer writer = { .failed = false };
 	json_t *document = document_of(&writer, now);
@@ -126,27 +131,6 @@ static void read_patch(struct operation *operation, struct candidate *candidate,
 	}
 	json_decref(merged);
 	json_decref(document);
-}
-
-static const struct spec *spec_of(const struct snapshot *snapshot)
-{
-	return snapshot == NULL ? NULL : &snapshot->spec;
-}
-
-void delta_read(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
-{
-	candidate_init(candidate);
-	if (operation->kind == OPERATION_PATCH && now != NULL)
-		read_patch(operation, candidate, now);
-	else if (operation->kind == OPERATION_PUT || operation->kind == OPERATION_CREATE)
-		candidate_read(candidate, operation->document, "");
-	else
-		return;
-	/* A file is merged into the existing document. */
-	if (!operation->is_file)
-		candidate_prepare(candidate, spec_of(now));
-	else
-		candidate_write(candidate);
 }
 
 static void replace_member(struct json_writer *writer, json_t *object, const char *member, const json_t *from)
@@ -176,22 +160,68 @@ static void lay_file_over(struct json_writer *writer, json_t *document, const js
 }
 
 /* A file must not remove what it cannot express: users would be gone, and their port open to everybody. */
-static void put_file(struct delta *delta, const struct policy *policy, struct operation *operation, unsigned scope)
+static void read_file(const struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
-	struct candidate candidate;
 	struct json_writer writer = { .failed = false };
-	json_t *document = document_of(&writer, delta->after);
+	json_t *document = document_of(&writer, now);
 	lay_file_over(&writer, document, operation->document);
 	document = json_writer_end(&writer, document);
-	if (document == NULL) {
-		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	if (document == NULL)
+		problem_set(&candidate->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	else
+		candidate_read(candidate, document, "");
+	json_decref(document);
+}
+
+/* The tunnel with other peers, and all else as it is. */
+static void read_peer_change(const struct operation *operation, struct candidate *candidate, const struct snapshot *now)
+{
+	candidate->private_key = CANDIDATE_SECRET_SET;
+	if (!spec_copy(&candidate->spec, &now->spec) || !labels_copy(&candidate->labels, now->labels, now->label_count)) {
+		problem_set(&candidate->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
-	candidate_init(&candidate);
-	candidate_read(&candidate, document, "");
-	put(delta, policy, operation, &candidate, scope);
-	candidate_clear(&candidate);
-	json_decref(document);
+	candidate->label_count = now->label_count;
+	delta_peer_apply(&candidate->spec, operation, &candidate->problem);
+	if (candidate->problem.code == PROBLEM_NONE)
+		candidate_compare(candidate, &now->spec);
+}
+
+static const struct spec *spec_of(const struct snapshot *snapshot)
+{
+	return snapshot == NULL ? NULL : &snapshot->spec;
+}
+
+static bool needs_tunnel(enum operation_kind kind)
+{
+	return kind != OPERATION_CREATE && kind != OPERATION_PUT;
+}
+
+void delta_read(const struct operation *operation, struct candidate *candidate, const struct snapshot *now)
+{
+	candidate_init(candidate);
+	if (now == NULL && needs_tunnel(operation->kind))
+		return;
+	switch (operation->kind) {
+	case OPERATION_CREATE:
+	case OPERATION_PUT:
+		if (operation->is_file && now != NULL)
+			read_file(operation, candidate, now);
+		else
+			candidate_read(candidate, operation->document, "");
+		candidate_prepare(candidate, spec_of(now));
+		break;
+	case OPERATION_PATCH:
+		read_patch(operation, candidate, now);
+		candidate_prepare(candidate, spec_of(now));
+		break;
+	case OPERATION_PEER_PUT:
+	case OPERATION_PEER_PATCH:
+	case OPERATION_PEER_DELETE: read_peer_change(operation, candidate, now); break;
+	case OPERATION_DELETE:
+	case OPERATION_RECONNECT:
+	case OPERATION_PROBE: break;
+	}
 }
 
 static void remove_tunnel(struct delta *delta)
@@ -201,50 +231,35 @@ static void remove_tunnel(struct delta *delta)
 	delta->is_created = false;
 }
 
-/* The tunnel with other peers: labels as they are, and the changed spec (which is taken). */
-static void replace_spec(struct delta *delta, const struct policy *policy, struct operation *operation, struct spec *spec, unsigned scope)
+static void change_peer(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
 {
-	struct candidate candidate;
-	candidate_init(&candidate);
-	candidate.private_key = CANDIDATE_SECRET_SET;
-	candidate.spec = *spec;
-	memset(spec, 0, sizeof(*spec));
-	candidate.label_count = delta->after->label_count;
-	if (!labels_copy(&candidate.labels, delta->after->labels, delta->after->label_count)) {
-		candidate.label_count = 0;
-		problem_set(&candidate.problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-	}
-	replace(delta, policy, operation, &candidate, scope);
-	candidate_clear(&candidate);
-}
-
-static void change_peer(struct delta *delta, const struct policy *policy, struct operation *operation, unsigned scope)
-{
-	struct spec spec;
-	bool is_new_peer = false;
-	if (!spec_copy(&spec, &delta->after->spec)) {
-		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-		return;
-	}
-	delta_peer_apply(&spec, operation, &is_new_peer);
-	if (operation->problem.code == PROBLEM_NONE)
-		replace_spec(delta, policy, operation, &spec, scope);
+	bool is_new_peer = spec_peer_find(&delta->after->spec, &operation->peer) == NULL;
+	/* Faults of the peer have pointers into its document, those of the policy into the tunnel's: not both. */
+	if (candidate->problem.code != PROBLEM_NONE)
+		refuse(operation, candidate);
+	else
+		replace(delta, policy, operation, candidate, scope);
 	if (operation->problem.code == PROBLEM_NONE && is_new_peer)
 		operation->applied = APPLIED_CREATED;
-	spec_clear(&spec);
-}
-
-static bool needs_tunnel(enum operation_kind kind)
-{
-	return kind != OPERATION_CREATE && kind != OPERATION_PUT;
 }
 
 /* Another change, or an earlier operation of this one, came between the reading and the turn. */
 static bool must_read_again(const struct operation *operation, const struct candidate *candidate, const struct snapshot *now)
 {
-	if (operation->kind == OPERATION_PATCH)
-		return !candidate->is_prepared || candidate->base != spec_of(now);
-	return operation->kind == OPERATION_PUT && candidate->is_prepared && candidate->base != spec_of(now);
+	const struct spec *base = spec_of(now);
+	bool must_read = false;
+	switch (operation->kind) {
+	case OPERATION_PUT: must_read = candidate->is_prepared && candidate->base != base; break;
+	case OPERATION_PATCH:
+	case OPERATION_PEER_PUT:
+	case OPERATION_PEER_PATCH:
+	case OPERATION_PEER_DELETE: must_read = !candidate->is_prepared || candidate->base != base; break;
+	case OPERATION_CREATE:
+	case OPERATION_DELETE:
+	case OPERATION_RECONNECT:
+	case OPERATION_PROBE: break;
+	}
+	return must_read;
 }
 
 void delta_apply(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope)
@@ -269,16 +284,11 @@ void delta_apply(struct delta *delta, const struct policy *policy, struct operat
 	switch (operation->kind) {
 	case OPERATION_CREATE: create(delta, policy, operation, candidate, scope); break;
 	case OPERATION_PUT:
-		if (operation->is_file && delta->after != NULL && candidate->problem.code == PROBLEM_NONE)
-			put_file(delta, policy, operation, scope);
-		else
-			put(delta, policy, operation, candidate, scope);
-		break;
 	case OPERATION_PATCH: put(delta, policy, operation, candidate, scope); break;
 	case OPERATION_DELETE: remove_tunnel(delta); break;
 	case OPERATION_PEER_PUT:
 	case OPERATION_PEER_PATCH:
-	case OPERATION_PEER_DELETE: change_peer(delta, policy, operation, scope); break;
+	case OPERATION_PEER_DELETE: change_peer(delta, policy, operation, candidate, scope); break;
 	case OPERATION_RECONNECT:
 	case OPERATION_PROBE: problem_set(&operation->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch."); break;
 	}

@@ -28,12 +28,11 @@ struct delta {
 
 void delta_clear(struct delta *delta); /* frees an entry that is new */
 bool delta_changes(const struct delta *delta);
-/* Reads the document of a PUT, a POST or a PATCH; the id is known, except for a POST. `now`, which may be NULL, is used to complete it and to compare
- * it ahead of the turn. Any thread; on the service's thread only if another change came first. */
-void delta_read(struct operation *operation, struct candidate *candidate, const struct snapshot *now);
-/* One operation on top of what the delta has; everything wrong goes to operation->problem. `candidate` is of an operation with a tunnel's document,
- * else it may be NULL.
- */
+/* Makes the tunnel that a POST, a PUT, a PATCH or a change of a peer asks for; the id is known, except for a POST. `now`, which may be NULL, is used
+ * to complete it and to compare it ahead of the turn. Any thread; on the service's thread only if another change came first. */
+void delta_read(const struct operation *operation, struct candidate *candidate, const struct snapshot *now);
+/* One operation on top of what the delta has; everything wrong goes to operation->problem. `candidate` is what delta_read has made;
+ * with a DELETE it may be NULL. */
 void delta_apply(struct delta *delta, const struct policy *policy, struct operation *operation, struct candidate *candidate, unsigned scope);
 
 #endif

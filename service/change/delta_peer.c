@@ -58,12 +58,13 @@ static json_t *patched(const struct spec_peer *peer, const json_t *patch)
 	return json_writer_end(&writer, document);
 }
 
-static void read_peer(struct operation *operation, const json_t *document, const struct spec_peer *known, struct spec_peer *peer)
+static void read_peer(const struct operation *operation, const json_t *document, const struct spec_peer *known, struct spec_peer *peer,
+                      struct problem *problem)
 {
 	struct json_reader reader;
 	struct wireguard_key zero = { .bytes = { 0 } };
 	enum candidate_secret secret = CANDIDATE_SECRET_ABSENT;
-	json_reader_init(&reader, "", &operation->problem);
+	json_reader_init(&reader, "", problem);
 	candidate_read_peer(&reader, document, peer, &secret);
 	if (memcmp(&peer->public_key, &operation->peer, sizeof(zero)) != 0 && memcmp(&peer->public_key, &zero, sizeof(zero)) != 0)
 		json_reader_fault_at(&reader, "public_key", "mismatch", "This key is another one than the address says.");
@@ -73,21 +74,21 @@ static void read_peer(struct operation *operation, const json_t *document, const
 	}
 }
 
-static void refuse_impossible(struct operation *operation, const struct spec *spec, const struct spec_peer *known)
+static void refuse_impossible(const struct operation *operation, const struct spec *spec, const struct spec_peer *known, struct problem *problem)
 {
 	struct wireguard_key own;
 	if (key_pair_public(&own, &spec->private_key) && memcmp(&own, &operation->peer, sizeof(own)) == 0)
-		problem_add(&operation->problem, "/public_key", "own_key", "This is the tunnel's own public key.");
+		problem_add(problem, "/public_key", "own_key", "This is the tunnel's own public key.");
 	if (known == NULL && spec->peer_count >= SPEC_PEER_MAX)
-		problem_add(&operation->problem, "", "too_many", "A tunnel can have at most 4096 peers.");
+		problem_add(problem, "", "too_many", "A tunnel can have at most 4096 peers.");
 }
 
-static void put_peer(struct spec *spec, struct operation *operation, struct spec_peer *known, const json_t *document)
+static void put_peer(struct spec *spec, const struct operation *operation, struct spec_peer *known, const json_t *document, struct problem *problem)
 {
 	struct spec_peer peer = { .has_preshared_key = false };
-	read_peer(operation, document, known, &peer);
-	refuse_impossible(operation, spec, known);
-	if (operation->problem.code != PROBLEM_NONE) {
+	read_peer(operation, document, known, &peer, problem);
+	refuse_impossible(operation, spec, known, problem);
+	if (problem->code != PROBLEM_NONE) {
 		clear_peer(&peer);
 		return;
 	}
@@ -99,7 +100,7 @@ static void put_peer(struct spec *spec, struct operation *operation, struct spec
 	struct spec_peer *grown = calloc(spec->peer_count + 1, sizeof(*grown));
 	if (grown == NULL) {
 		clear_peer(&peer);
-		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		return;
 	}
 	if (spec->peers != NULL) {
@@ -111,12 +112,11 @@ static void put_peer(struct spec *spec, struct operation *operation, struct spec
 	spec->peers[spec->peer_count++] = peer;
 }
 
-static void change_peers(struct spec *spec, struct operation *operation, bool *is_new)
+static void change_peers(struct spec *spec, const struct operation *operation, struct problem *problem)
 {
 	struct spec_peer *known = find(spec, &operation->peer);
-	*is_new = known == NULL;
 	if (known == NULL && operation->kind != OPERATION_PEER_PUT) {
-		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The tunnel has no peer with this key.");
+		problem_set(problem, PROBLEM_NOT_FOUND, "The tunnel has no peer with this key.");
 		return;
 	}
 	if (operation->kind == OPERATION_PEER_DELETE) {
@@ -124,21 +124,21 @@ static void change_peers(struct spec *spec, struct operation *operation, bool *i
 		return;
 	}
 	if (!json_is_object(operation->document)) {
-		problem_add(&operation->problem, "", "wrong_type", "A peer must be an object.");
+		problem_add(problem, "", "wrong_type", "A peer must be an object.");
 		return;
 	}
 	json_t *document =
 	    operation->kind == OPERATION_PEER_PATCH ? patched(known, operation->document) : with_key(operation->document, &operation->peer);
 	if (document == NULL)
-		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
-		put_peer(spec, operation, known, document);
+		put_peer(spec, operation, known, document, problem);
 	json_decref(document);
 }
 
-void delta_peer_apply(struct spec *spec, struct operation *operation, bool *is_new)
+void delta_peer_apply(struct spec *spec, const struct operation *operation, struct problem *problem)
 {
-	change_peers(spec, operation, is_new);
+	change_peers(spec, operation, problem);
 	if (!spec_index_peers(spec))
-		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 }

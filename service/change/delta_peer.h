@@ -4,7 +4,7 @@
 
 #include "service/change/mutation.h"
 
-/* Applies an OPERATION_PEER_* to the spec; faults go to operation->problem, with pointers into the peer's own document. */
-void delta_peer_apply(struct spec *spec, struct operation *operation, bool *is_new);
+/* Applies an OPERATION_PEER_* to the spec; faults go to `problem`, with pointers into the peer's own document. Any thread. */
+void delta_peer_apply(struct spec *spec, const struct operation *operation, struct problem *problem);
 
 #endif

@@ -25,6 +25,13 @@ static void make_id(char id[64])
 	id[sizeof(random) + 2] = '\0';
 }
 
+/* The change of a peer is small, and its candidate a whole tunnel: many of a batch, which follow each other, are made on their turn. */
+static bool needs_base(const struct mutation *mutation, enum operation_kind kind)
+{
+	bool is_peers = kind == OPERATION_PEER_PUT || kind == OPERATION_PEER_PATCH || kind == OPERATION_PEER_DELETE;
+	return kind == OPERATION_PUT || kind == OPERATION_PATCH || (is_peers && mutation->operation_count == 1);
+}
+
 static void read_operation(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
 	delta_read(operation, candidate, now);
@@ -48,7 +55,7 @@ static bool read_operations(struct mutation *mutation)
 	mutation->candidate_count = mutation->base_count = count;
 	for (size_t i = 0; i < count; i++) {
 		struct operation *operation = &mutation->operations[i];
-		if (operation->kind == OPERATION_PUT || operation->kind == OPERATION_PATCH)
+		if (needs_base(mutation, operation->kind))
 			mutation->bases[i] = registry_find(mutations_means(mutation->all)->registry, operation->id);
 		read_operation(operation, &mutation->candidates[i], mutation->bases[i]);
 	}

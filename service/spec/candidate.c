@@ -443,6 +443,11 @@ void candidate_complete(struct candidate *candidate, const struct spec *previous
 void candidate_prepare(struct candidate *candidate, const struct spec *base)
 {
 	candidate_complete(candidate, base);
+	candidate_compare(candidate, base);
+}
+
+void candidate_compare(struct candidate *candidate, const struct spec *base)
+{
 	candidate_write(candidate);
 	candidate->is_prepared = true;
 	candidate->base = base;

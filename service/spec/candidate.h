@@ -24,7 +24,7 @@ struct candidate {
 	enum candidate_secret *passwords;      /* spec.user_count entries */
 	char pointer[64];                      /* of the document within the request */
 	struct problem problem;                /* the faults found so far */
-	bool is_prepared;                      /* by candidate_prepare, with … */
+	bool is_prepared;                      /* by candidate_compare, with … */
 	const struct spec *base;               /* … this as the existing spec (or NULL); only its address is used */
 	bool is_equal;                         /* to `base` */
 };
@@ -38,9 +38,11 @@ void candidate_write(struct candidate *candidate);
 /* Fills the secrets that were left out from `previous` (or NULL), makes the key that is to be generated, and adds what is still
  * missing to candidate->problem. */
 void candidate_complete(struct candidate *candidate, const struct spec *previous);
-/* candidate_complete, candidate_write and the comparison with what is there, ahead of time: not on the service's thread. It holds as long as `base`,
- * which the caller keeps, is still what is there. */
+/* candidate_complete and candidate_compare. */
 void candidate_prepare(struct candidate *candidate, const struct spec *base);
+/* candidate_write and the comparison with what is there, ahead of time: not on the service's thread. It holds as long as `base`, which the caller
+ * keeps, is still what is there. */
+void candidate_compare(struct candidate *candidate, const struct spec *base);
 
 /* One peer, where the reader is. The peer is cleared by the caller, with spec_clear of the spec it is in, whatever comes back. */
 void candidate_read_peer(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum candidate_secret *preshared_key);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ipc/key.h"
 #include "ipc/log.h"
 #include "service/spec/candidate.h"
 #include "service/spec/spec_json.h"
@@ -76,6 +77,8 @@ json_t *__real_spec_to_json(const struct spec *spec, bool secrets);
 json_t *__wrap_spec_to_json(const struct spec *spec, bool secrets);
 bool __real_spec_equal(const struct spec *a, const struct spec *b);
 bool __wrap_spec_equal(const struct spec *a, const struct spec *b);
+bool __real_spec_copy(struct spec *to, const struct spec *from);
+bool __wrap_spec_copy(struct spec *to, const struct spec *from);
 
 void __wrap_candidate_read(struct candidate *candidate, const json_t *document, const char *pointer)
 {
@@ -93,6 +96,12 @@ bool __wrap_spec_equal(const struct spec *a, const struct spec *b)
 {
 	note_work();
 	return __real_spec_equal(a, b);
+}
+
+bool __wrap_spec_copy(struct spec *to, const struct spec *from)
+{
+	note_work();
+	return __real_spec_copy(to, from);
 }
 
 static void on_done(struct mutation *mutation, void *owner)
@@ -116,13 +125,18 @@ static double longest_turn(void)
 	return longest;
 }
 
-static void run(const char *what, enum operation_kind kind, json_t *body)
+static struct mutation *change(enum operation_kind kind, json_t *body)
 {
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
 	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
 	mutation->operations[0].kind = kind;
 	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "many");
 	mutation->operations[0].document = body;
+	return mutation;
+}
+
+static void run(const char *what, struct mutation *mutation)
+{
 	mutation->done = on_done;
 	is_done = false;
 	work.count = 0;
@@ -136,13 +150,26 @@ static void run(const char *what, enum operation_kind kind, json_t *body)
 	mutation_free(mutation);
 }
 
+static struct mutation *change_peer(enum operation_kind kind, const char *text)
+{
+	struct mutation *mutation = change(kind, text == NULL ? NULL : bench_json(text));
+	assert_true(key_parse(bench_key((1 << 20) + 7), &mutation->operations[0].peer));
+	return mutation;
+}
+
 static void many_peers(void **state)
 {
 	(void)state;
-	run("created", OPERATION_PUT, document(0));
-	run("unchanged", OPERATION_PUT, document(0));
-	run("all peers others", OPERATION_PUT, document(1 << 20));
-	run("patched", OPERATION_PATCH, bench_json("{'spec':{'interface':{'mtu':1400}}}"));
+	run("created", change(OPERATION_PUT, document(0)));
+	run("unchanged", change(OPERATION_PUT, document(0)));
+	run("all peers others", change(OPERATION_PUT, document(1 << 20)));
+	run("patched", change(OPERATION_PATCH, bench_json("{'spec':{'interface':{'mtu':1400}}}")));
+	run("a peer patched", change_peer(OPERATION_PEER_PATCH, "{'persistent_keepalive':25}"));
+	run("a peer removed", change_peer(OPERATION_PEER_DELETE, NULL));
+	run("a peer put", change_peer(OPERATION_PEER_PUT, "{'allowed_ips':['10.9.0.0/16']}"));
+	struct mutation *file = change(OPERATION_PUT, document(0));
+	file->operations[0].is_file = true;
+	run("a file put", file);
 	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "many", NULL), PROBLEM_NONE);
 }
 
