@@ -68,15 +68,15 @@ json_t *api_document_parse(const char *bytes, size_t length, struct problem *pro
 		return NULL;
 	}
 	json_error_t error;
-	json_t *document = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error);
+	bool lacks_memory;
+	json_t *document = json_reader_load(bytes, length, &error, &lacks_memory);
 	if (document != NULL)
 		return document;
-	enum json_error_code code = json_error_code(&error);
-	if (code == json_error_out_of_memory)
+	if (lacks_memory)
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
-		problem_set(problem, PROBLEM_INVALID_JSON, "The body is not valid JSON: %s (line %d, column %d).", mistake_name(code), error.line,
-		            error.column);
+		problem_set(problem, PROBLEM_INVALID_JSON, "The body is not valid JSON: %s (line %d, column %d).",
+		            mistake_name(json_error_code(&error)), error.line, error.column);
 	return NULL;
 }
 

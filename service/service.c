@@ -11,6 +11,7 @@
 #include "ipc/wall_clock.h"
 #include "service/change/mutations.h"
 #include "service/restorer.h"
+#include "service/spec/json_reader.h"
 #include "service/store/checkpointer.h"
 #include "service/store/state_dir.h"
 #include "service/worker/broker.h"
@@ -306,6 +307,7 @@ struct service *service_create(const struct service_options *options, char failu
 		return NULL;
 	}
 	service->state_dir.lock = -1;
+	json_reader_start();
 	if (uv_loop_init(&service->loop) != 0) {
 		snprintf(failure, 512, "cannot create the event loop");
 		free(service);

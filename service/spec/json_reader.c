@@ -1,7 +1,34 @@
 #include "service/spec/json_reader.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Whether an allocation of jansson's has failed in this thread. */
+static _Thread_local bool has_failed;
+
+static void *allocate(size_t size)
+{
+	void *memory = malloc(size);
+	has_failed |= memory == NULL;
+	return memory;
+}
+
+void json_reader_start(void)
+{
+	json_set_alloc_funcs(allocate, free);
+}
+
+json_t *json_reader_load(const char *text, size_t length, json_error_t *error, bool *lacks_memory)
+{
+	has_failed = false;
+	json_t *document = json_loadb(text, length, JSON_REJECT_DUPLICATES, error);
+	*lacks_memory = has_failed;
+	if (!has_failed)
+		return document;
+	json_decref(document);
+	return NULL;
+}
 
 void json_reader_init(struct json_reader *reader, const char *pointer, struct problem *problem)
 {

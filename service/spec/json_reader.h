@@ -14,6 +14,11 @@ struct json_reader {
 	size_t length;
 };
 
+/* Lets jansson tell when an allocation fails, for json_reader_load. Once, before there are threads. */
+void json_reader_start(void);
+/* json_loadb. When the allocator fails, jansson reports a syntax error, or drops a character of a string without a word; here it is NULL and
+ * `lacks_memory`. A new reference. */
+json_t *json_reader_load(const char *text, size_t length, json_error_t *error, bool *lacks_memory);
 void json_reader_init(struct json_reader *reader, const char *pointer, struct problem *problem);
 /* Enters a member or an element; pass the mark to json_reader_leave. */
 size_t json_reader_enter(struct json_reader *reader, const char *member);

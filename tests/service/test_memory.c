@@ -248,6 +248,29 @@ static bool reading_is_whole(void)
 	return is_whole;
 }
 
+static bool loading_is_whole(void)
+{
+	static const char text[] = "{\"private_key\":\"" KEY "\",\"list\":[\"a\",1,2,3,4,5,6,7,8,9],\"m\":{\"a long name of a member\":true}}";
+	json_error_t error;
+	bool lacks_memory;
+	json_t *document = json_reader_load(text, sizeof(text) - 1, &error, &lacks_memory);
+	assert_true(lacks_memory == (document == NULL));
+	heap_works();
+	char *written = document == NULL ? NULL : json_dumps(document, JSON_COMPACT);
+	bool is_whole = written != NULL;
+	if (is_whole)
+		assert_string_equal(written, text);
+	free(written);
+	json_decref(document);
+	return is_whole;
+}
+
+static void a_document_is_loaded_whole_or_not_at_all(void **state)
+{
+	(void)state;
+	assert_in_range(each_allocation_fails(loading_is_whole), 10, 200);
+}
+
 static void texts(void **state)
 {
 	(void)state;
@@ -304,7 +327,7 @@ static int set_up(void **state)
 	heap_works();
 	assert_true(sodium_init() >= 0);
 	log_start(LOG_ERROR, false, "control");
-	json_set_alloc_funcs(malloc, free);
+	json_reader_start();
 	static const struct socket_roots roots = { .list = allowed, .count = 1 };
 	locks = lock_queue_create();
 	registry = registry_create(locks);
@@ -341,6 +364,7 @@ int main(void)
 		TEST(changes_of_a_peer),
 		TEST(a_copy_of_a_failed_tunnel_is_failed),
 		TEST(texts),
+		TEST(a_document_is_loaded_whole_or_not_at_all),
 		TEST(a_list_is_whole_or_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
