@@ -36,31 +36,48 @@ void restorer_free(struct restorer *restorer)
 	free(restorer);
 }
 
+/* The stored document, and in `reason` why it cannot run, or "". False when out of memory, which says nothing of the document. */
+static bool read_candidate(const struct restorer *restorer, const struct database_tunnel *row, struct candidate *candidate, char reason[200])
+{
+	json_error_t error;
+	bool lacks_memory;
+	json_t *document = json_reader_load(row->document, strlen(row->document), &error, &lacks_memory);
+	if (lacks_memory)
+		return false;
+	candidate_read(candidate, document, "");
+	if (candidate->problem.code != PROBLEM_OUT_OF_RESOURCES)
+		candidate_complete(candidate, NULL);
+	if (candidate->problem.code != PROBLEM_OUT_OF_RESOURCES)
+		policy_check(restorer->means.policy, &candidate->spec, NULL, SCOPE_ADMIN, "", &candidate->problem);
+	const struct problem *problem = &candidate->problem;
+	bool is_broken = document == NULL || (problem->code != PROBLEM_NONE && !candidate->spec.has_private_key);
+	json_decref(document);
+	if (problem->code == PROBLEM_OUT_OF_RESOURCES)
+		return false;
+	reason[0] = '\0';
+	if (problem->code != PROBLEM_NONE)
+		snprintf(reason, 200, "the stored tunnel cannot run: %.40s %.120s", problem->fault_count > 0 ? problem->faults[0].pointer : "",
+		         problem->fault_count > 0 ? problem->faults[0].detail : problem->detail);
+	if (is_broken) {
+		/* A partly read spec must not be shown as the tunnel. */
+		spec_clear(&candidate->spec);
+		spec_init(&candidate->spec);
+	}
+	return true;
+}
+
+/* NULL when out of memory. */
 static struct snapshot *read_snapshot(const struct restorer *restorer, const struct database_tunnel *row, char reason[200])
 {
 	struct candidate candidate;
-	json_error_t error;
-	json_t *document = json_loads(row->document, JSON_REJECT_DUPLICATES, &error);
+	struct snapshot *snapshot = NULL;
 	candidate_init(&candidate);
-	candidate_read(&candidate, document, "");
-	candidate_complete(&candidate, NULL);
-	policy_check(restorer->means.policy, &candidate.spec, NULL, SCOPE_ADMIN, "", &candidate.problem);
-	reason[0] = '\0';
-	if (candidate.problem.code != PROBLEM_NONE)
-		snprintf(reason, 200, "the stored tunnel cannot run: %.40s %.120s",
-		         candidate.problem.fault_count > 0 ? candidate.problem.faults[0].pointer : "",
-		         candidate.problem.fault_count > 0 ? candidate.problem.faults[0].detail : candidate.problem.detail);
-	bool is_broken = document == NULL || (candidate.problem.code != PROBLEM_NONE && !candidate.spec.has_private_key);
-	if (is_broken) {
-		/* A partly read spec must not be shown as the tunnel. */
-		spec_clear(&candidate.spec);
-		spec_init(&candidate.spec);
+	if (read_candidate(restorer, row, &candidate, reason)) {
+		size_t label_count = candidate.label_count;
+		candidate.label_count = 0;
+		snapshot = snapshot_make(row->id, &candidate.labels, label_count, &candidate.spec, NULL, NULL, row->updated_at);
 	}
-	size_t label_count = candidate.label_count;
-	candidate.label_count = 0;
-	struct snapshot *snapshot = snapshot_make(row->id, &candidate.labels, label_count, &candidate.spec, NULL, NULL, row->updated_at);
 	candidate_clear(&candidate);
-	json_decref(document);
 	return snapshot;
 }
 
@@ -98,16 +115,6 @@ bool restorer_take(void *owner, struct database_tunnel *row)
 	return true;
 }
 
-static bool take_place(struct restorer *restorer, struct entry *entry, struct snapshot *snapshot)
-{
-	if (entry->worker == NULL && !placement_choose(restorer->supervisor, entry))
-		return false;
-	free(entry->addresses);
-	bool has_addresses = peer_lookup_addresses(&entry->addresses, &snapshot->spec, NULL, NULL);
-	bool has_slots = snapshot->slots != NULL || snapshot_take_slots(snapshot, entry, NULL);
-	return has_addresses && has_slots && snapshot_take_sockets(snapshot, &entry->sockets);
-}
-
 /* False: memory ran out, and it is as it was. */
 static bool give_to_worker(struct restorer *restorer, struct entry *entry)
 {
@@ -119,10 +126,15 @@ static bool give_to_worker(struct restorer *restorer, struct entry *entry)
 	/* The copy has the status already; taking slots would count it twice. */
 	status_release(snapshot->status);
 	snapshot->status = NULL;
-	if (!take_place(restorer, entry, snapshot)) {
+	free(entry->addresses);
+	entry->addresses = NULL;
+	enum placement placement = placement_furnish(restorer->supervisor, entry, NULL, snapshot, &entry->sockets, &entry->addresses);
+	if (placement != PLACEMENT_DONE)
 		snapshot_release(snapshot);
+	if (placement == PLACEMENT_NO_MEMORY)
+		return false;
+	if (placement == PLACEMENT_USED_UP)
 		return failure_set(restorer->means.registry, restorer->means.events, entry, NULL, "the limit of tunnels or peers is reached");
-	}
 	if (snapshot->status == NULL)
 		snapshot->status = status_reference(entry->status);
 	snapshot_release(registry_swap(restorer->means.registry, entry, NULL, snapshot));
@@ -137,12 +149,15 @@ static void bind_entry(struct restorer *restorer, struct entry *entry, bool insi
 	const struct spec *spec = &entry->snapshot->spec;
 	struct problem problem;
 	struct socket_pool none = { .count = 0 };
-	json_t *ports = entry->ports == NULL ? NULL : json_loads(entry->ports, 0, NULL);
+	json_error_t error;
+	bool lacks_memory = false;
+	/* Without them it would have other ports than clients know. */
+	json_t *ports = entry->ports == NULL ? NULL : json_reader_load(entry->ports, strlen(entry->ports), &error, &lacks_memory);
 	struct socket_request request = {
 		.spec = spec, .roots = restorer->means.roots, .ports = ports, .insists = insists, .next_id = &entry->next_socket_id, .pointer = ""
 	};
 	problem_init(&problem);
-	bool is_open = socket_list_want(&entry->sockets, spec) && socket_list_open(&entry->sockets, &request, &none, &problem);
+	bool is_open = !lacks_memory && socket_list_want(&entry->sockets, spec) && socket_list_open(&entry->sockets, &request, &none, &problem);
 	json_decref(ports);
 	if (is_open && give_to_worker(restorer, entry)) {
 		registry_bound(restorer->means.registry, entry);
@@ -150,7 +165,7 @@ static void bind_entry(struct restorer *restorer, struct entry *entry, bool insi
 		/* One that memory was missing for is tried again with the others. */
 		socket_list_clear(&entry->sockets);
 		char reason[200];
-		if (is_open)
+		if (problem.code == PROBLEM_NONE)
 			problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		snprintf(reason, sizeof(reason), "%.60s: %.120s", problem.fault_count > 0 ? problem.faults[0].pointer : "sockets",
 		         problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);

@@ -5,8 +5,6 @@
 
 #include "service/change/delta.h"
 #include "service/change/mutation_step.h"
-#include "service/registry/snapshot_make.h"
-#include "service/worker/peer_lookup.h"
 #include "service/worker/placement.h"
 
 #define WORKER_WAIT_MS 5000 /* for one that is being replaced */
@@ -61,15 +59,15 @@ static void open_sockets(struct mutation *mutation, struct delta *delta)
 
 static bool furnish(struct mutation *mutation, struct delta *delta)
 {
-	struct entry *entry = delta->entry;
-	if (!snapshot_take_sockets(delta->after, &delta->sockets))
-		return false;
-	const struct spec *old_spec = delta->before == NULL ? NULL : &delta->before->spec;
-	if (!peer_lookup_addresses(&delta->addresses, &delta->after->spec, old_spec, delta->before == NULL ? NULL : entry->addresses))
-		return false;
-	if (entry->worker == NULL && !placement_choose(mutations_means(mutation->all)->supervisor, entry))
-		return false;
-	return snapshot_take_slots(delta->after, entry, delta->before);
+	const char *why = NULL;
+	switch (placement_furnish(mutations_means(mutation->all)->supervisor, delta->entry, delta->before, delta->after, &delta->sockets,
+	                          &delta->addresses)) {
+	case PLACEMENT_DONE: return true;
+	case PLACEMENT_USED_UP: why = "The limit of tunnels or peers is reached."; break;
+	case PLACEMENT_NO_MEMORY: why = "Out of memory."; break;
+	}
+	problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "%s", why);
+	return false;
 }
 
 static bool bind_all(struct mutation *mutation)
@@ -85,10 +83,8 @@ static bool bind_all(struct mutation *mutation)
 		return false;
 	for (size_t i = 0; i < mutation->delta_count; i++) {
 		struct delta *delta = &mutation->deltas[i];
-		if (!delta_changes(delta) || delta->after == NULL || mutation->dry_run || furnish(mutation, delta))
-			continue;
-		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "The limit of tunnels or peers is reached.");
-		return false;
+		if (delta_changes(delta) && delta->after != NULL && !mutation->dry_run && !furnish(mutation, delta))
+			return false;
 	}
 	return true;
 }

@@ -72,13 +72,26 @@ size_t slots_tunnels_placed(struct slots *slots)
 	return placed;
 }
 
+static bool is_used_up(const struct pool *pool)
+{
+	return pool->free_count == 0 && pool->fresh == pool->limit;
+}
+
+bool slots_are_used_up(struct slots *slots)
+{
+	pthread_mutex_lock(&slots->lock);
+	bool used_up = is_used_up(&slots->tunnels) || is_used_up(&slots->peers);
+	pthread_mutex_unlock(&slots->lock);
+	return used_up;
+}
+
 static bool pool_take(struct pool *pool, uint32_t *index)
 {
 	if (pool->free_count > 0) {
 		*index = pool->free[--pool->free_count];
 		return true;
 	}
-	if (pool->fresh == pool->limit)
+	if (is_used_up(pool))
 		return false;
 	/* Room for its return is reserved now, so that freeing it cannot fail. */
 	if (pool->free_capacity <= pool->fresh) {

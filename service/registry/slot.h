@@ -16,6 +16,9 @@ struct counters *slots_counters(struct slots *slots);
 int slots_descriptor(const struct slots *slots);
 size_t slots_tunnels_placed(struct slots *slots); /* slots in use by tunnels, not those that only a reader still refers to */
 
+/* A tunnel or a peer could get no slot for this reason, and not because memory was missing. */
+bool slots_are_used_up(struct slots *slots);
+
 /* Takes a slot, with cleared counters and one reference; NULL if none is left, or out of memory. */
 struct slot *slot_take_tunnel(struct slots *slots);
 struct slot *slot_take_peer(const struct slot *tunnel); /* on the tunnel's worker */

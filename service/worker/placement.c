@@ -3,13 +3,14 @@
 #include "ipc/log.h"
 #include "ipc/wall_clock.h"
 #include "service/registry/snapshot_make.h"
+#include "service/worker/peer_lookup.h"
 
 static size_t load_of(struct worker *worker)
 {
 	return slots_tunnels_placed(worker_slots(worker));
 }
 
-bool placement_choose(struct supervisor *supervisor, struct entry *entry)
+static struct worker *with_fewest(struct supervisor *supervisor)
 {
 	struct worker *best = NULL;
 	size_t fewest = SIZE_MAX;
@@ -21,6 +22,12 @@ bool placement_choose(struct supervisor *supervisor, struct entry *entry)
 			best = worker;
 		}
 	}
+	return best;
+}
+
+bool placement_choose(struct supervisor *supervisor, struct entry *entry)
+{
+	struct worker *best = with_fewest(supervisor);
 	entry->slot = best == NULL ? NULL : slot_take_tunnel(worker_slots(best));
 	if (entry->slot == NULL)
 		return false;
@@ -28,6 +35,20 @@ bool placement_choose(struct supervisor *supervisor, struct entry *entry)
 	counter_set(&slot_tunnel(entry->slot)->state, TUNNEL_STARTING);
 	counter_set(&slot_tunnel(entry->slot)->state_since, (uint64_t)wall_clock_ms());
 	return true;
+}
+
+enum placement placement_furnish(struct supervisor *supervisor, struct entry *entry, const struct snapshot *previous, struct snapshot *snapshot,
+                                 const struct socket_list *sockets, struct message_addresses **addresses)
+{
+	const struct spec *old_spec = previous == NULL ? NULL : &previous->spec;
+	const struct message_addresses *old = previous == NULL ? NULL : entry->addresses;
+	if (!snapshot_take_sockets(snapshot, sockets) || !peer_lookup_addresses(addresses, &snapshot->spec, old_spec, old))
+		return PLACEMENT_NO_MEMORY;
+	if (entry->worker == NULL && !placement_choose(supervisor, entry))
+		return slots_are_used_up(worker_slots(with_fewest(supervisor))) ? PLACEMENT_USED_UP : PLACEMENT_NO_MEMORY;
+	if (snapshot->slots != NULL || snapshot_take_slots(snapshot, entry, previous))
+		return PLACEMENT_DONE;
+	return slots_are_used_up(worker_slots(entry->worker)) ? PLACEMENT_USED_UP : PLACEMENT_NO_MEMORY;
 }
 
 static struct worker *emptiest(struct supervisor *supervisor)

@@ -79,6 +79,11 @@ static void there_is_none_when_all_are_full(void **state)
 	assert_false(placement_choose(&supervisor, &entry));
 	assert_null(entry.slot);
 	assert_null(entry.worker);
+	struct snapshot snapshot = { .references = 1 };
+	struct socket_list sockets = { .count = 0 };
+	struct message_addresses *addresses;
+	assert_int_equal(placement_furnish(&supervisor, &entry, NULL, &snapshot, &sockets, &addresses), PLACEMENT_USED_UP);
+	free(snapshot.listen);
 	slot_leave(taken[1][7]);
 	assert_true(placement_choose(&supervisor, &entry));
 	assert_ptr_equal(entry.worker, &workers[1]);
