@@ -5,7 +5,7 @@ import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = ("api", "daemon", "netstack", "service", "tests", "tunnel")
+FOLDERS = ("api", "daemon", "ipc", "netstack", "sandbox", "service", "tests", "tunnel")
 CITED = re.compile(r"\b([PSWIXALDF][0-9]{1,2})\b")           # W16 in a comment
 NAMED = re.compile(r"(?:\b|_)([pswixaldfPSWIXALDF][0-9]{1,2})_")  # w16_ in the name of a test
 SUFFIXES = {".c", ".h", ".py"}

@@ -102,6 +102,8 @@ class Changes:
         self._patch_near(pair, {"proxy": {"listen": [new]}})
 
     def reconnect(self, pair):
+        """The session is given up, and with loss two handshakes in a row may fail: that takes ten seconds."""
+        pair.disturb()
         self.api.expect(200, "POST", f"/v1/tunnels/{pair.ends.near_id}/actions/reconnect")
 
     def mtu_near(self, pair):
