@@ -46,8 +46,9 @@ static void replace(struct delta *delta, const struct policy *policy, struct ope
 	bool is_same_spec = current != NULL && (candidate->is_prepared ? candidate->is_equal : spec_equal(&current->spec, &candidate->spec));
 	bool is_equal = is_same_spec && current->failure == NULL &&
 	                labels_equal(current->labels, current->label_count, candidate->labels, candidate->label_count);
-	if (is_equal)
+	if (is_equal && (delta->entry == NULL || socket_list_is_there(&delta->entry->sockets)))
 		return;
+	delta->binds_again |= is_equal;
 	memcpy(delta->pointer, candidate->pointer, sizeof(delta->pointer));
 	size_t label_count = candidate->label_count;
 	candidate->label_count = 0;

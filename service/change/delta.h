@@ -17,6 +17,7 @@ struct delta {
 	struct snapshot *before; /* referenced, or NULL */
 	struct snapshot *after;  /* referenced; NULL: it is deleted. Equal to `before`: nothing changes */
 	bool is_created;         /* an operation made it anew */
+	bool binds_again;        /* an operation asked for the same spec, and the file of a unix socket is not there */
 	char pointer[64];        /* of the tunnel within the request */
 	struct socket_list sockets;
 	struct message_addresses *addresses;

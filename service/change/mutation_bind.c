@@ -40,7 +40,7 @@ static bool keep_sockets(struct mutation *mutation)
 			continue;
 		if (!make_entry(delta))
 			return false;
-		socket_list_keep(&delta->sockets, &delta->after->spec, &delta->entry->sockets);
+		socket_list_keep(&delta->sockets, &delta->after->spec, &delta->entry->sockets, delta->binds_again);
 	}
 	return true;
 }

@@ -1,5 +1,6 @@
 #include "service/change/policy.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,21 +28,22 @@ static void require_admin(struct checking *checking, bool is_unchanged)
 	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
 }
 
-/* Whether it lies in one of the permitted directories. */
-static bool is_allowed_path(const struct policy *policy, const char *path)
+/* Whether it lies in one of the permitted directories. A directory that is gone is no fault of what stays as it was. */
+static bool is_allowed_path(const struct policy *policy, const char *path, bool is_unchanged)
 {
 	const char *name;
 	int directory = socket_path_directory(policy->roots, path, &name);
-	if (directory >= 0)
-		close(directory);
-	return directory >= 0;
+	if (directory < 0)
+		return is_unchanged && errno == ENOENT;
+	close(directory);
+	return true;
 }
 
 static void check_path(struct checking *checking, const struct spec_place *place, bool is_unchanged)
 {
 	if (place->kind != SPEC_PLACE_UNIX)
 		return;
-	if (!is_allowed_path(checking->policy, place->host))
+	if (!is_allowed_path(checking->policy, place->host, is_unchanged))
 		problem_add(checking->problem, checking->pointer, "path_not_allowed",
 		            "A unix socket must lie in \"sockets\" in the state directory, or in a directory given with --allow-socket.");
 	else if (protection_has_path(checking->policy->protection, place->host))

@@ -305,15 +305,23 @@ static bool kind_matches(const struct host_socket *socket, const struct spec_pla
 	return socket->kind == (transport == SPEC_TCP ? HOST_SOCKET_TCP : HOST_SOCKET_UDP);
 }
 
-/* Its directory was replaced, or its file removed: nobody can connect, and it can be bound again. */
-static bool has_lost_its_file(const struct unix_place *place)
+bool host_socket_is_there(const struct host_socket *socket)
 {
+	const struct unix_place *place = socket->place;
+	struct stat info;
+	if (socket->kind != HOST_SOCKET_UNIX)
+		return true;
+	return lstat(place->path, &info) == 0 && info.st_dev == place->device && info.st_ino == place->inode;
+}
+
+/* Its directory was replaced, or its file removed or replaced: nobody can connect, and it can be bound again. Without a directory it cannot. */
+static bool has_lost_its_file(const struct host_socket *socket)
+{
+	const struct unix_place *place = socket->place;
 	char folder[SOCKET_PATH_SIZE];
 	struct stat info;
-	if (lstat(place->path, &info) == 0 || errno != ENOENT)
-		return false;
 	snprintf(folder, sizeof(folder), "%.*s", (int)(place->name - place->path), place->path);
-	return stat(folder, &info) == 0;
+	return !host_socket_is_there(socket) && stat(folder, &info) == 0;
 }
 
 bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport)
@@ -322,7 +330,7 @@ bool host_socket_serves(const struct host_socket *socket, const struct spec_plac
 	if (!kind_matches(socket, place, transport))
 		return false;
 	if (place->kind == SPEC_PLACE_UNIX)
-		return strcmp(socket->place->path, place->host) == 0 && !has_lost_its_file(socket->place);
+		return strcmp(socket->place->path, place->host) == 0 && !has_lost_its_file(socket);
 	return place_address(place, &address) && endpoint_same_host(&socket->bound, &address) &&
 	       (place->port == 0 || place->port == endpoint_port(&socket->bound));
 }

@@ -43,7 +43,9 @@ uint16_t host_socket_port(const struct host_socket *socket);
 /* "127.0.0.1:40123" or "unix:/path", malloc'ed. */
 char *host_socket_format(const struct host_socket *socket);
 
-/* Whether it already serves the place (port 0 is served by any port; a unix socket must still have its file). */
+/* Whether clients find it: a unix socket's file may have been removed or replaced. */
+bool host_socket_is_there(const struct host_socket *socket);
+/* Whether it already serves the place (port 0 is served by any port; a unix socket must still have its file, unless its directory is gone). */
 bool host_socket_serves(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);
 /* Whether it conflicts with the place: the same port on an address that covers it or is covered. */
 bool host_socket_overlaps(const struct host_socket *socket, const struct spec_place *place, enum spec_transport transport);

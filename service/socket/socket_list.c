@@ -78,15 +78,16 @@ static bool is_exact(const struct socket_entry *entry, const struct spec *spec)
 }
 
 static const struct socket_entry *find_kept(const struct socket_list *list, const struct socket_entry *wanted, const struct spec *spec,
-                                            const struct socket_list *old)
+                                            const struct socket_list *old, bool must_be_there)
 {
 	for (size_t i = 0; i < old->count; i++)
-		if (old->list[i].kind == wanted->kind && serves(old->list[i].socket, wanted, spec) && !socket_list_has(list, old->list[i].socket))
+		if (old->list[i].kind == wanted->kind && serves(old->list[i].socket, wanted, spec) && !socket_list_has(list, old->list[i].socket) &&
+		    (!must_be_there || host_socket_is_there(old->list[i].socket)))
 			return &old->list[i];
 	return NULL;
 }
 
-void socket_list_keep(struct socket_list *list, const struct spec *spec, const struct socket_list *old)
+void socket_list_keep(struct socket_list *list, const struct spec *spec, const struct socket_list *old, bool must_be_there)
 {
 	/* Entries with a fixed port first, so that one with any port does not take it. */
 	for (int pass = 0; pass < 2; pass++) {
@@ -94,13 +95,21 @@ void socket_list_keep(struct socket_list *list, const struct spec *spec, const s
 			struct socket_entry *wanted = &list->list[i];
 			if (wanted->socket != NULL || is_exact(wanted, spec) != (pass == 0))
 				continue;
-			const struct socket_entry *kept = find_kept(list, wanted, spec, old);
+			const struct socket_entry *kept = find_kept(list, wanted, spec, old, must_be_there);
 			if (kept == NULL)
 				continue;
 			wanted->id = kept->id;
 			wanted->socket = host_socket_reference(kept->socket);
 		}
 	}
+}
+
+bool socket_list_is_there(const struct socket_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->list[i].socket != NULL && !host_socket_is_there(list->list[i].socket))
+			return false;
+	return true;
 }
 
 static uint16_t port_at(const json_t *ports, const struct socket_entry *entry)
@@ -120,7 +129,7 @@ static struct host_socket *take_over(const struct socket_entry *entry, const str
 	for (size_t i = 0; i < pool->count; i++) {
 		struct host_socket *socket = pool->list[i];
 		/* An entry that accepts any port does not take one from another tunnel. */
-		if (socket == NULL || socket->is_shared || !is_exact(entry, spec) || !serves(socket, entry, spec))
+		if (socket == NULL || socket->is_shared || !is_exact(entry, spec) || !serves(socket, entry, spec) || !host_socket_is_there(socket))
 			continue;
 		if (entry->kind == MESSAGE_SOCKET_UDP && spec->listen_port == 0)
 			continue;

@@ -41,8 +41,10 @@ struct socket_request {
 
 /* Lists what the spec needs, without sockets; false when out of memory. */
 bool socket_list_want(struct socket_list *list, const struct spec *spec);
-/* Takes over the sockets of `old` whose address is unchanged. */
-void socket_list_keep(struct socket_list *list, const struct spec *spec, const struct socket_list *old);
+/* Takes over the sockets of `old` whose address is unchanged; with `must_be_there` only those that clients find. */
+void socket_list_keep(struct socket_list *list, const struct spec *spec, const struct socket_list *old, bool must_be_there);
+/* Whether clients find them all. */
+bool socket_list_is_there(const struct socket_list *list);
 /* Hands over or opens the rest. All faults go to `problem`: listener_in_use, validation_failed or out_of_resources. */
 bool socket_list_open(struct socket_list *list, const struct socket_request *request, struct socket_pool *pool, struct problem *problem);
 void socket_list_clear(struct socket_list *list);

@@ -75,3 +75,64 @@ def test_a_change_binds_a_unix_socket_again_whose_file_is_gone(local_daemon):
         client.connect(path)
     api.delete("s")
     assert os.listdir(os.path.dirname(path)) == ["s.old"]
+
+
+def _unix_document(path):
+    return {"id": "s", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}, "proxy": {"listen": [f"unix:{path}"]}}}
+
+
+def _put_there(path, what):
+    """Something else in the place of a tunnel's socket. Returns what keeps it alive."""
+    os.rename(path, f"{path}.old")
+    if what == "file":
+        return open(path, "x", encoding="ascii")
+    if what == "link":
+        return os.symlink(f"{path}.nothing", path)
+    other = socket.socket(socket.AF_UNIX)
+    other.bind(path)
+    if what == "live":
+        other.listen()
+        return other
+    return other.close()
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize("what, status", [("dead", 200), ("file", 409), ("link", 409), ("live", 409)])
+def test_a_unix_socket_whose_file_was_replaced_is_not_taken_for_served(local_daemon, what, status, method):
+    """A dead socket is replaced, all else is left alone; the same document again is no exception."""
+    path = f"{local_daemon.state_dir}/sockets/s"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    api = local_daemon.api
+    api.create(_unix_document(path), wait_up=False)
+    kept = _put_there(path, what)
+    body = {"spec": {"limits": {"connections": 9}}} if method == "PATCH" else {"spec": {**_unix_document(path)["spec"], "interface": {"addresses": ["10.2.0.2"]}}}
+    reply = api.expect(status, method, "/v1/tunnels/s", body)
+    if status == 200:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+    else:
+        assert reply.json["code"] == "listener_in_use"
+    api.delete("s")
+    assert os.path.lexists(path) == (status == 409)
+    for name in os.listdir(os.path.dirname(path)):
+        os.unlink(f"{os.path.dirname(path)}/{name}")
+    if kept:
+        kept.close()
+
+
+def test_a_unix_socket_whose_folder_is_gone(local_daemon):
+    """Other members can be changed; the same document again says that the socket cannot be bound."""
+    path = f"{local_daemon.state_dir}/sockets/folder/s"
+    os.makedirs(os.path.dirname(path))
+    api = local_daemon.api
+    api.create(_unix_document(path), wait_up=False)
+    os.rename(os.path.dirname(path), f"{os.path.dirname(path)}.old")
+    api.expect(200, "PATCH", "/v1/tunnels/s", {"spec": {"limits": {"connections": 9}}})
+    same = {"spec": {**_unix_document(path)["spec"], "interface": {"addresses": ["10.2.0.2"]}, "limits": {"connections": 9}}}
+    reply = api.expect(422, "PUT", "/v1/tunnels/s", same)
+    assert reply.json["errors"][0]["code"] == "cannot_bind"
+    os.mkdir(os.path.dirname(path))
+    api.expect(200, "PUT", "/v1/tunnels/s", same)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    api.delete("s")
