@@ -21,6 +21,20 @@ static void allow_folder_around(int rules, const char *path, enum landlock_use u
 		landlock_allow(rules, folder, use);
 }
 
+/* The directory that contains `path`'s directory, where a renewal may make another one (archive/1, archive/2). Not one of the few at the top,
+ * which contain more than one program's files. */
+static void allow_folders_beside(int rules, const char *path)
+{
+	char copy[PATH_MAX], folder[PATH_MAX];
+
+	snprintf(copy, sizeof copy, "%s", path);
+	if (realpath(dirname(copy), folder) == NULL)
+		return;
+	char *parent = dirname(folder);
+	if (strchr(parent + 1, '/') != NULL)
+		landlock_allow(rules, parent, LANDLOCK_FILES);
+}
+
 /* The target of the link `path`, as a path from here; false if it is not a link. */
 static bool read_link(const char *path, char target[PATH_MAX])
 {
@@ -48,6 +62,7 @@ static void follow_links(int rules, const char *path, unsigned *left)
 			continue;
 		(*left)--;
 		allow_folder_around(rules, target, LANDLOCK_FILES);
+		allow_folders_beside(rules, target);
 		follow_links(rules, target, left);
 	}
 }

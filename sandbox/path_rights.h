@@ -4,7 +4,7 @@
 #define WARREN_SANDBOX_PATH_RIGHTS_H
 
 /* For a file that is read again later, as a certificate is: it may be replaced, or links to it may change. Grants reading of all files in its
- * directory, and in the directory of each link's target, except the root directory. */
+ * directory, in the directory of each link's target, except the root directory, and in those beside that one, except at the top (/etc, /srv). */
 void path_rights_renewed_file(int rules, const char *path);
 /* For a directory of unix sockets, which may be created later, or removed and created again: grants the right in its parent directory, too. */
 void path_rights_socket_folder(int rules, const char *path);

@@ -185,6 +185,23 @@ def test_a_renewed_certificate_is_served(make_daemon, directory):
     assert _served_name(daemon) == "second"
 
 
+def test_a_certificate_that_is_renewed_into_another_folder_is_served(make_daemon, directory):
+    """Links that lead into a folder that was made after the daemon started."""
+    live = f"{directory}/live"
+    os.makedirs(live)
+
+    def renew(name):
+        _make(f"{directory}/archive/{name}", name)
+        for kind in ("cert", "key"):
+            os.symlink(f"../archive/{name}/{name}-{kind}.pem", f"{live}/new")
+            os.rename(f"{live}/new", f"{live}/{kind}.pem")
+    renew("first")
+    daemon = make_daemon(arguments=["--tls-cert", f"{live}/cert.pem", "--tls-key", f"{live}/key.pem"]).start()
+    assert _served_name(daemon) == "first"
+    renew("second")
+    wait_until(lambda: _served_name(daemon) == "second", timeout=10, what="the new certificate is served")
+
+
 def test_a_pair_that_does_not_fit_is_refused_at_the_start(make_daemon, directory):
     for name in ("first", "second"):
         _make(directory, name)
