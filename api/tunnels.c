@@ -131,7 +131,7 @@ static json_t *read_wgquick(struct api_request *request)
 	if (document != NULL && !add_parameters(request, document)) {
 		json_decref(document);
 		document = NULL;
-		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label (KEY=VALUE) must be UTF-8 text.");
+		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label must be UTF-8 text, and label must have the form label=KEY=VALUE.");
 	}
 	if (document == NULL)
 		api_reply_problem(request, &problem, NULL);

@@ -1,5 +1,6 @@
 /* A wg-quick file to the document of a create or put: the keys of wg(8) and wg-quick(8), their case ignored, as those read them. What
  * they take is taken: wg removes every blank from its keys and values, wg-quick separates its lists by blanks and commas. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ struct reading {
 	json_t *peers_by_key;
 	enum section section;
 	size_t line;
-	size_t peer_line; /* where the last [Peer] began */
+	size_t peer_line;         /* where the last [Peer] began */
+	bool keeps_preshared_key; /* the last [Peer] has the comment about it */
 	bool has_interface;
 };
 
@@ -118,10 +120,23 @@ static json_t *list_of(struct reading *reading, json_t *object, const char *memb
 	return json_object_get(object, member);
 }
 
+static bool has_network(const json_t *list, const struct wireguard_network *network)
+{
+	struct wireguard_network known;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (network_parse(json_string_value(json_array_get(list, i)), true, &known) && known.family == network->family &&
+		    memcmp(known.bytes, network->bytes, sizeof(known.bytes)) == 0)
+			return true;
+	return false;
+}
+
 static void add_address(struct reading *reading, json_t *list, const char *entry)
 {
 	struct wireguard_network network;
-	if (network_parse(entry, true, &network))
+	bool is_address = network_parse(entry, true, &network);
+	if (is_address && has_network(list, &network))
+		warn(reading, "duplicate", "This address is listed twice; its first prefix length is used.");
+	else if (is_address)
 		json_writer_add(&reading->writer, list, json_string(entry));
 	else
 		fault(reading, "invalid_address", "This must be an IP address with or without a prefix length.");
@@ -136,6 +151,8 @@ static void add_dns(struct reading *reading, json_t *list, const char *entry)
 		warn(reading, "dns_search_domain", "A DNS search domain has no meaning for a proxy; it is ignored.");
 	else if (!is_address)
 		fault(reading, "invalid_address", "This must be the IP address of a DNS server.");
+	else if (!network_is_host(&network))
+		warn(reading, "dns_not_inside", "This DNS server cannot be inside the tunnel; it is ignored.");
 	else if (json_array_size(list) == SPEC_DNS_MAX)
 		warn(reading, "dns_too_many", "A tunnel can have at most 8 DNS servers; this one is ignored.");
 	else
@@ -175,6 +192,13 @@ static void read_allowed_ips(struct reading *reading, char *value)
 		add_network(reading, list, entry);
 }
 
+/* IPv4 addresses in all the forms that wg takes, such as 192.000.002.001 (inet_aton(3)). */
+static const char *format_host(const char *host, char text[INET_ADDRSTRLEN])
+{
+	struct in_addr address;
+	return inet_aton(host, &address) != 0 && inet_ntop(AF_INET, &address, text, INET_ADDRSTRLEN) != NULL ? text : host;
+}
+
 /* [HOST]:PORT or HOST:PORT, the last colon before the port: wg wants no brackets around an IPv6 address, and takes them around any. */
 static bool format_endpoint(char *value, char *text, size_t size)
 {
@@ -184,20 +208,26 @@ static bool format_endpoint(char *value, char *text, size_t size)
 		return false;
 	long port = parse_port(end + 1 + is_bracketed);
 	*end = '\0';
-	int length = snprintf(text, size, strchr(host, ':') != NULL ? "[%s]:%ld" : "%s:%ld", host, port);
+	char address[INET_ADDRSTRLEN];
+	int length = snprintf(text, size, strchr(host, ':') != NULL ? "[%s]:%ld" : "%s:%ld", format_host(host, address), port);
 	return port > 0 && length > 0 && (size_t)length < size;
 }
 
 static void read_endpoint(struct reading *reading, char *value)
 {
 	struct spec_place place = { .kind = SPEC_PLACE_NONE };
-	char text[320];
+	char text[320], detail[400];
 	if (*value == '\0')
 		return;
+	bool is_bare = value[0] != '[' && strchr(value, ':') != strrchr(value, ':');
 	if (!format_endpoint(value, text, sizeof(text)) || !place_parse(text, &place) || place.kind != SPEC_PLACE_INET)
 		fault(reading, "invalid_address", "An endpoint must be HOST:PORT.");
 	else
 		json_writer_set(&reading->writer, reading->peer, "endpoint", json_string(text));
+	if (place.kind == SPEC_PLACE_INET && is_bare) {
+		snprintf(detail, sizeof(detail), "An IPv6 address without brackets: this endpoint is read as %s.", text);
+		warn(reading, "bare_ipv6_endpoint", detail);
+	}
 	place_clear(&place);
 }
 
@@ -255,7 +285,7 @@ static void read_peer_key(struct reading *reading, const char *key, char *value)
 		fault(reading, "unknown_member", "Unknown key in [Peer].");
 }
 
-/* The later section takes precedence; allowed IPs are joined. */
+/* The later section takes precedence, in what it has; allowed IPs are joined. */
 static void merge_peer(struct reading *reading, json_t *first, json_t *second)
 {
 	const char *member;
@@ -263,7 +293,7 @@ static void merge_peer(struct reading *reading, json_t *first, json_t *second)
 	json_object_foreach (second, member, value) {
 		if (strcmp(member, "allowed_ips") == 0)
 			reading->writer.failed |= json_array_extend(list_of(reading, first, member), value) != 0;
-		else
+		else if (!json_is_null(value))
 			json_writer_set(&reading->writer, first, member, json_incref(value));
 	}
 	warn(reading, "merged_peer", "Another [Peer] has this key; they are merged into one peer with the AllowedIPs of both.");
@@ -274,6 +304,9 @@ static void finish_peer(struct reading *reading)
 {
 	const char *key = json_string_value(json_object_get(reading->peer, "public_key"));
 	json_t *first = key != NULL ? json_object_get(reading->peers_by_key, key) : NULL;
+	/* No PresharedKey: there is none, as wg setconf has it. Unless the file comes from us, without its secrets. */
+	if (json_object_get(reading->peer, "preshared_key") == NULL && !reading->keeps_preshared_key)
+		json_writer_set(&reading->writer, reading->peer, "preshared_key", json_null());
 	/* A malformed key already has its own fault; one more for the section does no harm. */
 	if (key == NULL)
 		fault(reading, "required", "A peer needs its PublicKey.");
@@ -303,6 +336,7 @@ static void read_section(struct reading *reading, const char *name)
 	} else if (strcasecmp(name, "[Peer]") == 0) {
 		reading->section = SECTION_PEER;
 		reading->peer_line = reading->line;
+		reading->keeps_preshared_key = false;
 		reading->peer = json_object();
 		json_writer_add(&reading->writer, reading->peers, reading->peer);
 		if (reading->writer.failed)
@@ -316,6 +350,8 @@ static void read_section(struct reading *reading, const char *name)
 static void read_line(struct reading *reading, char *line)
 {
 	char *comment = strchr(line, '#');
+	if (comment != NULL && strncmp(comment, WGQUICK_PRESHARED_KEY_LEFT_OUT, strlen(WGQUICK_PRESHARED_KEY_LEFT_OUT)) == 0)
+		reading->keeps_preshared_key = true;
 	if (comment != NULL)
 		*comment = '\0';
 	line = trim(line);

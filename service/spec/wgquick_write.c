@@ -52,7 +52,7 @@ static bool write_peer(FILE *file, const struct spec_peer *peer, bool secrets)
 	if (peer->has_preshared_key && secrets)
 		write_key(file, "PresharedKey", &peer->preshared_key);
 	else if (peer->has_preshared_key)
-		fputs("# PresharedKey is left out\n", file);
+		fputs(WGQUICK_PRESHARED_KEY_LEFT_OUT "\n", file);
 	bool is_whole = write_endpoint(file, &peer->endpoint);
 	write_networks(file, "AllowedIPs", peer->allowed_ips, peer->allowed_ip_count, false);
 	if (peer->persistent_keepalive != 0)

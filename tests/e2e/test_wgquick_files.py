@@ -4,7 +4,7 @@ import pytest
 
 from harness.clients import Connection
 from harness.daemon import Daemon
-from harness.files import FILES, INTERFACE, SECTION, have_tools, name_of, strip, wg_takes
+from harness.files import FILES, INTERFACE, KEY, SECTION, have_tools, name_of, strip, wg_takes
 from harness.spec import proxy_address
 
 
@@ -27,6 +27,27 @@ def test_files_are_taken_as_the_tools_take_them(module_daemon, directory, text, 
 def test_comments_need_not_be_utf8(module_daemon):
     body = f"# caf\u00e9\n{INTERFACE}".encode("latin-1")
     assert module_daemon.api.request("POST", "/v1/tunnels?dry_run=true", body, content_type="text/plain").status < 300
+
+
+def test_a_put_file_without_a_preshared_key_removes_it(module_daemon):
+    """As wg setconf does. A file that we wrote without secrets says that it was left out, and it is kept."""
+    api = module_daemon.api
+    text = SECTION + f"PresharedKey = {KEY}\n"
+    api.expect(201, "PUT", "/v1/tunnels/psk", text.encode(), content_type="text/plain")
+    written = api.expect(200, "GET", "/v1/tunnels/psk/config").body
+    assert KEY.encode() not in written
+
+    def is_set(file):
+        reply = api.expect(200, "PUT", "/v1/tunnels/psk", file, content_type="text/plain")
+        return reply.json["spec"]["peers"][0]["preshared_key_set"]
+    assert is_set(written)
+    assert not is_set(SECTION.encode())
+    assert is_set(text.encode())
+
+
+def test_a_label_parameter_without_a_value_is_told(module_daemon):
+    reply = module_daemon.api.expect(400, "POST", "/v1/tunnels?label=", SECTION.encode(), content_type="text/plain")
+    assert "label=KEY=VALUE" in reply.json["detail"]
 
 
 def test_a_put_file_keeps_what_it_cannot_say(module_daemon):

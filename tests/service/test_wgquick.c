@@ -151,6 +151,8 @@ static void lists_and_empty_values_are_read_as_the_tools_read_them(void **state)
 		{ HEAD "DNS = 1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5 1.0.0.6 1.0.0.7 1.0.0.8 1.0.0.9\n", 1, 8, 1, SPEC_MTU_DEFAULT, 0 },
 		{ HEAD "Address = fd00::1 fd00::2/64\n", 3, 0, 0, SPEC_MTU_DEFAULT, 0 },
 		{ HEAD "Address = fd00::1,\nAddress =\n", 2, 0, 0, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "Address = 10.2.0.2/24, fd00::1/64 fd00::1\n", 2, 0, 2, SPEC_MTU_DEFAULT, 0 },
+		{ HEAD "DNS = 127.0.0.53, 10.2.0.1, ::1\n", 1, 1, 2, SPEC_MTU_DEFAULT, 0 },
 		{ HEAD "MTU =\n", 1, 0, 0, SPEC_MTU_DEFAULT, 0 },
 		{ HEAD "MTU = 1400\nmtu = 01380\n", 1, 0, 0, 1380, 0 },
 		{ HEAD "ListenPort =\n", 1, 0, 0, SPEC_MTU_DEFAULT, 0 },
@@ -177,7 +179,6 @@ static void peers_are_read_as_the_tools_read_them(void **state)
 		unsigned port, keepalive;
 		size_t networks;
 	} cases[] = {
-		{ PEER_HEAD "Endpoint = 2001:db8::1:51820\n", "2001:db8::1", 51820, 0, 0 },
 		{ PEER_HEAD "Endpoint = [2001:db8::1]:51820\n", "2001:db8::1", 51820, 0, 0 },
 		{ PEER_HEAD "Endpoint = [192.0.2.1]:51820\n", "192.0.2.1", 51820, 0, 0 },
 		{ PEER_HEAD "Endpoint = [vpn.example]:51820\n", "vpn.example", 51820, 0, 0 },
@@ -222,6 +223,55 @@ static void peers_of_one_key_are_one_peer(void **state)
 	candidate_clear(&candidate);
 }
 
+/* As getaddrinfo takes numbers; an IPv6 address without brackets may not be what was meant. */
+static void endpoints_are_read_as_the_tools_read_them(void **state)
+{
+	static const struct {
+		const char *endpoint, *host;
+		size_t warnings;
+	} cases[] = {
+		{ "192.000.002.001:51820", "192.0.2.1", 0 },   { "10.1:51820", "10.0.0.1", 0 },
+		{ "[2001:db8::1]:51820", "2001:db8::1", 0 },   { "2001:db8::1:51820", "2001:db8::1", 1 },
+		{ "1.vpn.example:51820", "1.vpn.example", 0 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct candidate candidate;
+		char text[256];
+		snprintf(text, sizeof(text), PEER_HEAD "AllowedIPs = 0.0.0.0/0\nEndpoint = %s\n", cases[i].endpoint);
+		read_spec(text, &candidate, cases[i].warnings);
+		assert_string_equal(candidate.spec.peers[0].endpoint.host, cases[i].host);
+		assert_int_equal(candidate.spec.peers[0].endpoint.port, 51820);
+		candidate_clear(&candidate);
+	}
+}
+
+/* Absent: removed, as wg setconf has it. A file that was written without secrets says that it has left one out. */
+static void a_missing_preshared_key_is_none(void **state)
+{
+	static const struct {
+		const char *rest;
+		size_t warnings;
+		enum candidate_secret secret;
+	} cases[] = {
+		{ "", 0, CANDIDATE_SECRET_REMOVED },
+		{ "# PresharedKey = none\n", 0, CANDIDATE_SECRET_REMOVED },
+		{ "PresharedKey = " KEY "\n", 0, CANDIDATE_SECRET_SET },
+		{ WGQUICK_PRESHARED_KEY_LEFT_OUT "\n", 0, CANDIDATE_SECRET_ABSENT },
+		{ "PresharedKey = " KEY "\n[Peer]\nPublicKey=" PEER "\n", 1, CANDIDATE_SECRET_SET },
+		{ "[Peer]\nPublicKey=" PEER "\nPresharedKey = " KEY "\n", 1, CANDIDATE_SECRET_SET },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct candidate candidate;
+		char text[512];
+		snprintf(text, sizeof(text), PEER_HEAD "%s", cases[i].rest);
+		read_spec(text, &candidate, cases[i].warnings);
+		assert_int_equal(candidate.preshared_keys[0], cases[i].secret);
+		candidate_clear(&candidate);
+	}
+}
+
 static void keepalive_may_be_off(void **state)
 {
 	struct candidate candidate;
@@ -257,6 +307,8 @@ int main(void)
 		cmocka_unit_test(a_file_as_providers_give_it),
 		cmocka_unit_test(warnings_have_lines),
 		cmocka_unit_test(faults_have_lines),
+		cmocka_unit_test(endpoints_are_read_as_the_tools_read_them),
+		cmocka_unit_test(a_missing_preshared_key_is_none),
 		cmocka_unit_test(lists_and_empty_values_are_read_as_the_tools_read_them),
 		cmocka_unit_test(peers_are_read_as_the_tools_read_them),
 		cmocka_unit_test(peers_of_one_key_are_one_peer),
