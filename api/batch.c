@@ -137,6 +137,8 @@ static void finish_batch(struct api_request *request, struct mutation *mutation)
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
 
+#define BATCH_MOST 16384 /* each takes some 3 KB until the answer */
+
 static struct mutation *read_batch(json_t *document, struct problem *problem)
 {
 	json_t *list = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
@@ -145,6 +147,10 @@ static struct mutation *read_batch(json_t *document, struct problem *problem)
 		problem_add(problem, "/atomic", "wrong_type", "This must be true or false.");
 	if (!json_is_array(list)) {
 		problem_add(problem, "/operations", list != NULL ? "wrong_type" : "required", "This must be an array of operations.");
+		return NULL;
+	}
+	if (json_array_size(list) > BATCH_MOST) {
+		problem_add(problem, "/operations", "too_many", "A batch can have at most 16,384 operations.");
 		return NULL;
 	}
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, json_array_size(list));

@@ -331,12 +331,12 @@ struct service *service_create(const struct service_options *options, char failu
 void service_run(struct service *service)
 {
 	uv_run(&service->loop, UV_RUN_DEFAULT);
+	mutations_run(service->mutations);
 	/* What was under way when the workers went: it fails now, or is on the disk already and done. */
 	do {
 		mutations_check_workers(service->mutations);
 		store_drain(service->store);
-	} while (mutations_wait_for_workers(service->mutations));
-	mutations_run(service->mutations);
+	} while (mutations_are_under_way(service->mutations));
 	checkpointer_write(service->checkpointer);
 	store_drain(service->store);
 }

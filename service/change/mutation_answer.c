@@ -1,6 +1,5 @@
 /* The end of a mutation: what is not needed any more is given back, and the answer given. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "service/change/delta.h"
 #include "service/change/mutation_step.h"
@@ -53,12 +52,7 @@ static void write_answers(struct mutation *mutation)
 {
 	for (size_t i = 0; i < mutation->operation_count; i++) {
 		struct operation *operation = &mutation->operations[i];
-		const struct delta *delta = NULL;
-		for (size_t k = 0; k < mutation->delta_count && delta == NULL; k++) {
-			/* In the order of the operations, so that the walk is short: one tunnel has one delta, and mostly one operation. */
-			const struct delta *candidate = &mutation->deltas[(i + k) % mutation->delta_count];
-			delta = strcmp(candidate->id, operation->id) == 0 ? candidate : NULL;
-		}
+		const struct delta *delta = mutation_find_delta(mutation, operation->id);
 		if (delta == NULL)
 			continue;
 		operation->applied = applied_of(delta, operation->applied);
@@ -152,6 +146,10 @@ enum mutation_event mutation_enter_suspended(struct mutation *mutation)
 	mutation->deadline = uv_now(mutations_means(mutation->all)->loop) + 1000ull * mutation->timeout;
 	if (mutation_is_waiting_over(mutation))
 		return MUTATION_EVENT_WAITING_OVER;
+	if (mutations_are_stopping(mutation->all)) {
+		mutations_refuse_to_wait(mutation);
+		return MUTATION_EVENT_REFUSED;
+	}
 	mutations_suspend(mutation);
 	release_turn(mutation);
 	return MUTATION_EVENT_NONE;

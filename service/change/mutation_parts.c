@@ -8,9 +8,14 @@
 /* A part borrows its operation and its candidate. It is read with its parent, so that it starts where the inbox ends. */
 static void start_part(struct mutation *parent, size_t index)
 {
-	struct mutation *part = calloc(1, sizeof(*part));
+	bool is_stopping = mutations_are_stopping(parent->all);
+	struct mutation *part = is_stopping ? NULL : calloc(1, sizeof(*part));
 	if (part == NULL) {
-		problem_set(&parent->operations[index].problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		struct problem *problem = &parent->operations[index].problem;
+		if (is_stopping)
+			problem_set(problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+		else
+			problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 		mutation_part_done(parent, &parent->operations[index].problem);
 		return;
 	}

@@ -52,13 +52,19 @@ enum mutation_event mutation_enter_locking(struct mutation *mutation)
 	return MUTATION_EVENT_FAILED;
 }
 
-static uint32_t *index_of(struct mutation *mutation, const char *id)
+static uint32_t *index_of(const struct mutation *mutation, const char *id)
 {
 	for (size_t at = id_hash(id);; at++) {
 		uint32_t *place = &mutation->index[at & (mutation->index_size - 1)];
 		if (*place == 0 || strcmp(mutation->deltas[*place - 1].id, id) == 0)
 			return place;
 	}
+}
+
+const struct delta *mutation_find_delta(const struct mutation *mutation, const char *id)
+{
+	uint32_t place = mutation->index == NULL ? 0 : *index_of(mutation, id);
+	return place == 0 ? NULL : &mutation->deltas[place - 1];
 }
 
 static struct delta *delta_for(struct mutation *mutation, const char *id)

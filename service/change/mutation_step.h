@@ -18,6 +18,8 @@ enum mutation_event mutation_enter_queued(struct mutation *mutation);
 enum mutation_event mutation_enter_locking(struct mutation *mutation);
 enum mutation_event mutation_enter_planning(struct mutation *mutation);
 void mutation_blame(struct mutation *mutation, const struct delta *delta); /* the problem belongs to that tunnel's operation */
+/* The tunnel's, once PLANNING has begun; NULL when there is none. */
+const struct delta *mutation_find_delta(const struct mutation *mutation, const char *id);
 /* mutation_bind.c */
 enum mutation_event mutation_enter_binding(struct mutation *mutation);
 /* mutation_prepare.c */

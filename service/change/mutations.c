@@ -38,6 +38,7 @@ void mutations_free(struct mutations *mutations)
 {
 	if (mutations == NULL)
 		return;
+	assert(mutations->under_way == NULL);
 	inbox_free(mutations->inbox);
 	free(mutations);
 }
@@ -56,6 +57,11 @@ void mutations_submit(struct mutations *mutations, struct mutation *mutation)
 static void refuse_at_the_end(struct mutation *mutation)
 {
 	problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+}
+
+void mutations_refuse_to_wait(struct mutation *mutation)
+{
+	problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The change was made; the daemon is stopping before the first handshake.");
 }
 
 /* The service's thread may have taken it and freed it by the time of the return. */
@@ -151,7 +157,7 @@ void mutations_stop(struct mutations *mutations)
 	while (mutations->suspended != NULL) {
 		struct mutation *mutation = mutations->suspended;
 		mutations->suspended = mutation->next_waiting;
-		refuse_at_the_end(mutation);
+		mutations_refuse_to_wait(mutation);
 		mutation_step(mutation, MUTATION_EVENT_REFUSED);
 	}
 }
@@ -161,9 +167,9 @@ bool mutations_are_under_way(const struct mutations *mutations)
 	return mutations->under_way != NULL;
 }
 
-bool mutations_wait_for_workers(const struct mutations *mutations)
+bool mutations_are_stopping(const struct mutations *mutations)
 {
-	return mutations->waiting != NULL;
+	return mutations->is_stopping;
 }
 
 const struct mutation_means *mutations_means(const struct mutations *mutations)

@@ -46,7 +46,6 @@ void mutations_check_suspended(struct mutations *mutations);
 /* Accepts no more mutations, and answers those that wait for a tunnel to be up. */
 void mutations_stop(struct mutations *mutations);
 bool mutations_are_under_way(const struct mutations *mutations);
-bool mutations_wait_for_workers(const struct mutations *mutations);
 
 /* For the files of change/. */
 const struct mutation_means *mutations_means(const struct mutations *mutations);
@@ -54,6 +53,8 @@ uint64_t mutations_take_revision(struct mutations *mutations);
 uint64_t mutations_next_revision(const struct mutations *mutations);
 void mutations_await_worker(struct mutation *mutation);
 void mutations_suspend(struct mutation *mutation);
+bool mutations_are_stopping(const struct mutations *mutations);
+void mutations_refuse_to_wait(struct mutation *mutation); /* its change is stored; the daemon stops before the answer was due */
 void mutations_leave(struct mutation *mutation); /* it is no longer in progress, if it was */
 
 #endif
