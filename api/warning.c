@@ -13,9 +13,9 @@ static void add_warning(json_t **warnings, const char *code, json_t *detail)
 	(void)json_array_append_new(*warnings, json_pack("{s:s, s:o}", "code", code, "detail", detail));
 }
 
-static void add(json_t **warnings, const char *what, const char *address, const char *effect)
+static void add(json_t **warnings, const char *what, const char *address, const char *why, const char *effect)
 {
-	add_warning(warnings, "unroutable", json_sprintf("%s: no peer's allowed_ips cover %s, so %s", what, address, effect));
+	add_warning(warnings, "unroutable", json_sprintf("%s: %s %s, so %s", what, why, address, effect));
 }
 
 static void add_twin(json_t **warnings, const char *id)
@@ -33,19 +33,30 @@ static void check_literal(json_t **warnings, const struct spec *spec, const char
 		if (host == NULL || inet_pton(family, host, address) != 1)
 			return;
 	}
-	if (!spec_has_route(spec, (uint8_t)family, address))
-		add(warnings, what, host, "nothing can be sent to it.");
+	if (spec_route(spec, (uint8_t)family, address) == NULL)
+		add(warnings, what, host, "no peer's allowed_ips cover", "nothing can be sent to it.");
+}
+
+/* A server that is not queried, or not yet. */
+static void check_server(json_t **warnings, const struct spec *spec, const struct wireguard_network *server)
+{
+	char address[NETWORK_TEXT_SIZE];
+	const struct spec_peer *peer = spec_route(spec, server->family, server->bytes);
+	network_format_address(server, address);
+	if (spec_has_address(spec, server->family, server->bytes))
+		add(warnings, "interface.dns", address, "the tunnel's own address is", "it is not queried.");
+	else if (peer == NULL)
+		add(warnings, "interface.dns", address, "no peer's allowed_ips cover", "it is not queried.");
+	else if (peer->endpoint.kind == SPEC_PLACE_NONE)
+		add(warnings, "interface.dns", address, "a peer without an endpoint has", "it is not queried before that peer is heard from.");
 }
 
 static void add_routes(json_t **warnings, const struct spec *spec)
 {
-	char address[INET6_ADDRSTRLEN];
 	if (spec->peer_count == 0)
 		return;
 	for (size_t i = 0; i < spec->dns_count; i++)
-		if (!spec_has_route(spec, spec->dns[i].family, spec->dns[i].bytes) &&
-		    inet_ntop(spec->dns[i].family, spec->dns[i].bytes, address, sizeof(address)) != NULL)
-			add(warnings, "interface.dns", address, "it is not queried.");
+		check_server(warnings, spec, &spec->dns[i]);
 	for (size_t i = 0; i < spec->forward_count; i++)
 		if (spec->forwards[i].direction == SPEC_OUTBOUND)
 			check_literal(warnings, spec, spec->forwards[i].name, spec->forwards[i].target.host);

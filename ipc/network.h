@@ -21,6 +21,8 @@ bool network_parse(const char *text, bool keep_host_bits, struct wireguard_netwo
 bool network_parse_address(const char *text, struct wireguard_network *network);
 void network_format(const struct wireguard_network *network, char text[NETWORK_TEXT_SIZE]);
 void network_format_address(const struct wireguard_network *network, char text[NETWORK_TEXT_SIZE]);
+/* An IPv4-mapped IPv6 address becomes the IPv4 address; any other is left as it is. */
+void network_unmap(struct wireguard_network *network);
 /* Whether it can be a host's own address: not unspecified, loopback or multicast. */
 bool network_is_host(const struct wireguard_network *network);
 /* Parses a prefix length or a port: up to five digits, no leading zero, at most `most`. */

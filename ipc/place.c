@@ -40,13 +40,9 @@ bool name_is_valid(const char *name)
 static char *canonical_host(const char *host)
 {
 	struct wireguard_network network;
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	if (!network_parse_address(host, &network))
 		return name_is_valid(host) ? strdup(host) : NULL;
-	if (network.family == AF_INET6 && memcmp(network.bytes, mapped, sizeof(mapped)) == 0) {
-		network.family = AF_INET;
-		memmove(network.bytes, network.bytes + 12, 4);
-	}
+	network_unmap(&network);
 	char text[NETWORK_TEXT_SIZE];
 	network_format_address(&network, text);
 	return strdup(text);

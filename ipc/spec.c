@@ -383,11 +383,26 @@ static bool covers(const struct wireguard_network *network, uint8_t family, cons
 	return rest == 0 || ((network->bytes[whole] ^ address[whole]) >> (8 - rest)) == 0;
 }
 
-bool spec_has_route(const struct spec *spec, uint8_t family, const uint8_t *address)
+const struct spec_peer *spec_route(const struct spec *spec, uint8_t family, const uint8_t *address)
 {
+	const struct spec_peer *best = NULL;
+	int prefix = -1;
 	for (size_t i = 0; i < spec->peer_count; i++)
-		for (size_t j = 0; j < spec->peers[i].allowed_ip_count; j++)
-			if (covers(&spec->peers[i].allowed_ips[j], family, address))
-				return true;
+		for (size_t j = 0; j < spec->peers[i].allowed_ip_count; j++) {
+			const struct wireguard_network *network = &spec->peers[i].allowed_ips[j];
+			if (network->prefix <= prefix || !covers(network, family, address))
+				continue;
+			best = &spec->peers[i];
+			prefix = network->prefix;
+		}
+	return best;
+}
+
+bool spec_has_address(const struct spec *spec, uint8_t family, const uint8_t *address)
+{
+	size_t length = family == AF_INET ? 4 : 16;
+	for (size_t i = 0; i < spec->address_count; i++)
+		if (spec->addresses[i].family == family && memcmp(spec->addresses[i].bytes, address, length) == 0)
+			return true;
 	return false;
 }

@@ -89,8 +89,10 @@ struct spec {
 	struct spec_probe probe;
 };
 
-/* Whether some peer's allowed_ips cover the address of 4 or 16 bytes. */
-bool spec_has_route(const struct spec *spec, uint8_t family, const uint8_t *address);
+/* The peer whose allowed_ips cover the address of 4 or 16 bytes, with the longest prefix. NULL: none. */
+const struct spec_peer *spec_route(const struct spec *spec, uint8_t family, const uint8_t *address);
+/* Whether it is one of the tunnel's own addresses. */
+bool spec_has_address(const struct spec *spec, uint8_t family, const uint8_t *address);
 /* Every member at its default (openapi.yaml), no key, no peer. */
 void spec_init(struct spec *spec);
 void spec_clear(struct spec *spec);

@@ -126,6 +126,8 @@ static void conclude(struct lookup *lookup, uint64_t now)
 		end(lookup, NETSTACK_NAME_OK, &lookup->partial, now);
 	else if (lookup->cut_short != 0)
 		end(lookup, NETSTACK_NAME_CUT_SHORT, NULL, now);
+	else if (lookup->try_count == 0)
+		end(lookup, NETSTACK_NAME_NO_SERVER, NULL, now);
 	else
 		end(lookup, lookup->has_answered ? NETSTACK_NAME_FAILED : NETSTACK_NAME_TIMED_OUT, NULL, now);
 }
@@ -327,10 +329,13 @@ static void ask_by_tcp(struct lookup *lookup, const struct try *try, uint64_t no
 
 static bool ask(struct lookup *lookup, size_t server, bool plain, uint64_t now)
 {
+	const struct netstack_env *env = &lookup->env.stack->env;
 	struct try *try = &lookup->tries[lookup->try_count];
 	struct dns_question question = lookup->question;
 	uint8_t query[DNS_QUERY_MAX];
 
+	if (env->reaches != NULL && !env->reaches(env->owner, &lookup->servers[server]))
+		return false;
 	*try = (struct try){ .server = (uint8_t)server, .plain = plain };
 	random_bytes(&try->id, sizeof(try->id));
 	question.id = try->id;

@@ -54,6 +54,8 @@ struct netstack_env {
 	/* One IP packet for the tunnel, gathered from `parts`; consumed before it returns. false: no room, the packet was not taken, and
 	 * netstack_writable will be called. Never calls back into the stack. */
 	bool (*output)(void *owner, const struct iovec *parts, size_t count, size_t length);
+	/* Whether a packet can be sent there at all; a name server is not asked otherwise. NULL: to every address. */
+	bool (*reaches)(void *owner, const struct netstack_endpoint *address);
 };
 
 /* Settings of the process: the seed for sequence numbers, ports and ids; the budget in bytes for all receive and send buffers; the callback that
@@ -155,7 +157,7 @@ enum netstack_name_error {
 	NETSTACK_NAME_NOT_FOUND = -1, /* NXDOMAIN, or no address of a family that the stack supports */
 	NETSTACK_NAME_FAILED = -2,    /* SERVFAIL, REFUSED, a malformed answer */
 	NETSTACK_NAME_TIMED_OUT = -3,
-	NETSTACK_NAME_NO_SERVER = -4,
+	NETSTACK_NAME_NO_SERVER = -4, /* that a packet can be sent to */
 	NETSTACK_NAME_BAD = -5,       /* not a name */
 	NETSTACK_NAME_CUT_SHORT = -6, /* the answer does not fit a datagram, and the server gave none over TCP */
 };

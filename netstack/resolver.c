@@ -99,7 +99,7 @@ static size_t gather(struct netstack_query *query, struct netstack_endpoint *add
 static enum netstack_name_error worst(const struct netstack_query *query)
 {
 	static const enum netstack_name_error order[] = { NETSTACK_NAME_NOT_FOUND, NETSTACK_NAME_CUT_SHORT, NETSTACK_NAME_FAILED,
-		                                          NETSTACK_NAME_TIMED_OUT };
+		                                          NETSTACK_NAME_TIMED_OUT, NETSTACK_NAME_NO_SERVER };
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		for (size_t f = 0; f < FAMILIES; f++) {

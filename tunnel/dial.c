@@ -88,7 +88,7 @@ static struct http_fault fault_of_name(enum netstack_name_error why)
 		return (struct http_fault){ .error = HTTP_ERROR_DNS_TIMEOUT, .detail = "the tunnel's name servers did not answer" };
 	case NETSTACK_NAME_NO_SERVER:
 		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR,
-			                    .detail = "the tunnel has no name server that its allowed_ips cover: see interface.dns" };
+			                    .detail = "no packet can be sent to a name server of the tunnel: see interface.dns" };
 	case NETSTACK_NAME_CUT_SHORT:
 		return (struct http_fault){ .error = HTTP_ERROR_DNS_ERROR,
 			                    .detail = "the tunnel's name server cut its answer short and gave none over TCP" };
@@ -225,15 +225,6 @@ static const struct netstack_stream_events events = {
 	.closed = on_closed,
 };
 
-static bool is_own_address(const struct tunnel *tunnel, const struct netstack_endpoint *address)
-{
-	size_t length = address->family == AF_INET ? 4 : 16;
-	for (size_t i = 0; i < tunnel->spec.address_count; i++)
-		if (tunnel->spec.addresses[i].family == address->family && memcmp(tunnel->spec.addresses[i].bytes, address->bytes, length) == 0)
-			return true;
-	return false;
-}
-
 static struct http_fault judge_route(const struct tunnel *tunnel, const struct netstack_endpoint *address)
 {
 	const char *why = tunnel_why_unroutable(tunnel, address);
@@ -251,7 +242,7 @@ static struct http_fault judge_address(const struct tunnel *tunnel, const struct
 			                    .detail = "private targets are refused by allow_private_targets" };
 	case TARGET_ALLOWED: break;
 	}
-	if (is_own_address(tunnel, address))
+	if (spec_has_address(&tunnel->spec, address->family, address->bytes))
 		return (struct http_fault){ .error = HTTP_ERROR_PROXY_LOOP_DETECTED, .detail = "the target is the tunnel's own address" };
 	return judge_route(tunnel, address);
 }

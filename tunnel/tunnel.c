@@ -114,9 +114,16 @@ const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct nets
 	return NULL;
 }
 
+/* A packet to the tunnel's own address would go to a peer, which drops it. */
+static bool env_reaches(void *owner, const struct netstack_endpoint *address)
+{
+	const struct tunnel *tunnel = owner;
+	return !spec_has_address(&tunnel->spec, address->family, address->bytes) && tunnel_why_unroutable(tunnel, address) == NULL;
+}
+
 struct netstack_env tunnel_stack_env(struct tunnel *tunnel)
 {
-	return (struct netstack_env){ .owner = tunnel, .output = env_output };
+	return (struct netstack_env){ .owner = tunnel, .output = env_output, .reaches = env_reaches };
 }
 
 /* The UDP socket. */

@@ -112,6 +112,14 @@ static void read_addresses(struct spec *spec, struct json_reader *reader, const 
 	json_reader_leave(reader, mark);
 }
 
+static bool read_server(const char *text, struct wireguard_network *address)
+{
+	if (!network_parse_address(text, address))
+		return false;
+	network_unmap(address);
+	return network_is_host(address);
+}
+
 static void read_dns(struct spec *spec, struct json_reader *reader, const json_t *interface)
 {
 	const json_t *list = json_reader_array(reader, interface, "dns");
@@ -130,11 +138,10 @@ static void read_dns(struct spec *spec, struct json_reader *reader, const json_t
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		size_t inner = json_reader_enter_index(reader, i);
 		const char *text = json_reader_text(reader, json_array_get(list, i));
-		struct wireguard_network address;
-		if (text != NULL && (!network_parse_address(text, &address) || !network_is_host(&address)))
+		if (text != NULL && !read_server(text, &spec->dns[spec->dns_count]))
 			json_reader_fault(reader, "invalid_address", "This must be the IP address of a DNS server inside the tunnel.");
 		else if (text != NULL)
-			spec->dns[spec->dns_count++] = address;
+			spec->dns_count++;
 		json_reader_leave(reader, inner);
 	}
 	json_reader_leave(reader, mark);

@@ -115,7 +115,7 @@ static void open_side(int index)
 {
 	struct side *side = &sides[index];
 	struct netstack_config config = { .address_count = 1, .mtu = 1420 };
-	const struct netstack_env env = { side, output };
+	const struct netstack_env env = { .owner = side, .output = output };
 
 	config.addresses[0] = (struct netstack_endpoint){ .family = AF_INET, .bytes = { 10, 0, 0, (uint8_t)(index + 1) } };
 	side->other = &sides[!index];
@@ -154,7 +154,7 @@ static void measure_memory(void)
 	static struct netstack *stacks[1000];
 	static struct source idle[10000];
 	struct netstack_config config = { .address_count = 1, .mtu = 1420 };
-	const struct netstack_env env = { &sides[0], output };
+	const struct netstack_env env = { .owner = &sides[0], .output = output };
 
 	size_t before = mallinfo2().uordblks;
 	for (size_t i = 0; i < 1000; i++) {

@@ -59,7 +59,11 @@ def test_what_is_covered_is_reached(near):
         assert connection.send(f"GET http://{INNER}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode()).read_reply()[0] == 200
 
 
-def test_a_name_server_that_no_packet_reaches_is_not_asked(near):
+@pytest.mark.parametrize("server", [OUTSIDE, OF_NOBODY, "10.99.0.2"])
+def test_a_name_server_that_no_packet_reaches_is_not_asked(near, server):
+    """Covered by no peer, by one that nobody knows where to find, and the tunnel itself."""
+    patched = near[0].patch("near", {"spec": {"interface": {"dns": [server]}}})
+    assert any("interface.dns" in warning["detail"] and server in warning["detail"] for warning in patched["warnings"])
     begun = time.monotonic()
     with Connection(proxy_address(near[1])) as connection:
         status, headers, _ = connection.send(b"GET http://a.test/ HTTP/1.1\r\nHost: x\r\n\r\n").read_reply()
@@ -95,7 +99,9 @@ def test_it_is_told_when_a_peer_changes(near):
     operations = [{"method": "PATCH", "path": path, "body": {"persistent_keepalive": 8}}, {"method": "PATCH", "path": "/v1/tunnels/near", "body": {}}]
     results = api.expect(200, "POST", "/v1/batch", {"operations": operations}).json["results"]
     assert [codes(result["body"]) for result in results] == [["unroutable"] * 3] * 2
-    assert codes(api.expect(200, "PATCH", path, {"allowed_ips": [f"{OUTSIDE}/32"]}, content_type="application/merge-patch+json").json) == []
+    # Covered now, but nobody knows where that peer is, so the name server is not asked yet.
+    reply = api.expect(200, "PATCH", path, {"allowed_ips": [f"{OUTSIDE}/32"]}, content_type="application/merge-patch+json").json
+    assert codes(reply) == ["unroutable"] and "heard from" in reply["warnings"][0]["detail"]
 
 
 def test_it_is_told_at_the_create(near):

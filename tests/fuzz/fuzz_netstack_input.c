@@ -282,7 +282,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
 	static const struct netstack_limits limits = { .seed = { 1 }, .memory_budget = 8 << 20 };
 	struct netstack_config config = { .address_count = 2, .mtu = 1420 };
-	const struct netstack_env env = { NULL, output };
+	const struct netstack_env env = { .owner = NULL, .output = output };
 	struct netstack_endpoint at = address(AF_INET6, 1, 8080), flow_at = address(AF_INET, 1, 5353), server = address(AF_INET, 2, 53);
 	struct netstack_listener *listener;
 	struct netstack_flow *flow;

@@ -405,7 +405,7 @@ static void open_side(unsigned index)
 {
 	struct side *side = &world.sides[index];
 	struct netstack_config config = { .address_count = 2, .mtu = 1420 };
-	const struct netstack_env env = { side, output };
+	const struct netstack_env env = { .owner = side, .output = output };
 
 	side->index = index;
 	side->has_room = true;

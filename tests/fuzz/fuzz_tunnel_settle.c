@@ -310,7 +310,7 @@ static void open_side(unsigned index)
 	struct side *side = &world.sides[index];
 	struct tunnel *tunnel = &side->tunnel;
 	struct netstack_config config = { .addresses = { address(1, 0) }, .address_count = 1, .mtu = 1420 };
-	const struct netstack_env env = { side, output };
+	const struct netstack_env env = { .owner = side, .output = output };
 	struct netstack_listener *listener;
 
 	*side = (struct side){ .index = index, .client = -1, .has_room = true, .far = address(2, 4000), .near = address(1, 80) };

@@ -68,6 +68,20 @@ static void an_address_has_no_prefix(void **state)
 	assert_false(network_parse("0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000/1", false, &network));
 }
 
+static void a_mapped_address_becomes_its_own(void **state)
+{
+	static const char *const rows[][2] = { { "::ffff:10.99.0.1", "10.99.0.1" },
+		                               { "::fffe:10.99.0.1", "::fffe:a63:1" },
+		                               { "10.0.0.1", "10.0.0.1" } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct wireguard_network network, expected;
+		assert_true(network_parse_address(rows[i][0], &network) && network_parse_address(rows[i][1], &expected));
+		network_unmap(&network);
+		assert_memory_equal(&network, &expected, sizeof network);
+	}
+}
+
 static void numbers_have_one_form(void **state)
 {
 	static const char *const wrong[] = { "", "00", "01", "+1", "-1", " 1", "1 ", "1a", "123456", "65536", "99999999999999999999" };
@@ -86,6 +100,7 @@ int main(void)
 		cmocka_unit_test(networks),
 		cmocka_unit_test(which_addresses_a_host_can_have),
 		cmocka_unit_test(an_address_has_no_prefix),
+		cmocka_unit_test(a_mapped_address_becomes_its_own),
 		cmocka_unit_test(numbers_have_one_form),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,6 +185,13 @@ struct netstack_endpoint link_address(int side, uint8_t family, uint16_t port)
 	return address;
 }
 
+static bool reaches(void *owner, const struct netstack_endpoint *address)
+{
+	struct link **self = owner, *link = *self;
+
+	return address->port != link->sides[self - link->self].unreached_port;
+}
+
 struct link *link_create(uint64_t seed, size_t memory_budget)
 {
 	struct link *link = calloc(1, sizeof(*link));
@@ -204,7 +211,7 @@ struct link *link_create(uint64_t seed, size_t memory_budget)
 		config.addresses[0] = link_address(i, AF_INET, 0);
 		config.addresses[1] = link_address(i, AF_INET6, 0);
 		link->self[i] = link;
-		struct netstack_env env = { &link->self[i], output };
+		struct netstack_env env = { &link->self[i], output, reaches };
 		if (netstack_create(&link->sides[i].stack, &config, &env, link->now) != 0)
 			abort();
 	}

@@ -35,7 +35,8 @@ struct link_side {
 	bool is_refusing; /* output refuses for lack of room */
 	size_t room;      /* packets until it does, when has_room_limit */
 	bool has_room_limit;
-	uint64_t wake_grain; /* it runs only at multiples of this, as on a busy machine */
+	uint16_t unreached_port; /* no name server with this port can be asked, 0: all can */
+	uint64_t wake_grain;     /* it runs only at multiples of this, as on a busy machine */
 	/* observations */
 	uint64_t packets, data_packets, bytes, queue_drops, losses;
 	uint64_t queue_sum, queue_max;

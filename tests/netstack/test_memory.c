@@ -183,7 +183,7 @@ static bool send_nothing(void *owner, const struct iovec *parts, size_t count, s
 static void a_stack_comes_about_whole_or_not_at_all(void **state)
 {
 	const struct netstack_config config = { .addresses = { { .family = AF_INET, .bytes = { 10, 0, 0, 9 } } }, .address_count = 1, .mtu = 1420 };
-	const struct netstack_env env = { NULL, send_nothing };
+	const struct netstack_env env = { .owner = NULL, .output = send_nothing };
 	struct link *link = link_create(1, 64 << 20);
 	unsigned refused = 1;
 

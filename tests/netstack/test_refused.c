@@ -67,7 +67,7 @@ static int try_to_connect(struct netstack *from, const struct netstack_endpoint 
 static void a_family_that_is_not_there(void **state)
 {
 	const struct netstack_config config = { .addresses = { link_address(0, AF_INET, 0) }, .address_count = 1, .mtu = LINK_MTU };
-	const struct netstack_env env = { NULL, take };
+	const struct netstack_env env = { .owner = NULL, .output = take };
 	struct netstack_endpoint six = link_address(1, AF_INET6, 80);
 	struct netstack_flow *flow;
 	struct netstack *single;

@@ -498,6 +498,35 @@ static void use_servers(struct scene *scene, const struct netstack_endpoint *ser
 	free(others.list);
 }
 
+/* A server that no packet can be sent to costs no time, and without another one the lookup ends at once. */
+static void skips_a_server_that_cannot_be_reached(void **state)
+{
+	struct scene scene;
+	struct netstack_endpoint servers[2];
+
+	(void)state;
+	open_scene(&scene);
+	servers[0] = link_address(1, AF_INET, 99);
+	servers[1] = link_address(1, AF_INET, 53);
+	link_side(scene.link, 0)->unreached_port = 99;
+	use_servers(&scene, servers, 2);
+	ask(&scene, "both.example");
+	pass(&scene, 100 * MS);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	use_servers(&scene, servers, 1);
+	ask(&scene, "other.example");
+	assert_int_equal(scene.asker.count, 1);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_NO_SERVER);
+	/* It may be reached later: a peer was heard from. */
+	link_side(scene.link, 0)->unreached_port = 0;
+	servers[0].port = 53;
+	use_servers(&scene, servers, 1);
+	ask(&scene, "other.example");
+	pass(&scene, 100 * MS);
+	assert_int_equal(scene.asker.error, NETSTACK_NAME_OK);
+	close_scene(&scene);
+}
+
 static void on_lost_query(void *owner, const struct netstack_endpoint *from, const uint8_t *query, size_t length)
 {
 	(void)from;
@@ -882,6 +911,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_is_silent_over_tcp_keeps_nobody_from_the_next),
 		cmocka_unit_test(believes_no_stranger),
 		cmocka_unit_test(gives_up_in_time),
+		cmocka_unit_test(skips_a_server_that_cannot_be_reached),
 		cmocka_unit_test(goes_to_the_next_server),
 		cmocka_unit_test(the_family_that_came_is_used_at_once),
 		cmocka_unit_test(remembers_which_family_works),

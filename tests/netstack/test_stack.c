@@ -850,7 +850,7 @@ static void a_thousand_stacks_work(void **state)
 	static struct netstack *stacks[1000];
 	static struct peer peers[1000];
 	size_t sent = 0;
-	const struct netstack_env env = { &sent, swallow };
+	const struct netstack_env env = { .owner = &sent, .output = swallow };
 	struct netstack_config config = { .address_count = 1, .mtu = LINK_MTU };
 
 	(void)state;

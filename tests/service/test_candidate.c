@@ -268,6 +268,21 @@ static void what_is_written_reads_back(void **state)
 	candidate_clear(&second);
 }
 
+static void a_mapped_name_server_is_an_ipv4_one(void **state)
+{
+	struct candidate candidate;
+	(void)state;
+	read_document(&candidate, "{'spec':{'interface':{'private_key':'" KEY "','addresses':['10.2.0.2/24'],'dns':['::ffff:10.2.0.1']}}}");
+	assert_int_equal(candidate.problem.code, PROBLEM_NONE);
+	assert_int_equal(candidate.spec.dns_count, 1);
+	assert_int_equal(candidate.spec.dns[0].family, AF_INET);
+	assert_int_equal(candidate.spec.dns[0].bytes[0], 10);
+	candidate_clear(&candidate);
+	read_document(&candidate, "{'spec':{'interface':{'private_key':'" KEY "','addresses':['10.2.0.2/24'],'dns':['::ffff:127.0.0.1']}}}");
+	assert_int_equal(candidate.problem.code, PROBLEM_VALIDATION_FAILED);
+	candidate_clear(&candidate);
+}
+
 static void secrets_are_not_written_unasked(void **state)
 {
 	struct candidate candidate;
@@ -285,10 +300,11 @@ static void secrets_are_not_written_unasked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a4_each_fault_has_its_place),       cmocka_unit_test(all_faults_at_once),
-		cmocka_unit_test(faults_are_counted_past_the_most),  cmocka_unit_test(a_tunnel_is_not_its_own_peer),
-		cmocka_unit_test(what_the_server_writes_is_ignored), cmocka_unit_test(defaults_are_those_of_the_contract),
-		cmocka_unit_test(what_is_written_reads_back),        cmocka_unit_test(secrets_are_not_written_unasked),
+		cmocka_unit_test(a4_each_fault_has_its_place),         cmocka_unit_test(all_faults_at_once),
+		cmocka_unit_test(faults_are_counted_past_the_most),    cmocka_unit_test(a_tunnel_is_not_its_own_peer),
+		cmocka_unit_test(what_the_server_writes_is_ignored),   cmocka_unit_test(defaults_are_those_of_the_contract),
+		cmocka_unit_test(a_mapped_name_server_is_an_ipv4_one), cmocka_unit_test(what_is_written_reads_back),
+		cmocka_unit_test(secrets_are_not_written_unasked),
 	};
 	if (sodium_init() < 0)
 		return 1;

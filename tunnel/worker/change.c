@@ -101,14 +101,12 @@ static struct netstack_endpoint endpoint_of(const struct wireguard_network *netw
 	return endpoint;
 }
 
-/* A server that no peer's allowed_ips cover would delay every lookup, so it is omitted. */
+/* The stack asks those to which a packet can be sent, which changes with the peers. */
 static size_t servers_of(const struct spec *spec, struct netstack_endpoint servers[SPEC_DNS_MAX])
 {
-	size_t count = 0;
 	for (size_t i = 0; i < spec->dns_count; i++)
-		if (spec_has_route(spec, spec->dns[i].family, spec->dns[i].bytes))
-			servers[count++] = endpoint_of(&spec->dns[i], 53);
-	return count;
+		servers[i] = endpoint_of(&spec->dns[i], 53);
+	return spec->dns_count;
 }
 
 static bool make_stack(struct tunnel *tunnel, const struct spec *spec, struct netstack **stack, struct netstack_resolver **resolver)
