@@ -252,6 +252,15 @@ static void fail(const struct dns_question *question, unsigned rcode, struct dns
 	answer->outcome = is_of_edns && !question->plain ? DNS_NO_EDNS : DNS_FAILED;
 }
 
+/* An empty answer of a server that is not responsible for the name and does not look for it either: it says nothing of the name, whatever servers
+ * it refers to (RFC 1912, 2.8). */
+static bool is_lame(const uint8_t *bytes, unsigned rcode)
+{
+	bool is_authoritative = (bytes[2] & 0x04) != 0, is_recursive = (bytes[3] & 0x80) != 0;
+
+	return rcode == RCODE_OK && packet_read16(bytes + 6) == 0 && !is_authoritative && !is_recursive;
+}
+
 void dns_read_answer(const struct dns_question *question, const uint8_t *bytes, size_t length, struct dns_answer *answer)
 {
 	size_t at;
@@ -272,7 +281,7 @@ void dns_read_answer(const struct dns_question *question, const uint8_t *bytes, 
 	if (bytes[2] & 0x02) { /* half a record may be missing */
 		answer->outcome = DNS_TRUNCATED;
 		answer->ttl = 0;
-	} else if (!is_sound) {
+	} else if (!is_sound || is_lame(bytes, rcode)) {
 		*answer = (struct dns_answer){ .outcome = DNS_FAILED };
 	} else if (answer->count > 0) {
 		answer->outcome = DNS_ADDRESSES;

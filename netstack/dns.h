@@ -16,7 +16,7 @@
 enum dns_outcome {
 	DNS_ADDRESSES,
 	DNS_NOTHING,   /* NXDOMAIN, or no address of this family */
-	DNS_FAILED,    /* the server failed, refused, or sent a malformed answer */
+	DNS_FAILED,    /* the server failed, refused, sent a malformed answer, or is lame: it neither knows the name nor looks for it */
 	DNS_TRUNCATED, /* ask again by TCP; the addresses that arrived are set, but not to be cached */
 	DNS_NO_EDNS,   /* the server does not support EDNS, or not this version: ask again without (RFC 6891, 7) */
 	DNS_FOREIGN,   /* not an answer to this query: ignore it */

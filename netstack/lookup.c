@@ -350,15 +350,31 @@ static bool ask(struct lookup *lookup, size_t server, bool plain, uint64_t now)
 	return true;
 }
 
-/* A server that ignores EDNS queries and answers others is no longer sent EDNS. */
+/* A server that ignores EDNS queries, or fails on them, and answers others is no longer sent EDNS. */
 static void learn(struct lookup *lookup, const struct try *answered, uint64_t now)
 {
 	remember_good(lookup, answered->server, now);
 	for (size_t i = 0; answered->plain && i < lookup->try_count; i++) {
 		const struct try *try = &lookup->tries[i];
-		if (try->server == answered->server && !try->plain && !try->is_over)
+		if (try->server == answered->server && !try->plain)
 			remember_plain(lookup, try->server, now);
 	}
+}
+
+static bool has_answered_before(const struct lookup *lookup, size_t server)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < lookup->try_count; i++)
+		count += lookup->tries[i].server == server && lookup->tries[i].is_over;
+	return count > 1;
+}
+
+/* A failure may be of the moment, or due to EDNS (RFC 6891, 6.2.2), so the server is asked once more, without. */
+static void ask_once_more(struct lookup *lookup, size_t server, uint64_t now)
+{
+	if (has_answered_before(lookup, server) || lookup->try_count == QUESTIONS_MAX || !ask(lookup, server, true, now))
+		server_failed(lookup, server, now);
 }
 
 static void ask_plainly(struct lookup *lookup, size_t server, uint64_t now)
@@ -396,7 +412,7 @@ static void take_answer(struct lookup *lookup, struct try *try, const uint8_t *b
 		ask_by_tcp(lookup, try, now);
 		break;
 	case DNS_NO_EDNS: ask_plainly(lookup, try->server, now); break;
-	case DNS_FAILED: server_failed(lookup, try->server, now); break;
+	case DNS_FAILED: ask_once_more(lookup, try->server, now); break;
 	case DNS_FOREIGN: break;
 	}
 }
