@@ -31,7 +31,7 @@ struct black_hole {
 };
 
 /* The next smaller packet size to try, 0: none. The smallest is what every path must carry: 1,280 bytes for IPv6 (RFC 8200, 5), 576 for IPv4
- * (RFC 791, 3.2). So no far end can make segments smaller than 1,220 or 536 bytes. */
+ * (RFC 791, 3.2). So a far end that loses packets makes segments no smaller than 1,220 or 536 bytes. */
 uint32_t black_hole_below(uint8_t family, uint32_t packet);
 /* The next larger packet size that was tried, 0: a full one. */
 uint32_t black_hole_above(uint32_t packet);

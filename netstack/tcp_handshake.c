@@ -11,9 +11,8 @@
 #include "netstack/segment.h"
 #include "netstack/tcp_listener.h"
 
-#define WAITS_MAX 1024 /* connections of a stack in TIME-WAIT */
-#define SEGMENT_LEAST4 536
-#define SEGMENT_LEAST6 1220
+#define WAITS_MAX 1024   /* connections of a stack in TIME-WAIT */
+#define SEGMENT_LEAST 64 /* a far end that announces less gets this; Linux stops at 48 */
 
 /* --- lwIP's callbacks --- */
 
@@ -125,14 +124,13 @@ static void put_back(struct tcp_pcb *pcb)
 	tcp_active_pcbs = pcb;
 }
 
-/* A far end that announces less than every path carries (RFC 9293, 3.7.1; RFC 8200, 5) would get a datagram for every few bytes. It gets what
- * the tunnel's own size allows. */
+/* What the far end announced (RFC 9293, 3.7.1), or 536 if it announced nothing. Less than 1,220 bytes over IPv6 are legitimate, and so are less
+ * than 536 of a small device. The sender bounds the datagrams of such a stream (transmit.c). */
 static uint32_t segment_size(const struct netstack_stream *stream, uint32_t announced)
 {
 	bool is4 = stream->local.family == AF_INET;
-	uint32_t least = is4 ? SEGMENT_LEAST4 : SEGMENT_LEAST6;
 	uint32_t most = path_mtu(stream->stack, &stream->remote) - (uint32_t)((is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER) + PACKET_TCP_HEADER);
-	uint32_t size = announced < least ? least : announced;
+	uint32_t size = announced < SEGMENT_LEAST ? SEGMENT_LEAST : announced;
 
 	return size < most ? size : most;
 }
