@@ -8,6 +8,7 @@
 
 #define ADDRESSES_MOST 16
 #define STAGGER (250 * LOOP_MILLISECOND) /* Connection Attempt Delay (RFC 8305, 5) */
+#define SILENCE LOOP_SECOND              /* of the second family's answer, before the first one's failure is told */
 
 struct attempt {
 	struct dial *dial;
@@ -280,7 +281,8 @@ static void try_next(struct dial *dial)
 		attempt->stream = NULL;
 		dial->fault = fault_of_stream((enum netstack_error)error);
 	}
-	deadline_set(tunnel->context->loop, &dial->stagger, LOOP_NEVER);
+	bool waits_for_names = !is_trying(dial) && dial->more_names && dial->address_count > 0;
+	deadline_set(tunnel->context->loop, &dial->stagger, waits_for_names ? now + SILENCE : LOOP_NEVER);
 	if (!is_trying(dial) && !dial->more_names)
 		finish(dial, NULL, &dial->fault);
 }
@@ -288,8 +290,12 @@ static void try_next(struct dial *dial)
 static void on_stagger(void *owner)
 {
 	struct dial *dial = owner;
-	if (!dial->over && dial->tried < dial->address_count)
+	if (dial->over)
+		return;
+	if (dial->tried < dial->address_count)
 		try_next(dial);
+	else if (!is_trying(dial))
+		finish(dial, NULL, &dial->fault);
 }
 
 static void on_named(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)

@@ -145,6 +145,36 @@ static void test_the_family_that_worked_is_remembered(void **state)
 	}
 }
 
+/* The first family's addresses are refused. The other family's answer is waited for, but not for as long as a lookup may take. */
+static void test_a_failure_does_not_wait_long_for_a_silent_family(void **state)
+{
+	(void)state;
+	for (int comes = 0; comes < 2; comes++) {
+		struct netstack_endpoint here = rig_endpoint("198.51.100.7", 0), there = rig_endpoint("2001:db8::7", 0);
+		dial_name();
+		rig.queries[0].used = false;
+		rig.queries[0].answered(rig.queries[0].owner, NETSTACK_NAME_OK, &here, 1, true);
+		rig_turn();
+		rig_stream_close(rig.streams, NETSTACK_REFUSED);
+		rig_pass(900 * LOOP_MILLISECOND);
+		assert_int_equal(seen.dialed, 0);
+		if (comes == 1) {
+			rig.queries[0].answered(rig.queries[0].owner, NETSTACK_NAME_OK, &there, 1, false);
+			rig_turn();
+			rig_pass(2 * LOOP_SECOND);
+			assert_int_equal(seen.dialed, 0);
+			rig.streams->events->connected(rig.streams->owner);
+			assert_non_null(seen.stream);
+			rig_turn();
+			netstack_stream_abort(seen.stream, rig.now);
+		} else {
+			rig_pass(200 * LOOP_MILLISECOND);
+			assert_int_equal(seen.dialed, 1);
+			assert_int_equal(seen.error, HTTP_ERROR_CONNECTION_REFUSED);
+		}
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
@@ -153,6 +183,7 @@ int main(void)
 		TEST(test_a_loser_may_close_in_the_turn_of_the_race),
 		TEST(test_what_cannot_be_sent_fails_at_once),
 		TEST(test_the_family_that_worked_is_remembered),
+		TEST(test_a_failure_does_not_wait_long_for_a_silent_family),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
