@@ -8,14 +8,32 @@ struct held {
 	uint16_t port, length;
 };
 
+/* A small block as long as that is enough, then a large one. */
+static struct block *make_room(struct block **backlog, struct pool *pool, size_t length)
+{
+	struct block *block = *backlog;
+	if (block == NULL)
+		block = *backlog = pool_take(pool, false);
+	if (block == NULL || block->capacity - block->end >= length)
+		return block;
+	struct block *large = pool_take(pool, true);
+	if (large == NULL || large->capacity <= block->capacity || large->capacity - block->end < length) {
+		pool_give(pool, large);
+		return NULL;
+	}
+	memcpy(large->bytes, block->bytes, block->end);
+	large->end = block->end;
+	pool_give(pool, block);
+	*backlog = large;
+	return large;
+}
+
 void backlog_hold(struct block **backlog, struct tunnel *tunnel, uint16_t port, const uint8_t *bytes, size_t length)
 {
 	assert(length <= UINT16_MAX);
 	struct held held = { .port = port, .length = (uint16_t)length };
-	if (*backlog == NULL)
-		*backlog = pool_take(tunnel->context->pool, false);
-	struct block *block = *backlog;
-	if (block == NULL || block->capacity - block->end < sizeof(held) + length) {
+	struct block *block = make_room(backlog, tunnel->context->pool, sizeof(held) + length);
+	if (block == NULL) {
 		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
 	}
