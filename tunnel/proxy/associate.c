@@ -40,7 +40,8 @@ struct associate {
 	enum socks_reply refusal; /* to be sent at the end of the turn */
 	enum counters_failure failure;
 	struct udp_session session;
-	struct netstack_endpoint client; /* the only one that is served, as the session's address is once it is known; port 0: not known yet */
+	struct netstack_endpoint client; /* port 0: none has sent yet */
+	uint16_t announced_port;         /* 0: none */
 	struct known_name names[NAMES];
 	struct deadline idle;
 	struct deferred deferred;
@@ -226,13 +227,14 @@ static void on_client_datagram(struct associate *associate, const uint8_t *bytes
 	udp_session_send_inner(&associate->session, &target.address, bytes + header, length - (size_t)header);
 }
 
-/* RFC 1928, 7: datagrams from other addresses are dropped. The first one fixes a port that the client did not announce. */
+/* RFC 1928, 7: datagrams from other addresses are dropped. The first one fixes the port. Clients also announce a port that they do not use; one that
+ * does is recognized whenever it sends. */
 static bool is_client(struct associate *associate, const union wireguard_endpoint *from)
 {
 	struct netstack_endpoint address;
 	if (!address_from_host(&address, from) || !address_is_same_host(&address, &associate->client))
 		return false;
-	if (associate->client.port == 0)
+	if (associate->client.port == 0 || address.port == associate->announced_port)
 		associate->client.port = address.port;
 	if (associate->client.port != address.port)
 		return false;
@@ -367,8 +369,8 @@ static bool ask_relay(struct associate *associate, uint16_t listen_index)
 }
 
 /* A client that knows where it will send from says so by its own address, or by none. Any other, such as the target's or one behind a
- * NAT, is no claim to a port (RFC 1928, 4): the first datagram makes it then. */
-static uint16_t claimed_port(const struct netstack_endpoint *claim, const struct netstack_endpoint *client)
+ * NAT, says nothing of a port (RFC 1928, 4). */
+static uint16_t port_announced(const struct netstack_endpoint *claim, const struct netstack_endpoint *client)
 {
 	static const uint8_t zero[16];
 	bool is_zero = memcmp(claim->bytes, zero, sizeof(zero)) == 0;
@@ -399,6 +401,7 @@ struct associate *associate_create(struct connection *connection, struct poller 
 	poller_set(control, 0);
 	if (!ask_relay(associate, listen_index))
 		deferred_queue(tunnel->context->loop, &associate->deferred);
-	associate->client.port = claimed_port(&request->target.address, &associate->client);
+	associate->client.port = 0;
+	associate->announced_port = port_announced(&request->target.address, &associate->client);
 	return associate;
 }
