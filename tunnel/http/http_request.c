@@ -120,6 +120,21 @@ static bool read_request_line(struct http_request *request, struct http_text lin
 	return read_target(request, target);
 }
 
+/* What can be a target, or is at least a name by its grammar (RFC 3986, 3.2.2). */
+static bool is_host(struct http_text value)
+{
+	struct target target;
+	if (value.length == 0 || target_parse_authority(&target, value.bytes, value.length, HTTP_PORT) == 0)
+		return true;
+	const char *colon = memchr(value.bytes, ':', value.length);
+	size_t name = colon == NULL ? value.length : (size_t)(colon - value.bytes);
+	if (name == 0 || !is_userinfo(value.bytes, name)) /* which has the same bytes, and the colon */
+		return false;
+	struct http_text digits = { .bytes = value.bytes + name + 1, .length = colon == NULL ? 0 : value.length - name - 1 };
+	uint64_t port;
+	return digits.length == 0 || (http_text_length(digits, &port) && port > 0 && port <= UINT16_MAX);
+}
+
 /* RFC 9112, 3.2: one Host, well-formed or empty. Its value does not count beside that of the target (3.2.2). */
 static bool check_host(struct http_request *request)
 {
@@ -128,9 +143,7 @@ static bool check_host(struct http_request *request)
 		return true;
 	if (count != 1)
 		return refuse(request, 400, "exactly one Host field is required");
-	struct http_text value = http_fields_find(&request->fields, HTTP_FIELD_HOST)->value;
-	struct target host;
-	if (value.length > 0 && target_parse_authority(&host, value.bytes, value.length, HTTP_PORT) < 0)
+	if (!is_host(http_fields_find(&request->fields, HTTP_FIELD_HOST)->value))
 		return refuse(request, 400, "malformed Host");
 	return true;
 }
