@@ -207,6 +207,29 @@ static void frames_bodies(void **state)
 	}
 }
 
+/* curl takes these, as the number that they begin with, and none can be another one. It also takes «5.5», «5e1» and «5 6», which can. */
+static void repairs_lengths(void **state)
+{
+	(void)state;
+	static const char *const fives[] = { "00000000000000000000005", "5.0", "5.", "5;", "5; x=y", "5 bytes", "5, 05, 5.00" };
+	char text[200];
+	for (size_t i = 0; i < sizeof fives / sizeof fives[0]; i++) {
+		snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", fives[i]);
+		goes_on_as(&get, text, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
+	}
+	takes(&get, "HTTP/1.1 200 OK\r\nContent-Length: 000\r\n\r\n");
+	assert_int_equal(response.length, 0);
+}
+
+/* Line ends that were doubled by a text mode; curl takes them. */
+static void an_empty_line_may_end_with_two_crs(void **state)
+{
+	(void)state;
+	goes_on_as(&get, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+	goes_on_as(&get, "HTTP/1.1 200 OK\r\r\nContent-Length: 0\r\r\n\r\r\n",
+	           "HTTP/1.1 200 OK \r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+}
+
 static void X1_refuses_framing(void **state)
 {
 	(void)state;
@@ -217,6 +240,13 @@ static void X1_refuses_framing(void **state)
 		"Content-Length: 5, 6\r\n",
 		"Content-Length: 5 5\r\n",
 		"Content-Length: 0x5\r\n",
+		"Content-Length: 5.5\r\n",
+		"Content-Length: 5e1\r\n",
+		"Content-Length: 5 x6\r\n",
+		"Content-Length: 5;6\r\n",
+		"Content-Length: bytes 5\r\n",
+		"Content-Length: 5.0, 6\r\n",
+		"Content-Length: 00018446744073709551616\r\n",
 		"Content-Length: 5\r\n 5\r\n",
 		"Content-Length: +5\r\n",
 		"Content-Length: -1\r\n",
@@ -329,6 +359,8 @@ int main(void)
 		cmocka_unit_test(repairs_fields),
 		cmocka_unit_test(frames_bodies),
 		cmocka_unit_test(X1_refuses_framing),
+		cmocka_unit_test(repairs_lengths),
+		cmocka_unit_test(an_empty_line_may_end_with_two_crs),
 		cmocka_unit_test(keeps_the_servers_connection),
 		cmocka_unit_test(X3_writes_for_the_client),
 		cmocka_unit_test(writes_for_an_old_client),

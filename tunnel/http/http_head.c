@@ -54,6 +54,14 @@ bool http_text_is(struct http_text text, const char *word)
 	return text.length == strlen(word) && strncasecmp(text.bytes, word, text.length) == 0;
 }
 
+/* A server's may have a CR too many. */
+static bool is_empty_line(const char *line, size_t length, bool lenient)
+{
+	while (lenient && length > 1 && line[length - 1] == '\r')
+		length--;
+	return length == 0 || (length == 1 && line[0] == '\r');
+}
+
 enum http_progress http_head_find(struct http_head_search *search, const char *bytes, size_t length, size_t *head)
 {
 	/* A plain HTTP port receives TLS and other bytes: refuse them at once, not at the deadline. */
@@ -72,7 +80,7 @@ enum http_progress http_head_find(struct http_head_search *search, const char *b
 		/* RFC 9112, 2.2 would allow a bare LF, but one parser's line end is another's data. */
 		if (search->too_long || (!has_cr && !search->lenient))
 			return HTTP_REFUSED;
-		bool empty = at - search->line == has_cr;
+		bool empty = is_empty_line(bytes + search->line, at - search->line, search->lenient);
 		search->line = search->scanned = at + 1;
 		if (empty && search->begun) {
 			*head = search->scanned;

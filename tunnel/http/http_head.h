@@ -66,7 +66,7 @@ struct http_head_search {
 	size_t line;   /* where the current line starts */
 	bool begun;    /* a line that is not empty was seen */
 	bool too_long; /* why it was refused: over HTTP_HEAD_MAX */
-	bool lenient;  /* a line may end with LF alone; set before the first call */
+	bool lenient;  /* a line may end with LF alone, an empty one with several CR; set before the first call */
 };
 
 /* Looks for the end of the head in `bytes` (always the same head from its first byte, `length` growing). HTTP_WHOLE sets *head to

@@ -45,6 +45,28 @@ static bool read_coding(struct http_text list, enum http_framing *framing)
 	return true;
 }
 
+/* A number, and what servers are seen to write around it as long as nobody can read another one: leading zeros, a fraction of zero, words
+ * without a digit behind a space or semicolon. */
+static bool read_number(struct http_text text, uint64_t *number)
+{
+	size_t digits = 0;
+	while (digits < text.length && text.bytes[digits] >= '0' && text.bytes[digits] <= '9')
+		digits++;
+	bool is_fraction = digits < text.length && text.bytes[digits] == '.';
+	bool is_word = digits < text.length && (text.bytes[digits] == ';' || http_is_blank_byte((unsigned char)text.bytes[digits]));
+	if (digits < text.length && !is_fraction && !is_word)
+		return false;
+	for (size_t i = digits + 1; i < text.length; i++) {
+		bool is_digit = text.bytes[i] >= '0' && text.bytes[i] <= '9';
+		if (is_word ? is_digit : text.bytes[i] != '0')
+			return false;
+	}
+	text.length = digits;
+	for (; text.length > 1 && text.bytes[0] == '0'; text.length--)
+		text.bytes++;
+	return http_text_length(text, number);
+}
+
 /* The same length may be given twice (RFC 9110, 8.6). */
 static bool read_length(struct http_text list, enum http_framing *framing, uint64_t *length)
 {
@@ -53,7 +75,7 @@ static bool read_length(struct http_text list, enum http_framing *framing, uint6
 		uint64_t read;
 		if (element.length == 0)
 			continue;
-		if (!http_text_length(element, &read) || *framing == HTTP_FRAMING_CHUNKED)
+		if (!read_number(element, &read) || *framing == HTTP_FRAMING_CHUNKED)
 			return false;
 		if (*framing == HTTP_FRAMING_LENGTH && read != *length)
 			return false;
@@ -111,7 +133,7 @@ static bool read_head(struct http_response *response, const struct http_asked *a
 	struct http_text rest = { .bytes = bytes, .length = length }, line;
 	do
 		line = http_head_line(&rest);
-	while (line.length == 0);
+	while (line.length == 0 || line.bytes[0] == '\r');
 	if (!read_status_line(response, line, &old))
 		return false;
 	http_text_blank(bytes + (response->reason.bytes - bytes), response->reason.length);
