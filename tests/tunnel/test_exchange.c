@@ -367,7 +367,7 @@ static void test_malformed_bodies_go_nowhere(void **state)
 	rig_browse(GET);
 	rig_connected(rig_stream());
 	rig_stream_write(rig_stream(), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
-	rig_stream_write(rig_stream(), "5 x\r\n");
+	rig_stream_write(rig_stream(), "5 6\r\n");
 	assert_non_null(strstr(rig_read(rig_browser.client), "1\r\na\r\n"));
 	assert_true(rig_is_reset(rig_browser.client));
 	rig_leave();

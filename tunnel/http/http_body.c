@@ -139,16 +139,24 @@ static enum http_body_state step(struct http_body *body, unsigned char c)
 	return body->state;
 }
 
-/* Repairs: white space around a size and control bytes are dropped, a bare LF becomes a line end, and a trailer field is forwarded only if its
- * name is permitted. */
+/* Repairs: white space around a size and control bytes are dropped, a bare LF becomes a line end, other bytes behind a size become an extension, and
+ * a trailer field is forwarded only if its name is permitted. */
+
+/* Not behind the last size, which no data follows that could prove it right, and nothing that may belong to the size. */
+static bool begins_junk(const struct http_body *body, unsigned char c)
+{
+	if (body->left == 0 || c == ';' || !http_is_value_byte(c) || http_is_blank_byte(c))
+		return false;
+	return body->state == HTTP_BODY_SIZE_BLANK ? hex_digit(c) < 0 : body->state == HTTP_BODY_SIZE && body->digits > 0 && c == ',';
+}
 
 static bool is_odd(const struct http_body *body, unsigned char c)
 {
 	switch (body->state) {
-	case HTTP_BODY_SIZE: return http_is_blank_byte(c) || (c == '\n' && body->digits > 0);
-	case HTTP_BODY_SIZE_BLANK: return http_is_blank_byte(c) || c == '\n';
+	case HTTP_BODY_SIZE: return http_is_blank_byte(c) || (c == '\n' && body->digits > 0) || begins_junk(body, c);
+	case HTTP_BODY_SIZE_BLANK: return http_is_blank_byte(c) || c == '\n' || begins_junk(body, c);
 	case HTTP_BODY_EXTENSION:
-	case HTTP_BODY_TRAILER_VALUE: return c != '\r' && !http_is_value_byte(c);
+	case HTTP_BODY_TRAILER_VALUE: return !http_is_value_byte(c);
 	case HTTP_BODY_DATA_CR: return c == '\n';
 	case HTTP_BODY_TRAILER: return c != '\r';
 	case HTTP_BODY_TRAILER_NAME:
@@ -202,6 +210,14 @@ static struct http_text mend_trailer_name(struct http_body *body, unsigned char 
 	return (struct http_text){ .bytes = "", .length = 0 };
 }
 
+static struct http_text mend_junk(struct http_body *body, unsigned char c)
+{
+	body->state = HTTP_BODY_EXTENSION;
+	body->name[0] = ';';
+	body->name[1] = (char)c;
+	return (struct http_text){ .bytes = body->name, .length = c == ',' ? 1 : 2 };
+}
+
 static struct http_text mend(struct http_body *body, unsigned char c)
 {
 	bool is_trailer = body->state == HTTP_BODY_TRAILER || body->state == HTTP_BODY_TRAILER_NAME;
@@ -210,6 +226,8 @@ static struct http_text mend(struct http_body *body, unsigned char c)
 		return mend_line_end(body);
 	if (is_trailer)
 		return mend_trailer_name(body, c);
+	if (begins_junk(body, c))
+		return mend_junk(body, c);
 	if (body->state == HTTP_BODY_TRAILER_LEFT_OUT)
 		body->state = c == '\n' ? HTTP_BODY_TRAILER : HTTP_BODY_TRAILER_LEFT_OUT;
 	else if (body->state == HTTP_BODY_SIZE && body->digits > 0)
