@@ -69,12 +69,12 @@ void network_format(const struct wireguard_network *network, char text[NETWORK_T
 void network_unmap(struct wireguard_network *network)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	if (network->family != AF_INET6 || network->prefix != 128 || memcmp(network->bytes, mapped, sizeof mapped) != 0)
+	if (network->family != AF_INET6 || network->prefix != 128 || memcmp(network->bytes, mapped, sizeof(mapped)) != 0)
 		return;
 	uint8_t bytes[16] = { 0 };
 	memcpy(bytes, network->bytes + 12, 4);
 	*network = (struct wireguard_network){ .family = AF_INET, .prefix = 32 };
-	memcpy(network->bytes, bytes, sizeof bytes);
+	memcpy(network->bytes, bytes, sizeof(bytes));
 }
 
 bool network_is_host(const struct wireguard_network *network)

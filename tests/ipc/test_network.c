@@ -78,7 +78,7 @@ static void a_mapped_address_becomes_its_own(void **state)
 		struct wireguard_network network, expected;
 		assert_true(network_parse_address(rows[i][0], &network) && network_parse_address(rows[i][1], &expected));
 		network_unmap(&network);
-		assert_memory_equal(&network, &expected, sizeof network);
+		assert_memory_equal(&network, &expected, sizeof(network));
 	}
 }
 

@@ -55,7 +55,7 @@ static void test_any_size_is_held(void **state)
 	(void)state;
 	static const uint8_t bytes[65500];
 	static const size_t sizes[] = { 4060, 4061, 4092, 4093, 65500 };
-	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		struct block *backlog = NULL;
 		seen_count = 0;
 		backlog_hold(&backlog, &rig.tunnel, 1, bytes, sizes[i]);

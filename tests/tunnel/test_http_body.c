@@ -368,7 +368,7 @@ static void X1_what_cannot_be_mended_fails(void **state)
 		                           "0 junk\r\n",  "5x\r\n",  /* curl takes this, too, but also 0x5 as the end */
 		                           "0\r\n\rX",    "8000000000000000\n",
 		                           "5\nhello5\n", "5\nhe\r\n0\r\n" };
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		for (size_t step = 1; step <= strlen(bad[i]); step++) {
 			mend_in_steps(bad[i], strlen(bad[i]), step);
 			if (other.state != HTTP_BODY_FAILED)

@@ -303,10 +303,10 @@ static void X1_hosts(void **state)
 	/* RFC 9112, 3.2: a client whose target has no authority of its own sends it empty, and some always do. */
 	/* Legal names (RFC 3986, 3.2.2) that cannot be a target; beside one they say nothing. */
 	static const char *const legal[] = { "123", "a!b", "%61", "127.1", "a,b", "123:80", "a!b:" };
-	for (size_t i = 0; i < sizeof legal / sizeof legal[0]; i++) {
-		snprintf(text, sizeof text, "GET http://a/ HTTP/1.1\r\nHost: %s\r\n\r\n", legal[i]);
+	for (size_t i = 0; i < sizeof(legal) / sizeof(legal[0]); i++) {
+		snprintf(text, sizeof(text), "GET http://a/ HTTP/1.1\r\nHost: %s\r\n\r\n", legal[i]);
 		goes_on_as(text, "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
-		snprintf(text, sizeof text, "GET http://%s/ HTTP/1.1\r\nHost: a\r\n\r\n", legal[i]);
+		snprintf(text, sizeof(text), "GET http://%s/ HTTP/1.1\r\nHost: a\r\n\r\n", legal[i]);
 		refuses(text, 400);
 	}
 	goes_on_as("GET http://a/ HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");

@@ -213,8 +213,8 @@ static void repairs_lengths(void **state)
 	(void)state;
 	static const char *const fives[] = { "00000000000000000000005", "5.0", "5.", "5;", "5; x=y", "5 bytes", "5, 05, 5.00" };
 	char text[200];
-	for (size_t i = 0; i < sizeof fives / sizeof fives[0]; i++) {
-		snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", fives[i]);
+	for (size_t i = 0; i < sizeof(fives) / sizeof(fives[0]); i++) {
+		snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n", fives[i]);
 		goes_on_as(&get, text, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n");
 	}
 	takes(&get, "HTTP/1.1 200 OK\r\nContent-Length: 000\r\n\r\n");
