@@ -20,20 +20,13 @@
 #define LATER_MS 10      /* until postponed requests are tried again */
 #define LATER_MOST 4096  /* of them at a time, so that they do not block the loop */
 
-/* A want that is over the rate. The clients of a tunnel can make an honest worker ask too often, so it is neither refused nor a reason to
- * end the worker: it waits. */
-struct late_want {
-	struct late_want *next;
-	struct worker *worker;
-	enum message_type type;
-	struct message_want want;
-};
-
 struct broker {
 	struct broker_means means;
 	struct dialer *dialer;
 	uint8_t (*unanswered)[COUNTERS_TUNNELS]; /* [worker][slot]: unanswered requests for sockets */
-	struct late_want *late, **late_end;      /* those over the rate */
+	/* Those over the rate. The clients of a tunnel can make an honest worker ask too often, so such a one is neither refused nor a reason
+	 * to end the worker: it waits. */
+	struct want *late, **late_end;
 	size_t late_count;
 	uv_timer_t timer; /* for them */
 };
@@ -68,14 +61,32 @@ static void answer(struct broker *broker, struct worker *worker, const struct me
 	worker_send(worker, MESSAGE_GRANTED, &writer, &descriptor, descriptor >= 0 ? 1 : 0);
 }
 
-static void answer_with(void *owner, struct worker *worker, const struct message_want *want, int descriptor, int error)
+/* Frees the want. A process that was replaced gets no answer. */
+static void end(struct broker *broker, struct want *want, enum message_status status, int descriptor)
 {
-	answer(owner, worker, want, descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error), descriptor);
+	if (worker_incarnation(want->worker) == want->incarnation)
+		answer(broker, want->worker, &want->message, status, descriptor);
+	else if (descriptor >= 0)
+		close(descriptor);
+	want_free(want);
 }
 
-static void refuse(struct broker *broker, struct worker *worker, const struct message_want *want, enum message_status status)
+static void end_with(struct broker *broker, struct want *want, int descriptor, int error)
 {
-	answer(broker, worker, want, status, -1);
+	end(broker, want, descriptor >= 0 ? MESSAGE_STATUS_OK : status_of(error), descriptor);
+}
+
+/* The tunnel may have been deleted while its target was dialled. */
+static void on_dialled(void *owner, struct want *want, int descriptor, int error)
+{
+	struct broker *broker = owner;
+	if (tunnel_identity_find(&want->tunnel, broker->means.registry) != NULL) {
+		end_with(broker, want, descriptor, error);
+		return;
+	}
+	if (descriptor >= 0)
+		close(descriptor);
+	end(broker, want, MESSAGE_STATUS_UNKNOWN, -1);
 }
 
 static struct host_socket *open_fresh(const struct entry *entry, const struct socket_entry *udp, int *error)
@@ -88,13 +99,12 @@ static struct host_socket *open_fresh(const struct entry *entry, const struct so
 }
 
 /* The snapshot is created before the worker gets the socket. */
-static void grant_udp(struct broker *broker, struct worker *worker, struct entry *entry, const struct message_want *want,
-                      const struct lock_claim *turn)
+static void grant_udp(struct broker *broker, struct entry *entry, struct want *want, const struct lock_claim *turn)
 {
 	struct socket_entry *udp = socket_list_udp(&entry->sockets);
 	int error = 0;
 	if (udp == NULL) {
-		refuse(broker, worker, want, MESSAGE_STATUS_REFUSED);
+		end(broker, want, MESSAGE_STATUS_REFUSED, -1);
 		return;
 	}
 	struct snapshot *shown = snapshot_copy(entry->snapshot);
@@ -102,7 +112,7 @@ static void grant_udp(struct broker *broker, struct worker *worker, struct entry
 	int descriptor = fresh == NULL ? -1 : host_socket_duplicate(fresh);
 	if (fresh != NULL && descriptor < 0)
 		error = errno;
-	answer_with(broker, worker, want, descriptor, shown == NULL ? ENOMEM : error);
+	end_with(broker, want, descriptor, shown == NULL ? ENOMEM : error);
 	if (descriptor < 0) {
 		host_socket_release(fresh);
 		snapshot_release(shown);
@@ -116,39 +126,37 @@ static void grant_udp(struct broker *broker, struct worker *worker, struct entry
 }
 
 /* A want of another UDP socket, which changes what the tunnel has: it waits for the tunnel's turn. */
-struct udp_want {
+struct udp_turn {
 	struct broker *broker;
-	struct worker *worker;
-	unsigned incarnation;
-	struct message_want want;
-	struct lock_claim turn;
+	struct want *want;
+	struct lock_claim claim;
 };
 
-/* It is this one's turn. The worker may have been replaced meanwhile, and the tunnel changed: then it asks again when it needs to. */
-static void grant_in_turn(void *owner)
+/* The worker may have been replaced meanwhile, and the tunnel changed: then it asks again when it needs to. */
+static void on_udp_turn(void *owner)
 {
-	struct udp_want *late = owner;
-	struct broker *broker = late->broker;
-	struct entry *entry = slot_table_find(broker->means.slots, worker_index(late->worker), late->want.slot, late->want.generation);
-	if (worker_incarnation(late->worker) == late->incarnation) {
-		if (entry != NULL)
-			grant_udp(broker, late->worker, entry, &late->want, &late->turn);
-		else
-			refuse(broker, late->worker, &late->want, MESSAGE_STATUS_UNKNOWN);
-	}
-	lock_queue_release(broker->means.locks, &late->turn);
-	free(late);
+	struct udp_turn *turn = owner;
+	struct broker *broker = turn->broker;
+	struct want *want = turn->want;
+	bool is_current = worker_incarnation(want->worker) == want->incarnation;
+	struct entry *entry = is_current ? want_entry(want, broker->means.registry) : NULL;
+	if (entry != NULL)
+		grant_udp(broker, entry, want, &turn->claim);
+	else
+		end(broker, want, MESSAGE_STATUS_UNKNOWN, -1);
+	lock_queue_release(broker->means.locks, &turn->claim);
+	free(turn);
 }
 
-static void take_udp_want(struct broker *broker, struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void await_udp_turn(struct broker *broker, struct want *want)
 {
-	struct udp_want *late = calloc(1, sizeof(*late));
-	if (late == NULL) {
-		refuse(broker, worker, want, MESSAGE_STATUS_NO_MEMORY);
+	struct udp_turn *turn = calloc(1, sizeof(*turn));
+	if (turn == NULL) {
+		end(broker, want, MESSAGE_STATUS_NO_MEMORY, -1);
 		return;
 	}
-	*late = (struct udp_want){ .broker = broker, .worker = worker, .incarnation = worker_incarnation(worker), .want = *want };
-	lock_queue_claim_one(broker->means.locks, &late->turn, entry->id, grant_in_turn, late);
+	*turn = (struct udp_turn){ .broker = broker, .want = want };
+	lock_queue_claim_one(broker->means.locks, &turn->claim, want->tunnel.id, on_udp_turn, turn);
 }
 
 static const struct host_socket *proxy_listener(const struct entry *entry, uint16_t index)
@@ -170,23 +178,24 @@ static bool may_relay(const struct entry *entry, const struct message_want *want
 	       (endpoint_is_any(&listener->bound) && host_socket_is_local(&want->local));
 }
 
-static void grant_relay(struct broker *broker, struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void grant_relay(struct broker *broker, const struct entry *entry, struct want *want)
 {
-	if (!may_relay(entry, want)) {
-		refuse(broker, worker, want, MESSAGE_STATUS_REFUSED);
+	if (!may_relay(entry, &want->message)) {
+		end(broker, want, MESSAGE_STATUS_REFUSED, -1);
 		return;
 	}
-	int descriptor = host_socket_relay(&want->local);
-	answer_with(broker, worker, want, descriptor, errno);
+	int descriptor = host_socket_relay(&want->message.local);
+	end_with(broker, want, descriptor, errno);
 }
 
-static void grant_connection(struct broker *broker, struct worker *worker, const struct entry *entry, const struct message_want *want)
+static void grant_connection(struct broker *broker, const struct entry *entry, struct want *want)
 {
 	const struct spec *spec = &entry->snapshot->spec;
-	if (want->index >= spec->forward_count || spec->forwards[want->index].direction != SPEC_INBOUND)
-		refuse(broker, worker, want, MESSAGE_STATUS_UNKNOWN);
+	uint16_t index = want->message.index;
+	if (index >= spec->forward_count || spec->forwards[index].direction != SPEC_INBOUND)
+		end(broker, want, MESSAGE_STATUS_UNKNOWN, -1);
 	else
-		dialer_start(broker->dialer, worker, &spec->forwards[want->index], want);
+		dialer_start(broker->dialer, &spec->forwards[index], want);
 }
 
 static bool is_too_often(const struct broker *broker, const struct worker *worker, struct entry *entry, enum message_type type)
@@ -201,33 +210,33 @@ static bool is_too_often(const struct broker *broker, const struct worker *worke
 	return !allowance_take(&entry->udp_rate, HEALINGS_PER_SECOND, HEALINGS_BURST, now);
 }
 
-/* False: over the rate. */
-static bool grant(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want)
+/* Takes the want, unless it is over the rate: false. */
+static bool grant(struct broker *broker, struct want *want)
 {
-	struct entry *entry = slot_table_find(broker->means.slots, worker_index(worker), want->slot, want->generation);
+	struct entry *entry = want_entry(want, broker->means.registry);
 	if (entry == NULL)
-		refuse(broker, worker, want, MESSAGE_STATUS_UNKNOWN);
-	else if (is_too_often(broker, worker, entry, type))
+		end(broker, want, MESSAGE_STATUS_UNKNOWN, -1);
+	else if (is_too_often(broker, want->worker, entry, want->type))
 		return false;
-	else if (type == MESSAGE_WANT_UDP)
-		take_udp_want(broker, worker, entry, want);
-	else if (type == MESSAGE_WANT_RELAY)
-		grant_relay(broker, worker, entry, want);
+	else if (want->type == MESSAGE_WANT_UDP)
+		await_udp_turn(broker, want);
+	else if (want->type == MESSAGE_WANT_RELAY)
+		grant_relay(broker, entry, want);
 	else
-		grant_connection(broker, worker, entry, want);
+		grant_connection(broker, entry, want);
 	return true;
 }
 
-static struct late_want *take_first(struct broker *broker)
+static struct want *take_first(struct broker *broker)
 {
-	struct late_want *first = broker->late;
+	struct want *first = broker->late;
 	broker->late = first->next;
 	if (broker->late == NULL)
 		broker->late_end = &broker->late;
 	return first;
 }
 
-static void append(struct broker *broker, struct late_want *late)
+static void append(struct broker *broker, struct want *late)
 {
 	late->next = NULL;
 	*broker->late_end = late;
@@ -240,26 +249,18 @@ static void on_later(uv_timer_t *timer)
 	struct broker *broker = timer->data;
 	size_t count = broker->late_count < LATER_MOST ? broker->late_count : LATER_MOST;
 	for (size_t i = 0; i < count; i++) {
-		struct late_want *late = take_first(broker);
+		struct want *late = take_first(broker);
 		broker->late_count--;
-		if (grant(broker, late->worker, late->type, &late->want))
-			free(late);
-		else
+		if (!grant(broker, late))
 			append(broker, late);
 	}
 	if (broker->late == NULL)
 		uv_timer_stop(timer);
 }
 
-static void put_off(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want)
+static void put_off(struct broker *broker, struct want *want)
 {
-	struct late_want *late = calloc(1, sizeof(*late));
-	if (late == NULL) {
-		refuse(broker, worker, want, MESSAGE_STATUS_NO_MEMORY);
-		return;
-	}
-	*late = (struct late_want){ .worker = worker, .type = type, .want = *want };
-	append(broker, late);
+	append(broker, want);
 	if (!uv_is_active((uv_handle_t *)&broker->timer))
 		uv_timer_start(&broker->timer, on_later, LATER_MS, LATER_MS);
 }
@@ -269,9 +270,9 @@ void broker_forget(struct broker *broker, const struct worker *worker)
 	size_t count = broker->late_count;
 	broker->late_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct late_want *late = take_first(broker);
+		struct want *late = take_first(broker);
 		if (late->worker == worker)
-			free(late);
+			want_free(late);
 		else
 			append(broker, late);
 	}
@@ -279,14 +280,18 @@ void broker_forget(struct broker *broker, const struct worker *worker)
 	memset(broker->unanswered[worker_index(worker)], 0, sizeof(*broker->unanswered));
 }
 
-bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want)
+bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *message)
 {
-	uint8_t *count = unanswered(broker, worker, want->slot);
+	uint8_t *count = unanswered(broker, worker, message->slot);
 	if (count == NULL || *count >= MESSAGE_WANTS_MOST)
 		return false;
 	(*count)++;
-	if (!grant(broker, worker, type, want))
-		put_off(broker, worker, type, want);
+	const struct entry *entry = slot_table_find(broker->means.slots, worker_index(worker), message->slot, message->generation);
+	struct want *want = entry == NULL ? NULL : want_create(worker, entry, type, message);
+	if (want == NULL)
+		answer(broker, worker, message, entry == NULL ? MESSAGE_STATUS_UNKNOWN : MESSAGE_STATUS_NO_MEMORY, -1);
+	else if (!grant(broker, want))
+		put_off(broker, want);
 	return true;
 }
 
@@ -299,7 +304,8 @@ struct broker *broker_create(const struct broker_means *means, unsigned workers)
 		                              .resolver = means->resolver,
 		                              .protection = means->protection,
 		                              .roots = means->roots,
-		                              .answer = answer_with,
+		                              .registry = means->registry,
+		                              .answer = on_dialled,
 		                              .owner = broker };
 	*broker = (struct broker){ .means = *means, .late_end = &broker->late };
 	broker->unanswered = calloc(workers, sizeof(*broker->unanswered));

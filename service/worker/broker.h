@@ -22,7 +22,7 @@ struct broker *broker_create(const struct broker_means *means, unsigned workers)
 /* To be called after every worker is forgotten, the loop's handles are closed and the loop has no more work. */
 void broker_free(struct broker *broker);
 /* Handles a WANT_UDP, WANT_DIAL or WANT_RELAY. False if more is requested at once than an honest worker would. */
-bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *want);
+bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *message);
 /* The worker has died, or the service ends: drops its requests. */
 void broker_forget(struct broker *broker, const struct worker *worker);
 

@@ -22,8 +22,7 @@ struct dialer {
 struct dial {
 	struct dial *next;
 	struct dialer *dialer;
-	struct worker *worker;
-	struct message_want want;
+	struct want *want; /* NULL: answered */
 	enum spec_transport transport;
 	struct message_addresses addresses;
 	size_t tried;
@@ -69,6 +68,8 @@ static void end(struct dial *dial)
 		at = &(*at)->next;
 	*at = dial->next;
 	dial->dialer->count--;
+	if (dial->want != NULL)
+		want_free(dial->want);
 	endpoint_resolver_cancel(dial->query);
 	uv_close((uv_handle_t *)&dial->timer, on_closed);
 	if (dial->is_polling)
@@ -77,17 +78,20 @@ static void end(struct dial *dial)
 		close(dial->descriptor);
 }
 
-static void answer(struct dialer *dialer, struct worker *worker, const struct message_want *want, int descriptor, int error)
+static void answer(struct dialer *dialer, struct want *want, int descriptor, int error)
 {
-	dialer->means.answer(dialer->means.owner, worker, want, descriptor, error);
+	dialer->means.answer(dialer->means.owner, want, descriptor, error);
 }
 
 static void finish(struct dial *dial, int descriptor, int error)
 {
-	if (worker_is_ready(dial->worker))
-		answer(dial->dialer, dial->worker, &dial->want, descriptor, error);
-	else if (descriptor >= 0)
+	struct want *want = dial->want;
+	if (worker_is_ready(want->worker)) {
+		dial->want = NULL;
+		answer(dial->dialer, want, descriptor, error);
+	} else if (descriptor >= 0) {
 		close(descriptor);
+	}
 	end(dial);
 }
 
@@ -139,9 +143,15 @@ static bool watch(struct dial *dial)
 	return true;
 }
 
+/* Nothing is dialled any more for a tunnel that was deleted. */
+static bool has_next(const struct dial *dial)
+{
+	return dial->tried < dial->addresses.count && tunnel_identity_find(&dial->want->tunnel, dial->dialer->means.registry) != NULL;
+}
+
 static void try_next(struct dial *dial)
 {
-	while (dial->tried < dial->addresses.count) {
+	while (has_next(dial)) {
 		const union wireguard_endpoint *address = &dial->addresses.list[dial->tried++];
 		/* The name may now resolve to one of our own sockets. */
 		if (dial->transport == SPEC_TCP && protection_has_address(dial->dialer->means.protection, address)) {
@@ -176,38 +186,34 @@ static void on_deadline(uv_timer_t *timer)
 }
 
 /* The directories may have changed since the path was checked, so it is walked again, and only the file found now is used. */
-static void dial_path(struct dialer *dialer, struct worker *worker, const char *path, const struct message_want *want)
+static void dial_path(struct dialer *dialer, const char *path, struct want *want)
 {
 	int file = socket_path_open(dialer->means.roots, path);
 	if (file < 0) {
-		answer(dialer, worker, want, -1, errno);
+		answer(dialer, want, -1, errno);
 		return;
 	}
 	bool is_own = protection_has_file(dialer->means.protection, file);
 	int descriptor = is_own ? -1 : host_socket_dial_unix(file);
 	int error = is_own ? EACCES : errno;
 	close(file);
-	answer(dialer, worker, want, descriptor, error);
+	answer(dialer, want, descriptor, error);
 }
 
-void dialer_start(struct dialer *dialer, struct worker *worker, const struct spec_forward *forward, const struct message_want *want)
+void dialer_start(struct dialer *dialer, const struct spec_forward *forward, struct want *want)
 {
 	if (forward->target.kind == SPEC_PLACE_UNIX) {
-		dial_path(dialer, worker, forward->target.host, want);
+		dial_path(dialer, forward->target.host, want);
 		return;
 	}
 	struct dial *dial = dialer->count < DIALS_MAX ? calloc(1, sizeof(*dial)) : NULL;
 	if (dial == NULL) {
-		answer(dialer, worker, want, -1, ENOBUFS);
+		answer(dialer, want, -1, ENOBUFS);
 		return;
 	}
-	*dial = (struct dial){ .next = dialer->dials,
-		               .dialer = dialer,
-		               .worker = worker,
-		               .want = *want,
-		               .transport = forward->transport,
-		               .descriptor = -1,
-		               .open_handles = 1 };
+	*dial = (struct dial){
+		.next = dialer->dials, .dialer = dialer, .want = want, .transport = forward->transport, .descriptor = -1, .open_handles = 1
+	};
 	dialer->dials = dial;
 	dialer->count++;
 	uv_timer_init(dialer->means.loop, &dial->timer);
@@ -228,7 +234,7 @@ void dialer_end_of(struct dialer *dialer, const struct worker *worker)
 	struct dial *next;
 	for (struct dial *dial = dialer->dials; dial != NULL; dial = next) {
 		next = dial->next;
-		if (dial->worker == worker)
+		if (dial->want->worker == worker)
 			end(dial);
 	}
 }

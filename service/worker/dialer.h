@@ -4,11 +4,10 @@
 
 #include <uv.h>
 
-#include "ipc/message.h"
 #include "service/socket/socket_path.h"
 #include "service/worker/endpoint_resolver.h"
 #include "service/worker/protection.h"
-#include "service/worker/supervisor.h"
+#include "service/worker/want.h"
 
 struct dialer;
 
@@ -16,17 +15,18 @@ struct dialer;
 struct dialer_means {
 	uv_loop_t *loop;
 	struct endpoint_resolver *resolver;
+	struct registry *registry;
 	const struct protection *protection;
 	const struct socket_roots *roots;
-	/* Gets the descriptor, which it takes, or -1 and an errno. */
-	void (*answer)(void *owner, struct worker *worker, const struct message_want *want, int descriptor, int error);
+	/* Gets the descriptor, or -1 and an errno. Takes the want and the descriptor. */
+	void (*answer)(void *owner, struct want *want, int descriptor, int error);
 	void *owner;
 };
 
 struct dialer *dialer_create(const struct dialer_means *means); /* NULL when out of memory */
 void dialer_free(struct dialer *dialer);                        /* once every dial is ended */
-/* Answers the request, perhaps before this returns. The forward is read at once. */
-void dialer_start(struct dialer *dialer, struct worker *worker, const struct spec_forward *forward, const struct message_want *want);
+/* Takes the want and answers it, perhaps before this returns. The forward is read at once. */
+void dialer_start(struct dialer *dialer, const struct spec_forward *forward, struct want *want);
 /* Cancels the dials of a worker that died; none is answered. */
 void dialer_end_of(struct dialer *dialer, const struct worker *worker);
 

@@ -794,6 +794,49 @@ static void events_tell_it_all(void **state)
 	assert_true(seen[EVENT_TUNNEL_DELETED]);
 }
 
+struct awaited {
+	_Atomic unsigned left;
+};
+
+static void on_done(struct mutation *mutation, void *owner)
+{
+	struct awaited *awaited = owner;
+	mutation_free(mutation);
+	awaited->left--;
+}
+
+static void submit(struct mutation *mutation, struct awaited *awaited)
+{
+	mutation->scope = SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->done = on_done;
+	mutation->owner = awaited;
+	awaited->left++;
+	service_submit(own_bench.service, mutation);
+}
+
+/* The worker's wish for another UDP socket waits for the turn behind a DELETE, and then "y" has the slot (P2, X8). */
+static void a_wish_of_a_deleted_tunnel_is_no_other_tunnels(void **state)
+{
+	static const enum operation_kind kinds[] = { OPERATION_PUT, OPERATION_DELETE, OPERATION_PUT, OPERATION_DELETE };
+	struct awaited awaited = { 0 };
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct mutation *one = batch_of(1, false);
+		set_edit(one, 0, kinds[i], "udp-1", kinds[i] == OPERATION_PUT ? bench_document(NULL) : NULL);
+		submit(one, &awaited);
+	}
+	struct mutation *both = batch_of(2, true);
+	set_edit(both, 0, OPERATION_PUT, "y", bench_document(NULL));
+	set_edit(both, 1, OPERATION_PUT, "udp-1", bench_document(NULL));
+	submit(both, &awaited);
+	for (int i = 0; i < 3000 && awaited.left > 0; i++)
+		usleep(10000);
+	assert_int_equal(awaited.left, 0);
+	snapshot_release(bench_find(&own_bench, "y"));
+	snapshot_release(bench_find(&own_bench, "udp-1"));
+	assert_int_equal(applied(OPERATION_PATCH, "y", "{'labels':{'a':'b'}}"), APPLIED_IN_PLACE);
+}
+
 static void listing_pages(void **state)
 {
 	(void)state;
@@ -862,6 +905,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(one_key_towards_one_peer_in_two_tunnels_is_seen, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_the_policy_refuses, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(events_tell_it_all, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_wish_of_a_deleted_tunnel_is_no_other_tunnels, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(listing_pages, bench_set_up, bench_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

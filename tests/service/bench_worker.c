@@ -1,0 +1,147 @@
+#include "tests/service/bench_worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ipc/log.h"
+#include "service/registry/snapshot_make.h"
+
+#define TURNS_MOST 10000 /* of the loop, against a hang only */
+
+struct bench_worker bench;
+static struct supervisor supervisor;
+
+struct granted {
+	unsigned count;
+	struct message_ack ack;
+	bool has_descriptor;
+};
+
+int bench_worker_set_up(void **state)
+{
+	int ends[2];
+	struct counters *counters;
+	(void)state;
+	assert_true(sodium_init() >= 0);
+	log_start(LOG_ERROR, false, "control");
+	assert_int_equal(uv_loop_init(&bench.loop), 0);
+	bench.locks = lock_queue_create();
+	bench.registry = registry_create(bench.locks);
+	bench.slots = slot_table_create(1);
+	bench.events = events_create(64, 0);
+	supervisor = (struct supervisor){ .loop = &bench.loop, .workers = &bench.worker, .count = 1 };
+	int descriptor = counters_create(&counters);
+	assert_true(descriptor >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	bench.worker = (struct worker){ .supervisor = &supervisor,
+		                        .state = WORKER_READY,
+		                        .incarnation = 1,
+		                        .slots = slots_create(counters, descriptor, 0),
+		                        .channel = channel_create(ends[0], false),
+		                        .poll = calloc(1, sizeof(uv_poll_t)) };
+	bench.worker.last = &bench.worker.first;
+	assert_int_equal(uv_poll_init(&bench.loop, bench.worker.poll, ends[0]), 0);
+	bench.worker.poll->data = &bench.worker;
+	bench.far_end = channel_create(ends[1], true);
+	return 0;
+}
+
+static void close_handle(uv_handle_t *handle, void *owner)
+{
+	(void)owner;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+int bench_worker_tear_down(void **state)
+{
+	(void)state;
+	uv_walk(&bench.loop, close_handle, NULL);
+	uv_run(&bench.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&bench.loop), 0);
+	free(bench.worker.poll);
+	channel_free(bench.worker.channel);
+	channel_free(bench.far_end);
+	registry_free(bench.registry);
+	slot_table_free(bench.slots);
+	slots_free(bench.worker.slots);
+	events_free(bench.events);
+	lock_queue_free(bench.locks);
+	return 0;
+}
+
+static struct snapshot *make_snapshot(const char *id, struct spec_forward *forward)
+{
+	struct label *labels = NULL;
+	struct spec spec;
+	spec_init(&spec);
+	spec.forwards = forward;
+	spec.forward_count = forward != NULL;
+	return snapshot_make(id, &labels, 0, &spec, NULL, NULL, 0);
+}
+
+struct entry *bench_worker_add(const char *id, struct spec_forward *forward)
+{
+	struct entry *entry = entry_create(id);
+	struct snapshot *snapshot = make_snapshot(id, forward);
+	struct socket_pool none = { .count = 0 };
+	struct socket_request request = { .spec = &snapshot->spec, .next_id = &entry->next_socket_id, .pointer = "" };
+	struct problem problem;
+	problem_init(&problem);
+	entry->worker = &bench.worker;
+	entry->slot = slot_take_tunnel(bench.worker.slots);
+	entry->snapshot = snapshot;
+	assert_true(snapshot_take_slots(snapshot, entry, NULL));
+	assert_true(socket_list_want(&entry->sockets, &snapshot->spec));
+	assert_true(socket_list_open(&entry->sockets, &request, &none, &problem));
+	snapshot->udp_port = socket_list_udp_port(&entry->sockets);
+	assert_int_equal(snapshot->generation, 1);
+	assert_true(registry_reserve(bench.registry, 1));
+	registry_add(bench.registry, entry);
+	registry_unreserve(bench.registry, 1);
+	slot_table_put(bench.slots, entry);
+	return entry;
+}
+
+void bench_worker_remove(struct entry *entry)
+{
+	registry_remove(bench.registry, entry);
+	slot_table_remove(bench.slots, entry);
+	entry_free(entry);
+}
+
+static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+{
+	struct granted *granted = owner;
+	if (type != MESSAGE_GRANTED)
+		return true;
+	granted->count++;
+	granted->has_descriptor = count > 0;
+	for (size_t i = 0; i < count; i++) {
+		close(descriptors[i]);
+		descriptors[i] = -1;
+	}
+	channel_pause(bench.far_end);
+	return message_decode_ack(body, &granted->ack);
+}
+
+struct message_ack bench_worker_granted(bool *has_descriptor)
+{
+	struct granted granted = { .count = 0 };
+	assert_int_equal(channel_resume(bench.far_end, on_message, &granted), CHANNEL_OK);
+	for (int i = 0; granted.count == 0 && i < TURNS_MOST; i++) {
+		assert_int_equal(channel_read(bench.far_end, on_message, &granted), CHANNEL_OK);
+		if (granted.count == 0)
+			uv_run(&bench.loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(granted.count, 1);
+	*has_descriptor = granted.has_descriptor;
+	return granted.ack;
+}
