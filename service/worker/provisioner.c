@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/registry/status.h"
+#include "service/registry/tunnel_identity.h"
 #include "service/worker/failure.h"
 #include "service/worker/runtime.h"
 
@@ -29,7 +30,7 @@ struct asked {
 	struct provisioner *provisioner;
 	struct worker *worker;
 	struct lock_claim turn;
-	char id[64];
+	struct tunnel_identity tunnel;
 	uint64_t generation;
 	unsigned incarnation;
 	char reason[200];
@@ -54,6 +55,13 @@ void provisioner_free(struct provisioner *provisioner)
 		return;
 	free(provisioner->of_worker);
 	free(provisioner);
+}
+
+static void free_asked(struct asked *asked)
+{
+	if (asked != NULL)
+		tunnel_identity_release(&asked->tunnel);
+	free(asked);
 }
 
 static struct progress *of_worker(struct provisioner *provisioner, const struct worker *worker)
@@ -83,7 +91,7 @@ static bool send_now(struct provisioner *provisioner, struct entry *entry)
 		*asked = (struct asked){
 			.provisioner = provisioner, .worker = worker, .generation = generation, .incarnation = worker_incarnation(worker)
 		};
-		memcpy(asked->id, entry->id, sizeof(asked->id));
+		tunnel_identity_take(&asked->tunnel, entry->snapshot);
 		request = worker_expect(worker, slot, generation, on_provisioned, asked);
 	}
 	if (request != 0 && runtime_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, request)) {
@@ -93,7 +101,7 @@ static bool send_now(struct provisioner *provisioner, struct entry *entry)
 	}
 	if (request != 0)
 		worker_forget(worker, request);
-	free(asked);
+	free_asked(asked);
 	wait_for_memory(provisioner, entry);
 	return false;
 }
@@ -133,14 +141,14 @@ static void fail_built(void *owner)
 {
 	struct asked *asked = owner;
 	struct provisioner *provisioner = asked->provisioner;
-	struct entry *entry = registry_entry(provisioner->means.registry, asked->id);
+	struct entry *entry = tunnel_identity_find(&asked->tunnel, provisioner->means.registry);
 	bool is_same = entry != NULL && entry->snapshot->generation == asked->generation && entry->worker == asked->worker &&
 	               worker_incarnation(asked->worker) == asked->incarnation;
 	/* One whose worker died is built again when the next one is ready. */
 	if (is_same && !failure_set(provisioner->means.registry, provisioner->means.events, entry, &asked->turn, asked->reason))
 		wait_for_memory(provisioner, entry);
 	lock_queue_release(provisioner->means.locks, &asked->turn);
-	free(asked);
+	free_asked(asked);
 }
 
 static void on_provisioned(void *owner, const struct reply *reply)
@@ -151,9 +159,9 @@ static void on_provisioned(void *owner, const struct reply *reply)
 	if (!reply->gone && reply->prepared.ack.status != MESSAGE_STATUS_OK) {
 		snprintf(asked->reason, sizeof(asked->reason), "the worker could not start the tunnel: %.*s",
 		         (int)strnlen(reply->prepared.detail, 160), reply->prepared.detail);
-		lock_queue_claim_one(provisioner->means.locks, &asked->turn, asked->id, fail_built, asked);
+		lock_queue_claim_one(provisioner->means.locks, &asked->turn, asked->tunnel.id, fail_built, asked);
 	} else {
-		free(asked);
+		free_asked(asked);
 	}
 	of_worker(provisioner, worker)->under_way--;
 	if (!reply->gone)
