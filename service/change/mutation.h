@@ -8,6 +8,7 @@
 #include "service/change/mutation_state.h"
 #include "service/registry/lock_queue.h"
 #include "service/registry/snapshot.h"
+#include "service/registry/tunnel_identity.h"
 #include "service/socket/socket_list.h"
 #include "service/spec/labels.h"
 #include "service/spec/problem.h"
@@ -109,7 +110,7 @@ struct mutation {
 	struct mutation *parent; /* of a part */
 	size_t cursor;           /* SEQUENCE: the current operation */
 	bool is_starting, goes_on;
-	struct runtime_status *status; /* SUSPENDED: the tunnel's, referenced: another tunnel of the same id has another one */
+	struct tunnel_identity awaited; /* SUSPENDED: the tunnel */
 };
 
 /* NULL when out of memory. */

@@ -4,7 +4,6 @@
 #include "service/change/delta.h"
 #include "service/change/mutation_step.h"
 #include "service/change/whole_state.h"
-#include "service/registry/status.h"
 
 static void release_candidates(struct mutation *mutation)
 {
@@ -120,9 +119,9 @@ static void release_turn(struct mutation *mutation)
 bool mutation_is_waiting_over(struct mutation *mutation)
 {
 	struct operation *operation = &mutation->operations[0];
-	const struct entry *entry = registry_entry(mutations_means(mutation->all)->registry, operation->id);
+	const struct entry *entry = tunnel_identity_find(&mutation->awaited, mutations_means(mutation->all)->registry);
 	struct snapshot_status status;
-	if (entry == NULL || entry->status != mutation->status) {
+	if (entry == NULL) {
 		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted before its first handshake.");
 		return true;
 	}
@@ -142,7 +141,7 @@ bool mutation_is_waiting_over(struct mutation *mutation)
 /* What waits for the tunnel's turn may run from within, and the mutation be gone by the time of the return. */
 enum mutation_event mutation_enter_suspended(struct mutation *mutation)
 {
-	mutation->status = status_reference(mutation->operations[0].snapshot->status);
+	tunnel_identity_take(&mutation->awaited, mutation->operations[0].snapshot);
 	mutation->deadline = uv_now(mutations_means(mutation->all)->loop) + 1000ull * mutation->timeout;
 	if (mutation_is_waiting_over(mutation))
 		return MUTATION_EVENT_WAITING_OVER;
@@ -159,8 +158,7 @@ enum mutation_event mutation_enter_answered(struct mutation *mutation)
 {
 	release_candidates(mutation);
 	mutations_leave(mutation);
-	status_release(mutation->status);
-	mutation->status = NULL;
+	tunnel_identity_release(&mutation->awaited);
 	if (mutation->parent != NULL)
 		mutation_part_done(mutation->parent, &mutation->operations[0].problem);
 	else
