@@ -54,6 +54,17 @@ bool network_parse(const char *text, bool keep_host_bits, struct wireguard_netwo
 	return true;
 }
 
+const char *network_fault(const char *text)
+{
+	struct wireguard_network network;
+	char address[NETWORK_TEXT_SIZE];
+	snprintf(address, sizeof(address), "%.*s", (int)strcspn(text, "/"), text);
+	if (strchr(text, '/') == NULL || !network_parse_address(address, &network))
+		return "This must be an IP address with or without a prefix length, such as 10.2.0.2/32 or ::/0.";
+	return network.family == AF_INET ? "The prefix length of an IPv4 address must be a number from 0 to 32."
+	                                 : "The prefix length of an IPv6 address must be a number from 0 to 128.";
+}
+
 void network_format_address(const struct wireguard_network *network, char text[NETWORK_TEXT_SIZE])
 {
 	inet_ntop(network->family, network->bytes, text, NETWORK_TEXT_SIZE);

@@ -17,6 +17,8 @@ struct wireguard_network {
 
 /* Parses "10.0.0.0/8" or a bare address, which is a /32 or /128. Host bits are kept on request, else cleared. */
 bool network_parse(const char *text, bool keep_host_bits, struct wireguard_network *network);
+/* A sentence that says why network_parse refused the text. */
+const char *network_fault(const char *text);
 /* Parses only a bare address. */
 bool network_parse_address(const char *text, struct wireguard_network *network);
 void network_format(const struct wireguard_network *network, char text[NETWORK_TEXT_SIZE]);

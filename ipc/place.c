@@ -90,6 +90,31 @@ bool place_parse(const char *text, struct spec_place *place)
 	return true;
 }
 
+static void path_fault(const char *path, char fault[PLACE_FAULT_SIZE])
+{
+	size_t length = strlen(path), most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+	if (length > most)
+		snprintf(fault, PLACE_FAULT_SIZE, "The path of a unix socket can have at most %zu bytes; this one has %zu.", most, length);
+	else
+		snprintf(fault, PLACE_FAULT_SIZE, "The path of a unix socket must be absolute and name a file.");
+}
+
+void place_fault(const char *text, bool is_endpoint, char fault[PLACE_FAULT_SIZE])
+{
+	const char *colon = strrchr(text, ':'), *first = strchr(text, ':');
+	unsigned long port = 0, least = is_endpoint ? 1 : 0;
+	if (!is_endpoint && strncmp(text, "unix:", 5) == 0)
+		path_fault(text + 5, fault);
+	else if (colon != first && text[0] != '[')
+		snprintf(fault, PLACE_FAULT_SIZE, "An IPv6 address needs brackets: [ADDRESS]:PORT.");
+	else if (colon == NULL || strchr(colon, ']') != NULL)
+		snprintf(fault, PLACE_FAULT_SIZE, "The port is missing: this must be HOST:PORT.");
+	else if (!decimal_parse(colon + 1, 65535, &port) || port < least)
+		snprintf(fault, PLACE_FAULT_SIZE, "The port must be a number from %lu to 65535.", least);
+	else
+		snprintf(fault, PLACE_FAULT_SIZE, "The host must be an IP address (IPv6 in brackets) or a name.");
+}
+
 char *place_format(const struct spec_place *place)
 {
 	char *text = NULL;

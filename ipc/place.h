@@ -17,6 +17,9 @@ struct spec_place {
 
 /* Parses "HOST:PORT", "[IPv6]:PORT" or "unix:/path". An IP literal is stored in its canonical form, an IPv4-mapped one as IPv4. */
 bool place_parse(const char *text, struct spec_place *place);
+/* A sentence that says why place_parse refused the text; `is_endpoint`: of a peer, which is no path and has a port. */
+#define PLACE_FAULT_SIZE 128
+void place_fault(const char *text, bool is_endpoint, char fault[PLACE_FAULT_SIZE]);
 /* malloc'ed; NULL when out of memory, or for no place. */
 char *place_format(const struct spec_place *place);
 void place_clear(struct spec_place *place);

@@ -133,8 +133,11 @@ bool mutation_is_waiting_over(struct mutation *mutation)
 		return false;
 	snapshot_release(operation->snapshot);
 	operation->snapshot = snapshot_reference(entry->snapshot);
-	problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel exists, but no handshake was completed in time%s%.120s.",
-	            status.reason[0] ? ": " : "", status.reason);
+	bool is_told = status.reason[0] != '\0' && status.state != TUNNEL_STALE;
+	problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel exists, but it is not up: %.160s.",
+	            is_told       ? status.reason
+	            : is_hopeless ? "it is disabled"
+	                          : "the peer has not answered: check both keys, the endpoint and whether UDP passes");
 	return true;
 }
 

@@ -74,7 +74,7 @@ static void add_address(struct spec *spec, struct json_reader *reader, const cha
 {
 	struct wireguard_network address;
 	if (!network_parse(text, true, &address)) {
-		json_reader_fault(reader, "invalid_address", "This must be an IP address with or without a prefix length, such as 10.2.0.2/32.");
+		json_reader_fault(reader, "invalid_address", network_fault(text));
 		return;
 	}
 	size_t v4 = 0;
@@ -197,7 +197,7 @@ static void read_allowed_ips(struct json_reader *reader, const json_t *value, st
 		if (text != NULL && network_parse(text, false, &peer->allowed_ips[peer->allowed_ip_count]))
 			peer->allowed_ip_count++;
 		else if (text != NULL)
-			json_reader_fault(reader, "invalid_network", "This must be a network such as 10.0.0.0/8 or ::/0.");
+			json_reader_fault(reader, "invalid_network", network_fault(text));
 		json_reader_leave(reader, inner);
 	}
 	json_reader_leave(reader, mark);
@@ -243,7 +243,7 @@ void candidate_read_peer(struct json_reader *reader, const json_t *value, struct
 	const char *endpoint = json_reader_string(reader, value, "endpoint");
 	if (endpoint != NULL) {
 		size_t mark = json_reader_enter(reader, "endpoint");
-		candidate_read_place(reader, endpoint, &peer->endpoint);
+		candidate_read_place(reader, endpoint, true, &peer->endpoint);
 		if (peer->endpoint.kind == SPEC_PLACE_UNIX) {
 			json_reader_fault(reader, "invalid_address", "An endpoint must be HOST:PORT.");
 			place_clear(&peer->endpoint);
@@ -321,7 +321,9 @@ static void read_spec(struct candidate *candidate, struct json_reader *reader, c
 {
 	static const char *const known[] = { "enabled", "interface", "peers", "proxy", "forwards", "limits", "probe", NULL };
 	const json_t *spec = json_reader_object(reader, document, "spec");
-	if (spec == NULL && json_object_get(document, "spec") != NULL && !json_reader_is_null(document, "spec"))
+	if (json_object_get(document, "spec") == NULL || json_reader_is_null(document, "spec"))
+		json_reader_fault_at(reader, "spec", "required", "A tunnel needs a spec.");
+	if (spec == NULL)
 		return;
 	size_t mark = json_reader_enter(reader, "spec");
 	json_reader_known(reader, spec, known, NULL);

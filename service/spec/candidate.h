@@ -52,7 +52,7 @@ void candidate_read_forwards(struct candidate *candidate, struct json_reader *re
 void candidate_read_limits(struct candidate *candidate, struct json_reader *reader, const json_t *spec);
 void candidate_read_probe(struct json_reader *reader, const json_t *value, struct spec_probe *probe);
 /* A place where the reader is: HOST:PORT or unix:/path; a fault and a place of kind none when it is not. */
-void candidate_read_place(struct json_reader *reader, const char *text, struct spec_place *place);
+void candidate_read_place(struct json_reader *reader, const char *text, bool is_endpoint, struct spec_place *place);
 bool candidate_id_is_valid(const char *id);
 
 #endif

@@ -12,21 +12,24 @@
 /* The descriptors that fit into one message, minus one for the UDP socket. */
 #define LISTENERS_MAX (MESSAGE_DESCRIPTORS_MAX - 1)
 
-void candidate_read_place(struct json_reader *reader, const char *text, struct spec_place *place)
+void candidate_read_place(struct json_reader *reader, const char *text, bool is_endpoint, struct spec_place *place)
 {
+	char fault[PLACE_FAULT_SIZE];
 	errno = 0;
 	if (place_parse(text, place))
 		return;
-	if (errno == ENOMEM)
+	if (errno == ENOMEM) {
 		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-	else
-		json_reader_fault(reader, "invalid_address", "This must be HOST:PORT, with an IPv6 address in brackets, or unix:/path.");
+		return;
+	}
+	place_fault(text, is_endpoint, fault);
+	json_reader_fault(reader, "invalid_address", fault);
 }
 
 /* A place on this host where a socket will be bound. */
 static void read_listener(struct json_reader *reader, const char *text, struct spec_place *place)
 {
-	candidate_read_place(reader, text, place);
+	candidate_read_place(reader, text, false, place);
 	if (place->kind == SPEC_PLACE_INET && !place_is_literal(place)) {
 		json_reader_fault(reader, "invalid_address", "A listener needs an IP address, such as 127.0.0.1:1080; names are not resolved.");
 		place_clear(place);
@@ -50,7 +53,7 @@ static void read_listen(struct candidate *candidate, struct json_reader *reader,
 		return;
 	}
 	if (is_left_out) {
-		candidate_read_place(reader, "127.0.0.1:0", &spec->listen[0]);
+		candidate_read_place(reader, "127.0.0.1:0", false, &spec->listen[0]);
 		spec->listen_count = 1;
 		return;
 	}
@@ -277,13 +280,13 @@ static void read_forward(const struct spec *spec, struct json_reader *reader, co
 	const char *listen = required_string(reader, value, "listen");
 	size_t mark = json_reader_enter(reader, "listen");
 	if (listen != NULL)
-		candidate_read_place(reader, listen, &forward->listen);
+		candidate_read_place(reader, listen, false, &forward->listen);
 	check_listen(spec, reader, forward);
 	json_reader_leave(reader, mark);
 	const char *target = required_string(reader, value, "target");
 	mark = json_reader_enter(reader, "target");
 	if (target != NULL)
-		candidate_read_place(reader, target, &forward->target);
+		candidate_read_place(reader, target, false, &forward->target);
 	check_target(reader, forward);
 	json_reader_leave(reader, mark);
 }

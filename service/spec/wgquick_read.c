@@ -75,13 +75,18 @@ static const char *significant(const char *digits)
 	return digits + zeros - (zeros > 0 && digits[zeros] == '\0');
 }
 
-/* -1: none. */
+#define OUT_OF_RANGE (-1)
+#define NOT_A_NUMBER (-2)
+
+/* Or one of the two above. */
 static long parse_number(const char *text, long most)
 {
 	const char *digits = significant(text);
 	size_t length = strspn(digits, "0123456789");
-	long number = *text != '\0' && length <= 9 && digits[length] == '\0' ? strtol(text, NULL, 10) : -1;
-	return number <= most ? number : -1;
+	if (*text == '\0' || digits[length] != '\0')
+		return NOT_A_NUMBER;
+	long number = length <= 9 ? strtol(text, NULL, 10) : OUT_OF_RANGE;
+	return number <= most ? number : OUT_OF_RANGE;
 }
 
 /* A number, or the name of a UDP service (services(5)). */
@@ -97,7 +102,9 @@ static long parse_port(const char *text)
 
 static void set_number(struct reading *reading, json_t *object, const char *member, long number)
 {
-	if (number < 0)
+	if (number == NOT_A_NUMBER)
+		fault(reading, "invalid_value", "This is not a number.");
+	else if (number < 0)
 		fault(reading, "out_of_range", "This number is out of range for the key.");
 	else
 		json_writer_set(&reading->writer, object, member, json_integer(number));
@@ -139,7 +146,7 @@ static void add_address(struct reading *reading, json_t *list, const char *entry
 	else if (is_address)
 		json_writer_add(&reading->writer, list, json_string(entry));
 	else
-		fault(reading, "invalid_address", "This must be an IP address with or without a prefix length.");
+		fault(reading, "invalid_address", network_fault(entry));
 }
 
 /* wg-quick takes digits with dots, and what has a colon, for addresses, and all else for search domains. */
@@ -180,7 +187,7 @@ static void add_network(struct reading *reading, json_t *list, char *entry)
 	if (network_parse(entry, false, &network))
 		json_writer_add(&reading->writer, list, json_string(entry));
 	else
-		fault(reading, "invalid_network", "This must be an IP address with or without a prefix length.");
+		fault(reading, "invalid_network", network_fault(entry));
 }
 
 /* Separated by commas, with no comma at the end. Empty: none. */
@@ -216,12 +223,13 @@ static bool format_endpoint(char *value, char *text, size_t size)
 static void read_endpoint(struct reading *reading, char *value)
 {
 	struct spec_place place = { .kind = SPEC_PLACE_NONE };
-	char text[320], detail[400];
+	char text[320], detail[400], why[PLACE_FAULT_SIZE];
 	if (*value == '\0')
 		return;
 	bool is_bare = value[0] != '[' && strchr(value, ':') != strrchr(value, ':');
+	place_fault(value, true, why);
 	if (!format_endpoint(value, text, sizeof(text)) || !place_parse(text, &place) || place.kind != SPEC_PLACE_INET)
-		fault(reading, "invalid_address", "An endpoint must be HOST:PORT.");
+		fault(reading, "invalid_address", why);
 	else
 		json_writer_set(&reading->writer, reading->peer, "endpoint", json_string(text));
 	if (place.kind == SPEC_PLACE_INET && is_bare) {
@@ -252,6 +260,15 @@ static void read_number(struct reading *reading, json_t *object, const char *mem
 		set_number(reading, object, member, number);
 }
 
+/* A long or odd key is not repeated: it may be a secret in the wrong place. */
+static void unknown_key(struct reading *reading, const char *key, const char *section)
+{
+	char detail[96];
+	bool is_shown = strlen(key) <= 32 && strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == strlen(key);
+	snprintf(detail, sizeof(detail), "Unknown key%s%s in [%s].", is_shown ? " " : "", is_shown ? key : "", section);
+	fault(reading, "unknown_member", detail);
+}
+
 static void read_interface_key(struct reading *reading, const char *key, char *value)
 {
 	if (strcasecmp(key, "PrivateKey") == 0)
@@ -265,7 +282,7 @@ static void read_interface_key(struct reading *reading, const char *key, char *v
 	else if (strcasecmp(key, "ListenPort") == 0)
 		read_number(reading, reading->interface, "listen_port", value, parse_port(squeeze(value)));
 	else if (!is_without_meaning(reading, key))
-		fault(reading, "unknown_member", "Unknown key in [Interface].");
+		unknown_key(reading, key, "Interface");
 }
 
 static void read_peer_key(struct reading *reading, const char *key, char *value)
@@ -282,7 +299,7 @@ static void read_peer_key(struct reading *reading, const char *key, char *value)
 	else if (strcasecmp(key, "PersistentKeepalive") == 0)
 		read_number(reading, reading->peer, "persistent_keepalive", value, strcasecmp(value, "off") == 0 ? 0 : parse_number(value, 65535));
 	else
-		fault(reading, "unknown_member", "Unknown key in [Peer].");
+		unknown_key(reading, key, "Peer");
 }
 
 /* The later section takes precedence, in what it has; allowed IPs are joined. */
@@ -399,6 +416,29 @@ static void read_lines(struct reading *reading, const char *text, size_t length)
 	end_peer(reading);
 }
 
+/* What spoils a whole file is one fault, not one for each line. */
+static const char *whole_fault(const char *text, size_t length)
+{
+	if (length == 0)
+		return "The body is empty.";
+	if (length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0 || text[0] == '\0' || text[1] == '\0'))
+		return "The file is not UTF-8 but UTF-16; save it as UTF-8.";
+	if (memchr(text, '\n', length) == NULL && memchr(text, ']', length) != NULL && memchr(text, '=', length) != NULL)
+		return "The file has no line breaks: curl -d removes them; send it with --data-binary.";
+	return NULL;
+}
+
+static void read_file(struct reading *reading, const char *text, size_t length)
+{
+	const char *spoiled = whole_fault(text, length);
+	if (spoiled == NULL) {
+		read_lines(reading, text, length);
+		return;
+	}
+	reading->line = 1;
+	fault(reading, "invalid_value", spoiled);
+}
+
 json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem)
 {
 	struct reading reading = {
@@ -411,7 +451,7 @@ json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, 
 	if (document == NULL || reading.warnings == NULL || reading.peers_by_key == NULL)
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	else
-		read_lines(&reading, text, length);
+		read_file(&reading, text, length);
 	json_decref(reading.peers_by_key);
 	if (reading.writer.failed)
 		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");

@@ -45,6 +45,36 @@ static void places(void **state)
 	check_place(longest + 1, longest + 1);
 }
 
+static void faults_say_what_is_wrong(void **state)
+{
+	char path[200] = "unix:/", fault[PLACE_FAULT_SIZE];
+	static const struct {
+		const char *text;
+		bool is_endpoint;
+		const char *said;
+	} cases[] = {
+		{ "vpn.example", true, "The port is missing" },
+		{ "[::1]", true, "The port is missing" },
+		{ "", false, "The port is missing" },
+		{ "vpn.example:99999", true, "from 1 to 65535" },
+		{ "vpn.example:0", true, "from 1 to 65535" },
+		{ "127.0.0.1:x", false, "from 0 to 65535" },
+		{ "2001:db8::1:51820", true, "needs brackets" },
+		{ "a b:1", true, "The host must be" },
+		{ "unix:x", false, "must be absolute" },
+		{ "unix:/x", true, "The port must be" },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		place_fault(cases[i].text, cases[i].is_endpoint, fault);
+		if (strstr(fault, cases[i].said) == NULL)
+			fail_msg("%s: «%s»", cases[i].text, fault);
+	}
+	memset(path + 6, 'a', 119);
+	place_fault(path, false, fault);
+	assert_non_null(strstr(fault, "at most 107 bytes; this one has 120"));
+}
+
 /* RFC 1123, 2.1: 253 characters and labels of 63; a number is no name, so that "10.1" is none. */
 static void names(void **state)
 {
@@ -116,6 +146,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(places),
+		cmocka_unit_test(faults_say_what_is_wrong),
 		cmocka_unit_test(names),
 		cmocka_unit_test(literals_become_addresses),
 		cmocka_unit_test(a_unix_path_fits_an_address),

@@ -423,7 +423,7 @@ static void a_state_of_faults_costs_little(void **state)
 	static const struct {
 		size_t count;
 		const char *pointer;
-	} states[] = { { 30000, "/tunnels/0/spec/interface/addresses" }, { 2 * COUNTERS_TUNNELS + 1, "/tunnels" } };
+	} states[] = { { 30000, "/tunnels/0/spec" }, { 2 * COUNTERS_TUNNELS + 1, "/tunnels" } };
 	(void)state;
 	put_state("{'tunnels':[" TUNNEL("a", "") "]}", false, 1, 0, 0, 0);
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
@@ -565,6 +565,7 @@ static void waiting_for_the_handshake(void **state)
 	mutation->timeout = 0;
 	bench_do(&own_bench, mutation);
 	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_HANDSHAKE_TIMEOUT);
+	assert_non_null(strstr(mutation->operations[0].problem.detail, "check both keys, the endpoint and whether UDP passes."));
 	assert_string_equal(mutation->operations[0].snapshot->id, "b");
 	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "b"));

@@ -87,6 +87,38 @@ static void assert_fault(const char *text, size_t length, const char *pointer)
 	json_decref(warnings);
 }
 
+/* What a newcomer sends: there is one fault, and it says what is wrong. */
+static void faults_say_what_is_wrong(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t length; /* 0: of the string */
+		const char *said;
+	} cases[] = {
+		{ "", 0, "The body is empty." },
+		{ "[Interface]PrivateKey = " KEY "Address = 10.2.0.2", 0, "curl -d removes them" },
+		{ "\xff\xfe[\0I\0n\0", 8, "save it as UTF-8" },
+		{ "[Interface]\nAdress = 1\n", 0, "Unknown key Adress in [Interface]." },
+		{ "[Interface]\n" KEY "\n", 0, "Unknown key in [Interface]." },
+		{ "[Interface]\nMTU = 1500x\n", 0, "This is not a number." },
+		{ "[Interface]\nAddress = 10.2.0.2/33\n", 0, "from 0 to 32" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = vpn.example\n", 0, "The port is missing" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = vpn.example:99999\n", 0, "The port must be" },
+		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = 2001:db8::1\n", 0, "needs brackets" },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_t *warnings;
+		struct problem problem;
+		json_t *document = read_text(cases[i].text, cases[i].length == 0 ? strlen(cases[i].text) : cases[i].length, &warnings, &problem);
+		assert_null(document);
+		if (problem.fault_count != 1 || strstr(problem.faults[0].detail, cases[i].said) == NULL)
+			fail_msg("%s: %zu: %s", cases[i].said, problem.fault_count, problem.faults[0].detail);
+		json_decref(warnings);
+		problem_clear(&problem);
+	}
+}
+
 static void faults_have_lines(void **state)
 {
 	static const struct {
@@ -309,6 +341,7 @@ int main(void)
 		cmocka_unit_test(faults_have_lines),
 		cmocka_unit_test(endpoints_are_read_as_the_tools_read_them),
 		cmocka_unit_test(a_missing_preshared_key_is_none),
+		cmocka_unit_test(faults_say_what_is_wrong),
 		cmocka_unit_test(lists_and_empty_values_are_read_as_the_tools_read_them),
 		cmocka_unit_test(peers_are_read_as_the_tools_read_them),
 		cmocka_unit_test(peers_of_one_key_are_one_peer),
