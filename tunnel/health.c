@@ -93,7 +93,8 @@ static struct verdict judge(const struct tunnel_peer *peer)
 	if (has_endpoint(peer))
 		return (struct verdict){ TUNNEL_HANDSHAKING, false, "" };
 	bool named = peer->tunnel->spec.peer_count > 0 && !peer->has_address;
-	return (struct verdict){ TUNNEL_HANDSHAKING, true, named ? "waiting for the peer: its endpoint is not known" : "waiting for the peer" };
+	return (struct verdict){ TUNNEL_HANDSHAKING, true,
+		                 named ? "waiting for the peer: the name of its endpoint is not resolved" : "waiting for the peer" };
 }
 
 static int rank(const struct verdict *verdict)

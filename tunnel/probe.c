@@ -241,7 +241,8 @@ static void on_deadline(void *owner)
 {
 	struct probe *probe = owner;
 	if (probe->waits) {
-		end_attempt(probe, "no answer in time");
+		const struct health *health = &probe->tunnel->health;
+		end_attempt(probe, health->is_down && health->reason[0] != '\0' ? health->reason : "no answer in time");
 		stop_attempt(probe);
 		return;
 	}

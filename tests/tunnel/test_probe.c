@@ -94,6 +94,12 @@ static void test_tcp(void **state)
 	result = told();
 	assert_false(result.ok);
 	assert_string_equal(result.detail, "no answer in time");
+	rig.tunnel.health.is_down = true;
+	rig.tunnel.health.reason = "the peer does not answer handshakes";
+	ask(SPEC_PROBE_PING, "10.2.0.1", 1);
+	rig_pass(LOOP_SECOND);
+	assert_string_equal(told().detail, "the peer does not answer handshakes");
+	rig.tunnel.health.is_down = false;
 	assert_true(rig_stream()->aborted);
 	rig.down = true;
 	ask(SPEC_PROBE_TCP, "10.2.0.1:443", 1);
