@@ -119,7 +119,12 @@ static bool check_route(struct api_request *request)
 		return false;
 	}
 	if (request->route == NULL) {
-		problem_set(&request->problem, PROBLEM_METHOD_NOT_ALLOWED, "This path does not support the method; see the Allow header.");
+		struct text allowed;
+		text_init(&allowed);
+		api_route_allow(&request->target, &allowed);
+		problem_set(&request->problem, PROBLEM_METHOD_NOT_ALLOWED, "This path supports %.*s only.", allowed.failed ? 0 : (int)allowed.length,
+		            allowed.bytes != NULL ? allowed.bytes : "");
+		text_clear(&allowed);
 		return false;
 	}
 	/* A reserve connection is for health checks, which are routes outside /v1 that need no token. */
@@ -131,6 +136,15 @@ static bool check_route(struct api_request *request)
 	return true;
 }
 
+/* Each scope includes the ones before it. */
+static unsigned highest(unsigned scopes)
+{
+	unsigned scope = SCOPE_ADMIN;
+	while (scope > SCOPE_METRICS && (scopes & scope) == 0)
+		scope >>= 1;
+	return scope;
+}
+
 static bool check_scope(struct api_request *request)
 {
 	const struct api *api = request->api;
@@ -140,9 +154,11 @@ static bool check_scope(struct api_request *request)
 	if (request->route->scope == SCOPE_NONE || (request->scope & request->route->scope))
 		return true;
 	if (request->scope == SCOPE_NONE)
-		problem_set(&request->problem, PROBLEM_UNAUTHORIZED, "Send a valid token: Authorization: Bearer TOKEN.");
+		problem_set(&request->problem, PROBLEM_UNAUTHORIZED,
+		            "Send a valid token: Authorization: Bearer TOKEN. The first one is in admin.token in the daemon's state directory.");
 	else
-		problem_set(&request->problem, PROBLEM_FORBIDDEN, "The token's scopes do not allow this.");
+		problem_set(&request->problem, PROBLEM_FORBIDDEN, "This needs the scope %s; the token has %s.", scope_name(request->route->scope),
+		            scope_name(highest(request->scope)));
 	return false;
 }
 

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
+
 #define BACKLOG 1024
 #define RETRY_MS 100
 
@@ -83,12 +85,21 @@ static int listen_once(struct api_address *address)
 	return -1;
 }
 
+static void tell_waiting(const struct api_address *address, unsigned patience_ms)
+{
+	char text[64];
+	api_listening_socket_format(address, text);
+	log_line(LOG_WARN, NULL, "%s is in use; waiting %u s for it to be free", text, patience_ms / 1000);
+}
+
 int api_listening_socket_open(struct api_address *address, unsigned patience_ms)
 {
 	for (unsigned waited = 0;; waited += RETRY_MS) {
 		int descriptor = listen_once(address);
 		if (descriptor >= 0 || errno != EADDRINUSE || waited >= patience_ms)
 			return descriptor;
+		if (waited == 0)
+			tell_waiting(address, patience_ms);
 		nanosleep(&(struct timespec){ .tv_nsec = RETRY_MS * 1000000L }, NULL);
 	}
 }

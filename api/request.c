@@ -211,27 +211,35 @@ static bool split_label(const char *written, struct label *label)
 	return label->key != NULL && label->value != NULL;
 }
 
+bool api_request_labels_are_valid(struct api_request *request)
+{
+	const struct api_request_target *target = &request->target;
+	for (size_t i = 0; i < target->parameter_count; i++)
+		if (strcmp(target->parameters[i].name, "label") == 0 && !is_label(target->parameters[i].value)) {
+			api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"label\" must have the form label=KEY=VALUE.");
+			return false;
+		}
+	return true;
+}
+
 bool api_request_labels(struct api_request *request, struct label **labels, size_t *count)
 {
 	const struct api_request_target *target = &request->target;
+	*labels = NULL;
 	*count = 0;
+	if (!api_request_labels_are_valid(request))
+		return false;
 	*labels = calloc(target->parameter_count + 1, sizeof(**labels));
-	bool is_valid = true, has_memory = *labels != NULL;
-	for (size_t i = 0; is_valid && has_memory && i < target->parameter_count; i++) {
-		if (strcmp(target->parameters[i].name, "label") != 0)
-			continue;
-		is_valid = is_label(target->parameters[i].value);
-		has_memory = !is_valid || split_label(target->parameters[i].value, &(*labels)[(*count)++]);
-	}
-	if (is_valid && has_memory)
+	bool has_memory = *labels != NULL;
+	for (size_t i = 0; has_memory && i < target->parameter_count; i++)
+		if (strcmp(target->parameters[i].name, "label") == 0)
+			has_memory = split_label(target->parameters[i].value, &(*labels)[(*count)++]);
+	if (has_memory)
 		return true;
 	labels_free(*labels, *count);
 	*labels = NULL;
 	*count = 0;
-	if (has_memory)
-		api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"label\" must have the form label=KEY=VALUE.");
-	else
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 	return false;
 }
 

@@ -68,7 +68,9 @@ json_t *api_request_document(struct api_request *request);
 /* Reads a boolean query parameter; returns false, with a reply, if it is neither true nor false. Without the parameter `value` keeps its default. */
 bool api_request_flag(struct api_request *request, const char *name, bool *value);
 bool api_request_number(struct api_request *request, const char *name, uint64_t low, uint64_t high, uint64_t *value);
-/* Reads the label=k=v parameters into an owned array; returns false, with a reply, if one is malformed. */
+/* Returns false, with a reply, if a label=KEY=VALUE parameter is malformed. */
+bool api_request_labels_are_valid(struct api_request *request);
+/* Reads them into an owned array; returns false, with a reply, if one is malformed. */
 bool api_request_labels(struct api_request *request, struct label **labels, size_t *count);
 /* A reference to the tunnel that the first path parameter names; NULL if a 404 was replied. */
 struct snapshot *api_request_tunnel(struct api_request *request);

@@ -106,7 +106,7 @@ static bool check_address(const struct api_options *options, const char *written
 	char host[256];
 	if (api_listening_socket_parse(written, &address, host))
 		return is_allowed(options, &address, written, failure);
-	snprintf(failure, 512, "--listen %.200s is not HOST:PORT", written);
+	snprintf(failure, 512, "--listen %.200s is not HOST:PORT, for example 127.0.0.1:8470 or [::1]:8470", written);
 	return false;
 }
 
@@ -117,7 +117,7 @@ static bool unix_path(const struct api_options *options, char path[108], char fa
 	if (length >= 0 && length < 108)
 		return true;
 	path[0] = '\0';
-	snprintf(failure, 512, "the path of the unix socket is too long; give a shorter one with --unix-socket");
+	snprintf(failure, 512, "the path of the unix socket has %d bytes; at most 107 are possible: give a shorter one with --unix-socket", length);
 	return false;
 }
 

@@ -105,8 +105,7 @@ static bool add_parameters(struct api_request *request, json_t *document)
 		else if (strcmp(name, "listen") == 0)
 			good = json_array_append_new(listen, json_string(value)) == 0;
 		else if (strcmp(name, "label") == 0)
-			good = equals != NULL && equals > value &&
-			       json_object_setn_new(labels, value, (size_t)(equals - value), json_string(equals + 1)) == 0;
+			good = json_object_setn_new(labels, value, (size_t)(equals - value), json_string(equals + 1)) == 0;
 	}
 	if (good && json_object_size(labels) > 0)
 		good = json_object_set(document, "labels", labels) == 0;
@@ -123,6 +122,8 @@ static bool add_parameters(struct api_request *request, json_t *document)
 
 static json_t *read_wgquick(struct api_request *request)
 {
+	if (!api_request_labels_are_valid(request))
+		return NULL;
 	struct problem problem;
 	problem_init(&problem);
 	json_t *document =
@@ -131,7 +132,7 @@ static json_t *read_wgquick(struct api_request *request)
 	if (document != NULL && !add_parameters(request, document)) {
 		json_decref(document);
 		document = NULL;
-		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label must be UTF-8 text, and label must have the form label=KEY=VALUE.");
+		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label must be UTF-8 text.");
 	}
 	if (document == NULL)
 		api_reply_problem(request, &problem, NULL);

@@ -129,12 +129,10 @@ static int run(struct options *options)
 		return fail(failure, EXIT_FAILURE);
 	watch_signals(service);
 	struct api *api = api_create(&options->api, service, failure);
-	int code = EXIT_SUCCESS;
-	if (api != NULL && api_serve(api, failure)) {
+	bool serves = api != NULL && api_serve(api, failure);
+	if (serves) {
 		service_run(service);
 		notify_stopping();
-	} else {
-		code = fail(failure, EXIT_FAILURE);
 	}
 	if (api != NULL)
 		api_quiesce(api);
@@ -144,7 +142,8 @@ static int run(struct options *options)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	service_free(service);
-	return code;
+	/* The last line, behind what the log has to say about the end. */
+	return serves ? EXIT_SUCCESS : fail(failure, EXIT_FAILURE);
 }
 
 int main(int count, char **arguments)

@@ -311,9 +311,13 @@ static bool read_file(struct values *values, const char *path, char failure[512]
 {
 	json_error_t error;
 	json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+	int cause = errno;
 	if (root == NULL || !json_is_object(root)) {
-		snprintf(failure, 512, "configuration file '%.200s': %s at line %d", path,
-		         root == NULL && error.line < 0 ? "cannot be read" : "is not a JSON object", root == NULL && error.line > 0 ? error.line : 1);
+		if (root == NULL && error.line < 0)
+			snprintf(failure, 512, "configuration file '%.200s' cannot be read: %s", path, strerror(cause));
+		else
+			snprintf(failure, 512, "configuration file '%.200s': is not a JSON object at line %d", path,
+			         root == NULL && error.line > 0 ? error.line : 1);
 		json_decref(root);
 		return false;
 	}

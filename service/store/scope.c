@@ -22,6 +22,14 @@ unsigned scope_parse(const char *name)
 	return 0;
 }
 
+const char *scope_name(unsigned scope)
+{
+	for (size_t i = 0; i < sizeof(scopes_by_name) / sizeof(scopes_by_name[0]); i++)
+		if (scope == scopes_by_name[i].scope)
+			return scopes_by_name[i].name;
+	return "none";
+}
+
 json_t *scope_list_to_json(unsigned scopes)
 {
 	struct json_writer writer = { .failed = false };

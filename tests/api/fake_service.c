@@ -594,12 +594,3 @@ json_t *service_token_list(struct service *service)
 	(void)service;
 	return json_pack("[{s:s, s:s}]", "id", "t1", "name", "one");
 }
-
-unsigned scope_parse(const char *name)
-{
-	static const char *const names[] = { "metrics", "read", "write", "admin" };
-	for (unsigned i = 0; i < 4; i++)
-		if (strcmp(names[i], name) == 0)
-			return 1u << i;
-	return 0;
-}

@@ -23,9 +23,9 @@ def refused(directory, *words, environment=None):
 
 @pytest.mark.parametrize("words, remedy", [
     (["--stat-dir", "x"], "--help"), (["-h"], "--help"), (["--workers", "many"], "a number"), (["--listen", "localhost"], "HOST:PORT"),
-    (["--listen", "127.0.0.1:99999"], "HOST:PORT"), (["--tls-cert", "x"], "both or neither"), (["--listen", "0.0.0.0:0"], "--allow-remote"),
+    (["--listen", "127.0.0.1:99999"], "HOST:PORT"), (["--listen", "::1:8470"], "[::1]:8470"), (["--tls-cert", "x"], "both or neither"), (["--listen", "0.0.0.0:0"], "--allow-remote"),
     (["--listen", "0.0.0.0:0", "--allow-remote"], "--tls-cert"), (["--listen", "0.0.0.0:0", "--no-auth"], "loopback"),
-    (["--config", "/does/not/exist"], "cannot be read"), (["--log-level", "loud"], "error, warn, info or debug"),
+    (["--config", "/does/not/exist"], "cannot be read: No such file"), (["--log-level", "loud"], "error, warn, info or debug"),
 ])
 def test_bad_usage_is_one_line_that_says_what_to_do(directory, words, remedy):
     code, told = refused(directory, *words)
@@ -45,6 +45,7 @@ def test_a_port_that_is_taken(directory):
     with socket.create_server(("127.0.0.1", 0)) as other:
         code, told = refused(directory, "--listen", f"127.0.0.1:{other.getsockname()[1]}")
     assert code == 1 and re.search(r"^warrend: 127\.0\.0\.1:\d+: Address already in use; .* --listen", told, re.M), told
+    assert "waiting 5 s for it to be free" in told and told.rstrip().splitlines()[-1].startswith("warrend: 127.0.0.1:"), told
 
 
 def test_a_state_directory_that_is_in_use(local_daemon):
