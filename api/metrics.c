@@ -13,6 +13,7 @@ enum family {
 	FAMILY_WG_RECEIVED,
 	FAMILY_WG_HANDSHAKE,
 	FAMILY_UP,
+	FAMILY_CONDITION,
 	FAMILY_INFO,
 	FAMILY_OPEN,
 	FAMILY_TOTAL,
@@ -27,10 +28,12 @@ enum family {
 static const struct {
 	const char *name, *type, *help;
 } families[] = {
-	[FAMILY_WG_SENT] = { "wireguard_sent_bytes_total", "counter", "Bytes sent to the peer: UDP payload of all messages." },
+	[FAMILY_WG_SENT] = { "wireguard_sent_bytes_total", "counter",
+	                     "Bytes sent to the peer: UDP payload of all messages. The label interface is the id of the tunnel." },
 	[FAMILY_WG_RECEIVED] = { "wireguard_received_bytes_total", "counter", "Bytes received from the peer: UDP payload of all messages." },
 	[FAMILY_WG_HANDSHAKE] = { "wireguard_latest_handshake_seconds", "gauge", "UNIX time of the peer's latest handshake." },
 	[FAMILY_UP] = { "warren_tunnel_up", "gauge", "1 when the tunnel's state is up." },
+	[FAMILY_CONDITION] = { "warren_tunnel_condition", "gauge", "1 while the condition holds, as in status.conditions." },
 	[FAMILY_INFO] = { "warren_tunnel_info", "gauge", "Listening addresses and peer endpoints of the tunnel." },
 	[FAMILY_OPEN] = { "warren_proxy_connections", "gauge", "Open proxied connections." },
 	[FAMILY_TOTAL] = { "warren_proxy_connections_total", "counter", "Proxied connections requested, by result." },
@@ -155,6 +158,20 @@ static void write_connections(struct page *page, const char *id, const struct co
 	}
 }
 
+static void write_conditions(struct page *page, const struct snapshot *snapshot)
+{
+	const struct counters_tunnel *c = snapshot->counters;
+	uint64_t limit = snapshot->spec.limits.total_bytes;
+	if (limit > 0 && counter_read(&c->total_bytes_used) >= limit)
+		put_sample(page, FAMILY_CONDITION, snapshot->id, "\",type=\"limit_reached\"", 1);
+	for (unsigned i = 0; i < MESSAGE_CONDITIONS; i++) {
+		char labels[64];
+		snprintf(labels, sizeof(labels), "\",type=\"%s\"", message_condition_name((enum message_condition_type)i));
+		if (counter_read(&c->conditions[i]) != 0)
+			put_sample(page, FAMILY_CONDITION, snapshot->id, labels, 1);
+	}
+}
+
 static void write_heals(struct page *page, const char *id, const struct counters_tunnel *c)
 {
 	for (unsigned h = MESSAGE_HEALING_HANDSHAKE; h < MESSAGE_HEALINGS; h++) {
@@ -188,6 +205,7 @@ static void write_tunnel(struct page *page, const struct snapshot *snapshot)
 	const struct counters_tunnel *c = snapshot->counters;
 	if (c == NULL)
 		return;
+	write_conditions(page, snapshot);
 	write_connections(page, snapshot->id, c);
 	put_sample(page, FAMILY_BYTES, snapshot->id, "\",direction=\"sent\"", counter_read(&c->bytes_sent));
 	put_sample(page, FAMILY_BYTES, snapshot->id, "\",direction=\"received\"", counter_read(&c->bytes_received));

@@ -51,6 +51,7 @@ static void the_contracts_names_are_there(void **state)
 	counter_set(&counters->connections_open[COUNTERS_HTTP], 2);
 	counter_set(&counters->bytes_received, 9);
 	counter_set(&counters->handshake_failures, 4);
+	counter_set(&counters->conditions[MESSAGE_CONDITION_MTU], 1);
 	counter_set(&counters->healed[MESSAGE_HEALING_FAMILY], 6);
 	char *page = scrape();
 	static const char *const wanted[] = {
@@ -60,6 +61,7 @@ static void the_contracts_names_are_there(void **state)
 		"allowed_ips=\"10.0.0.0/32,10.0.0.1/32\"} 1700000000.25\n",
 		"\nwarren_build_info{version=\"",
 		"\nwarren_tunnels{state=\"up\"} 2\n",
+		"\nwarren_tunnel_condition{tunnel=\"ams-1\",type=\"mtu_too_large\"} 1\n",
 		"\nwarren_tunnel_up{tunnel=\"ams-1\"} 1\n",
 		"\nwarren_tunnel_info{tunnel=\"ams-1\",listen=\"127.0.0.1:40123\",endpoint=\"\"} 1\n",
 		"\nwarren_proxy_connections{tunnel=\"ams-1\",protocol=\"http\"} 2\n",
