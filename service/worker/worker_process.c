@@ -158,7 +158,8 @@ static void on_process_exit(uv_process_t *process, int64_t status, int signal)
 	worker->process = NULL;
 	worker->pid = 0;
 	if (!worker->supervisor->stops)
-		log_line(LOG_ERROR, NULL, "worker %u died (status %d, signal %d) and is replaced", worker->index, (int)status, signal);
+		log_line(LOG_ERROR, NULL, "worker %u %s (%s %d); a new one takes its tunnels", worker->index, signal != 0 ? "was killed" : "ended",
+		         signal != 0 ? "signal" : "status", signal != 0 ? signal : (int)status);
 	if (worker->state == WORKER_READY)
 		worker->supervisor->ready_count--;
 	close_channel(worker);
