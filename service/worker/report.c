@@ -117,10 +117,11 @@ static void tell_probed(const struct report *report, struct entry *entry, struct
 {
 	struct message_probed *message = &news->probed;
 	char *detail = events_quote(message->detail, strnlen(message->detail, sizeof(message->detail)));
-	bool is_number = message->rtt_avg_ms >= 0 && message->rtt_avg_ms < 1e9;
-	publish(report, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%.3f,\"detail\":%s",
-	        message->ok ? "true" : "false", message->sent, message->received, is_number ? message->rtt_avg_ms : 0.0,
-	        detail == NULL ? "\"\"" : detail);
+	char round_trip[32] = "null";
+	if (message->received > 0 && message->rtt_avg_ms >= 0 && message->rtt_avg_ms < 1e9)
+		snprintf(round_trip, sizeof(round_trip), "%.3f", message->rtt_avg_ms);
+	publish(report, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%s,\"detail\":%s",
+	        message->ok ? "true" : "false", message->sent, message->received, round_trip, detail == NULL ? "\"\"" : detail);
 	free(detail);
 }
 
