@@ -99,6 +99,7 @@ static void write_stats(struct text *text, const struct snapshot *snapshot, cons
 	text_put(text, ",\"state\":");
 	text_put_json(text, tunnel_state_name(status.state));
 	put_uptime(text, &status, now_ms);
+	put_number(text, "bytes_used", snapshot->counters != NULL ? counter_read(&snapshot->counters->total_bytes_used) : 0);
 	write_numbers(text, numbers);
 	text_put(text, ",\"last_handshake_at\":");
 	text_put_json_time(text, last);

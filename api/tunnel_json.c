@@ -149,6 +149,23 @@ static void write_listen(struct text *text, const struct snapshot *snapshot)
 	text_put_char(text, ']');
 }
 
+static void write_forwards(struct text *text, const struct snapshot *snapshot)
+{
+	bool is_first = true;
+	text_put_char(text, '[');
+	for (size_t i = 0; snapshot->forwards && i < snapshot->spec.forward_count; i++) {
+		if (!snapshot->forwards[i])
+			continue;
+		text_put(text, is_first ? "{\"name\":" : ",{\"name\":");
+		text_put_json(text, snapshot->spec.forwards[i].name);
+		text_put(text, ",\"listen\":");
+		text_put_json(text, snapshot->forwards[i]);
+		text_put_char(text, '}');
+		is_first = false;
+	}
+	text_put_char(text, ']');
+}
+
 static void write_key(struct text *text, const struct wireguard_key *key)
 {
 	if (memcmp(key, &no_key, sizeof(no_key)) == 0) {
@@ -176,6 +193,8 @@ void api_tunnel_write_status(struct text *text, const struct snapshot *snapshot)
 	write_key(text, &snapshot->public_key);
 	text_put(text, ",\"listen\":");
 	write_listen(text, snapshot);
+	text_put(text, ",\"forwards\":");
+	write_forwards(text, snapshot);
 	text_put(text, ",\"udp_port\":");
 	text_put_u64(text, snapshot->udp_port);
 	text_put(text, ",\"worker\":");

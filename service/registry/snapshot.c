@@ -26,6 +26,9 @@ void snapshot_release(struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->listen_count; i++)
 		free(snapshot->listen[i]);
 	free(snapshot->listen);
+	for (size_t i = 0; snapshot->forwards != NULL && i < snapshot->spec.forward_count; i++)
+		free(snapshot->forwards[i]);
+	free(snapshot->forwards);
 	labels_free(snapshot->labels, snapshot->label_count);
 	spec_clear(&snapshot->spec);
 	free(snapshot->labels_json);

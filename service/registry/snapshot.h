@@ -22,6 +22,7 @@ struct snapshot {
 	int64_t updated_at;
 	char **listen; /* bound addresses, "127.0.0.1:40123" or "unix:/path", in the order of spec.listen */
 	size_t listen_count;
+	char **forwards;   /* the bound addresses of outbound forwards, spec.forward_count entries, NULL for the others; or NULL */
 	uint16_t udp_port; /* 0 when disabled or failed */
 	int worker;        /* -1 when on none */
 	struct wireguard_key public_key;

@@ -63,6 +63,21 @@ static bool copy_listen(struct snapshot *to, const struct snapshot *from)
 	return to->listen != NULL;
 }
 
+static bool copy_forwards(struct snapshot *to, const struct snapshot *from)
+{
+	if (from->forwards == NULL)
+		return true;
+	to->forwards = calloc(to->spec.forward_count, sizeof(char *));
+	for (size_t i = 0; to->forwards != NULL && i < to->spec.forward_count; i++) {
+		if (from->forwards[i] == NULL)
+			continue;
+		to->forwards[i] = strdup(from->forwards[i]);
+		if (to->forwards[i] == NULL)
+			return false;
+	}
+	return to->forwards != NULL;
+}
+
 static bool copy_slots(struct snapshot *to, const struct snapshot *from)
 {
 	size_t peers = from->spec.peer_count;
@@ -104,7 +119,7 @@ struct snapshot *snapshot_copy(const struct snapshot *from)
 	copy->failure = from->failure == NULL ? NULL : strdup(from->failure);
 	/* A failure that is lost would be a tunnel that runs. */
 	bool has_failure = copy->failure != NULL || from->failure == NULL;
-	if (has_failure && copy_listen(copy, from) && copy_slots(copy, from))
+	if (has_failure && copy_listen(copy, from) && copy_forwards(copy, from) && copy_slots(copy, from))
 		return copy;
 	snapshot_release(copy);
 	return NULL;
@@ -161,6 +176,10 @@ void snapshot_drop_sockets(struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->listen_count; i++)
 		free(snapshot->listen[i]);
 	free(snapshot->listen);
+	for (size_t i = 0; snapshot->forwards != NULL && i < snapshot->spec.forward_count; i++)
+		free(snapshot->forwards[i]);
+	free(snapshot->forwards);
+	snapshot->forwards = NULL;
 	snapshot->listen = NULL;
 	snapshot->listen_count = 0;
 	snapshot->udp_port = 0;
@@ -170,5 +189,6 @@ bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *
 {
 	snapshot_drop_sockets(snapshot);
 	snapshot->udp_port = socket_list_udp_port(sockets);
-	return socket_list_format(sockets, &snapshot->listen, &snapshot->listen_count);
+	return socket_list_format(sockets, &snapshot->listen, &snapshot->listen_count) &&
+	       socket_list_format_forwards(sockets, snapshot->spec.forward_count, &snapshot->forwards);
 }

@@ -285,6 +285,22 @@ bool socket_list_format(const struct socket_list *list, char ***listen, size_t *
 	return true;
 }
 
+bool socket_list_format_forwards(const struct socket_list *list, size_t forward_count, char ***forwards)
+{
+	*forwards = forward_count == 0 ? NULL : calloc(forward_count, sizeof(char *));
+	if (*forwards == NULL)
+		return forward_count == 0;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct socket_entry *entry = &list->list[i];
+		if (entry->kind != MESSAGE_SOCKET_FORWARD)
+			continue;
+		(*forwards)[entry->index] = host_socket_format(entry->socket);
+		if ((*forwards)[entry->index] == NULL)
+			return false;
+	}
+	return true;
+}
+
 char *socket_list_ports(const struct socket_list *list)
 {
 	struct json_writer writer = { .failed = false };

@@ -53,6 +53,9 @@ uint16_t socket_list_udp_port(const struct socket_list *list);
 struct socket_entry *socket_list_udp(const struct socket_list *list); /* or NULL */
 /* The bound addresses of the proxy's listeners, in order, malloc'ed with each string; false when out of memory. */
 bool socket_list_format(const struct socket_list *list, char ***listen, size_t *count);
+/* The bound addresses of the forwards by their index in the spec, malloc'ed with each string; NULL for those without a host socket, and for
+ * the list when there are none at all; false when out of memory. */
+bool socket_list_format_forwards(const struct socket_list *list, size_t forward_count, char ***forwards);
 /* The ports, in the form of `ports` of a later request, malloc'ed. */
 char *socket_list_ports(const struct socket_list *list);
 

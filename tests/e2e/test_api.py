@@ -39,6 +39,15 @@ def _create(api, id, **spec):
     return api.create(_document(id, **spec), wait_up=False)
 
 
+def test_a_forward_whose_port_was_chosen_is_found(api):
+    spec = {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}, "forwards": [
+        {"name": "in", "direction": "inbound", "protocol": "tcp", "listen": "10.2.0.2:80", "target": "127.0.0.1:9"},
+        {"name": "db", "direction": "outbound", "protocol": "tcp", "listen": "127.0.0.1:0", "target": "10.9.0.5:5432"}]}
+    forwards = api.expect(201, "POST", "/v1/tunnels", {"id": "f", "spec": spec}).json["status"]["forwards"]
+    assert [forward["name"] for forward in forwards] == ["db"] and re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", forwards[0]["listen"])
+    assert api.get("/v1/tunnels/f/stats")["bytes_used"] == 0
+
+
 def test_defaults_and_shape(api):
     reply = api.expect(201, "POST", "/v1/tunnels", {"id": "plain", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}})
     tunnel = reply.json
