@@ -9,7 +9,7 @@
 
 /* From the largest. 1,200 is what QUIC expects of every path (RFC 9000, 14). */
 static const uint32_t steps[] = { 1280, 1200, 576 };
-#define STEPS (sizeof steps / sizeof steps[0])
+#define STEPS (sizeof(steps) / sizeof(steps[0]))
 
 uint32_t black_hole_below(uint8_t family, uint32_t packet)
 {
