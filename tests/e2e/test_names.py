@@ -24,9 +24,9 @@ def _record(name, kind, data):
     return _name(name) + struct.pack(">HHIH", kind, 1, 60, len(data)) + data
 
 
-def _reply(query, flags=OK, answers=(), more=b"", question=True):
-    asked = query[12:question(query)[2]] if question else b""
-    return query[:2] + struct.pack(">HHHHH", 0x8180 | flags, 1 if question else 0, len(answers), 0, 1 if more else 0) + asked + b"".join(answers) + more
+def _reply(query, flags=OK, answers=(), more=b"", repeats=True):
+    asked = query[12:question(query)[2]] if repeats else b""
+    return query[:2] + struct.pack(">HHHHH", 0x8180 | flags, 1 if repeats else 0, len(answers), 0, 1 if more else 0) + asked + b"".join(answers) + more
 
 
 def _good(query, name):
@@ -47,7 +47,7 @@ def _aliases(*links):
 HABITS = {
     "good": (_good, 200),
     "formerr": (_without_edns(lambda query: _reply(query, BAD_FORMAT)), 200),
-    "formerr-without-question": (_without_edns(lambda query: _reply(query, BAD_FORMAT, question=False)), 200),
+    "formerr-without-question": (_without_edns(lambda query: _reply(query, BAD_FORMAT, repeats=False)), 200),
     "notimp": (_without_edns(lambda query: _reply(query, NOT_IMPLEMENTED)), 200),
     "badvers": (_without_edns(lambda query: _reply(query, more=b"\0" + struct.pack(">HHIH", OPT, 1232, 1 << 24, 0))), 200),
     "drops-edns": (_without_edns(lambda query: None), 200),
