@@ -49,6 +49,7 @@ static void on_retired(void *owner, const struct reply *reply)
 	struct delta *delta = owner;
 	struct mutation *mutation = delta->mutation;
 	delta->request = 0;
+	delta->entry->old_generation = 0;
 	/* It is on the disk, so it must run: the worker lost its candidate, and gets the whole tunnel. */
 	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK && delta->after != NULL) {
 		log_line(LOG_ERROR, delta->id, "the worker answered a stored change with status %u: the tunnel is being rebuilt", reply->ack.status);
@@ -107,7 +108,10 @@ static void swap_in(struct mutation *mutation, struct delta *delta)
 	entry->is_waiting = false;
 	for (size_t i = 0; i < entry->sockets.count; i++)
 		entry->sockets.list[i].is_fresh = false;
+	entry->old_generation = old == NULL ? 0 : old->generation;
 	ask_worker(mutation, delta, MESSAGE_COMMIT, delta->after->generation);
+	if (delta->request == 0)
+		entry->old_generation = 0;
 	peer_lookup_start(means->lookups, entry);
 	snapshot_release(old);
 }

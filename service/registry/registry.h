@@ -21,6 +21,7 @@ struct entry {
 	bool is_listed;            /* in the registry */
 	struct worker *worker;     /* NULL: none (it failed before) */
 	struct slot *slot;         /* its place in the worker's counters */
+	uint64_t old_generation;   /* that the worker may still run, since its COMMIT is unanswered; else 0 */
 	struct runtime_status *status;
 	struct socket_list sockets;
 	uint32_t next_socket_id;

@@ -158,11 +158,17 @@ static bool take_want(const struct report *report, struct worker *worker, enum m
 
 typedef void teller(const struct report *report, struct entry *entry, struct news *news);
 
+/* The registry has a change's generation before the worker does: what it tells until then is of the tunnel, too. */
+static bool is_current(const struct entry *entry, uint64_t generation)
+{
+	return entry->snapshot->generation == generation || (entry->old_generation != 0 && entry->old_generation == generation);
+}
+
 /* What is of another tunnel or an earlier generation is out of date, which is no fault. */
 static bool take(const struct report *report, const struct worker *worker, struct news *news, teller *tell)
 {
-	struct entry *entry = slot_table_find(report->slots, worker_index(worker), news->slot, news->generation);
-	if (entry != NULL)
+	struct entry *entry = slot_table_at(report->slots, worker_index(worker), news->slot);
+	if (entry != NULL && is_current(entry, news->generation))
 		tell(report, entry, news);
 	return true;
 }

@@ -377,6 +377,9 @@ static void take_commit(const struct message_ack *message)
 		send_done(message, MESSAGE_STATUS_UNKNOWN);
 		return;
 	}
+	/* Before it has the new generation, which the registry has by now. */
+	if (begins(tunnel->id, "late-") && message->generation > 1)
+		tell_state(message->slot, TUNNEL_STALE);
 	settle_sockets(tunnel);
 	show_udp_port(message->slot);
 	tunnel->is_used = true;

@@ -1,7 +1,7 @@
 /* A worker without a data path, for tests of the control process: it implements the channel and holds the sockets. The prefix of a tunnel's id
  * determines its behaviour: "up-" comes up at once, "bad-" is refused, "crash-" kills the worker when it is prepared, "hang-" stops it when it is
- * removed, "full-" has no memory, "lie-" sends invalid messages once it runs; others stay handshaking.
- * "dial-", "relay-", "stray-" and "udp-" ask for a host socket once they run (a connection for forward 0, a relay on loopback, a relay
+ * removed, "full-" has no memory, "late-" tells that it is stale when a change is committed, "lie-" sends invalid messages once it runs; others stay
+ * handshaking. "dial-", "relay-", "stray-" and "udp-" ask for a host socket once they run (a connection for forward 0, a relay on loopback, a relay
  * elsewhere, a fresh UDP socket) and count probes_ok when it is granted and probes_failed when not; a connection gets "hello".
  * A compromised worker: "mute-" answers nothing from its PREPARE on, "half-" nothing after half a frame, "flood-" sends states for ever, "dials-"
  * and "relays-" request too many at once, "deaf-" requests and never reads, "gift-" attaches a descriptor, "odd-" sends nonsensical text and

@@ -838,6 +838,31 @@ static void a_wish_of_a_deleted_tunnel_is_no_other_tunnels(void **state)
 	assert_int_equal(applied(OPERATION_PATCH, "y", "{'labels':{'a':'b'}}"), APPLIED_IN_PLACE);
 }
 
+static unsigned stale_events(uint64_t after)
+{
+	enum event_type type;
+	char *text;
+	unsigned count = 0;
+	while (events_next(service_events(own_bench.service), after, &after, &type, &text) == EVENTS_GOT) {
+		count += type == EVENT_TUNNEL_STATE && strstr(text, "\"stale\"") != NULL;
+		free(text);
+	}
+	return count;
+}
+
+/* Told of the old generation, after the registry had the new one and before the worker did. */
+static void no_event_is_lost_while_a_change_is_committed(void **state)
+{
+	(void)state;
+	assert_int_equal(applied(OPERATION_CREATE, "late-a", bench_document(NULL)), APPLIED_CREATED);
+	uint64_t after = events_last_id(service_events(own_bench.service));
+	/* The worker answers the COMMIT afterwards, so the event is there when the change is answered. */
+	assert_int_equal(applied(OPERATION_PATCH, "late-a", "{'labels':{'a':'b'}}"), APPLIED_IN_PLACE);
+	assert_int_equal(stale_events(after), 1);
+	assert_int_equal(applied(OPERATION_PATCH, "late-a", "{'labels':{'a':'c'}}"), APPLIED_IN_PLACE);
+	assert_int_equal(stale_events(after), 2);
+}
+
 static void listing_pages(void **state)
 {
 	(void)state;
@@ -907,6 +932,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(what_the_policy_refuses, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(events_tell_it_all, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_wish_of_a_deleted_tunnel_is_no_other_tunnels, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(no_event_is_lost_while_a_change_is_committed, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(listing_pages, bench_set_up, bench_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,12 +183,43 @@ static void numbers_of_any_kind(void **state)
 	}
 }
 
+static void tell_state_of(uint64_t generation)
+{
+	struct message_state message = { .generation = generation, .state = TUNNEL_STALE };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	tell(MESSAGE_STATE, &writer);
+}
+
+/* The worker runs the old generation until it has taken the COMMIT. */
+static void the_old_generation_counts_until_the_commit_is_answered(void **state)
+{
+	(void)state;
+	uint64_t before = events_last_id(report.events);
+	tell_state_of(2);
+	tell_state_of(0);
+	assert_int_equal(events_last_id(report.events), before);
+	entry->old_generation = 2;
+	tell_state_of(2);
+	assert_int_equal(events_last_id(report.events), before + 1);
+	json_t *event = latest(EVENT_TUNNEL_STATE);
+	assert_int_equal(json_integer_value(json_object_get(event, "generation")), 2);
+	json_decref(event);
+	tell_state_of(1);
+	tell_state_of(4);
+	assert_int_equal(events_last_id(report.events), before + 1);
+	tell_state_of(3);
+	assert_int_equal(events_last_id(report.events), before + 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(texts_of_any_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(long_texts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(numbers_of_any_kind, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_old_generation_counts_until_the_commit_is_answered, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
