@@ -240,7 +240,7 @@ static enum message_status settle(enum message_type type, uint32_t slot, uint64_
 	return (enum message_status)control.done.status;
 }
 
-static void create(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
+static void prepare(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
 {
 	struct message_addresses addresses = { .count = 1 };
 	addresses.list[0].v4 =
@@ -270,6 +270,11 @@ static void create(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
 	assert_int_equal(channel_send(control.channel, MESSAGE_PREPARE, &writer, descriptors, fresh ? 2 : 0), CHANNEL_OK);
 	assert_true(serve(is_acknowledged, -1));
 	assert_int_equal(control.prepared.ack.status, MESSAGE_STATUS_OK);
+}
+
+static void create(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
+{
+	prepare(i, generation, fresh, mtu);
 	assert_int_equal(settle(MESSAGE_COMMIT, i, generation), MESSAGE_STATUS_OK);
 }
 
@@ -436,6 +441,132 @@ static void test_change_keeps_the_session_and_remove_ends_all(void **state)
 	assert_int_equal(dial(proxy_ports[1]), -1);
 }
 
+static void reach(uint16_t port, struct message_addresses *addresses)
+{
+	*addresses = (struct message_addresses){ .count = 1 };
+	addresses->list[0].v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+}
+
+/* A name's address goes to the peer of that tunnel in that generation, and of no other. */
+static void test_a_resolved_name_is_for_its_generation(void **state)
+{
+	(void)state;
+	struct message_resolved message = { .slot = 0, .generation = 9, .peer = publics[1] };
+	struct message_writer writer;
+	uint16_t elsewhere;
+	int other = bound(SOCK_DGRAM, &elsewhere);
+	uint8_t datagram[256];
+	reach(elsewhere, &message.addresses);
+	message_writer_init(&writer);
+	message_encode_resolved(&writer, &message);
+	assert_int_equal(channel_send(control.channel, MESSAGE_RESOLVED, &writer, NULL, 0), CHANNEL_OK);
+	/* The answer to what follows shows that it was read. */
+	assert_int_equal(settle(MESSAGE_RECONNECT, 0, 1), MESSAGE_STATUS_OK);
+	assert_int_equal(recv(other, datagram, sizeof(datagram), MSG_DONTWAIT), -1);
+	message.generation = 1;
+	message_writer_init(&writer);
+	message_encode_resolved(&writer, &message);
+	assert_int_equal(channel_send(control.channel, MESSAGE_RESOLVED, &writer, NULL, 0), CHANNEL_OK);
+	assert_true(serve(NULL, other));
+	assert_int_equal(recv(other, datagram, sizeof(datagram), 0), 148);
+	assert_int_equal(datagram[0], 1);
+	close(other);
+}
+
+/* What is said of a tunnel that is not there, or of another generation, changes nothing and says so. */
+static void test_what_is_said_of_others_is_unknown(void **state)
+{
+	(void)state;
+	assert_int_equal(settle(MESSAGE_RECONNECT, 0, 2), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_RECONNECT, 7, 1), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_RECONNECT, COUNTERS_TUNNELS, 1), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_COMMIT, 0, 1), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_COMMIT, COUNTERS_TUNNELS, 1), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_REMOVE, COUNTERS_TUNNELS, 1), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_ABORT, COUNTERS_TUNNELS, 1), MESSAGE_STATUS_OK);
+	struct message_probe probe = { .request = 10, .slot = 0, .generation = 2, .type = SPEC_PROBE_PING, .target = "10.0.0.2", .count = 1 };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_probe(&writer, &probe);
+	control.probed = false;
+	assert_int_equal(channel_send(control.channel, MESSAGE_PROBE, &writer, NULL, 0), CHANNEL_OK);
+	assert_true(serve(is_probed, -1));
+	assert_int_equal(control.probe.request, 10);
+	assert_false(control.probe.ok);
+	assert_non_null(strstr(control.probe.detail, "not running"));
+}
+
+/* A new tunnel that is given up leaves its ports free. */
+static void test_an_abort_frees_what_was_prepared(void **state)
+{
+	(void)state;
+	udp_sockets[1] = bound(SOCK_DGRAM, &udp_ports[1]);
+	proxy_sockets[1] = bound(SOCK_STREAM, &proxy_ports[1]);
+	prepare(1, 5, true, 1420);
+	close(proxy_sockets[1]);
+	assert_int_equal(settle(MESSAGE_ABORT, 1, 5), MESSAGE_STATUS_OK);
+	assert_int_equal(settle(MESSAGE_COMMIT, 1, 5), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(dial(proxy_ports[1]), -1);
+	close(udp_sockets[1]);
+}
+
+static int exit_code(void)
+{
+	int status;
+	assert_int_equal(waitpid(control.worker, &status, 0), control.worker);
+	channel_free(control.channel);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void respawn(void)
+{
+	wireguard_stop();
+	assert_true(spawn());
+	assert_int_equal(wireguard_start(16, false), WIREGUARD_OK);
+}
+
+/* It ends by itself, with all that it had: keys are wiped and memory is given back. */
+static void test_a_worker_ends_when_it_is_told_to(void **state)
+{
+	(void)state;
+	struct message_writer writer;
+	message_writer_init(&writer);
+	assert_int_equal(channel_send(control.channel, MESSAGE_SHUTDOWN, &writer, NULL, 0), CHANNEL_OK);
+	assert_int_equal(exit_code(), 0);
+	respawn();
+}
+
+/* Without the control process nobody can say what to do. */
+static void test_a_worker_ends_when_its_channel_does(void **state)
+{
+	(void)state;
+	shutdown(channel_descriptor(control.channel), SHUT_RDWR);
+	assert_int_equal(exit_code(), 1);
+	respawn();
+}
+
+static void test_a_worker_ends_at_what_it_cannot_decode(void **state)
+{
+	static const enum message_type types[] = { MESSAGE_PREPARE, MESSAGE_COMMIT };
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct message_writer writer;
+		message_writer_init(&writer);
+		message_put_u8(&writer, 1);
+		assert_int_equal(channel_send(control.channel, types[i], &writer, NULL, 0), CHANNEL_OK);
+		assert_int_equal(exit_code(), 1);
+		respawn();
+	}
+}
+
+/* After another worker, with the ports that the first tunnel had. */
+static void test_a_tunnel_goes_on_in_the_next_worker(void **state)
+{
+	(void)state;
+	create(0, 3, true, 1420);
+	assert_int_equal(counter_read(&control.counters->tunnels[0].generation), 3);
+}
+
 /* A peer that the test itself plays: what its device sends last lies in `sent`. */
 static struct {
 	uint8_t sent[256];
@@ -568,6 +699,13 @@ int main(void)
 		cmocka_unit_test(test_connect_echoes),
 		cmocka_unit_test(test_socks5_echoes),
 		cmocka_unit_test(test_change_keeps_the_session_and_remove_ends_all),
+		cmocka_unit_test(test_what_is_said_of_others_is_unknown),
+		cmocka_unit_test(test_a_resolved_name_is_for_its_generation),
+		cmocka_unit_test(test_an_abort_frees_what_was_prepared),
+		cmocka_unit_test(test_a_worker_ends_when_it_is_told_to),
+		cmocka_unit_test(test_a_worker_ends_when_its_channel_does),
+		cmocka_unit_test(test_a_worker_ends_at_what_it_cannot_decode),
+		cmocka_unit_test(test_a_tunnel_goes_on_in_the_next_worker),
 		cmocka_unit_test(test_a_recorded_initiation_is_dropped_after_the_workers_death),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
