@@ -175,6 +175,185 @@ static void test_a_failure_does_not_wait_long_for_a_silent_family(void **state)
 	}
 }
 
+/* Each reason of the stack has its own error, and so its own status for a client (openapi.yaml; RFC 9209, 2.3). */
+static void test_each_failure_of_a_stream_has_its_error(void **state)
+{
+	static const struct {
+		enum netstack_error why;
+		enum http_error error;
+	} rows[] = {
+		{ NETSTACK_REFUSED, HTTP_ERROR_CONNECTION_REFUSED },
+		{ NETSTACK_TIMED_OUT, HTTP_ERROR_CONNECTION_TIMEOUT },
+		{ NETSTACK_UNREACHABLE, HTTP_ERROR_DESTINATION_IP_UNROUTABLE },
+		{ NETSTACK_RESET, HTTP_ERROR_CONNECTION_TERMINATED },
+		{ NETSTACK_ABORTED, HTTP_ERROR_CONNECTION_TERMINATED },
+	};
+	static const struct {
+		int why;
+		enum http_error error;
+	} at_once[] = {
+		{ NETSTACK_NO_ADDRESS, HTTP_ERROR_DESTINATION_IP_UNROUTABLE },
+		{ NETSTACK_OUT_OF_MEMORY, HTTP_ERROR_PROXY_INTERNAL_RESPONSE },
+		{ NETSTACK_IN_USE, HTTP_ERROR_PROXY_INTERNAL_RESPONSE },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_NONE);
+		rig_refuse(rig_stream(), rows[i].why);
+		assert_int_equal(seen.dialed, 1);
+		assert_null(seen.stream);
+		assert_int_equal(seen.error, rows[i].error);
+	}
+	for (size_t i = 0; i < sizeof(at_once) / sizeof(at_once[0]); i++) {
+		rig.connect_error = at_once[i].why;
+		assert_int_equal(dial_to("198.51.100.9", false), at_once[i].error);
+	}
+	rig.connect_error = NETSTACK_OK;
+}
+
+static void name(enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count, bool more)
+{
+	assert_true(rig.queries[0].used);
+	rig.queries[0].used = more;
+	rig.queries[0].answered(rig.queries[0].owner, error, addresses, count, more);
+	rig_turn();
+}
+
+static void test_each_failure_of_a_name_has_its_error(void **state)
+{
+	static const struct {
+		enum netstack_name_error why;
+		enum http_error error;
+	} rows[] = {
+		{ NETSTACK_NAME_TIMED_OUT, HTTP_ERROR_DNS_TIMEOUT }, { NETSTACK_NAME_NO_SERVER, HTTP_ERROR_DNS_ERROR },
+		{ NETSTACK_NAME_CUT_SHORT, HTTP_ERROR_DNS_ERROR },   { NETSTACK_NAME_NOT_FOUND, HTTP_ERROR_DNS_ERROR },
+		{ NETSTACK_NAME_BAD, HTTP_ERROR_DNS_ERROR },         { NETSTACK_NAME_FAILED, HTTP_ERROR_DNS_ERROR },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		dial_name();
+		name(rows[i].why, NULL, 0, false);
+		assert_int_equal(seen.dialed, 1);
+		assert_int_equal(seen.error, rows[i].error);
+	}
+}
+
+/* Where one family's answer comes late: it is tried beside the first, and a failure of it does not undo what the first has (RFC 8305). */
+static void test_a_second_answer_joins_the_race(void **state)
+{
+	struct netstack_endpoint first = rig_endpoint("2001:db8::7", 0), second = rig_endpoint("198.51.100.7", 0);
+	(void)state;
+	dial_name();
+	name(NETSTACK_NAME_OK, &first, 1, true);
+	assert_int_equal(rig_stream_count(), 1);
+	rig_pass(LOOP_SECOND);
+	assert_int_equal(rig_stream_count(), 1);
+	name(NETSTACK_NAME_OK, &second, 1, false);
+	rig_pass(249 * LOOP_MILLISECOND);
+	assert_int_equal(rig_stream_count(), 1);
+	rig_pass(LOOP_MILLISECOND);
+	assert_int_equal(rig_stream_count(), 2);
+	rig_connected(rig.streams);
+	assert_int_equal(seen.dialed, 1);
+	assert_non_null(seen.stream);
+	netstack_stream_abort(rig.streams, rig.now);
+	/* The first address fails while the other answer is awaited: it is waited for. */
+	dial_name();
+	name(NETSTACK_NAME_OK, &first, 1, true);
+	rig_refuse(rig.streams, NETSTACK_REFUSED);
+	assert_int_equal(seen.dialed, 0);
+	name(NETSTACK_NAME_NOT_FOUND, NULL, 0, false);
+	assert_int_equal(seen.dialed, 1);
+	assert_int_equal(seen.error, HTTP_ERROR_CONNECTION_REFUSED);
+	/* The race is over while an answer is awaited: what comes then is nobody's. */
+	dial_name();
+	name(NETSTACK_NAME_OK, &first, 1, true);
+	struct netstack_query query = rig.queries[0];
+	rig.streams->events->connected(rig.streams->owner);
+	query.answered(query.owner, NETSTACK_NAME_OK, &second, 1, false);
+	rig.queries[0].used = false;
+	rig_turn();
+	assert_int_equal(seen.dialed, 1);
+	netstack_stream_abort(rig.streams, rig.now);
+}
+
+/* A tunnel that is not up yet is waited for; one that is known to be down is not, and is asked to hurry. */
+static void test_who_comes_early_waits_for_the_tunnel(void **state)
+{
+	(void)state;
+	rig.tunnel.health.state = TUNNEL_HANDSHAKING;
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_NONE);
+	rig_pass(LOOP_SECOND);
+	assert_int_equal(rig_stream_count(), 0);
+	rig.tunnel.health.state = TUNNEL_UP;
+	dial_go_all(&rig.tunnel);
+	rig_turn();
+	assert_int_equal(rig_stream_count(), 1);
+	/* Once is enough. */
+	dial_go_all(&rig.tunnel);
+	rig_turn();
+	assert_int_equal(rig_stream_count(), 1);
+	rig_refuse(rig_stream(), NETSTACK_REFUSED);
+
+	rig.tunnel.health.state = TUNNEL_HANDSHAKING;
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_NONE);
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_NONE);
+	dial_fail_all(&rig.tunnel);
+	rig_turn();
+	assert_int_equal(seen.dialed, 2);
+	assert_int_equal(seen.error, HTTP_ERROR_DESTINATION_UNAVAILABLE);
+	unsigned wanted = rig.wanted;
+	assert_true(wanted > 0);
+	rig.down = true;
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_DESTINATION_UNAVAILABLE);
+	assert_int_equal(rig.wanted, wanted + 1);
+	/* Nobody hurries a tunnel that is disabled. */
+	rig.tunnel.health.state = TUNNEL_DISABLED;
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_DESTINATION_UNAVAILABLE);
+	assert_int_equal(rig.wanted, wanted + 1);
+}
+
+static void test_what_is_used_up_dials_no_more(void **state)
+{
+	(void)state;
+	rig.tunnel.spec.limits.total_bytes = 10;
+	tunnel_count_sent(&rig.tunnel, 9);
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_NONE);
+	rig_refuse(rig_stream(), NETSTACK_REFUSED);
+	tunnel_count_received(&rig.tunnel, 1);
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_CONNECTION_LIMIT_REACHED);
+	assert_int_equal(dial_to("198.51.100.9", true), HTTP_ERROR_CONNECTION_LIMIT_REACHED);
+}
+
+/* The tunnel's own address would come back to itself; a neighbour of it, or the same bytes in another family, would not. */
+static void test_the_own_address_is_no_target(void **state)
+{
+	(void)state;
+	rig.tunnel.spec.allow_private_targets = true;
+	assert_true(network_parse("10.2.0.2", true, &rig.tunnel.spec.addresses[0]) && network_parse("fd00::2", true, &rig.tunnel.spec.addresses[1]));
+	rig.tunnel.spec.address_count = 2;
+	assert_int_equal(dial_to("10.2.0.2", false), HTTP_ERROR_PROXY_LOOP_DETECTED);
+	assert_int_equal(dial_to("fd00::2", false), HTTP_ERROR_PROXY_LOOP_DETECTED);
+	assert_int_equal(dial_to("10.2.0.3", false), HTTP_ERROR_NONE);
+	rig_refuse(rig_stream(), NETSTACK_REFUSED);
+	assert_int_equal(dial_to("fd00::3", false), HTTP_ERROR_NONE);
+	rig_refuse(rig_stream(), NETSTACK_REFUSED);
+	rig.tunnel.spec.address_count = 0;
+}
+
+static void test_nobody_is_waited_for_longer_than_told(void **state)
+{
+	(void)state;
+	rig.tunnel.spec.connect_timeout = 3;
+	assert_int_equal(dial_to("198.51.100.9", false), HTTP_ERROR_NONE);
+	rig_pass(3 * LOOP_SECOND - 1);
+	assert_int_equal(seen.dialed, 0);
+	rig_pass(1);
+	assert_int_equal(seen.dialed, 1);
+	assert_int_equal(seen.error, HTTP_ERROR_CONNECTION_TIMEOUT);
+	assert_true(rig_stream()->aborted);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
@@ -184,6 +363,13 @@ int main(void)
 		TEST(test_what_cannot_be_sent_fails_at_once),
 		TEST(test_the_family_that_worked_is_remembered),
 		TEST(test_a_failure_does_not_wait_long_for_a_silent_family),
+		TEST(test_each_failure_of_a_stream_has_its_error),
+		TEST(test_each_failure_of_a_name_has_its_error),
+		TEST(test_a_second_answer_joins_the_race),
+		TEST(test_who_comes_early_waits_for_the_tunnel),
+		TEST(test_what_is_used_up_dials_no_more),
+		TEST(test_the_own_address_is_no_target),
+		TEST(test_nobody_is_waited_for_longer_than_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
