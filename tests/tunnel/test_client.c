@@ -270,6 +270,40 @@ static void test_an_ipv4_address_is_no_ipv6_network(void **state)
 	assert_int_equal(address_source(&four), address_source(&mapped));
 }
 
+/* None of the blocks that the pool gives next has the text. */
+static bool is_left_in_the_pool(const char *text)
+{
+	struct block *blocks[2] = { pool_take(rig.context.pool, false), pool_take(rig.context.pool, false) };
+	bool is_left = false;
+	for (size_t i = 0; i < 2; i++) {
+		is_left |= memmem(blocks[i]->bytes, blocks[i]->capacity, text, strlen(text)) != NULL;
+		pool_give(rig.context.pool, blocks[i]);
+	}
+	return is_left;
+}
+
+/* P8, X16: a password is wiped when it was looked at, whether it was right, and whoever gets the block next. */
+static void test_no_password_stays_in_a_block(void **state)
+{
+	(void)state;
+	set_user();
+	expect_served("192.0.2.1", CONNECT RIGHT "early");
+	assert_false(is_left_in_the_pool("dTpw"));
+	be_refused("192.0.2.1", 1);
+	assert_false(is_left_in_the_pool("dTp4"));
+	int client = come("192.0.2.2");
+	rig_write_bytes(client, "\5\1\2\1\7unknown\10guessing", 20);
+	rig_pass(1600 * LOOP_MILLISECOND);
+	close(client);
+	rig_turn();
+	assert_false(is_left_in_the_pool("guessing"));
+	client = come("192.0.2.3");
+	rig_write(client, "GET / HTTP/1.1\r\nProxy-Authorization: Basic aGFsZg");
+	close(client);
+	rig_turn();
+	assert_false(is_left_in_the_pool("aGFsZg"));
+}
+
 static int start(void **state)
 {
 	struct rlimit files = { .rlim_cur = 4096, .rlim_max = 4096 };
@@ -292,6 +326,7 @@ int main(void)
 		TEST(test_who_is_held_gives_way_last),
 		TEST(test_who_has_most_places_gives_way),
 		TEST(test_the_loopback_is_one_address),
+		TEST(test_no_password_stays_in_a_block),
 		TEST(test_an_ipv4_address_is_no_ipv6_network),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,7 @@ static void fill(size_t *length, size_t most)
 {
 	while (*length < most) {
 		char bytes[1000];
-		size_t count = most - *length < sizeof bytes ? most - *length : sizeof bytes, end = intake_length(&intake) + count;
+		size_t count = most - *length < sizeof(bytes) ? most - *length : sizeof(bytes), end = intake_length(&intake) + count;
 		for (size_t i = 0; i < count; i++)
 			bytes[i] = (char)((*length + i) % 251);
 		assert_int_equal(send(ends[0], bytes, count, 0), (ssize_t)count);
@@ -115,6 +115,20 @@ static void a_head_grows_to_a_large_block_and_no_further(void **state)
 	check(700, 700 + large);
 }
 
+/* A head may hold a password, and what follows it is handed on in the same block. */
+static void what_was_used_is_wiped_at_once(void **state)
+{
+	static const uint8_t none[64];
+	(void)state;
+	put("Proxy-Authorization: Basic c2VjcmV0early");
+	assert_int_equal(intake_read(&intake, ends[1]), 1);
+	intake_use(&intake, 35);
+	struct block *block = intake_take(&intake);
+	assert_memory_equal(block->bytes, none, 35);
+	assert_memory_equal(block->bytes + block->start, "early", 5);
+	pool_give(rig.context.pool, block);
+}
+
 /* X16 */
 static void what_is_given_back_is_wiped(void **state)
 {
@@ -126,6 +140,13 @@ static void what_is_given_back_is_wiped(void **state)
 	intake_use(&intake, 35);
 	struct block *again = pool_take(rig.context.pool, false);
 	assert_ptr_equal(again, block); /* the pool gives the same one */
+	assert_memory_equal(again->bytes, none, 35);
+	pool_give(rig.context.pool, again);
+	/* What nobody has used as well. */
+	put("Proxy-Authorization: Basic c2VjcmV0");
+	assert_int_equal(intake_read(&intake, ends[1]), 1);
+	intake_clear(&intake);
+	again = pool_take(rig.context.pool, false);
 	assert_memory_equal(again->bytes, none, 35);
 	pool_give(rig.context.pool, again);
 }
@@ -154,9 +175,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(nothing_is_held_while_nothing_waits),          TEST(the_end_leaves_what_waits),
-		TEST(a_head_grows_to_a_large_block_and_no_further), TEST(what_is_given_back_is_wiped),
-		TEST(what_is_put_is_a_copy_that_can_be_taken),
+		TEST(nothing_is_held_while_nothing_waits), TEST(the_end_leaves_what_waits),   TEST(a_head_grows_to_a_large_block_and_no_further),
+		TEST(what_was_used_is_wiped_at_once),      TEST(what_is_given_back_is_wiped), TEST(what_is_put_is_a_copy_that_can_be_taken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

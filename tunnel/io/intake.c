@@ -16,6 +16,7 @@ void intake_clear(struct intake *intake)
 void intake_use(struct intake *intake, size_t length)
 {
 	struct block *block = intake->block;
+	sodium_memzero(block->bytes + block->start, length);
 	block->start += (uint32_t)length;
 	if (block->start == block->end)
 		intake_clear(intake);

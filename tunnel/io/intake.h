@@ -1,5 +1,5 @@
-/* Bytes from a client that are not yet consumed: a partial head, or pipelined requests. They may hold passwords, so a block is wiped before it is
- * given back (X16). */
+/* Bytes from a client that are not yet consumed: a partial head, or pipelined requests. They may hold passwords, so bytes are wiped when they are
+ * used, and a block before it is given back (P8, X16). */
 #ifndef WARREN_TUNNEL_IO_INTAKE_H
 #define WARREN_TUNNEL_IO_INTAKE_H
 

@@ -1,8 +1,6 @@
 #include "tunnel/proxy/client.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,6 +8,7 @@
 #include "tunnel/dial.h"
 #include "tunnel/http/http_request.h"
 #include "tunnel/http/socks.h"
+#include "tunnel/io/intake.h"
 #include "tunnel/io/linger.h"
 #include "tunnel/login.h"
 #include "tunnel/proxy/associate.h"
@@ -39,7 +38,7 @@ struct client {
 	enum client_state state, before_login;
 	struct login login;
 	uint16_t listen_index;
-	struct block *in;
+	struct intake in;
 	struct http_head_search search;
 	struct dial *dial;
 	struct relay *relay;
@@ -69,7 +68,7 @@ static void client_free(struct client *client)
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
 	login_cancel(&client->login);
 	dial_cancel(client->dial);
-	pool_give(tunnel_of(client)->context->pool, client->in);
+	intake_clear(&client->in);
 	poller_free(client->poller);
 	connection_remove(&client->connection);
 	free(client);
@@ -157,9 +156,8 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 	}
 	uint8_t reply[128];
 	size_t length = write_success(client, stream, reply);
-	struct block *early = client->in;
+	struct block *early = intake_take(&client->in);
 	struct poller *poller = client->poller;
-	client->in = NULL;
 	client->poller = NULL;
 	client->state = CLIENT_JOINED;
 	connection_count_ok(&client->connection);
@@ -246,9 +244,8 @@ static void join_exchange(struct client *client)
 {
 	static const struct exchange_events events = { .ended = on_exchange_ended, .handed_back = on_handed_back };
 	struct poller *poller = client->poller;
-	struct block *in = client->in;
+	struct block *in = intake_take(&client->in);
 	client->poller = NULL;
-	client->in = NULL;
 	client->state = CLIENT_JOINED;
 	deadline_set(loop_of(client), &client->deadline, LOOP_NEVER);
 	connection_set_protocol(&client->connection, COUNTERS_HTTP);
@@ -270,7 +267,7 @@ static void begin_connect(struct client *client, const struct http_request *requ
 			return;
 		}
 	}
-	client->in->start += (uint32_t)request->length_of_head;
+	intake_use(&client->in, request->length_of_head);
 	dial_target(client, &request->target);
 }
 
@@ -278,11 +275,10 @@ static bool parse_http(struct client *client)
 {
 	static struct http_request request; /* 10 KB, consumed at once */
 	static const struct http_fault full = { .status = 431, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the request's head is too long" };
-	struct block *in = client->in;
-	const char *bytes = (const char *)in->bytes + in->start;
-	switch (http_request_read(&request, &client->search, bytes, in->end - in->start)) {
+	size_t length = intake_length(&client->in);
+	switch (http_request_read(&request, &client->search, intake_bytes(&client->in), length)) {
 	case HTTP_MORE:
-		if (in->end - in->start < HTTP_HEAD_MAX - 64)
+		if (length < HTTP_HEAD_MAX - 64)
 			return false;
 		refuse_http(client, &full, false);
 		return true;
@@ -300,6 +296,11 @@ static bool parse_http(struct client *client)
 
 /* SOCKS. */
 
+static const uint8_t *bytes_of(const struct client *client)
+{
+	return (const uint8_t *)intake_bytes(&client->in);
+}
+
 static void refuse_method(struct client *client)
 {
 	uint8_t reply[2];
@@ -311,13 +312,12 @@ static void refuse_method(struct client *client)
 static bool parse_method(struct client *client)
 {
 	struct socks_greeting greeting;
-	struct block *in = client->in;
-	switch (socks_greeting_read(&greeting, in->bytes + in->start, in->end - in->start)) {
+	switch (socks_greeting_read(&greeting, bytes_of(client), intake_length(&client->in))) {
 	case SOCKS_MORE: return true;
 	case SOCKS_REFUSED: refuse_method(client); return true;
 	case SOCKS_WHOLE: break;
 	}
-	in->start += (uint32_t)greeting.length;
+	intake_use(&client->in, greeting.length);
 	enum socks_method method = socks_method_choose(&greeting, tunnel_of(client)->spec.user_count > 0);
 	if (method == SOCKS_METHOD_UNACCEPTABLE) {
 		refuse_method(client);
@@ -332,9 +332,8 @@ static bool parse_method(struct client *client)
 static bool parse_password(struct client *client)
 {
 	struct credentials offered;
-	struct block *in = client->in;
 	size_t taken;
-	enum socks_progress progress = socks_password_read(&offered, in->bytes + in->start, in->end - in->start, &taken);
+	enum socks_progress progress = socks_password_read(&offered, bytes_of(client), intake_length(&client->in), &taken);
 	if (progress == SOCKS_MORE)
 		return true;
 	client->refusal_length = socks_password_reply_write(client->refusal, false);
@@ -344,7 +343,7 @@ static bool parse_password(struct client *client)
 		wait_for_login(client);
 		return true;
 	}
-	in->start += (uint32_t)taken;
+	intake_use(&client->in, taken);
 	uint8_t reply[2];
 	connection_admit(&client->connection);
 	say(client, reply, socks_password_reply_write(reply, true));
@@ -367,16 +366,15 @@ static void join_associate(struct client *client, const struct socks_request *re
 static bool parse_request(struct client *client)
 {
 	struct socks_request request;
-	struct block *in = client->in;
 	bool four = client->state == CLIENT_SOCKS4;
-	const uint8_t *bytes = in->bytes + in->start;
-	size_t length = in->end - in->start;
+	const uint8_t *bytes = bytes_of(client);
+	size_t length = intake_length(&client->in);
 	switch (four ? socks4_request_read(&request, bytes, length) : socks_request_read(&request, bytes, length)) {
 	case SOCKS_MORE: return true;
 	case SOCKS_REFUSED: refuse_socks(client, request.refusal, COUNTERS_FAILED_BAD_REQUEST); return true;
 	case SOCKS_WHOLE: break;
 	}
-	in->start += (uint32_t)request.length;
+	intake_use(&client->in, request.length);
 	if (request.command == SOCKS_UDP_ASSOCIATE)
 		join_associate(client, &request);
 	else
@@ -387,7 +385,7 @@ static bool parse_request(struct client *client)
 /* The first byte identifies the protocol: 5 and 4 are SOCKS versions, anything else begins a request line. */
 static bool parse_greeting(struct client *client)
 {
-	uint8_t first = client->in->bytes[client->in->start];
+	uint8_t first = bytes_of(client)[0];
 	unsigned protocols = tunnel_of(client)->spec.protocols;
 	if (first == 5 && (protocols & SPEC_SOCKS5) != 0) {
 		connection_set_protocol(&client->connection, COUNTERS_SOCKS5);
@@ -413,7 +411,7 @@ static bool parse_greeting(struct client *client)
 static void parse(struct client *client)
 {
 	for (bool done = false; !done;) {
-		if (client->in->start == client->in->end)
+		if (intake_length(&client->in) == 0)
 			return;
 		switch (client->state) {
 		case CLIENT_GREETING: done = parse_greeting(client); break;
@@ -430,26 +428,6 @@ static void parse(struct client *client)
 		case CLIENT_JOINED: return;
 		}
 	}
-}
-
-/* A full small block is replaced by a large one; no valid message fills that. */
-static bool make_room(struct client *client)
-{
-	struct block *in = client->in;
-	if (in == NULL)
-		return (client->in = pool_take(tunnel_of(client)->context->pool, false)) != NULL;
-	if (in->end < in->capacity)
-		return true;
-	struct block *large = pool_take(tunnel_of(client)->context->pool, true);
-	if (large == NULL || in->end - in->start >= large->capacity) {
-		pool_give(tunnel_of(client)->context->pool, large);
-		return false;
-	}
-	large->end = in->end - in->start;
-	memcpy(large->bytes, in->bytes + in->start, large->end);
-	pool_give(tunnel_of(client)->context->pool, in);
-	client->in = large;
-	return true;
 }
 
 static void give_up(struct client *client)
@@ -477,20 +455,12 @@ static void on_client(void *owner, int events)
 		on_left(client, events);
 		return;
 	}
-	if (!make_room(client)) {
-		client_free(client);
-		return;
+	switch (intake_read(&client->in, poller_descriptor(client->poller))) {
+	case 1: parse(client); break;
+	case 0: break;
+	case -1: give_up(client); break;
+	default: client_free(client); break; /* no memory: no valid message fills a large block */
 	}
-	struct block *in = client->in;
-	ssize_t got = recv(poller_descriptor(client->poller), in->bytes + in->end, in->capacity - in->end, MSG_DONTWAIT);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (got <= 0) {
-		give_up(client);
-		return;
-	}
-	in->end += (uint32_t)got;
-	parse(client);
 }
 
 static void on_handed_back(void *owner, struct poller *poller, struct block *in)
@@ -498,7 +468,7 @@ static void on_handed_back(void *owner, struct poller *poller, struct block *in)
 	struct client *client = owner;
 	client->exchange = NULL;
 	client->poller = poller;
-	client->in = in;
+	client->in.block = in;
 	client->state = CLIENT_HTTP;
 	start_http(client);
 }
@@ -524,6 +494,7 @@ void client_accept(struct listener *listener, int descriptor, const union wiregu
 	}
 	connection_add_waiting(&client->connection, tunnel, address_source(from), client_end);
 	client->connection.socket_id = listener->id;
+	client->in.pool = tunnel->context->pool;
 	client->poller = poller;
 	client->listen_index = listener->index;
 	login_init(&client->login, &client->connection, look_again, tell_refusal, client);
