@@ -304,6 +304,277 @@ static void test_no_password_stays_in_a_block(void **state)
 	assert_false(is_left_in_the_pool("aGFsZg"));
 }
 
+/* SOCKS and the first bytes. */
+
+static uint64_t failed(enum counters_failure failure)
+{
+	return counter_read(&rig.tunnel.counters->connections_failed[failure]);
+}
+
+/* What the client is told, and whether it is closed then. */
+static void expect(int client, const void *bytes, size_t length, bool is_closed)
+{
+	const char *seen = rig_read(client);
+	assert_int_equal(rig_read_length(), length);
+	assert_memory_equal(seen, bytes, length);
+	assert_int_equal(rig_is_at_end(client), is_closed);
+}
+
+#define TELL(client, text) rig_write_bytes(client, text, sizeof(text) - 1)
+#define EXPECT(client, text, is_closed) expect(client, text, sizeof(text) - 1, is_closed)
+
+/* RFC 1928: byte by byte, or with what comes after it in one piece. */
+static void test_socks5_connects(void **state)
+{
+	static const char request[] = "\5\1\0\5\1\0\1\306\63\144\7\1\273early";
+	(void)state;
+	int client = come("192.0.2.1");
+	for (size_t i = 0; i < 3; i++)
+		rig_write_bytes(client, request + i, 1);
+	EXPECT(client, "\5\0", false);
+	for (size_t i = 3; i < 13; i++)
+		rig_write_bytes(client, request + i, 1);
+	assert_int_equal(rig_stream()->remote.port, 443);
+	assert_memory_equal(rig_stream()->remote.bytes, "\306\63\144\7", 4);
+	rig_connected(rig_stream());
+	/* The address that the tunnel's end of the stream has. */
+	EXPECT(client, "\5\0\0\1\12\2\0\2\234\100", false);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_ok[COUNTERS_SOCKS5]), 1);
+	leave(client);
+	client = come("192.0.2.1");
+	rig_write_bytes(client, request, sizeof(request) - 1);
+	rig_connected(rig_stream());
+	assert_string_equal(rig_stream_read(rig_stream()), "early");
+	leave(client);
+}
+
+static void test_socks4_connects_to_addresses_and_names(void **state)
+{
+	(void)state;
+	int client = come("192.0.2.1");
+	TELL(client, "\4\1\0\120\306\63\144\7user\0more");
+	rig_connected(rig_stream());
+	EXPECT(client, "\0\132\0\0\0\0\0\0", false);
+	assert_string_equal(rig_stream_read(rig_stream()), "more");
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_ok[COUNTERS_SOCKS4]), 1);
+	leave(client);
+	client = come("192.0.2.1");
+	TELL(client, "\4\1\0\120\0\0\0\1\0web.example\0");
+	assert_true(rig_is_asked("web.example"));
+	rig_name("web.example", "198.51.100.9");
+	rig_refuse(rig_stream(), NETSTACK_REFUSED);
+	EXPECT(client, "\0\133\0\0\0\0\0\0", true);
+	assert_int_equal(failed(COUNTERS_FAILED_REFUSED), 1);
+	close(client);
+}
+
+/* X12: the reply says why. */
+static void test_socks5_failures_have_their_codes(void **state)
+{
+	static const struct {
+		enum netstack_error why;
+		uint8_t reply;
+	} rows[] = { { NETSTACK_REFUSED, 5 }, { NETSTACK_UNREACHABLE, 4 }, { NETSTACK_TIMED_OUT, 6 } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int client = come("192.0.2.1");
+		TELL(client, "\5\1\0\5\1\0\1\306\63\144\7\1\273");
+		EXPECT(client, "\5\0", false);
+		rig_refuse(rig_stream(), rows[i].why);
+		const uint8_t reply[10] = { 5, rows[i].reply, 0, 1 };
+		expect(client, reply, sizeof(reply), true);
+		close(client);
+	}
+	/* BIND is no command of ours, and what the policy refuses is said to be that. */
+	int client = come("192.0.2.1");
+	TELL(client, "\5\1\0\5\2\0\1\306\63\144\7\1\273");
+	EXPECT(client, "\5\0\5\7\0\1\0\0\0\0\0\0", true);
+	close(client);
+	client = come("192.0.2.1");
+	TELL(client, "\5\1\0\5\1\0\1\177\0\0\1\1\273");
+	EXPECT(client, "\5\0\5\2\0\1\0\0\0\0\0\0", true);
+	assert_int_equal(failed(COUNTERS_FAILED_POLICY), 1);
+	close(client);
+}
+
+/* Where passwords are asked for, nothing else is accepted (RFC 1929), and a wrong one is told late (X8). */
+static void test_socks5_asks_for_a_password(void **state)
+{
+	(void)state;
+	set_user();
+	int client = come("192.0.2.1");
+	TELL(client, "\5\1\0");
+	EXPECT(client, "\5\377", true);
+	assert_int_equal(failed(COUNTERS_FAILED_AUTHENTICATION), 1);
+	close(client);
+	client = come("192.0.2.1");
+	TELL(client, "\5\2\0\2");
+	EXPECT(client, "\5\2", false);
+	TELL(client, "\1\1u\1p");
+	EXPECT(client, "\1\0", false);
+	assert_int_equal(rig.tunnel.connection_count, 1);
+	TELL(client, "\5\1\0\1\306\63\144\7\1\273");
+	rig_connected(rig_stream());
+	rig_read(client);
+	leave(client);
+	client = come("192.0.2.1");
+	TELL(client, "\5\1\2\1\1u\1x\5\1\0\1\306\63\144\7\1\273");
+	EXPECT(client, "\5\2", false);
+	rig_pass(1600 * LOOP_MILLISECOND);
+	EXPECT(client, "\1\1", true);
+	assert_int_equal(failed(COUNTERS_FAILED_AUTHENTICATION), 2);
+	assert_true(rig_stream()->gone); /* nothing was dialled */
+	close(client);
+	/* SOCKS4 has no password. */
+	client = come("192.0.2.1");
+	TELL(client, "\4\1\0\120\306\63\144\7u\0");
+	EXPECT(client, "\0\133\0\0\0\0\0\0", true);
+	assert_int_equal(failed(COUNTERS_FAILED_AUTHENTICATION), 3);
+	close(client);
+}
+
+/* Without users any login may come, and one that cannot be read is refused. */
+static void test_socks5_takes_any_login_where_none_is_asked_for(void **state)
+{
+	(void)state;
+	int client = come("192.0.2.1");
+	TELL(client, "\5\1\2\1\0\0");
+	EXPECT(client, "\5\2\1\0", false);
+	close(client);
+	rig_turn();
+	client = come("192.0.2.1");
+	TELL(client, "\5\1\1");
+	EXPECT(client, "\5\377", true);
+	close(client);
+}
+
+/* Each protocol is served where it is asked for; what is none is closed without a word. */
+static void test_only_the_protocols_of_the_spec_are_served(void **state)
+{
+	static const struct {
+		unsigned protocols;
+		const char *first;
+		bool is_served;
+	} rows[] = {
+		{ SPEC_HTTP, "G", true },    { SPEC_HTTP, "\5", false },
+		{ SPEC_HTTP, "\4", false },  { SPEC_SOCKS5, "\5", true },
+		{ SPEC_SOCKS5, "G", false }, { SPEC_SOCKS5, "\4", false },
+		{ SPEC_SOCKS4, "\4", true }, { SPEC_SOCKS4, "\5", false },
+		{ SPEC_SOCKS4, "C", false }, { SPEC_HTTP | SPEC_SOCKS4, "\5", false },
+	};
+	unsigned before = rig.tunnel.spec.protocols;
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t bad = failed(COUNTERS_FAILED_BAD_REQUEST);
+		rig.tunnel.spec.protocols = rows[i].protocols;
+		int client = come("192.0.2.1");
+		rig_write_bytes(client, rows[i].first, 1);
+		if (rig_is_at_end(client) == rows[i].is_served)
+			fail_msg("row %zu", i);
+		assert_int_equal(failed(COUNTERS_FAILED_BAD_REQUEST) - bad, !rows[i].is_served);
+		close(client);
+		rig_turn();
+	}
+	rig.tunnel.spec.protocols = before;
+}
+
+/* P6: a head in time, and not without end. */
+static void test_a_head_has_its_time_and_its_size(void **state)
+{
+	(void)state;
+	int client = come("192.0.2.1");
+	rig_write(client, "CONNECT ");
+	rig_pass(10 * LOOP_SECOND - 1);
+	assert_false(rig_is_at_end(client));
+	rig_pass(1);
+	assert_true(rig_is_at_end(client));
+	assert_int_equal(failed(COUNTERS_FAILED_TIMEOUT), 1);
+	close(client);
+	char line[1001];
+	memset(line, 'x', sizeof(line) - 1);
+	memcpy(line, "A: ", 3);
+	memcpy(line + 998, "\r\n", 3);
+	client = come("192.0.2.1");
+	rig_write(client, "CONNECT 198.51.100.7:443 HTTP/1.1\r\n");
+	for (int i = 0; i < 100 && !rig_is_reset(client) && recv(client, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) < 0; i++)
+		rig_write(client, line);
+	assert_int_equal(strncmp(rig_read(client), "HTTP/1.1 431 ", 13), 0);
+	assert_true(rig_is_at_end(client));
+	close(client);
+}
+
+/* Who goes is let go at once: before its request, while it is dialled for; who only finished is waited for. */
+static void test_who_leaves_is_let_go(void **state)
+{
+	(void)state;
+	int client = come("192.0.2.1");
+	rig_write(client, "CONN");
+	close(client);
+	rig_turn();
+	assert_null(rig.tunnel.connections);
+	assert_int_equal(failed(COUNTERS_FAILED_CLIENT_GONE), 1);
+	client = come("192.0.2.1");
+	rig_write(client, CONNECT "\r\n");
+	close(client);
+	rig_turn();
+	rig_pass(10 * LOOP_SECOND);
+	assert_null(rig.tunnel.connections);
+	assert_true(rig_stream()->aborted);
+	client = come("192.0.2.1");
+	rig_write(client, CONNECT "\r\n");
+	shutdown(client, SHUT_WR);
+	rig_pass(10 * LOOP_SECOND - 1);
+	assert_false(rig_is_at_end(client));
+	rig_pass(1);
+	assert_int_equal(strncmp(rig_read(client), "HTTP/1.1 504 ", 13), 0);
+	assert_true(rig_is_at_end(client) && rig_stream()->aborted);
+	close(client);
+}
+
+/* After a request that was forwarded the same connection may ask for a tunnel. */
+static void test_a_connect_follows_a_get(void **state)
+{
+	(void)state;
+	int client = come("192.0.2.1");
+	rig_write(client, "GET http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n" CONNECT "\r\nearly");
+	struct netstack_stream *server = rig_stream();
+	rig_connected(server);
+	assert_non_null(strstr(rig_stream_read(server), "GET / "));
+	rig_stream_write(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	assert_non_null(strstr(rig_read(client), "\r\n\r\nhi"));
+	assert_ptr_not_equal(rig_stream(), server);
+	rig_connected(rig_stream());
+	assert_int_equal(strncmp(rig_read(client), CONNECTED, strlen(CONNECTED)), 0);
+	assert_string_equal(rig_stream_read(rig_stream()), "early");
+	leave(client);
+}
+
+/* The tunnel's end is the end of each, in whatever state. */
+static void test_all_end_with_the_tunnel(void **state)
+{
+	static const char *const said[] = { "", "CONN", CONNECT "\r\n", "GET http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n" };
+	int clients[5];
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		clients[i] = come("192.0.2.1");
+		if (said[i][0] != '\0')
+			rig_write(clients[i], said[i]);
+	}
+	clients[4] = come("192.0.2.1");
+	rig_write(clients[4], CONNECT "\r\n");
+	rig_connected(rig_stream());
+	rig_read(clients[4]);
+	while (rig.tunnel.connections != NULL)
+		rig.tunnel.connections->end(rig.tunnel.connections);
+	rig_turn();
+	for (size_t i = 0; i < 5; i++) {
+		assert_true(rig_is_at_end(clients[i]));
+		close(clients[i]);
+	}
+	for (struct netstack_stream *stream = rig.streams; stream != NULL; stream = stream->next)
+		assert_true(stream->gone);
+}
+
 static int start(void **state)
 {
 	struct rlimit files = { .rlim_cur = 4096, .rlim_max = 4096 };
@@ -328,6 +599,16 @@ int main(void)
 		TEST(test_the_loopback_is_one_address),
 		TEST(test_no_password_stays_in_a_block),
 		TEST(test_an_ipv4_address_is_no_ipv6_network),
+		TEST(test_socks5_connects),
+		TEST(test_socks4_connects_to_addresses_and_names),
+		TEST(test_socks5_failures_have_their_codes),
+		TEST(test_socks5_asks_for_a_password),
+		TEST(test_socks5_takes_any_login_where_none_is_asked_for),
+		TEST(test_only_the_protocols_of_the_spec_are_served),
+		TEST(test_a_head_has_its_time_and_its_size),
+		TEST(test_who_leaves_is_let_go),
+		TEST(test_a_connect_follows_a_get),
+		TEST(test_all_end_with_the_tunnel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
