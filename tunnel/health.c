@@ -14,7 +14,7 @@
 #include "tunnel/tunnel.h"
 
 #define DOWN_AFTER 2                          /* unanswered initiations */
-#define ANSWER_TIME (1600 * LOOP_MILLISECOND) /* longer than a round trip */
+#define ANSWER_TIME (1300 * LOOP_MILLISECOND) /* longer than a round trip */
 /* Together with the 5 s of waiting for an answer: one initiation a minute. */
 #define RETRY_PAUSE (55 * LOOP_SECOND)
 #define RETRY_JITTER (6 * LOOP_SECOND)
@@ -411,7 +411,7 @@ static void act(struct tunnel_peer *peer)
 		tell_endpoint(peer);
 	if ((events & 1u << WIREGUARD_PEER_RETURNED) != 0 && (events & 1u << WIREGUARD_HANDSHAKE_COMPLETED) == 0)
 		on_returned(peer);
-	/* Under traffic, a vanished peer is detected after two initiations: at most 5 + 5.3 + 1.6 s. */
+	/* Under traffic, a vanished peer is detected after two initiations: at most 5.3 + 5.3 + 1.3 s. */
 	if ((events & 1u << WIREGUARD_PEER_QUIET) != 0)
 		initiate(peer, wireguard_peer_ask);
 	/* It may have moved; with a session, two more initiations would take too long. */

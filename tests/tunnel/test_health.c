@@ -446,7 +446,7 @@ static void test_down_after_two_initiations(void **state)
 	(void)state;
 	world.is_cut = true;
 	health_start(&world.tunnel);
-	pass(6600 * LOOP_MILLISECOND - 1);
+	pass(6300 * LOOP_MILLISECOND - 1);
 	assert_false(health_is_down(&world.tunnel));
 	assert_int_equal(world.last_state, TUNNEL_HANDSHAKING);
 	assert_int_equal(world.failed, 0);
