@@ -254,8 +254,9 @@ static void refresh_channel(struct endpoint_resolver *resolver)
 	if (resolver->has_channel && is_same(&now, &resolver->configured))
 		return;
 	close_channel(resolver);
-	struct ares_options options = { .timeout = 1000, .tries = 3, .sock_state_cb = on_socket_state, .sock_state_cb_data = resolver };
-	int result = ares_init_options(&resolver->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+	/* A name with a dot is asked for as it is before it is searched for: search domains whose server is silent would take all the time. */
+	struct ares_options options = { .timeout = 1000, .tries = 3, .ndots = 1, .sock_state_cb = on_socket_state, .sock_state_cb_data = resolver };
+	int result = ares_init_options(&resolver->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SOCK_STATE_CB);
 	resolver->has_channel = result == ARES_SUCCESS;
 	resolver->configured = now;
 	if (!resolver->has_channel)

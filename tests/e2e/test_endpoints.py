@@ -217,6 +217,22 @@ def test_two_dead_servers_before_a_good_one(place, make_daemon, delay):
         server.close()
 
 
+def test_search_domains_whose_names_get_no_answer(place, make_daemon):
+    """As in a container, where `ndots` is high and a search domain's server is away."""
+    with open(f"{place.resolver_directory}/resolv.conf", "w", encoding="ascii") as file:
+        file.write("nameserver 127.0.0.53\nsearch one.test two.test\noptions ndots:5\n")
+    names = Names(place, addresses={"far.test": "10.250.0.8", "far.test.one.test": None, "far.test.two.test": None})
+    names.start()
+    daemon = make_daemon(namespace=place).start()
+    with Server(place, ("127.0.0.1", 0), _answer) as server:
+        ends = Ends()
+        port = daemon.api.create(ends.far(server.address), wait_up=False)["status"]["udp_port"]
+        document = ends.near(port)
+        document["spec"]["peers"][0]["endpoint"] = f"far.test:{port}"
+        daemon.api.create(document, timeout=8)
+    names.close()
+
+
 @pytest.fixture
 def run_directory():
     path = f"/run/warren-{os.getpid()}"
