@@ -3,6 +3,7 @@
 #include <ares.h>
 #include <assert.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -247,6 +248,30 @@ static void close_channel(struct endpoint_resolver *resolver)
 	resolver->has_channel = false;
 }
 
+static bool has_option(char *line, const char *option)
+{
+	char *rest = line, *word = strtok_r(line, " \t\r\n", &rest);
+	if (word == NULL || strcmp(word, "options") != 0)
+		return false;
+	while (word != NULL && strcmp(word, option) != 0)
+		word = strtok_r(NULL, " \t\r\n", &rest);
+	return word != NULL;
+}
+
+/* An option of resolv.conf(5) that c-ares does not know: servers are asked over TCP only. */
+static bool wants_tcp(void)
+{
+	char line[512];
+	bool wants = false;
+	FILE *file = fopen("/etc/resolv.conf", "re");
+	if (file == NULL)
+		return false;
+	while (!wants && fgets(line, sizeof(line), file) != NULL)
+		wants = has_option(line, "use-vc");
+	(void)fclose(file);
+	return wants;
+}
+
 /* Reads the configuration again if the file has changed, as on a laptop that moves, or in a container that gets its servers late. */
 static void refresh_channel(struct endpoint_resolver *resolver)
 {
@@ -255,8 +280,14 @@ static void refresh_channel(struct endpoint_resolver *resolver)
 		return;
 	close_channel(resolver);
 	/* A name with a dot is asked for as it is before it is searched for: search domains whose server is silent would take all the time. */
-	struct ares_options options = { .timeout = 1000, .tries = 3, .ndots = 1, .sock_state_cb = on_socket_state, .sock_state_cb_data = resolver };
-	int result = ares_init_options(&resolver->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SOCK_STATE_CB);
+	struct ares_options options = { .flags = wants_tcp() ? ARES_FLAG_USEVC : 0,
+		                        .timeout = 1000,
+		                        .tries = 3,
+		                        .ndots = 1,
+		                        .sock_state_cb = on_socket_state,
+		                        .sock_state_cb_data = resolver };
+	int result = ares_init_options(&resolver->channel, &options,
+	                               ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_SOCK_STATE_CB);
 	resolver->has_channel = result == ARES_SUCCESS;
 	resolver->configured = now;
 	if (!resolver->has_channel)

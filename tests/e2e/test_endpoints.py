@@ -233,6 +233,30 @@ def test_search_domains_whose_names_get_no_answer(place, make_daemon):
     names.close()
 
 
+def test_a_server_that_is_asked_over_tcp_only(place, make_daemon):
+    """resolv.conf says so (`use-vc`), and nothing answers over UDP."""
+    with open(f"{place.resolver_directory}/resolv.conf", "w", encoding="ascii") as file:
+        file.write("nameserver 127.0.0.53\noptions timeout:1 use-vc\n")
+    names = Names(place, "127.0.0.52", addresses={"far.test": "10.250.0.8"})
+
+    def answer(sock):
+        while True:
+            head = sock.recv(2, socket.MSG_WAITALL)
+            if len(head) < 2:
+                return
+            reply = names._answer(sock.recv(struct.unpack(">H", head)[0], socket.MSG_WAITALL))[0]
+            sock.sendall(struct.pack(">H", len(reply)) + reply)
+    names.start()
+    daemon = make_daemon(namespace=place).start()
+    with Server(place, ("127.0.0.1", 0), _answer) as server, Server(place, ("127.0.0.53", 53), answer):
+        ends = Ends()
+        port = daemon.api.create(ends.far(server.address), wait_up=False)["status"]["udp_port"]
+        document = ends.near(port)
+        document["spec"]["peers"][0]["endpoint"] = f"far.test:{port}"
+        daemon.api.create(document, timeout=8)
+    names.close()
+
+
 @pytest.fixture
 def run_directory():
     path = f"/run/warren-{os.getpid()}"
