@@ -571,6 +571,71 @@ static void waiting_for_the_handshake(void **state)
 	snapshot_release(bench_find(&own_bench, "b"));
 }
 
+static void a_disabled_tunnel_is_not_waited_for(void **state)
+{
+	(void)state;
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	struct mutation *mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_PATCH, "a", "{'spec':{'enabled':false}}");
+	mutation->wait_up = true;
+	mutation->timeout = 30;
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_HANDSHAKE_TIMEOUT);
+	assert_string_equal(mutation->operations[0].problem.detail, "The tunnel exists, but it is not up: it is disabled.");
+	mutation_free(mutation);
+}
+
+static void on_stopped(struct mutation *mutation, void *owner)
+{
+	struct problem *told = owner;
+	problem_set(told, mutation->problem.code, "%s", mutation->problem.detail);
+	mutation_free(mutation);
+}
+
+/* One waits for its handshake when the end comes, the other one's change is still with its worker. */
+static void who_waits_at_the_end_is_told_that_the_change_was_made(void **state)
+{
+	static const char *const ids[] = { "a", "slow-b" };
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct problem told;
+		problem_init(&told);
+		assert_int_equal(applied(OPERATION_CREATE, ids[i], bench_document(NULL)), APPLIED_CREATED);
+		struct mutation *mutation = batch_of(1, false);
+		set_edit(mutation, 0, OPERATION_PATCH, ids[i], "{'spec':{'proxy':{'idle_timeout':7}}}");
+		mutation->wait_up = true;
+		mutation->timeout = 30;
+		mutation->done = on_stopped;
+		mutation->owner = &told;
+		service_submit(own_bench.service, mutation);
+		/* It is under way when this one is answered, or waits for the handshake when the change is there. */
+		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "none", NULL), PROBLEM_NOT_FOUND);
+		assert_int_equal(i == 0 ? bench_code(&own_bench, OPERATION_PATCH, ids[i], "{'labels':{'x':'y'}}") : PROBLEM_NONE, PROBLEM_NONE);
+		bench_stop(&own_bench);
+		assert_int_equal(told.code, PROBLEM_WORKER_UNAVAILABLE);
+		assert_string_equal(told.detail, "The change was made; the daemon is stopping before the first handshake.");
+		problem_clear(&told);
+		assert_true(bench_start(&own_bench));
+		bench_wait_ready(&own_bench);
+		struct snapshot *snapshot = bench_find(&own_bench, ids[i]);
+		assert_int_equal(snapshot->spec.idle_timeout, 7);
+		snapshot_release(snapshot);
+	}
+}
+
+static void an_action_has_no_dry_run(void **state)
+{
+	(void)state;
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	struct mutation *mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_RECONNECT, "a", NULL);
+	mutation->dry_run = true;
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_INVALID_REQUEST);
+	assert_string_equal(mutation->operations[0].problem.detail, "An action cannot be part of an atomic batch, and has no dry run.");
+	mutation_free(mutation);
+}
+
 static enum problem_code with_scope(unsigned scope, enum operation_kind kind, const char *id, const char *json)
 {
 	struct mutation *mutation = batch_of(1, false);
@@ -924,6 +989,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(delete_where_labels_match, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_tunnel_that_has_lost_the_label_is_not_deleted, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(waiting_for_the_handshake, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_disabled_tunnel_is_not_waited_for, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(who_waits_at_the_end_is_told_that_the_change_was_made, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(an_action_has_no_dry_run, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_needs_admin, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(what_an_admin_opened_leads_where_it_led, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_file_unsays_nothing_that_it_cannot_say, bench_set_up, bench_tear_down),
