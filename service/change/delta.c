@@ -291,6 +291,8 @@ void delta_apply(struct delta *delta, const struct policy *policy, struct operat
 	case OPERATION_PEER_PATCH:
 	case OPERATION_PEER_DELETE: change_peer(delta, policy, operation, candidate, scope); break;
 	case OPERATION_RECONNECT:
-	case OPERATION_PROBE: problem_set(&operation->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch."); break;
+	case OPERATION_PROBE:
+		problem_set(&operation->problem, PROBLEM_INVALID_REQUEST, "An action cannot be part of an atomic batch, and has no dry run.");
+		break;
 	}
 }

@@ -333,7 +333,10 @@ static enum message_status prepare_step(struct tunnel *tunnel, char detail[160])
 	change->is_whole = prepare_stack(tunnel, change) && prepare_sockets(tunnel, change) &&
 	                   forward_prepare(tunnel, spec, change->stack == NULL ? tunnel->stack : change->stack, &change->forwards) &&
 	                   probe_prepare(tunnel, spec, &change->probe);
-	return change->is_whole ? MESSAGE_STATUS_OK : status_of(WIREGUARD_OUT_OF_MEMORY, detail);
+	if (change->is_whole)
+		return MESSAGE_STATUS_OK;
+	snprintf(detail, 160, "the worker is out of memory for the stack, sockets, forwards or the probe");
+	return MESSAGE_STATUS_NO_MEMORY;
 }
 
 bool change_is_preparing(const struct tunnel *tunnel)
