@@ -91,10 +91,10 @@ static bool on_worker_message(void *owner, struct worker *worker, enum message_t
 	return report_take(&service->report, worker, type, body);
 }
 
-static void on_told(void *owner)
+static void on_told(void *owner, const struct entry *entry)
 {
 	struct service *service = owner;
-	mutations_check_suspended(service->mutations);
+	mutations_check_suspended_of(service->mutations, entry->id);
 }
 
 static void on_workers_gone(void *owner)

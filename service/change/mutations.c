@@ -5,13 +5,16 @@
 
 #include "service/change/inbox.h"
 #include "service/change/mutation_step.h"
+#include "service/registry/id_hash.h"
+
+#define SUSPENDED_LISTS 1024 /* thousands of tunnels that are created with wait=up */
 
 struct mutations {
 	struct mutation_means means;
 	struct inbox *inbox;
-	struct mutation *under_way; /* without parts */
-	struct mutation *waiting;   /* for a worker that is being replaced */
-	struct mutation *suspended; /* until their tunnel is up */
+	struct mutation *under_way;                  /* without parts */
+	struct mutation *waiting;                    /* for a worker that is being replaced */
+	struct mutation *suspended[SUSPENDED_LISTS]; /* until their tunnel is up, by the hash of its id */
 	uint64_t next_revision;
 	bool is_stopping;
 };
@@ -131,15 +134,21 @@ void mutations_check_workers(struct mutations *mutations)
 	}
 }
 
-void mutations_suspend(struct mutation *mutation)
+static struct mutation **suspended_with(struct mutations *mutations, const char *id)
 {
-	mutation->next_waiting = mutation->all->suspended;
-	mutation->all->suspended = mutation;
+	return &mutations->suspended[id_hash(id) % SUSPENDED_LISTS];
 }
 
-void mutations_check_suspended(struct mutations *mutations)
+void mutations_suspend(struct mutation *mutation)
 {
-	for (struct mutation **at = &mutations->suspended; *at != NULL;) {
+	struct mutation **list = suspended_with(mutation->all, mutation->operations[0].id);
+	mutation->next_waiting = *list;
+	*list = mutation;
+}
+
+static void check_list(struct mutation **list)
+{
+	for (struct mutation **at = list; *at != NULL;) {
 		struct mutation *mutation = *at;
 		if (!mutation_is_waiting_over(mutation)) {
 			at = &mutation->next_waiting;
@@ -150,16 +159,33 @@ void mutations_check_suspended(struct mutations *mutations)
 	}
 }
 
+void mutations_check_suspended(struct mutations *mutations)
+{
+	for (size_t i = 0; i < SUSPENDED_LISTS; i++)
+		check_list(&mutations->suspended[i]);
+}
+
+void mutations_check_suspended_of(struct mutations *mutations, const char *id)
+{
+	check_list(suspended_with(mutations, id));
+}
+
+static void end_list(struct mutation **list)
+{
+	while (*list != NULL) {
+		struct mutation *mutation = *list;
+		*list = mutation->next_waiting;
+		mutations_refuse_to_wait(mutation);
+		mutation_step(mutation, MUTATION_EVENT_REFUSED);
+	}
+}
+
 void mutations_stop(struct mutations *mutations)
 {
 	inbox_close(mutations->inbox);
 	mutations->is_stopping = true;
-	while (mutations->suspended != NULL) {
-		struct mutation *mutation = mutations->suspended;
-		mutations->suspended = mutation->next_waiting;
-		mutations_refuse_to_wait(mutation);
-		mutation_step(mutation, MUTATION_EVENT_REFUSED);
-	}
+	for (size_t i = 0; i < SUSPENDED_LISTS; i++)
+		end_list(&mutations->suspended[i]);
 }
 
 bool mutations_are_under_way(const struct mutations *mutations)

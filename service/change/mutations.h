@@ -41,8 +41,10 @@ void mutations_submit(struct mutations *mutations, struct mutation *mutation);
 void mutations_run(struct mutations *mutations);
 /* A worker is ready again, or time has passed. */
 void mutations_check_workers(struct mutations *mutations);
-/* A tunnel may be up, or time has passed. */
+/* Time has passed. */
 void mutations_check_suspended(struct mutations *mutations);
+/* This tunnel may be up. It looks at those that wait for it, and hardly at others: each handshake of any tunnel comes here. */
+void mutations_check_suspended_of(struct mutations *mutations, const char *id);
 /* Accepts no more mutations, and answers those that wait for a tunnel to be up. */
 void mutations_stop(struct mutations *mutations);
 bool mutations_are_under_way(const struct mutations *mutations);

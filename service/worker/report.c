@@ -70,7 +70,7 @@ static void tell_state(const struct report *report, struct entry *entry, struct 
 	        reason == NULL ? "\"\"" : reason, (unsigned long long)message->generation, healing);
 	free(reason);
 	log_line(LOG_DEBUG, entry->id, "state %s%s%s", tunnel_state_name(message->state), message->reason[0] ? ": " : "", message->reason);
-	report->told(report->owner);
+	report->told(report->owner, entry);
 }
 
 /* The seconds of a TAI64N label. */
@@ -99,7 +99,7 @@ static void tell_handshake(const struct report *report, struct entry *entry, str
 	key_format(&message->peer, key);
 	publish(report, EVENT_TUNNEL_HANDSHAKE, entry, "\"peer\":\"%s\",\"completed\":%s,\"count\":%u", key, message->completed ? "true" : "false",
 	        message->count);
-	report->told(report->owner);
+	report->told(report->owner, entry);
 }
 
 static void tell_endpoint(const struct report *report, struct entry *entry, struct news *news)

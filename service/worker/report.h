@@ -16,7 +16,7 @@ struct report {
 	struct checkpointer *checkpointer;
 	struct broker *broker;
 	const struct peer_lookup_means *lookups;
-	void (*told)(void *owner); /* after a state or a handshake: a tunnel may be up */
+	void (*told)(void *owner, const struct entry *entry); /* after a state or a handshake: the tunnel may be up */
 	void *owner;
 };
 

@@ -505,6 +505,55 @@ static void ten_thousand_changes_of_one_tunnel_wait(void **state)
 	own_bench.stack_size = 0;
 }
 
+enum { SUSPENDED = 400, REPORTS = 200 };
+
+static _Atomic unsigned looked_at;
+
+bool __real_mutation_is_waiting_over(struct mutation *mutation);
+bool __wrap_mutation_is_waiting_over(struct mutation *mutation);
+bool __wrap_mutation_is_waiting_over(struct mutation *mutation)
+{
+	looked_at++;
+	return __real_mutation_is_waiting_over(mutation);
+}
+
+static void on_waited(struct mutation *mutation, void *owner)
+{
+	++*(_Atomic unsigned *)owner;
+	mutation_free(mutation);
+}
+
+/* Hundreds wait for their tunnels while another one reports: a report is looked at for its own tunnel. */
+static void a_report_concerns_who_waits_for_its_tunnel(void **state)
+{
+	_Atomic unsigned answered = 0;
+	(void)state;
+	for (unsigned i = 0; i < SUSPENDED; i++) {
+		struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
+		mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+		mutation->operations[0].kind = OPERATION_CREATE;
+		snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "wait-%u", i);
+		mutation->operations[0].document = bench_json(bench_document(NULL));
+		mutation->wait_up = true;
+		mutation->timeout = 60;
+		mutation->done = on_waited;
+		mutation->owner = &answered;
+		service_submit(own_bench.service, mutation);
+	}
+	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
+	looked_at = 0;
+	for (unsigned i = 0; i < REPORTS; i++) {
+		char patch[64];
+		snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'idle_timeout':%u}}}", 7 + i % 2);
+		assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", patch), PROBLEM_NONE);
+	}
+	/* Two reports each; the clock's ticks look at all, and the machine may be slow. */
+	assert_in_range(looked_at, 0, SUSPENDED * REPORTS / 2);
+	assert_int_equal(answered, 0);
+	bench_stop(&own_bench);
+	assert_int_equal(answered, SUSPENDED);
+}
+
 int main(int argc, char **argv)
 {
 	int code;
@@ -512,6 +561,7 @@ int main(int argc, char **argv)
 		return code;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_waiter_follows_its_tunnel_and_not_the_id, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_report_concerns_who_waits_for_its_tunnel, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(ten_thousand_changes_of_one_tunnel_wait, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(s2_delete_twice_and_at_once, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(s3_reconfigure_a_thousand_times, bench_set_up, bench_tear_down),

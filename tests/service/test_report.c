@@ -23,8 +23,9 @@ static struct worker worker;
 static struct slots *slots;
 static struct entry *entry;
 
-static void on_told(void *owner)
+static void on_told(void *owner, const struct entry *told)
 {
+	assert_ptr_equal(told, entry);
 	(void)owner;
 }
 
