@@ -145,11 +145,13 @@ static bool bind_tcp(struct api *api, const char *written, char failure[512])
 		return false;
 	}
 	all->bound++;
-	service_protect(api->service, (const struct sockaddr *)&listener->address.any);
 	/* A literal needs no entry: Host is compared with the local address. */
 	struct in6_addr literal;
 	bool is_name = inet_pton(AF_INET, host, &literal) != 1 && inet_pton(AF_INET6, host, &literal) != 1;
-	return !is_name || add_name(api, host);
+	if (service_protect(api->service, (const struct sockaddr *)&listener->address.any) && (!is_name || add_name(api, host)))
+		return true;
+	snprintf(failure, 512, "out of memory");
+	return false;
 }
 
 static bool bind_unix(struct api *api, const struct api_options *options, char failure[512])
@@ -165,8 +167,10 @@ static bool bind_unix(struct api *api, const struct api_options *options, char f
 		return false;
 	}
 	all->bound++;
-	service_protect_path(api->service, all->unix_path);
-	return true;
+	if (service_protect_path(api->service, all->unix_path))
+		return true;
+	snprintf(failure, 512, "out of memory");
+	return false;
 }
 
 static bool bind_all(struct api *api, const struct api_options *options, char failure[512])

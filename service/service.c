@@ -419,14 +419,14 @@ void service_submit(struct service *service, struct mutation *mutation)
 	uv_async_send(&service->wake);
 }
 
-void service_protect(struct service *service, const struct sockaddr *address)
+bool service_protect(struct service *service, const struct sockaddr *address)
 {
-	protection_add_address(service->protection, address);
+	return protection_add_address(service->protection, address);
 }
 
-void service_protect_path(struct service *service, const char *path)
+bool service_protect_path(struct service *service, const char *path)
 {
-	protection_add_path(service->protection, path);
+	return protection_add_path(service->protection, path);
 }
 
 bool service_has_process(const struct service *service, pid_t pid)

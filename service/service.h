@@ -42,9 +42,10 @@ struct service *service_create(const struct service_options *options, char failu
 void service_run(struct service *service);
 void service_stop(struct service *service);
 void service_free(struct service *service);
-/* The API's own addresses and sockets, which no tunnel may use as a target (P1); set once, before service_run. */
-void service_protect(struct service *service, const struct sockaddr *address);
-void service_protect_path(struct service *service, const char *path);
+/* The API's own addresses and sockets, which no tunnel may use as a target (P1); set once, before service_run. False when
+ * out of memory: the API must not be opened then. */
+bool service_protect(struct service *service, const struct sockaddr *address);
+bool service_protect_path(struct service *service, const char *path);
 /* Whether this is our process or one of its workers, which may not use the API. Any thread. */
 bool service_has_process(const struct service *service, pid_t pid);
 bool service_is_ready(const struct service *service); /* restored, and every worker answers */

@@ -33,17 +33,19 @@ void protection_free(struct protection *protection)
 	free(protection);
 }
 
-void protection_add_address(struct protection *protection, const struct sockaddr *address)
+bool protection_add_address(struct protection *protection, const struct sockaddr *address)
 {
 	union wireguard_endpoint *grown = realloc(protection->addresses, (protection->address_count + 1) * sizeof(*grown));
 	if (grown == NULL)
-		return;
+		return false;
 	protection->addresses = grown;
-	if (endpoint_from(address, &grown[protection->address_count]))
-		protection->address_count++;
+	if (!endpoint_from(address, &grown[protection->address_count]))
+		return false;
+	protection->address_count++;
+	return true;
 }
 
-void protection_add_path(struct protection *protection, const char *path)
+bool protection_add_path(struct protection *protection, const char *path)
 {
 	char **grown = realloc(protection->paths, (protection->path_count + 1) * sizeof(char *));
 	char *copy = strdup(path);
@@ -51,9 +53,10 @@ void protection_add_path(struct protection *protection, const char *path)
 		protection->paths = grown;
 	if (grown == NULL || copy == NULL) {
 		free(copy);
-		return;
+		return false;
 	}
 	grown[protection->path_count++] = copy;
+	return true;
 }
 
 static bool meets(const union wireguard_endpoint *own, const union wireguard_endpoint *address, bool is_local)

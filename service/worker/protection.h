@@ -12,9 +12,9 @@ struct protection;
 /* Borrows the registry, whose tunnels' listeners are protected too. NULL when out of memory. */
 struct protection *protection_create(struct registry *registry);
 void protection_free(struct protection *protection);
-/* The API's own. */
-void protection_add_address(struct protection *protection, const struct sockaddr *address);
-void protection_add_path(struct protection *protection, const char *path);
+/* The API's own. False when out of memory: then it is not protected. */
+bool protection_add_address(struct protection *protection, const struct sockaddr *address);
+bool protection_add_path(struct protection *protection, const char *path);
 
 bool protection_has_address(const struct protection *protection, const union wireguard_endpoint *address);
 bool protection_has_path(const struct protection *protection, const char *path);          /* the API's */

@@ -448,16 +448,18 @@ void fake_service_set_ready(struct service *service, bool ready)
 	service->ready = ready;
 }
 
-void service_protect(struct service *service, const struct sockaddr *address)
+bool service_protect(struct service *service, const struct sockaddr *address)
 {
 	(void)service;
 	(void)address;
+	return true;
 }
 
-void service_protect_path(struct service *service, const char *path)
+bool service_protect_path(struct service *service, const char *path)
 {
 	(void)service;
 	(void)path;
+	return true;
 }
 
 bool service_has_process(const struct service *service, pid_t pid)

@@ -4,11 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <netinet/in.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/endpoint.h"
 #include "ipc/log.h"
 #include "service/change/delta.h"
 #include "service/registry/snapshot_make.h"
@@ -271,6 +273,28 @@ static void a_document_is_loaded_whole_or_not_at_all(void **state)
 	assert_in_range(each_allocation_fails(loading_is_whole), 10, 200);
 }
 
+/* The API's own addresses: what is not protected is told (P1). */
+static bool is_protected_or_told(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(8080), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	union wireguard_endpoint endpoint = { .v4 = address };
+	struct protection *protection = protection_create(registry);
+	if (protection == NULL)
+		return false;
+	bool has_address = protection_add_address(protection, (const struct sockaddr *)&address);
+	bool has_path = protection_add_path(protection, "/nonexistent/api.sock");
+	assert_true(has_address == protection_has_address(protection, &endpoint));
+	assert_true(has_path == protection_has_path(protection, "/nonexistent/api.sock"));
+	protection_free(protection);
+	return has_address && has_path;
+}
+
+static void what_is_not_protected_is_told(void **state)
+{
+	(void)state;
+	assert_in_range(each_allocation_fails(is_protected_or_told), 4, 20);
+}
+
 static void texts(void **state)
 {
 	(void)state;
@@ -364,6 +388,7 @@ int main(void)
 		TEST(changes_of_a_peer),
 		TEST(a_copy_of_a_failed_tunnel_is_failed),
 		TEST(texts),
+		TEST(what_is_not_protected_is_told),
 		TEST(a_document_is_loaded_whole_or_not_at_all),
 		TEST(a_list_is_whole_or_none),
 	};
