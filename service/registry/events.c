@@ -29,7 +29,8 @@ struct events {
 	struct events_subscription *subscriptions;
 	struct event *ring;
 	size_t capacity;
-	uint64_t base, last_id;
+	uint64_t base; /* events up to this one cannot be read */
+	uint64_t last_id;
 };
 
 static const char *const names[] = {
@@ -114,15 +115,12 @@ void events_publish(struct events *events, enum event_type type, const char *tun
 {
 	pthread_mutex_lock(&events->lock);
 	uint64_t id = events->last_id + 1;
-	char *json = write_json(id, type, tunnel, members);
-	if (json == NULL) {
-		pthread_mutex_unlock(&events->lock);
-		return;
-	}
 	struct event *event = &events->ring[id % events->capacity];
 	free(event->json);
-	*event = (struct event){ .id = id, .type = type, .json = json };
+	*event = (struct event){ .id = id, .type = type, .json = members == NULL ? NULL : write_json(id, type, tunnel, members) };
 	events->last_id = id;
+	if (event->json == NULL)
+		events->base = id;
 	pthread_mutex_unlock(&events->lock);
 
 	pthread_mutex_lock(&events->wake_lock);

@@ -30,7 +30,8 @@ void events_free(struct events *events);
 /* Makes a JSON string of any bytes, malloc'ed, with quotes: control characters are escaped, invalid UTF-8 becomes U+FFFD. For the members
  * of an event. NULL when out of memory. */
 char *events_quote(const char *text, size_t length);
-/* `members` is the inside of a JSON object without braces ("\"state\":\"up\",\"reason\":\"\""), or empty; `tunnel` may be NULL. */
+/* `members` is the inside of a JSON object without braces ("\"state\":\"up\",\"reason\":\"\""), or empty; `tunnel` may be NULL. One that
+ * memory was missing for (`members` is NULL then, if that was before) has an id too, and its readers get EVENTS_EXPIRED, so that they read anew. */
 void events_publish(struct events *events, enum event_type type, const char *tunnel, const char *members);
 uint64_t events_last_id(struct events *events);
 enum events_read { EVENTS_NONE, EVENTS_GOT, EVENTS_EXPIRED };

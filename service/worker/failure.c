@@ -13,8 +13,7 @@ static void publish_state(struct events *events, const struct entry *entry, enum
 	char *quoted = events_quote(reason, strlen(reason)), *members = NULL;
 	if (asprintf(&members, "\"state\":\"%s\",\"reason\":%s", tunnel_state_name(state), quoted == NULL ? "\"\"" : quoted) < 0)
 		members = NULL;
-	if (members != NULL)
-		events_publish(events, EVENT_TUNNEL_STATE, entry->id, members);
+	events_publish(events, EVENT_TUNNEL_STATE, entry->id, members);
 	free(quoted);
 	free(members);
 }

@@ -52,7 +52,7 @@ static void publish(const struct report *report, enum event_type type, const str
 	int length = vasprintf(&members, format, arguments);
 	va_end(arguments);
 	if (length < 0)
-		return;
+		members = NULL;
 	events_publish(report->events, type, entry->id, members);
 	free(members);
 }

@@ -13,6 +13,7 @@
 #include "ipc/endpoint.h"
 #include "ipc/log.h"
 #include "service/change/delta.h"
+#include "service/registry/events.h"
 #include "service/registry/snapshot_make.h"
 #include "service/registry/tunnel_list.h"
 #include "service/socket/socket_path.h"
@@ -295,6 +296,42 @@ static void what_is_not_protected_is_told(void **state)
 	assert_in_range(each_allocation_fails(is_protected_or_told), 4, 20);
 }
 
+static struct events *events;
+
+/* The event, or its reader is told that one is missing, and gets the next. */
+static bool event_is_read_or_missed(void)
+{
+	uint64_t before = events_last_id(events), id = 0;
+	enum event_type type;
+	char *text = NULL;
+	events_publish(events, EVENT_TUNNEL_STATE, "t", "\"state\":\"up\"");
+	heap_works();
+	assert_int_equal(events_last_id(events), before + 1);
+	enum events_read result = events_next(events, before, &id, &type, &text);
+	assert_true(result == EVENTS_GOT || result == EVENTS_EXPIRED);
+	free(text);
+	events_publish(events, EVENT_TUNNEL_DELETED, "t", "");
+	assert_int_equal(events_next(events, before + 1, &id, &type, &text), EVENTS_GOT);
+	assert_int_equal(type, EVENT_TUNNEL_DELETED);
+	free(text);
+	return result == EVENTS_GOT;
+}
+
+static void an_event_is_not_lost_silently(void **state)
+{
+	(void)state;
+	events = events_create(8, 1000);
+	assert_in_range(each_allocation_fails(event_is_read_or_missed), 1, 20);
+	/* Without memory for its members it is not even begun. */
+	uint64_t id = events_last_id(events), next;
+	enum event_type type;
+	char *text;
+	events_publish(events, EVENT_TUNNEL_STATE, "t", NULL);
+	assert_int_equal(events_next(events, id, &next, &type, &text), EVENTS_EXPIRED);
+	assert_int_equal(events_next(events, id + 1, &next, &type, &text), EVENTS_NONE);
+	events_free(events);
+}
+
 static void texts(void **state)
 {
 	(void)state;
@@ -389,6 +426,7 @@ int main(void)
 		TEST(a_copy_of_a_failed_tunnel_is_failed),
 		TEST(texts),
 		TEST(what_is_not_protected_is_told),
+		TEST(an_event_is_not_lost_silently),
 		TEST(a_document_is_loaded_whole_or_not_at_all),
 		TEST(a_list_is_whole_or_none),
 	};
