@@ -6,6 +6,7 @@
 #include "service/change/policy.h"
 #include "service/registry/registry.h"
 #include "service/spec/candidate.h"
+#include "service/worker/worker_request.h"
 
 struct mutation;
 
@@ -21,7 +22,7 @@ struct delta {
 	char pointer[64];        /* of the tunnel within the request */
 	struct socket_list sockets;
 	struct message_addresses *addresses;
-	uint64_t request;     /* the unanswered request, or 0 */
+	struct worker_request request;
 	bool is_prepared;     /* the worker holds a candidate to commit or abort */
 	unsigned incarnation; /* of the worker's process that holds it */
 	uint8_t applied;      /* enum message_applied, from the worker */

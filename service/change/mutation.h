@@ -12,6 +12,7 @@
 #include "service/socket/socket_list.h"
 #include "service/spec/labels.h"
 #include "service/spec/problem.h"
+#include "service/worker/worker_request.h"
 
 struct mutations;
 struct candidate;
@@ -102,10 +103,11 @@ struct mutation {
 	uint32_t *index;   /* of deltas by the hash of their ids; delta + 1, 0 is empty */
 	size_t index_size; /* a power of two */
 	struct socket_pool pool;
-	size_t reserved;  /* places in the registry */
-	size_t pending;   /* outstanding replies of workers, or parts */
-	bool worker_gone; /* one died while it prepared */
-	unsigned deaths;  /* of workers, while they prepared this */
+	size_t reserved;               /* places in the registry */
+	struct worker_request request; /* ACTING */
+	size_t pending;                /* outstanding replies of workers, or parts */
+	bool worker_gone;              /* one died while it prepared */
+	unsigned deaths;               /* of workers, while they prepared this */
 
 	struct mutation *parent; /* of a part */
 	size_t cursor;           /* SEQUENCE: the current operation */

@@ -12,7 +12,7 @@
 #define PROBE_COUNT_MAX 100
 #define PROBE_TIMEOUT_MAX 30 /* seconds */
 
-static void on_answer(void *owner, const struct reply *reply)
+static void on_answer(void *owner, const struct worker_reply *reply)
 {
 	struct mutation *mutation = owner;
 	struct operation *operation = &mutation->operations[0];
@@ -73,12 +73,14 @@ static bool send_action(struct mutation *mutation, struct entry *entry)
 		read_probe(operation, &entry->snapshot->spec, &probe);
 	if (operation->problem.code != PROBLEM_NONE)
 		return false;
-	probe.request =
-	    worker_expect_late(entry->worker, probe.slot, probe.generation, (uint64_t)probe.count * probe.timeout_ms, on_answer, mutation);
-	if (probe.request == 0) {
-		problem_set(&operation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
-		return false;
-	}
+	mutation->request = (struct worker_request){ .slot = probe.slot,
+		                                     .generation = probe.generation,
+		                                     .reply = operation->kind == OPERATION_PROBE ? MESSAGE_PROBED : MESSAGE_DONE,
+		                                     .patience_ms = (uint64_t)probe.count * probe.timeout_ms,
+		                                     .handler = on_answer,
+		                                     .owner = mutation };
+	worker_expect(entry->worker, &mutation->request);
+	probe.request = mutation->request.number;
 	if (operation->kind == OPERATION_RECONNECT) {
 		runtime_send(entry->worker, MESSAGE_RECONNECT, probe.request, probe.slot, probe.generation);
 		return true;

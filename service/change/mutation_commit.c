@@ -44,11 +44,10 @@ static void publish(struct events *events, const struct delta *delta)
 	events_publish(events, delta->before == NULL ? EVENT_TUNNEL_CREATED : EVENT_TUNNEL_CHANGED, delta->id, members);
 }
 
-static void on_retired(void *owner, const struct reply *reply)
+static void on_retired(void *owner, const struct worker_reply *reply)
 {
 	struct delta *delta = owner;
 	struct mutation *mutation = delta->mutation;
-	delta->request = 0;
 	delta->entry->old_generation = 0;
 	/* It is on the disk, so it must run: the worker lost its candidate, and gets the whole tunnel. */
 	if (!reply->gone && reply->ack.status != MESSAGE_STATUS_OK && delta->after != NULL) {
@@ -66,12 +65,15 @@ static void ask_worker(struct mutation *mutation, struct delta *delta, enum mess
 		return;
 	uint32_t slot = slot_index(delta->entry->slot);
 	delta->mutation = mutation;
-	if (type == MESSAGE_REMOVE)
-		delta->request = worker_expect_removal(worker, slot, generation, on_retired, delta);
-	else
-		delta->request = worker_expect(worker, slot, generation, on_retired, delta);
-	mutation->pending += delta->request != 0;
-	runtime_send(worker, type, delta->request, slot, generation);
+	delta->request = (struct worker_request){ .slot = slot,
+		                                  .generation = generation,
+		                                  .reply = MESSAGE_DONE,
+		                                  .is_removal = type == MESSAGE_REMOVE,
+		                                  .handler = on_retired,
+		                                  .owner = delta };
+	worker_expect(worker, &delta->request);
+	mutation->pending++;
+	runtime_send(worker, type, delta->request.number, slot, generation);
 }
 
 /* The worker was replaced between its reply and the disk's: the new one runs the old version, or nothing. */
@@ -110,7 +112,7 @@ static void swap_in(struct mutation *mutation, struct delta *delta)
 		entry->sockets.list[i].is_fresh = false;
 	entry->old_generation = old == NULL ? 0 : old->generation;
 	ask_worker(mutation, delta, MESSAGE_COMMIT, delta->after->generation);
-	if (delta->request == 0)
+	if (delta->request.number == 0)
 		entry->old_generation = 0;
 	peer_lookup_start(means->lookups, entry);
 	snapshot_release(old);

@@ -55,15 +55,14 @@ static enum mutation_event outcome(struct mutation *mutation)
 	return MUTATION_EVENT_FAILED;
 }
 
-static void on_prepared(void *owner, const struct reply *reply)
+static void on_prepared(void *owner, const struct worker_reply *reply)
 {
 	struct delta *delta = owner;
 	struct mutation *mutation = delta->mutation;
-	delta->request = 0;
 	if (reply->gone) {
 		mutation->worker_gone = true;
 		delta->is_prepared = false;
-	} else if (reply->type != MESSAGE_PREPARED || reply->prepared.ack.status != MESSAGE_STATUS_OK) {
+	} else if (reply->prepared.ack.status != MESSAGE_STATUS_OK) {
 		/* A worker keeps nothing of a candidate that it refused. */
 		delta->is_prepared = false;
 		tell_refusal(mutation, delta, &reply->prepared);
@@ -80,19 +79,19 @@ static bool send_prepare(struct mutation *mutation, struct delta *delta)
 	uint32_t slot = slot_index(delta->entry->slot);
 	delta->mutation = mutation;
 	provisioner_hurry(mutations_means(mutation->all)->provisioner, delta->entry);
-	delta->request = worker_expect(worker, slot, delta->after->generation, on_prepared, delta);
-	if (delta->request == 0)
-		return false;
+	delta->request = (struct worker_request){
+		.slot = slot, .generation = delta->after->generation, .reply = MESSAGE_PREPARED, .handler = on_prepared, .owner = delta
+	};
+	worker_expect(worker, &delta->request);
 	/* A tunnel that this worker does not have (it failed before, or could not be sent) needs every socket. */
 	bool all_fresh = delta->is_new || delta->before == NULL || delta->before->failure != NULL || delta->entry->is_waiting;
-	if (runtime_send_prepare(delta->entry, delta->after, &delta->sockets, delta->addresses, all_fresh, delta->request)) {
+	if (runtime_send_prepare(delta->entry, delta->after, &delta->sockets, delta->addresses, all_fresh, delta->request.number)) {
 		delta->is_prepared = true;
 		delta->incarnation = worker_incarnation(worker);
 		mutation->pending++;
 		return true;
 	}
-	worker_forget(worker, delta->request);
-	delta->request = 0;
+	worker_forget(worker, &delta->request);
 	return false;
 }
 

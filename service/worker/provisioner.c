@@ -29,6 +29,7 @@ struct provisioner {
 struct asked {
 	struct provisioner *provisioner;
 	struct worker *worker;
+	struct worker_request request;
 	struct lock_claim turn;
 	struct tunnel_identity tunnel;
 	uint64_t generation;
@@ -69,7 +70,7 @@ static struct progress *of_worker(struct provisioner *provisioner, const struct 
 	return &provisioner->of_worker[worker_index(worker)];
 }
 
-static void on_provisioned(void *owner, const struct reply *reply);
+static void on_provisioned(void *owner, const struct worker_reply *reply);
 
 static void wait_for_memory(struct provisioner *provisioner, struct entry *entry)
 {
@@ -85,22 +86,27 @@ static bool send_now(struct provisioner *provisioner, struct entry *entry)
 	struct progress *progress = of_worker(provisioner, worker);
 	struct asked *asked = calloc(1, sizeof(*asked));
 	uint32_t slot = slot_index(entry->slot);
-	uint64_t generation = entry->snapshot->generation, request = 0;
+	uint64_t generation = entry->snapshot->generation;
 	entry->is_waiting = false;
-	if (asked != NULL) {
-		*asked = (struct asked){
-			.provisioner = provisioner, .worker = worker, .generation = generation, .incarnation = worker_incarnation(worker)
-		};
-		tunnel_identity_take(&asked->tunnel, entry->snapshot);
-		request = worker_expect(worker, slot, generation, on_provisioned, asked);
+	if (asked == NULL) {
+		wait_for_memory(provisioner, entry);
+		return false;
 	}
-	if (request != 0 && runtime_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, request)) {
+	*asked = (struct asked){
+		.provisioner = provisioner,
+		.worker = worker,
+		.request = { .slot = slot, .generation = generation, .reply = MESSAGE_PREPARED, .handler = on_provisioned, .owner = asked },
+		.generation = generation,
+		.incarnation = worker_incarnation(worker),
+	};
+	tunnel_identity_take(&asked->tunnel, entry->snapshot);
+	worker_expect(worker, &asked->request);
+	if (runtime_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, asked->request.number)) {
 		progress->under_way++;
 		runtime_send(worker, MESSAGE_COMMIT, 0, slot, generation);
 		return true;
 	}
-	if (request != 0)
-		worker_forget(worker, request);
+	worker_forget(worker, &asked->request);
 	free_asked(asked);
 	wait_for_memory(provisioner, entry);
 	return false;
@@ -151,7 +157,7 @@ static void fail_built(void *owner)
 	free_asked(asked);
 }
 
-static void on_provisioned(void *owner, const struct reply *reply)
+static void on_provisioned(void *owner, const struct worker_reply *reply)
 {
 	struct asked *asked = owner;
 	struct provisioner *provisioner = asked->provisioner;

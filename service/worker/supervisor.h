@@ -4,8 +4,8 @@
 
 #include <uv.h>
 
-#include "ipc/message.h"
 #include "service/registry/slot.h"
+#include "service/worker/worker_request.h"
 
 struct supervisor;
 struct worker;
@@ -24,16 +24,6 @@ struct supervisor_events {
 	bool (*message)(void *owner, struct worker *worker, enum message_type type, struct message_reader *body);
 	void *owner;
 };
-
-/* The answer to a request. PREPARE has `prepared`, PROBE has `probed`, the others `ack`. */
-struct reply {
-	bool gone;              /* the worker died, or the request could not be sent */
-	enum message_type type; /* PREPARED, DONE or PROBED */
-	struct message_prepared prepared;
-	struct message_ack ack;
-	struct message_probed probed;
-};
-typedef void reply_handler(void *owner, const struct reply *reply);
 
 struct supervisor *supervisor_create(uv_loop_t *loop, const struct supervisor_options *options, const struct supervisor_events *events,
                                      char failure[512]);
@@ -56,13 +46,5 @@ struct slots *worker_slots(struct worker *worker);
 size_t worker_queued_descriptors(const struct worker *worker); /* on their way to it */
 /* Sends one message; takes the descriptors, even on failure, and clears the writer. */
 void worker_send(struct worker *worker, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count);
-/* The number to write into a request. `handler` is called once, unless the number is forgotten by worker_forget. */
-uint64_t worker_expect(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
-/* While a REMOVE waits, a hung worker is killed earlier, because its copies of sockets stay open. */
-uint64_t worker_expect_removal(struct worker *worker, uint32_t slot, uint64_t generation, reply_handler *handler, void *owner);
-/* A reply for which the worker itself may have to wait this long. Others are due within seconds, or the worker is replaced. */
-uint64_t worker_expect_late(struct worker *worker, uint32_t slot, uint64_t generation, uint64_t patience_ms, reply_handler *handler, void *owner);
-/* The owner is gone: forgets the request. */
-void worker_forget(struct worker *worker, uint64_t number);
 
 #endif

@@ -38,35 +38,31 @@ void worker_kill(struct worker *worker, const char *why)
 
 static bool take_prepared(struct worker *worker, struct message_reader *body)
 {
-	struct reply reply = { .type = MESSAGE_PREPARED };
+	struct worker_reply reply = { .type = MESSAGE_PREPARED };
 	if (!message_decode_prepared(body, &reply.prepared))
 		return false;
 	const struct message_ack *ack = &reply.prepared.ack;
-	worker_answer(worker, &reply, ack->request, ack->slot, ack->generation);
-	return true;
+	return worker_answer(worker, &reply, ack->request, ack->slot, ack->generation);
 }
 
 static bool take_done(struct worker *worker, struct message_reader *body)
 {
-	struct reply reply = { .type = MESSAGE_DONE };
+	struct worker_reply reply = { .type = MESSAGE_DONE };
 	if (!message_decode_ack(body, &reply.ack))
 		return false;
-	worker_answer(worker, &reply, reply.ack.request, reply.ack.slot, reply.ack.generation);
-	return true;
+	return worker_answer(worker, &reply, reply.ack.request, reply.ack.slot, reply.ack.generation);
 }
 
 /* A probe's result is an answer when it has a request's number, else news. */
 static bool take_probed(struct worker *worker, struct message_reader *body)
 {
 	struct message_reader again = *body;
-	struct reply reply = { .type = MESSAGE_PROBED };
+	struct worker_reply reply = { .type = MESSAGE_PROBED };
 	if (!message_decode_probed(body, &reply.probed))
 		return false;
 	if (!worker->supervisor->events.message(worker->supervisor->events.owner, worker, MESSAGE_PROBED, &again))
 		return false;
-	if (reply.probed.request != 0)
-		worker_answer(worker, &reply, reply.probed.request, reply.probed.slot, reply.probed.generation);
-	return true;
+	return reply.probed.request == 0 || worker_answer(worker, &reply, reply.probed.request, reply.probed.slot, reply.probed.generation);
 }
 
 static bool take_message(struct worker *worker, enum message_type type, struct message_reader *body)

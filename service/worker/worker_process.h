@@ -15,17 +15,6 @@
 #define WORKER_MESSAGES_BURST (8 * COUNTERS_TUNNELS)
 #define WORKER_BACKOFF_MS 1000 /* one that dies at once is started once a second */
 
-struct request {
-	struct request *next;
-	uint64_t number;
-	uint32_t slot;
-	uint64_t generation;
-	bool is_removal;
-	unsigned ticks_left;
-	reply_handler *handler;
-	void *owner;
-};
-
 enum worker_state {
 	WORKER_ABSENT,   /* no process: a start is due */
 	WORKER_STARTING, /* spawned, READY has not come */
@@ -50,8 +39,8 @@ struct worker {
 	unsigned silent_ticks, starting_ticks, deaf_ticks;
 	uint64_t sent; /* to it, at the last tick */
 	struct allowance messages;
-	const char *fault;             /* how it broke the protocol, or NULL: it is killed after its channel was read */
-	struct request *first, **last; /* in order of sending */
+	const char *fault;                    /* how it broke the protocol, or NULL: it is killed after its channel was read */
+	struct worker_request *first, **last; /* in order of sending */
 	unsigned removals;
 	uint64_t next_number;
 };
@@ -75,7 +64,8 @@ void worker_start(struct worker *worker);
 void worker_start_in(struct worker *worker, uint64_t delay_ms);
 void worker_kill(struct worker *worker, const char *why);
 /* worker_request.c */
-void worker_answer(struct worker *worker, const struct reply *reply, uint64_t number, uint32_t slot, uint64_t generation);
+/* False when the answer is of another type than the request's. */
+bool worker_answer(struct worker *worker, const struct worker_reply *reply, uint64_t number, uint32_t slot, uint64_t generation);
 void worker_answer_gone(struct worker *worker);
 bool worker_owes(struct worker *worker); /* at each tick: whether the time of an answer is up */
 /* supervisor.c */

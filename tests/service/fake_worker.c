@@ -392,6 +392,11 @@ static void take_commit(const struct message_ack *message)
 	if (begins(tunnel->id, "deaf-"))
 		send_done(message, MESSAGE_STATUS_OK);
 	ask_as_named(message->slot);
+	if (begins(tunnel->id, "wrong-")) {
+		const struct message_prepare prepared = { .request = message->request, .slot = message->slot, .generation = message->generation };
+		send_prepared(&prepared, MESSAGE_STATUS_OK, MESSAGE_APPLIED_CREATED);
+		return;
+	}
 	send_done(message, MESSAGE_STATUS_OK);
 }
 

@@ -5,7 +5,7 @@
  * elsewhere, a fresh UDP socket) and count probes_ok when it is granted and probes_failed when not; a connection gets "hello".
  * A compromised worker: "mute-" answers nothing from its PREPARE on, "half-" nothing after half a frame, "flood-" sends states for ever, "dials-"
  * and "relays-" request too many at once, "deaf-" requests and never reads, "gift-" attaches a descriptor, "odd-" sends nonsensical text and
- * numbers. Except "mute-" they do it once they run. All of them keep their heartbeat. */
+ * numbers, "wrong-" answers a COMMIT as if it were a PREPARE. Except "mute-" they do it once they run. All of them keep their heartbeat. */
 #ifndef WARREN_TESTS_SERVICE_FAKE_WORKER_H
 #define WARREN_TESTS_SERVICE_FAKE_WORKER_H
 

@@ -123,6 +123,15 @@ static void an_answer_that_is_owed_ends_the_worker(void **state)
 	assert_int_equal(bench_descriptors(), descriptors);
 }
 
+/* It says that it has prepared what it was to commit. */
+static void an_answer_of_the_wrong_type_ends_the_worker(void **state)
+{
+	(void)state;
+	create("wrong-c", bench_document(NULL));
+	wait_for_end_by("it sent a message that breaks the protocol");
+	nothing_is_left_of("wrong-c");
+}
+
 static void half_a_message_ends_the_worker(void **state)
 {
 	(void)state;
@@ -263,6 +272,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_flood_of_messages_ends_the_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_answer_that_is_owed_ends_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_of_the_wrong_type_ends_the_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(half_a_message_ends_the_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(descriptors_from_a_worker_are_closed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(too_many_dials_at_once_end_the_worker, set_up, tear_down),

@@ -30,12 +30,12 @@ static int tear_down(void **state)
 /* The answer to the oldest request. */
 static void refuse(void)
 {
-	const struct request *request = bench.worker.first;
-	const struct reply reply = { .type = MESSAGE_PREPARED,
-		                     .prepared = { .ack = { .request = request->number,
-		                                            .slot = request->slot,
-		                                            .generation = request->generation,
-		                                            .status = MESSAGE_STATUS_NO_MEMORY } } };
+	const struct worker_request *request = bench.worker.first;
+	const struct worker_reply reply = { .type = MESSAGE_PREPARED,
+		                            .prepared = { .ack = { .request = request->number,
+		                                                   .slot = request->slot,
+		                                                   .generation = request->generation,
+		                                                   .status = MESSAGE_STATUS_NO_MEMORY } } };
 	worker_answer(&bench.worker, &reply, request->number, request->slot, request->generation);
 }
 

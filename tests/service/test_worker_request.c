@@ -20,27 +20,35 @@ static int set_up(void **state)
 
 struct answered {
 	unsigned count;
-	struct reply reply;
+	struct worker_reply reply;
 };
 
-static void on_reply(void *owner, const struct reply *reply)
+static void on_reply(void *owner, const struct worker_reply *reply)
 {
 	struct answered *answered = owner;
 	answered->count++;
 	answered->reply = *reply;
 }
 
+static uint64_t expect(struct worker_request *request, uint32_t slot, uint64_t generation, struct answered *owner)
+{
+	*request = (struct worker_request){ .slot = slot, .generation = generation, .reply = MESSAGE_DONE, .handler = on_reply, .owner = owner };
+	worker_expect(&worker, request);
+	return request->number;
+}
+
 static void answer(uint64_t number, uint32_t slot, uint64_t generation)
 {
-	const struct reply reply = { .type = MESSAGE_DONE, .ack = { .request = number, .slot = slot, .generation = generation } };
-	worker_answer(&worker, &reply, number, slot, generation);
+	const struct worker_reply reply = { .type = MESSAGE_DONE, .ack = { .request = number, .slot = slot, .generation = generation } };
+	assert_true(worker_answer(&worker, &reply, number, slot, generation));
 }
 
 static void an_answer_counts_once_and_for_its_own_request(void **state)
 {
 	struct answered one = { 0 }, two = { 0 };
 	(void)state;
-	uint64_t first = worker_expect(&worker, 5, 9, on_reply, &one), second = worker_expect(&worker, 6, 1, on_reply, &two);
+	struct worker_request requests[2];
+	uint64_t first = expect(&requests[0], 5, 9, &one), second = expect(&requests[1], 6, 1, &two);
 	assert_int_not_equal(first, 0);
 	assert_int_not_equal(first, second);
 	answer(first, 6, 9);
@@ -62,14 +70,15 @@ static void one_that_is_forgotten_is_not_answered(void **state)
 {
 	struct answered one = { 0 };
 	(void)state;
-	uint64_t number = worker_expect(&worker, 5, 9, on_reply, &one);
-	worker_forget(&worker, number);
-	worker_forget(&worker, number);
+	struct worker_request request;
+	uint64_t number = expect(&request, 5, 9, &one);
+	worker_forget(&worker, &request);
+	worker_forget(&worker, &request);
 	answer(number, 5, 9);
 	worker_answer_gone(&worker);
 	assert_int_equal(one.count, 0);
 	/* The end of the list is where it was. */
-	number = worker_expect(&worker, 5, 9, on_reply, &one);
+	number = expect(&request, 5, 9, &one);
 	answer(number, 5, 9);
 	assert_int_equal(one.count, 1);
 }
@@ -78,8 +87,9 @@ static void a_death_answers_all_that_wait(void **state)
 {
 	struct answered answered[3] = { { 0 } };
 	(void)state;
+	struct worker_request requests[3];
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_not_equal(worker_expect(&worker, i, 1, on_reply, &answered[i]), 0);
+		assert_int_not_equal(expect(&requests[i], i, 1, &answered[i]), 0);
 	worker_answer_gone(&worker);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(answered[i].count, 1);
@@ -101,24 +111,48 @@ static void an_answer_is_due_in_ten_seconds_or_as_much_later_as_was_said(void **
 	struct answered one = { 0 };
 	(void)state;
 	assert_false(worker_owes(&worker));
-	uint64_t number = worker_expect(&worker, 1, 1, on_reply, &one);
+	struct worker_request request;
+	(void)expect(&request, 1, 1, &one);
 	assert_int_equal(ticks_until_it_owes(), WORKER_OWING_TICKS);
-	worker_forget(&worker, number);
+	worker_forget(&worker, &request);
 	assert_false(worker_owes(&worker));
-	number = worker_expect_late(&worker, 1, 1, 5 * WORKER_TICK_MS, on_reply, &one);
+	request.patience_ms = 5 * WORKER_TICK_MS;
+	worker_expect(&worker, &request);
 	assert_int_equal(ticks_until_it_owes(), WORKER_OWING_TICKS + 5);
-	worker_forget(&worker, number);
+	worker_forget(&worker, &request);
+}
+
+static void one_of_another_type_breaks_the_protocol(void **state)
+{
+	struct answered one = { 0 };
+	struct worker_request request;
+	(void)state;
+	uint64_t number = expect(&request, 5, 9, &one);
+	const struct worker_reply wrong = { .type = MESSAGE_PREPARED };
+	assert_false(worker_answer(&worker, &wrong, number, 5, 9));
+	/* What is nobody's is no fault, whatever it is. */
+	assert_true(worker_answer(&worker, &wrong, number, 5, 8));
+	assert_true(worker_answer(&worker, &wrong, 0, 5, 9));
+	assert_int_equal(one.count, 0);
+	worker_answer_gone(&worker);
+	assert_true(one.count == 1 && one.reply.gone);
 }
 
 static void removals_are_counted_while_they_wait(void **state)
 {
 	struct answered one = { 0 };
 	(void)state;
-	uint64_t first = worker_expect_removal(&worker, 1, 1, on_reply, &one), second = worker_expect_removal(&worker, 2, 1, on_reply, &one);
+	struct worker_request requests[2];
+	for (unsigned i = 0; i < 2; i++) {
+		requests[i] = (struct worker_request){
+			.slot = 1 + i, .generation = 1, .reply = MESSAGE_DONE, .is_removal = true, .handler = on_reply, .owner = &one
+		};
+		worker_expect(&worker, &requests[i]);
+	}
 	assert_int_equal(worker.removals, 2);
-	answer(first, 1, 1);
+	answer(requests[0].number, 1, 1);
 	assert_int_equal(worker.removals, 1);
-	worker_forget(&worker, second);
+	worker_forget(&worker, &requests[1]);
 	assert_int_equal(worker.removals, 0);
 }
 
@@ -129,6 +163,7 @@ int main(void)
 		cmocka_unit_test_setup(one_that_is_forgotten_is_not_answered, set_up),
 		cmocka_unit_test_setup(a_death_answers_all_that_wait, set_up),
 		cmocka_unit_test_setup(an_answer_is_due_in_ten_seconds_or_as_much_later_as_was_said, set_up),
+		cmocka_unit_test_setup(one_of_another_type_breaks_the_protocol, set_up),
 		cmocka_unit_test_setup(removals_are_counted_while_they_wait, set_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
