@@ -464,6 +464,7 @@ void message_encode_state(struct message_writer *writer, const struct message_st
 	message_put_u64(writer, message->generation);
 	message_put_u8(writer, message->state);
 	message_put_u8(writer, message->healing);
+	message_put_u32(writer, message->count);
 	put_text(writer, message->reason, sizeof(message->reason));
 }
 
@@ -472,7 +473,8 @@ bool message_decode_state(struct message_reader *reader, struct message_state *m
 	*message = (struct message_state){ .slot = message_get_u32(reader),
 		                           .generation = message_get_u64(reader),
 		                           .state = message_get_u8(reader),
-		                           .healing = message_get_u8(reader) };
+		                           .healing = message_get_u8(reader),
+		                           .count = message_get_u32(reader) };
 	if (message->state >= TUNNEL_STATE_COUNT || message->healing >= MESSAGE_HEALINGS)
 		reader->failed = true;
 	get_text(reader, message->reason, sizeof(message->reason));

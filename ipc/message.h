@@ -158,6 +158,7 @@ struct message_state {
 	uint64_t generation;
 	uint8_t state;
 	uint8_t healing; /* enum message_healing: the remedy being applied */
+	uint32_t count;  /* of it, since it was told last: each of many peers may have its own */
 	char reason[160];
 };
 

@@ -1,6 +1,7 @@
 #include "tunnel/health.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,11 +29,11 @@
 #define HEAL_SOCKET 6
 #define HEAL_ROUND 6
 
-static void tell_state(struct tunnel *tunnel, enum message_healing healing)
+static void tell_state(struct tunnel *tunnel, enum message_healing healing, uint32_t count)
 {
 	const struct health *health = &tunnel->health;
 	struct message_state message = {
-		.slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)health->state, .healing = (uint8_t)healing
+		.slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)health->state, .healing = (uint8_t)healing, .count = count
 	};
 	snprintf(message.reason, sizeof(message.reason), "%s", health->reason);
 	struct message_writer writer;
@@ -54,7 +55,7 @@ static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char
 		counter_set(&tunnel->counters->state_since, (uint64_t)wall_clock_ms());
 		log_line(LOG_INFO, tunnel->id, "state %s%s%s", tunnel_state_name(state), *reason ? ": " : "", reason);
 	}
-	tell_state(tunnel, MESSAGE_HEALING_NONE);
+	tell_state(tunnel, MESSAGE_HEALING_NONE, 0);
 }
 
 static bool has_endpoint(const struct tunnel_peer *peer)
@@ -198,20 +199,20 @@ void health_renew(struct tunnel_peer *peer)
 	health_review(peer->tunnel);
 }
 
-static bool must_hold(const struct tunnel_peer *peer, struct health_news *news)
+static bool must_hold(const struct tunnel *tunnel, struct health_news *news)
 {
-	if (loop_now(peer->tunnel->context->loop) >= news->quiet_until)
+	if (loop_now(tunnel->context->loop) >= news->quiet_until)
 		return false;
 	news->held++;
 	return true;
 }
 
 /* How many occurrences are reported now, including those held back. */
-static uint32_t take_held(const struct tunnel_peer *peer, struct health_news *news, uint32_t more)
+static uint32_t take_held(const struct tunnel *tunnel, struct health_news *news, uint32_t more)
 {
 	uint32_t count = news->held + more;
 	news->held = 0;
-	news->quiet_until = loop_now(peer->tunnel->context->loop) + NEWS_PAUSE;
+	news->quiet_until = loop_now(tunnel->context->loop) + NEWS_PAUSE;
 	return count;
 }
 
@@ -232,8 +233,8 @@ static void send_handshake(struct tunnel_peer *peer, uint32_t count)
 static void tell_handshake(struct tunnel_peer *peer, bool completed)
 {
 	peer->health.has_completed = completed;
-	if (!must_hold(peer, &peer->health.handshake))
-		send_handshake(peer, take_held(peer, &peer->health.handshake, 1));
+	if (!must_hold(peer->tunnel, &peer->health.handshake))
+		send_handshake(peer, take_held(peer->tunnel, &peer->health.handshake, 1));
 }
 
 static void send_endpoint(struct tunnel_peer *peer, uint32_t count)
@@ -253,25 +254,52 @@ static void send_endpoint(struct tunnel_peer *peer, uint32_t count)
 static void tell_endpoint(struct tunnel_peer *peer)
 {
 	counters_set_endpoint(peer->counters, wireguard_peer_endpoint(peer->peer));
-	if (!must_hold(peer, &peer->health.endpoint))
-		send_endpoint(peer, take_held(peer, &peer->health.endpoint, 1));
+	if (!must_hold(peer->tunnel, &peer->health.endpoint))
+		send_endpoint(peer, take_held(peer->tunnel, &peer->health.endpoint, 1));
 }
 
 static void tell_held(struct tunnel_peer *peer, uint64_t now)
 {
 	struct health_peer *health = &peer->health;
 	if (health->handshake.held > 0 && health->handshake.quiet_until <= now)
-		send_handshake(peer, take_held(peer, &health->handshake, 0));
+		send_handshake(peer, take_held(peer->tunnel, &health->handshake, 0));
 	if (health->endpoint.held > 0 && health->endpoint.quiet_until <= now)
-		send_endpoint(peer, take_held(peer, &health->endpoint, 0));
+		send_endpoint(peer, take_held(peer->tunnel, &health->endpoint, 0));
+}
+
+static void tell_remedy(struct tunnel *tunnel, enum message_healing healing, uint32_t count)
+{
+	static const char *const texts[] = {
+		[MESSAGE_HEALING_NONE] = "",
+		[MESSAGE_HEALING_HANDSHAKE] = "starting another handshake",
+		[MESSAGE_HEALING_RESOLVE] = "resolving the endpoint's name again",
+		[MESSAGE_HEALING_FAMILY] = "trying another address of the endpoint",
+		[MESSAGE_HEALING_SOCKET] = "requesting a new UDP socket",
+	};
+	static_assert(sizeof(texts) / sizeof(texts[0]) == MESSAGE_HEALINGS, "a text for each remedy");
+	char more[48] = "";
+	if (count > 1)
+		snprintf(more, sizeof(more), " (%u times, of one peer or several)", count);
+	log_line(LOG_INFO, tunnel->id, "healing: %s%s", texts[healing], more);
+	tell_state(tunnel, healing, count);
 }
 
 /* Every remedy is counted, logged and sent as an event. */
-static void note_remedy(struct tunnel *tunnel, enum message_healing healing, const char *what)
+static void note_remedy(struct tunnel *tunnel, enum message_healing healing)
 {
+	struct health_news *news = &tunnel->health.remedies[healing];
 	counter_add(&tunnel->counters->healed[healing], 1);
-	log_line(LOG_INFO, tunnel->id, "healing: %s", what);
-	tell_state(tunnel, healing);
+	if (!must_hold(tunnel, news))
+		tell_remedy(tunnel, healing, take_held(tunnel, news, 1));
+}
+
+static void tell_held_remedies(struct tunnel *tunnel, uint64_t now)
+{
+	for (int healing = 0; healing < MESSAGE_HEALINGS; healing++) {
+		struct health_news *news = &tunnel->health.remedies[healing];
+		if (news->held > 0 && news->quiet_until <= now)
+			tell_remedy(tunnel, (enum message_healing)healing, take_held(tunnel, news, 0));
+	}
 }
 
 static bool is_named(const struct tunnel_peer *peer)
@@ -294,7 +322,7 @@ static void ask_resolve(struct tunnel_peer *peer)
 	message_writer_init(&writer);
 	message_encode_want_resolve(&writer, &message);
 	tunnel->context->send(tunnel->context, MESSAGE_WANT_RESOLVE, &writer);
-	note_remedy(tunnel, MESSAGE_HEALING_RESOLVE, "resolving the endpoint's name again");
+	note_remedy(tunnel, MESSAGE_HEALING_RESOLVE);
 }
 
 static void on_udp_granted(void *owner, enum message_status status, int descriptor)
@@ -314,7 +342,7 @@ static void ask_socket(struct tunnel *tunnel)
 		return;
 	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation };
 	tunnel->health.want_udp = descriptor_request_ask(tunnel->context, MESSAGE_WANT_UDP, &want, on_udp_granted, tunnel);
-	note_remedy(tunnel, MESSAGE_HEALING_SOCKET, "requesting a new UDP socket");
+	note_remedy(tunnel, MESSAGE_HEALING_SOCKET);
 }
 
 static void try_next_address(struct tunnel_peer *peer)
@@ -322,7 +350,7 @@ static void try_next_address(struct tunnel_peer *peer)
 	if (!tunnel_peer_next_address(peer))
 		return;
 	peer->health.has_answered = false;
-	note_remedy(peer->tunnel, MESSAGE_HEALING_FAMILY, "trying another address of the endpoint");
+	note_remedy(peer->tunnel, MESSAGE_HEALING_FAMILY);
 	tell_endpoint(peer);
 }
 
@@ -332,7 +360,7 @@ static void heal(struct tunnel_peer *peer, unsigned sent)
 	struct tunnel *tunnel = peer->tunnel;
 	unsigned step = (sent - 1) % HEAL_ROUND + 1;
 	if (step == HEAL_HANDSHAKE)
-		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE, "starting another handshake");
+		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE);
 	if (step % HEAL_RESOLVE == 0)
 		ask_resolve(peer);
 	if (step == HEAL_FAMILY && peer->health.has_answered)
@@ -478,6 +506,8 @@ uint64_t health_deadline(const struct tunnel *tunnel)
 		at = least(at, told_at(&health->handshake));
 		at = least(at, told_at(&health->endpoint));
 	}
+	for (int healing = 0; healing < MESSAGE_HEALINGS; healing++)
+		at = least(at, told_at(&tunnel->health.remedies[healing]));
 	return at;
 }
 
@@ -499,6 +529,7 @@ static void tick_peer(struct tunnel_peer *peer, uint64_t now)
 
 void health_tick(struct tunnel *tunnel, uint64_t now)
 {
+	tell_held_remedies(tunnel, now);
 	for (size_t i = 0; i < tunnel->peer_count; i++)
 		tick_peer(tunnel->peers[i], now);
 	review_once(tunnel);

@@ -11,7 +11,8 @@ struct tunnel;
 struct tunnel_peer;
 struct descriptor_request;
 
-/* Events that a far end can cause at will are sent at most once a second; those held back are counted and sent at the end of the second. */
+/* Events that a far end can cause at will, or each of thousands of peers, are sent at most once a second; those held back are counted and sent at the
+ * end of the second. */
 struct health_news {
 	uint64_t quiet_until;
 	uint32_t held;
@@ -35,6 +36,7 @@ struct health {
 	const char *reason; /* a literal */
 	bool is_down;
 	struct descriptor_request *want_udp;
+	struct health_news remedies[MESSAGE_HEALINGS]; /* of all peers together */
 	bool has_events;
 	bool must_review, goes_on; /* of what was acted on: the state is taken anew; who waited for a session goes on */
 };

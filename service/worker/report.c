@@ -63,9 +63,10 @@ static void tell_state(const struct report *report, struct entry *entry, struct 
 	message->reason[sizeof(message->reason) - 1] = '\0';
 	status_set_reason(entry->status, message->state == TUNNEL_UP, message->reason);
 	char *reason = events_quote(message->reason, strlen(message->reason));
-	char healing[48] = "";
+	char healing[64] = "";
 	if (message->healing != MESSAGE_HEALING_NONE)
-		snprintf(healing, sizeof(healing), ",\"healing\":\"%s\"", message_healing_name((enum message_healing)message->healing));
+		snprintf(healing, sizeof(healing), ",\"healing\":\"%s\",\"count\":%u", message_healing_name((enum message_healing)message->healing),
+		         message->count);
 	publish(report, EVENT_TUNNEL_STATE, entry, "\"state\":\"%s\",\"reason\":%s,\"generation\":%llu%s", tunnel_state_name(message->state),
 	        reason == NULL ? "\"\"" : reason, (unsigned long long)message->generation, healing);
 	free(reason);

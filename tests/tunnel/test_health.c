@@ -49,7 +49,7 @@ struct world {
 	size_t looks; /* at the clock: one a peer that is judged */
 	uint8_t last_state;
 	bool is_published, was_published_first; /* the peer's figures; before the state was up */
-	unsigned told[MESSAGE_HEALINGS];
+	unsigned told[MESSAGE_HEALINGS], counted[MESSAGE_HEALINGS];
 	char last_reason[160];
 	/* What the control process was told of the peer, and how many happenings that stands for. */
 	unsigned endpoints_told, endpoints_counted, handshakes_told, handshakes_counted;
@@ -171,6 +171,7 @@ static void hear(struct context *context, enum message_type type, struct message
 		world.last_state = state.state;
 		memcpy(world.last_reason, state.reason, sizeof(world.last_reason));
 		world.told[state.healing]++;
+		world.counted[state.healing] += state.count;
 	}
 	message_writer_clear(writer);
 }
@@ -748,6 +749,35 @@ static void test_many_peers_are_judged_once_a_turn(void **state)
 	world.tunnel.peer_count = 1;
 }
 
+/* Thousands that fall silent together are one line and one event a second, which says how many they are. */
+static void test_remedies_of_many_peers_are_told_once_a_second(void **state)
+{
+	enum { MANY = 1000 };
+	static struct tunnel_peer many[MANY];
+	static struct tunnel_peer *list[MANY];
+	(void)state;
+	for (size_t i = 0; i < MANY; i++) {
+		many[i] = world.peer;
+		list[i] = &many[i];
+	}
+	world.tunnel.peers = list;
+	world.tunnel.peer_count = MANY;
+	for (size_t i = 0; i < MANY; i++)
+		health_note(&many[i], WIREGUARD_PEER_SILENT);
+	health_act(&world.tunnel);
+	assert_int_equal(world.resolve_count, MANY);
+	assert_int_equal(world.told[MESSAGE_HEALING_RESOLVE], 1);
+	assert_int_equal(health_deadline(&world.tunnel), world.now + LOOP_SECOND);
+	world.now += LOOP_SECOND;
+	health_tick(&world.tunnel, world.now);
+	assert_int_equal(world.told[MESSAGE_HEALING_RESOLVE], 2);
+	assert_int_equal(world.counted[MESSAGE_HEALING_RESOLVE], MANY);
+	assert_int_equal(counter_read(&world.tunnel.counters->healed[MESSAGE_HEALING_RESOLVE]), MANY);
+	assert_int_equal(health_deadline(&world.tunnel), LOOP_NEVER);
+	world.tunnel.peers = world.peers;
+	world.tunnel.peer_count = 1;
+}
+
 static void test_eager_peer_is_told_once_a_second(void **state)
 {
 	(void)state;
@@ -771,6 +801,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_remedies_come_in_their_order, start, stop),
+		cmocka_unit_test_setup_teardown(test_remedies_of_many_peers_are_told_once_a_second, start, stop),
 		cmocka_unit_test_setup_teardown(test_literal_endpoint_is_not_looked_up, start, stop),
 		cmocka_unit_test_setup_teardown(test_down_after_two_initiations, start, stop),
 		cmocka_unit_test_setup_teardown(test_w16_one_initiation_a_minute_for_ever, start, stop),
