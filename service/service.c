@@ -22,6 +22,7 @@
 
 #define EVENTS_KEPT 16384
 #define CHECKPOINT_TICKS 100 /* every 10 s */
+#define LOOKUP_TICKS 50      /* every 5 s */
 #define TICK_MS 100
 #define STOP_TICKS 15      /* 1.5 s for what is under way */
 #define STOP_GRACE_MS 1500 /* for the workers */
@@ -140,6 +141,8 @@ static void on_tick(uv_timer_t *timer)
 	provisioner_tick(service->provisioner, service->supervisor);
 	mutations_check_workers(service->mutations);
 	mutations_check_suspended(service->mutations);
+	if (service->ticks % LOOKUP_TICKS == 0)
+		peer_lookup_retry(&service->lookups);
 	if (service->ticks % CHECKPOINT_TICKS == 0 || checkpointer_is_urgent(service->checkpointer))
 		checkpointer_write(service->checkpointer);
 	if (!service->is_stopping || service->stop_ticks > STOP_TICKS)

@@ -27,6 +27,7 @@ struct entry {
 	uint32_t next_socket_id;
 	struct message_addresses *addresses; /* of the snapshot's peers, when one of them has a name; else NULL */
 	struct peer_lookup *lookups;
+	bool lacks_lookup; /* memory was missing for one: peer_lookup_retry */
 	uint8_t timestamp_floor[12];
 	uint64_t total_bytes;                             /* used, as stored */
 	struct allowance dial_rate, relay_rate, udp_rate; /* of the sockets that its worker requests */

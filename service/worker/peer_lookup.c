@@ -205,8 +205,10 @@ static struct peer_lookup *find(const struct entry *entry, const struct spec_pee
 static void start(const struct peer_lookup_means *means, struct entry *entry, const struct spec_peer *peer)
 {
 	struct peer_lookup *lookup = calloc(1, sizeof(*lookup));
-	if (lookup == NULL)
+	if (lookup == NULL) {
+		entry->lacks_lookup = true;
 		return;
+	}
 	*lookup = (struct peer_lookup){ .next = entry->lookups,
 		                        .before = &entry->lookups,
 		                        .means = means,
@@ -237,6 +239,7 @@ void peer_lookup_start(const struct peer_lookup_means *means, struct entry *entr
 		lookup = next;
 	}
 	status_set_obstacle(entry->status, "");
+	entry->lacks_lookup = false;
 	for (size_t i = 0; spec->enabled && i < spec->peer_count; i++) {
 		const struct spec_peer *peer = &spec->peers[i];
 		if (!is_name(peer) || entry->addresses[i].count > 0)
@@ -246,6 +249,16 @@ void peer_lookup_start(const struct peer_lookup_means *means, struct entry *entr
 			start(means, entry, peer);
 	}
 	free(is_asked);
+}
+
+void peer_lookup_retry(const struct peer_lookup_means *means)
+{
+	for (size_t i = 0; i < registry_count(means->registry); i++) {
+		struct entry *entry = registry_at(means->registry, i);
+		/* A change that is under way starts them itself, or leaves them to the next time. */
+		if (entry->lacks_lookup && lock_queue_is_free(means->locks, entry->id))
+			peer_lookup_start(means, entry);
+	}
 }
 
 void peer_lookup_again(const struct peer_lookup_means *means, struct entry *entry, const struct wireguard_key *peer)

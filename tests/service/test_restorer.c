@@ -13,6 +13,7 @@
 
 #include "ipc/log.h"
 #include "service/restorer.h"
+#include "service/worker/endpoint_resolver.h"
 #include "service/worker/protection.h"
 #include "service/worker/worker_process.h"
 #include "tests/failing_heap.h"
@@ -135,6 +136,39 @@ static void a_tunnel_that_memory_is_missing_for_is_tried_again(void **state)
 	}
 }
 
+struct endpoint_resolver_query *__wrap_endpoint_resolver_ask(struct endpoint_resolver *resolver, const char *name, uint16_t port,
+                                                             void (*done)(void *owner, const struct message_addresses *addresses, bool more),
+                                                             void *owner);
+struct endpoint_resolver_query *__wrap_endpoint_resolver_ask(struct endpoint_resolver *resolver, const char *name, uint16_t port,
+                                                             void (*done)(void *owner, const struct message_addresses *addresses, bool more),
+                                                             void *owner)
+{
+	(void)resolver, (void)name, (void)port, (void)done, (void)owner;
+	return NULL;
+}
+
+/* A peer whose name nobody looks up would never have an address, and no worker would ask for it. */
+static void a_name_that_memory_is_missing_for_is_looked_up_later(void **state)
+{
+	(void)state;
+	open_parts();
+	assert_true(take_row());
+	struct entry *entry = registry_entry(registry, "t");
+	struct spec_place *endpoint = &entry->snapshot->spec.peers[0].endpoint;
+	free(endpoint->host);
+	endpoint->host = strdup("vpn.example");
+	assert_true(peer_lookup_addresses(&entry->addresses, &entry->snapshot->spec, NULL, NULL));
+	heap_fails_after(0);
+	peer_lookup_start(&lookups, entry);
+	heap_works();
+	assert_null(entry->lookups);
+	peer_lookup_retry(&lookups);
+	assert_non_null(entry->lookups);
+	peer_lookup_end_all(entry);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	close_parts();
+}
+
 static void a_broken_row_is_shown_as_failed(void **state)
 {
 	(void)state;
@@ -158,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_is_taken_whole_or_not_at_all),
 		cmocka_unit_test(a_tunnel_that_memory_is_missing_for_is_tried_again),
+		cmocka_unit_test(a_name_that_memory_is_missing_for_is_looked_up_later),
 		cmocka_unit_test(a_broken_row_is_shown_as_failed),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
