@@ -156,7 +156,8 @@ static void nothing_is_dialled_for_a_tunnel_that_is_gone(void **state)
 	uint16_t port;
 	(void)state;
 	int listener = listen_on_loopback(&port);
-	struct entry *entry = bench_worker_add("a", inbound_to("a.localhost", port));
+	/* In capitals it is found in /etc/hosts, without c-ares' special case for it, which leaks memory in 1.18. */
+	struct entry *entry = bench_worker_add("a", inbound_to("LOCALHOST", port));
 	want(entry, MESSAGE_WANT_DIAL, 1);
 	(void)replace(entry, "a");
 	assert_granted(1, MESSAGE_STATUS_UNKNOWN);
