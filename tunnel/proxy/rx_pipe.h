@@ -29,24 +29,24 @@ struct rx_pipe {
 	struct block *parts; /* holds them as iovecs, while there are some */
 };
 
-void rx_pipe_init(struct rx_pipe *downward, struct tunnel *tunnel, struct poller *client);
-void rx_pipe_clear(struct rx_pipe *downward);
+void rx_pipe_init(struct rx_pipe *rx, struct tunnel *tunnel, struct poller *client);
+void rx_pipe_clear(struct rx_pipe *rx);
 /* Moves a pipe that has begun. `to` needs no rx_pipe_init. */
 void rx_pipe_move(struct rx_pipe *to, struct rx_pipe *from);
 /* Queues a copy of our own bytes; only while no bytes of the stream wait. They represent `stands_for` bytes of the stream, 0 for a reply of ours:
  * those count as taken when the client has taken all of our own. */
-void rx_pipe_put_own(struct rx_pipe *downward, const void *bytes, size_t length, size_t stands_for);
+void rx_pipe_put_own(struct rx_pipe *rx, const void *bytes, size_t length, size_t stands_for);
 /* Queues a copy of bytes of the stream. */
-void rx_pipe_put(struct rx_pipe *downward, const void *bytes, size_t length);
+void rx_pipe_put(struct rx_pipe *rx, const void *bytes, size_t length);
 /* Queues a copy of our own bytes behind everything that waits. */
-void rx_pipe_add(struct rx_pipe *downward, const void *bytes, size_t length);
+void rx_pipe_add(struct rx_pipe *rx, const void *bytes, size_t length);
 /* Takes bytes of the stream that stay valid until the stack is settled: gathers them for rx_pipe_flush, or handles them at once if it is due.
  * Each of these three returns how many bytes of the stream the client has taken. */
-size_t rx_pipe_show(struct rx_pipe *downward, const struct iovec *parts, size_t count) __attribute__((warn_unused_result));
+size_t rx_pipe_show(struct rx_pipe *rx, const struct iovec *parts, size_t count) __attribute__((warn_unused_result));
 /* Writes as much as possible, and keeps copies of the rest. */
-size_t rx_pipe_flush(struct rx_pipe *downward) __attribute__((warn_unused_result));
+size_t rx_pipe_flush(struct rx_pipe *rx) __attribute__((warn_unused_result));
 /* The client is writable again. */
-size_t rx_pipe_go_on(struct rx_pipe *downward) __attribute__((warn_unused_result));
-bool rx_pipe_is_empty(const struct rx_pipe *downward);
+size_t rx_pipe_go_on(struct rx_pipe *rx) __attribute__((warn_unused_result));
+bool rx_pipe_is_empty(const struct rx_pipe *rx);
 
 #endif

@@ -24,32 +24,32 @@ struct tx_pipe {
 /* USED_UP: the client has bytes that limits.total_bytes does not permit. */
 enum { TX_PIPE_END = 0, TX_PIPE_LATER = -1, TX_PIPE_BROKEN = -2, TX_PIPE_USED_UP = -3 };
 
-void tx_pipe_init(struct tx_pipe *upward, struct tunnel *tunnel, struct poller *client);
+void tx_pipe_init(struct tx_pipe *tx, struct tunnel *tunnel, struct poller *client);
 /* Frees the blocks; the stream must be gone, or no longer use them. */
-void tx_pipe_clear(struct tx_pipe *upward);
+void tx_pipe_clear(struct tx_pipe *tx);
 /* Moves a pipe that has begun. `from` is then as after tx_pipe_init. */
 void tx_pipe_move(struct tx_pipe *to, struct tx_pipe *from);
 /* Reads the client once, into the end of the last block. Returns the number of bytes, or one of the above. After TX_PIPE_LATER for lack of room the
  * client is no longer watched; tx_pipe_go_on watches it again. The bytes are not offered yet, so the caller may inspect them first. */
-ssize_t tx_pipe_read(struct tx_pipe *upward, struct netstack_stream *stream);
+ssize_t tx_pipe_read(struct tx_pipe *tx, struct netstack_stream *stream);
 /* The bytes of the last read. */
-static inline char *tx_pipe_last(const struct tx_pipe *upward, size_t length)
+static inline char *tx_pipe_last(const struct tx_pipe *tx, size_t length)
 {
-	return (char *)upward->last->bytes + upward->last->end - length;
+	return (char *)tx->last->bytes + tx->last->end - length;
 }
 /* Removes bytes of the last read that are not for the stream and were not offered. */
-void tx_pipe_shorten(struct tx_pipe *upward, size_t length);
+void tx_pipe_shorten(struct tx_pipe *tx, size_t length);
 /* Appends a copy. False when out of memory. */
-bool tx_pipe_put(struct tx_pipe *upward, const void *bytes, size_t length) __attribute__((warn_unused_result));
+bool tx_pipe_put(struct tx_pipe *tx, const void *bytes, size_t length) __attribute__((warn_unused_result));
 /* Appends a block that holds bytes. */
-void tx_pipe_put_block(struct tx_pipe *upward, struct block *block);
+void tx_pipe_put_block(struct tx_pipe *tx, struct block *block);
 /* Offers the waiting bytes to the stream and counts them. False if some must keep waiting. */
-bool tx_pipe_offer(struct tx_pipe *upward, struct netstack_stream *stream);
+bool tx_pipe_offer(struct tx_pipe *tx, struct netstack_stream *stream);
 /* Handles the stream's `acknowledged`, and offers waiting bytes. */
-void tx_pipe_acknowledged(struct tx_pipe *upward, struct netstack_stream *stream, size_t bytes);
+void tx_pipe_acknowledged(struct tx_pipe *tx, struct netstack_stream *stream, size_t bytes);
 /* Watches the client again if there is room and no throttle. */
-void tx_pipe_go_on(struct tx_pipe *upward, struct netstack_stream *stream);
+void tx_pipe_go_on(struct tx_pipe *tx, struct netstack_stream *stream);
 /* The number of bytes that no stream has taken. */
-bool tx_pipe_is_waiting(const struct tx_pipe *upward);
+bool tx_pipe_is_waiting(const struct tx_pipe *tx);
 
 #endif
