@@ -14,6 +14,7 @@ struct bench_worker {
 	struct events *events;
 	struct worker worker;
 	struct channel *far_end;
+	uv_poll_t far_poll; /* wakes the loop for the test */
 };
 
 extern struct bench_worker bench;
