@@ -68,7 +68,7 @@ static int run_worker(int count, char **arguments)
 	snprintf(who, sizeof(who), "worker %u", options.index);
 	log_start(level, json, who);
 	char name[16];
-	snprintf(name, sizeof name, "warrend-w%u", options.index % 1000);
+	snprintf(name, sizeof(name), "warrend-w%u", options.index % 1000);
 	prctl(PR_SET_NAME, name);
 	return worker_main(WORKER_CHANNEL, WORKER_COUNTERS, &options);
 }

@@ -27,7 +27,7 @@ static void allow_folders_beside(int rules, const char *path)
 {
 	char copy[PATH_MAX], folder[PATH_MAX];
 
-	snprintf(copy, sizeof copy, "%s", path);
+	snprintf(copy, sizeof(copy), "%s", path);
 	if (realpath(dirname(copy), folder) == NULL)
 		return;
 	char *parent = dirname(folder);

@@ -57,6 +57,6 @@ void mutations_await_worker(struct mutation *mutation);
 void mutations_suspend(struct mutation *mutation);
 bool mutations_are_stopping(const struct mutations *mutations);
 void mutations_refuse_to_wait(struct mutation *mutation); /* its change is stored; the daemon stops before the answer was due */
-void mutations_leave(struct mutation *mutation); /* it is no longer in progress, if it was */
+void mutations_leave(struct mutation *mutation);          /* it is no longer in progress, if it was */
 
 #endif
