@@ -131,27 +131,67 @@ static size_t refuse_edns(const uint8_t *query, uint8_t *reply, size_t end)
 	return end + sizeof(option);
 }
 
+/* The negative answer of a zone whose minimum is 60 s (RFC 2308, 5). */
+static size_t put_negative(const uint8_t *query, uint8_t *reply, size_t end)
+{
+	uint8_t soa[22] = { 0 };
+	packet_write32(soa + 18, 60);
+	reply[3] = does(query, "nx") ? 0x83 : 0x80;
+	packet_write16(reply + 8, 1);
+	return end + put_record(reply + end, SOA, 300, soa, sizeof(soa));
+}
+
+static const uint8_t four[] = { 192, 0, 2, 1 }, other[] = { 192, 0, 2, 2 }, six[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
+
+static size_t put_alias(uint8_t *reply, size_t end, uint16_t type)
+{
+	static const uint8_t target[] = { 4, 'r', 'e', 'a', 'l', 0 };
+	end += put_record(reply + end, CNAME, 100, target, sizeof(target));
+	size_t name = end - sizeof(target);
+	size_t record = type == A ? put_record(reply + end, A, 200, four, 4) : put_record(reply + end, AAAA, 200, six, 16);
+	packet_write16(reply + end, (uint16_t)(0xc000 | name));
+	packet_write16(reply + 6, 2);
+	return end + record;
+}
+
+static size_t put_addresses(uint8_t *reply, size_t end, uint16_t type)
+{
+	packet_write16(reply + 6, type == A ? 2 : 1);
+	if (type != A)
+		return end + put_record(reply + end, AAAA, 30, six, 16);
+	end += put_record(reply + end, A, 30, four, 4);
+	return end + put_record(reply + end, A, 90, other, 4);
+}
+
+/* What a server does that gives no address of its own: fails, is lame, or cuts its answer short. 0: it does none of these. */
+static size_t put_failure(const struct server *server, const uint8_t *query, uint8_t *reply, size_t end, bool by_tcp)
+{
+	if (does(query, "fail") || (does(query, "once") && server->queries <= 2))
+		reply[3] = 0x82;
+	else if (does(query, "lame") && !server->is_of_all)
+		reply[3] = 0;
+	else if (does(query, "long") && !by_tcp)
+		reply[2] |= 0x02;
+	else
+		return 0;
+	return end;
+}
+
 /* Behind the question, which is copied with what follows cut off. */
 static size_t answer(struct server *server, const uint8_t *query, uint8_t *reply, bool by_tcp)
 {
 	size_t end = 12;
-	static const uint8_t four[] = { 192, 0, 2, 1 }, other[] = { 192, 0, 2, 2 }, six[16] = { 0x20, 1, 0xd, 0xb8, [15] = 1 };
 
 	while (query[end] != 0)
 		end += query[end] + 1u;
 	end += 5;
-	uint16_t type = packet_read16(query + end - 4), count = 0;
+	uint16_t type = packet_read16(query + end - 4);
 	memcpy(reply, query, end);
 	reply[2] = 0x81;
 	reply[3] = 0x80;
 	memset(reply + 6, 0, 6);
-	if (does(query, "nx") || (type == AAAA && does(query, "four"))) {
-		uint8_t soa[22] = { 0 };
-		packet_write32(soa + 18, 60);
-		reply[3] = does(query, "nx") ? 0x83 : 0x80;
-		packet_write16(reply + 8, 1);
-		return end + put_record(reply + end, SOA, 300, soa, sizeof(soa));
-	}
+	if (does(query, "nx") || (type == AAAA && does(query, "four")))
+		return put_negative(query, reply, end);
 	size_t refusal = has_edns(query) ? refuse_edns(query, reply, end) : 0;
 	if (refusal != 0)
 		return refusal;
@@ -161,38 +201,10 @@ static size_t answer(struct server *server, const uint8_t *query, uint8_t *reply
 		reply[2] |= 0x02;
 		return put_links((const uint8_t *)"            \3x-0", reply, end, type);
 	}
-	if (does(query, "fail") || (does(query, "once") && server->queries <= 2)) {
-		reply[3] = 0x82;
-		return end;
-	}
-	if (does(query, "lame") && !server->is_of_all) {
-		reply[3] = 0;
-		return end;
-	}
-	if (does(query, "long") && !by_tcp) {
-		reply[2] |= 0x02;
-		return end;
-	}
-	if (does(query, "alias")) {
-		static const uint8_t target[] = { 4, 'r', 'e', 'a', 'l', 0 };
-		end += put_record(reply + end, CNAME, 100, target, sizeof(target));
-		size_t name = end - sizeof(target);
-		size_t record = type == A ? put_record(reply + end, A, 200, four, 4) : put_record(reply + end, AAAA, 200, six, 16);
-		packet_write16(reply + end, (uint16_t)(0xc000 | name));
-		packet_write16(reply + 6, 2);
-		return end + record;
-	}
-	size_t at = end;
-	if (type == A) {
-		at += put_record(reply + at, A, 30, four, 4);
-		at += put_record(reply + at, A, 90, other, 4);
-		count = 2;
-	} else {
-		at += put_record(reply + at, AAAA, 30, six, 16);
-		count = 1;
-	}
-	packet_write16(reply + 6, count);
-	return at;
+	size_t failure = put_failure(server, query, reply, end, by_tcp);
+	if (failure != 0)
+		return failure;
+	return does(query, "alias") ? put_alias(reply, end, type) : put_addresses(reply, end, type);
 }
 
 static void on_query(void *owner, const struct netstack_endpoint *from, const uint8_t *query, size_t length)
