@@ -15,6 +15,20 @@ struct snapshot *snapshot_reference(struct snapshot *snapshot)
 	return snapshot;
 }
 
+void snapshot_drop_sockets(struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < snapshot->listen_count; i++)
+		free(snapshot->listen[i]);
+	free(snapshot->listen);
+	for (size_t i = 0; snapshot->forwards != NULL && i < snapshot->spec.forward_count; i++)
+		free(snapshot->forwards[i]);
+	free(snapshot->forwards);
+	snapshot->forwards = NULL;
+	snapshot->listen = NULL;
+	snapshot->listen_count = 0;
+	snapshot->udp_port = 0;
+}
+
 void snapshot_release(struct snapshot *snapshot)
 {
 	if (snapshot == NULL || --snapshot->references > 0)
@@ -23,12 +37,7 @@ void snapshot_release(struct snapshot *snapshot)
 		slot_release(snapshot->slots[i]);
 	free(snapshot->slots);
 	free(snapshot->peer_counters);
-	for (size_t i = 0; i < snapshot->listen_count; i++)
-		free(snapshot->listen[i]);
-	free(snapshot->listen);
-	for (size_t i = 0; snapshot->forwards != NULL && i < snapshot->spec.forward_count; i++)
-		free(snapshot->forwards[i]);
-	free(snapshot->forwards);
+	snapshot_drop_sockets(snapshot);
 	labels_free(snapshot->labels, snapshot->label_count);
 	spec_clear(&snapshot->spec);
 	free(snapshot->labels_json);

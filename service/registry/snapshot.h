@@ -45,6 +45,8 @@ struct snapshot_status {
 
 struct snapshot *snapshot_reference(struct snapshot *snapshot);
 void snapshot_release(struct snapshot *snapshot);
+/* Before anyone sees it: no listening addresses. */
+void snapshot_drop_sockets(struct snapshot *snapshot);
 void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status);
 /* All of them. */
 bool snapshot_has_labels(const struct snapshot *snapshot, const struct label *labels, size_t count);

@@ -171,20 +171,6 @@ bool snapshot_move_slots(struct snapshot *snapshot, const struct entry *entry)
 	return true;
 }
 
-void snapshot_drop_sockets(struct snapshot *snapshot)
-{
-	for (size_t i = 0; i < snapshot->listen_count; i++)
-		free(snapshot->listen[i]);
-	free(snapshot->listen);
-	for (size_t i = 0; snapshot->forwards != NULL && i < snapshot->spec.forward_count; i++)
-		free(snapshot->forwards[i]);
-	free(snapshot->forwards);
-	snapshot->forwards = NULL;
-	snapshot->listen = NULL;
-	snapshot->listen_count = 0;
-	snapshot->udp_port = 0;
-}
-
 bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets)
 {
 	snapshot_drop_sockets(snapshot);

@@ -15,8 +15,6 @@ struct snapshot *snapshot_copy(const struct snapshot *from);
 bool snapshot_take_slots(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous);
 /* Assigns slots on the entry's current worker and copies the old counters, which must have no writer any more. False if none are left. */
 bool snapshot_move_slots(struct snapshot *snapshot, const struct entry *entry);
-/* Sets no listening addresses. */
-void snapshot_drop_sockets(struct snapshot *snapshot);
 /* Sets the bound addresses. False when out of memory. */
 bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets);
 

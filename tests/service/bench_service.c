@@ -107,20 +107,6 @@ void bench_do(struct bench *bench, struct mutation *mutation)
 	pthread_mutex_unlock(&waiting.lock);
 }
 
-json_t *bench_json(const char *text)
-{
-	json_error_t error;
-	char *copy = strdup(text);
-	for (char *c = copy; *c != '\0'; c++)
-		if (*c == '\'')
-			*c = '"';
-	json_t *json = json_loads(copy, JSON_DECODE_ANY, &error);
-	if (json == NULL)
-		fail_msg("test document: %s in %s", error.text, copy);
-	free(copy);
-	return json;
-}
-
 struct mutation *bench_edit(struct bench *bench, enum operation_kind kind, const char *id, const char *json)
 {
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
@@ -128,7 +114,7 @@ struct mutation *bench_edit(struct bench *bench, enum operation_kind kind, const
 	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
 	mutation->operations[0].kind = kind;
 	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "%s", id);
-	mutation->operations[0].document = json == NULL ? NULL : bench_json(json);
+	mutation->operations[0].document = json == NULL ? NULL : quoted_json(json);
 	bench_do(bench, mutation);
 	return mutation;
 }

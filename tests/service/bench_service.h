@@ -6,6 +6,7 @@
 
 #include "ipc/log.h"
 #include "service/service.h"
+#include "tests/service/quoted_json.h"
 
 struct bench {
 	struct service *service;
@@ -43,7 +44,6 @@ enum problem_code bench_code(struct bench *bench, enum operation_kind kind, cons
 struct snapshot *bench_find(struct bench *bench, const char *id);
 unsigned bench_port(struct bench *bench, const char *id); /* of its first listener */
 int64_t bench_now_ms(void);
-json_t *bench_json(const char *text);
 /* A document with one IPv4 address, one peer and the proxy listener (NULL: any port), for bench_edit. A static buffer. */
 const char *bench_document(const char *listen);
 /* Open descriptors of this process. */

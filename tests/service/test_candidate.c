@@ -11,29 +11,16 @@
 
 #include "service/service.h"
 #include "service/spec/candidate.h"
+#include "tests/service/quoted_json.h"
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 #define OWN "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=" /* of KEY */
 #define OTHER "gN65BkIKy1eCE9pP1wdc8ROUtkHLF2PfAqYdyYBz6EA="
 
-static json_t *parse(const char *text)
-{
-	json_error_t error;
-	char *copy = strdup(text);
-	for (char *c = copy; *c != '\0'; c++)
-		if (*c == '\'')
-			*c = '"';
-	json_t *json = json_loads(copy, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-	if (json == NULL)
-		fail_msg("%s: %s", error.text, copy);
-	free(copy);
-	return json;
-}
-
 static void read_document(struct candidate *candidate, const char *text)
 {
-	json_t *document = parse(text);
+	json_t *document = quoted_json(text);
 	candidate_init(candidate);
 	candidate_read(candidate, document, "");
 	candidate_complete(candidate, NULL);
@@ -231,7 +218,7 @@ static void defaults_are_those_of_the_contract(void **state)
 	read_document(&candidate, WITH_INTERFACE(""));
 	assert_int_equal(candidate.problem.code, PROBLEM_NONE);
 	json_t *json = spec_to_json(&candidate.spec, false);
-	json_t *expected = parse("{'enabled':true,'interface':{'addresses':['10.0.0.2/32'],'dns':[],'mtu':1420,'listen_port':0},'peers':[],"
+	json_t *expected = quoted_json("{'enabled':true,'interface':{'addresses':['10.0.0.2/32'],'dns':[],'mtu':1420,'listen_port':0},'peers':[],"
 	                         "'proxy':{'listen':['127.0.0.1:0'],'protocols':['http','socks5','socks4'],'users':[],'connect_timeout':30,"
 	                         "'idle_timeout':300,'allow_private_targets':true},'forwards':[],'limits':{'connections':1024,"
 	                         "'rx_bits_per_second':0,'tx_bits_per_second':0,'total_bytes':0}}");

@@ -133,7 +133,7 @@ static struct mutation *peer_edit(enum operation_kind kind, const char *key, con
 	mutation->operations[0].kind = kind;
 	strcpy(mutation->operations[0].id, "a");
 	assert_true(key_parse(key, &mutation->operations[0].peer));
-	mutation->operations[0].document = json == NULL ? NULL : bench_json(json);
+	mutation->operations[0].document = json == NULL ? NULL : quoted_json(json);
 	return mutation;
 }
 
@@ -186,7 +186,7 @@ static enum problem_code conditional(enum operation_kind kind, const char *id, c
 	mutation->scope = SCOPE_ADMIN;
 	mutation->operations[0].kind = kind;
 	strcpy(mutation->operations[0].id, id);
-	mutation->operations[0].document = json == NULL ? NULL : bench_json(json);
+	mutation->operations[0].document = json == NULL ? NULL : quoted_json(json);
 	mutation->operations[0].if_match = if_match == NULL ? NULL : strdup(if_match);
 	mutation->operations[0].if_none_match = if_none_match == NULL ? NULL : strdup(if_none_match);
 	bench_do(&own_bench, mutation);
@@ -232,7 +232,7 @@ static void set_edit(struct mutation *mutation, size_t index, enum operation_kin
 {
 	mutation->operations[index].kind = kind;
 	strcpy(mutation->operations[index].id, id);
-	mutation->operations[index].document = json == NULL ? NULL : bench_json(json);
+	mutation->operations[index].document = json == NULL ? NULL : quoted_json(json);
 }
 
 static void a_batch_in_order(void **state)
@@ -364,7 +364,7 @@ static void put_state(const char *json, bool dry_run, size_t created, size_t cha
 	struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
 	mutation->scope = SCOPE_ADMIN;
 	mutation->dry_run = dry_run;
-	mutation->document = bench_json(json);
+	mutation->document = quoted_json(json);
 	bench_do(&own_bench, mutation);
 	if (mutation->problem.code != PROBLEM_NONE)
 		fail_msg("%s %s", mutation->problem.detail, mutation->problem.fault_count ? mutation->problem.faults[0].pointer : "");
@@ -398,7 +398,7 @@ static void a_bad_state_tells_all_faults_and_does_nothing(void **state)
 	put_state("{'tunnels':[" TUNNEL("a", "") "]}", false, 1, 0, 0, 0);
 	struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
 	mutation->document =
-	    bench_json("{'tunnels':[" TUNNEL("b", ",'x':1") "," KEPT("c", "") "," TUNNEL("d", "") "," TUNNEL("d", "") ",{'spec':{}},7],'y':2}");
+	    quoted_json("{'tunnels':[" TUNNEL("b", ",'x':1") "," KEPT("c", "") "," TUNNEL("d", "") "," TUNNEL("d", "") ",{'spec':{}},7],'y':2}");
 	bench_do(&own_bench, mutation);
 	static const char *const pointers[] = {
 		"/y",        "/tunnels/0/spec/x", "/tunnels/1/spec/interface/private_key", "/tunnels/3/id", "/tunnels/4/spec/interface/addresses",

@@ -14,6 +14,7 @@
 #include "service/socket/socket_path.h"
 #include "service/store/scope.h"
 #include "service/worker/protection.h"
+#include "tests/service/quoted_json.h"
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 #define OWN "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=" /* of KEY */
@@ -52,23 +53,11 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static json_t *parse(const char *text)
-{
-	char copy[1024];
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *c = copy; *c != '\0'; c++)
-		if (*c == '\'')
-			*c = '"';
-	json_t *json = json_loads(copy, 0, NULL);
-	assert_non_null(json);
-	return json;
-}
-
 /* Read without knowing what is there, so that the delta reads it again where that matters. Gives the code of the problem. */
 static enum problem_code apply(enum operation_kind kind, const char *peer, const char *text)
 {
 	struct candidate candidate;
-	operation = (struct operation){ .kind = kind, .document = text == NULL ? NULL : parse(text) };
+	operation = (struct operation){ .kind = kind, .document = text == NULL ? NULL : quoted_json(text) };
 	if (peer != NULL)
 		assert_true(key_parse(peer, &operation.peer));
 	problem_init(&operation.problem);

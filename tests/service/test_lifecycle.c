@@ -269,7 +269,7 @@ static struct mutation *create_many(int count)
 	for (int i = 0; i < count; i++) {
 		mutation->operations[i].kind = OPERATION_CREATE;
 		snprintf(mutation->operations[i].id, 64, "t%04d", i);
-		mutation->operations[i].document = bench_json(bench_document(NULL));
+		mutation->operations[i].document = quoted_json(bench_document(NULL));
 	}
 	bench_do(&own_bench, mutation);
 	return mutation;
@@ -460,7 +460,7 @@ static void a_waiter_follows_its_tunnel_and_not_the_id(void **state)
 	mutation->timeout = 10;
 	mutation->operations[0].kind = OPERATION_CREATE;
 	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "a");
-	mutation->operations[0].document = bench_json(bench_document(NULL));
+	mutation->operations[0].document = quoted_json(bench_document(NULL));
 	assert_int_equal(pthread_create(&thread, NULL, delete_and_create, NULL), 0);
 	bench_do(&own_bench, mutation);
 	pthread_join(thread, NULL);
@@ -493,7 +493,7 @@ static void ten_thousand_changes_of_one_tunnel_wait(void **state)
 		mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
 		mutation->operations[0].kind = OPERATION_PATCH;
 		snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "slow-a");
-		mutation->operations[0].document = bench_json("{'spec':{'proxy':{'idle_timeout':7}}}");
+		mutation->operations[0].document = quoted_json("{'spec':{'proxy':{'idle_timeout':7}}}");
 		mutation->operations[0].if_match = i == 0 ? NULL : strdup("\"1\"");
 		mutation->done = on_answered;
 		mutation->owner = &answered;
@@ -533,7 +533,7 @@ static void a_report_concerns_who_waits_for_its_tunnel(void **state)
 		mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
 		mutation->operations[0].kind = OPERATION_CREATE;
 		snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "wait-%u", i);
-		mutation->operations[0].document = bench_json(bench_document(NULL));
+		mutation->operations[0].document = quoted_json(bench_document(NULL));
 		mutation->wait_up = true;
 		mutation->timeout = 60;
 		mutation->done = on_waited;

@@ -29,7 +29,7 @@ static double now_ms(void)
 
 static json_t *document(unsigned seed)
 {
-	json_t *json = bench_json("{'spec':{'interface':{'private_key':'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=','addresses':['10.2.0.2']}}}");
+	json_t *json = quoted_json("{'spec':{'interface':{'private_key':'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=','addresses':['10.2.0.2']}}}");
 	json_t *peers = json_array();
 	for (unsigned i = 0; i < PEERS; i++) {
 		char text[64];
@@ -152,7 +152,7 @@ static void run(const char *what, struct mutation *mutation)
 
 static struct mutation *change_peer(enum operation_kind kind, const char *text)
 {
-	struct mutation *mutation = change(kind, text == NULL ? NULL : bench_json(text));
+	struct mutation *mutation = change(kind, text == NULL ? NULL : quoted_json(text));
 	assert_true(key_parse(bench_key((1 << 20) + 7), &mutation->operations[0].peer));
 	return mutation;
 }
@@ -163,7 +163,7 @@ static void many_peers(void **state)
 	run("created", change(OPERATION_PUT, document(0)));
 	run("unchanged", change(OPERATION_PUT, document(0)));
 	run("all peers others", change(OPERATION_PUT, document(1 << 20)));
-	run("patched", change(OPERATION_PATCH, bench_json("{'spec':{'interface':{'mtu':1400}}}")));
+	run("patched", change(OPERATION_PATCH, quoted_json("{'spec':{'interface':{'mtu':1400}}}")));
 	run("a peer patched", change_peer(OPERATION_PEER_PATCH, "{'persistent_keepalive':25}"));
 	run("a peer removed", change_peer(OPERATION_PEER_DELETE, NULL));
 	run("a peer put", change_peer(OPERATION_PEER_PUT, "{'allowed_ips':['10.9.0.0/16']}"));

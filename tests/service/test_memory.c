@@ -24,6 +24,7 @@
 #include "service/store/scope.h"
 #include "service/worker/protection.h"
 #include "tests/failing_heap.h"
+#include "tests/service/quoted_json.h"
 
 #define KEY "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
@@ -42,18 +43,6 @@ static struct registry *registry;
 static struct lock_queue *locks;
 static struct policy policy;
 static struct snapshot *tunnel;
-
-static json_t *parse(const char *text)
-{
-	char copy[4096];
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *c = copy; *c != '\0'; c++)
-		if (*c == '\'')
-			*c = '"';
-	json_t *json = json_loads(copy, 0, NULL);
-	assert_non_null(json);
-	return json;
-}
 
 /* `run` says whether it succeeded, and has checked then that it did so wholly. It is called with each allocation failing, until none is left. */
 static unsigned each_allocation_fails(bool (*run)(void))
@@ -129,7 +118,7 @@ static bool edit_is_whole(void)
 static void an_edit_is_whole_or_refused(enum operation_kind kind, const char *text, unsigned least)
 {
 	operation_kind = kind;
-	operation.document = parse(text);
+	operation.document = quoted_json(text);
 	struct snapshot *made = do_operation();
 	assert_non_null(made);
 	keep(made);
@@ -394,7 +383,7 @@ static int set_up(void **state)
 	registry = registry_create(locks);
 	policy = (struct policy){ .protection = protection_create(registry), .roots = &roots, .allow_remote = true };
 	operation_kind = OPERATION_CREATE;
-	operation.document = parse(document_text);
+	operation.document = quoted_json(document_text);
 	tunnel = NULL;
 	tunnel = do_operation();
 	json_decref(operation.document);

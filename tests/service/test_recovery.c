@@ -392,7 +392,7 @@ static void submit(struct mutation *mutation, const char *id, const char *json)
 	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
 	mutation->operations[0].kind = OPERATION_PATCH;
 	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "%s", id);
-	mutation->operations[0].document = bench_json(json);
+	mutation->operations[0].document = quoted_json(json);
 }
 
 /* A change is under way, its worker slow, when the address that kept the tunnel from starting is free again: what is started then is the

@@ -37,7 +37,7 @@ static void patch(struct operation *operation, unsigned connections)
 	snprintf(document, sizeof(document), "{'spec':{'limits':{'connections':%u}}}", connections);
 	operation->kind = OPERATION_PATCH;
 	snprintf(operation->id, sizeof(operation->id), "slow-a");
-	operation->document = bench_json(document);
+	operation->document = quoted_json(document);
 }
 
 /* The worker takes a while, so that the change is stored after the daemon was told to end. */

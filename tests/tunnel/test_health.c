@@ -721,20 +721,26 @@ static void test_roaming_peer_is_told_once_a_second(void **state)
 	assert_int_equal(ntohs(world.last_endpoint.endpoint.v4.sin_port), 3999);
 }
 
-/* So are its handshakes, of which the protocol takes fifty a second. */
-/* Each of many peers may be the one that decides, but a turn walks over them a few times and not once for each. */
-static void test_many_peers_are_judged_once_a_turn(void **state)
+#define MANY 1000
+static struct tunnel_peer many[MANY];
+
+/* The tunnel has a thousand peers, each like the one that it has. */
+static void have_many_peers(void)
 {
-	enum { MANY = 1000 };
-	static struct tunnel_peer many[MANY];
 	static struct tunnel_peer *list[MANY];
-	(void)state;
 	for (size_t i = 0; i < MANY; i++) {
 		many[i] = world.peer;
 		list[i] = &many[i];
 	}
 	world.tunnel.peers = list;
 	world.tunnel.peer_count = MANY;
+}
+
+/* Each of many peers may be the one that decides, but a turn walks over them a few times and not once for each. */
+static void test_many_peers_are_judged_once_a_turn(void **state)
+{
+	(void)state;
+	have_many_peers();
 	world.looks = 0;
 	for (size_t i = 0; i < MANY; i++)
 		health_note(&many[i], WIREGUARD_HANDSHAKE_GAVE_UP);
@@ -754,16 +760,8 @@ static void test_many_peers_are_judged_once_a_turn(void **state)
 /* Thousands that fall silent together are one line and one event a second, which says how many they are. */
 static void test_remedies_of_many_peers_are_told_once_a_second(void **state)
 {
-	enum { MANY = 1000 };
-	static struct tunnel_peer many[MANY];
-	static struct tunnel_peer *list[MANY];
 	(void)state;
-	for (size_t i = 0; i < MANY; i++) {
-		many[i] = world.peer;
-		list[i] = &many[i];
-	}
-	world.tunnel.peers = list;
-	world.tunnel.peer_count = MANY;
+	have_many_peers();
 	for (size_t i = 0; i < MANY; i++)
 		health_note(&many[i], WIREGUARD_PEER_SILENT);
 	health_act(&world.tunnel);
@@ -780,6 +778,7 @@ static void test_remedies_of_many_peers_are_told_once_a_second(void **state)
 	world.tunnel.peer_count = 1;
 }
 
+/* So are its handshakes, of which the protocol takes fifty a second. */
 static void test_eager_peer_is_told_once_a_second(void **state)
 {
 	(void)state;
