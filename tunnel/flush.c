@@ -1,42 +1,21 @@
 #include "tunnel/flush.h"
 
-#include <assert.h>
-
 #include "tunnel/tunnel.h"
 
-void flush_init(struct flush *flush, void (*write)(void *owner), void *owner)
+void flush_queue(struct tunnel *tunnel, struct deferred *write)
 {
-	*flush = (struct flush){ .write = write, .owner = owner };
-}
-
-void flush_queue(struct tunnel *tunnel, struct flush *flush)
-{
-	assert(flush->write != NULL);
-	if (flush->queued)
+	if (write->queued)
 		return;
-	flush->queued = true;
-	flush->next = tunnel->flushing;
-	tunnel->flushing = flush;
+	deferred_list_add(&tunnel->flushing, write);
 	tunnel_wake(tunnel);
 }
 
-void flush_cancel(struct tunnel *tunnel, struct flush *flush)
+void flush_cancel(struct tunnel *tunnel, struct deferred *write)
 {
-	if (!flush->queued)
-		return;
-	struct flush **at = &tunnel->flushing;
-	while (*at != flush)
-		at = &(*at)->next;
-	*at = flush->next;
-	flush->queued = false;
+	deferred_list_remove(&tunnel->flushing, write);
 }
 
 void flush_all(struct tunnel *tunnel)
 {
-	while (tunnel->flushing != NULL) {
-		struct flush *flush = tunnel->flushing;
-		tunnel->flushing = flush->next;
-		flush->queued = false;
-		flush->write(flush->owner);
-	}
+	deferred_list_run(&tunnel->flushing);
 }

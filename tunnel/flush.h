@@ -2,22 +2,13 @@
 #ifndef WARREN_TUNNEL_FLUSH_H
 #define WARREN_TUNNEL_FLUSH_H
 
-#include <stdbool.h>
+#include "tunnel/io/deferred.h"
 
 struct tunnel;
 
-/* Embedded by value. */
-struct flush {
-	struct flush *next;
-	bool queued;
-	void (*write)(void *owner);
-	void *owner;
-};
-
-void flush_init(struct flush *flush, void (*write)(void *owner), void *owner);
-/* Queues it once, however often it is called; wakes the tunnel. */
-void flush_queue(struct tunnel *tunnel, struct flush *flush);
-void flush_cancel(struct tunnel *tunnel, struct flush *flush);
+/* Wakes the tunnel. */
+void flush_queue(struct tunnel *tunnel, struct deferred *write);
+void flush_cancel(struct tunnel *tunnel, struct deferred *write);
 /* Runs until the queue is empty. Called by tunnel.c before and after the stack is settled. */
 void flush_all(struct tunnel *tunnel);
 

@@ -11,7 +11,6 @@
 struct prepared_change;
 struct connection;
 struct dial;
-struct flush;
 struct forward;
 struct listener;
 struct logins;
@@ -50,7 +49,7 @@ struct tunnel {
 	struct dial *dials;
 	size_t connection_count; /* not counting those that wait */
 	size_t waiting_count;
-	struct flush *flushing;
+	struct deferred_list flushing; /* flush.h */
 	struct forward *forwards;
 	struct probe *probe, *probes_asked;
 	struct logins *logins; /* NULL: no wrong password yet */

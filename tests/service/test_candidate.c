@@ -219,9 +219,9 @@ static void defaults_are_those_of_the_contract(void **state)
 	assert_int_equal(candidate.problem.code, PROBLEM_NONE);
 	json_t *json = spec_to_json(&candidate.spec, false);
 	json_t *expected = quoted_json("{'enabled':true,'interface':{'addresses':['10.0.0.2/32'],'dns':[],'mtu':1420,'listen_port':0},'peers':[],"
-	                         "'proxy':{'listen':['127.0.0.1:0'],'protocols':['http','socks5','socks4'],'users':[],'connect_timeout':30,"
-	                         "'idle_timeout':300,'allow_private_targets':true},'forwards':[],'limits':{'connections':1024,"
-	                         "'rx_bits_per_second':0,'tx_bits_per_second':0,'total_bytes':0}}");
+	                               "'proxy':{'listen':['127.0.0.1:0'],'protocols':['http','socks5','socks4'],'users':[],'connect_timeout':30,"
+	                               "'idle_timeout':300,'allow_private_targets':true},'forwards':[],'limits':{'connections':1024,"
+	                               "'rx_bits_per_second':0,'tx_bits_per_second':0,'total_bytes':0}}");
 	assert_true(json_equal(json, expected));
 	json_decref(json);
 	json_decref(expected);

@@ -125,7 +125,7 @@ void rig_turn(void)
 	for (int i = 0; i < 100000; i++) {
 		bool any = poll_once();
 		any = agenda_run_due(&the_loop.agenda, rig.now) || any;
-		any = the_loop.agenda.first != NULL || any;
+		any = the_loop.agenda.deferred.first != NULL || any;
 		loop_end_turn(&the_loop);
 		if (!any)
 			return;

@@ -2,12 +2,12 @@
 #include "tests/tunnel/rig.h"
 #include "tunnel/flush.h"
 
-static struct flush flushes[3];
+static struct deferred flushes[3];
 static unsigned written[3], again;
 
 static void write_it(void *owner)
 {
-	size_t i = (size_t)((struct flush *)owner - flushes);
+	size_t i = (size_t)((struct deferred *)owner - flushes);
 	written[i]++;
 	if (again > 0 && again-- > 0)
 		flush_queue(&rig.tunnel, &flushes[(i + 1) % 3]);
@@ -17,7 +17,7 @@ static int start(void **state)
 {
 	rig_start(state);
 	for (size_t i = 0; i < 3; i++) {
-		flush_init(&flushes[i], write_it, &flushes[i]);
+		deferred_init(&flushes[i], write_it, &flushes[i]);
 		written[i] = 0;
 	}
 	again = 0;
@@ -64,7 +64,7 @@ static void what_is_queued_while_it_is_written_is_written_too(void **state)
 	flush_queue(&rig.tunnel, &flushes[0]);
 	flush_all(&rig.tunnel);
 	assert_int_equal(written[0] + written[1] + written[2], 6);
-	assert_null(rig.tunnel.flushing);
+	assert_null(rig.tunnel.flushing.first);
 }
 
 int main(void)

@@ -99,48 +99,19 @@ bool agenda_run_due(struct agenda *agenda, uint64_t now)
 
 /* Deferred calls. */
 
-void deferred_init(struct deferred *deferred, void (*call)(void *owner), void *owner)
-{
-	*deferred = (struct deferred){ .call = call, .owner = owner };
-}
-
 void deferred_queue(struct loop *loop, struct deferred *deferred)
 {
-	struct agenda *agenda = agenda_of(loop);
-	assert(deferred->call != NULL);
-	if (deferred->queued)
-		return;
-	deferred->queued = true;
-	deferred->next = NULL;
-	*agenda->last = deferred;
-	agenda->last = &deferred->next;
+	deferred_list_add(&agenda_of(loop)->deferred, deferred);
 }
 
 void deferred_cancel(struct loop *loop, struct deferred *deferred)
 {
-	struct agenda *agenda = agenda_of(loop);
-	if (!deferred->queued)
-		return;
-	struct deferred **at = &agenda->first;
-	while (*at != deferred)
-		at = &(*at)->next;
-	*at = deferred->next;
-	if (agenda->last == &deferred->next)
-		agenda->last = at;
-	deferred->queued = false;
+	deferred_list_remove(&agenda_of(loop)->deferred, deferred);
 }
 
 void loop_end_turn(struct loop *loop)
 {
-	struct agenda *agenda = agenda_of(loop);
-	while (agenda->first != NULL) {
-		struct deferred *deferred = agenda->first;
-		agenda->first = deferred->next;
-		if (agenda->first == NULL)
-			agenda->last = &agenda->first;
-		deferred->queued = false;
-		deferred->call(deferred->owner);
-	}
+	deferred_list_run(&agenda_of(loop)->deferred);
 }
 
 /* Life. */
@@ -148,7 +119,6 @@ void loop_end_turn(struct loop *loop)
 bool agenda_init(struct agenda *agenda)
 {
 	*agenda = (struct agenda){ .capacity = 64 };
-	agenda->last = &agenda->first;
 	agenda->heap = calloc(agenda->capacity, sizeof(struct deadline *));
 	return agenda->heap != NULL;
 }

@@ -8,7 +8,7 @@
 struct agenda {
 	struct deadline **heap; /* from index 1, the earliest first */
 	size_t count, capacity;
-	struct deferred *first, **last;
+	struct deferred_list deferred;
 };
 
 /* False when out of memory. */

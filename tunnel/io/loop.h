@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tunnel/io/deferred.h"
+
 #define LOOP_NEVER UINT64_MAX
 #define LOOP_SECOND 1000000000ull
 #define LOOP_MILLISECOND 1000000ull
@@ -49,14 +51,7 @@ struct deadline {
 void deadline_init(struct deadline *deadline, void (*due)(void *owner), void *owner);
 void deadline_set(struct loop *loop, struct deadline *deadline, uint64_t at); /* LOOP_NEVER clears */
 
-/* A call at the end of the turn, made once however often it was requested. */
-struct deferred {
-	struct deferred *next;
-	bool queued;
-	void (*call)(void *owner);
-	void *owner;
-};
-void deferred_init(struct deferred *deferred, void (*call)(void *owner), void *owner);
+/* A call at the end of the turn. */
 void deferred_queue(struct loop *loop, struct deferred *deferred);
 void deferred_cancel(struct loop *loop, struct deferred *deferred);
 /* Makes the deferred calls now, because one of them holds something that is needed. */

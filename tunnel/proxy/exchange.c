@@ -37,7 +37,7 @@ struct exchange {
 	struct tunnel *tunnel;
 	const struct exchange_events *events;
 	void *owner;
-	struct flush flush;
+	struct deferred flush;
 	enum exchange_state state;
 	bool broken, closed; /* end with a reset, or normally */
 	bool finished;       /* the client sends no more */
@@ -808,7 +808,7 @@ struct exchange *exchange_create(struct connection *connection, struct poller *c
 	exchange->in = (struct intake){ .pool = tunnel->context->pool, .block = in };
 	tx_pipe_init(&exchange->up, tunnel, client);
 	rx_pipe_init(&exchange->down, tunnel, client);
-	flush_init(&exchange->flush, flush, exchange);
+	deferred_init(&exchange->flush, flush, exchange);
 	deadline_init(&exchange->deadline, on_deadline, exchange);
 	login_init(&exchange->login, connection, look_again, tell_refusal, exchange);
 	poller_set_owner(client, on_client, exchange);

@@ -16,7 +16,7 @@ struct relay {
 	struct tunnel *tunnel;
 	struct poller *client;
 	struct netstack_stream *stream;
-	struct flush flush;
+	struct deferred flush;
 	bool reads_on; /* the stream has room again */
 	struct tx_pipe up;
 	struct rx_pipe down;
@@ -302,7 +302,7 @@ struct relay *relay_continue(struct relay_begun *begun, struct poller *client, s
 	relay->ended = ended;
 	relay->owner = owner;
 	relay->idle_timeout = idle_timeout * LOOP_SECOND;
-	flush_init(&relay->flush, flush, relay);
+	deferred_init(&relay->flush, flush, relay);
 	deadline_init(&relay->idle, on_idle, relay);
 	tx_pipe_move(&relay->up, &begun->up);
 	rx_pipe_move(&relay->down, &begun->down);

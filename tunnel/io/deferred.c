@@ -1,0 +1,49 @@
+#include "tunnel/io/deferred.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+void deferred_init(struct deferred *deferred, void (*call)(void *owner), void *owner)
+{
+	*deferred = (struct deferred){ .call = call, .owner = owner };
+}
+
+void deferred_list_add(struct deferred_list *list, struct deferred *deferred)
+{
+	assert(deferred->call != NULL);
+	if (deferred->queued)
+		return;
+	deferred->queued = true;
+	deferred->next = NULL;
+	if (list->first == NULL)
+		list->first = deferred;
+	else
+		list->last->next = deferred;
+	list->last = deferred;
+}
+
+void deferred_list_remove(struct deferred_list *list, struct deferred *deferred)
+{
+	struct deferred *before = NULL;
+	if (!deferred->queued)
+		return;
+	for (struct deferred *at = list->first; at != deferred; at = at->next)
+		before = at;
+	if (before == NULL)
+		list->first = deferred->next;
+	else
+		before->next = deferred->next;
+	if (list->last == deferred)
+		list->last = before;
+	deferred->queued = false;
+}
+
+void deferred_list_run(struct deferred_list *list)
+{
+	while (list->first != NULL) {
+		struct deferred *deferred = list->first;
+		list->first = deferred->next;
+		deferred->queued = false;
+		deferred->call(deferred->owner);
+	}
+}
