@@ -85,7 +85,7 @@ uint32_t black_hole_timed_out(struct black_hole *hole, uint32_t segment, uint32_
 			return segment;
 		}
 	}
-	if (!hole->is_watched || place != hole->place)
+	if (place != hole->place)
 		hole->timeouts = 0;
 	hole->is_watched = true;
 	hole->place = place;

@@ -23,8 +23,7 @@ static bool covers(const struct netstack_flow *flow, const struct netstack_endpo
 {
 	if (flow->at.port != local->port)
 		return false;
-	return flow->at.family == 0 ||
-	       (flow->at.family == local->family && memcmp(flow->at.bytes, local->bytes, stack_address_size(local->family)) == 0);
+	return flow->at.family == 0 || stack_is_same_host(&flow->at, local);
 }
 
 static struct netstack_flow *find(struct netstack *stack, const struct netstack_endpoint *local)

@@ -421,7 +421,7 @@ static bool find_server(const struct lookup *lookup, const struct netstack_endpo
 {
 	for (*server = 0; *server < lookup->server_count; ++*server) {
 		const struct netstack_endpoint *known = &lookup->servers[*server];
-		if (at->port == known->port && at->family == known->family && memcmp(at->bytes, known->bytes, stack_address_size(at->family)) == 0)
+		if (at->port == known->port && stack_is_same_host(at, known))
 			return true;
 	}
 	return false;

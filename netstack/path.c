@@ -35,17 +35,12 @@ uint16_t netstack_path_refused(const struct netstack *stack)
 	return above != 0 && above < stack->config.mtu ? (uint16_t)above : stack->config.mtu;
 }
 
-static bool is_same_host(const struct netstack_endpoint *one, const struct netstack_endpoint *other)
-{
-	return one->family == other->family && memcmp(one->bytes, other->bytes, stack_address_size(one->family)) == 0;
-}
-
 /* What was found with this far end, 0: nothing. */
 static uint16_t limit_with(const struct netstack *stack, const struct netstack_endpoint *remote, uint64_t now)
 {
 	for (size_t i = 0; stack->paths != NULL && i < FINDINGS; i++) {
 		const struct path_finding *finding = &stack->paths->list[i];
-		if (now < finding->until && is_same_host(&finding->remote, remote))
+		if (now < finding->until && stack_is_same_host(&finding->remote, remote))
 			return finding->limit;
 	}
 	return 0;
@@ -85,7 +80,7 @@ static void remember(struct netstack *stack, const struct netstack_endpoint *rem
 	struct path_finding *place = &stack->paths->list[0];
 	for (size_t i = 0; i < FINDINGS; i++) {
 		struct path_finding *finding = &stack->paths->list[i];
-		if (finding->until != 0 && is_same_host(&finding->remote, remote)) {
+		if (finding->until != 0 && stack_is_same_host(&finding->remote, remote)) {
 			place = finding;
 			break;
 		}

@@ -89,5 +89,10 @@ static inline size_t stack_address_size(uint8_t family)
 {
 	return family == AF_INET ? 4 : 16;
 }
+/* The address alone, without the port. */
+static inline bool stack_is_same_host(const struct netstack_endpoint *one, const struct netstack_endpoint *other)
+{
+	return one->family == other->family && memcmp(one->bytes, other->bytes, stack_address_size(one->family)) == 0;
+}
 
 #endif

@@ -8,7 +8,7 @@
 
 static bool is_same(const struct netstack_endpoint *one, const struct netstack_endpoint *other)
 {
-	return one->port == other->port && one->family == other->family && memcmp(one->bytes, other->bytes, stack_address_size(one->family)) == 0;
+	return one->port == other->port && stack_is_same_host(one, other);
 }
 
 static bool is_between(const struct netstack_stream *stream, const struct netstack_endpoint *local, const struct netstack_endpoint *remote)

@@ -128,8 +128,7 @@ static void put_back(struct tcp_pcb *pcb)
  * than 536 of a small device. The sender bounds the datagrams of such a stream (transmit.c). */
 static uint32_t segment_size(const struct netstack_stream *stream, uint32_t announced)
 {
-	bool is4 = stream->local.family == AF_INET;
-	uint32_t most = path_mtu(stream->stack, &stream->remote) - (uint32_t)((is4 ? PACKET_IPV4_HEADER : PACKET_IPV6_HEADER) + PACKET_TCP_HEADER);
+	uint32_t most = black_hole_payload(stream->local.family, path_mtu(stream->stack, &stream->remote));
 	uint32_t size = announced < SEGMENT_LEAST ? SEGMENT_LEAST : announced;
 
 	return size < most ? size : most;

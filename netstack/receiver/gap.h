@@ -2,7 +2,6 @@
 #ifndef WARREN_NETSTACK_RECEIVER_GAP_H
 #define WARREN_NETSTACK_RECEIVER_GAP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct gap {

@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <sodium.h>
-#include <string.h>
 
 #include "ipc/key.h"
 

@@ -11,6 +11,7 @@
 #include "netstack/packet.h"
 #include "tests/failing_heap.h"
 #include "tests/netstack/craft.h"
+#include "tests/netstack/owner.h"
 #include "tests/netstack/peer.h"
 
 #define BYTES 30000
@@ -170,20 +171,11 @@ static void each_allocation_may_fail_with_ipv6(void **state)
 	run_with_each_failing(AF_INET6);
 }
 
-static bool send_nothing(void *owner, const struct iovec *parts, size_t count, size_t length)
-{
-	(void)owner;
-	(void)parts;
-	(void)count;
-	(void)length;
-	return true;
-}
-
 /* A stack is there, or it is not. */
 static void a_stack_comes_about_whole_or_not_at_all(void **state)
 {
 	const struct netstack_config config = { .addresses = { { .family = AF_INET, .bytes = { 10, 0, 0, 9 } } }, .address_count = 1, .mtu = 1420 };
-	const struct netstack_env env = { .owner = NULL, .output = send_nothing };
+	const struct netstack_env env = { .owner = NULL, .output = owner_take_packet };
 	struct link *link = link_create(1, 64 << 20);
 	unsigned refused = 1;
 

@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "tests/netstack/owner.h"
@@ -46,15 +45,6 @@ static void on_accept(void *owner, struct netstack_stream *stream)
 	netstack_stream_abort(stream, link_now(link));
 }
 
-static bool take(void *owner, const struct iovec *parts, size_t count, size_t length)
-{
-	(void)owner;
-	(void)parts;
-	(void)count;
-	(void)length;
-	return true;
-}
-
 static int try_to_connect(struct netstack *from, const struct netstack_endpoint *to)
 {
 	struct peer peer;
@@ -67,7 +57,7 @@ static int try_to_connect(struct netstack *from, const struct netstack_endpoint 
 static void a_family_that_is_not_there(void **state)
 {
 	const struct netstack_config config = { .addresses = { link_address(0, AF_INET, 0) }, .address_count = 1, .mtu = LINK_MTU };
-	const struct netstack_env env = { .owner = NULL, .output = take };
+	const struct netstack_env env = { .owner = NULL, .output = owner_take_packet };
 	struct netstack_endpoint six = link_address(1, AF_INET6, 80);
 	struct netstack_flow *flow;
 	struct netstack *single;

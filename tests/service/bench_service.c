@@ -54,7 +54,8 @@ void bench_wait_ready(struct bench *bench)
 	assert_true(service_is_ready(bench->service));
 }
 
-void bench_open(struct bench *bench)
+/* A fresh directory; started. */
+static void bench_open(struct bench *bench)
 {
 	*bench = (struct bench){ .service = NULL };
 	log_start(getenv("TEST_LOG") != NULL ? LOG_DEBUG : bench_log_level, false, "control");
@@ -77,7 +78,8 @@ void bench_stop(struct bench *bench)
 	bench->service = NULL;
 }
 
-void bench_close(struct bench *bench)
+/* Stops when it runs, and removes the directory. */
+static void bench_close(struct bench *bench)
 {
 	char command[128];
 	bench_stop(bench);

@@ -20,14 +20,10 @@ struct bench {
 /* The service's log level; to be set before it is opened. */
 extern enum log_level bench_log_level;
 
-/* A fresh directory; started. */
-void bench_open(struct bench *bench);
 /* Stops the service; the directory stays for bench_start. */
 void bench_stop(struct bench *bench);
 bool bench_start(struct bench *bench); /* false with the failure */
 void bench_wait_ready(struct bench *bench);
-/* Stops when it runs, and removes the directory. */
-void bench_close(struct bench *bench);
 
 /* The bench of a test program, open while a test runs. */
 extern struct bench own_bench;

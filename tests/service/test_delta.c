@@ -5,9 +5,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <sodium.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "ipc/key.h"
 #include "service/change/delta.h"

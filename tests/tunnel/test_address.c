@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
-#include <string.h>
 
 #include "tunnel/address.h"
 

@@ -1,6 +1,5 @@
 /* Datagrams of the host: whole, with their source, and those that the kernel had no room for are counted (SO_RXQ_OVFL, socket(7)). */
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

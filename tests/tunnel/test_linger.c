@@ -1,5 +1,4 @@
 /* A reply that is the last arrives, whatever the client still sends, and nobody is waited for longer than a second. */
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
+#include "tests/netstack/owner.h"
 #include "tests/tunnel/rig.h"
 #include "tests/wireguard/config.h"
 #include "tunnel/connection.h"
@@ -182,14 +183,6 @@ static struct netstack_endpoint inner(const char *address)
 	struct netstack_endpoint endpoint = { .family = AF_INET };
 	assert_int_equal(inet_pton(AF_INET, address, endpoint.bytes), 1);
 	return endpoint;
-}
-
-static void ignore_datagram(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length)
-{
-	(void)owner;
-	(void)from;
-	(void)bytes;
-	(void)length;
 }
 
 static void resolve(unsigned number, const union wireguard_endpoint *addresses, size_t count)
@@ -401,7 +394,7 @@ static void packets_of_the_stack_go_to_their_peer(void **state)
 	(void)state;
 	far_start(&world.peers[0]);
 	shake_hands();
-	assert_int_equal(netstack_flow_open(world.tunnel->stack, NULL, ignore_datagram, NULL, &flow), NETSTACK_OK);
+	assert_int_equal(netstack_flow_open(world.tunnel->stack, NULL, owner_ignore_datagram, NULL, &flow), NETSTACK_OK);
 	far.port = none.port = silent.port = 53;
 	assert_int_equal(netstack_flow_send(flow, &far, "x", 1, rig.now), NETSTACK_OK);
 	tunnel_wake(world.tunnel);

@@ -2,7 +2,6 @@
 #include "tests/tunnel/rig.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <string.h>
 
 #include "netstack/budget.h"
 #include "netstack/receiver/pages.h"

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <string.h>
 
 #include "netstack/budget.h"
 #include "netstack/netstack.h"
@@ -17,7 +16,6 @@
 #define MS 1000000ull
 #define FIRST 0xffffff00u /* the numbers wrap soon */
 #define WINDOW 65536
-#define SIZE 1000
 #define PARTS 4
 
 static struct budget budget;

@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <stdbool.h>
 
 #include "netstack/receiver/window.h"
 

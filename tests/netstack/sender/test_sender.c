@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <string.h>
 
 #include "netstack/netstack.h"
 #include "tests/netstack/dice.h"
