@@ -3,7 +3,6 @@
 
 #include "api/document.h"
 #include "api/handlers.h"
-#include "api/operation.h"
 #include "api/operation_request.h"
 #include "api/reply.h"
 #include "api/suspended_request.h"

@@ -3,9 +3,6 @@
 #include "api/document.h"
 
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "service/spec/json_reader.h"
 

@@ -1,10 +1,8 @@
 /* A list under one lock. It is walked at each accept and once per tick, which takes microseconds for a thousand entries. */
 #include "api/http_connection.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ipc/endpoint.h"

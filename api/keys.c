@@ -4,33 +4,31 @@
 #include "api/document.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "service/spec/key_pair.h"
 
-static void put_key(struct text *body, const char *name, const uint8_t key[32])
+static void put_key(struct text *body, const char *name, const struct wireguard_key *key)
 {
 	text_put(body, name);
-	text_put_base64(body, key, 32);
+	text_put_base64(body, key->bytes, sizeof(key->bytes));
 	text_put_char(body, '"');
 }
 
 static void reply_keys(struct api_request *request, bool with_preshared)
 {
-	uint8_t private_key[crypto_scalarmult_SCALARBYTES], public_key[crypto_scalarmult_BYTES], preshared_key[32];
-	randombytes_buf(private_key, sizeof(private_key));
-	randombytes_buf(preshared_key, sizeof(preshared_key));
-	/* Clamped (RFC 7748, 5), as wg genkey does. */
-	private_key[0] &= 248;
-	private_key[31] = (uint8_t)((private_key[31] & 127) | 64);
+	struct wireguard_key private_key, public_key, preshared_key;
 	struct text body;
 	text_init(&body);
-	if (crypto_scalarmult_base(public_key, private_key) != 0)
+	key_pair_generate(&private_key);
+	randombytes_buf(preshared_key.bytes, sizeof(preshared_key.bytes));
+	if (!key_pair_public(&public_key, &private_key))
 		body.failed = true;
-	put_key(&body, "{\"private_key\":\"", private_key);
-	put_key(&body, ",\"public_key\":\"", public_key);
+	put_key(&body, "{\"private_key\":\"", &private_key);
+	put_key(&body, ",\"public_key\":\"", &public_key);
 	if (with_preshared)
-		put_key(&body, ",\"preshared_key\":\"", preshared_key);
+		put_key(&body, ",\"preshared_key\":\"", &preshared_key);
 	text_put_char(&body, '}');
-	sodium_memzero(private_key, sizeof(private_key));
-	sodium_memzero(preshared_key, sizeof(preshared_key));
+	sodium_memzero(&private_key, sizeof(private_key));
+	sodium_memzero(&preshared_key, sizeof(preshared_key));
 	request->is_secret = true;
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }

@@ -1,12 +1,12 @@
 /* /metrics in the Prometheus text format. Samples of a family must stand together, so one pass over the tunnels writes each family
  * into a text of its own, and the texts are joined at the end. */
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "api/handlers.h"
 #include "api/listing.h"
 #include "api/reply.h"
 #include "api/tunnel_json.h"
+#include "ipc/network.h"
 
 enum family {
 	FAMILY_WG_SENT,
@@ -73,14 +73,13 @@ static void put_sample(struct page *page, enum family family, const char *tunnel
 static void put_allowed_ips(struct text *text, const struct spec_peer *peer)
 {
 	for (size_t i = 0; i < peer->allowed_ip_count; i++) {
-		const struct wireguard_network *network = &peer->allowed_ips[i];
-		char address[INET6_ADDRSTRLEN] = "";
-		inet_ntop(network->family, network->bytes, address, sizeof(address));
+		char address[NETWORK_TEXT_SIZE];
+		network_format_address(&peer->allowed_ips[i], address);
 		if (i > 0)
 			text_put_char(text, ',');
 		text_put(text, address);
 		text_put_char(text, '/');
-		text_put_u64(text, network->prefix);
+		text_put_u64(text, peer->allowed_ips[i].prefix);
 	}
 }
 

@@ -2,7 +2,6 @@
 #include "api/operation.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <sodium.h>

@@ -7,6 +7,7 @@
 #include "ipc/wall_clock.h"
 #include "service/service.h"
 #include "service/spec/json_writer.h"
+#include "service/spec/spec_json.h"
 
 const char *const api_peer_live_members[] = {
 	"last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "preshared_key_set", "applied", "warnings", NULL,
@@ -20,9 +21,11 @@ bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *
 	return peer != NULL;
 }
 
-static void write_one(struct text *text, const struct snapshot *snapshot, json_t *peers, size_t index, const char *members)
+void api_peer_write(struct text *text, const struct snapshot *snapshot, size_t index, const char *members)
 {
-	char *written = json_writer_text(json_array_get(peers, index));
+	json_t *peer = spec_peer_to_json(&snapshot->spec.peers[index], false);
+	char *written = json_writer_text(peer);
+	json_decref(peer);
 	if (written == NULL) {
 		text->failed = true;
 		return;
@@ -36,23 +39,13 @@ static void write_one(struct text *text, const struct snapshot *snapshot, json_t
 	text_put_char(text, '}');
 }
 
-void api_peer_write(struct text *text, const struct snapshot *snapshot, size_t index, const char *members)
-{
-	json_t *spec = spec_to_json(&snapshot->spec, false);
-	write_one(text, snapshot, json_object_get(spec, "peers"), index, members);
-	json_decref(spec);
-}
-
 void api_peer_write_all(struct text *text, const struct snapshot *snapshot)
 {
-	json_t *spec = spec_to_json(&snapshot->spec, false), *peers = json_object_get(spec, "peers");
-	text->failed |= peers == NULL;
 	text_put_char(text, '[');
-	for (size_t i = 0; i < json_array_size(peers); i++) {
+	for (size_t i = 0; i < snapshot->spec.peer_count; i++) {
 		if (i > 0)
 			text_put_char(text, ',');
-		write_one(text, snapshot, peers, i, NULL);
+		api_peer_write(text, snapshot, i, NULL);
 	}
 	text_put_char(text, ']');
-	json_decref(spec);
 }

@@ -2,7 +2,6 @@
  * end, and once more after a suspended connection was resumed. */
 #include "api/request.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

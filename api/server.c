@@ -24,7 +24,6 @@
 #include "api/api.h"
 #include "api/certificate.h"
 #include "api/clock.h"
-#include "api/document.h"
 #include "api/event_stream.h"
 #include "api/listening_socket.h"
 #include "api/request.h"

@@ -1,23 +1,9 @@
 /* Writes tunnels as JSON text. */
 #include "api/tunnel_json.h"
 
-#include <arpa/inet.h>
-
+#include "ipc/endpoint.h"
+#include "ipc/key.h"
 #include "ipc/wall_clock.h"
-
-static const struct wireguard_key no_key;
-
-static void put_inet(struct text *text, int family, const void *address, uint16_t port)
-{
-	char host[INET6_ADDRSTRLEN];
-	if (inet_ntop(family, address, host, sizeof(host)) == NULL)
-		return;
-	bool is_v6 = family == AF_INET6;
-	text_put(text, is_v6 ? "[" : "");
-	text_put(text, host);
-	text_put(text, is_v6 ? "]:" : ":");
-	text_put_u64(text, port);
-}
 
 static void put_place(struct text *text, const struct spec_place *place)
 {
@@ -38,14 +24,10 @@ bool api_tunnel_put_endpoint(struct text *text, const struct snapshot *snapshot,
 	const struct counters_peer *counters = api_tunnel_peer_counters(snapshot, peer);
 	union wireguard_endpoint seen;
 	if (counters != NULL && counters_endpoint(counters, &seen)) {
-		if (seen.any.sa_family == AF_INET) {
-			put_inet(text, AF_INET, &seen.v4.sin_addr, ntohs(seen.v4.sin_port));
-			return true;
-		}
-		if (seen.any.sa_family == AF_INET6) {
-			put_inet(text, AF_INET6, &seen.v6.sin6_addr, ntohs(seen.v6.sin6_port));
-			return true;
-		}
+		char written[64];
+		endpoint_format(&seen, written);
+		text_put(text, written);
+		return true;
 	}
 	const struct spec_place *configured = &snapshot->spec.peers[peer].endpoint;
 	if (configured->kind != SPEC_PLACE_INET || configured->host == NULL)
@@ -168,7 +150,7 @@ static void write_forwards(struct text *text, const struct snapshot *snapshot)
 
 static void write_key(struct text *text, const struct wireguard_key *key)
 {
-	if (memcmp(key, &no_key, sizeof(no_key)) == 0) {
+	if (key_is_zero(key)) {
 		text_put(text, "null");
 		return;
 	}

@@ -1,5 +1,4 @@
 /* /v1/tunnels and the resources of one tunnel. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/handlers.h"

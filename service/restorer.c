@@ -123,9 +123,6 @@ static bool give_to_worker(struct restorer *restorer, struct entry *entry)
 		return false;
 	free(snapshot->failure);
 	snapshot->failure = NULL;
-	/* The copy has the status already; taking slots would count it twice. */
-	status_release(snapshot->status);
-	snapshot->status = NULL;
 	free(entry->addresses);
 	entry->addresses = NULL;
 	enum placement placement = placement_furnish(restorer->supervisor, entry, NULL, snapshot, &entry->sockets, &entry->addresses);
@@ -135,8 +132,6 @@ static bool give_to_worker(struct restorer *restorer, struct entry *entry)
 		return false;
 	if (placement == PLACEMENT_USED_UP)
 		return failure_set(restorer->means.registry, restorer->means.events, entry, NULL, "the limit of tunnels or peers is reached");
-	if (snapshot->status == NULL)
-		snapshot->status = status_reference(entry->status);
 	snapshot_release(registry_swap(restorer->means.registry, entry, NULL, snapshot));
 	slot_table_put(restorer->means.slots, entry);
 	provisioner_start(restorer->means.provisioner, entry);

@@ -62,11 +62,10 @@ static void read_peer(const struct operation *operation, const json_t *document,
                       struct problem *problem)
 {
 	struct json_reader reader;
-	struct wireguard_key zero = { .bytes = { 0 } };
 	enum candidate_secret secret = CANDIDATE_SECRET_ABSENT;
 	json_reader_init(&reader, "", problem);
 	candidate_read_peer(&reader, document, peer, &secret);
-	if (memcmp(&peer->public_key, &operation->peer, sizeof(zero)) != 0 && memcmp(&peer->public_key, &zero, sizeof(zero)) != 0)
+	if (memcmp(&peer->public_key, &operation->peer, sizeof(operation->peer)) != 0 && !key_is_zero(&peer->public_key))
 		json_reader_fault_at(&reader, "public_key", "mismatch", "This key is another one than the address says.");
 	if (secret == CANDIDATE_SECRET_ABSENT && known != NULL) {
 		peer->has_preshared_key = known->has_preshared_key;

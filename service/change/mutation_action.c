@@ -1,7 +1,6 @@
 /* Actions that do not change a tunnel's spec: reconnect and probe. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "service/change/mutation_step.h"
 #include "service/change/precondition.h"

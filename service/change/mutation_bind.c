@@ -1,7 +1,4 @@
 /* What the tunnels need on this host to become what they are to be: sockets, slots, addresses. No worker knows of it yet. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "service/change/delta.h"
 #include "service/change/mutation_step.h"

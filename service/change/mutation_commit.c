@@ -1,6 +1,5 @@
 /* The last half of a mutation: to the disk, into the registry, and the old one retired. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ipc/log.h"

@@ -1,7 +1,6 @@
 #include "service/registry/lock_queue.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

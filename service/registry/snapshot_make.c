@@ -147,7 +147,8 @@ bool snapshot_take_slots(struct snapshot *snapshot, const struct entry *entry, c
 		snapshot->peer_counters[i] = slot_peer(snapshot->slots[i + 1]);
 	}
 	snapshot->counters = slot_tunnel(entry->slot);
-	snapshot->status = status_reference(entry->status);
+	if (snapshot->status == NULL)
+		snapshot->status = status_reference(entry->status);
 	snapshot->worker = (int)slot_worker(entry->slot);
 	return true;
 }

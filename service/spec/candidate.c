@@ -1,7 +1,6 @@
 /* The top of the document, the interface and the peers; the other parts are in candidate_proxy.c. */
 #include "service/spec/candidate.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "ipc/endpoint.h"
-#include "ipc/log.h"
 #include "service/registry/snapshot_make.h"
 
 /* Limits for each tunnel. The control process does not learn when a worker closes a descriptor, so it limits the rate and not the number. */

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,12 +52,6 @@ static void on_closed(uv_handle_t *handle)
 	struct dial *dial = handle->data;
 	if (--dial->open_handles == 0)
 		free(dial);
-}
-
-static void stop_polling(struct dial *dial)
-{
-	if (dial->is_polling)
-		uv_poll_stop(&dial->poll);
 }
 
 static void end(struct dial *dial)
@@ -118,7 +111,7 @@ static void on_connected(uv_poll_t *poll, int status, int events)
 	(void)events;
 	if (status < 0 || getsockopt(dial->descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
 		error = EIO;
-	stop_polling(dial);
+	uv_poll_stop(poll);
 	if (error == 0) {
 		int descriptor = dial->descriptor;
 		dial->descriptor = -1;

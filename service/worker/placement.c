@@ -10,13 +10,14 @@ static size_t load_of(struct worker *worker)
 	return slots_tunnels_placed(worker_slots(worker));
 }
 
-static struct worker *with_fewest(struct supervisor *supervisor)
+/* Of the workers that are ready, or of all. NULL: none is. */
+static struct worker *with_fewest(struct supervisor *supervisor, bool must_be_ready)
 {
 	struct worker *best = NULL;
 	size_t fewest = SIZE_MAX;
 	for (unsigned i = 0; i < supervisor_count(supervisor); i++) {
 		struct worker *worker = supervisor_worker(supervisor, i);
-		size_t load = load_of(worker);
+		size_t load = must_be_ready && !worker_is_ready(worker) ? SIZE_MAX : load_of(worker);
 		if (load < fewest) {
 			fewest = load;
 			best = worker;
@@ -27,8 +28,8 @@ static struct worker *with_fewest(struct supervisor *supervisor)
 
 bool placement_choose(struct supervisor *supervisor, struct entry *entry)
 {
-	struct worker *best = with_fewest(supervisor);
-	entry->slot = best == NULL ? NULL : slot_take_tunnel(worker_slots(best));
+	struct worker *best = with_fewest(supervisor, false);
+	entry->slot = slot_take_tunnel(worker_slots(best));
 	if (entry->slot == NULL)
 		return false;
 	entry->worker = best;
@@ -45,21 +46,10 @@ enum placement placement_furnish(struct supervisor *supervisor, struct entry *en
 	if (!snapshot_take_sockets(snapshot, sockets) || !peer_lookup_addresses(addresses, &snapshot->spec, old_spec, old))
 		return PLACEMENT_NO_MEMORY;
 	if (entry->worker == NULL && !placement_choose(supervisor, entry))
-		return slots_are_used_up(worker_slots(with_fewest(supervisor))) ? PLACEMENT_USED_UP : PLACEMENT_NO_MEMORY;
+		return slots_are_used_up(worker_slots(with_fewest(supervisor, false))) ? PLACEMENT_USED_UP : PLACEMENT_NO_MEMORY;
 	if (snapshot->slots != NULL || snapshot_take_slots(snapshot, entry, previous))
 		return PLACEMENT_DONE;
 	return slots_are_used_up(worker_slots(entry->worker)) ? PLACEMENT_USED_UP : PLACEMENT_NO_MEMORY;
-}
-
-static struct worker *emptiest(struct supervisor *supervisor)
-{
-	struct worker *best = NULL;
-	for (unsigned i = 0; i < supervisor_count(supervisor); i++) {
-		struct worker *worker = supervisor_worker(supervisor, i);
-		if (worker_is_ready(worker) && (best == NULL || load_of(worker) < load_of(best)))
-			best = worker;
-	}
-	return best;
 }
 
 /* False: it stays on its worker. */
@@ -90,7 +80,7 @@ void placement_move_surplus(const struct placement_means *means, struct worker *
 		/* A change that is under way counts on the tunnel's place: that one waits for the new process with its change. */
 		if (entry == NULL || entry->snapshot->failure != NULL || !lock_queue_is_free(means->locks, entry->id))
 			continue;
-		struct worker *to = emptiest(means->supervisor);
+		struct worker *to = with_fewest(means->supervisor, true);
 		if (to == NULL || load_of(to) + 1 >= load_of(dead) || !move(means, entry, to))
 			return;
 	}

@@ -59,28 +59,28 @@ bool protection_add_path(struct protection *protection, const char *path)
 	return true;
 }
 
-static bool meets(const union wireguard_endpoint *own, const union wireguard_endpoint *address, bool is_local)
+/* For an address of this host. */
+static bool meets(const union wireguard_endpoint *own, const union wireguard_endpoint *address)
 {
 	if (endpoint_port(own) != endpoint_port(address))
 		return false;
 	if (endpoint_is_any(own))
-		return is_local;
+		return true;
 	return endpoint_same_host(own, address) || (endpoint_is_any(address) && endpoint_is_loopback(own));
 }
 
 bool protection_has_address(const struct protection *protection, const union wireguard_endpoint *address)
 {
-	bool is_local = host_socket_is_local(address);
-	if (!is_local)
+	if (!host_socket_is_local(address))
 		return false;
 	for (size_t i = 0; i < protection->address_count; i++)
-		if (meets(&protection->addresses[i], address, is_local))
+		if (meets(&protection->addresses[i], address))
 			return true;
 	for (size_t i = 0; i < registry_count(protection->registry); i++) {
 		const struct socket_list *sockets = &registry_at(protection->registry, i)->sockets;
 		for (size_t k = 0; k < sockets->count; k++) {
 			const struct host_socket *socket = sockets->list[k].socket;
-			if (socket != NULL && socket->kind == HOST_SOCKET_TCP && meets(&socket->bound, address, is_local))
+			if (socket != NULL && socket->kind == HOST_SOCKET_TCP && meets(&socket->bound, address))
 				return true;
 		}
 	}

@@ -32,7 +32,6 @@ struct asked {
 	struct worker_request request;
 	struct lock_claim turn;
 	struct tunnel_identity tunnel;
-	uint64_t generation;
 	unsigned incarnation;
 	char reason[200];
 };
@@ -96,7 +95,6 @@ static bool send_now(struct provisioner *provisioner, struct entry *entry)
 		.provisioner = provisioner,
 		.worker = worker,
 		.request = { .slot = slot, .generation = generation, .reply = MESSAGE_PREPARED, .handler = on_provisioned, .owner = asked },
-		.generation = generation,
 		.incarnation = worker_incarnation(worker),
 	};
 	tunnel_identity_take(&asked->tunnel, entry->snapshot);
@@ -148,7 +146,7 @@ static void fail_built(void *owner)
 	struct asked *asked = owner;
 	struct provisioner *provisioner = asked->provisioner;
 	struct entry *entry = tunnel_identity_find(&asked->tunnel, provisioner->means.registry);
-	bool is_same = entry != NULL && entry->snapshot->generation == asked->generation && entry->worker == asked->worker &&
+	bool is_same = entry != NULL && entry->snapshot->generation == asked->request.generation && entry->worker == asked->worker &&
 	               worker_incarnation(asked->worker) == asked->incarnation;
 	/* One whose worker died is built again when the next one is ready. */
 	if (is_same && !failure_set(provisioner->means.registry, provisioner->means.events, entry, &asked->turn, asked->reason))

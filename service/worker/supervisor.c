@@ -2,12 +2,9 @@
 #include "service/worker/supervisor.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "ipc/log.h"
 #include "service/worker/worker_process.h"
 
 unsigned supervisor_count(const struct supervisor *supervisor)

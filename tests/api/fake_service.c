@@ -94,8 +94,9 @@ bool snapshot_has_labels(const struct snapshot *snapshot, const struct label *la
 
 /* Documents. */
 
-static json_t *peer_json(const struct spec_peer *peer)
+json_t *spec_peer_to_json(const struct spec_peer *peer, bool secrets)
 {
+	(void)secrets;
 	char key[64];
 	sodium_bin2base64(key, sizeof(key), peer->public_key.bytes, 32, sodium_base64_VARIANT_ORIGINAL);
 	return json_pack("{s:s, s:[], s:i, s:b}", "public_key", key, "allowed_ips", "persistent_keepalive", peer->persistent_keepalive,
@@ -107,7 +108,7 @@ json_t *spec_to_json(const struct spec *spec, bool secrets)
 	json_t *peers = json_array(), *interface = json_pack("{s:[s]}", "addresses", "10.2.0.2/32");
 	struct json_writer writer = { .failed = false };
 	for (size_t i = 0; i < spec->peer_count; i++)
-		json_writer_add(&writer, peers, peer_json(&spec->peers[i]));
+		json_writer_add(&writer, peers, spec_peer_to_json(&spec->peers[i], secrets));
 	if (secrets)
 		json_writer_set(&writer, interface, "private_key", json_string(FAKE_PRIVATE_KEY));
 	return json_writer_end(&writer, json_pack("{s:b, s:o, s:o}", "enabled", spec->enabled, "interface", interface, "peers", peers));
