@@ -226,6 +226,13 @@ static void get_addresses(struct message_reader *reader, struct message_addresse
 		get_endpoint(reader, &addresses->list[i]);
 }
 
+static void get_head(struct message_reader *reader, uint64_t *request, uint32_t *slot, uint64_t *generation)
+{
+	*request = message_get_u64(reader);
+	*slot = message_get_u32(reader);
+	*generation = message_get_u64(reader);
+}
+
 static void put_head(struct message_writer *writer, uint64_t request, uint32_t slot, uint64_t generation)
 {
 	message_put_u64(writer, request);
@@ -298,8 +305,8 @@ static void decode_prepare_sockets(struct message_reader *reader, struct message
 
 bool message_decode_prepare(struct message_reader *reader, struct message_prepare *message)
 {
-	*message =
-	    (struct message_prepare){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message = (struct message_prepare){ 0 };
+	get_head(reader, &message->request, &message->slot, &message->generation);
 	get_text(reader, message->id, sizeof(message->id));
 	message_get_bytes(reader, message->timestamp_floor, sizeof(message->timestamp_floor));
 	message->total_bytes_used = message_get_u64(reader);
@@ -324,7 +331,8 @@ void message_prepare_clear(struct message_prepare *message)
 
 static void get_ack(struct message_reader *reader, struct message_ack *message)
 {
-	*message = (struct message_ack){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message = (struct message_ack){ 0 };
+	get_head(reader, &message->request, &message->slot, &message->generation);
 	message->status = message_get_u8(reader);
 	if (message->status > MESSAGE_STATUS_INVALID)
 		reader->failed = true;
@@ -397,8 +405,8 @@ void message_encode_probe(struct message_writer *writer, const struct message_pr
 
 bool message_decode_probe(struct message_reader *reader, struct message_probe *message)
 {
-	*message =
-	    (struct message_probe){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message = (struct message_probe){ 0 };
+	get_head(reader, &message->request, &message->slot, &message->generation);
 	message->type = message_get_u8(reader);
 	if (message->type > SPEC_PROBE_DNS)
 		reader->failed = true;
@@ -422,8 +430,8 @@ void message_encode_probed(struct message_writer *writer, const struct message_p
 
 bool message_decode_probed(struct message_reader *reader, struct message_probed *message)
 {
-	*message =
-	    (struct message_probed){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message = (struct message_probed){ 0 };
+	get_head(reader, &message->request, &message->slot, &message->generation);
 	message->ok = message_get_u8(reader) != 0;
 	message->sent = message_get_u32(reader);
 	message->received = message_get_u32(reader);
@@ -470,11 +478,11 @@ void message_encode_state(struct message_writer *writer, const struct message_st
 
 bool message_decode_state(struct message_reader *reader, struct message_state *message)
 {
-	*message = (struct message_state){ .slot = message_get_u32(reader),
-		                           .generation = message_get_u64(reader),
-		                           .state = message_get_u8(reader),
-		                           .healing = message_get_u8(reader),
-		                           .count = message_get_u32(reader) };
+	*message = (struct message_state){ .slot = message_get_u32(reader) };
+	message->generation = message_get_u64(reader);
+	message->state = message_get_u8(reader);
+	message->healing = message_get_u8(reader);
+	message->count = message_get_u32(reader);
 	if (message->state >= TUNNEL_STATE_COUNT || message->healing >= MESSAGE_HEALINGS)
 		reader->failed = true;
 	get_text(reader, message->reason, sizeof(message->reason));
@@ -523,7 +531,8 @@ void message_encode_condition(struct message_writer *writer, const struct messag
 
 bool message_decode_condition(struct message_reader *reader, struct message_condition *message)
 {
-	*message = (struct message_condition){ .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message = (struct message_condition){ .slot = message_get_u32(reader) };
+	message->generation = message_get_u64(reader);
 	message->type = message_get_u8(reader);
 	message->value = message_get_u32(reader);
 	return ended(reader) && message->type < MESSAGE_CONDITIONS;
@@ -550,8 +559,8 @@ void message_encode_want(struct message_writer *writer, const struct message_wan
 
 bool message_decode_want(struct message_reader *reader, struct message_want *message)
 {
-	*message =
-	    (struct message_want){ .request = message_get_u64(reader), .slot = message_get_u32(reader), .generation = message_get_u64(reader) };
+	*message = (struct message_want){ 0 };
+	get_head(reader, &message->request, &message->slot, &message->generation);
 	message->index = message_get_u16(reader);
 	get_endpoint(reader, &message->local);
 	get_endpoint(reader, &message->source);

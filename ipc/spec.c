@@ -257,7 +257,8 @@ static void decode_place(struct message_reader *reader, struct spec_place *place
 
 static void decode_network(struct message_reader *reader, struct wireguard_network *network)
 {
-	*network = (struct wireguard_network){ .family = message_get_u8(reader), .prefix = message_get_u8(reader) };
+	*network = (struct wireguard_network){ .family = message_get_u8(reader) };
+	network->prefix = message_get_u8(reader);
 	unsigned bits = network->family == AF_INET ? 32 : 128;
 	if ((network->family != AF_INET && network->family != AF_INET6) || network->prefix > bits)
 		reader->failed = true;
@@ -353,7 +354,8 @@ static void decode_tail(struct message_reader *reader, struct spec *spec)
 
 bool spec_decode(struct message_reader *reader, struct spec *spec)
 {
-	*spec = (struct spec){ .enabled = message_get_u8(reader) != 0, .has_private_key = message_get_u8(reader) != 0 };
+	*spec = (struct spec){ .enabled = message_get_u8(reader) != 0 };
+	spec->has_private_key = message_get_u8(reader) != 0;
 	message_get_bytes(reader, spec->private_key.bytes, sizeof(spec->private_key.bytes));
 	spec->address_count = decode_count(reader, message_get_u8(reader), SPEC_ADDRESS_MAX);
 	for (size_t i = 0; i < spec->address_count; i++)

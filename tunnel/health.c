@@ -1,6 +1,5 @@
 #include "tunnel/health.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -58,11 +57,6 @@ static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char
 	tell_state(tunnel, MESSAGE_HEALING_NONE, 0);
 }
 
-static bool has_endpoint(const struct tunnel_peer *peer)
-{
-	return wireguard_peer_endpoint(peer->peer)->any.sa_family != AF_UNSPEC;
-}
-
 static struct wireguard_peer_stats stats_of(const struct tunnel_peer *peer)
 {
 	struct wireguard_peer_stats stats;
@@ -91,7 +85,7 @@ static struct verdict judge(const struct tunnel_peer *peer)
 		return (struct verdict){ TUNNEL_STALE, true, "the peer does not answer handshakes" };
 	if (stats.last_handshake != 0)
 		return (struct verdict){ TUNNEL_UP, false, "" };
-	if (has_endpoint(peer))
+	if (wireguard_peer_has_endpoint(peer->peer))
 		return (struct verdict){ TUNNEL_HANDSHAKING, false, "" };
 	bool named = peer->tunnel->spec.peer_count > 0 && !peer->has_address;
 	return (struct verdict){ TUNNEL_HANDSHAKING, true,
@@ -143,23 +137,28 @@ bool health_is_heard(const struct tunnel_peer *peer)
 
 static void ask_resolve(struct tunnel_peer *peer);
 
-/* `how` is one of the device's functions that start a handshake. After a pause the name may have other addresses. */
+/* After a pause the name may have other addresses. */
+static void leave_pause(struct tunnel_peer *peer)
+{
+	if (peer->health.retry_at == LOOP_NEVER)
+		return;
+	peer->health.retry_at = LOOP_NEVER;
+	ask_resolve(peer);
+}
+
+/* `how` is one of the device's functions that start a handshake. */
 static void initiate(struct tunnel_peer *peer, void (*how)(struct wireguard_peer *peer, uint64_t now))
 {
-	if (peer->tunnel->udp == NULL || !has_endpoint(peer))
+	if (peer->tunnel->udp == NULL || !wireguard_peer_has_endpoint(peer->peer))
 		return;
-	if (peer->health.retry_at != LOOP_NEVER)
-		ask_resolve(peer);
-	peer->health.retry_at = LOOP_NEVER;
+	leave_pause(peer);
 	how(peer->peer, loop_now(peer->tunnel->context->loop));
 	tunnel_wake(peer->tunnel);
 }
 
 static void begin(struct tunnel_peer *peer, size_t *begun)
 {
-	if (peer->health.retry_at != LOOP_NEVER)
-		ask_resolve(peer);
-	peer->health.retry_at = LOOP_NEVER;
+	leave_pause(peer);
 	wireguard_peer_begin(peer->peer, peer->health.is_renewed, begun, loop_now(peer->tunnel->context->loop));
 	tunnel_wake(peer->tunnel);
 }
@@ -178,7 +177,7 @@ void health_start(struct tunnel *tunnel)
 		struct tunnel_peer *peer = tunnel->peers[i];
 		if (tunnel->udp == NULL)
 			stop(peer);
-		else if (has_endpoint(peer) && (peer->health.is_renewed || !stats_of(peer).can_send))
+		else if (wireguard_peer_has_endpoint(peer->peer) && (peer->health.is_renewed || !stats_of(peer).can_send))
 			begin(peer, &begun);
 		peer->health.is_renewed = false;
 	}
@@ -305,9 +304,7 @@ static void tell_held_remedies(struct tunnel *tunnel, uint64_t now)
 static bool is_named(const struct tunnel_peer *peer)
 {
 	const struct spec_peer *named = spec_peer_find(&peer->tunnel->spec, wireguard_peer_public_key(peer->peer));
-	uint8_t bytes[16];
-	return named != NULL && named->endpoint.kind == SPEC_PLACE_INET && inet_pton(AF_INET, named->endpoint.host, bytes) != 1 &&
-	       inet_pton(AF_INET6, named->endpoint.host, bytes) != 1;
+	return named != NULL && named->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&named->endpoint);
 }
 
 static void ask_resolve(struct tunnel_peer *peer)
@@ -376,11 +373,7 @@ static void on_initiation(struct tunnel_peer *peer)
 	peer->health.judge_at = stats.unanswered == DOWN_AFTER ? peer->health.initiated_at + ANSWER_TIME : LOOP_NEVER;
 	if (!peer->health.has_answered && peer->addresses != NULL)
 		peer->health.move_at = peer->health.initiated_at + ANSWER_TIME;
-	if (peer->health.retry_at != LOOP_NEVER) {
-		/* The device started it, because there is something to send. */
-		peer->health.retry_at = LOOP_NEVER;
-		ask_resolve(peer);
-	}
+	leave_pause(peer); /* the device may have started it, because there is something to send */
 	if (stats.unanswered < 2)
 		return;
 	peer->health.kept_waiting = true;

@@ -3,9 +3,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "ipc/log.h"
 #include "tunnel/connection.h"
@@ -98,10 +96,8 @@ static bool env_output(void *owner, const struct iovec *parts, size_t count, siz
 /* Its name may still be resolved. */
 static bool has_endpoint_in_spec(const struct tunnel *tunnel, const struct wireguard_peer *peer)
 {
-	for (size_t i = 0; i < tunnel->spec.peer_count; i++)
-		if (memcmp(&tunnel->spec.peers[i].public_key, wireguard_peer_public_key(peer), sizeof(struct wireguard_key)) == 0)
-			return tunnel->spec.peers[i].endpoint.kind != SPEC_PLACE_NONE;
-	return false;
+	const struct spec_peer *known = spec_peer_find(&tunnel->spec, wireguard_peer_public_key(peer));
+	return known != NULL && known->endpoint.kind != SPEC_PLACE_NONE;
 }
 
 const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address)
@@ -109,7 +105,7 @@ const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct nets
 	const struct wireguard_peer *peer = wireguard_device_route(tunnel->device, address->family, address->bytes);
 	if (peer == NULL)
 		return "no peer's allowed_ips cover the target";
-	if (wireguard_peer_endpoint(peer)->any.sa_family == AF_UNSPEC && !has_endpoint_in_spec(tunnel, peer))
+	if (!wireguard_peer_has_endpoint(peer) && !has_endpoint_in_spec(tunnel, peer))
 		return "the target's peer has no endpoint and has not been heard from";
 	return NULL;
 }

@@ -100,15 +100,6 @@ static socklen_t address_of(const struct udp_socket *sock, const union wireguard
 	return sizeof(address->v6);
 }
 
-static void unmap(union wireguard_endpoint *endpoint)
-{
-	if (endpoint->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&endpoint->v6.sin6_addr))
-		return;
-	union wireguard_endpoint v4 = { .v4 = { .sin_family = AF_INET, .sin_port = endpoint->v6.sin6_port } };
-	memcpy(&v4.v4.sin_addr, &endpoint->v6.sin6_addr.s6_addr[12], 4);
-	*endpoint = v4;
-}
-
 static int send_once(struct udp_socket *sock, const union wireguard_endpoint *to, uint8_t *bytes, size_t length, size_t segment)
 {
 	union wireguard_endpoint address;
@@ -254,7 +245,7 @@ static bool receive_once(struct udp_socket *sock)
 		loop_end_turn(batch->loop);
 	deferred_queue(batch->loop, &batch->release);
 	uint8_t *slab = batch->in[batch->slabs_used];
-	union wireguard_endpoint from;
+	union wireguard_endpoint name, from;
 	struct iovec part = { .iov_base = slab, .iov_len = SLAB_SIZE };
 	union {
 		struct cmsghdr align;
@@ -262,8 +253,8 @@ static bool receive_once(struct udp_socket *sock)
 	} control;
 	struct msghdr message = { .msg_iov = &part,
 		                  .msg_iovlen = 1,
-		                  .msg_name = &from,
-		                  .msg_namelen = sizeof(from),
+		                  .msg_name = &name,
+		                  .msg_namelen = sizeof(name),
 		                  .msg_control = control.bytes,
 		                  .msg_controllen = sizeof(control.bytes) };
 	unpoison(slab, SLAB_SIZE);
@@ -272,7 +263,8 @@ static bool receive_once(struct udp_socket *sock)
 	poison(slab + filled, SLAB_SIZE - filled);
 	if (got < 0)
 		return errno == EINTR || errno == ECONNREFUSED;
-	unmap(&from);
+	if (!endpoint_from(&name.any, &from))
+		return true;
 	batch->slabs_used++;
 	size_t segment = segment_of(&message, filled);
 	for (size_t at = 0; at < filled; at += segment) {

@@ -140,6 +140,7 @@ struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, cons
 void *wireguard_peer_tag(const struct wireguard_peer *peer);
 const struct wireguard_key *wireguard_peer_public_key(const struct wireguard_peer *peer);
 const union wireguard_endpoint *wireguard_peer_endpoint(const struct wireguard_peer *peer);
+bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer); /* it was configured, or the peer was heard */
 /* The TAI64N label of the peer's newest initiation that was answered, all zeros: none. Only later ones will be answered (paper, 5.1). A device
  * that replaces another sets the other's label. */
 void wireguard_peer_latest_timestamp(const struct wireguard_peer *peer, uint8_t tai64n[12]);

@@ -111,7 +111,6 @@ static inline void wireguard_device_commit(const struct wireguard_device *device
 
 void wireguard_peer_notify(struct wireguard_peer *peer, enum wireguard_event event);
 struct wireguard_noise_remote wireguard_peer_remote(const struct wireguard_peer *peer);
-bool wireguard_peer_has_endpoint(const struct wireguard_peer *peer);
 /* Creates a peer that is not yet in the device, to be linked (which cannot fail) or discarded. Reserves room in the tables for `more` peers besides
  * the device's. NULL when out of memory. */
 struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, const struct wireguard_key *public_key, void *tag, size_t more);

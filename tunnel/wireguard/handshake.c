@@ -1,5 +1,4 @@
 /* The handshake's messages around the Noise core: indices, MACs, timestamps and sessions (paper, 5.4.2 to 5.4.4 and 5.4.7). */
-#include <sodium.h>
 
 #include "tunnel/wireguard/device_private.h"
 

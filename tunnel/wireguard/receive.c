@@ -1,5 +1,4 @@
 /* From a datagram to an inner packet. Invalid ones are dropped and counted; nothing changes before a message is authenticated. */
-#include <string.h>
 
 #include "tunnel/wireguard/device_private.h"
 

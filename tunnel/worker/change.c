@@ -10,7 +10,6 @@
 #include "tunnel/probe.h"
 #include "tunnel/proxy/forward.h"
 #include "tunnel/proxy/listener.h"
-#include "tunnel/publish.h"
 
 #define PEERS_A_STEP 16 /* each new one costs a key exchange, about 0.15 ms */
 
@@ -551,7 +550,7 @@ void change_commit(struct tunnel *tunnel)
 
 bool change_abort(struct tunnel *tunnel, uint64_t generation)
 {
-	if (tunnel->prepared_change != NULL && tunnel->prepared_change->message.generation == generation)
+	if (change_is_prepared(tunnel, generation))
 		forget(tunnel);
 	return tunnel->generation == 0;
 }

@@ -17,7 +17,7 @@ enum message_status change_prepare_more(struct tunnel **tunnel, char detail[160]
 bool change_is_prepared(const struct tunnel *tunnel, uint64_t generation);
 /* Replaces the running configuration with the prepared one. Cannot fail and allocates nothing. */
 void change_commit(struct tunnel *tunnel);
-/* Discards the prepared change. True if the tunnel was never active and was freed, too. */
+/* Discards the prepared change. True if the tunnel was never active: the caller removes it. */
 bool change_abort(struct tunnel *tunnel, uint64_t generation);
 /* Closes everything, wipes the keys and frees the tunnel. Nothing is sent to any peer afterwards. NULL is allowed. */
 void change_remove(struct tunnel *tunnel);

@@ -4,7 +4,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ipc/channel.h"
@@ -70,10 +69,16 @@ static void reply_ack(struct worker *worker, const struct message_ack *asked, en
 	worker_send(&worker->context, MESSAGE_DONE, &writer);
 }
 
+/* NULL: none, or there is no such slot. */
+static struct tunnel *in_slot(struct worker *worker, uint32_t slot)
+{
+	return slot < COUNTERS_TUNNELS ? worker->tunnels[slot] : NULL;
+}
+
 /* The tunnel in a slot, if it has this generation. */
 static struct tunnel *find(struct worker *worker, uint32_t slot, uint64_t generation)
 {
-	struct tunnel *tunnel = slot < COUNTERS_TUNNELS ? worker->tunnels[slot] : NULL;
+	struct tunnel *tunnel = in_slot(worker, slot);
 	return tunnel != NULL && tunnel->generation == generation ? tunnel : NULL;
 }
 
@@ -132,7 +137,7 @@ static void on_next_step(void *owner)
 
 static void on_commit(struct worker *worker, const struct message_ack *ack)
 {
-	struct tunnel *tunnel = ack->slot < COUNTERS_TUNNELS ? worker->tunnels[ack->slot] : NULL;
+	struct tunnel *tunnel = in_slot(worker, ack->slot);
 	if (tunnel == NULL || !change_is_prepared(tunnel, ack->generation)) {
 		reply_ack(worker, ack, MESSAGE_STATUS_UNKNOWN);
 		return;
@@ -144,7 +149,7 @@ static void on_commit(struct worker *worker, const struct message_ack *ack)
 
 static void on_abort(struct worker *worker, const struct message_ack *ack)
 {
-	struct tunnel *tunnel = ack->slot < COUNTERS_TUNNELS ? worker->tunnels[ack->slot] : NULL;
+	struct tunnel *tunnel = in_slot(worker, ack->slot);
 	if (tunnel != NULL && change_abort(tunnel, ack->generation)) {
 		change_remove(tunnel);
 		worker->tunnels[ack->slot] = NULL;
@@ -154,7 +159,7 @@ static void on_abort(struct worker *worker, const struct message_ack *ack)
 
 static void on_remove(struct worker *worker, const struct message_ack *ack)
 {
-	struct tunnel *tunnel = ack->slot < COUNTERS_TUNNELS ? worker->tunnels[ack->slot] : NULL;
+	struct tunnel *tunnel = in_slot(worker, ack->slot);
 	change_remove(tunnel);
 	if (tunnel != NULL)
 		worker->tunnels[ack->slot] = NULL;
