@@ -19,6 +19,10 @@ function(warren_test)
 		add_custom_target(tests_${folder})
 	endif()
 	add_dependencies(tests_${folder} ${T_NAME})
+	# Programs with a whole service start themselves again, as workers.
+	if("bench_service.c" IN_LIST T_SOURCES)
+		list(APPEND T_LABELS processes)
+	endif()
 	set_tests_properties(${T_NAME} PROPERTIES LABELS "unit;${folder};${T_LABELS}" TIMEOUT ${T_TIMEOUT})
 endfunction()
 

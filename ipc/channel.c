@@ -18,8 +18,9 @@ struct frame {
 
 struct outgoing {
 	struct outgoing *next;
-	uint8_t *bytes;
-	size_t length, sent;
+	struct frame frame;
+	struct message_writer body;
+	size_t length, sent; /* of both together */
 	int descriptors[MESSAGE_DESCRIPTORS_MAX];
 	size_t descriptor_count;
 };
@@ -70,8 +71,7 @@ struct channel *channel_create(int descriptor, bool is_trusted)
 static void outgoing_free(struct outgoing *out)
 {
 	close_all(out->descriptors, out->descriptor_count);
-	sodium_memzero(out->bytes, out->length);
-	free(out->bytes);
+	message_writer_clear(&out->body);
 	free(out);
 }
 
@@ -106,9 +106,19 @@ uint64_t channel_sent(const struct channel *channel)
 	return channel->sent;
 }
 
+size_t channel_queued_bytes(const struct channel *channel)
+{
+	return channel->queued_bytes;
+}
+
 size_t channel_queued_descriptors(const struct channel *channel)
 {
 	return channel->queued_descriptors;
+}
+
+bool channel_is_quiet(const struct channel *channel)
+{
+	return channel->first == NULL && channel->inbox_length == 0 && channel->waiting_count == 0;
 }
 
 int channel_send(struct channel *channel, enum message_type type, struct message_writer *writer, const int *descriptors, size_t count)
@@ -117,21 +127,16 @@ int channel_send(struct channel *channel, enum message_type type, struct message
 	bool is_full = channel->queued_bytes + length > CHANNEL_QUEUED_BYTES || channel->queued_descriptors + count > CHANNEL_QUEUED_DESCRIPTORS;
 	bool is_sound = !writer->failed && writer->length <= MESSAGE_SIZE_MAX && count <= MESSAGE_DESCRIPTORS_MAX;
 	struct outgoing *out = is_full || !is_sound ? NULL : calloc(1, sizeof(*out));
-	uint8_t *bytes = out == NULL ? NULL : malloc(length);
-	if (bytes == NULL) {
+	if (out == NULL) {
 		for (size_t i = 0; i < count; i++)
 			close(descriptors[i]);
-		free(out);
 		message_writer_clear(writer);
 		return is_full ? CHANNEL_FULL : CHANNEL_MEMORY;
 	}
-	struct frame frame = { .length = (uint32_t)writer->length, .type = (uint16_t)type, .descriptors = (uint16_t)count };
-	memcpy(bytes, &frame, sizeof(frame));
-	if (writer->length > 0)
-		memcpy(bytes + sizeof(frame), writer->bytes, writer->length);
-	message_writer_clear(writer);
-	out->bytes = bytes;
+	out->frame = (struct frame){ .length = (uint32_t)writer->length, .type = (uint16_t)type, .descriptors = (uint16_t)count };
+	out->body = *writer;
 	out->length = length;
+	message_writer_init(writer);
 	out->descriptor_count = count;
 	if (count > 0)
 		memcpy(out->descriptors, descriptors, count * sizeof(*descriptors));
@@ -144,8 +149,11 @@ int channel_send(struct channel *channel, enum message_type type, struct message
 
 static ssize_t send_some(struct channel *channel, struct outgoing *out)
 {
-	struct iovec part = { .iov_base = out->bytes + out->sent, .iov_len = out->length - out->sent };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	size_t of_frame = out->sent < sizeof(out->frame) ? out->sent : sizeof(out->frame), of_body = out->sent - of_frame;
+	struct iovec parts[2] = { { .iov_base = (uint8_t *)&out->frame + of_frame, .iov_len = sizeof(out->frame) - of_frame } };
+	if (out->body.length > 0)
+		parts[1] = (struct iovec){ .iov_base = out->body.bytes + of_body, .iov_len = out->body.length - of_body };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int) * MESSAGE_DESCRIPTORS_MAX)];

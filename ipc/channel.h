@@ -30,7 +30,10 @@ int channel_send(struct channel *channel, enum message_type type, struct message
     __attribute__((warn_unused_result));
 bool channel_wants_write(const struct channel *channel);
 uint64_t channel_sent(const struct channel *channel);             /* bytes since its creation */
+size_t channel_queued_bytes(const struct channel *channel);       /* unsent */
 size_t channel_queued_descriptors(const struct channel *channel); /* unsent */
+/* Nothing is half-way: what was received is handled, and what was to be sent is sent. */
+bool channel_is_quiet(const struct channel *channel);
 int channel_flush(struct channel *channel) __attribute__((warn_unused_result));
 /* Reads what is available, within CHANNEL_TURN_BYTES, and calls `handle` for each complete message. The handler takes descriptors by setting them
  * to -1; the rest is closed after the call. If it returns false, nothing behind that message is processed. It must not free the channel. */

@@ -20,8 +20,9 @@ static const char *const failure_names[] = {
 static_assert(sizeof(failure_names) / sizeof(failure_names[0]) == COUNTERS_FAILURES, "a name for each failure");
 
 static const char *const drop_names[] = {
-	"malformed", "mac1",   "cookie", "rate",    "unknown_peer", "unknown_index", "handshake", "authentication", "replay",  "expired",
-	"inner",     "source", "staged", "no_peer", "no_endpoint",  "send",          "not_peer",  "stranger",       "refused", "overflow",
+	"malformed",      "mac1",        "cookie",  "rate",     "unknown_peer", "unknown_index", "handshake",
+	"authentication", "replay",      "expired", "inner",    "source",       "staged",        "unrecognized",
+	"no_peer",        "no_endpoint", "send",    "not_peer", "stranger",     "refused",       "overflow",
 };
 static_assert(sizeof(drop_names) / sizeof(drop_names[0]) == COUNTERS_DROPS, "a name for each reason");
 
@@ -52,6 +53,8 @@ unsigned counters_memory_flags(void)
 	close(descriptor);
 	return no_program;
 }
+
+static_assert(offsetof(struct counters, deadline) % 4096 != 0, "memory of earlier programs has room for it");
 
 int counters_create(struct counters **counters)
 {

@@ -70,6 +70,8 @@ struct counters_tunnel {
 	counter throughput_sent, throughput_received; /* bit/s of payload over the last seconds */
 	counter state;                                /* enum tunnel_state */
 	counter state_since;                          /* UNIX time in ms */
+	counter health;                               /* enum tunnel_health */
+	counter health_since;                         /* UNIX time in ms, 0: not assessed yet */
 	counter generation;                           /* of the active runtime */
 	counter started_at;                           /* UNIX time in ms of the first activation, 0 when disabled */
 	counter conditions[MESSAGE_CONDITIONS];       /* the values of struct message_condition, 0: it does not hold */
@@ -78,6 +80,7 @@ struct counters_tunnel {
 struct counters_peer {
 	counter bytes_sent, bytes_received;
 	counter last_handshake_at; /* UNIX time in ms, 0: never */
+	counter round_trip_us;     /* of the last handshake that was begun here, 0: none was */
 	counter endpoint_version;  /* odd while being written: read counters_endpoint */
 	counter endpoint[4];
 	counter initiation_seconds, initiation_nanoseconds; /* TAI64N of the newest initiation answered: for the worker's successor */
@@ -87,13 +90,20 @@ struct counters_worker {
 	counter heartbeat;                         /* goes up at least once a second */
 	counter connect_buckets[COUNTERS_BUCKETS]; /* not cumulative; bounds in counters_bucket_bounds */
 	counter connect_count, connect_sum_us;
-	counter memory_used; /* bytes of the data path's budget in use */
+	counter cpu_us;             /* of all processes that were this worker */
+	counter resident_bytes;     /* 0: not known */
+	counter memory_used;        /* bytes of the data path's budget in use */
+	counter access_log_dropped; /* connections that ended and could not be told */
 };
 
 struct counters {
 	struct counters_worker worker;
 	struct counters_tunnel tunnels[COUNTERS_TUNNELS];
 	struct counters_peer peers[COUNTERS_PEERS];
+	/* Until when the worker may send for tunnels that are silent in isolation (docs/fleet.md): CLOCK_BOOTTIME in ns; UINT64_MAX: for ever; 0: not
+	 * at all. The control process is its writer. It is in what was left of the last page: memory that a program before MESSAGE_PROTOCOL 7 made
+	 * ends before it. */
+	counter deadline;
 };
 
 extern const double counters_bucket_bounds[COUNTERS_BUCKETS - 1]; /* seconds */
@@ -123,6 +133,15 @@ void counters_initiation(const struct counters_peer *peer, uint8_t tai64n[12]);
 static inline uint64_t counter_read(const counter *c)
 {
 	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+/* Of all protocols. */
+static inline uint64_t counters_open_connections(const struct counters_tunnel *tunnel)
+{
+	uint64_t open = 0;
+	for (size_t i = 0; i < COUNTERS_PROTOCOLS; i++)
+		open += counter_read(&tunnel->connections_open[i]);
+	return open;
 }
 
 /* For the only writer: a plain load and store, no locked instruction. */

@@ -12,10 +12,11 @@ enum wireguard_drop {
 	WIREGUARD_DROP_HANDSHAKE,      /* cannot be decrypted, replayed or flooded initiation, response without an initiation */
 	WIREGUARD_DROP_AUTHENTICATION, /* transport data whose tag is wrong */
 	WIREGUARD_DROP_REPLAY,
-	WIREGUARD_DROP_EXPIRED, /* the session is too old or its counter used up */
-	WIREGUARD_DROP_INNER,   /* inner packet malformed */
-	WIREGUARD_DROP_SOURCE,  /* inner source that is not this peer's */
-	WIREGUARD_DROP_STAGED,  /* staged queue overflowed or was purged */
+	WIREGUARD_DROP_EXPIRED,      /* the session is too old or its counter used up */
+	WIREGUARD_DROP_INNER,        /* inner packet malformed */
+	WIREGUARD_DROP_SOURCE,       /* inner source that is not this peer's */
+	WIREGUARD_DROP_STAGED,       /* staged queue overflowed or was purged */
+	WIREGUARD_DROP_UNRECOGNIZED, /* not a message of the obfuscation that is configured: junk, or other parameters */
 	WIREGUARD_DROP_COUNT
 };
 

@@ -20,15 +20,17 @@ void message_writer_clear(struct message_writer *writer)
 }
 
 /* Grows by copying, because realloc could leave secrets in freed memory. */
-static bool reserve(struct message_writer *writer, size_t length)
+bool message_writer_reserve(struct message_writer *writer, size_t length)
 {
 	if (writer->failed)
 		return false;
 	if (writer->capacity - writer->length >= length)
 		return true;
-	size_t capacity = writer->capacity == 0 ? 512 : writer->capacity;
-	while (capacity - writer->length < length)
-		capacity *= 2;
+	size_t capacity = writer->capacity == 0 ? 512 : 2 * writer->capacity;
+	if (length > SIZE_MAX - writer->length)
+		length = SIZE_MAX - writer->length;
+	if (capacity < writer->length + length)
+		capacity = writer->length + length;
 	uint8_t *bytes = capacity > 2 * (size_t)MESSAGE_SIZE_MAX ? NULL : malloc(capacity);
 	if (bytes == NULL) {
 		writer->failed = true;
@@ -46,7 +48,7 @@ static bool reserve(struct message_writer *writer, size_t length)
 
 void message_put_bytes(struct message_writer *writer, const void *bytes, size_t length)
 {
-	if (length == 0 || !reserve(writer, length))
+	if (length == 0 || !message_writer_reserve(writer, length))
 		return;
 	memcpy(writer->bytes + writer->length, bytes, length);
 	writer->length += length;
@@ -84,6 +86,14 @@ void message_put_string(struct message_writer *writer, const char *string)
 	size_t length = string == NULL ? 0 : strlen(string);
 	message_put_u32(writer, string == NULL ? NO_STRING : (uint32_t)length);
 	message_put_bytes(writer, string, length);
+}
+
+void message_put_network(struct message_writer *writer, const struct wireguard_network *network)
+{
+	uint8_t bytes[MESSAGE_NETWORK_MOST] = { network->family, network->prefix };
+	size_t length = network->family == AF_INET ? 4 : 16;
+	memcpy(bytes + 2, network->bytes, length);
+	message_put_bytes(writer, bytes, 2 + length);
 }
 
 void message_get_bytes(struct message_reader *reader, void *bytes, size_t length)
@@ -154,15 +164,44 @@ char *message_get_string(struct message_reader *reader, size_t longest)
 	return string;
 }
 
-/* Text in an array of fixed size, always padded with NULs. */
-static void put_text(struct message_writer *writer, const char *text, size_t size)
+void message_get_network(struct message_reader *reader, struct wireguard_network *network)
+{
+	*network = (struct wireguard_network){ .family = message_get_u8(reader) };
+	network->prefix = message_get_u8(reader);
+	unsigned bits = network->family == AF_INET ? 32 : 128;
+	if ((network->family != AF_INET && network->family != AF_INET6) || network->prefix > bits)
+		reader->failed = true;
+	else
+		message_get_bytes(reader, network->bytes, bits / 8);
+}
+
+/* An element has a byte at least, so that a count alone cannot ask for more memory than the message is long, times the element. */
+void *message_get_array(struct message_reader *reader, size_t most, size_t element, size_t *count)
+{
+	size_t n = message_get_u32(reader);
+	*count = 0;
+	if (n > most || n > reader->left) {
+		reader->failed = true;
+		return NULL;
+	}
+	if (n == 0)
+		return NULL;
+	void *array = calloc(n, element);
+	if (array == NULL)
+		reader->failed = true;
+	else
+		*count = n;
+	return array;
+}
+
+void message_put_text(struct message_writer *writer, const char *text, size_t size)
 {
 	size_t length = strnlen(text, size - 1);
 	message_put_u16(writer, (uint16_t)length);
 	message_put_bytes(writer, text, length);
 }
 
-static void get_text(struct message_reader *reader, char *text, size_t size)
+void message_get_text(struct message_reader *reader, char *text, size_t size)
 {
 	size_t length = message_get_u16(reader);
 	memset(text, 0, size);
@@ -172,14 +211,12 @@ static void get_text(struct message_reader *reader, char *text, size_t size)
 		message_get_bytes(reader, text, length);
 }
 
-static bool ended(struct message_reader *reader)
+bool message_is_whole(const struct message_reader *reader)
 {
-	if (reader->left != 0)
-		reader->failed = true;
-	return !reader->failed;
+	return !reader->failed && reader->left == 0;
 }
 
-static void put_endpoint(struct message_writer *writer, const union wireguard_endpoint *endpoint)
+void message_put_endpoint(struct message_writer *writer, const union wireguard_endpoint *endpoint)
 {
 	message_put_u16(writer, endpoint->any.sa_family);
 	if (endpoint->any.sa_family == AF_INET) {
@@ -192,7 +229,7 @@ static void put_endpoint(struct message_writer *writer, const union wireguard_en
 	}
 }
 
-static void get_endpoint(struct message_reader *reader, union wireguard_endpoint *endpoint)
+void message_get_endpoint(struct message_reader *reader, union wireguard_endpoint *endpoint)
 {
 	memset(endpoint, 0, sizeof(*endpoint));
 	endpoint->any.sa_family = message_get_u16(reader);
@@ -212,7 +249,7 @@ static void put_addresses(struct message_writer *writer, const struct message_ad
 {
 	message_put_u8(writer, (uint8_t)addresses->count);
 	for (size_t i = 0; i < addresses->count; i++)
-		put_endpoint(writer, &addresses->list[i]);
+		message_put_endpoint(writer, &addresses->list[i]);
 }
 
 static void get_addresses(struct message_reader *reader, struct message_addresses *addresses)
@@ -223,7 +260,7 @@ static void get_addresses(struct message_reader *reader, struct message_addresse
 		reader->failed = true;
 	}
 	for (size_t i = 0; i < addresses->count; i++)
-		get_endpoint(reader, &addresses->list[i]);
+		message_get_endpoint(reader, &addresses->list[i]);
 }
 
 static void get_head(struct message_reader *reader, uint64_t *request, uint32_t *slot, uint64_t *generation)
@@ -240,13 +277,15 @@ static void put_head(struct message_writer *writer, uint64_t request, uint32_t s
 	message_put_u64(writer, generation);
 }
 
-void message_encode_prepare(struct message_writer *writer, const struct message_prepare *message)
+void message_encode_prepare(struct message_writer *writer, const struct message_prepare *message, const struct message_writer *spec)
 {
 	put_head(writer, message->request, message->slot, message->generation);
-	put_text(writer, message->id, sizeof(message->id));
+	message_put_text(writer, message->id, sizeof(message->id));
 	message_put_bytes(writer, message->timestamp_floor, sizeof(message->timestamp_floor));
 	message_put_u64(writer, message->total_bytes_used);
-	spec_encode(writer, &message->spec);
+	message_put_u64(writer, message->pool);
+	writer->failed |= spec->failed;
+	message_put_bytes(writer, spec->bytes, spec->length);
 	for (size_t i = 0; i < message->spec.peer_count; i++) {
 		put_addresses(writer, &message->endpoints[i]);
 		message_put_u32(writer, message->peer_slots[i]);
@@ -303,21 +342,40 @@ static void decode_prepare_sockets(struct message_reader *reader, struct message
 	}
 }
 
-bool message_decode_prepare(struct message_reader *reader, struct message_prepare *message)
+void message_prepare_begin(struct prepare_decoder *decoder, const struct message_reader *body, struct message_prepare *message)
 {
+	struct message_reader *reader = &decoder->reader;
+	*decoder = (struct prepare_decoder){ .reader = *body, .message = message };
 	*message = (struct message_prepare){ 0 };
 	get_head(reader, &message->request, &message->slot, &message->generation);
-	get_text(reader, message->id, sizeof(message->id));
+	message_get_text(reader, message->id, sizeof(message->id));
 	message_get_bytes(reader, message->timestamp_floor, sizeof(message->timestamp_floor));
 	message->total_bytes_used = message_get_u64(reader);
-	if (reader->failed || !spec_decode(reader, &message->spec))
-		return false;
-	decode_prepare_peers(reader, message);
+	message->pool = message_get_u64(reader);
+	spec_decode_begin(&decoder->spec, reader, &message->spec);
+}
+
+bool message_prepare_more(struct prepare_decoder *decoder, size_t most)
+{
+	struct message_reader *reader = &decoder->reader;
+	if (spec_decode_more(&decoder->spec, reader, most))
+		return true;
 	if (!reader->failed)
-		decode_prepare_sockets(reader, message);
-	if (!ended(reader))
-		message_prepare_clear(message);
-	return !reader->failed;
+		decode_prepare_peers(reader, decoder->message);
+	if (!reader->failed)
+		decode_prepare_sockets(reader, decoder->message);
+	reader->failed |= reader->left != 0;
+	if (reader->failed)
+		message_prepare_clear(decoder->message);
+	return false;
+}
+
+bool message_decode_prepare(const struct message_reader *body, struct message_prepare *message)
+{
+	struct prepare_decoder decoder;
+	message_prepare_begin(&decoder, body, message);
+	(void)message_prepare_more(&decoder, SIZE_MAX);
+	return !decoder.reader.failed;
 }
 
 void message_prepare_clear(struct message_prepare *message)
@@ -329,13 +387,27 @@ void message_prepare_clear(struct message_prepare *message)
 	*message = (struct message_prepare){ 0 };
 }
 
-static void get_ack(struct message_reader *reader, struct message_ack *message)
+void message_get_ack(struct message_reader *reader, struct message_ack *message)
 {
 	*message = (struct message_ack){ 0 };
 	get_head(reader, &message->request, &message->slot, &message->generation);
 	message->status = message_get_u8(reader);
 	if (message->status > MESSAGE_STATUS_INVALID)
 		reader->failed = true;
+}
+
+void message_encode_log_level(struct message_writer *writer, enum log_level level)
+{
+	message_put_u8(writer, (uint8_t)level);
+}
+
+bool message_decode_log_level(struct message_reader *reader, enum log_level *level)
+{
+	uint8_t value = message_get_u8(reader);
+	if (value > LOG_DEBUG)
+		reader->failed = true;
+	*level = value > LOG_DEBUG ? LOG_DEBUG : (enum log_level)value;
+	return message_is_whole(reader);
 }
 
 void message_encode_ack(struct message_writer *writer, const struct message_ack *message)
@@ -346,25 +418,25 @@ void message_encode_ack(struct message_writer *writer, const struct message_ack 
 
 bool message_decode_ack(struct message_reader *reader, struct message_ack *message)
 {
-	get_ack(reader, message);
-	return ended(reader);
+	message_get_ack(reader, message);
+	return message_is_whole(reader);
 }
 
 void message_encode_prepared(struct message_writer *writer, const struct message_prepared *message)
 {
 	message_encode_ack(writer, &message->ack);
 	message_put_u8(writer, message->applied);
-	put_text(writer, message->detail, sizeof(message->detail));
+	message_put_text(writer, message->detail, sizeof(message->detail));
 }
 
 bool message_decode_prepared(struct message_reader *reader, struct message_prepared *message)
 {
-	get_ack(reader, &message->ack);
+	message_get_ack(reader, &message->ack);
 	message->applied = message_get_u8(reader);
 	if (message->applied > MESSAGE_APPLIED_RESTARTED)
 		reader->failed = true;
-	get_text(reader, message->detail, sizeof(message->detail));
-	return ended(reader);
+	message_get_text(reader, message->detail, sizeof(message->detail));
+	return message_is_whole(reader);
 }
 
 static void put_peer(struct message_writer *writer, uint32_t slot, uint64_t generation, const struct wireguard_key *peer)
@@ -391,16 +463,18 @@ bool message_decode_resolved(struct message_reader *reader, struct message_resol
 {
 	get_peer(reader, &message->slot, &message->generation, &message->peer);
 	get_addresses(reader, &message->addresses);
-	return ended(reader);
+	return message_is_whole(reader);
 }
 
 void message_encode_probe(struct message_writer *writer, const struct message_probe *message)
 {
 	put_head(writer, message->request, message->slot, message->generation);
 	message_put_u8(writer, message->type);
-	put_text(writer, message->target, sizeof(message->target));
+	message_put_text(writer, message->target, sizeof(message->target));
 	message_put_u32(writer, message->count);
 	message_put_u32(writer, message->timeout_ms);
+	message_put_u16(writer, message->status_low);
+	message_put_u16(writer, message->status_high);
 }
 
 bool message_decode_probe(struct message_reader *reader, struct message_probe *message)
@@ -408,12 +482,14 @@ bool message_decode_probe(struct message_reader *reader, struct message_probe *m
 	*message = (struct message_probe){ 0 };
 	get_head(reader, &message->request, &message->slot, &message->generation);
 	message->type = message_get_u8(reader);
-	if (message->type > SPEC_PROBE_DNS)
+	if (message->type >= SPEC_PROBE_TYPES)
 		reader->failed = true;
-	get_text(reader, message->target, sizeof(message->target));
+	message_get_text(reader, message->target, sizeof(message->target));
 	message->count = message_get_u32(reader);
 	message->timeout_ms = message_get_u32(reader);
-	return ended(reader);
+	message->status_low = message_get_u16(reader);
+	message->status_high = message_get_u16(reader);
+	return message_is_whole(reader);
 }
 
 void message_encode_probed(struct message_writer *writer, const struct message_probed *message)
@@ -425,7 +501,11 @@ void message_encode_probed(struct message_writer *writer, const struct message_p
 	put_double(writer, message->rtt_min_ms);
 	put_double(writer, message->rtt_avg_ms);
 	put_double(writer, message->rtt_max_ms);
-	put_text(writer, message->detail, sizeof(message->detail));
+	message_put_u32(writer, message->failures);
+	message_put_u8(writer, message->exit_ip.family != 0);
+	if (message->exit_ip.family != 0)
+		message_put_network(writer, &message->exit_ip);
+	message_put_text(writer, message->detail, sizeof(message->detail));
 }
 
 bool message_decode_probed(struct message_reader *reader, struct message_probed *message)
@@ -438,8 +518,11 @@ bool message_decode_probed(struct message_reader *reader, struct message_probed 
 	message->rtt_min_ms = get_double(reader);
 	message->rtt_avg_ms = get_double(reader);
 	message->rtt_max_ms = get_double(reader);
-	get_text(reader, message->detail, sizeof(message->detail));
-	return ended(reader);
+	message->failures = message_get_u32(reader);
+	if (message_get_u8(reader) != 0)
+		message_get_network(reader, &message->exit_ip);
+	message_get_text(reader, message->detail, sizeof(message->detail));
+	return message_is_whole(reader);
 }
 
 const char *message_healing_name(enum message_healing healing)
@@ -466,6 +549,23 @@ void message_condition_detail(enum message_condition_type type, uint64_t value, 
 		snprintf(detail, 160, "Another tunnel or machine uses this private key with the same peer; each receives the other's replies.");
 }
 
+void message_encode_health(struct message_writer *writer, const struct message_health *message)
+{
+	message_put_u32(writer, message->slot);
+	message_put_u64(writer, message->generation);
+	message_put_u8(writer, message->health);
+}
+
+bool message_decode_health(struct message_reader *reader, struct message_health *message)
+{
+	message->slot = message_get_u32(reader);
+	message->generation = message_get_u64(reader);
+	message->health = message_get_u8(reader);
+	if (message->health >= TUNNEL_HEALTH_COUNT)
+		reader->failed = true;
+	return message_is_whole(reader);
+}
+
 void message_encode_state(struct message_writer *writer, const struct message_state *message)
 {
 	message_put_u32(writer, message->slot);
@@ -473,7 +573,7 @@ void message_encode_state(struct message_writer *writer, const struct message_st
 	message_put_u8(writer, message->state);
 	message_put_u8(writer, message->healing);
 	message_put_u32(writer, message->count);
-	put_text(writer, message->reason, sizeof(message->reason));
+	message_put_text(writer, message->reason, sizeof(message->reason));
 }
 
 bool message_decode_state(struct message_reader *reader, struct message_state *message)
@@ -485,8 +585,8 @@ bool message_decode_state(struct message_reader *reader, struct message_state *m
 	message->count = message_get_u32(reader);
 	if (message->state >= TUNNEL_STATE_COUNT || message->healing >= MESSAGE_HEALINGS)
 		reader->failed = true;
-	get_text(reader, message->reason, sizeof(message->reason));
-	return ended(reader);
+	message_get_text(reader, message->reason, sizeof(message->reason));
+	return message_is_whole(reader);
 }
 
 void message_encode_handshake(struct message_writer *writer, const struct message_handshake *message)
@@ -503,22 +603,22 @@ bool message_decode_handshake(struct message_reader *reader, struct message_hand
 	message->completed = message_get_u8(reader) != 0;
 	message->count = message_get_u32(reader);
 	message_get_bytes(reader, message->last_timestamp, sizeof(message->last_timestamp));
-	return ended(reader);
+	return message_is_whole(reader);
 }
 
 void message_encode_endpoint(struct message_writer *writer, const struct message_endpoint *message)
 {
 	put_peer(writer, message->slot, message->generation, &message->peer);
-	put_endpoint(writer, &message->endpoint);
+	message_put_endpoint(writer, &message->endpoint);
 	message_put_u32(writer, message->count);
 }
 
 bool message_decode_endpoint(struct message_reader *reader, struct message_endpoint *message)
 {
 	get_peer(reader, &message->slot, &message->generation, &message->peer);
-	get_endpoint(reader, &message->endpoint);
+	message_get_endpoint(reader, &message->endpoint);
 	message->count = message_get_u32(reader);
-	return ended(reader);
+	return message_is_whole(reader);
 }
 
 void message_encode_condition(struct message_writer *writer, const struct message_condition *message)
@@ -535,7 +635,7 @@ bool message_decode_condition(struct message_reader *reader, struct message_cond
 	message->generation = message_get_u64(reader);
 	message->type = message_get_u8(reader);
 	message->value = message_get_u32(reader);
-	return ended(reader) && message->type < MESSAGE_CONDITIONS;
+	return message_is_whole(reader) && message->type < MESSAGE_CONDITIONS;
 }
 
 void message_encode_want_resolve(struct message_writer *writer, const struct message_want_resolve *message)
@@ -546,15 +646,16 @@ void message_encode_want_resolve(struct message_writer *writer, const struct mes
 bool message_decode_want_resolve(struct message_reader *reader, struct message_want_resolve *message)
 {
 	get_peer(reader, &message->slot, &message->generation, &message->peer);
-	return ended(reader);
+	return message_is_whole(reader);
 }
 
 void message_encode_want(struct message_writer *writer, const struct message_want *message)
 {
 	put_head(writer, message->request, message->slot, message->generation);
 	message_put_u16(writer, message->index);
-	put_endpoint(writer, &message->local);
-	put_endpoint(writer, &message->source);
+	message_put_endpoint(writer, &message->local);
+	message_put_endpoint(writer, &message->source);
+	message_put_u64(writer, message->pool);
 }
 
 bool message_decode_want(struct message_reader *reader, struct message_want *message)
@@ -562,7 +663,25 @@ bool message_decode_want(struct message_reader *reader, struct message_want *mes
 	*message = (struct message_want){ 0 };
 	get_head(reader, &message->request, &message->slot, &message->generation);
 	message->index = message_get_u16(reader);
-	get_endpoint(reader, &message->local);
-	get_endpoint(reader, &message->source);
-	return ended(reader);
+	message_get_endpoint(reader, &message->local);
+	message_get_endpoint(reader, &message->source);
+	message->pool = message_get_u64(reader);
+	return message_is_whole(reader);
+}
+
+void message_encode_transfer(struct message_writer *writer, const struct message_transfer *message)
+{
+	message_put_u32(writer, message->slot);
+	message_put_u64(writer, message->generation);
+	message_put_bytes(writer, message->state.bytes, message->state.left);
+}
+
+bool message_decode_transfer(struct message_reader *reader, struct message_transfer *message)
+{
+	message->slot = message_get_u32(reader);
+	message->generation = message_get_u64(reader);
+	message->state = *reader;
+	if (!reader->failed)
+		reader->left = 0;
+	return message_is_whole(reader);
 }

@@ -95,3 +95,11 @@ bool network_is_host(const struct wireguard_network *network)
 		return network->bytes[0] != 0 && network->bytes[0] != 127 && network->bytes[0] < 224;
 	return memcmp(network->bytes, zero, 16) != 0 && memcmp(network->bytes, one, 16) != 0 && network->bytes[0] != 0xff;
 }
+
+bool network_covers(const struct wireguard_network *network, uint8_t family, const uint8_t *address)
+{
+	unsigned whole = network->prefix / 8, rest = network->prefix % 8;
+	if (network->family != family || memcmp(network->bytes, address, whole) != 0)
+		return false;
+	return rest == 0 || ((network->bytes[whole] ^ address[whole]) >> (8 - rest)) == 0;
+}

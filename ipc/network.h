@@ -25,6 +25,8 @@ void network_format(const struct wireguard_network *network, char text[NETWORK_T
 void network_format_address(const struct wireguard_network *network, char text[NETWORK_TEXT_SIZE]);
 /* An IPv4-mapped IPv6 address becomes the IPv4 address; any other is left as it is. */
 void network_unmap(struct wireguard_network *network);
+/* Whether the address, of 4 or 16 bytes, is in the network. */
+bool network_covers(const struct wireguard_network *network, uint8_t family, const uint8_t *address);
 /* Whether it can be a host's own address: not unspecified, loopback or multicast. */
 bool network_is_host(const struct wireguard_network *network);
 /* Parses a prefix length or a port: up to five digits, no leading zero, at most `most`. */

@@ -56,9 +56,11 @@ static bool parse_unix(const char *path, struct spec_place *place)
 	for (const char *c = path; *c != '\0'; c++)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			return false;
-	place->kind = SPEC_PLACE_UNIX;
 	place->host = strdup(path);
-	return place->host != NULL;
+	if (place->host == NULL)
+		return false;
+	place->kind = SPEC_PLACE_UNIX;
+	return true;
 }
 
 bool place_parse(const char *text, struct spec_place *place)

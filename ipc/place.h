@@ -15,7 +15,8 @@ struct spec_place {
 	uint16_t port; /* INET */
 };
 
-/* Parses "HOST:PORT", "[IPv6]:PORT" or "unix:/path". An IP literal is stored in its canonical form, an IPv4-mapped one as IPv4. */
+/* Parses "HOST:PORT", "[IPv6]:PORT" or "unix:/path". An IP literal is stored in its canonical form, an IPv4-mapped one as IPv4. When it is false, the
+ * place is none, and errno is ENOMEM if the text is not at fault. */
 bool place_parse(const char *text, struct spec_place *place);
 /* A sentence that says why place_parse refused the text; `is_endpoint`: of a peer, which is no path and has a port. */
 #define PLACE_FAULT_SIZE 128

@@ -2,6 +2,7 @@
 #ifndef WARREN_IPC_WALL_CLOCK_H
 #define WARREN_IPC_WALL_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WALL_CLOCK_TEXT_MAX 40
@@ -12,5 +13,8 @@ int64_t wall_clock_ms(void);
 void wall_clock_format(char text[WALL_CLOCK_TEXT_MAX], int64_t milliseconds);
 /* The same in whole seconds: "2006-01-02T15:04:05Z". */
 void wall_clock_format_seconds(char text[WALL_CLOCK_TEXT_MAX], int64_t milliseconds);
+
+/* Reads RFC 3339, with Z or an offset, of the years 1970 to 9999. Fractions are cut to milliseconds. False if it is none. */
+bool wall_clock_parse(const char *text, int64_t *milliseconds);
 
 #endif

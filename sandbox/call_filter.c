@@ -43,30 +43,47 @@ scmp_filter_ctx call_filter_add(scmp_filter_ctx filter, const struct call_rule *
 }
 
 #ifdef RESULT
+#define CALLS 512 /* more than there are of one architecture */
+
+/* Made before the filter applies, because a signal handler cannot allocate. NULL: no call has this number. */
+static char *names[CALLS];
+
+static void read_names(void)
+{
+	for (int i = 0; i < CALLS; i++)
+		names[i] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, i);
+}
+
+static const char *name_of(int call)
+{
+	return call < 0 || call >= CALLS || names[call] == NULL ? "unknown" : names[call];
+}
+
 /* Runs in place of the call, whose caller may hold any lock: log_line takes none. */
 static void on_refused(int signal, siginfo_t *info, void *context)
 {
 	static atomic_uint told;
 	(void)signal;
 	if (atomic_fetch_add(&told, 1) < TOLD_MAX)
-		log_line(LOG_ERROR, NULL, "the sandbox refused system call %d", info->si_syscall);
+		log_line(LOG_ERROR, NULL, "the sandbox refused the system call %s (%d)", name_of(info->si_syscall), info->si_syscall);
 	RESULT((ucontext_t *)context) = -EPERM;
 }
 
-static void watch_refusals(void)
+void call_filter_watch(void)
 {
+	read_names();
 	struct sigaction action = { .sa_sigaction = on_refused, .sa_flags = SA_SIGINFO | SA_NODEFER };
 	sigaction(SIGSYS, &action, NULL);
 }
 #else
-static void watch_refusals(void)
+void call_filter_watch(void)
 {
 }
 #endif
 
 bool call_filter_enter(scmp_filter_ctx filter)
 {
-	watch_refusals();
+	call_filter_watch();
 	bool entered = filter != NULL && seccomp_load(filter) == 0;
 	if (filter != NULL)
 		seccomp_release(filter);

@@ -37,6 +37,8 @@ scmp_filter_ctx call_filter_create(const int *allowed, size_t count);
 /* Returns NULL for NULL, and when out of memory; the filter is then freed. */
 scmp_filter_ctx call_filter_add(scmp_filter_ctx filter, const struct call_rule *rules, size_t count);
 /* Takes the filter, which then applies to this thread and everything it starts. False if the kernel has no seccomp. */
+/* Answers refused calls with EPERM, and logs them. call_filter_enter does that itself; a program that was started under a list needs it, too. */
+void call_filter_watch(void);
 bool call_filter_enter(scmp_filter_ctx filter);
 
 #endif

@@ -1,5 +1,6 @@
 #include "sandbox/control_sandbox.h"
 
+#include <assert.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -28,7 +30,8 @@
 #include "sandbox/worker_sandbox.h"
 
 #define SOCKET_TYPE_MASK 0xf /* the rest are flags */
-#define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
+/* Not CLONE_NEWTIME, whose bit belongs to clone's signal: only unshare and clone3 know it. */
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 #ifndef WARREN_SANITIZED
 static void allow_folder_of(int rules, const char *path, enum landlock_use use)
@@ -53,12 +56,22 @@ static int allow_object(struct dl_phdr_info *object, size_t size, void *owner)
 	return 0;
 }
 
+static void allow_program_folder(int rules, const char *program)
+{
+	char copy[PATH_MAX];
+	snprintf(copy, sizeof(copy), "%s", program);
+	landlock_allow(rules, dirname(copy), LANDLOCK_EXECUTE);
+}
+
 static bool confine_files(const struct control_paths *paths)
 {
 	int rules = landlock_create(true);
 	if (rules < 0)
 		return false;
 	landlock_allow(rules, "/proc/self/exe", LANDLOCK_EXECUTE);
+	/* The next version, which is another file with the same name. */
+	if (paths->program != NULL)
+		allow_program_folder(rules, paths->program);
 	dl_iterate_phdr(allow_object, &rules);
 	landlock_allow(rules, "/proc", LANDLOCK_READ);
 	landlock_allow(rules, "/sys/devices/system/cpu", LANDLOCK_READ);
@@ -69,13 +82,23 @@ static bool confine_files(const struct control_paths *paths)
 	landlock_allow(rules, "/etc", LANDLOCK_READ);
 	landlock_allow(rules, "/run", LANDLOCK_FILES);
 	allow_folder_of(rules, "/etc/resolv.conf", LANDLOCK_READ);
+	if (paths->config != NULL)
+		path_rights_renewed_file(rules, paths->config);
 	if (paths->tls_cert != NULL) {
 		path_rights_renewed_file(rules, paths->tls_cert);
 		path_rights_renewed_file(rules, paths->tls_key);
 	}
+	for (size_t i = 0; paths->read_files != NULL && paths->read_files[i] != NULL; i++)
+		path_rights_renewed_file(rules, paths->read_files[i]);
 	landlock_allow(rules, paths->state_dir, LANDLOCK_STATE);
 	if (paths->api_socket != NULL)
 		allow_folder_of(rules, paths->api_socket, LANDLOCK_SOCKETS);
+	if (paths->tunnels_dir != NULL)
+		path_rights_tunnels(rules, paths->tunnels_dir);
+	if (paths->tunnels_dir != NULL && paths->credentials_dir != NULL)
+		landlock_allow(rules, paths->credentials_dir, LANDLOCK_READ);
+	if (paths->access_log != NULL && strcmp(paths->access_log, "-") != 0)
+		path_rights_log(rules, paths->access_log);
 	for (size_t i = 0; i < paths->allow_socket_count; i++)
 		path_rights_socket_folder(rules, paths->allow_socket[i]);
 	return landlock_enter(rules);
@@ -93,6 +116,7 @@ static const int allowed[] = {
 	/* files: the store, the state directory, resolver and TLS */
 	SCMP_SYS(open),
 	SCMP_SYS(openat),
+	SCMP_SYS(openat2),
 	SCMP_SYS(close),
 	SCMP_SYS(read),
 	SCMP_SYS(write),
@@ -131,6 +155,7 @@ static const int allowed[] = {
 	SCMP_SYS(fchmod),
 	SCMP_SYS(fchmodat),
 	SCMP_SYS(fchown),
+	SCMP_SYS(fchownat),
 	SCMP_SYS(umask),
 	SCMP_SYS(utimensat),
 	/* sockets; socket itself is below */
@@ -165,6 +190,8 @@ static const int allowed[] = {
 	SCMP_SYS(timerfd_create),
 	SCMP_SYS(timerfd_settime),
 	SCMP_SYS(inotify_init1),
+	SCMP_SYS(inotify_add_watch),
+	SCMP_SYS(inotify_rm_watch),
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(clock_getres),
 	SCMP_SYS(clock_nanosleep),
@@ -208,9 +235,11 @@ static const int allowed[] = {
 	SCMP_SYS(geteuid),
 	SCMP_SYS(getgid),
 	SCMP_SYS(getegid),
+	SCMP_SYS(getgroups),
 	SCMP_SYS(dup),
 	SCMP_SYS(dup2),
 	SCMP_SYS(dup3),
+	SCMP_SYS(close_range),
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
@@ -306,14 +335,17 @@ static const struct call_rule process_rules[] = {
 	ARGUMENT(prctl, 0, PR_CAP_AMBIENT),
 };
 
-/* What depends on the kernel. */
+/* What depends on the kernel, and what libraries try and can do without. */
 static scmp_filter_ctx add_own_rules(scmp_filter_ctx filter)
 {
 	/* Landlock does not cover execution of memory files, so they must be created non-executable (Linux 6.3). */
 	const struct call_rule memory = { SCMP_SYS(memfd_create), 1, { CALL_HAS(1, counters_memory_flags()) } };
 	filter = call_filter_add(filter, &memory, 1);
+	const struct scmp_arg_cmp netlink = { .arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_NETLINK };
 	/* Its flags are in memory, which filters cannot see; on ENOSYS the library uses clone. */
-	if (filter != NULL && seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) != 0) {
+	if (filter != NULL && (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) != 0 ||
+	                       /* getaddrinfo asks which families have addresses, and takes both when it cannot. */
+	                       seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, netlink) != 0)) {
 		seccomp_release(filter);
 		return NULL;
 	}
@@ -336,4 +368,84 @@ void sandbox_enter_control(const struct control_paths *paths)
 	const char *lack = sandbox_lacks(call_filter_enter(make_filter()), has_landlock);
 	if (lack != NULL)
 		log_line(LOG_WARN, NULL, "this kernel has no %s: the control process's sandbox is weaker", lack);
+}
+
+/* To be raised with any change of the rules for files, and of add_own_rules. A program with another number takes the place of this one by a restart.
+ */
+#define OTHER_RULES 2u
+#define NUMBER_DIGITS 8
+
+static uint32_t mix(uint32_t hash, const void *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ ((const uint8_t *)bytes)[i]) * 16777619u; /* FNV-1a */
+	return hash;
+}
+
+static uint32_t number_of(const struct call_rule *rule)
+{
+	uint32_t hash = mix(2166136261u, &rule->call, sizeof(rule->call));
+	for (unsigned k = 0; k < rule->count; k++) {
+		const uint64_t condition[] = { rule->conditions[k].arg, rule->conditions[k].op, rule->conditions[k].datum_a,
+			                       rule->conditions[k].datum_b };
+		hash = mix(hash, condition, sizeof(condition));
+	}
+	return hash;
+}
+
+static char *put_number(char *at, uint32_t number)
+{
+	return at + snprintf(at, NUMBER_DIGITS + 1, "%08x", number);
+}
+
+static char *put_rules(char *at, const struct call_rule *rules, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		at = put_number(at, number_of(&rules[i]));
+	return at;
+}
+
+void sandbox_control_rules(char text[SANDBOX_RULES_SIZE])
+{
+	enum { CALLS = sizeof(allowed) / sizeof(allowed[0]), SOCKETS = sizeof(socket_rules) / sizeof(socket_rules[0]) };
+	enum { PROCESSES = sizeof(process_rules) / sizeof(process_rules[0]) };
+	static_assert(NUMBER_DIGITS * (1 + CALLS + SOCKETS + PROCESSES) < SANDBOX_RULES_SIZE, "the text has room for all rules");
+	char *at = put_number(text, OTHER_RULES);
+	for (size_t i = 0; i < CALLS; i++)
+		at = put_number(at, number_of(&(struct call_rule){ .call = allowed[i] }));
+	at = put_rules(at, socket_rules, SOCKETS);
+	(void)put_rules(at, process_rules, PROCESSES);
+}
+
+static bool has_number(const char *text, const char *number)
+{
+	for (; strlen(text) >= NUMBER_DIGITS; text += NUMBER_DIGITS)
+		if (memcmp(text, number, NUMBER_DIGITS) == 0)
+			return true;
+	return false;
+}
+
+unsigned sandbox_control_lacks(const char *text)
+{
+	char own[SANDBOX_RULES_SIZE];
+	unsigned lacking = 0;
+	sandbox_control_rules(own);
+	for (const char *number = own; *number != '\0'; number += NUMBER_DIGITS)
+		lacking += !has_number(text, number);
+	return lacking;
+}
+
+uint64_t sandbox_control_edition(void)
+{
+	char text[SANDBOX_RULES_SIZE];
+	sandbox_control_rules(text);
+	uint64_t hash = 14695981039346656037u;
+	for (const char *at = text; *at != '\0'; at++)
+		hash = (hash ^ (uint8_t)*at) * 1099511628211u; /* FNV-1a */
+	return hash;
+}
+
+void sandbox_resume_control(void)
+{
+	call_filter_watch();
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 /* Missing in the oldest linux/landlock.h with which this must build. */
+#define FS_REFER (1ULL << 13)
 #define FS_TRUNCATE (1ULL << 14)
 #define FS_IOCTL_DEV (1ULL << 15)
 #define NET_ALL 3ULL        /* bind and connect TCP */
@@ -30,6 +31,7 @@ static const uint64_t rights_of[] = {
 	[LANDLOCK_EXECUTE] = FS_READ | LANDLOCK_ACCESS_FS_EXECUTE,
 	[LANDLOCK_DEVICE] = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV,
 	[LANDLOCK_SOCKETS] = FS_SOCKETS,
+	[LANDLOCK_LOG] = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG,
 	[LANDLOCK_STATE] = FS_READ | FS_SOCKETS | FS_TRUNCATE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
 	                   LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR,
 };
@@ -45,7 +47,7 @@ static uint64_t known_files(long kernel)
 {
 	uint64_t known = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1;
 	if (kernel >= 2)
-		known |= LANDLOCK_ACCESS_FS_REFER;
+		known |= FS_REFER;
 	if (kernel >= 3)
 		known |= FS_TRUNCATE;
 	if (kernel >= 5)

@@ -11,6 +11,7 @@ enum landlock_use {
 	LANDLOCK_EXECUTE, /* read and execute */
 	LANDLOCK_DEVICE,  /* read and write existing files */
 	LANDLOCK_SOCKETS, /* create and remove unix sockets */
+	LANDLOCK_LOG,     /* create and write files */
 	LANDLOCK_STATE,   /* everything but execution */
 	LANDLOCK_USE_COUNT
 };

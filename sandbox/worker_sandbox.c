@@ -28,7 +28,7 @@ bool sandbox_tie_to_parent(int parent)
 }
 
 /* The data path's calls, then those of the allocator and of abort. Descriptors arrive only by recvmsg and accept4. qsort calls sysinfo once, for
- * the amount of memory. */
+ * the amount of memory. pread reads the one file that is open, /proc/self/statm (usage.h). */
 static const int allowed[] = {
 	SCMP_SYS(read),       SCMP_SYS(write),        SCMP_SYS(readv),           SCMP_SYS(writev),        SCMP_SYS(accept4),
 	SCMP_SYS(shutdown),   SCMP_SYS(close),        SCMP_SYS(getsockname),     SCMP_SYS(getpeername),   SCMP_SYS(epoll_ctl),
@@ -36,7 +36,7 @@ static const int allowed[] = {
 	SCMP_SYS(getrandom),  SCMP_SYS(munmap),       SCMP_SYS(mremap),          SCMP_SYS(madvise),       SCMP_SYS(brk),
 	SCMP_SYS(mlock),      SCMP_SYS(mlock2),       SCMP_SYS(munlock),         SCMP_SYS(futex),         SCMP_SYS(getpid),
 	SCMP_SYS(gettid),     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigreturn),  SCMP_SYS(restart_syscall),
-	SCMP_SYS(exit),       SCMP_SYS(exit_group),   SCMP_SYS(sysinfo),
+	SCMP_SYS(exit),       SCMP_SYS(exit_group),   SCMP_SYS(sysinfo),         SCMP_SYS(pread64),
 };
 
 static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
@@ -56,6 +56,8 @@ static scmp_filter_ctx add_rules(scmp_filter_ctx filter)
 		CALL_OPTION(setsockopt, SOL_UDP, UDP_GRO),
 		CALL_OPTION(getsockopt, SOL_SOCKET, SO_DOMAIN),
 		CALL_OPTION(getsockopt, SOL_SOCKET, SO_TYPE),
+		CALL_OPTION(getsockopt, SOL_SOCKET, SO_PROTOCOL),
+		CALL_OPTION(getsockopt, SOL_SOCKET, SO_ACCEPTCONN),
 		/* For abort: a signal to this process only. */
 		{ SCMP_SYS(tgkill), 1, { CALL_IS(0, getpid()) } },
 	};

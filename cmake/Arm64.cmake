@@ -1,0 +1,16 @@
+# Cross-builds for arm64 in a sysroot that scripts/cross-arm64 makes; its programs run by qemu-user.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES WARREN_SYSROOT)
+set(CMAKE_SYSROOT "${WARREN_SYSROOT}")
+set(CMAKE_FIND_ROOT_PATH "${WARREN_SYSROOT}")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L "${WARREN_SYSROOT}")
+set(ENV{PKG_CONFIG_SYSROOT_DIR} "${WARREN_SYSROOT}")
+set(ENV{PKG_CONFIG_LIBDIR} "${WARREN_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${WARREN_SYSROOT}/usr/share/pkgconfig")
+# Those of the target, not the host's.
+set(LWIP_LD aarch64-linux-gnu-ld.bfd CACHE STRING "")
+set(LWIP_OBJCOPY aarch64-linux-gnu-objcopy CACHE STRING "")

@@ -1,0 +1,14 @@
+/* The id that a file's name gives a tunnel or pool: the daemon reads a directory by it, and the command `warren` names what it adds. */
+#ifndef WARREN_IPC_OBJECT_ID_H
+#define WARREN_IPC_OBJECT_ID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define OBJECT_ID_SIZE 64 /* with the terminator */
+
+/* In lower case, with one hyphen for each run of other characters than a-z, 0-9, dot, underscore and hyphen, from the first letter or digit on, cut
+ * at 63 characters. `name` is `length` bytes without the file's ending. False, and an empty id, if it has no letter or digit. */
+bool object_id_from_name(char id[OBJECT_ID_SIZE], const char *name, size_t length);
+
+#endif
