@@ -63,6 +63,7 @@ static uint32_t try_size(struct black_hole *hole, uint32_t small)
 {
 	hole->state = BLACK_HOLE_TRYING;
 	hole->timeouts = 0;
+	hole->had_arrived = false;
 	hole->small = small;
 	hole->large_end = 0;
 	return small;
@@ -108,12 +109,24 @@ void black_hole_sent(struct black_hole *hole, uint64_t end, uint32_t length)
 		hole->large_end = end;
 }
 
+void black_hole_doubled(struct black_hole *hole, uint64_t left, uint64_t right)
+{
+	if (hole->state == BLACK_HOLE_TRYING && right > hole->place && left < hole->place + hole->full)
+		hole->had_arrived = true;
+}
+
 static uint32_t note_pass(struct black_hole *hole, uint32_t segment, uint32_t *found)
 {
+	uint32_t full = hole->full;
+
 	hole->timeouts = 0;
+	if (hole->had_arrived) {
+		forget(hole);
+		return full;
+	}
 	if (++hole->passes < PATIENCE) {
 		hole->state = BLACK_HOLE_CHECKING;
-		return hole->full;
+		return full;
 	}
 	*found = segment + headers_of(hole->family);
 	forget(hole);

@@ -3,7 +3,8 @@
  *
  *   OPEN      Segments have their full size. After two timeouts of a full one: TRYING.
  *   TRYING    Segments are smaller; after two more timeouts they get the next smaller size. The first time one passes: CHECKING. The second
- *             time the size is known: OPEN, with this size as the full one.
+ *             time the size is known: OPEN, with this size as the full one. If what timed out had arrived, the timeouts say nothing of
+ *             sizes: OPEN.
  *   CHECKING  Segments have their full size again. If one passes, the path is no black hole: OPEN. After a timeout: TRYING, with the size that
  *             passed. */
 #ifndef WARREN_NETSTACK_BLACK_HOLE_H
@@ -22,6 +23,7 @@ struct black_hole {
 	enum black_hole_state state;
 	uint8_t family;
 	bool is_watched;    /* after a timeout: sender.c reports progress and packets */
+	bool had_arrived;   /* TRYING: a part of what timed out; its acknowledgement was lost */
 	uint8_t timeouts;   /* in a row */
 	uint8_t passes;     /* of small packets, with no full one between */
 	uint32_t full;      /* bytes of a full segment */
@@ -44,6 +46,8 @@ void black_hole_init(struct black_hole *hole, uint8_t family);
 uint32_t black_hole_timed_out(struct black_hole *hole, uint32_t segment, uint32_t length, uint64_t place, bool large_passed);
 /* While is_watched: a packet is sent. */
 void black_hole_sent(struct black_hole *hole, uint64_t end, uint32_t length);
+/* While is_watched: these bytes arrived twice, as the far end says (RFC 2883). */
+void black_hole_doubled(struct black_hole *hole, uint64_t left, uint64_t right);
 /* While is_watched: everything before `place` is acknowledged. Returns the segment size from now on. `*found` gets the packet size that
  * passes where `segment` does not, or is left unchanged. */
 uint32_t black_hole_progress(struct black_hole *hole, uint32_t segment, uint64_t place, uint32_t *found);

@@ -8,6 +8,7 @@
 #include "netstack/random.h"
 
 #define PORT_TRIES 64
+#define BUCKETS_FIRST 16
 #define DATAGRAM_MAX 65507 /* IPv4's limit; longer ones over IPv6 are not used in practice */
 
 struct netstack_flow {
@@ -19,6 +20,49 @@ struct netstack_flow {
 	void *owner;
 };
 
+static struct netstack_flow **bucket_of(struct netstack *stack, uint16_t port)
+{
+	struct stack_flows *flows = &stack->flows;
+
+	return flows->buckets == NULL ? &flows->few : &flows->buckets[port & flows->mask];
+}
+
+static struct netstack_flow *take_any(struct netstack_flow **bucket)
+{
+	struct netstack_flow *flow = *bucket;
+
+	if (flow != NULL)
+		*bucket = flow->next;
+	return flow;
+}
+
+static void put(struct netstack *stack, struct netstack_flow *flow)
+{
+	struct netstack_flow **bucket = bucket_of(stack, flow->at.port);
+
+	flow->next = *bucket;
+	*bucket = flow;
+}
+
+/* Without memory the lists only get longer. */
+static void grow(struct netstack *stack)
+{
+	struct stack_flows *flows = &stack->flows, old = *flows;
+	size_t size = old.buckets == NULL ? BUCKETS_FIRST : 2 * (old.mask + 1);
+	struct netstack_flow **buckets = calloc(size, sizeof(*buckets)), *flow;
+
+	if (buckets == NULL)
+		return;
+	*flows = (struct stack_flows){ .buckets = buckets, .mask = size - 1, .count = old.count };
+	while ((flow = take_any(&old.few)) != NULL)
+		put(stack, flow);
+	for (size_t i = 0; old.buckets != NULL && i <= old.mask; i++) {
+		while ((flow = take_any(&old.buckets[i])) != NULL)
+			put(stack, flow);
+	}
+	free(old.buckets);
+}
+
 static bool covers(const struct netstack_flow *flow, const struct netstack_endpoint *local)
 {
 	if (flow->at.port != local->port)
@@ -28,7 +72,7 @@ static bool covers(const struct netstack_flow *flow, const struct netstack_endpo
 
 static struct netstack_flow *find(struct netstack *stack, const struct netstack_endpoint *local)
 {
-	struct netstack_flow *flow = stack->flows;
+	struct netstack_flow *flow = *bucket_of(stack, local->port);
 
 	while (flow != NULL && !covers(flow, local))
 		flow = flow->next;
@@ -59,16 +103,16 @@ void flow_unreachable(struct netstack *stack, const struct netstack_endpoint *lo
 		flow->unreachable(flow->owner, to);
 }
 
-static bool is_taken(const struct netstack *stack, const struct netstack_endpoint *at)
+static bool is_taken(struct netstack *stack, const struct netstack_endpoint *at)
 {
-	for (const struct netstack_flow *flow = stack->flows; flow != NULL; flow = flow->next) {
+	for (const struct netstack_flow *flow = *bucket_of(stack, at->port); flow != NULL; flow = flow->next) {
 		if (flow->at.port == at->port && (at->family == 0 || covers(flow, at)))
 			return true;
 	}
 	return false;
 }
 
-static bool choose_port(const struct netstack *stack, struct netstack_endpoint *at)
+static bool choose_port(struct netstack *stack, struct netstack_endpoint *at)
 {
 	for (int i = 0; i < PORT_TRIES; i++) {
 		at->port = random_port();
@@ -94,8 +138,10 @@ int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *a
 	struct netstack_flow *fresh = calloc(1, sizeof(*fresh));
 	if (fresh == NULL)
 		return NETSTACK_OUT_OF_MEMORY;
-	*fresh = (struct netstack_flow){ .stack = stack, .next = stack->flows, .at = place, .received = received, .owner = owner };
-	stack->flows = fresh;
+	*fresh = (struct netstack_flow){ .stack = stack, .at = place, .received = received, .owner = owner };
+	if (++stack->flows.count > stack->flows.mask + BUCKETS_FIRST)
+		grow(stack);
+	put(stack, fresh);
 	*flow = fresh;
 	return 0;
 }
@@ -133,16 +179,24 @@ void netstack_flow_close(struct netstack_flow *flow)
 {
 	if (flow == NULL)
 		return;
-	struct netstack_flow **at = &flow->stack->flows;
+	struct netstack_flow **at = bucket_of(flow->stack, flow->at.port);
 	while (*at != flow)
 		at = &(*at)->next;
 	*at = flow->next;
+	flow->stack->flows.count--;
 	free(flow);
 }
 
 void flow_free_all(struct netstack *stack)
 {
-	while (stack->flows != NULL)
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
-		netstack_flow_close(stack->flows);
+	struct stack_flows *flows = &stack->flows;
+
+	for (size_t i = 0; i <= flows->mask; i++) {
+		struct netstack_flow **bucket = flows->buckets == NULL ? &flows->few : &flows->buckets[i];
+		while (*bucket != NULL)
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the call takes the first from the list. */
+			netstack_flow_close(*bucket);
+	}
+	free(flows->buckets);
+	*flows = (struct stack_flows){ .count = 0 };
 }

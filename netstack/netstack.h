@@ -87,6 +87,9 @@ size_t netstack_stream_count(const struct netstack *stack);
 uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now);
 /* While there is a limit: the smallest packet size that did not pass. */
 uint16_t netstack_path_refused(const struct netstack *stack);
+uint16_t netstack_mtu(const struct netstack *stack);
+/* For what is sent from now on. Open connections send smaller segments if they must, but not larger ones. */
+void netstack_set_mtu(struct netstack *stack, uint16_t mtu);
 bool netstack_has_family(const struct netstack *stack, uint8_t family);
 
 /* TCP. Callbacks may call any function of their own stream, and netstack_stream_connect; after `closed` the handle is invalid.
@@ -134,7 +137,8 @@ int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, 
 void netstack_listener_set_owner(struct netstack_listener *listener, void *owner);
 void netstack_listener_free(struct netstack_listener *listener);
 
-/* UDP. `bytes` are valid until `received` returns. `at` with port 0 takes a random port; `at` NULL any address of the stack. */
+/* UDP. `bytes` are the callee's to change, and valid as those of a stream's `received`. `at` with port 0 takes a random port; `at` NULL any address
+ * of the stack. */
 int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *at,
                        void (*received)(void *owner, const struct netstack_endpoint *from, const uint8_t *bytes, size_t length), void *owner,
                        struct netstack_flow **flow) __attribute__((warn_unused_result));
@@ -182,6 +186,11 @@ void netstack_resolve(struct netstack_resolver *resolver, const char *name,
                       void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count,
                                        bool more),
                       void *owner, uint64_t now, struct netstack_query **query);
+/* The same, but the servers are asked whatever the cache knows. */
+void netstack_resolve_anew(struct netstack_resolver *resolver, const char *name,
+                           void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count,
+                                            bool more),
+                           void *owner, uint64_t now, struct netstack_query **query);
 void netstack_query_cancel(struct netstack_query *query);
 
 #endif

@@ -23,6 +23,18 @@ struct stack_paths {
 	struct path_finding list[FINDINGS];
 };
 
+uint16_t netstack_mtu(const struct netstack *stack)
+{
+	return stack->config.mtu;
+}
+
+void netstack_set_mtu(struct netstack *stack, uint16_t mtu)
+{
+	stack->config.mtu = mtu;
+	for (struct netstack_stream *stream = stack->all_streams; stream != NULL; stream = stream->next)
+		stream_shrink(stream, path_mtu(stack, &stream->remote));
+}
+
 uint16_t netstack_path_limit(const struct netstack *stack, uint64_t now)
 {
 	return now < stack->path_limit_until ? stack->path_limit : 0;

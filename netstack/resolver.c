@@ -224,11 +224,11 @@ static bool answer_literal(const char *name, answered_function *answered, void *
 	return false;
 }
 
-static void fill_from_cache(struct netstack_query *query, const char *name, uint64_t now)
+static void begin_parts(struct netstack_query *query, const char *name, bool is_cached, uint64_t now)
 {
 	for (size_t f = 0; f < FAMILIES; f++) {
 		struct part *part = &query->parts[f];
-		const struct dns_answer *known = name_cache_get(&query->resolver->cache, name, families[f], now);
+		const struct dns_answer *known = is_cached ? name_cache_get(&query->resolver->cache, name, families[f], now) : NULL;
 		part->is_wanted = netstack_has_family(query->resolver->stack, families[f]);
 		if (known == NULL || !part->is_wanted)
 			continue;
@@ -272,7 +272,7 @@ static bool is_listed(const struct netstack_resolver *resolver, const struct net
 	return false;
 }
 
-static void begin_query(struct netstack_resolver *resolver, const char *name, answered_function *answered, void *owner, uint64_t now,
+static void begin_query(struct netstack_resolver *resolver, const char *name, bool is_cached, answered_function *answered, void *owner, uint64_t now,
                         struct netstack_query **out)
 {
 	struct netstack_query *query = calloc(1, sizeof(*query));
@@ -287,7 +287,7 @@ static void begin_query(struct netstack_resolver *resolver, const char *name, an
 	query->owner = owner;
 	query->next = resolver->queries;
 	resolver->queries = query;
-	fill_from_cache(query, name, now);
+	begin_parts(query, name, is_cached, now);
 	if (!start_lookups(query, name, now)) {
 		tell(query);
 		return;
@@ -299,8 +299,8 @@ static void begin_query(struct netstack_resolver *resolver, const char *name, an
 		proceed(query, now);
 }
 
-void netstack_resolve(struct netstack_resolver *resolver, const char *name, answered_function *answered, void *owner, uint64_t now,
-                      struct netstack_query **query)
+static void resolve(struct netstack_resolver *resolver, const char *name, bool is_cached, answered_function *answered, void *owner, uint64_t now,
+                    struct netstack_query **query)
 {
 	char canonical[DNS_NAME_SIZE];
 	struct netstack *stack = resolver->stack;
@@ -318,8 +318,20 @@ void netstack_resolve(struct netstack_resolver *resolver, const char *name, answ
 		return;
 	}
 	stack_begin(stack, now);
-	begin_query(resolver, canonical, answered, owner, now, query);
+	begin_query(resolver, canonical, is_cached, answered, owner, now, query);
 	stack_end(stack);
+}
+
+void netstack_resolve(struct netstack_resolver *resolver, const char *name, answered_function *answered, void *owner, uint64_t now,
+                      struct netstack_query **query)
+{
+	resolve(resolver, name, true, answered, owner, now, query);
+}
+
+void netstack_resolve_anew(struct netstack_resolver *resolver, const char *name, answered_function *answered, void *owner, uint64_t now,
+                           struct netstack_query **query)
+{
+	resolve(resolver, name, false, answered, owner, now, query);
 }
 
 /* A lookup that no query waits for continues: its answer is likely to be needed again. */

@@ -567,6 +567,7 @@ void netstack_free(struct netstack *stack)
 	}
 	stack_end(stack);
 	retired_free_all(&stack->retired);
+	assert(netstack_stream_count(stack) == 0);
 	table_clear(&stack->streams);
 	release(stack);
 }

@@ -24,6 +24,13 @@ struct stack_streams {
 	struct netstack_stream *latest; /* the last one found */
 };
 
+struct stack_flows {
+	struct netstack_flow *few;      /* all of them, while `buckets` is NULL */
+	struct netstack_flow **buckets; /* by their ports */
+	size_t mask;
+	size_t count;
+};
+
 struct stack_queue {
 	struct netstack_stream *first;
 	struct netstack_stream *last;
@@ -56,7 +63,7 @@ struct netstack {
 	struct stack_held *held; /* packets from lwIP that wait for room */
 	size_t held_count;
 	struct netstack_listener *listeners;
-	struct netstack_flow *flows;
+	struct stack_flows flows;
 	struct ping *pings;
 	struct netstack_resolver *resolvers;
 };

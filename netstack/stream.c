@@ -240,6 +240,7 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 {
 	struct iovec parts[PARTS_MAX];
 	size_t length;
+	uint64_t acknowledged = stream->sender.acknowledged;
 
 	if (!sender_heard(&stream->sender, segment, stream->window_shift, now)) {
 		stream_touch(stream);
@@ -248,6 +249,8 @@ void stream_input(struct netstack_stream *stream, const struct segment *segment,
 	}
 	stream->heard_at = now;
 	stream_touch(stream);
+	if (stream->sender.acknowledged > acknowledged && stream->sender.acknowledged == stream->sender.next)
+		receiver_expect(&stream->receiver, now);
 	if (is_unwanted(stream, segment)) {
 		netstack_stream_abort(stream, now);
 		return;
@@ -372,13 +375,14 @@ void stream_resume_all(struct netstack *stack)
 }
 
 /* We cannot see packets that do not reach us. But if a gap stays that is larger than any segment received, although the far end answers when
- * probed, its full segments do not pass. Later connections ask for smaller ones. */
+ * probed, its full segments do not pass. So it is if nothing comes, while the answer's sequence number shows that more was sent: a far end
+ * that has nothing to say yet answers with the number that we wait for. Later connections ask for smaller ones. */
 static void watch_gap(struct netstack_stream *stream, uint64_t now)
 {
 	struct gap *gap = &stream->receiver.gap;
 	uint8_t family = stream->local.family;
 
-	switch (gap_expire(gap, stream->receiver.next, now)) {
+	switch (gap_expire(gap, stream->receiver.next, receiver_lacks_data(&stream->receiver), now)) {
 	case GAP_WAIT: break;
 	case GAP_ASK: netstack_stream_probe(stream); break;
 	case GAP_JUDGE: {
@@ -475,6 +479,7 @@ size_t netstack_stream_write(struct netstack_stream *stream, const void *bytes, 
 	if (stream->state != STREAM_OPEN)
 		return 0;
 	stack_begin(stream->stack, now);
+	receiver_ask(&stream->receiver);
 	size_t taken = sender_write(&stream->sender, bytes, length);
 	if (taken > 0)
 		stream_touch(stream);
@@ -492,6 +497,7 @@ void netstack_stream_finish(struct netstack_stream *stream, uint64_t now)
 	if (stream->state != STREAM_OPEN)
 		return;
 	stack_begin(stream->stack, now);
+	receiver_ask(&stream->receiver);
 	sender_finish(&stream->sender);
 	stream_touch(stream);
 	stack_end(stream->stack);

@@ -140,12 +140,11 @@ void tcp_handshake_complete(struct netstack_stream *stream, uint64_t now)
 	bool has_sack = (pcb->flags & TF_SACK) != 0;
 	uint8_t scale = pcb->flags & TF_WND_SCALE ? pcb->rcv_scale : 0;
 	uint64_t round_trip = stream->listener == NULL && pcb->nrtx == 0 ? now - stream->born_at : 0;
-	struct sender_env env = { .owner = stream, .emit = segment_emit };
+	struct sender_env env = { .owner = stream, .family = stream->local.family, .emit = segment_emit };
 	uint32_t first = stream->receiver.first;
 	uint64_t window = stream->receiver.edge;
 
 	sender_init(&stream->sender, &env, &stream->stack->budget, pcb->snd_nxt, segment_size(stream, pcb->mss), has_sack, round_trip, now);
-	black_hole_init(&stream->sender.hole, stream->local.family);
 	stream->sender.window_end = stream->sender.window_max = pcb->snd_wnd;
 	stream->sender.window_sequence = pcb->snd_wl1;
 	receiver_init(&stream->receiver, first, scale, has_sack, window, round_trip, &stream->stack->budget, &stream->stack->retired);
@@ -371,12 +370,18 @@ static void slow_down_syns(void)
  * Between two ticks there may be more by what was closed meanwhile. */
 static void bound_waits(void)
 {
-	struct tcp_pcb *last = tcp_tw_pcbs;
+	struct tcp_pcb *kept = tcp_tw_pcbs, *last = kept;
 
 	for (size_t i = 1; last != NULL && i < WAITS_MAX; i++)
 		last = last->next;
-	while (last != NULL && last->next != NULL)
-		tcp_abort(last->next); /* quiet in this state */
+	if (last == NULL || last->next == NULL)
+		return;
+	/* In a list of their own each is the first, which lwIP finds at once. */
+	tcp_tw_pcbs = last->next;
+	last->next = NULL;
+	while (tcp_tw_pcbs != NULL)
+		tcp_abort(tcp_tw_pcbs); /* quiet in this state */
+	tcp_tw_pcbs = kept;
 }
 
 bool tcp_handshake_tick(void)

@@ -160,6 +160,21 @@ static void answer(struct receiver *receiver, uint64_t now)
 	receiver->must_acknowledge = true;
 }
 
+static void watch(struct receiver *receiver, uint64_t now)
+{
+	if (receiver->gap.deadline == NETSTACK_NEVER)
+		gap_open(&receiver->gap, receiver->next, now);
+}
+
+/* Packets may overtake each other, so this alone says nothing: it is watched. */
+static void note_claim(struct receiver *receiver, uint64_t place, uint64_t now)
+{
+	if (place <= receiver->next || place <= receiver->claimed || place > receiver->edge)
+		return;
+	receiver->claimed = place;
+	watch(receiver, now);
+}
+
 size_t receiver_take_held(struct receiver *receiver, struct iovec *parts, size_t max, size_t *length)
 {
 	*length = 0;
@@ -203,6 +218,8 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 	if (is_before || (segment->length == 0 && !has_fin)) {
 		if (is_before || start < receiver->next)
 			answer(receiver, now);
+		else
+			note_claim(receiver, start, now);
 		return 0;
 	}
 	uint64_t end = clip(receiver, start, start + segment->length, has_fin);
@@ -222,11 +239,28 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 	return 0;
 }
 
+void receiver_ask(struct receiver *receiver)
+{
+	receiver->asked = receiver->next;
+}
+
+void receiver_expect(struct receiver *receiver, uint64_t now)
+{
+	if (!receiver->has_end && receiver->next == receiver->asked)
+		watch(receiver, now);
+}
+
+bool receiver_lacks_data(const struct receiver *receiver)
+{
+	return receiver->held.count > 0 || receiver->claimed > receiver->next;
+}
+
 bool receiver_lacks_large(const struct receiver *receiver, uint32_t payload)
 {
 	const struct ranges *held = &receiver->held;
+	uint64_t end = held->count > 0 ? held->first->left : receiver->claimed;
 
-	if (held->count == 0 || held->first->left - receiver->next <= payload || receiver->segment > payload)
+	if (end <= receiver->next + payload || receiver->segment > payload)
 		return false;
 	for (size_t i = 0; i < held->count; i++) { /* RANGES_MAX at most */
 		if (held->first[i].right - held->first[i].left > payload)

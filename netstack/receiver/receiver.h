@@ -28,6 +28,7 @@ struct receiver {
 	uint64_t next;
 	uint64_t consumed;
 	uint64_t edge;    /* the end of the advertised window; it never moves back */
+	uint64_t claimed; /* the far end has sent everything before it, as its empty segments say: they carry SND.NXT (RFC 9293, 3.10.7) */
 	uint32_t segment; /* the largest payload seen */
 	struct ranges held;
 	struct pages pages;
@@ -44,6 +45,7 @@ struct receiver {
 	uint32_t pending;      /* bytes not acknowledged */
 	uint64_t deadline;     /* of a delayed acknowledgement */
 	uint64_t answered_at;  /* when a segment outside the window was last answered */
+	uint64_t asked;        /* what had arrived when the owner last wrote */
 	struct gap gap;
 };
 
@@ -56,7 +58,13 @@ size_t receiver_take(struct receiver *receiver, const struct segment *segment, s
 size_t receiver_take_held(struct receiver *receiver, struct iovec *parts, size_t max, size_t *length);
 /* Everything up to and including the FIN has arrived; the FIN is not counted in `next`. */
 bool receiver_is_at_end(const struct receiver *receiver);
-/* There is a gap of more than `payload` bytes, and no segment that large ever arrived. */
+/* The owner writes to the far end. What arrives from now on may be the answer. */
+void receiver_ask(struct receiver *receiver);
+/* Everything written was acknowledged: watches for an answer that is sent but does not arrive, unless some of it is here. */
+void receiver_expect(struct receiver *receiver, uint64_t now);
+/* The far end has sent data that did not arrive, or not yet. */
+bool receiver_lacks_data(const struct receiver *receiver);
+/* More than `payload` bytes in a row did not arrive, and no segment that large ever did. */
 bool receiver_lacks_large(const struct receiver *receiver, uint32_t payload);
 void receiver_consume(struct receiver *receiver, size_t bytes);
 /* A delayed acknowledgement whose deadline has passed is due; from then on it waits only for room. */

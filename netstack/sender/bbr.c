@@ -9,6 +9,7 @@
 #define BETA 0.7
 #define HEADROOM 0.15
 #define NOISE_MAX 0.2
+#define NOISE_SPREADS 2 /* mean deviations above the mean: what a round of bursts may well lose */
 #define MIN_RTT_WINDOW (10000 * MS)
 #define PROBE_RTT_INTERVAL (5000 * MS)
 #define PROBE_RTT_TIME (200 * MS)
@@ -106,7 +107,8 @@ static bool is_accelerating(const struct bbr *bbr)
 /* A few lost segments are always tolerated, because shares of small windows mean nothing. */
 static bool is_too_lossy(const struct bbr *bbr, uint64_t lost, uint64_t of)
 {
-	return lost > 3ull * bbr->segment && (double)lost > (LOSS_THRESHOLD + 1.5 * bbr->noise) * (double)of;
+	double spread = fmax(bbr->noise / 2, NOISE_SPREADS * bbr->noise_spread);
+	return lost > 3ull * bbr->segment && (double)lost > (LOSS_THRESHOLD + bbr->noise + spread) * (double)of;
 }
 
 /* --- the phases of probing for bandwidth (5.3.3) --- */
@@ -228,10 +230,12 @@ static void advance_bandwidth(struct bbr *bbr)
 	bbr->bandwidth_max[1] = 0;
 }
 
-/* The path's own loss. It rises slowly, over many rounds, and falls quickly. */
+/* The path's own loss. It rises slowly, over many rounds, and falls quickly. While a queue stands, losses may be its own and say nothing. */
 static void update_noise(struct bbr *bbr, const struct rate_sample *sample)
 {
 	if (bbr->state != BBR_CRUISE && bbr->state != BBR_DOWN)
+		return;
+	if (sample->round_trip > bbr->min_rtt + bbr->min_rtt / QUEUE_SHARE)
 		return;
 	bbr->cruise_lost += sample->newly_lost;
 	bbr->cruise_delivered += sample->acknowledged;
@@ -239,6 +243,7 @@ static void update_noise(struct bbr *bbr, const struct rate_sample *sample)
 	if (!bbr->loss_round_start || total < 200ull * bbr->segment)
 		return;
 	double share = (double)bbr->cruise_lost / (double)total;
+	bbr->noise_spread += (fabs(share - bbr->noise) - bbr->noise_spread) / 4;
 	bbr->noise += (share - bbr->noise) * (share > bbr->noise ? 0.25 : 0.5);
 	if (bbr->noise > NOISE_MAX)
 		bbr->noise = NOISE_MAX;

@@ -2,8 +2,8 @@
  * bounds learnt from loss keep it from overflowing shallow buffers and fair to other flows.
  *
  * There are two departures. Version 3 takes more than 2 % loss for congestion, and so starves on a path that loses 3 % at any rate. Here the
- * loss seen while sending at no more than the known bandwidth is the path's own (`noise`), and only 2 % above it count as congestion. The
- * pause that measures the minimum round trip is made only when there is a standing queue. */
+ * loss seen while sending at no more than the known bandwidth, and without a queue, is the path's own (`noise`), and only 2 % above it and its
+ * spread count as congestion. The pause that measures the minimum round trip is made only when there is a standing queue. */
 #ifndef WARREN_NETSTACK_SENDER_BBR_H
 #define WARREN_NETSTACK_SENDER_BBR_H
 
@@ -49,7 +49,8 @@ struct bbr {
 	uint64_t probe_rtt_min_at;
 	uint64_t round_trip_sum; /* of the samples since the last check of its age */
 	uint64_t round_trips;
-	double noise; /* share of bytes that the path loses without congestion */
+	double noise;        /* share of bytes that the path loses without congestion */
+	double noise_spread; /* its mean deviation from round to round: large where losses come in bursts */
 	/* rounds */
 	uint64_t next_round;
 	uint64_t rounds;

@@ -34,6 +34,7 @@ void sender_init(struct sender *sender, const struct sender_env *env, struct bud
 	if (round_trip > 0)
 		rtt_sample(&sender->rtt, round_trip);
 	rack_init(&sender->rack);
+	black_hole_init(&sender->hole, env->family);
 	bbr_init(&sender->bbr, segment, round_trip, now);
 }
 
@@ -148,6 +149,13 @@ static void insert(struct block *blocks, size_t count, struct block block)
 	blocks[count] = block;
 }
 
+static void note_duplicate(struct sender *sender, uint64_t left, uint64_t right)
+{
+	rack_duplicate(&sender->rack, sender->acknowledged, sender->next);
+	if (sender->hole.is_watched)
+		black_hole_doubled(&sender->hole, left, right);
+}
+
 static void read_sack(struct sender *sender, const struct segment *segment, uint64_t now)
 {
 	struct block blocks[SEGMENT_SACK_MAX];
@@ -159,7 +167,7 @@ static void read_sack(struct sender *sender, const struct segment *segment, uint
 		if ((int64_t)(right - left) <= 0 || (int64_t)(right - sender->next) > 0)
 			continue;
 		if (is_duplicate(sender, segment, i, left, right))
-			rack_duplicate(&sender->rack, sender->acknowledged, sender->next);
+			note_duplicate(sender, left, right);
 		else if ((int64_t)(left - sender->acknowledged) > 0)
 			insert(blocks, count++, (struct block){ left, right });
 	}
@@ -493,6 +501,6 @@ void sender_shrink(struct sender *sender, uint32_t segment)
 {
 	if (segment >= sender->segment)
 		return;
-	black_hole_init(&sender->hole, sender->hole.family);
+	black_hole_init(&sender->hole, sender->env.family);
 	resize(sender, segment);
 }

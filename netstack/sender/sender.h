@@ -41,6 +41,7 @@ enum sender_phase {
 
 struct sender_env {
 	void *owner;
+	uint8_t family; /* of the packets: how small they may become */
 	/* Sends a segment with the bytes from `place` on. false: no room now. */
 	bool (*emit)(void *owner, uint64_t place, const struct iovec *parts, size_t count, size_t length, uint8_t flags);
 };
