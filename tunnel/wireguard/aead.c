@@ -1,4 +1,4 @@
-/* Two back ends; one is chosen at start. */
+/* One back end is chosen at start. */
 #include "tunnel/wireguard/aead.h"
 
 #include <sodium.h>
@@ -8,21 +8,13 @@
 #ifdef __x86_64__
 #include <intel-ipsec-mb.h>
 
+#include "tunnel/wireguard/aead_batch.h"
+
 static IMB_MGR *manager; /* NULL: libsodium is used */
 static IMB_MGR *available;
+static const struct aead_vectors *vectors; /* NULL: a batch is one packet after the other */
 
-static int manager_start(void)
-{
-	IMB_ARCH arch;
-
-	available = alloc_mb_mgr(0);
-	if (available == NULL)
-		return WIREGUARD_OUT_OF_MEMORY;
-	init_mb_mgr_auto(available, &arch);
-	/* On a CPU that libipsec-mb does not support, libsodium is used. */
-	manager = imb_get_errno(available) == 0 ? available : NULL;
-	return 0;
-}
+static const struct aead_vectors *const all_vectors[AEAD_BACKENDS] = { [AEAD_AVX2] = &aead_avx2, [AEAD_AVX512] = &aead_avx512 };
 
 /* Processes one packet, in place and synchronously. The library computes the tag but does not compare it. */
 static int manager_run(IMB_CIPHER_DIRECTION direction, uint8_t *bytes, size_t length, struct wireguard_aead_additional additional,
@@ -63,7 +55,14 @@ static int manager_open(uint8_t *bytes, size_t length, struct wireguard_aead_add
 
 int wireguard_aead_start(void)
 {
-	return manager_start();
+	enum aead_backend backend = aead_backend_fastest();
+
+	available = alloc_mb_mgr(0);
+	if (available == NULL)
+		return WIREGUARD_OUT_OF_MEMORY;
+	while (!wireguard_aead_select(backend)) /* libipsec-mb may refuse the CPU */
+		backend--;
+	return 0;
 }
 
 void wireguard_aead_stop(void)
@@ -72,12 +71,32 @@ void wireguard_aead_stop(void)
 		free_mb_mgr(available);
 	available = NULL;
 	manager = NULL;
+	vectors = NULL;
 }
 
-bool wireguard_aead_select(enum wireguard_aead_backend backend)
+/* For AVX2 libipsec-mb is what it is on a CPU without AVX-512. */
+static bool manager_select(enum aead_backend backend)
 {
-	manager = backend == WIREGUARD_AEAD_IPSEC_MB ? available : NULL;
-	return backend == WIREGUARD_AEAD_SODIUM || manager != NULL;
+	IMB_ARCH arch;
+
+	if (backend == AEAD_AVX2)
+		init_mb_mgr_avx2(available);
+	else
+		init_mb_mgr_auto(available, &arch);
+	return imb_get_errno(available) == 0;
+}
+
+bool wireguard_aead_select(enum aead_backend backend)
+{
+	manager = NULL;
+	vectors = NULL;
+	if (backend == AEAD_LIBSODIUM)
+		return true;
+	if (available == NULL || !aead_backend_is_there(backend) || !manager_select(backend))
+		return false;
+	manager = available;
+	vectors = all_vectors[backend];
+	return true;
 }
 #else
 int wireguard_aead_start(void)
@@ -89,9 +108,9 @@ void wireguard_aead_stop(void)
 {
 }
 
-bool wireguard_aead_select(enum wireguard_aead_backend backend)
+bool wireguard_aead_select(enum aead_backend backend)
 {
-	return backend == WIREGUARD_AEAD_SODIUM;
+	return backend == AEAD_LIBSODIUM;
 }
 #endif
 
@@ -117,4 +136,50 @@ int wireguard_aead_open(uint8_t *bytes, size_t length, struct wireguard_aead_add
 	int failed = crypto_aead_chacha20poly1305_ietf_decrypt_detached(bytes, NULL, bytes, length, bytes + length, additional.bytes,
 	                                                                additional.length, nonce->bytes, key);
 	return failed == 0 ? 0 : WIREGUARD_CRYPTO;
+}
+
+static int seal_packet(const uint8_t *key, struct wireguard_aead_packet *packet)
+{
+	struct wireguard_aead_nonce nonce = wireguard_aead_nonce(packet->counter);
+	struct wireguard_aead_additional nothing = { NULL, 0 };
+	int result = wireguard_aead_seal(packet->bytes, packet->length, nothing, &nonce, key);
+
+	packet->is_good = result == 0;
+	return result;
+}
+
+static void open_packet(const uint8_t *key, struct wireguard_aead_packet *packet)
+{
+	struct wireguard_aead_nonce nonce = wireguard_aead_nonce(packet->counter);
+	struct wireguard_aead_additional nothing = { NULL, 0 };
+
+	packet->is_good = wireguard_aead_open(packet->bytes, packet->length, nothing, &nonce, key) == 0;
+}
+
+int wireguard_aead_seal_batch(const uint8_t key[WIREGUARD_KEY_LENGTH], struct wireguard_aead_packet *packets, size_t count)
+{
+	int result = 0;
+
+#ifdef __x86_64__
+	if (vectors != NULL && count >= vectors->least) {
+		aead_batch_seal(vectors, key, packets, count);
+		return 0;
+	}
+#endif
+	for (size_t i = 0; i < count; i++)
+		if (seal_packet(key, &packets[i]) != 0)
+			result = WIREGUARD_CRYPTO;
+	return result;
+}
+
+void wireguard_aead_open_batch(const uint8_t key[WIREGUARD_KEY_LENGTH], struct wireguard_aead_packet *packets, size_t count)
+{
+#ifdef __x86_64__
+	if (vectors != NULL && count >= vectors->least) {
+		aead_batch_open(vectors, key, packets, count);
+		return;
+	}
+#endif
+	for (size_t i = 0; i < count; i++)
+		open_packet(key, &packets[i]);
 }

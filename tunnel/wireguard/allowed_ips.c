@@ -223,20 +223,21 @@ void wireguard_allowed_ips_adopt(struct wireguard_allowed_owner *owner, struct w
 		owner->first->owners_link = &owner->first;
 }
 
-void wireguard_allowed_ips_drop(struct wireguard_allowed_ips *allowed)
+bool wireguard_allowed_ips_drop(struct wireguard_allowed_ips *allowed, size_t most)
 {
-	while (allowed->chunks != NULL) {
+	for (size_t done = 0; done < most && allowed->chunks != NULL; done++) {
 		struct wireguard_allowed_chunk *chunk = allowed->chunks;
 		allowed->chunks = chunk->next;
 		free(chunk);
 	}
-	*allowed = (struct wireguard_allowed_ips){ 0 };
+	*allowed = (struct wireguard_allowed_ips){ .chunks = allowed->chunks };
+	return allowed->chunks != NULL;
 }
 
 void wireguard_allowed_ips_clear(struct wireguard_allowed_ips *allowed)
 {
 	assert(allowed->nodes == 0);
-	wireguard_allowed_ips_drop(allowed);
+	(void)wireguard_allowed_ips_drop(allowed, SIZE_MAX);
 }
 
 struct wireguard_allowed_owner *wireguard_allowed_ips_find(const struct wireguard_allowed_ips *allowed, uint8_t family, const uint8_t *address)

@@ -32,8 +32,9 @@ void wireguard_allowed_ips_clear(struct wireguard_allowed_ips *allowed);
 int wireguard_allowed_ips_add(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first,
                               const struct wireguard_network *networks, size_t count) __attribute__((warn_unused_result));
 void wireguard_allowed_ips_adopt(struct wireguard_allowed_owner *owner, struct wireguard_allowed_node **first);
-/* Frees the tries although owners still have networks there, which they must not use any more. */
-void wireguard_allowed_ips_drop(struct wireguard_allowed_ips *allowed);
+/* Frees the tries although owners still have networks there, which they must not use any more: up to `most` pieces of them, one for each
+ * wireguard_allowed_ips_add. True: there are more. */
+bool wireguard_allowed_ips_drop(struct wireguard_allowed_ips *allowed, size_t most);
 void wireguard_allowed_ips_remove(struct wireguard_allowed_ips *allowed, struct wireguard_allowed_owner *owner);
 /* `address` has 4 or 16 bytes. NULL if no network covers it. */
 struct wireguard_allowed_owner *wireguard_allowed_ips_find(const struct wireguard_allowed_ips *allowed, uint8_t family, const uint8_t *address);

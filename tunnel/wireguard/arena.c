@@ -58,6 +58,7 @@ int wireguard_arena_start(size_t slots, bool require_lock)
 
 void wireguard_arena_stop(void)
 {
+	assert(wireguard_arena_used() == 0);
 	for (size_t i = 0; i < arena.region_count; i++)
 		sodium_free(arena.regions[i]);
 	free(arena.regions);

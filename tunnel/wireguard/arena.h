@@ -37,7 +37,7 @@ static_assert(sizeof(union wireguard_secrets) == 64, "a slot has no holes");
 
 /* 0, WIREGUARD_OUT_OF_MEMORY, or WIREGUARD_CRYPTO if locking is required and failed. */
 int wireguard_arena_start(size_t slots, bool require_lock) __attribute__((warn_unused_result));
-void wireguard_arena_stop(void);
+void wireguard_arena_stop(void); /* when every slot is released */
 
 /* Takes `count` zeroed slots, or none and WIREGUARD_OUT_OF_MEMORY. */
 int wireguard_arena_acquire(union wireguard_secrets *slots[], size_t count) __attribute__((warn_unused_result));

@@ -11,6 +11,7 @@
 
 /* The default of WireGuard interfaces: 1,500 minus the largest outer headers. */
 #define MTU_DEFAULT 1420
+#define PEERS_A_TICK 8 /* each may begin a handshake, which takes some 0.2 ms */
 
 int wireguard_start(size_t slots, bool require_lock)
 {
@@ -75,6 +76,7 @@ int wireguard_device_create(struct wireguard_device **device, const struct wireg
 	}
 	set_env(created, env);
 	created->mtu = MTU_DEFAULT;
+	created->timings = wireguard_timings_default;
 	memcpy(created->last_timestamp.bytes, timestamp_floor, sizeof(created->last_timestamp.bytes));
 	env->random(env->owner, created->chain_key, sizeof(created->chain_key));
 	wireguard_load_init(&created->load, env);
@@ -91,6 +93,7 @@ void wireguard_device_free(struct wireguard_device *device)
 	wireguard_allowed_ips_clear(&device->allowed_ips);
 	wireguard_indices_clear(&device->indices);
 	wireguard_load_clear(&device->load);
+	wireguard_obfuscator_free(device->obfuscator);
 	wireguard_arena_release(device->slots, WIREGUARD_DEVICE_SLOTS);
 	sodium_memzero(device, sizeof(*device));
 	free(device);
@@ -128,7 +131,7 @@ void wireguard_device_tick(struct wireguard_device *device, uint64_t now)
 {
 	struct wireguard_timers *timers;
 
-	while ((timers = wireguard_timers_next(&device->schedule, now)) != NULL)
+	for (size_t done = 0; done < PEERS_A_TICK && (timers = wireguard_timers_next(&device->schedule, now)) != NULL; done++)
 		wireguard_peer_tick(wireguard_peer_of_timers(timers), now);
 	if (device->load.sweep_at <= now)
 		wireguard_load_sweep(&device->load, now);

@@ -14,6 +14,7 @@
 #include "ipc/endpoint.h"
 #include "ipc/key.h"
 #include "ipc/network.h"
+#include "ipc/obfuscation.h"
 
 #define WIREGUARD_NEVER UINT64_MAX
 #define WIREGUARD_OVERHEAD 32 /* transport header 16 and tag 16 (WireGuard paper, 5.4.6) */
@@ -33,6 +34,7 @@ enum wireguard_error {
 	WIREGUARD_STAGED = -7,      /* no session: the packet waits for the handshake (with 128 waiting, the oldest is dropped) */
 	WIREGUARD_BUSY = -8,        /* the env had no room for the datagram: back pressure, the packet was not taken */
 	WIREGUARD_BAD_PACKET = -9,  /* not an IP packet */
+	WIREGUARD_BAD_STATE = -10,  /* a peer's state from another device that cannot be (transfer.h) */
 };
 
 enum wireguard_event {
@@ -55,12 +57,19 @@ struct wireguard_env {
 	void (*random)(void *owner, void *bytes, size_t length);
 	void (*wall_clock)(void *owner, struct timespec *now);
 	/* Returns room for one outgoing datagram of exactly `length` bytes, or NULL if there is none now. It is written at once; then
-	 * `commit` is called with the same length, or the room is abandoned without a call. */
+	 * `commit` is called with the same length, or the room is abandoned without a call. Before the env shows, sends or drops a datagram,
+	 * it calls wireguard_sealing_finish (sealing.h): until then it is not sealed. */
 	uint8_t *(*reserve)(void *owner, const union wireguard_endpoint *to, size_t length);
 	void (*commit)(void *owner, size_t length);
 	/* An authenticated inner packet, decrypted in place in the datagram's buffer, whose source is allowed for the peer. */
 	void (*deliver)(void *owner, struct wireguard_peer *peer, uint8_t *packet, size_t length);
 	void (*notify)(void *owner, struct wireguard_peer *peer, enum wireguard_event event);
+};
+
+struct wireguard_datagram {
+	uint8_t *bytes;
+	size_t length;
+	const union wireguard_endpoint *from;
 };
 
 struct wireguard_peer_config {
@@ -69,13 +78,16 @@ struct wireguard_peer_config {
 	union wireguard_endpoint endpoint;           /* sa_family AF_UNSPEC when not known */
 	const struct wireguard_network *allowed_ips; /* copied */
 	size_t allowed_ip_count;
-	uint16_t persistent_keepalive; /* seconds, 0 is off */
+	uint16_t persistent_keepalive;      /* seconds, 0 is off */
+	uint16_t persistent_keepalive_most; /* if not 0, each time a number of seconds up to this is drawn */
+	uint8_t reserved[3];                /* bytes 1 to 3 of every message to it */
 };
 
 struct wireguard_peer_stats {
 	uint64_t bytes_sent; /* UDP payload of all messages, handshakes included */
 	uint64_t bytes_received;
 	uint64_t last_handshake;     /* `now` of the last completed handshake, 0: never */
+	uint64_t round_trip;         /* from the last initiation that was answered to its response, 0: none was */
 	uint64_t handshakes;         /* completed */
 	uint64_t handshake_failures; /* initiations that were never answered */
 	unsigned unanswered;         /* initiations sent since the last authenticated message was received */
@@ -110,15 +122,17 @@ void wireguard_device_last_timestamp(const struct wireguard_device *device, uint
 /* Copies what was dropped since the last call, and starts again at 0. */
 void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT]);
 
-/* Processes one received datagram, in place. Never fails: invalid ones are dropped and counted. */
-void wireguard_device_receive(struct wireguard_device *device, uint8_t *datagram, size_t length, const union wireguard_endpoint *from, uint64_t now);
+/* Processes received datagrams in their order, each in place; neighbours of one session are opened together. Never fails: invalid ones are dropped
+ * and counted. */
+void wireguard_device_receive(struct wireguard_device *device, const struct wireguard_datagram *datagrams, size_t count, uint64_t now);
 /* Sends one inner IP packet, gathered from `parts`: routes it by allowed IPs, pads and seals it, and passes it to the env.
  * WIREGUARD_OK, NO_PEER, NO_ENDPOINT, STAGED (the device made a copy), BUSY or BAD_PACKET. */
 int wireguard_device_send(struct wireguard_device *device, const struct iovec *parts, size_t count, size_t length, uint64_t now)
     __attribute__((warn_unused_result));
 /* The peer that wireguard_device_send would send to for this destination of 4 or 16 bytes, or NULL. */
 struct wireguard_peer *wireguard_device_route(const struct wireguard_device *device, uint8_t family, const uint8_t *address);
-/* The time at which wireguard_device_tick has something to do. */
+/* The time at which wireguard_device_tick has something to do. A tick that leaves some of it for the next, so as not to hold the caller for long,
+ * leaves this in the past. */
 uint64_t wireguard_device_deadline(const struct wireguard_device *device);
 void wireguard_device_tick(struct wireguard_device *device, uint64_t now);
 
@@ -126,16 +140,29 @@ void wireguard_device_tick(struct wireguard_device *device, uint64_t now);
  * one update at a time, and its peers must not change otherwise meanwhile. OK, OUT_OF_MEMORY, CRYPTO, OWN_KEY or DUPLICATE. */
 int wireguard_update_create(struct wireguard_update **update, struct wireguard_device *device, const struct wireguard_key *private_key, size_t most)
     __attribute__((warn_unused_result));
+/* How datagrams are disguised from the commit on; without this call the disguise is kept. `config` is borrowed as long as the device has it; NULL:
+ * none. `has_reserved`: some peers have reserved bytes. OK or OUT_OF_MEMORY. */
+int wireguard_update_obfuscation(struct wireguard_update *update, const struct obfuscation *config, bool has_reserved)
+    __attribute__((warn_unused_result));
 /* Adds a peer to the update, at most `most` of them. An existing peer with this key gets the new configuration and keeps its tag; otherwise it is
  * created. With an endpoint AF_UNSPEC the endpoint is kept. */
 int wireguard_update_peer(struct wireguard_update *update, const struct wireguard_peer_config *config, void *tag, struct wireguard_peer **peer)
     __attribute__((warn_unused_result));
-/* Cannot fail, allocates nothing, and frees the update. Peers that are not in it must have been removed before. Sessions continue, unless the
- * private key changed: then they end, and new handshakes start. A new preshared key takes effect with the next handshake (W33). */
+/* More allowed IPs of the peer that was added last. OK or OUT_OF_MEMORY. */
+int wireguard_update_allow(struct wireguard_update *update, const struct wireguard_network *networks, size_t count)
+    __attribute__((warn_unused_result));
+/* Cannot fail, and allocates nothing. Peers that are not in it must have left before. The update then has what was replaced. Sessions continue,
+ * unless the private key changed: then they end, and new handshakes start. A new preshared key takes effect with the next handshake (W33). */
 void wireguard_update_commit(struct wireguard_update *update, uint64_t now);
-void wireguard_update_free(struct wireguard_update *update); /* instead of the commit */
+/* Frees up to `most` pieces of what was replaced. True: there are more. */
+bool wireguard_update_sweep(struct wireguard_update *update, size_t most);
+void wireguard_update_free(struct wireguard_update *update); /* instead of the commit, or after it */
 
 void wireguard_peer_remove(struct wireguard_peer *peer);
+/* The same in two steps, for a peer that is missing in an update: it leaves the device just before the commit, which replaces all allowed IPs,
+ * without taking its own out. Its sessions end here; the rest of its keys is wiped when it is freed. */
+void wireguard_peer_leave(struct wireguard_peer *peer);
+void wireguard_peer_free(struct wireguard_peer *peer);
 struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, const struct wireguard_key *public_key);
 void *wireguard_peer_tag(const struct wireguard_peer *peer);
 const struct wireguard_key *wireguard_peer_public_key(const struct wireguard_peer *peer);
@@ -147,6 +174,11 @@ void wireguard_peer_latest_timestamp(const struct wireguard_peer *peer, uint8_t 
 void wireguard_peer_set_latest_timestamp(struct wireguard_peer *peer, const uint8_t tai64n[12]);
 /* True when one of the peers is there. Takes no longer with many. */
 bool wireguard_device_has_endpoint(const struct wireguard_device *device, const union wireguard_endpoint *endpoint);
+/* Whether a datagram can be a cookie reply of this device, which goes to an address that need not be a peer's (paper, 5.4.7). */
+bool wireguard_device_may_answer(const struct wireguard_device *device, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length);
+/* The peers that are there, one after the other, from NULL to NULL. Takes no longer with many elsewhere. */
+struct wireguard_peer *wireguard_device_next_at(const struct wireguard_device *device, const union wireguard_endpoint *endpoint,
+                                                const struct wireguard_peer *last);
 void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wireguard_endpoint *endpoint);
 void wireguard_peer_stats(const struct wireguard_peer *peer, struct wireguard_peer_stats *stats, uint64_t now);
 /* Starts a handshake as if there were a packet to send; does nothing if one was sent in the last REKEY_TIMEOUT. */

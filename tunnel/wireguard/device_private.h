@@ -10,6 +10,7 @@
 #include "tunnel/wireguard/indices.h"
 #include "tunnel/wireguard/load.h"
 #include "tunnel/wireguard/noise.h"
+#include "tunnel/wireguard/obfuscator.h"
 #include "tunnel/wireguard/session.h"
 #include "tunnel/wireguard/staged.h"
 #include "tunnel/wireguard/tai64n.h"
@@ -40,6 +41,7 @@ struct wireguard_device {
 	struct wireguard_indices indices;
 	struct wireguard_allowed_ips allowed_ips;
 	struct wireguard_schedule schedule;
+	struct wireguard_timings timings;
 	struct wireguard_peer *first; /* all peers, in order of creation */
 	struct wireguard_peer *last;
 	struct wireguard_peer **chains; /* and by public key */
@@ -49,8 +51,16 @@ struct wireguard_device {
 	uint8_t chain_key[16];
 	struct wireguard_tai64n last_timestamp; /* of the last initiation sent to anyone */
 	uint16_t mtu;
+	struct wireguard_obfuscator *obfuscator; /* NULL: datagrams are messages */
 	uint64_t dropped[WIREGUARD_DROP_COUNT];
 	uint64_t strangers_from; /* data of unknown sessions is examined from then on */
+};
+
+/* Data of one unknown session that comes from a peer's address, while no data of our sessions does. */
+struct wireguard_stranger {
+	uint64_t since, counter;
+	uint32_t index;
+	unsigned count;
 };
 
 struct wireguard_peer {
@@ -72,14 +82,18 @@ struct wireguard_peer {
 	struct wireguard_noise handshake;
 	struct wireguard_index handshake_index;
 	bool wants_initiation;        /* the env had no room for it */
+	uint16_t announced;           /* how much of what precedes the next initiation was sent */
 	uint64_t last_sent_handshake; /* time of the last initiation or response, WIREGUARD_NEVER: none */
+	uint64_t initiated_at;        /* time of the initiation that the handshake is of */
 	bool is_urgent;               /* the next initiation does not wait for REKEY_TIMEOUT */
 	/* The other side's accepted initiations. */
 	struct wireguard_tai64n latest_timestamp;
 	uint64_t latest_initiation;        /* WIREGUARD_NEVER: none */
 	struct wireguard_peer_stats stats; /* except can_send */
-	uint64_t strangers_since;          /* since then data of unknown sessions came from its address, and no data of our sessions */
-	unsigned strangers;
+	struct wireguard_stranger stranger;
+	bool is_robbed; /* suspected, since data of ours was not answered */
+	uint8_t reserved[3];
+	uint16_t window; /* the largest data datagram from its endpoint, for trailers */
 };
 
 static inline struct wireguard_peer *wireguard_peer_of_owner(struct wireguard_allowed_owner *owner)
@@ -97,14 +111,38 @@ static inline void wireguard_device_drop(struct wireguard_device *device, enum w
 	device->dropped[reason]++;
 }
 
-static inline uint8_t *wireguard_device_reserve(const struct wireguard_device *device, const union wireguard_endpoint *to, size_t length)
+/* outgoing.c, for a device with an obfuscator */
+
+uint8_t *wireguard_outgoing_reserve(const struct wireguard_device *device, const struct wireguard_peer *peer, enum wireguard_message_type type,
+                                    const union wireguard_endpoint *to, size_t length);
+size_t wireguard_outgoing_commit(const struct wireguard_device *device, size_t length);
+/* The length of a data message's payload for a packet of `length` bytes. */
+size_t wireguard_outgoing_payload(struct wireguard_peer *peer, size_t length);
+/* Sends what precedes an initiation: signature packets and junk. False when room is missing: the next call goes on there. */
+bool wireguard_outgoing_announce(struct wireguard_peer *peer);
+
+/* Room for a message, or NULL. `peer` is NULL for a cookie reply. */
+static inline uint8_t *wireguard_device_reserve(const struct wireguard_device *device, const struct wireguard_peer *peer,
+                                                enum wireguard_message_type type, const union wireguard_endpoint *to, size_t length)
 {
+	if (device->obfuscator != NULL)
+		return wireguard_outgoing_reserve(device, peer, type, to, length);
 	return device->env.reserve(device->env.owner, to, length);
 }
 
-static inline void wireguard_device_commit(const struct wireguard_device *device, size_t length)
+/* The type of the message that room was reserved for last, as it is on the wire. */
+static inline uint32_t wireguard_device_type(const struct wireguard_device *device, enum wireguard_message_type type)
 {
+	return device->obfuscator != NULL ? device->obfuscator->outgoing.type : type;
+}
+
+/* Sends it; returns the length of the datagram. */
+static inline size_t wireguard_device_commit(const struct wireguard_device *device, size_t length)
+{
+	if (device->obfuscator != NULL)
+		return wireguard_outgoing_commit(device, length);
 	device->env.commit(device->env.owner, length);
+	return length;
 }
 
 /* peer.c */
@@ -120,8 +158,11 @@ void wireguard_peer_free_all(struct wireguard_device *device);
 /* To be called for every authenticated message received or sent; a changed source becomes the peer's new endpoint (paper, 6.5). */
 void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now);
 void wireguard_peer_sent(struct wireguard_peer *peer, size_t length, uint64_t now);
-/* Data arrived for a session that is not ours. It is not authenticated, so the only effect is a condition for the operator. */
-void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint64_t now);
+/* Data arrived for a session that is not ours. It is not authenticated, so it has an effect only with what is: wireguard_peer_is_robbed. */
+void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint32_t index, uint64_t counter,
+                                   uint64_t now);
+/* When our initiation is answered, before the answer counts: whether the data before it was answered by a session of somebody else. */
+bool wireguard_peer_is_robbed(const struct wireguard_peer *peer);
 /* A handshake is complete: there is a session to send with. */
 void wireguard_peer_completed(struct wireguard_peer *peer, uint64_t now);
 /* The session to send with, or NULL. Ends one that can no longer be used. */

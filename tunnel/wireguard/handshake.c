@@ -10,6 +10,7 @@
 void wireguard_handshake_abandon(struct wireguard_peer *peer)
 {
 	peer->wants_initiation = false;
+	peer->announced = 0;
 	if (!peer->handshake_index.is_listed)
 		return;
 	peer->stats.handshake_failures++;
@@ -34,7 +35,7 @@ static int write_initiation(struct wireguard_peer *peer, struct wireguard_messag
 		return WIREGUARD_CRYPTO;
 	device->last_timestamp = timestamp;
 	wireguard_indices_add(&device->indices, &peer->handshake_index, &device->env);
-	wireguard_message_put32(message->header.type, WIREGUARD_INITIATION);
+	wireguard_message_put32(message->header.type, wireguard_device_type(device, WIREGUARD_INITIATION));
 	wireguard_message_put32(message->sender, peer->handshake_index.number);
 	if (wireguard_cookie_add_macs(&peer->cookies, peer->public_key.bytes, (uint8_t *)message, sizeof(*message), now) == 0)
 		return 0;
@@ -46,23 +47,25 @@ static int write_initiation(struct wireguard_peer *peer, struct wireguard_messag
 /* An initiation that could not be created counts as lost: the timers retry, and clients that wait for the tunnel are told. */
 static void send_initiation(struct wireguard_peer *peer, uint64_t now)
 {
-	struct wireguard_message_initiation *message = (void *)wireguard_device_reserve(peer->device, &peer->endpoint, sizeof(*message));
+	struct wireguard_device *device = peer->device;
+	struct wireguard_message_initiation *message = NULL;
 
+	if (device->obfuscator == NULL || wireguard_outgoing_announce(peer))
+		message = (void *)wireguard_device_reserve(device, peer, WIREGUARD_INITIATION, &peer->endpoint, sizeof(*message));
 	if (message == NULL) {
 		peer->wants_initiation = true;
 		wireguard_timers_room_missing(&peer->timers, now);
 		return;
 	}
 	wireguard_handshake_abandon(peer);
-	peer->last_sent_handshake = now;
+	peer->last_sent_handshake = peer->initiated_at = now;
 	peer->is_urgent = false;
 	peer->stats.unanswered++;
 	if (write_initiation(peer, message, now) != 0) {
 		wireguard_timers_initiation_sent(&peer->timers, now);
 		return;
 	}
-	wireguard_device_commit(peer->device, sizeof(*message));
-	wireguard_peer_sent(peer, sizeof(*message), now);
+	wireguard_peer_sent(peer, wireguard_device_commit(device, sizeof(*message)), now);
 	wireguard_timers_initiation_sent(&peer->timers, now);
 	wireguard_peer_notify(peer, WIREGUARD_INITIATION_SENT);
 }
@@ -73,7 +76,7 @@ void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, ui
 		peer->timers.attempts = 0;
 	if (!wireguard_peer_has_endpoint(peer))
 		return;
-	uint64_t pause = peer->is_urgent ? URGENT_GAP : WIREGUARD_REKEY_TIMEOUT;
+	uint64_t pause = peer->is_urgent ? URGENT_GAP : peer->device->timings.rekey_timeout.low * WIREGUARD_SECOND;
 	if (peer->last_sent_handshake == WIREGUARD_NEVER || now - peer->last_sent_handshake >= pause)
 		send_initiation(peer, now);
 	else if (peer->is_urgent)
@@ -86,7 +89,7 @@ void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, ui
 static void send_cookie(struct wireguard_device *device, const struct wireguard_message_macs *macs, const uint8_t sender[4],
                         const union wireguard_endpoint *from, uint64_t now)
 {
-	struct wireguard_message_cookie_reply *reply = (void *)wireguard_device_reserve(device, from, sizeof(*reply));
+	struct wireguard_message_cookie_reply *reply = (void *)wireguard_device_reserve(device, NULL, WIREGUARD_COOKIE_REPLY, from, sizeof(*reply));
 
 	if (reply != NULL && wireguard_cookie_reply(&device->checker, &device->env, reply, macs, sender, from, now) == 0)
 		wireguard_device_commit(device, sizeof(*reply));
@@ -96,12 +99,13 @@ static void send_cookie(struct wireguard_device *device, const struct wireguard_
 static bool admit(struct wireguard_device *device, const uint8_t *datagram, size_t length, const uint8_t sender[4],
                   const union wireguard_endpoint *from, uint64_t now)
 {
-	bool is_initiation = wireguard_message_get32(datagram) == WIREGUARD_INITIATION;
+	bool is_initiation = length == sizeof(struct wireguard_message_initiation);
 
 	if (wireguard_load_is_high(&device->load, is_initiation, now)) {
 		if (!wireguard_cookie_has_mac2(&device->checker, &device->env, datagram, length, from, now)) {
 			wireguard_device_drop(device, WIREGUARD_DROP_COOKIE);
-			send_cookie(device, (const void *)(datagram + length - sizeof(struct wireguard_message_macs)), sender, from, now);
+			if (device->obfuscator == NULL || !device->obfuscator->config->disable_cookies)
+				send_cookie(device, (const void *)(datagram + length - sizeof(struct wireguard_message_macs)), sender, from, now);
 			return false;
 		}
 		if (!wireguard_load_allow(&device->load, from, now)) {
@@ -164,7 +168,9 @@ static struct wireguard_session *derive_session(struct wireguard_peer *peer, str
 		wireguard_sessions_discard(&peer->device->indices, session);
 		return NULL;
 	}
+	const struct wireguard_timings *timings = &peer->device->timings;
 	session->is_initiator = is_initiator;
+	wireguard_session_set_life(session, timings, wireguard_timers_draw(&peer->timers, &timings->rekey_after));
 	session->index.peer = peer;
 	session->index.session = session;
 	return session;
@@ -176,7 +182,7 @@ static int respond(struct wireguard_peer *peer, struct wireguard_noise *noise, c
 {
 	struct wireguard_device *device = peer->device;
 	struct wireguard_noise_remote remote = wireguard_peer_remote(peer);
-	struct wireguard_message_response *message = (void *)wireguard_device_reserve(device, from, sizeof(*message));
+	struct wireguard_message_response *message = (void *)wireguard_device_reserve(device, peer, WIREGUARD_RESPONSE, from, sizeof(*message));
 
 	if (message == NULL) {
 		wireguard_noise_wipe(noise);
@@ -190,7 +196,7 @@ static int respond(struct wireguard_peer *peer, struct wireguard_noise *noise, c
 		return WIREGUARD_OUT_OF_MEMORY;
 	session->remote_index = wireguard_message_get32(sender);
 	wireguard_indices_add(&device->indices, &session->index, &device->env);
-	wireguard_message_put32(message->header.type, WIREGUARD_RESPONSE);
+	wireguard_message_put32(message->header.type, wireguard_device_type(device, WIREGUARD_RESPONSE));
 	wireguard_message_put32(message->sender, session->index.number);
 	memcpy(message->receiver, sender, sizeof(message->receiver));
 	if (wireguard_cookie_add_macs(&peer->cookies, peer->public_key.bytes, (uint8_t *)message, sizeof(*message), now) != 0) {
@@ -198,7 +204,7 @@ static int respond(struct wireguard_peer *peer, struct wireguard_noise *noise, c
 		return WIREGUARD_CRYPTO;
 	}
 	wireguard_sessions_install_next(&peer->sessions, &device->indices, session);
-	wireguard_device_commit(device, sizeof(*message));
+	peer->stats.bytes_sent += wireguard_device_commit(device, sizeof(*message));
 	return 0;
 }
 
@@ -232,7 +238,7 @@ void wireguard_handshake_receive_initiation(struct wireguard_device *device, con
 	peer->last_sent_handshake = now;
 	wireguard_timers_sessions_changed(&peer->timers, wireguard_sessions_oldest(&peer->sessions));
 	wireguard_peer_received(peer, from, sizeof(*message), now);
-	wireguard_peer_sent(peer, sizeof(struct wireguard_message_response), now);
+	wireguard_peer_sent(peer, 0, now); /* counted by respond */
 }
 
 /* Reads a response in a copy, so that a forged one leaves the handshake unchanged. NULL if it cannot be decrypted. */
@@ -277,8 +283,13 @@ void wireguard_handshake_receive_response(struct wireguard_device *device, const
 	wireguard_noise_wipe(&peer->handshake);
 	wireguard_sessions_install_current(&peer->sessions, &device->indices, session);
 	wireguard_timers_sessions_changed(&peer->timers, wireguard_sessions_oldest(&peer->sessions));
+	bool is_robbed = wireguard_peer_is_robbed(peer);
 	wireguard_peer_received(peer, from, sizeof(*message), now);
+	/* An initiation that is sent again has another index, so this is the answer to the last one. */
+	peer->stats.round_trip = now - peer->initiated_at;
 	wireguard_peer_completed(peer, now);
+	if (is_robbed)
+		wireguard_peer_notify(peer, WIREGUARD_SESSION_TAKEN);
 	/* The responder cannot send before it has received something, so staged packets or a keepalive are sent. */
 	wireguard_send_keepalive(peer, now);
 }

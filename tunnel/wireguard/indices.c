@@ -60,6 +60,16 @@ void wireguard_indices_add(struct wireguard_indices *indices, struct wireguard_i
 	list(indices, index);
 }
 
+bool wireguard_indices_put(struct wireguard_indices *indices, struct wireguard_index *index, uint32_t number)
+{
+	assert(!index->is_listed);
+	if (wireguard_indices_find(indices, number) != NULL)
+		return false;
+	index->number = number;
+	list(indices, index);
+	return true;
+}
+
 void wireguard_indices_remove(struct wireguard_indices *indices, struct wireguard_index *index)
 {
 	if (!index->is_listed)

@@ -33,6 +33,8 @@ void wireguard_indices_clear(struct wireguard_indices *indices);
 int wireguard_indices_reserve(struct wireguard_indices *indices, size_t peers) __attribute__((warn_unused_result));
 /* Gives `index`, which is not listed, a fresh number. */
 void wireguard_indices_add(struct wireguard_indices *indices, struct wireguard_index *index, const struct wireguard_env *env);
+/* Gives it a number that it had in another device; false if that is taken here. */
+bool wireguard_indices_put(struct wireguard_indices *indices, struct wireguard_index *index, uint32_t number) __attribute__((warn_unused_result));
 void wireguard_indices_remove(struct wireguard_indices *indices, struct wireguard_index *index);
 /* `by` takes over the number and the position of `index`: a handshake has become a session. */
 void wireguard_indices_replace(struct wireguard_indices *indices, struct wireguard_index *index, struct wireguard_index *by);

@@ -6,10 +6,7 @@
 
 #include "tunnel/wireguard/device_private.h"
 
-/* REKEY_ATTEMPT_TIME / REKEY_TIMEOUT: an initiation is repeated this often and once more before it is given up, as in the kernel. */
-#define ATTEMPTS_MAX (WIREGUARD_REKEY_ATTEMPT_TIME / WIREGUARD_REKEY_TIMEOUT)
-
-#define STRANGERS 3 /* in as many looks */
+#define STRANGERS 2 /* in as many looks */
 #define STRANGER_PAUSE 100000000ull
 #define STRANGER_AGE 2000000000ull /* of a session that the peer has heard of */
 
@@ -67,17 +64,24 @@ void wireguard_peer_set_endpoint(struct wireguard_peer *peer, const union wiregu
 {
 	unlink_place(peer);
 	peer->endpoint = *endpoint;
+	peer->window = 0;
 	link_place(peer);
+}
+
+struct wireguard_peer *wireguard_device_next_at(const struct wireguard_device *device, const union wireguard_endpoint *endpoint,
+                                                const struct wireguard_peer *last)
+{
+	if (device->places == NULL)
+		return NULL;
+	for (struct wireguard_peer *peer = last == NULL ? *place_of(device, endpoint) : last->beside; peer != NULL; peer = peer->beside)
+		if (endpoint_equal(&peer->endpoint, endpoint))
+			return peer;
+	return NULL;
 }
 
 bool wireguard_device_has_endpoint(const struct wireguard_device *device, const union wireguard_endpoint *endpoint)
 {
-	if (device->places == NULL)
-		return false;
-	for (const struct wireguard_peer *peer = *place_of(device, endpoint); peer != NULL; peer = peer->beside)
-		if (endpoint_equal(&peer->endpoint, endpoint))
-			return true;
-	return false;
+	return wireguard_device_next_at(device, endpoint, NULL) != NULL;
 }
 
 struct wireguard_peer *wireguard_peer_find(struct wireguard_device *device, const struct wireguard_key *public_key)
@@ -165,7 +169,7 @@ struct wireguard_peer *wireguard_peer_make(struct wireguard_device *device, cons
 	if (grow_chains(device, device->peer_count + more) != 0 || wireguard_indices_reserve(&device->indices, device->peer_count + more) != 0 ||
 	    wireguard_arena_acquire(peer->slots, WIREGUARD_PEER_SLOTS) != 0)
 		goto free_peer;
-	if (wireguard_timers_init(&peer->timers, &device->schedule, seed) != 0)
+	if (wireguard_timers_init(&peer->timers, &device->schedule, &device->timings, seed) != 0)
 		goto release;
 	peer->device = device;
 	peer->tag = tag;
@@ -185,7 +189,7 @@ free_peer:
 	return NULL;
 }
 
-void wireguard_peer_remove(struct wireguard_peer *peer)
+void wireguard_peer_leave(struct wireguard_peer *peer)
 {
 	struct wireguard_device *device = peer->device;
 
@@ -193,17 +197,28 @@ void wireguard_peer_remove(struct wireguard_peer *peer)
 	wireguard_handshake_abandon(peer);
 	wireguard_sessions_clear(&peer->sessions, &device->indices);
 	wireguard_peer_drop_staged(peer);
-	wireguard_allowed_ips_remove(&device->allowed_ips, &peer->allowed);
 	unlink_peer(device, peer);
-	wireguard_peer_discard(peer);
+	wireguard_timers_clear(&peer->timers, &device->schedule);
+}
+
+void wireguard_peer_free(struct wireguard_peer *peer)
+{
+	wireguard_arena_release(peer->slots, WIREGUARD_PEER_SLOTS);
+	sodium_memzero(peer, sizeof(*peer));
+	free(peer);
+}
+
+void wireguard_peer_remove(struct wireguard_peer *peer)
+{
+	wireguard_allowed_ips_remove(&peer->device->allowed_ips, &peer->allowed);
+	wireguard_peer_leave(peer);
+	wireguard_peer_free(peer);
 }
 
 void wireguard_peer_discard(struct wireguard_peer *peer)
 {
 	wireguard_timers_clear(&peer->timers, &peer->device->schedule);
-	wireguard_arena_release(peer->slots, WIREGUARD_PEER_SLOTS);
-	sodium_memzero(peer, sizeof(*peer));
-	free(peer);
+	wireguard_peer_free(peer);
 }
 
 void wireguard_peer_free_all(struct wireguard_device *device)
@@ -258,11 +273,12 @@ void wireguard_peer_notify(struct wireguard_peer *peer, enum wireguard_event eve
 
 void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_endpoint *from, size_t length, uint64_t now)
 {
-	peer->stats.bytes_received += length;
+	peer->stats.bytes_received += length + (peer->device->obfuscator == NULL ? 0 : peer->device->obfuscator->extra);
 	peer->stats.last_received = now;
 	if (peer->stats.unanswered > 1)
 		wireguard_peer_notify(peer, WIREGUARD_PEER_RETURNED);
 	peer->stats.unanswered = 0;
+	peer->is_robbed = false;
 	wireguard_timers_authenticated_received(&peer->timers, now);
 	if (endpoint_equal(&peer->endpoint, from))
 		return;
@@ -270,32 +286,43 @@ void wireguard_peer_received(struct wireguard_peer *peer, const union wireguard_
 	wireguard_peer_notify(peer, WIREGUARD_ENDPOINT_MOVED);
 }
 
-/* While another device with our key has the newest session, the peer answers what we send, to where we are, by that session. Our own
- * restart does so too, until the peer has heard of the new session. */
-static void note_stranger(struct wireguard_peer *peer, uint64_t now)
+/* While another device with our key has the newest session, the peer answers what we send, to where we are, by that session: one index, and counters
+ * that rise. Our own restart does so too, until the peer has heard of the new session. Anyone can forge such data, so it only makes us suspect:
+ * wireguard_peer_is_robbed. */
+static void note_stranger(struct wireguard_peer *peer, uint32_t index, uint64_t counter, uint64_t now)
 {
 	const struct wireguard_session *current = peer->sessions.current;
+	struct wireguard_stranger *stranger = &peer->stranger;
 
 	if (current == NULL || now - current->created < STRANGER_AGE)
 		return;
-	if (peer->stats.last_received >= peer->strangers_since) {
-		peer->strangers_since = now;
-		peer->strangers = 0;
-	}
-	if (++peer->strangers < STRANGERS)
-		return;
-	peer->strangers = 0;
-	wireguard_peer_notify(peer, WIREGUARD_SESSION_TAKEN);
+	if (peer->stats.last_received >= stranger->since || stranger->index != index || counter <= stranger->counter)
+		*stranger = (struct wireguard_stranger){ .since = now };
+	stranger->index = index;
+	stranger->counter = counter;
+	stranger->count++;
 }
 
-void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint64_t now)
+/* The answer to an initiation cannot be forged. Who answers it, but not the data before it, has answered somebody else. */
+static void suspect(struct wireguard_peer *peer)
+{
+	peer->is_robbed = peer->stranger.count >= STRANGERS && peer->stats.last_received < peer->stranger.since;
+}
+
+bool wireguard_peer_is_robbed(const struct wireguard_peer *peer)
+{
+	return peer->is_robbed && peer->stats.unanswered == 1;
+}
+
+void wireguard_peer_heard_stranger(struct wireguard_device *device, const union wireguard_endpoint *from, uint32_t index, uint64_t counter,
+                                   uint64_t now)
 {
 	if (now < device->strangers_from)
 		return;
 	device->strangers_from = now + STRANGER_PAUSE;
 	for (struct wireguard_peer *peer = device->places == NULL ? NULL : *place_of(device, from); peer != NULL; peer = peer->beside) {
 		if (endpoint_equal(&peer->endpoint, from))
-			note_stranger(peer, now);
+			note_stranger(peer, index, counter, now);
 	}
 }
 
@@ -356,7 +383,8 @@ void wireguard_peer_initiate(struct wireguard_peer *peer, uint64_t now)
 
 void wireguard_peer_ask(struct wireguard_peer *peer, uint64_t now)
 {
-	if (peer->last_sent_handshake != WIREGUARD_NEVER && now - peer->last_sent_handshake < WIREGUARD_REKEY_TIMEOUT)
+	if (peer->last_sent_handshake != WIREGUARD_NEVER &&
+	    now - peer->last_sent_handshake < peer->device->timings.rekey_timeout.low * WIREGUARD_SECOND)
 		wireguard_timers_initiation_delayed(&peer->timers, peer->last_sent_handshake);
 	else
 		wireguard_handshake_initiate(peer, false, now);
@@ -390,7 +418,7 @@ void wireguard_peer_stop(struct wireguard_peer *peer)
 /* An initiation was not answered: repeat it or, after REKEY_ATTEMPT_TIME, give up (paper, 6.4). */
 static void retransmit(struct wireguard_peer *peer, uint64_t now)
 {
-	if (peer->timers.attempts++ <= ATTEMPTS_MAX) {
+	if (wireguard_timers_may_repeat(&peer->timers)) {
 		wireguard_handshake_initiate(peer, true, now);
 		return;
 	}
@@ -429,10 +457,12 @@ void wireguard_peer_tick(struct wireguard_peer *peer, uint64_t now)
 	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_RETRANSMIT, now))
 		retransmit(peer, now);
 	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_QUIET, now)) {
+		suspect(peer);
 		wireguard_timers_quiet_elapsed(timers);
 		wireguard_peer_notify(peer, WIREGUARD_PEER_QUIET);
 	}
 	if (wireguard_timers_elapsed(timers, WIREGUARD_TIMER_NEW_HANDSHAKE, now)) {
+		suspect(peer);
 		wireguard_peer_notify(peer, WIREGUARD_PEER_SILENT);
 		wireguard_handshake_initiate(peer, false, now);
 	}

@@ -1,5 +1,4 @@
-/* From an inner packet to a datagram: routed, padded, gathered once into the env's buffer and sealed there. */
-#include <sodium.h>
+/* From an inner packet to a datagram: routed, padded and gathered once into the env's buffer, where it is sealed with its train. */
 #include <string.h>
 
 #include "tunnel/wireguard/device_private.h"
@@ -22,24 +21,22 @@ static size_t padded_length(const struct wireguard_device *device, size_t length
 	return length < device->mtu ? device->mtu : length;
 }
 
-/* Sends one packet through a session that can send. An empty one is a keepalive. WIREGUARD_OK, WIREGUARD_BUSY or WIREGUARD_CRYPTO. */
+/* Sends one packet through a session that can send. An empty one is a keepalive. WIREGUARD_OK or WIREGUARD_BUSY. */
 static int transmit(struct wireguard_peer *peer, struct wireguard_session *session, const struct iovec *parts, size_t count, size_t length,
                     uint64_t now)
 {
-	size_t padded = padded_length(peer->device, length), total = padded + WIREGUARD_OVERHEAD;
-	uint8_t *message = wireguard_device_reserve(peer->device, &peer->endpoint, total);
+	struct wireguard_device *device = peer->device;
+	size_t padded = device->obfuscator == NULL ? padded_length(device, length) : wireguard_outgoing_payload(peer, length);
+	size_t total = padded + WIREGUARD_OVERHEAD;
+	uint8_t *message = wireguard_device_reserve(device, peer, WIREGUARD_DATA, &peer->endpoint, total);
 
 	if (message == NULL)
 		return WIREGUARD_BUSY;
 	uint8_t *payload = message + sizeof(struct wireguard_message_data);
 	wireguard_staged_gather(payload, length, parts, count);
 	memset(payload + length, 0, padded - length);
-	if (wireguard_session_seal(session, message, padded) != 0) {
-		sodium_memzero(message, total);
-		return WIREGUARD_CRYPTO;
-	}
-	wireguard_device_commit(peer->device, total);
-	wireguard_peer_sent(peer, total, now);
+	wireguard_session_seal(session, message, padded);
+	wireguard_peer_sent(peer, wireguard_device_commit(device, total), now);
 	if (length > 0)
 		wireguard_timers_data_sent(&peer->timers, now);
 	if (wireguard_session_is_stale_for_sending(session, now))
@@ -57,13 +54,10 @@ void wireguard_send_staged(struct wireguard_peer *peer, uint64_t now)
 		}
 		struct wireguard_staged_packet *packet = peer->staged.first;
 		struct iovec part = { packet->bytes, packet->length };
-		int result = transmit(peer, session, &part, 1, packet->length, now);
-		if (result == WIREGUARD_BUSY) {
+		if (transmit(peer, session, &part, 1, packet->length, now) == WIREGUARD_BUSY) {
 			wireguard_timers_room_missing(&peer->timers, now);
 			return;
 		}
-		if (result != WIREGUARD_OK)
-			wireguard_device_drop(peer->device, WIREGUARD_DROP_STAGED);
 		wireguard_staged_pop(&peer->staged);
 	}
 }

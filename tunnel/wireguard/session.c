@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "tunnel/wireguard/aead.h"
+#include "tunnel/wireguard/sealing.h"
 #include "tunnel/wireguard/timers.h"
 
 static uint64_t age(const struct wireguard_session *session, uint64_t now)
@@ -14,7 +14,7 @@ static uint64_t age(const struct wireguard_session *session, uint64_t now)
 
 bool wireguard_session_is_expired(const struct wireguard_session *session, uint64_t now)
 {
-	return age(session, now) >= WIREGUARD_REJECT_AFTER_TIME;
+	return age(session, now) >= session->reject_after * WIREGUARD_SECOND;
 }
 
 bool wireguard_session_can_send(const struct wireguard_session *session, uint64_t now)
@@ -27,39 +27,37 @@ bool wireguard_session_is_stale_for_sending(const struct wireguard_session *sess
 	if (session->counter > WIREGUARD_REKEY_AFTER_MESSAGES)
 		return true;
 	/* Only the initiator rekeys by time; otherwise both would at once. */
-	return session->is_initiator && age(session, now) >= WIREGUARD_REKEY_AFTER_TIME;
+	return session->is_initiator && age(session, now) >= session->rekey_after * WIREGUARD_SECOND;
 }
 
 bool wireguard_session_is_stale_for_receiving(const struct wireguard_session *session, uint64_t now)
 {
-	uint64_t last_minute = WIREGUARD_REJECT_AFTER_TIME - WIREGUARD_KEEPALIVE_TIMEOUT - WIREGUARD_REKEY_TIMEOUT;
-
-	return session->is_initiator && !session->has_asked_to_replace && age(session, now) >= last_minute;
+	return session->is_initiator && !session->has_asked_to_replace && age(session, now) >= session->last_minute * WIREGUARD_SECOND;
 }
 
-static struct wireguard_aead_additional nothing(void)
+void wireguard_session_set_life(struct wireguard_session *session, const struct wireguard_timings *timings, uint32_t rekey_after)
 {
-	return (struct wireguard_aead_additional){ NULL, 0 };
+	uint32_t reserve = timings->keepalive_timeout.high + timings->rekey_timeout.high, life = timings->reject_after.high;
+
+	session->rekey_after = (uint16_t)rekey_after;
+	session->reject_after = (uint16_t)life;
+	session->last_minute = (uint16_t)(life > reserve ? life - reserve : life);
 }
 
-int wireguard_session_seal(struct wireguard_session *session, uint8_t *message, size_t length)
+void wireguard_session_seal(struct wireguard_session *session, uint8_t *message, size_t length)
 {
 	struct wireguard_message_data *header = (struct wireguard_message_data *)message;
 	uint64_t counter = session->counter++;
-	struct wireguard_aead_nonce nonce = wireguard_aead_nonce(counter);
 
 	wireguard_message_put32(header->header.type, WIREGUARD_DATA);
 	wireguard_message_put32(header->receiver, session->remote_index);
 	wireguard_message_put64(header->counter, counter);
-	return wireguard_aead_seal(message + sizeof(*header), length, nothing(), &nonce, session->secrets->session.sending);
+	wireguard_sealing_add(session->secrets->session.sending, message + sizeof(*header), length, counter);
 }
 
-int wireguard_session_open(const struct wireguard_session *session, uint8_t *message, size_t length)
+void wireguard_session_open(const struct wireguard_session *session, struct wireguard_aead_packet *packets, size_t count)
 {
-	const struct wireguard_message_data *header = (const struct wireguard_message_data *)message;
-	struct wireguard_aead_nonce nonce = wireguard_aead_nonce(wireguard_message_get64(header->counter));
-
-	return wireguard_aead_open(message + sizeof(*header), length - WIREGUARD_OVERHEAD, nothing(), &nonce, session->secrets->session.receiving);
+	wireguard_aead_open_batch(session->secrets->session.receiving, packets, count);
 }
 
 static bool is_taken(const struct wireguard_sessions *sessions, const union wireguard_secrets *slot)
@@ -93,6 +91,7 @@ struct wireguard_session *wireguard_sessions_create(struct wireguard_sessions *s
 void wireguard_sessions_discard(struct wireguard_indices *indices, struct wireguard_session *session)
 {
 	wireguard_indices_remove(indices, &session->index);
+	wireguard_sealing_run(); /* what it has sent, and the env still holds */
 	sodium_memzero(session->secrets, sizeof(*session->secrets));
 	wireguard_replay_clear(&session->replay);
 	free(session);

@@ -6,9 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tunnel/wireguard/aead.h"
 #include "tunnel/wireguard/arena.h"
 #include "tunnel/wireguard/indices.h"
 #include "tunnel/wireguard/replay.h"
+#include "tunnel/wireguard/timings.h"
 
 #define WIREGUARD_REKEY_AFTER_MESSAGES (UINT64_C(1) << 60)
 #define WIREGUARD_REJECT_AFTER_MESSAGES (UINT64_MAX - (UINT64_C(1) << 13))
@@ -19,6 +21,7 @@ struct wireguard_session {
 	uint64_t created;
 	uint64_t counter; /* of the next message to send */
 	uint32_t remote_index;
+	uint16_t rekey_after, last_minute, reject_after; /* seconds of age: when the initiator replaces it, for sending and for receiving; its end */
 	bool is_initiator;
 	bool has_asked_to_replace; /* its last-minute initiation was sent (paper, 6.2) */
 	struct wireguard_replay replay;
@@ -43,14 +46,15 @@ bool wireguard_session_can_send(const struct wireguard_session *session, uint64_
 bool wireguard_session_is_stale_for_sending(const struct wireguard_session *session, uint64_t now);
 bool wireguard_session_is_stale_for_receiving(const struct wireguard_session *session, uint64_t now);
 
-/* Fills in header, counter and tag around the `length` bytes after the header. The counter is consumed even on failure.
- * 0 or WIREGUARD_CRYPTO. */
-int wireguard_session_seal(struct wireguard_session *session, uint8_t *message, size_t length) __attribute__((warn_unused_result));
-/* Opens a data message of `length` bytes in place. WIREGUARD_OK or WIREGUARD_CRYPTO. */
-int wireguard_session_open(const struct wireguard_session *session, uint8_t *message, size_t length) __attribute__((warn_unused_result));
+/* Fills in the header of a message with `length` bytes after it, which wait to be sealed (sealing.h). */
+void wireguard_session_seal(struct wireguard_session *session, uint8_t *message, size_t length);
+/* Opens the payloads of data messages in place. */
+void wireguard_session_open(const struct wireguard_session *session, struct wireguard_aead_packet *packets, size_t count);
 
 /* Creates a session that is not yet one of the three; frees the previous one if needed. NULL when out of memory. */
 struct wireguard_session *wireguard_sessions_create(struct wireguard_sessions *sessions, struct wireguard_indices *indices, uint64_t now);
+/* Its life; `rekey_after` is drawn from their range, in seconds. */
+void wireguard_session_set_life(struct wireguard_session *session, const struct wireguard_timings *timings, uint32_t rekey_after);
 /* Frees a session that is none of the three. */
 void wireguard_sessions_discard(struct wireguard_indices *indices, struct wireguard_session *session);
 /* A session derived as initiator can send at once; one derived as responder waits for confirmation. */

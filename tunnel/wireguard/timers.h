@@ -7,13 +7,8 @@
 #include <stdint.h>
 
 #include "tunnel/wireguard/schedule.h"
+#include "tunnel/wireguard/timings.h"
 
-#define WIREGUARD_SECOND UINT64_C(1000000000)
-#define WIREGUARD_REKEY_AFTER_TIME (120 * WIREGUARD_SECOND)
-#define WIREGUARD_REJECT_AFTER_TIME (180 * WIREGUARD_SECOND)
-#define WIREGUARD_REKEY_TIMEOUT (5 * WIREGUARD_SECOND)
-#define WIREGUARD_REKEY_ATTEMPT_TIME (90 * WIREGUARD_SECOND)
-#define WIREGUARD_KEEPALIVE_TIMEOUT (10 * WIREGUARD_SECOND)
 /* A retransmitted handshake is delayed a little, so that two sides that started together drift apart (paper, 6.1). */
 #define WIREGUARD_JITTER_MAX (WIREGUARD_SECOND / 3)
 /* When to ask again for room that the env did not have. */
@@ -39,15 +34,17 @@ struct wireguard_timers {
 	struct wireguard_schedule_entry entry;
 	const struct wireguard_schedule *schedule;
 	uint64_t deadlines[WIREGUARD_TIMER_COUNT];
-	uint64_t persistent_interval; /* 0: off */
-	uint64_t random;              /* state of the jitter */
-	unsigned attempts;            /* initiations repeated since the last reason to send one */
-	uint64_t patience;            /* until the peer is called quiet */
+	const struct wireguard_timings *timings;
+	uint64_t persistent_interval, persistent_most; /* drawn from this range; 0: off */
+	uint64_t random;                               /* state of the jitter */
+	unsigned attempts;                             /* initiations repeated since the last reason to send one */
+	uint64_t patience;                             /* until the peer is called quiet */
 	bool needs_another_keepalive;
 };
 
-/* `seed` is random. 0 or WIREGUARD_OUT_OF_MEMORY. */
-int wireguard_timers_init(struct wireguard_timers *timers, struct wireguard_schedule *schedule, uint64_t seed) __attribute__((warn_unused_result));
+/* `timings` is borrowed. `seed` is random. 0 or WIREGUARD_OUT_OF_MEMORY. */
+int wireguard_timers_init(struct wireguard_timers *timers, struct wireguard_schedule *schedule, const struct wireguard_timings *timings,
+                          uint64_t seed) __attribute__((warn_unused_result));
 void wireguard_timers_clear(struct wireguard_timers *timers, struct wireguard_schedule *schedule);
 
 /* Data, not a keepalive. */
@@ -70,7 +67,13 @@ void wireguard_timers_room_missing(struct wireguard_timers *timers, uint64_t now
 void wireguard_timers_keepalive_elapsed(struct wireguard_timers *timers, uint64_t now);
 void wireguard_timers_persistent_elapsed(struct wireguard_timers *timers, uint64_t now);
 /* The first keepalive after enabling it is due at once. */
-void wireguard_timers_set_persistent(struct wireguard_timers *timers, uint64_t interval, uint64_t now);
+void wireguard_timers_set_persistent(struct wireguard_timers *timers, uint64_t interval, uint64_t most, uint64_t now);
+/* A deadline from another device. */
+void wireguard_timers_resume(struct wireguard_timers *timers, enum wireguard_timer timer, uint64_t deadline);
+/* Whether an initiation that was not answered is repeated; counts it. */
+bool wireguard_timers_may_repeat(struct wireguard_timers *timers);
+/* A number of the range. */
+uint32_t wireguard_timers_draw(struct wireguard_timers *timers, const struct obfuscation_range *range);
 
 /* The exact time at which the next timer of all in the schedule is due. */
 uint64_t wireguard_timers_deadline(const struct wireguard_schedule *schedule);

@@ -17,7 +17,8 @@ struct wireguard_update_item {
 	union wireguard_secrets *keys;        /* replace the peer's own; NULL: those are kept */
 	bool has_static_shared;               /* of `keys` */
 	union wireguard_endpoint endpoint;    /* AF_UNSPEC: the peer's endpoint at that time */
-	uint64_t persistent;                  /* interval, 0: off */
+	uint64_t persistent, persistent_most; /* interval, 0: off */
+	uint8_t reserved[3];
 	struct wireguard_allowed_node *first; /* the peer's networks in the new tries */
 };
 
@@ -27,6 +28,9 @@ struct wireguard_update {
 	struct wireguard_key public_key;
 	struct wireguard_cookie_checker checker;
 	struct wireguard_allowed_ips allowed_ips;
+	struct wireguard_obfuscator *obfuscator;
+	struct wireguard_timings timings;
+	bool has_obfuscation; /* `obfuscator`, or NULL, replaces the device's */
 	size_t most, count, fresh;
 	struct wireguard_update_item items[];
 };
@@ -70,6 +74,24 @@ int wireguard_update_create(struct wireguard_update **update, struct wireguard_d
 	}
 	*update = created;
 	return 0;
+}
+
+int wireguard_update_obfuscation(struct wireguard_update *update, const struct obfuscation *config, bool has_reserved)
+{
+	const struct wireguard_env *env = &update->device->env;
+	uint8_t seed[32];
+
+	update->has_obfuscation = true;
+	update->timings = wireguard_timings_of(config);
+	if (config == NULL && !has_reserved)
+		return WIREGUARD_OK;
+	env->random(env->owner, seed, sizeof(seed));
+	update->obfuscator = wireguard_obfuscator_create(config, seed);
+	sodium_memzero(seed, sizeof(seed));
+	if (update->obfuscator == NULL)
+		return WIREGUARD_OUT_OF_MEMORY;
+	update->obfuscator->takes_reserved = has_reserved;
+	return WIREGUARD_OK;
 }
 
 /* Computes the peer's secrets if it is new, or one of the keys they derive from has changed. */
@@ -122,6 +144,10 @@ int wireguard_update_peer(struct wireguard_update *update, const struct wireguar
 	if (memcmp(&config->public_key, public_key_of(update), sizeof(config->public_key)) == 0)
 		return WIREGUARD_OWN_KEY;
 	*item = (struct wireguard_update_item){ .endpoint = config->endpoint, .persistent = config->persistent_keepalive * WIREGUARD_SECOND };
+	item->persistent_most = config->persistent_keepalive_most > config->persistent_keepalive
+	                            ? config->persistent_keepalive_most * WIREGUARD_SECOND
+	                            : item->persistent;
+	memcpy(item->reserved, config->reserved, sizeof(item->reserved));
 	int result = find_or_make(update, &config->public_key, tag, item);
 	if (result != 0)
 		return result;
@@ -138,6 +164,14 @@ int wireguard_update_peer(struct wireguard_update *update, const struct wireguar
 	update->fresh += item->is_new;
 	*peer = item->peer;
 	return 0;
+}
+
+int wireguard_update_allow(struct wireguard_update *update, const struct wireguard_network *networks, size_t count)
+{
+	struct wireguard_update_item *item = &update->items[update->count - 1];
+
+	assert(update->count > 0);
+	return wireguard_allowed_ips_add(&update->allowed_ips, &item->peer->allowed, &item->first, networks, count);
 }
 
 static bool is_active(const struct wireguard_peer *peer)
@@ -169,7 +203,8 @@ static void take_item(struct wireguard_update_item *item, uint64_t now)
 	wireguard_allowed_ips_adopt(&peer->allowed, &item->first);
 	if (item->endpoint.any.sa_family != AF_UNSPEC)
 		wireguard_peer_set_endpoint(peer, &item->endpoint);
-	wireguard_timers_set_persistent(&peer->timers, item->persistent, now);
+	memcpy(peer->reserved, item->reserved, sizeof(peer->reserved));
+	wireguard_timers_set_persistent(&peer->timers, item->persistent, item->persistent_most, now);
 }
 
 /* Sessions of the old key end (W33). */
@@ -197,13 +232,25 @@ void wireguard_update_commit(struct wireguard_update *update, uint64_t now)
 		swap_key(update);
 	device->allowed_ips = update->allowed_ips;
 	update->allowed_ips = before;
+	if (update->has_obfuscation) {
+		struct wireguard_obfuscator *old = device->obfuscator;
+		device->obfuscator = update->obfuscator;
+		device->timings = update->timings;
+		update->obfuscator = old;
+	}
 	for (size_t i = 0; i < update->count; i++)
 		take_item(&update->items[i], now);
 	assert(device->peer_count == update->count);
 	if (update->secret != NULL)
 		renew(update, now);
 	update->count = 0;
-	wireguard_update_free(update);
+	wireguard_arena_release(&update->secret, 1);
+}
+
+bool wireguard_update_sweep(struct wireguard_update *update, size_t most)
+{
+	assert(update->count == 0); /* the commit was */
+	return wireguard_allowed_ips_drop(&update->allowed_ips, most);
 }
 
 void wireguard_update_free(struct wireguard_update *update)
@@ -212,7 +259,8 @@ void wireguard_update_free(struct wireguard_update *update)
 		return;
 	for (size_t i = 0; i < update->count; i++)
 		forget_item(&update->items[i]);
-	wireguard_allowed_ips_drop(&update->allowed_ips);
+	(void)wireguard_allowed_ips_drop(&update->allowed_ips, SIZE_MAX);
+	wireguard_obfuscator_free(update->obfuscator);
 	wireguard_arena_release(&update->secret, 1);
 	free(update);
 }
