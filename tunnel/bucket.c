@@ -3,9 +3,9 @@
 #include "tunnel/io/loop.h"
 
 #define LARGE_READ 65536
-#define BIT_TIME (8 * LOOP_SECOND) /* of a byte at one bit a second */
-
 __extension__ typedef unsigned __int128 product; /* of a time and a rate */
+
+#define BIT_TIME ((product)8 * LOOP_SECOND) /* of a byte at one bit a second */
 
 static uint64_t depth_of(const struct bucket *bucket)
 {

@@ -1,8 +1,15 @@
 #include "tunnel/connection.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#define WAITING_MOST 1024
+#include "ipc/place.h"
+#include "ipc/wall_clock.h"
+#include "tunnel/http/target.h"
+
+#define WAITING_MOST ((size_t)1024)
 #define WAITING_OF_SOURCE (WAITING_MOST / 2)
 
 static void count_open(struct connection *connection, int by)
@@ -11,14 +18,30 @@ static void count_open(struct connection *connection, int by)
 	counter_set(open, counter_read(open) + (uint64_t)(int64_t)by);
 }
 
-static void add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection))
+static void link_in(struct connection *connection, struct tunnel *tunnel)
 {
-	assert(end != NULL);
-	*connection =
-	    (struct connection){ .tunnel = tunnel, .next = tunnel->connections, .before = &tunnel->connections, .protocol = protocol, .end = end };
+	connection->next = tunnel->connections;
+	connection->before = &tunnel->connections;
 	if (connection->next != NULL)
 		connection->next->before = &connection->next;
 	tunnel->connections = connection;
+}
+
+static void link_out(struct connection *connection)
+{
+	*connection->before = connection->next;
+	if (connection->next != NULL)
+		connection->next->before = connection->before;
+}
+
+static void add(struct connection *connection, struct tunnel *tunnel, enum counters_protocol protocol, void (*end)(struct connection *connection))
+{
+	assert(end != NULL);
+	*connection = (struct connection){ .tunnel = tunnel, .proxy = &tunnel->spec, .protocol = protocol, .end = end };
+	link_in(connection, tunnel);
+	connection->opened_at = (uint64_t)wall_clock_ms();
+	connection->failure = COUNTERS_FAILED_CLIENT_GONE; /* unless it comes to something */
+	connection_table_add(&tunnel->context->connections, connection);
 	count_open(connection, 1);
 }
 
@@ -120,14 +143,43 @@ void connection_admit(struct connection *connection)
 
 void connection_remove(struct connection *connection)
 {
-	*connection->before = connection->next;
-	if (connection->next != NULL)
-		connection->next->before = connection->before;
+	link_out(connection);
 	if (connection->waits)
 		stop_waiting(connection);
 	else
 		connection->tunnel->connection_count--;
 	count_open(connection, -1);
+	connection_table_remove(connection);
+	if (!connection->travels)
+		access_report_add(&connection->tunnel->context->access_report, connection);
+	free(connection->user);
+	free(connection->target);
+	connection->user = connection->target = NULL;
+}
+
+void connection_move(struct connection *connection, struct tunnel *to)
+{
+	assert(!connection->waits);
+	count_open(connection, -1);
+	connection->tunnel->connection_count--;
+	link_out(connection);
+	connection->tunnel = to;
+	link_in(connection, to);
+	to->connection_count++;
+	count_open(connection, 1);
+}
+
+void connection_tell_down(struct tunnel *tunnel)
+{
+	for (struct connection *at = tunnel->connections; at != NULL; at = at->next)
+		if (at->down != NULL)
+			at->down(at);
+}
+
+void connection_end(struct connection *connection, enum query_result why)
+{
+	connection->result = why;
+	connection->end(connection);
 }
 
 void connection_set_protocol(struct connection *connection, enum counters_protocol protocol)
@@ -137,20 +189,72 @@ void connection_set_protocol(struct connection *connection, enum counters_protoc
 	count_open(connection, 1);
 }
 
+unsigned connection_spoken(const struct connection *connection)
+{
+	return connection->is_association ? QUERY_PROTOCOL_UDP : (unsigned)connection->protocol;
+}
+
+void connection_set_user(struct connection *connection, const char *user, size_t length)
+{
+	free(connection->user);
+	connection->user = strndup(user, length);
+}
+
+void connection_set_target(struct connection *connection, const struct target *target)
+{
+	bool is_six = target->address.family == AF_INET6;
+	free(connection->target);
+	if (asprintf(&connection->target, is_six ? "[%s]:%u" : "%s:%u", target->host, (unsigned)target->port) < 0)
+		connection->target = NULL;
+}
+
+void connection_set_place(struct connection *connection, const struct spec_place *place)
+{
+	free(connection->target);
+	connection->target = place_format(place);
+}
+
 void connection_count_ok(struct connection *connection)
 {
+	connection->result = QUERY_RESULT_OK;
+	connection->succeeded++;
 	counter_add(&connection->tunnel->counters->connections_ok[connection->protocol], 1);
+	if (connection->front != NULL)
+		counter_add(&connection->front->connections_ok[connection->protocol], 1);
+}
+
+static void add_failed(struct counters_tunnel *counters, enum counters_protocol protocol, enum counters_failure failure)
+{
+	counter_add(&counters->connections_failed[failure], 1);
+	counter_add(&counters->connections_failed_by_protocol[protocol], 1);
 }
 
 void connection_count_failed(struct connection *connection, enum counters_failure failure)
 {
-	counter_add(&connection->tunnel->counters->connections_failed[failure], 1);
-	counter_add(&connection->tunnel->counters->connections_failed_by_protocol[connection->protocol], 1);
+	connection->result = QUERY_RESULT_FAILED;
+	connection->failure = failure;
+	connection->failed++;
+	add_failed(connection->tunnel->counters, connection->protocol, failure);
+	if (connection->front != NULL)
+		add_failed(connection->front, connection->protocol, failure);
 }
 
-void connection_count_taken(struct tunnel *tunnel, struct netstack_stream *stream, size_t bytes)
+void connection_count_sent(struct connection *connection, size_t bytes)
 {
-	tunnel_count_received(tunnel, bytes);
+	connection->bytes_sent += bytes;
+	tunnel_count_sent(connection->tunnel, bytes);
+}
+
+void connection_count_received(struct connection *connection, size_t bytes)
+{
+	connection->bytes_received += bytes;
+	tunnel_count_received(connection->tunnel, bytes);
+}
+
+void connection_count_taken(struct connection *connection, struct netstack_stream *stream, size_t bytes)
+{
+	struct tunnel *tunnel = connection->tunnel;
+	connection_count_received(connection, bytes);
 	if (stream != NULL)
 		netstack_stream_consumed(stream, bytes, loop_now(tunnel->context->loop));
 	tunnel_wake(tunnel);

@@ -16,6 +16,7 @@ struct attempt {
 
 struct dial {
 	struct tunnel *tunnel;
+	const struct spec *proxy;
 	struct dial *next, **before;
 	struct target target;
 	bool exempt, begun, over;
@@ -231,9 +232,9 @@ static struct http_fault judge_route(const struct tunnel *tunnel, const struct n
 	return why == NULL ? (struct http_fault){ 0 } : (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_UNROUTABLE, .detail = why };
 }
 
-static struct http_fault judge_address(const struct tunnel *tunnel, const struct netstack_endpoint *address)
+static struct http_fault judge_address(const struct tunnel *tunnel, const struct spec *proxy, const struct netstack_endpoint *address)
 {
-	switch (target_judge(&tunnel->spec, address)) {
+	switch (target_judge(&tunnel->spec, proxy, address)) {
 	case TARGET_FORBIDDEN:
 		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED,
 			                    .detail = "loopback, link-local, unspecified and multicast targets are refused" };
@@ -247,11 +248,11 @@ static struct http_fault judge_address(const struct tunnel *tunnel, const struct
 	return judge_route(tunnel, address);
 }
 
-struct http_fault dial_judge(const struct tunnel *tunnel, const struct target *target)
+struct http_fault dial_judge(const struct tunnel *tunnel, const struct spec *proxy, const struct target *target)
 {
 	if (!target_is_name(target))
-		return judge_address(tunnel, &target->address);
-	if (target_judge_asked(&tunnel->spec, target) != TARGET_ALLOWED)
+		return judge_address(tunnel, proxy, &target->address);
+	if (target_judge_asked(&tunnel->spec, proxy, target) != TARGET_ALLOWED)
 		return (struct http_fault){ .error = HTTP_ERROR_DESTINATION_IP_PROHIBITED, .detail = "names under localhost are refused" };
 	return (struct http_fault){ 0 };
 }
@@ -264,7 +265,7 @@ static void try_next(struct dial *dial)
 	while (dial->tried < dial->address_count) {
 		struct attempt *attempt = &dial->attempts[dial->tried];
 		struct netstack_endpoint *address = &dial->addresses[dial->tried++];
-		struct http_fault fault = dial->exempt ? judge_route(tunnel, address) : judge_address(tunnel, address);
+		struct http_fault fault = dial->exempt ? judge_route(tunnel, address) : judge_address(tunnel, dial->proxy, address);
 		if (fault.error != HTTP_ERROR_NONE) {
 			dial->fault = fault;
 			continue;
@@ -344,11 +345,11 @@ static void begin(void *owner)
 		return;
 	struct http_fault fault = { 0 };
 	if (!dial->exempt)
-		fault = dial_judge(tunnel, &dial->target);
+		fault = dial_judge(tunnel, dial->proxy, &dial->target);
 	else if (!target_is_name(&dial->target))
 		fault = judge_route(tunnel, &dial->target.address);
 	if (tunnel_is_used_up(tunnel))
-		fault = (struct http_fault){ .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.total_bytes is used up" };
+		fault = http_fault_used_up;
 	if (fault.error != HTTP_ERROR_NONE) {
 		finish(dial, NULL, &fault);
 		return;
@@ -387,7 +388,7 @@ void dial_fail_all(struct tunnel *tunnel)
 	}
 }
 
-struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool exempt, dial_done *done, void *owner)
+struct dial *dial_start(struct tunnel *tunnel, const struct spec *proxy, const struct target *target, bool exempt, dial_done *done, void *owner)
 {
 	assert(done != NULL);
 	struct loop *loop = tunnel->context->loop;
@@ -395,6 +396,7 @@ struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool
 	if (dial == NULL)
 		return NULL;
 	dial->tunnel = tunnel;
+	dial->proxy = proxy;
 	dial->target = *target;
 	dial->exempt = exempt;
 	dial->done = done;
@@ -408,7 +410,7 @@ struct dial *dial_start(struct tunnel *tunnel, const struct target *target, bool
 	deadline_init(&dial->timeout, on_timeout, dial);
 	deadline_init(&dial->stagger, on_stagger, dial);
 	deferred_init(&dial->deferred, begin, dial);
-	deadline_set(loop, &dial->timeout, dial->started_at + tunnel->spec.connect_timeout * LOOP_SECOND);
+	deadline_set(loop, &dial->timeout, dial->started_at + proxy->connect_timeout * LOOP_SECOND);
 	deferred_queue(loop, &dial->deferred);
 	return dial;
 }

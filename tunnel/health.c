@@ -1,13 +1,17 @@
 #include "tunnel/health.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ipc/log.h"
 #include "ipc/wall_clock.h"
+#include "tunnel/assessment.h"
+#include "tunnel/carrier.h"
 #include "tunnel/condition.h"
+#include "tunnel/connection.h"
 #include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/publish.h"
@@ -18,7 +22,12 @@
 /* Together with the 5 s of waiting for an answer: one initiation a minute. */
 #define RETRY_PAUSE (55 * LOOP_SECOND)
 #define RETRY_JITTER (6 * LOOP_SECOND)
+/* While the host refuses to send, so that a route that returns is used within ten seconds. These attempts do not leave the host. */
+#define REFUSED_PAUSE (5 * LOOP_SECOND)
+/* A peer stays refused for so long, whatever passes: under traffic a firewall's limit would change the state with every few packets. */
+#define REFUSED_LEAST LOOP_SECOND
 #define NEWS_PAUSE LOOP_SECOND
+#define RESOLVE_PAUSE (5 * LOOP_SECOND) /* inside another tunnel */
 
 /* After so many unanswered initiations, and again every HEAL_ROUND, the next remedy is tried. Names are looked up every 10 s: a peer that
  * has moved is found within 20 s. An address that never answered is left after one initiation. */
@@ -48,13 +57,22 @@ static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char
 		return;
 	bool changed = health->state != state;
 	health->state = state;
-	health->reason = reason;
+	snprintf(health->reason, sizeof(health->reason), "%s", reason);
 	if (changed) {
 		counter_set(&tunnel->counters->state, (uint64_t)state);
 		counter_set(&tunnel->counters->state_since, (uint64_t)wall_clock_ms());
 		log_line(LOG_INFO, tunnel->id, "state %s%s%s", tunnel_state_name(state), *reason ? ": " : "", reason);
 	}
 	tell_state(tunnel, MESSAGE_HEALING_NONE, 0);
+	carrier_tell_all(tunnel);
+}
+
+/* Every time of a peer and of news is set with this, so that a turn need not look at all peers to find the first. */
+static void set_time(struct tunnel *tunnel, uint64_t *time, uint64_t at)
+{
+	*time = at;
+	if (at < tunnel->health.due)
+		tunnel->health.due = at;
 }
 
 static struct wireguard_peer_stats stats_of(const struct tunnel_peer *peer)
@@ -71,6 +89,12 @@ static unsigned missed(const struct tunnel_peer *peer, const struct wireguard_pe
 	return stats->unanswered > 0 && may_come ? stats->unanswered - 1 : stats->unanswered;
 }
 
+static bool is_named(const struct tunnel_peer *peer)
+{
+	const struct spec_peer *named = spec_peer_find(&peer->tunnel->spec, wireguard_peer_public_key(peer->peer));
+	return named != NULL && named->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&named->endpoint);
+}
+
 /* A peer's condition as a tunnel state, and its effect on connections. */
 struct verdict {
 	enum tunnel_state state;
@@ -78,18 +102,36 @@ struct verdict {
 	const char *reason;
 };
 
+/* Each of its addresses was refused. A session is asked for once more: one packet may be refused by a firewall's limit. */
+static bool is_refused(const struct tunnel_peer *peer)
+{
+	size_t addresses = peer->addresses == NULL ? 1 : peer->addresses->count;
+	return peer->health.refusals >= addresses && peer->health.refusals >= addresses + stats_of(peer).can_send;
+}
+
+const char *health_why_refused(const struct tunnel_peer *peer)
+{
+	return peer->health.refused_until != LOOP_NEVER || is_refused(peer) ? peer->health.refusal : NULL;
+}
+
 static struct verdict judge(const struct tunnel_peer *peer)
 {
 	struct wireguard_peer_stats stats = stats_of(peer);
+	const char *refusal = health_why_refused(peer);
+	if (refusal != NULL)
+		return (struct verdict){ TUNNEL_STALE, true, refusal };
 	if (missed(peer, &stats) >= DOWN_AFTER)
 		return (struct verdict){ TUNNEL_STALE, true, "the peer does not answer handshakes" };
 	if (stats.last_handshake != 0)
 		return (struct verdict){ TUNNEL_UP, false, "" };
 	if (wireguard_peer_has_endpoint(peer->peer))
 		return (struct verdict){ TUNNEL_HANDSHAKING, false, "" };
-	bool named = peer->tunnel->spec.peer_count > 0 && !peer->has_address;
+	if (!is_named(peer))
+		return (struct verdict){ TUNNEL_HANDSHAKING, true, "waiting for the peer, which has no endpoint" };
 	return (struct verdict){ TUNNEL_HANDSHAKING, true,
-		                 named ? "waiting for the peer: the name of its endpoint is not resolved" : "waiting for the peer" };
+		                 peer->tunnel->carrier == NULL ? "waiting for the peer: the name of its endpoint is not resolved"
+		                                               : "waiting for the peer: the outer tunnel's interface.dns has not resolved "
+		                                                 "the name of its endpoint" };
 }
 
 static int rank(const struct verdict *verdict)
@@ -98,10 +140,21 @@ static int rank(const struct verdict *verdict)
 	return ranks[verdict->state] + !verdict->is_down;
 }
 
+static struct verdict judge_carrier(const struct tunnel *tunnel)
+{
+	bool may_open;
+	const char *reason = carrier_why_closed(tunnel->carrier, &may_open);
+	return (struct verdict){ may_open ? TUNNEL_HANDSHAKING : TUNNEL_STALE, !may_open, reason };
+}
+
 /* The tunnel's state is that of its best peer. */
 static struct verdict judge_all(const struct tunnel *tunnel)
 {
-	if (tunnel->udp == NULL)
+	if (tunnel_is_isolated(tunnel))
+		return (struct verdict){ TUNNEL_STALE, true, "silent, because this node is cut off from its fleet (placement.on_isolation)" };
+	if (tunnel->carrier != NULL && !carrier_is_open(tunnel->carrier))
+		return judge_carrier(tunnel);
+	if (!tunnel_has_way(tunnel))
 		return (struct verdict){ TUNNEL_DISABLED, true, tunnel->spec.enabled ? "no UDP socket" : "" };
 	if (tunnel->peer_count == 0)
 		return (struct verdict){ TUNNEL_HANDSHAKING, true, "no peer is configured" };
@@ -120,8 +173,11 @@ void health_review(struct tunnel *tunnel)
 	bool was_down = tunnel->health.is_down;
 	tunnel->health.is_down = verdict.is_down;
 	set_state(tunnel, verdict.state, verdict.reason);
-	if (verdict.is_down && !was_down)
+	assessment_review(tunnel);
+	if (verdict.is_down && !was_down) {
 		dial_fail_all(tunnel);
+		connection_tell_down(tunnel);
+	}
 }
 
 bool health_is_down(const struct tunnel *tunnel)
@@ -149,7 +205,7 @@ static void leave_pause(struct tunnel_peer *peer)
 /* `how` is one of the device's functions that start a handshake. */
 static void initiate(struct tunnel_peer *peer, void (*how)(struct wireguard_peer *peer, uint64_t now))
 {
-	if (peer->tunnel->udp == NULL || !wireguard_peer_has_endpoint(peer->peer))
+	if (!tunnel_has_way(peer->tunnel) || !wireguard_peer_has_endpoint(peer->peer))
 		return;
 	leave_pause(peer);
 	how(peer->peer, loop_now(peer->tunnel->context->loop));
@@ -163,25 +219,106 @@ static void begin(struct tunnel_peer *peer, size_t *begun)
 	tunnel_wake(peer->tunnel);
 }
 
+static void forget_refusals(struct tunnel_peer *peer)
+{
+	peer->health.refusals = 0;
+	peer->health.refused_until = LOOP_NEVER;
+}
+
 static void stop(struct tunnel_peer *peer)
 {
 	peer->health.retry_at = peer->health.move_at = LOOP_NEVER;
 	peer->health.kept_waiting = true;
+	forget_refusals(peer);
 	wireguard_peer_stop(peer->peer);
+}
+
+/* A name that is resolved inside another tunnel; the control process looks up the others by itself. */
+static void resolve_inside(struct tunnel_peer *peer)
+{
+	if (peer->tunnel->carrier != NULL && !peer->has_address && is_named(peer))
+		carrier_resolve(peer);
 }
 
 void health_start(struct tunnel *tunnel)
 {
 	size_t begun = 0;
+	bool has_way = tunnel_has_way(tunnel);
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
 		struct tunnel_peer *peer = tunnel->peers[i];
-		if (tunnel->udp == NULL)
+		if (!has_way && tunnel->carrier == NULL)
 			stop(peer);
-		else if (wireguard_peer_has_endpoint(peer->peer) && (peer->health.is_renewed || !stats_of(peer).can_send))
+		else if (has_way && wireguard_peer_has_endpoint(peer->peer) && (peer->health.is_renewed || !stats_of(peer).can_send))
 			begin(peer, &begun);
+		if (has_way)
+			resolve_inside(peer);
 		peer->health.is_renewed = false;
 	}
 	health_review(tunnel);
+}
+
+void health_follow(struct tunnel *tunnel, bool is_lost)
+{
+	tunnel->health.had_way &= !is_lost;
+	tunnel->health.must_follow = tunnel->health.has_events = true;
+	tunnel_wake(tunnel);
+}
+
+void health_review_at(struct tunnel *tunnel, uint64_t at)
+{
+	set_time(tunnel, &tunnel->health.review_at, at);
+}
+
+/* The way is open again: what was sent meanwhile is lost, and peers may know us at another address. */
+static void take_way(struct tunnel *tunnel)
+{
+	size_t begun = 0;
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		struct tunnel_peer *peer = tunnel->peers[i];
+		forget_refusals(peer);
+		peer->health.is_renewed = !health_is_heard(peer);
+		if (wireguard_peer_has_endpoint(peer->peer))
+			begin(peer, &begun);
+		resolve_inside(peer);
+		peer->health.is_renewed = false;
+	}
+	tunnel_resume(tunnel);
+	tunnel->health.goes_on = true;
+}
+
+static void follow(struct tunnel *tunnel)
+{
+	struct health *health = &tunnel->health;
+	bool had_way = health->had_way;
+	health->must_follow = false;
+	health->must_review = true;
+	health->had_way = tunnel_has_way(tunnel);
+	if (health->had_way && !had_way)
+		take_way(tunnel);
+}
+
+void health_unresolved(struct tunnel_peer *peer)
+{
+	set_time(peer->tunnel, &peer->health.retry_at, loop_now(peer->tunnel->context->loop) + RESOLVE_PAUSE);
+}
+
+void health_resume(struct tunnel *tunnel)
+{
+	uint64_t state = counter_read(&tunnel->counters->state);
+	if (state < TUNNEL_STATE_COUNT)
+		tunnel->health.state = (enum tunnel_state)state;
+	assessment_resume(tunnel);
+}
+
+void health_resume_peer(struct tunnel_peer *peer)
+{
+	struct wireguard_peer_stats stats = stats_of(peer);
+	peer->health.has_answered = stats.last_handshake != 0;
+	peer->health.kept_waiting = !stats.can_send || stats.unanswered > 1;
+	const struct message_addresses *addresses = peer->addresses;
+	for (size_t i = 0; addresses != NULL && i < addresses->count; i++)
+		if (endpoint_equal(&addresses->list[i], wireguard_peer_endpoint(peer->peer)))
+			peer->address = i;
 }
 
 void health_stop(struct tunnel *tunnel)
@@ -194,15 +331,17 @@ void health_renew(struct tunnel_peer *peer)
 {
 	peer->health.retry_at = LOOP_NEVER;
 	peer->health.has_answered = false;
+	forget_refusals(peer);
 	initiate(peer, wireguard_peer_restart);
 	health_review(peer->tunnel);
 }
 
-static bool must_hold(const struct tunnel *tunnel, struct health_news *news)
+static bool must_hold(struct tunnel *tunnel, struct health_news *news)
 {
 	if (loop_now(tunnel->context->loop) >= news->quiet_until)
 		return false;
 	news->held++;
+	set_time(tunnel, &news->quiet_until, news->quiet_until);
 	return true;
 }
 
@@ -257,6 +396,7 @@ static void tell_endpoint(struct tunnel_peer *peer)
 		send_endpoint(peer, take_held(peer->tunnel, &peer->health.endpoint, 1));
 }
 
+/* Those whose second is over at `now`. */
 static void tell_held(struct tunnel_peer *peer, uint64_t now)
 {
 	struct health_peer *health = &peer->health;
@@ -301,17 +441,16 @@ static void tell_held_remedies(struct tunnel *tunnel, uint64_t now)
 	}
 }
 
-static bool is_named(const struct tunnel_peer *peer)
-{
-	const struct spec_peer *named = spec_peer_find(&peer->tunnel->spec, wireguard_peer_public_key(peer->peer));
-	return named != NULL && named->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&named->endpoint);
-}
-
 static void ask_resolve(struct tunnel_peer *peer)
 {
 	struct tunnel *tunnel = peer->tunnel;
 	if (!is_named(peer))
 		return;
+	if (tunnel->carrier != NULL) {
+		carrier_resolve(peer);
+		note_remedy(tunnel, MESSAGE_HEALING_RESOLVE);
+		return;
+	}
 	struct message_want_resolve message = { .slot = tunnel->slot,
 		                                .generation = tunnel->generation,
 		                                .peer = *wireguard_peer_public_key(peer->peer) };
@@ -362,7 +501,7 @@ static void heal(struct tunnel_peer *peer, unsigned sent)
 		ask_resolve(peer);
 	if (step == HEAL_FAMILY && peer->health.has_answered)
 		try_next_address(peer);
-	if (step == HEAL_SOCKET)
+	if (step == HEAL_SOCKET && tunnel->udp != NULL)
 		ask_socket(tunnel);
 }
 
@@ -370,9 +509,10 @@ static void on_initiation(struct tunnel_peer *peer)
 {
 	struct wireguard_peer_stats stats = stats_of(peer);
 	peer->health.initiated_at = loop_now(peer->tunnel->context->loop);
-	peer->health.judge_at = stats.unanswered == DOWN_AFTER ? peer->health.initiated_at + ANSWER_TIME : LOOP_NEVER;
+	uint64_t timed_out_at = peer->health.initiated_at + ANSWER_TIME;
+	set_time(peer->tunnel, &peer->health.judge_at, stats.unanswered == DOWN_AFTER ? timed_out_at : LOOP_NEVER);
 	if (!peer->health.has_answered && peer->addresses != NULL)
-		peer->health.move_at = peer->health.initiated_at + ANSWER_TIME;
+		set_time(peer->tunnel, &peer->health.move_at, timed_out_at);
 	leave_pause(peer); /* the device may have started it, because there is something to send */
 	if (stats.unanswered < 2)
 		return;
@@ -410,9 +550,64 @@ static void on_returned(struct tunnel_peer *peer)
 static void on_gave_up(struct tunnel_peer *peer)
 {
 	struct tunnel *tunnel = peer->tunnel;
-	peer->health.retry_at = loop_now(tunnel->context->loop) + RETRY_PAUSE + randombytes_uniform((uint32_t)(RETRY_JITTER / 1000)) * 1000ull;
+	uint64_t pause = RETRY_PAUSE + randombytes_uniform((uint32_t)(RETRY_JITTER / 1000)) * 1000ull;
+	if (health_why_refused(peer) != NULL)
+		pause = REFUSED_PAUSE;
+	set_time(tunnel, &peer->health.retry_at, loop_now(tunnel->context->loop) + pause);
 	tell_handshake(peer, false);
 	tunnel->health.must_review = true;
+}
+
+void health_tried(struct tunnel *tunnel, const union wireguard_endpoint *to, int error)
+{
+	if (error == 0 && !tunnel->health.has_refused)
+		return;
+	tunnel->health.has_refused = true;
+	for (struct wireguard_peer *peer = NULL; (peer = wireguard_device_next_at(tunnel->device, to, peer)) != NULL;) {
+		struct health_peer *health = &((struct tunnel_peer *)wireguard_peer_tag(peer))->health;
+		if (error == 0 && health->refusals == 0)
+			continue;
+		health->was_tried = tunnel->health.has_events = true;
+		health->tried = error;
+		tunnel_wake(tunnel);
+	}
+}
+
+static const char *refusal_text(const struct tunnel *tunnel, int error)
+{
+	if (tunnel->carrier != NULL)
+		return "the outer tunnel cannot send to the peer's endpoint; do its allowed_ips cover it?";
+	switch (error) {
+	case EPERM:
+	case EACCES: return "the host does not permit packets to the peer's endpoint; is there a firewall rule?";
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case EADDRNOTAVAIL:
+	case EAFNOSUPPORT: return "the host has no route to the peer's endpoint";
+	default: return "the host cannot send to the peer's endpoint";
+	}
+}
+
+/* Others of its addresses are tried at once, as a host without IPv6 refuses half of them. */
+static void on_tried(struct tunnel_peer *peer)
+{
+	struct health_peer *health = &peer->health;
+	bool was_refused = is_refused(peer), has_answered = health->has_answered;
+	health->was_tried = false;
+	if (health->tried == 0)
+		health->refusals = 0;
+	else if (!was_refused)
+		health->refusals++;
+	if (health->tried != 0)
+		health->refusal = refusal_text(peer->tunnel, health->tried);
+	if (!was_refused && is_refused(peer) && health->refused_until == LOOP_NEVER)
+		set_time(peer->tunnel, &health->refused_until, loop_now(peer->tunnel->context->loop) + REFUSED_LEAST);
+	peer->tunnel->health.must_review |= was_refused || is_refused(peer);
+	if (health->tried == 0 || is_refused(peer))
+		return;
+	try_next_address(peer);
+	initiate(peer, has_answered ? wireguard_peer_initiate : wireguard_peer_restart);
 }
 
 void health_note(struct tunnel_peer *peer, enum wireguard_event event)
@@ -446,6 +641,8 @@ static void act(struct tunnel_peer *peer)
 		condition_note_key_taken(peer->tunnel, loop_now(peer->tunnel->context->loop));
 	if ((events & 1u << WIREGUARD_SESSION_EXPIRED) != 0)
 		peer->tunnel->health.must_review = true;
+	if (peer->health.was_tried)
+		on_tried(peer);
 }
 
 /* Once for all peers: with thousands, reviewing all of them for each would stall the worker. */
@@ -466,9 +663,16 @@ void health_act(struct tunnel *tunnel)
 	if (!tunnel->health.has_events)
 		return;
 	tunnel->health.has_events = false;
-	for (size_t i = 0; i < tunnel->peer_count; i++)
-		if (tunnel->peers[i]->health.events != 0)
-			act(tunnel->peers[i]);
+	if (tunnel->health.must_follow)
+		follow(tunnel);
+	bool has_refused = false;
+	for (size_t i = 0; i < tunnel->peer_count; i++) {
+		struct tunnel_peer *peer = tunnel->peers[i];
+		if (peer->health.events != 0 || peer->health.was_tried)
+			act(peer);
+		has_refused |= peer->health.refusals > 0;
+	}
+	tunnel->health.has_refused = has_refused;
 	review_once(tunnel);
 }
 
@@ -488,7 +692,7 @@ static uint64_t told_at(const struct health_news *news)
 	return news->held > 0 ? news->quiet_until : LOOP_NEVER;
 }
 
-uint64_t health_deadline(const struct tunnel *tunnel)
+static uint64_t first_due(const struct tunnel *tunnel)
 {
 	uint64_t at = LOOP_NEVER;
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
@@ -496,12 +700,28 @@ uint64_t health_deadline(const struct tunnel *tunnel)
 		at = least(at, health->retry_at);
 		at = least(at, health->judge_at);
 		at = least(at, health->move_at);
+		at = least(at, health->refused_until);
 		at = least(at, told_at(&health->handshake));
 		at = least(at, told_at(&health->endpoint));
 	}
 	for (int healing = 0; healing < MESSAGE_HEALINGS; healing++)
 		at = least(at, told_at(&tunnel->health.remedies[healing]));
-	return at;
+	return least(at, tunnel->health.review_at);
+}
+
+uint64_t health_deadline(const struct tunnel *tunnel)
+{
+	return tunnel->health.due;
+}
+
+static void retry(struct tunnel_peer *peer)
+{
+	if (wireguard_peer_has_endpoint(peer->peer)) {
+		initiate(peer, wireguard_peer_retry);
+		return;
+	}
+	peer->health.retry_at = LOOP_NEVER;
+	resolve_inside(peer);
 }
 
 static void tick_peer(struct tunnel_peer *peer, uint64_t now)
@@ -512,18 +732,37 @@ static void tick_peer(struct tunnel_peer *peer, uint64_t now)
 		health->judge_at = LOOP_NEVER;
 		peer->tunnel->health.must_review = true;
 	}
+	if (health->refused_until <= now) {
+		health->refused_until = LOOP_NEVER;
+		peer->tunnel->health.must_review = true;
+	}
 	if (health->move_at <= now) {
 		health->move_at = LOOP_NEVER;
 		try_next_address(peer);
 	}
 	if (health->retry_at <= now)
-		initiate(peer, wireguard_peer_retry);
+		retry(peer);
 }
 
 void health_tick(struct tunnel *tunnel, uint64_t now)
 {
+	if (tunnel->health.due > now)
+		return;
 	tell_held_remedies(tunnel, now);
+	if (tunnel->health.review_at <= now) {
+		tunnel->health.review_at = LOOP_NEVER;
+		tunnel->health.must_review = true;
+	}
 	for (size_t i = 0; i < tunnel->peer_count; i++)
 		tick_peer(tunnel->peers[i], now);
 	review_once(tunnel);
+	tunnel->health.due = first_due(tunnel);
+}
+
+void health_hand_over(struct tunnel *tunnel)
+{
+	health_act(tunnel);
+	tell_held_remedies(tunnel, LOOP_NEVER);
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		tell_held(tunnel->peers[i], LOOP_NEVER);
 }

@@ -197,7 +197,9 @@ bool login_is_right(struct login *login, const struct credentials *offered)
 	bool is_right = offered != NULL && (spec->user_count == 0 || credentials_admitted(offered, spec));
 	if (is_right)
 		forget(login);
-	else
+	if (is_right && spec->user_count > 0)
+		connection_set_user(login->connection, offered->username, offered->username_length);
+	if (!is_right)
 		deadline_set(loop_of(login), &login->deadline, refuse(login));
 	login->has_turn = false;
 	return is_right;

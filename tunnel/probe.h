@@ -1,4 +1,5 @@
-/* Probes through the tunnel: a ping, a TCP connection, or a DNS lookup. A failed probe is reported and counted, and changes nothing (S9). */
+/* Probes through the tunnel: a ping, a TCP connection, a DNS lookup, or an HTTP request. A failed probe is reported and counted, and never changes
+ * the tunnel's state (S9). */
 #ifndef WARREN_TUNNEL_PROBE_H
 #define WARREN_TUNNEL_PROBE_H
 

@@ -23,9 +23,9 @@ static void add_new(counter *to, uint64_t figure, uint64_t *counted)
 
 void publish_socket(struct tunnel *tunnel)
 {
-	if (tunnel->udp == NULL)
+	if (tunnel->udp == NULL && tunnel->carrier == NULL)
 		return;
-	const struct udp_counts *counts = udp_socket_counts(tunnel->udp);
+	const struct udp_counts *counts = tunnel->udp != NULL ? udp_socket_counts(tunnel->udp) : carrier_counts(tunnel->carrier);
 	struct counters_tunnel *counters = tunnel->counters;
 	add_new(&counters->wire_bytes_sent, counts->bytes_sent, &tunnel->counted.bytes_sent);
 	add_new(&counters->wire_bytes_received, counts->bytes_received, &tunnel->counted.bytes_received);
@@ -40,6 +40,8 @@ void publish_peer(struct tunnel_peer *peer, uint64_t now)
 	wireguard_peer_stats(peer->peer, &stats, now);
 	add_new(&peer->counters->bytes_sent, stats.bytes_sent, &peer->counted_sent);
 	add_new(&peer->counters->bytes_received, stats.bytes_received, &peer->counted_received);
+	if (stats.round_trip > 0)
+		counter_set(&peer->counters->round_trip_us, stats.round_trip / 1000);
 }
 
 static void publish_rates(struct tunnel *tunnel, uint64_t now)
@@ -67,6 +69,7 @@ void publish_tick(struct tunnel *tunnel, uint64_t now)
 	for (size_t i = 0; i < tunnel->peer_count; i++)
 		publish_peer(tunnel->peers[i], now);
 	publish_rates(tunnel, now);
+	assessment_review(tunnel);
 	bool flowing = counter_read(&tunnel->counters->throughput_sent) != 0 || counter_read(&tunnel->counters->throughput_received) != 0 ||
 	               counter_read(&tunnel->counters->bytes_sent) != tunnel->rate_sent.counted ||
 	               counter_read(&tunnel->counters->bytes_received) != tunnel->rate_received.counted;

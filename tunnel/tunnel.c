@@ -11,6 +11,7 @@
 #include "tunnel/flush.h"
 #include "tunnel/login.h"
 #include "tunnel/publish.h"
+#include "tunnel/wireguard/sealing.h"
 
 static uint64_t now_of(const struct tunnel *tunnel)
 {
@@ -19,7 +20,11 @@ static uint64_t now_of(const struct tunnel *tunnel)
 
 void tunnel_wake(struct tunnel *tunnel)
 {
+	if (tunnel->pool != NULL)
+		return; /* it has nothing to settle */
 	deferred_queue(tunnel->context->loop, &tunnel->settle);
+	if (tunnel->carrier != NULL)
+		carrier_note_awake(tunnel->carrier);
 }
 
 /* The device's env. */
@@ -39,13 +44,18 @@ static void env_wall_clock(void *owner, struct timespec *now)
 static uint8_t *env_reserve(void *owner, const union wireguard_endpoint *to, size_t length)
 {
 	struct tunnel *tunnel = owner;
+	if (tunnel->carrier != NULL)
+		return carrier_reserve(tunnel->carrier, to, length);
 	return tunnel->udp == NULL ? NULL : udp_reserve(tunnel->udp, to, length);
 }
 
 static void env_commit(void *owner, size_t length)
 {
 	struct tunnel *tunnel = owner;
-	udp_commit(tunnel->udp, length);
+	if (tunnel->carrier != NULL)
+		carrier_commit(tunnel->carrier, length);
+	else
+		udp_commit(tunnel->udp, length);
 	tunnel_wake(tunnel);
 }
 
@@ -83,7 +93,7 @@ const struct wireguard_env tunnel_device_env = {
 static bool env_output(void *owner, const struct iovec *parts, size_t count, size_t length)
 {
 	struct tunnel *tunnel = owner;
-	if (tunnel->udp == NULL)
+	if (!tunnel_has_way(tunnel))
 		return true;
 	switch (wireguard_device_send(tunnel->device, parts, count, length, now_of(tunnel))) {
 	case WIREGUARD_BUSY: return false;
@@ -107,14 +117,18 @@ const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct nets
 		return "no peer's allowed_ips cover the target";
 	if (!wireguard_peer_has_endpoint(peer) && !has_endpoint_in_spec(tunnel, peer))
 		return "the target's peer has no endpoint and has not been heard from";
-	return NULL;
+	return health_why_refused(wireguard_peer_tag(peer));
 }
 
 /* A packet to the tunnel's own address would go to a peer, which drops it. */
+bool tunnel_reaches(const struct tunnel *tunnel, const struct netstack_endpoint *address)
+{
+	return !spec_has_address(&tunnel->spec, address->family, address->bytes) && tunnel_why_unroutable(tunnel, address) == NULL;
+}
+
 static bool env_reaches(void *owner, const struct netstack_endpoint *address)
 {
-	const struct tunnel *tunnel = owner;
-	return !spec_has_address(&tunnel->spec, address->family, address->bytes) && tunnel_why_unroutable(tunnel, address) == NULL;
+	return tunnel_reaches(owner, address);
 }
 
 struct netstack_env tunnel_stack_env(struct tunnel *tunnel)
@@ -124,15 +138,30 @@ struct netstack_env tunnel_stack_env(struct tunnel *tunnel)
 
 /* The UDP socket. */
 
-static void on_datagram(void *owner, uint8_t *datagram, size_t length, const union wireguard_endpoint *from)
+void tunnel_receive(struct tunnel *tunnel, const struct udp_datagram *datagrams, size_t count)
 {
-	struct tunnel *tunnel = owner;
-	wireguard_device_receive(tunnel->device, datagram, length, from, now_of(tunnel));
+	struct wireguard_datagram list[UDP_TOGETHER];
+	for (size_t i = 0; i < count; i++)
+		list[i] = (struct wireguard_datagram){ datagrams[i].bytes, datagrams[i].length, datagrams[i].from };
+	wireguard_device_receive(tunnel->device, list, count, now_of(tunnel));
+	carrier_hand_over_all(tunnel);
 	tunnel_wake(tunnel);
+}
+
+static void on_datagrams(void *owner, const struct udp_datagram *datagrams, size_t count)
+{
+	tunnel_receive(owner, datagrams, count);
+}
+
+static bool complete(void *owner)
+{
+	(void)owner;
+	return wireguard_sealing_finish();
 }
 
 void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now))
 {
+	carrier_settle_all(tunnel);
 	flush_all(tunnel);
 	tunnel->settling = true;
 	run(tunnel->stack, now_of(tunnel));
@@ -140,24 +169,43 @@ void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack,
 	tunnel_wake(tunnel);
 }
 
-static void on_udp_writable(void *owner)
+void tunnel_resume(struct tunnel *tunnel)
 {
-	tunnel_run_stack(owner, netstack_writable);
+	tunnel_run_stack(tunnel, netstack_writable);
+	carrier_resume_all(tunnel);
 }
 
-/* The last check before the host's network: only peers' endpoints, and cookie replies, which go back to the sender (paper, 5.4.7). */
-static bool may_send(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length)
+static void on_udp_writable(void *owner)
 {
-	struct tunnel *tunnel = owner;
+	tunnel_resume(owner);
+}
+
+bool tunnel_may_send(struct tunnel *tunnel, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length)
+{
+	if (tunnel_is_isolated(tunnel))
+		return false;
 	if (wireguard_device_has_endpoint(tunnel->device, to))
 		return true;
-	if (length == 64 && datagram[0] == 3)
+	if (wireguard_device_may_answer(tunnel->device, to, datagram, length))
 		return true;
 	tunnel_count_dropped(tunnel, COUNTERS_DROP_NOT_PEER);
 	return false;
 }
 
-static const struct udp_events udp_events = { .received = on_datagram, .writable = on_udp_writable, .may_send = may_send };
+/* The last check before the host's network. */
+static bool may_send(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length)
+{
+	return tunnel_may_send(owner, to, datagram, length);
+}
+
+static void on_tried(void *owner, const union wireguard_endpoint *to, int error)
+{
+	health_tried(owner, to, error);
+}
+
+static const struct udp_events udp_events = {
+	.received = on_datagrams, .writable = on_udp_writable, .complete = complete, .may_send = may_send, .tried = on_tried
+};
 
 struct udp_socket *tunnel_make_udp(struct tunnel *tunnel, int descriptor)
 {
@@ -172,6 +220,16 @@ void tunnel_take_udp(struct tunnel *tunnel, struct udp_socket *fresh)
 	tunnel->udp = fresh;
 	if (fresh != NULL)
 		udp_socket_start(fresh);
+	tunnel_wake(tunnel);
+}
+
+void tunnel_take_carrier(struct tunnel *tunnel, struct carrier *fresh)
+{
+	publish_socket(tunnel);
+	carrier_free(tunnel->carrier);
+	tunnel->counted = (struct udp_counts){ 0 };
+	tunnel->carrier = fresh;
+	tunnel->health.had_way = false;
 	tunnel_wake(tunnel);
 }
 
@@ -197,9 +255,16 @@ static void set_deadline(struct tunnel *tunnel)
 		at = other;
 	if (tunnel->publish_at < at)
 		at = tunnel->publish_at;
-	if (tunnel->udp != NULL && (other = wireguard_device_deadline(tunnel->device)) < at)
+	if (tunnel_has_way(tunnel) && (other = wireguard_device_deadline(tunnel->device)) < at)
 		at = other;
 	deadline_set(tunnel->context->loop, &tunnel->deadline, at);
+}
+
+void tunnel_flush(struct tunnel *tunnel)
+{
+	if (tunnel->carrier != NULL)
+		carrier_flush(tunnel->carrier);
+	udp_batch_flush(tunnel->context->batch);
 }
 
 void tunnel_settle(void *owner)
@@ -207,12 +272,13 @@ void tunnel_settle(void *owner)
 	struct tunnel *tunnel = owner;
 	uint64_t now = now_of(tunnel);
 	health_act(tunnel);
+	carrier_settle_all(tunnel);
 	flush_all(tunnel);
 	tunnel->settling = true;
 	netstack_settle(tunnel->stack, now);
 	tunnel->settling = false;
 	flush_all(tunnel);
-	udp_batch_flush(tunnel->context->batch);
+	tunnel_flush(tunnel);
 	publish_soon(tunnel, now);
 	set_deadline(tunnel);
 }
@@ -228,7 +294,7 @@ void tunnel_due(void *owner)
 		set_deadline(tunnel);
 		return;
 	}
-	if (tunnel->udp != NULL)
+	if (tunnel_has_way(tunnel))
 		wireguard_device_tick(tunnel->device, now);
 	tunnel_run_stack(tunnel, netstack_tick);
 	health_tick(tunnel, now);
@@ -322,31 +388,25 @@ void tunnel_reconnect(struct tunnel *tunnel)
 	tunnel_wake(tunnel);
 }
 
-void tunnel_begin(struct tunnel *tunnel)
-{
-	health_start(tunnel);
-	tunnel_wake(tunnel);
-}
-
 /* Limits. */
 
-void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
+size_t tunnel_quota_left(const struct tunnel *tunnel)
 {
-	counter_add(&tunnel->counters->bytes_sent, bytes);
-	counter_add(&tunnel->counters->total_bytes_used, bytes);
-	(void)tunnel_is_used_up(tunnel); /* is told at once */
+	uint64_t most = tunnel->spec.limits.total_bytes, used = counter_read(&tunnel->counters->total_bytes_used);
+	if (most == 0)
+		return SIZE_MAX;
+	return used < most ? (size_t)(most - used) : 0;
 }
 
-void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason)
+bool tunnel_is_used_up(const struct tunnel *tunnel)
 {
-	counter_add(&tunnel->counters->dropped[reason], 1);
+	return tunnel_quota_left(tunnel) == 0;
 }
 
-void tunnel_count_received(struct tunnel *tunnel, size_t bytes)
+bool tunnel_may_pass(const struct tunnel *tunnel, struct bucket *rate, size_t length)
 {
-	counter_add(&tunnel->counters->bytes_received, bytes);
-	counter_add(&tunnel->counters->total_bytes_used, bytes);
-	(void)tunnel_is_used_up(tunnel); /* is told at once */
+	uint64_t again;
+	return !tunnel_is_used_up(tunnel) && bucket_allowance(rate, length, now_of(tunnel), &again) >= length;
 }
 
 static void tell_limit(struct tunnel *tunnel)
@@ -360,61 +420,114 @@ static void tell_limit(struct tunnel *tunnel)
 	log_line(LOG_WARN, tunnel->id, "limits.total_bytes is used up: no more traffic");
 }
 
-bool tunnel_is_used_up(const struct tunnel *tunnel)
+/* Once a generation. */
+static void tell_when_used_up(struct tunnel *tunnel)
 {
-	uint64_t most = tunnel->spec.limits.total_bytes;
-	if (most == 0 || counter_read(&tunnel->counters->total_bytes_used) < most)
-		return false;
-	struct tunnel *mine = (struct tunnel *)(uintptr_t)tunnel;
-	if (!mine->told_limit) {
-		mine->told_limit = true;
-		tell_limit(mine);
-	}
-	return true;
+	if (tunnel->told_limit || !tunnel_is_used_up(tunnel))
+		return;
+	tunnel->told_limit = true;
+	tell_limit(tunnel);
+	carrier_tell_all(tunnel);
 }
 
-size_t tunnel_quota_left(const struct tunnel *tunnel)
+void tunnel_begin(struct tunnel *tunnel)
 {
-	uint64_t most = tunnel->spec.limits.total_bytes, used = counter_read(&tunnel->counters->total_bytes_used);
-	if (most == 0)
-		return SIZE_MAX;
-	return used < most ? (size_t)(most - used) : 0;
+	if (tunnel->pool != NULL)
+		return; /* its state is that of its members, which the control process knows */
+	health_start(tunnel);
+	if (tunnel->carrier != NULL)
+		carrier_join(tunnel->carrier);
+	carrier_join_all(tunnel);
+	tell_when_used_up(tunnel);
+	tunnel_wake(tunnel);
+}
+
+void tunnel_count_sent(struct tunnel *tunnel, size_t bytes)
+{
+	counter_add(&tunnel->counters->bytes_sent, bytes);
+	counter_add(&tunnel->counters->total_bytes_used, bytes);
+	tell_when_used_up(tunnel);
+}
+
+void tunnel_count_dropped(struct tunnel *tunnel, enum counters_drop reason)
+{
+	counter_add(&tunnel->counters->dropped[reason], 1);
+}
+
+void tunnel_count_received(struct tunnel *tunnel, size_t bytes)
+{
+	counter_add(&tunnel->counters->bytes_received, bytes);
+	counter_add(&tunnel->counters->total_bytes_used, bytes);
+	tell_when_used_up(tunnel);
 }
 
 /* The end. */
 
-void tunnel_end_connections(struct tunnel *tunnel)
+void tunnel_end_connections(struct tunnel *tunnel, enum query_result why)
 {
 	while (tunnel->connections != NULL)
-		tunnel->connections->end(tunnel->connections);
+		connection_end(tunnel->connections, why);
 	while (tunnel->dials != NULL)
 		dial_cancel(tunnel->dials);
 }
 
-void tunnel_free_peer(struct tunnel_peer *peer)
+static void part(struct tunnel_peer *peer)
 {
 	publish_peer(peer, now_of(peer->tunnel));
-	wireguard_peer_remove(peer->peer);
+	carrier_stop_resolving(peer);
+}
+
+static void free_peer(struct tunnel_peer *peer)
+{
 	free(peer->addresses);
 	free(peer);
 }
 
-void tunnel_free(struct tunnel *tunnel)
+void tunnel_peer_leave(struct tunnel_peer *peer)
+{
+	part(peer);
+	wireguard_peer_leave(peer->peer);
+}
+
+void tunnel_peer_free(struct tunnel_peer *peer)
+{
+	wireguard_peer_free(peer->peer);
+	free_peer(peer);
+}
+
+void tunnel_close(struct tunnel *tunnel)
 {
 	health_stop(tunnel);
+	carrier_part_all(tunnel);
 	/* Sends the resets of the connections just ended before the socket is closed. */
 	publish_socket(tunnel);
 	udp_socket_free(tunnel->udp);
 	tunnel->udp = NULL;
+	carrier_free(tunnel->carrier);
+	tunnel->carrier = NULL;
 	deferred_cancel(tunnel->context->loop, &tunnel->settle);
 	deadline_set(tunnel->context->loop, &tunnel->deadline, LOOP_NEVER);
 	logins_free(tunnel->logins);
 	netstack_resolver_free(tunnel->resolver);
 	netstack_free(tunnel->stack);
-	for (size_t i = 0; i < tunnel->peer_count; i++)
-		tunnel_free_peer(tunnel->peers[i]);
+}
+
+static void remove_peer(struct tunnel_peer *peer)
+{
+	part(peer);
+	wireguard_peer_remove(peer->peer);
+	free_peer(peer);
+}
+
+bool tunnel_free(struct tunnel *tunnel, size_t most)
+{
+	for (size_t done = 0; done < most && tunnel->peer_count > 0; done++)
+		remove_peer(tunnel->peers[--tunnel->peer_count]);
+	if (tunnel->peer_count > 0 || spec_clear_peers(&tunnel->spec, most))
+		return true;
 	free(tunnel->peers);
 	wireguard_device_free(tunnel->device);
 	spec_clear(&tunnel->spec);
 	free(tunnel);
+	return false;
 }

@@ -62,8 +62,7 @@ out:
 	return result;
 }
 
-/* Converts UTF-8 to Latin-1 in place. False if a character is not in Latin-1. */
-static bool to_latin1(char *part, uint8_t *length)
+bool credentials_to_latin1(char *part, uint8_t *length)
 {
 	size_t at = 0;
 	for (size_t i = 0; i < *length; i++) {
@@ -89,7 +88,7 @@ bool credentials_admitted(const struct credentials *offered, const struct spec *
 		const struct spec_user *known = &spec->users[i];
 		unsigned usable = credentials_set(&user, known->username, strlen(known->username), known->password, strlen(known->password)) == 0;
 		admitted |= usable & (sodium_memcmp(&user, offered, sizeof(user)) == 0);
-		usable &= to_latin1(user.username, &user.username_length) && to_latin1(user.password, &user.password_length);
+		usable &= credentials_to_latin1(user.username, &user.username_length) && credentials_to_latin1(user.password, &user.password_length);
 		admitted |= usable & (sodium_memcmp(&user, offered, sizeof(user)) == 0);
 	}
 	credentials_clear(&user);

@@ -57,6 +57,13 @@ static const struct {
 	{ 508, "Loop Detected" },
 };
 
+const struct http_fault http_fault_memory = { .error = HTTP_ERROR_PROXY_INTERNAL_RESPONSE, .detail = "out of memory" };
+const struct http_fault http_fault_connections = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.connections is reached" };
+const struct http_fault http_fault_used_up = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.total_bytes is used up" };
+const struct http_fault http_fault_client_left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
+	                                           .detail = "the client closed its side before a connection was made" };
+const struct http_fault http_fault_long_head = { .status = 431, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the request's head is too long" };
+
 const char *http_error_name(enum http_error error)
 {
 	return errors[error].name;

@@ -41,6 +41,9 @@ struct http_fault {
 	const char *detail;
 };
 
+/* Those that arise in several places. */
+extern const struct http_fault http_fault_memory, http_fault_connections, http_fault_used_up, http_fault_client_left, http_fault_long_head;
+
 #define HTTP_ERROR_ROOM 1024 /* always enough for http_error_write with a detail of up to 200 bytes */
 
 const char *http_error_name(enum http_error error); /* as Proxy-Status spells it */

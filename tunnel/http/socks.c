@@ -263,6 +263,7 @@ static enum socks_progress read_target4(struct socks_request *request, struct cu
 	enum socks_progress progress = take_text(cursor, &text, &length);
 	if (progress != SOCKS_WHOLE)
 		return progress;
+	request->user = (const char *)text;
 	if (!announces_name(bytes)) {
 		struct netstack_endpoint address = { .family = AF_INET, .port = port };
 		memcpy(address.bytes, bytes, 4);

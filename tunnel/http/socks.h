@@ -57,6 +57,7 @@ struct socks_request {
 	size_t length;              /* of the message; the bytes behind it are early data: keep them */
 	enum socks_command command; /* SOCKS4: always SOCKS_CONNECT */
 	struct target target;       /* UDP ASSOCIATE: where the client says it will send from; all zero for a name */
+	const char *user;           /* SOCKS4: the user id, any bytes but NUL, which ends it; borrowed from the message */
 	enum socks_reply refusal;   /* of SOCKS_REFUSED */
 };
 
@@ -78,7 +79,7 @@ size_t socks_reply_write(uint8_t out[SOCKS_REPLY_MAX], enum socks_reply reply, c
 /* The SOCKS5 reply code for a failure (X12). */
 enum socks_reply socks_reply_of(enum http_error error);
 
-/* SOCKS4 and 4a. The user id is skipped. On SOCKS_REFUSED reply with socks4_reply_write(out, false). */
+/* SOCKS4 and 4a. On SOCKS_REFUSED reply with socks4_reply_write(out, false). */
 enum socks_progress socks4_request_read(struct socks_request *request, const uint8_t *bytes, size_t length);
 size_t socks4_reply_write(uint8_t out[8], bool granted);
 

@@ -119,11 +119,16 @@ static bool is_network_named(const struct spec *spec, const struct netstack_endp
 	return false;
 }
 
-enum target_verdict target_judge(const struct spec *spec, const struct netstack_endpoint *address)
+static bool is_private_allowed(const struct spec *tunnel, const struct spec *proxy, const struct netstack_endpoint *address)
+{
+	return (tunnel->allow_private_targets && proxy->allow_private_targets) || is_network_named(tunnel, address);
+}
+
+enum target_verdict target_judge(const struct spec *tunnel, const struct spec *proxy, const struct netstack_endpoint *address)
 {
 	switch (target_class(address)) {
 	case TARGET_PUBLIC: return TARGET_ALLOWED;
-	case TARGET_PRIVATE: return spec->allow_private_targets || is_network_named(spec, address) ? TARGET_ALLOWED : TARGET_FORBIDDEN_PRIVATE;
+	case TARGET_PRIVATE: return is_private_allowed(tunnel, proxy, address) ? TARGET_ALLOWED : TARGET_FORBIDDEN_PRIVATE;
 	case TARGET_LOOPBACK:
 	case TARGET_LINK_LOCAL:
 	case TARGET_UNSPECIFIED:
@@ -144,10 +149,10 @@ static bool is_localhost(const char *name)
 	return length == tail || name[length - tail - 1] == '.';
 }
 
-enum target_verdict target_judge_asked(const struct spec *spec, const struct target *target)
+enum target_verdict target_judge_asked(const struct spec *tunnel, const struct spec *proxy, const struct target *target)
 {
 	if (!target_is_name(target))
-		return target_judge(spec, &target->address);
+		return target_judge(tunnel, proxy, &target->address);
 	return is_localhost(target->host) ? TARGET_FORBIDDEN : TARGET_ALLOWED;
 }
 

@@ -48,10 +48,10 @@ static inline bool target_is_name(const struct target *target)
 }
 
 enum target_class target_class(const struct netstack_endpoint *address);
-/* Whether this tunnel's clients may connect to this address. Without allow_private_targets a private one needs an entry of allowed_ips inside
- * the private block (10.0.0.0/8, fc00::/7 …). */
-enum target_verdict target_judge(const struct spec *spec, const struct netstack_endpoint *address);
+/* Whether clients of this proxy, the tunnel's own or a pool's, may connect to this address through the tunnel. Without allow_private_targets of both
+ * a private one needs an entry of the tunnel's allowed_ips inside the private block (10.0.0.0/8, fc00::/7 …). */
+enum target_verdict target_judge(const struct spec *tunnel, const struct spec *proxy, const struct netstack_endpoint *address);
 /* The same for the requested target, before a name is resolved: localhost and names under it are forbidden (RFC 6761, 6.3). */
-enum target_verdict target_judge_asked(const struct spec *spec, const struct target *target);
+enum target_verdict target_judge_asked(const struct spec *tunnel, const struct spec *proxy, const struct target *target);
 
 #endif

@@ -38,12 +38,26 @@ void deferred_list_remove(struct deferred_list *list, struct deferred *deferred)
 	deferred->queued = false;
 }
 
+static void run_first(struct deferred_list *list)
+{
+	struct deferred *deferred = list->first;
+	list->first = deferred->next;
+	deferred->queued = false;
+	deferred->call(deferred->owner);
+}
+
+void deferred_list_run_once(struct deferred_list *list)
+{
+	const struct deferred *last = list->last;
+	bool goes_on = true;
+	while (goes_on && list->first != NULL) {
+		goes_on = list->first != last;
+		run_first(list);
+	}
+}
+
 void deferred_list_run(struct deferred_list *list)
 {
-	while (list->first != NULL) {
-		struct deferred *deferred = list->first;
-		list->first = deferred->next;
-		deferred->queued = false;
-		deferred->call(deferred->owner);
-	}
+	while (list->first != NULL)
+		run_first(list);
 }

@@ -20,6 +20,8 @@ struct deferred_list {
 void deferred_init(struct deferred *deferred, void (*call)(void *owner), void *owner);
 void deferred_list_add(struct deferred_list *list, struct deferred *deferred);
 void deferred_list_remove(struct deferred_list *list, struct deferred *deferred);
+/* Makes the calls that were requested before this one. */
+void deferred_list_run_once(struct deferred_list *list);
 /* Makes the calls until the list is empty, also those that are requested meanwhile. */
 void deferred_list_run(struct deferred_list *list);
 

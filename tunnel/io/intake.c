@@ -9,50 +9,74 @@ void intake_clear(struct intake *intake)
 {
 	if (intake->block != NULL)
 		sodium_memzero(intake->block->bytes, intake->block->end);
-	pool_give(intake->pool, intake->block);
+	block_pool_give(intake->pool, intake->block);
 	intake->block = NULL;
+	intake->keeps = false;
+	intake->kept = 0;
+}
+
+void intake_keep(struct intake *intake)
+{
+	intake->keeps = true;
+}
+
+void intake_rewind(struct intake *intake)
+{
+	if (intake->block != NULL)
+		intake->block->start -= intake->kept;
+	intake->keeps = false;
+	intake->kept = 0;
+}
+
+void intake_forget(struct intake *intake)
+{
+	struct block *block = intake->block;
+	intake->keeps = false;
+	if (block == NULL)
+		return;
+	sodium_memzero(block->bytes + block->start - intake->kept, intake->kept);
+	intake->kept = 0;
+	if (block->start == block->end)
+		intake_clear(intake);
 }
 
 void intake_use(struct intake *intake, size_t length)
 {
 	struct block *block = intake->block;
+	if (intake->keeps) {
+		block->start += (uint32_t)length;
+		intake->kept += (uint32_t)length;
+		return;
+	}
 	sodium_memzero(block->bytes + block->start, length);
 	block->start += (uint32_t)length;
 	if (block->start == block->end)
 		intake_clear(intake);
 }
 
-/* Moves the bytes to the block's front. */
-static void compact(struct block *block)
+/* Moves the bytes, with those that are kept, to the block's front. */
+static void compact(struct block *block, uint32_t kept)
 {
-	uint32_t length = block->end - block->start;
-	memmove(block->bytes, block->bytes + block->start, length);
+	uint32_t first = block->start - kept, length = block->end - first;
+	memmove(block->bytes, block->bytes + first, length);
 	sodium_memzero(block->bytes + length, block->end - length);
-	block->start = 0;
+	block->start = kept;
 	block->end = length;
 }
 
 static bool make_room(struct intake *intake)
 {
 	struct block *block = intake->block;
-	if (block == NULL)
-		return (intake->block = pool_take(intake->pool, false)) != NULL;
-	if (block->end < block->capacity)
+	if (block != NULL && block->end < block->capacity)
 		return true;
-	if (block->start > 0) {
-		compact(block);
+	if (block != NULL && block->start > intake->kept) {
+		compact(block, intake->kept);
 		return true;
 	}
-	struct block *large = pool_take(intake->pool, true);
-	if (large == NULL || large->capacity <= block->end) {
-		pool_give(intake->pool, large);
-		return false;
-	}
-	memcpy(large->bytes, block->bytes, block->end);
-	large->end = block->end;
-	intake_clear(intake);
-	intake->block = large;
-	return true;
+	struct block *grown = block_pool_grow(intake->pool, block);
+	if (grown != NULL)
+		intake->block = grown;
+	return grown != NULL;
 }
 
 int intake_read(struct intake *intake, int descriptor)
@@ -66,16 +90,18 @@ int intake_read(struct intake *intake, int descriptor)
 		return 1;
 	}
 	int error = errno;
-	if (block->start == block->end)
-		intake_clear(intake);
+	if (block->start == block->end && intake->kept == 0) {
+		block_pool_give(intake->pool, block); /* wiped as it was used */
+		intake->block = NULL;
+	}
 	return got < 0 && (error == EAGAIN || error == EINTR) ? 0 : -1;
 }
 
 bool intake_put(struct intake *intake, const char *bytes, size_t length)
 {
-	struct block *block = pool_take(intake->pool, true);
+	struct block *block = block_pool_take(intake->pool, true);
 	if (block == NULL || length > block->capacity) {
-		pool_give(intake->pool, block);
+		block_pool_give(intake->pool, block);
 		return false;
 	}
 	memcpy(block->bytes, bytes, length);
@@ -86,6 +112,7 @@ bool intake_put(struct intake *intake, const char *bytes, size_t length)
 
 struct block *intake_take(struct intake *intake)
 {
+	intake_forget(intake);
 	struct block *block = intake->block;
 	intake->block = NULL;
 	return block;

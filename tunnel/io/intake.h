@@ -5,12 +5,14 @@
 
 #include <sys/types.h>
 
-#include "tunnel/io/pool.h"
+#include "tunnel/io/block_pool.h"
 
-/* Embedded by value. Holds no block while it is empty. */
+/* Embedded by value. Holds no block while it is empty and keeps nothing. */
 struct intake {
-	struct pool *pool;
+	struct block_pool *pool;
 	struct block *block;
+	bool keeps;    /* used bytes are kept, for intake_rewind */
+	uint32_t kept; /* bytes before block->start */
 };
 
 static inline size_t intake_length(const struct intake *intake)
@@ -27,7 +29,13 @@ void intake_use(struct intake *intake, size_t length);
 int intake_read(struct intake *intake, int descriptor);
 /* Appends a copy, while it is empty. False when out of memory. */
 bool intake_put(struct intake *intake, const char *bytes, size_t length);
-/* Hands over the block with its bytes to the caller, or NULL. */
+/* What is used from now on is kept, because the bytes may have to be read again from here. */
+void intake_keep(struct intake *intake);
+/* Used bytes that were kept are unused again; nothing is kept any more. */
+void intake_rewind(struct intake *intake);
+/* Wipes what was kept; nothing is kept any more. */
+void intake_forget(struct intake *intake);
+/* Hands over the block with its unused bytes to the caller, or NULL. Forgets what was kept. */
 struct block *intake_take(struct intake *intake);
 
 #endif

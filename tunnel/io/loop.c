@@ -15,8 +15,8 @@
 #define EVENTS_MAX 512 /* of one wait; more come with the next */
 
 /* Theory of operation: epoll is level-triggered and keeps the last registered events of each poller. Events that a poller wants in addition
- * are registered once, before the wait. Events that it no longer wants stay registered until one of that kind occurs. So a connection that stops
- * and resumes reading within a turn costs no system call. */
+ * are registered once, before the wait. Events that it no longer wants stay registered until one of that kind occurs, and READABLE, which each will
+ * want, is registered from the start. So a connection that stops and resumes reading within a turn costs no system call. */
 struct loop {
 	struct agenda agenda; /* first, because agenda.c relies on it */
 	int epoll;
@@ -100,22 +100,23 @@ static void forget_change(struct poller *poller)
 }
 
 /* A client's departure is reported once: no read or write clears it, and epoll reports EPOLLHUP whatever is registered. */
-static uint32_t epoll_events(const struct poller *poller)
+static uint32_t epoll_events(uint8_t wanted)
 {
-	uint32_t events = (poller->events & LOOP_READABLE ? EPOLLIN : 0) | (poller->events & LOOP_WRITABLE ? EPOLLOUT : 0);
+	uint32_t events = (wanted & LOOP_READABLE ? EPOLLIN : 0) | (wanted & LOOP_WRITABLE ? EPOLLOUT : 0);
 	if (events == 0)
 		events = EPOLLET;
-	return events | (poller->events & LOOP_FINISHED ? EPOLLRDHUP : 0);
+	return events | (wanted & LOOP_FINISHED ? EPOLLRDHUP : 0);
 }
 
 /* With nothing wanted it is removed from epoll, which would otherwise keep reporting errors. */
 static void tell_epoll(struct poller *poller)
 {
-	struct epoll_event event = { .events = epoll_events(poller), .data.ptr = poller };
 	int act = poller->events == 0 ? EPOLL_CTL_DEL : poller->held == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+	uint8_t held = act == EPOLL_CTL_ADD ? poller->events | LOOP_READABLE : poller->events;
+	struct epoll_event event = { .events = epoll_events(held), .data.ptr = poller };
 	if (epoll_ctl(poller->loop->epoll, act, poller->descriptor, &event) < 0)
 		abort(); /* out of memory: a descriptor that is never served would hang silently; better to have the worker replaced */
-	poller->held = poller->events;
+	poller->held = held;
 }
 
 static void tell_changes(struct loop *loop)
@@ -144,6 +145,9 @@ static void dispatch(struct poller *poller, uint32_t events)
 		poller->ready(poller->owner, fired);
 	else if (fired & poller->events)
 		poller->ready(poller->owner, fired & poller->events);
+	/* After the far end's FIN it stays readable. */
+	if ((events & EPOLLRDHUP) != 0 && poller->descriptor >= 0 && (poller->held & ~poller->events & LOOP_READABLE) != 0)
+		note_change(poller);
 }
 
 static void bury(struct loop *loop)

@@ -14,6 +14,7 @@
 #define SLABS 12          /* received in one turn; the turn then ends to free them. Fits a core's L2 cache */
 #define TRAIN_BYTES 65507 /* of one UDP datagram before it is cut (udp(7)) */
 #define TRAIN_SEGMENTS 64 /* UDP_MAX_SEGMENTS of every kernel */
+#define GATHERED 32       /* datagrams that are handed over without looking for more */
 #define RECEIVE_ROUNDS 32 /* system calls per socket and turn, so that no tunnel starves another */
 
 struct udp_batch {
@@ -22,13 +23,17 @@ struct udp_batch {
 	size_t slabs_used;
 	struct deferred release;
 	bool is_last_release;
+	/* Received and not yet handed over. */
+	struct udp_datagram gathered[UDP_TOGETHER];
+	size_t gathered_count;
+	union wireguard_endpoint from[SLABS]; /* where each slab is from */
 	/* The train being gathered. */
 	struct udp_socket *socket;
 	union wireguard_endpoint to;
 	size_t segment; /* length of all datagrams but the last */
 	size_t length;
 	size_t count;
-	bool complete; /* the last one was shorter */
+	bool is_full; /* the last one was shorter */
 	uint8_t out[SLAB_SIZE];
 	uint8_t in[SLABS][SLAB_SIZE];
 };
@@ -135,6 +140,8 @@ static bool is_full(int error)
 static size_t send_train(struct udp_socket *sock, const union wireguard_endpoint *to, uint8_t *bytes, size_t length, size_t segment)
 {
 	size_t done = 0;
+	int refusal = 0;
+	bool is_taken = false;
 	while (done < length) {
 		size_t left = length - done;
 		size_t step = sock->batch->gso || left < segment ? left : segment;
@@ -154,12 +161,18 @@ static size_t send_train(struct udp_socket *sock, const union wireguard_endpoint
 		size_t datagrams = (step + segment - 1) / segment;
 		if (error != 0) {
 			sock->counts.refused += datagrams;
+			refusal = error;
 		} else {
+			is_taken = true;
 			sock->counts.datagrams_sent += datagrams;
 			sock->counts.bytes_sent += step;
 		}
 		done += step;
 	}
+	if (is_taken)
+		refusal = 0;
+	if (is_taken || (refusal != 0 && refusal != EMSGSIZE))
+		sock->events->tried(sock->owner, to, refusal);
 	return done;
 }
 
@@ -178,6 +191,15 @@ static void park(struct udp_socket *sock, const union wireguard_endpoint *to, co
 	poller_set(sock->poller, LOOP_READABLE | LOOP_WRITABLE);
 }
 
+/* Asks the owner, and counts the train as refused if it must not go. */
+static bool may_send(struct udp_socket *sock, const union wireguard_endpoint *to, const uint8_t *bytes, size_t length, size_t segment)
+{
+	bool may = sock->events->may_send(sock->owner, to, bytes, length < segment ? length : segment);
+	if (!may)
+		sock->counts.refused += (length + segment - 1) / segment;
+	return may;
+}
+
 void udp_batch_flush(struct udp_batch *batch)
 {
 	struct udp_socket *sock = batch->socket;
@@ -186,11 +208,13 @@ void udp_batch_flush(struct udp_batch *batch)
 		return;
 	batch->count = 0;
 	batch->length = 0;
-	batch->complete = false;
-	if (!sock->events->may_send(sock->owner, &batch->to, batch->out, segment)) {
+	batch->is_full = false;
+	if (!sock->events->complete(sock->owner)) {
 		sock->counts.refused += (length + segment - 1) / segment;
 		return;
 	}
+	if (!may_send(sock, &batch->to, batch->out, length, segment))
+		return;
 	size_t done = send_train(sock, &batch->to, batch->out, length, segment);
 	if (done < length)
 		park(sock, &batch->to, batch->out + done, length - done, segment);
@@ -199,9 +223,10 @@ void udp_batch_flush(struct udp_batch *batch)
 uint8_t *udp_reserve(struct udp_socket *sock, const union wireguard_endpoint *to, size_t length)
 {
 	struct udp_batch *batch = sock->batch;
+	assert(length > 0);
 	if (sock->parked != NULL || length > TRAIN_BYTES)
 		return NULL;
-	if (batch->count > 0 && (batch->socket != sock || batch->complete || length > batch->segment || batch->count == TRAIN_SEGMENTS ||
+	if (batch->count > 0 && (batch->socket != sock || batch->is_full || length > batch->segment || batch->count == TRAIN_SEGMENTS ||
 	                         batch->length + length > TRAIN_BYTES || !endpoint_equal(&batch->to, to))) {
 		udp_batch_flush(batch);
 		if (sock->parked != NULL)
@@ -220,7 +245,7 @@ void udp_commit(struct udp_socket *sock, size_t length)
 	struct udp_batch *batch = sock->batch;
 	batch->length += length;
 	batch->count++;
-	batch->complete = length < batch->segment;
+	batch->is_full = length < batch->segment;
 }
 
 /* Receiving. */
@@ -237,15 +262,42 @@ static size_t segment_of(struct msghdr *message, size_t length)
 	return length;
 }
 
+static void hand_over(struct udp_socket *sock)
+{
+	struct udp_batch *batch = sock->batch;
+	size_t count = batch->gathered_count;
+	batch->gathered_count = 0;
+	if (count > 0)
+		sock->events->received(sock->owner, batch->gathered, count);
+}
+
+/* Cuts a train. */
+static void gather(struct udp_socket *sock, uint8_t *slab, size_t filled, size_t segment, const union wireguard_endpoint *from)
+{
+	struct udp_batch *batch = sock->batch;
+	for (size_t at = 0; at < filled; at += segment) {
+		size_t size = filled - at < segment ? filled - at : segment;
+		sock->counts.datagrams_received++;
+		sock->counts.bytes_received += size;
+		batch->gathered[batch->gathered_count++] = (struct udp_datagram){ slab + at, size, from };
+		if (batch->gathered_count == UDP_TOGETHER)
+			hand_over(sock);
+	}
+	if (batch->gathered_count >= GATHERED)
+		hand_over(sock);
+}
+
 /* Receives with one system call. False when there is no more. */
 static bool receive_once(struct udp_socket *sock)
 {
 	struct udp_batch *batch = sock->batch;
-	if (batch->slabs_used == SLABS)
+	if (batch->slabs_used == SLABS) {
+		hand_over(sock);
 		loop_end_turn(batch->loop);
+	}
 	deferred_queue(batch->loop, &batch->release);
 	uint8_t *slab = batch->in[batch->slabs_used];
-	union wireguard_endpoint name, from;
+	union wireguard_endpoint name, *from = &batch->from[batch->slabs_used];
 	struct iovec part = { .iov_base = slab, .iov_len = SLAB_SIZE };
 	union {
 		struct cmsghdr align;
@@ -263,23 +315,19 @@ static bool receive_once(struct udp_socket *sock)
 	poison(slab + filled, SLAB_SIZE - filled);
 	if (got < 0)
 		return errno == EINTR || errno == ECONNREFUSED;
-	if (!endpoint_from(&name.any, &from))
+	if (!endpoint_from(&name.any, from))
 		return true;
 	batch->slabs_used++;
-	size_t segment = segment_of(&message, filled);
-	for (size_t at = 0; at < filled; at += segment) {
-		size_t size = filled - at < segment ? filled - at : segment;
-		sock->counts.datagrams_received++;
-		sock->counts.bytes_received += size;
-		sock->events->received(sock->owner, slab + at, size, &from);
-	}
+	gather(sock, slab, filled, segment_of(&message, filled), from);
 	return true;
 }
 
 static void unpark(struct udp_socket *sock)
 {
 	struct parked *parked = sock->parked;
-	size_t done = send_train(sock, &parked->to, parked->bytes, parked->length, parked->segment);
+	size_t done = parked->length;
+	if (may_send(sock, &parked->to, parked->bytes, parked->length, parked->segment))
+		done = send_train(sock, &parked->to, parked->bytes, parked->length, parked->segment);
 	if (done < parked->length) {
 		memmove(parked->bytes, parked->bytes + done, parked->length - done);
 		parked->length -= done;
@@ -294,16 +342,18 @@ static void unpark(struct udp_socket *sock)
 static void on_ready(void *owner, int events)
 {
 	struct udp_socket *sock = owner;
-	if ((events & LOOP_READABLE) != 0)
+	if ((events & LOOP_READABLE) != 0) {
 		for (int i = 0; i < RECEIVE_ROUNDS && receive_once(sock); i++)
 			;
+		hand_over(sock);
+	}
 	if ((events & LOOP_WRITABLE) != 0 && sock->parked != NULL)
 		unpark(sock);
 }
 
 struct udp_socket *udp_socket_create(struct udp_batch *batch, int descriptor, const struct udp_events *events, void *owner)
 {
-	assert(events->received != NULL && events->writable != NULL && events->may_send != NULL);
+	assert(events->received != NULL && events->writable != NULL && events->complete != NULL && events->may_send != NULL && events->tried != NULL);
 	struct udp_socket *sock = calloc(1, sizeof(*sock));
 	struct poller *poller = sock == NULL ? NULL : poller_create(batch->loop, descriptor, on_ready, sock);
 	if (poller == NULL) {

@@ -13,17 +13,30 @@
 struct udp_batch;
 struct udp_socket;
 
+enum { UDP_TOGETHER = 64 };
+
+struct udp_datagram {
+	uint8_t *bytes;
+	size_t length;
+	const union wireguard_endpoint *from;
+};
+
 struct udp_counts {
 	uint64_t datagrams_sent, bytes_sent, datagrams_received, bytes_received, refused;
 };
 
 struct udp_events {
-	/* One datagram, valid until the turn ends. */
-	void (*received)(void *owner, uint8_t *datagram, size_t length, const union wireguard_endpoint *from);
+	/* Datagrams in the order of their arrival, at most UDP_TOGETHER of them. Their bytes are valid until the turn ends. */
+	void (*received)(void *owner, const struct udp_datagram *datagrams, size_t count);
 	/* A socket that was full has room again. */
 	void (*writable)(void *owner);
-	/* Whether this address may be sent to. Asked once per train; `datagram` is its first one. */
+	/* A train is about to go: the owner completes its datagrams. False if it cannot: then none of them goes. */
+	bool (*complete)(void *owner);
+	/* Whether this address may be sent to. Asked once per train, and again if it waited for room; `datagram` is its first one. */
 	bool (*may_send)(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length);
+	/* The kernel took some of a train to this address (0), or refused all of it (errno; not for its size). Called while a datagram is
+	 * reserved: it must not send. */
+	void (*tried)(void *owner, const union wireguard_endpoint *to, int error);
 };
 
 /* `gso` false sends and receives one by one. NULL when out of memory. */

@@ -14,9 +14,9 @@ struct gathered {
 	size_t done; /* bytes of the stream that are consumed */
 };
 
-static struct pool *pool_of(const struct answer *answer)
+static struct block_pool *pool_of(const struct answer *answer)
 {
-	return answer->down->tunnel->context->pool;
+	return answer->down->tunnel->context->blocks;
 }
 
 void answer_init(struct answer *answer, struct rx_pipe *down, const struct http_asked *asked)
@@ -27,7 +27,7 @@ void answer_init(struct answer *answer, struct rx_pipe *down, const struct http_
 void answer_clear(struct answer *answer)
 {
 	if (answer->down != NULL)
-		pool_give(pool_of(answer), answer->head);
+		block_pool_give(pool_of(answer), answer->head);
 	answer->head = NULL;
 }
 
@@ -81,20 +81,10 @@ static bool make_room(struct answer *answer)
 	struct block *head = answer->head;
 	if (head != NULL && head->end < head->capacity)
 		return true;
-	struct block *block = pool_take(pool_of(answer), head != NULL);
-	if (block == NULL)
-		return false;
-	if (head != NULL && head->end >= block->capacity) {
-		pool_give(pool_of(answer), block);
-		return false;
-	}
-	if (head != NULL) {
-		memcpy(block->bytes, head->bytes, head->end);
-		block->end = head->end;
-		pool_give(pool_of(answer), head);
-	}
-	answer->head = block;
-	return true;
+	struct block *grown = block_pool_grow(pool_of(answer), head);
+	if (grown != NULL)
+		answer->head = grown;
+	return grown != NULL;
 }
 
 /* Returns how many of the bytes belong to the head; few others are copied. None counts as consumed before the client has the head. */
@@ -118,7 +108,7 @@ static size_t feed_head(struct answer *answer, struct gathered *gathered, const 
 	}
 	pass_head(answer, gathered, &response, may_keep);
 	answer->search = (struct http_head_search){ 0 };
-	pool_give(pool_of(answer), head);
+	block_pool_give(pool_of(answer), head);
 	answer->head = NULL;
 	return response.length_of_head - had;
 }

@@ -31,6 +31,7 @@ struct known_name {
 
 struct associate {
 	struct connection *connection;
+	const struct pool_visit *visit; /* NULL: not through a pool */
 	struct tunnel *tunnel;
 	void (*ended)(void *owner);
 	void *owner;
@@ -56,7 +57,7 @@ static void forget_name(struct known_name *name)
 {
 	if (name->query != NULL)
 		netstack_query_cancel(name->query);
-	pool_give(name->associate->tunnel->context->pool, name->backlog);
+	block_pool_give(name->associate->tunnel->context->blocks, name->backlog);
 	*name = (struct known_name){ .associate = name->associate };
 }
 
@@ -107,7 +108,7 @@ static void refuse(struct associate *associate, enum socks_reply reply, enum cou
 static void on_idle(void *owner)
 {
 	struct associate *associate = owner;
-	uint64_t at = associate->session.active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND;
+	uint64_t at = associate->session.active_at + associate->connection->proxy->idle_timeout * LOOP_SECOND;
 	if (at > loop_now(loop_of(associate)))
 		deadline_set(loop_of(associate), &associate->idle, at);
 	else
@@ -143,7 +144,7 @@ static bool choose_address(struct known_name *name, const struct netstack_endpoi
 	for (size_t i = 0; i < count; i++) {
 		struct target there;
 		target_from_address(&there, &addresses[i]);
-		if (dial_judge(name->associate->tunnel, &there).error != HTTP_ERROR_NONE)
+		if (dial_judge(name->associate->tunnel, name->associate->connection->proxy, &there).error != HTTP_ERROR_NONE)
 			continue;
 		name->address = addresses[i];
 		return true;
@@ -211,11 +212,17 @@ static void send_to_name(struct associate *associate, const struct target *targe
 
 /* The client's side. */
 
+static bool may_go_to(const struct associate *associate, const struct target *target)
+{
+	return dial_judge(associate->tunnel, associate->connection->proxy, target).error == HTTP_ERROR_NONE &&
+	       (associate->visit == NULL || visit_lets_pass(associate->visit, target));
+}
+
 static void on_client_datagram(struct associate *associate, const uint8_t *bytes, size_t length)
 {
 	struct target target;
 	int header = socks_datagram_read(&target, bytes, length);
-	if (header < 0 || dial_judge(associate->tunnel, &target).error != HTTP_ERROR_NONE) {
+	if (header < 0 || !may_go_to(associate, &target)) {
 		tunnel_count_dropped(associate->tunnel, COUNTERS_DROP_REFUSED);
 		return;
 	}
@@ -308,8 +315,9 @@ static void on_granted(void *owner, enum message_status status, int descriptor)
 	poller_set(associate->control, LOOP_READABLE);
 	poller_set(associate->relay, LOOP_READABLE);
 	associate->session.active_at = loop_now(loop_of(associate));
-	if (associate->tunnel->spec.idle_timeout > 0)
-		deadline_set(loop_of(associate), &associate->idle, associate->session.active_at + associate->tunnel->spec.idle_timeout * LOOP_SECOND);
+	if (associate->connection->proxy->idle_timeout > 0)
+		deadline_set(loop_of(associate), &associate->idle,
+		             associate->session.active_at + associate->connection->proxy->idle_timeout * LOOP_SECOND);
 }
 
 static void on_deferred(void *owner)
@@ -346,7 +354,9 @@ static bool read_ends(struct associate *associate, union wireguard_endpoint *loc
 static bool ask_relay(struct associate *associate, uint16_t listen_index)
 {
 	struct tunnel *tunnel = associate->tunnel;
-	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation, .index = listen_index };
+	struct message_want want = {
+		.slot = tunnel->slot, .generation = tunnel->generation, .index = listen_index, .pool = associate->connection->pool
+	};
 	associate->refusal = SOCKS_GENERAL_FAILURE;
 	associate->failure = COUNTERS_FAILED_BAD_REQUEST;
 	if (!read_ends(associate, &want.local))
@@ -377,7 +387,7 @@ static uint16_t port_announced(const struct netstack_endpoint *claim, const stru
 	return claim->family != 0 && (is_zero || address_is_same_host(claim, client)) ? claim->port : 0;
 }
 
-struct associate *associate_create(struct connection *connection, struct poller *control, const struct socks_request *request, uint16_t listen_index,
+struct associate *associate_create(struct connection *connection, struct poller *control, const struct associate_want *want,
                                    void (*ended)(void *owner), void *owner)
 {
 	assert(ended != NULL);
@@ -388,8 +398,9 @@ struct associate *associate_create(struct connection *connection, struct poller 
 		return NULL;
 	}
 	associate->connection = connection;
+	associate->visit = want->visit;
 	associate->tunnel = tunnel;
-	associate->session = (struct udp_session){ .tunnel = tunnel, .owner = associate, .descriptor = -1 };
+	associate->session = (struct udp_session){ .connection = connection, .tunnel = tunnel, .owner = associate, .descriptor = -1 };
 	associate->control = control;
 	associate->ended = ended;
 	associate->owner = owner;
@@ -399,9 +410,9 @@ struct associate *associate_create(struct connection *connection, struct poller 
 	deferred_init(&associate->deferred, on_deferred, associate);
 	poller_set_owner(control, on_control, associate);
 	poller_set(control, 0);
-	if (!ask_relay(associate, listen_index))
+	if (!ask_relay(associate, want->listen_index))
 		deferred_queue(tunnel->context->loop, &associate->deferred);
 	associate->client.port = 0;
-	associate->announced_port = port_announced(&request->target.address, &associate->client);
+	associate->announced_port = port_announced(&want->request->target.address, &associate->client);
 	return associate;
 }

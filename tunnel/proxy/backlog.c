@@ -9,30 +9,22 @@ struct held {
 };
 
 /* A small block as long as that is enough, then a large one. */
-static struct block *make_room(struct block **backlog, struct pool *pool, size_t length)
+static struct block *make_room(struct block **backlog, struct block_pool *pool, size_t length)
 {
-	struct block *block = *backlog;
-	if (block == NULL)
-		block = *backlog = pool_take(pool, false);
-	if (block == NULL || block->capacity - block->end >= length)
-		return block;
-	struct block *large = pool_take(pool, true);
-	if (large == NULL || large->capacity <= block->capacity || large->capacity - block->end < length) {
-		pool_give(pool, large);
-		return NULL;
+	while (*backlog == NULL || (*backlog)->capacity - (*backlog)->end < length) {
+		struct block *grown = block_pool_grow(pool, *backlog);
+		if (grown == NULL)
+			return NULL;
+		*backlog = grown;
 	}
-	memcpy(large->bytes, block->bytes, block->end);
-	large->end = block->end;
-	pool_give(pool, block);
-	*backlog = large;
-	return large;
+	return *backlog;
 }
 
 void backlog_hold(struct block **backlog, struct tunnel *tunnel, uint16_t port, const uint8_t *bytes, size_t length)
 {
 	assert(length <= UINT16_MAX);
 	struct held held = { .port = port, .length = (uint16_t)length };
-	struct block *block = make_room(backlog, tunnel->context->pool, sizeof(held) + length);
+	struct block *block = make_room(backlog, tunnel->context->blocks, sizeof(held) + length);
 	if (block == NULL) {
 		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 		return;
@@ -52,7 +44,7 @@ void backlog_release(struct block **backlog, struct tunnel *tunnel, void (*send)
 		memcpy(&held, block->bytes + at, sizeof(held));
 		send(owner, held.port, block->bytes + at + sizeof(held), held.length);
 	}
-	pool_give(tunnel->context->pool, block);
+	block_pool_give(tunnel->context->blocks, block);
 }
 
 static void count_refused(void *owner, uint16_t port, const uint8_t *bytes, size_t length)

@@ -1,5 +1,5 @@
-/* Datagrams that wait until their destination is known, in one block of the pool: a large one only when a small one is too small. The backlog is
- * only the pointer to the block; NULL is an empty one. */
+/* Datagrams that wait until their destination is known, in one block of the worker's pool: a large one only when a small one is too small. The
+ * backlog is only the pointer to the block; NULL is an empty one. */
 #ifndef WARREN_TUNNEL_PROXY_BACKLOG_H
 #define WARREN_TUNNEL_PROXY_BACKLOG_H
 

@@ -24,7 +24,6 @@
 #define KEPT_FRESH (2 * LOOP_SECOND)
 
 static const struct http_fault malformed_body = { .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "malformed chunks in the body" };
-static const struct http_fault used_up = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.total_bytes is used up" };
 
 /* READING waits for a request's head, and holds the last server's connection when that can be used again. LOGIN: the
  * password waits for its turn, or its refusal to be told. DIALLING: for the dial; nothing is read. PASSING: body up and answer down. ENDING: a reply
@@ -43,6 +42,7 @@ struct exchange {
 	bool finished;       /* the client sends no more */
 	bool keeps;          /* ENDING: another request may follow */
 	bool counted;        /* this request was counted as success or failure */
+	bool repeatable;
 	struct poller *client;
 	struct intake in;
 	struct http_head_search search;
@@ -71,9 +71,9 @@ static struct loop *loop_of(const struct exchange *exchange)
 	return exchange->tunnel->context->loop;
 }
 
-static struct pool *pool_of(const struct exchange *exchange)
+static struct block_pool *pool_of(const struct exchange *exchange)
 {
-	return exchange->tunnel->context->pool;
+	return exchange->tunnel->context->blocks;
 }
 
 static uint64_t now_of(const struct exchange *exchange)
@@ -94,7 +94,7 @@ static void watch(struct exchange *exchange, int add, int remove)
 /* The limit of inactivity, 0: none. A client that has sent its request and half-closed may be gone. */
 static uint64_t idle_time(const struct exchange *exchange)
 {
-	uint64_t idle = exchange->tunnel->spec.idle_timeout * LOOP_SECOND;
+	uint64_t idle = exchange->connection->proxy->idle_timeout * LOOP_SECOND;
 	bool has_left = exchange->finished && http_body_ended(&exchange->body);
 	return has_left && (idle == 0 || idle > CONNECTION_LEFT_TIME) ? CONNECTION_LEFT_TIME : idle;
 }
@@ -130,7 +130,7 @@ static void destroy(struct exchange *exchange)
 	dial_cancel(exchange->dial);
 	drop_stream(exchange, exchange->state == READING);
 	intake_clear(&exchange->in);
-	pool_give(pool_of(exchange), exchange->again);
+	block_pool_give(pool_of(exchange), exchange->again);
 	answer_clear(&exchange->answer);
 	rx_pipe_clear(&exchange->down);
 	deadline_set(loop_of(exchange), &exchange->deadline, LOOP_NEVER);
@@ -188,6 +188,7 @@ static void hand_back(struct exchange *exchange)
 	const struct exchange_events *events = exchange->events;
 	void *owner = exchange->owner;
 	struct poller *client = exchange->client;
+	intake_rewind(&exchange->in);
 	struct block *in = intake_take(&exchange->in);
 	exchange->client = NULL;
 	destroy(exchange);
@@ -202,6 +203,7 @@ static void refuse(struct exchange *exchange, const struct http_fault *fault, bo
 	keeps = keeps && exchange->asked.keep_alive && http_body_ended(&exchange->body);
 	unsigned options = (keeps ? HTTP_ERROR_KEEP_ALIVE : 0) | (exchange->asked.head ? HTTP_ERROR_NO_BODY : 0);
 	count_failed(exchange, dial_failure(fault->error));
+	intake_forget(&exchange->in);
 	drop_stream(exchange, exchange->state != PASSING);
 	rx_pipe_put_own(&exchange->down, reply, http_error_write(reply, sizeof(reply), fault, options), 0);
 	watch(exchange, 0, LOOP_READABLE);
@@ -211,10 +213,18 @@ static void refuse(struct exchange *exchange, const struct http_fault *fault, bo
 	flush_queue(exchange->tunnel, &exchange->flush);
 }
 
+/* Another tunnel may do better, while nothing of an answer is known: the request is kept as long. */
+static void fail(struct exchange *exchange, const struct http_fault *fault)
+{
+	if (exchange->in.keeps && exchange->events->fails(exchange->owner, fault))
+		hand_back(exchange);
+	else
+		refuse(exchange, fault, true);
+}
+
 static void refuse_memory(struct exchange *exchange)
 {
-	static const struct http_fault memory = { .error = HTTP_ERROR_PROXY_INTERNAL_RESPONSE, .detail = "out of memory" };
-	refuse(exchange, &memory, false);
+	refuse(exchange, &http_fault_memory, false);
 }
 
 /* Requests in a row. */
@@ -272,7 +282,7 @@ static void join_relay(struct exchange *exchange)
 	exchange->stream = NULL;
 	exchange->state = JOINED;
 	deadline_set(loop_of(exchange), &exchange->deadline, LOOP_NEVER);
-	exchange->relay = relay_continue(&begun, client, stream, exchange->tunnel->spec.idle_timeout, on_relay_ended, exchange);
+	exchange->relay = relay_continue(&begun, client, stream, exchange->connection->proxy->idle_timeout, on_relay_ended, exchange);
 	if (exchange->relay == NULL)
 		end(exchange);
 }
@@ -284,7 +294,7 @@ static void count_down(struct exchange *exchange, size_t bytes)
 	if (bytes == 0)
 		return;
 	touch(exchange);
-	connection_count_taken(exchange->tunnel, exchange->stream, bytes);
+	connection_count_taken(exchange->connection, exchange->stream, bytes);
 }
 
 static void on_received(void *owner, const struct iovec *parts, size_t count, size_t length)
@@ -344,6 +354,8 @@ static void start_passing(struct exchange *exchange)
 	exchange->body_from = now_of(exchange);
 	exchange->body_bytes = 0;
 	set_idle_deadline(exchange);
+	if (!exchange->repeatable)
+		intake_forget(&exchange->in);
 	if (tx_pipe_offer(&exchange->up, exchange->stream) && !http_body_ended(&exchange->body))
 		watch(exchange, LOOP_READABLE, 0);
 }
@@ -358,6 +370,7 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 	if (stream == NULL)
 		return;
 	exchange->stream = stream;
+	netstack_stream_remote(stream, &exchange->connection->address);
 	netstack_stream_set_owner(stream, &stream_events, exchange);
 	start_passing(exchange);
 }
@@ -369,16 +382,16 @@ static void set_dial_deadline(struct exchange *exchange)
 
 static void dial(struct exchange *exchange)
 {
-	static const struct http_fault over = { .error = HTTP_ERROR_CONNECTION_LIMIT_REACHED, .detail = "limits.connections is reached" };
 	bool is_new = exchange->connection->waits;
+	connection_set_target(exchange->connection, &exchange->target);
 	connection_admit(exchange->connection);
 	if (is_new && connection_is_over_limit(exchange->connection)) {
-		refuse(exchange, &over, false);
+		refuse(exchange, &http_fault_connections, false);
 		return;
 	}
 	exchange->state = DIALLING;
 	set_dial_deadline(exchange);
-	exchange->dial = dial_start(exchange->tunnel, &exchange->target, false, on_dialed, exchange);
+	exchange->dial = dial_start(exchange->tunnel, exchange->connection->proxy, &exchange->target, false, on_dialed, exchange);
 	if (exchange->dial == NULL)
 		refuse_memory(exchange);
 }
@@ -405,8 +418,9 @@ static void look_at_answer(struct exchange *exchange)
 		exchange->counted = true;
 	}
 	if (answer->begun) {
-		pool_give(pool_of(exchange), exchange->again);
+		block_pool_give(pool_of(exchange), exchange->again);
 		exchange->again = NULL;
+		intake_forget(&exchange->in);
 	}
 	switch (answer->state) {
 	case ANSWER_HEAD:
@@ -428,7 +442,7 @@ static void look_at_answer(struct exchange *exchange)
 		if (answer->sent)
 			end_broken(exchange);
 		else if (!send_again(exchange))
-			refuse(exchange, &answer->fault, true);
+			fail(exchange, &answer->fault);
 		return;
 	}
 }
@@ -460,7 +474,8 @@ static bool can_reuse(const struct exchange *exchange, const struct http_request
 	struct target there;
 	netstack_stream_remote(exchange->stream, &remote);
 	target_from_address(&there, &remote);
-	return !health_is_down(tunnel) && !tunnel_is_used_up(tunnel) && dial_judge(tunnel, &there).error == HTTP_ERROR_NONE;
+	return !health_is_down(tunnel) && !tunnel_is_used_up(tunnel) &&
+	       dial_judge(tunnel, exchange->connection->proxy, &there).error == HTTP_ERROR_NONE;
 }
 
 static void wait_for_login(struct exchange *exchange)
@@ -472,7 +487,7 @@ static void wait_for_login(struct exchange *exchange)
 
 static bool must_log_in(const struct exchange *exchange)
 {
-	return exchange->tunnel->spec.user_count > 0;
+	return exchange->events->stays == NULL && exchange->connection->proxy->user_count > 0;
 }
 
 /* True if the request may proceed; otherwise its refusal is being sent. */
@@ -497,11 +512,11 @@ static bool write_request(struct exchange *exchange, const struct http_request *
 	size_t length = http_request_write(request, request->asked.keep_alive, head, sizeof(head));
 	if (length == 0 || !tx_pipe_put(&exchange->up, head, length) || !tx_pipe_put(&exchange->up, body, body_length))
 		return false;
-	if (!exchange->reused || !is_repeatable(request))
+	if (!exchange->reused || !exchange->repeatable)
 		return true;
-	exchange->again = pool_take(pool_of(exchange), true);
+	exchange->again = block_pool_take(pool_of(exchange), true);
 	if (exchange->again == NULL || length > exchange->again->capacity) {
-		pool_give(pool_of(exchange), exchange->again); /* the request is then not repeated */
+		block_pool_give(pool_of(exchange), exchange->again); /* the request is then not repeated */
 		exchange->again = NULL;
 		return true;
 	}
@@ -513,6 +528,7 @@ static bool write_request(struct exchange *exchange, const struct http_request *
 static void send_request(struct exchange *exchange, const struct http_request *request, const char *body, size_t body_length)
 {
 	exchange->reused = can_reuse(exchange, request);
+	exchange->repeatable = is_repeatable(request);
 	if (!exchange->reused)
 		drop_stream(exchange, true);
 	exchange->target = request->target;
@@ -537,24 +553,25 @@ static void take_request(struct exchange *exchange, const struct http_request *r
 		refuse(exchange, &malformed_body, false);
 	else if (admit(exchange, request))
 		send_request(exchange, request, body, body_length);
+	if (exchange->events->fails != NULL && (exchange->state == DIALLING || (exchange->state == PASSING && exchange->repeatable)))
+		intake_keep(&exchange->in);
 	intake_use(&exchange->in, head + body_length);
 }
 
 static void parse(struct exchange *exchange)
 {
-	static const struct http_fault full = { .status = 431, .error = HTTP_ERROR_HTTP_REQUEST_ERROR, .detail = "the request's head is too long" };
 	struct http_request request;
 	switch (http_request_read(&request, &exchange->search, intake_bytes(&exchange->in), intake_length(&exchange->in))) {
 	case HTTP_MORE:
 		if (intake_length(&exchange->in) >= HTTP_HEAD_MAX - 64)
-			refuse(exchange, &full, false);
+			refuse(exchange, &http_fault_long_head, false);
 		return;
 	case HTTP_REFUSED:
 		exchange->asked = request.asked;
 		refuse(exchange, &request.fault, false);
 		break;
 	case HTTP_WHOLE:
-		if (request.asked.connect) {
+		if (request.asked.connect || (exchange->events->stays != NULL && !exchange->events->stays(exchange->owner, &request))) {
 			http_request_clear(&request);
 			hand_back(exchange);
 			return;
@@ -594,7 +611,7 @@ static void end_upload(struct exchange *exchange, const struct http_fault *why)
 static bool read_body_once(struct exchange *exchange)
 {
 	struct tx_pipe *up = &exchange->up;
-	ssize_t got = tx_pipe_read(up, exchange->stream);
+	ssize_t got = tx_pipe_read(up, exchange->stream, 1);
 	if (got == TX_PIPE_LATER)
 		return false;
 	if (got == TX_PIPE_END || got == TX_PIPE_BROKEN) {
@@ -602,7 +619,7 @@ static bool read_body_once(struct exchange *exchange)
 		return false;
 	}
 	if (got == TX_PIPE_USED_UP) {
-		end_upload(exchange, &used_up);
+		end_upload(exchange, &http_fault_used_up);
 		return false;
 	}
 	touch(exchange);
@@ -654,7 +671,7 @@ static void advance(struct exchange *exchange)
 		return;
 	case DIALLING:
 		if (exchange->dial == NULL)
-			refuse(exchange, &exchange->fault, true);
+			fail(exchange, &exchange->fault);
 		return;
 	case PASSING: look_at_answer(exchange); return;
 	case ENDING:
@@ -759,8 +776,6 @@ static void on_deadline(void *owner)
 	static const struct http_fault slow = { .status = 408,
 		                                .error = HTTP_ERROR_HTTP_REQUEST_ERROR,
 		                                .detail = "the request head did not arrive in time" };
-	static const struct http_fault left = { .error = HTTP_ERROR_CONNECTION_TIMEOUT,
-		                                .detail = "the client closed its side before a connection was made" };
 	struct exchange *exchange = owner;
 	switch (exchange->state) {
 	case READING:
@@ -774,12 +789,22 @@ static void on_deadline(void *owner)
 	case DIALLING:
 		dial_cancel(exchange->dial);
 		exchange->dial = NULL;
-		refuse(exchange, &left, false);
+		refuse(exchange, &http_fault_client_left, false);
 		break;
 	case LOGIN:
 	case JOINED: break;
 	}
 	advance(exchange);
+}
+
+/* Only a pool's request is kept, and only until a byte of its answer arrives. */
+void exchange_tunnel_is_down(struct exchange *exchange)
+{
+	if (exchange->state != PASSING || !exchange->in.keeps || exchange->answer.begun)
+		return;
+	answer_break(&exchange->answer);
+	exchange->answer.fault = (struct http_fault){ .error = HTTP_ERROR_DESTINATION_UNAVAILABLE, .detail = exchange->tunnel->health.reason };
+	flush_queue(exchange->tunnel, &exchange->flush);
 }
 
 static void flush(void *owner)
@@ -792,11 +817,11 @@ static void flush(void *owner)
 struct exchange *exchange_create(struct connection *connection, struct poller *client, struct block *in, const struct exchange_events *events,
                                  void *owner)
 {
-	assert(events->ended != NULL && events->handed_back != NULL);
+	assert(events->ended != NULL && events->handed_back != NULL && (events->stays == NULL) == (events->fails == NULL));
 	struct tunnel *tunnel = connection->tunnel;
 	struct exchange *exchange = calloc(1, sizeof(*exchange));
 	if (exchange == NULL) {
-		pool_give(tunnel->context->pool, in);
+		block_pool_give(tunnel->context->blocks, in);
 		poller_free(client);
 		return NULL;
 	}
@@ -805,8 +830,8 @@ struct exchange *exchange_create(struct connection *connection, struct poller *c
 	exchange->events = events;
 	exchange->owner = owner;
 	exchange->client = client;
-	exchange->in = (struct intake){ .pool = tunnel->context->pool, .block = in };
-	tx_pipe_init(&exchange->up, tunnel, client);
+	exchange->in = (struct intake){ .pool = tunnel->context->blocks, .block = in };
+	tx_pipe_init(&exchange->up, connection, client);
 	rx_pipe_init(&exchange->down, tunnel, client);
 	deferred_init(&exchange->flush, flush, exchange);
 	deadline_init(&exchange->deadline, on_deadline, exchange);

@@ -145,7 +145,8 @@ static void on_dialed(void *owner, struct netstack_stream *stream, const struct 
 	struct poller *client = passage->client;
 	passage->client = NULL;
 	connection_count_ok(&passage->connection);
-	passage->relay = relay_create(tunnel, client, stream, NULL, NULL, 0, tunnel->spec.idle_timeout, on_relay_ended, passage);
+	netstack_stream_remote(stream, &passage->connection.address);
+	passage->relay = relay_create(&passage->connection, client, stream, NULL, NULL, 0, tunnel->spec.idle_timeout, on_relay_ended, passage);
 	if (passage->relay == NULL)
 		passage_free(passage);
 }
@@ -165,16 +166,17 @@ static void on_early_client(void *owner, int events)
 static void start_dial(struct passage *passage, const struct spec_place *place)
 {
 	struct target target;
+	connection_set_place(&passage->connection, place);
 	if (place->kind != SPEC_PLACE_INET || target_parse(&target, place->host, strlen(place->host), place->port) < 0) {
 		fail(passage, COUNTERS_FAILED_NAME);
 		return;
 	}
-	passage->dial = dial_start(passage->connection.tunnel, &target, true, on_dialed, passage);
+	passage->dial = dial_start(passage->connection.tunnel, passage->connection.proxy, &target, true, on_dialed, passage);
 	if (passage->dial == NULL)
 		fail(passage, COUNTERS_FAILED_MEMORY);
 }
 
-void forward_accept(struct listener *listener, int descriptor)
+void forward_accept(struct listener *listener, int descriptor, const union wireguard_endpoint *from)
 {
 	struct tunnel *tunnel = listener->tunnel;
 	struct passage *passage = listener->index < tunnel->spec.forward_count ? passage_create(tunnel, NULL) : NULL;
@@ -182,7 +184,7 @@ void forward_accept(struct listener *listener, int descriptor)
 		close(descriptor);
 		return;
 	}
-	passage->connection.socket_id = listener->id;
+	(void)address_from_host(&passage->connection.client, from); /* none over a unix socket */
 	passage->client = poller_create(tunnel->context->loop, descriptor, on_early_client, passage);
 	if (passage->client == NULL) {
 		close(descriptor);
@@ -298,6 +300,8 @@ static void on_accepted(void *owner, struct netstack_stream *stream)
 		return;
 	}
 	passage->stream = stream;
+	netstack_stream_remote(stream, &passage->connection.client);
+	connection_set_place(&passage->connection, &forward->spec.target);
 	netstack_stream_set_owner(stream, &early_events, passage);
 	if (forward->waiting >= WAITING_MOST) {
 		fail(passage, COUNTERS_FAILED_LIMIT);
@@ -305,7 +309,7 @@ static void on_accepted(void *owner, struct netstack_stream *stream)
 	}
 	passage->begun = malloc(sizeof(*passage->begun));
 	if (passage->begun != NULL)
-		relay_begin(passage->begun, tunnel, NULL);
+		relay_begin(passage->begun, &passage->connection, NULL);
 	if (passage->begun == NULL || !ask_host(passage))
 		fail(passage, COUNTERS_FAILED_MEMORY);
 }
@@ -344,7 +348,7 @@ static void forward_close(struct forward *forward)
 	for (struct connection *connection = forward->tunnel->connections; connection != NULL; connection = next) {
 		next = connection->next;
 		if (connection->end == passage_end && ((struct passage *)connection)->forward == forward)
-			passage_end(connection);
+			connection_end(connection, QUERY_RESULT_CLOSED);
 	}
 	netstack_listener_free(forward->listener);
 	forward_inner_close(forward->udp);

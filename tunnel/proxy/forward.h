@@ -17,8 +17,8 @@ bool forward_prepare(struct tunnel *tunnel, const struct spec *spec, struct nets
 void forward_commit(struct tunnel *tunnel, struct forward *fresh);
 void forward_discard(struct forward *fresh); /* instead of the commit */
 void forward_close_all(struct tunnel *tunnel);
-/* Serves a client of an outbound TCP or unix forward; takes the descriptor. */
-void forward_accept(struct listener *listener, int descriptor);
+/* Serves a client of an outbound TCP or unix forward; takes the descriptor. `from` is the client's address, of any family. */
+void forward_accept(struct listener *listener, int descriptor, const union wireguard_endpoint *from);
 /* Creates an outbound UDP forward from its host socket; takes the descriptor. NULL when out of memory. Nothing is read before it is started. */
 struct forward_udp *forward_udp_create(struct listener *listener, int descriptor);
 void forward_udp_start(struct forward_udp *udp);

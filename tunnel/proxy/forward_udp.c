@@ -20,7 +20,7 @@
 struct forward_session {
 	struct connection connection;
 	struct udp_session udp; /* outbound: a flow of its own, the forward's descriptor; inbound: the forward's flow, the poller's descriptor */
-	bool inbound, open;
+	bool open;
 	struct netstack_endpoint inner;
 	struct poller *poller;           /* inbound */
 	uint32_t lost;                   /* inbound: as below */
@@ -50,6 +50,12 @@ struct forward_inner {
 
 /* Sessions begin and end. */
 
+/* Its descriptor is a connected one of its own. */
+static bool is_inbound(const struct forward_session *session)
+{
+	return session->udp.is_connected;
+}
+
 static void session_free(struct forward_session *session)
 {
 	struct tunnel *tunnel = session->udp.tunnel;
@@ -58,10 +64,10 @@ static void session_free(struct forward_session *session)
 	if (session->query != NULL)
 		netstack_query_cancel(session->query);
 	deferred_cancel(tunnel->context->loop, &session->deferred);
-	if (!session->inbound && session->udp.flow != NULL)
+	if (!is_inbound(session) && session->udp.flow != NULL)
 		netstack_flow_close(session->udp.flow);
 	poller_free(session->poller);
-	pool_give(tunnel->context->pool, session->backlog);
+	block_pool_give(tunnel->context->blocks, session->backlog);
 	connection_remove(&session->connection);
 	free(session);
 }
@@ -83,9 +89,11 @@ static struct forward_session *session_create(struct udp_sessions *sessions, con
 	struct forward_session *session = udp_sessions_is_full(sessions) ? NULL : calloc(1, sizeof(*session));
 	if (session == NULL)
 		return NULL;
-	session->udp = (struct udp_session){ .tunnel = tunnel, .owner = session, .descriptor = -1, .host = *host };
+	session->udp =
+	    (struct udp_session){ .connection = &session->connection, .tunnel = tunnel, .owner = session, .descriptor = -1, .host = *host };
 	udp_sessions_add(sessions, &session->udp);
 	connection_add(&session->connection, tunnel, COUNTERS_FORWARD, on_connection_end);
+	(void)address_from_host(&session->connection.client, host);
 	if (!connection_is_over_limit(&session->connection))
 		return session;
 	connection_count_failed(&session->connection, COUNTERS_FAILED_LIMIT);
@@ -107,7 +115,7 @@ static void pass_on(void *owner, uint16_t port, const uint8_t *bytes, size_t len
 {
 	struct forward_session *session = owner;
 	(void)port; /* the target has it */
-	if (session->inbound)
+	if (is_inbound(session))
 		udp_session_send_host(&session->udp, NULL, 0, bytes, length);
 	else
 		udp_session_send_inner(&session->udp, &session->inner, bytes, length);
@@ -118,6 +126,8 @@ static void become_open(struct forward_session *session)
 {
 	connection_count_ok(&session->connection);
 	session->open = true;
+	if (!is_inbound(session))
+		session->connection.address = session->inner;
 	backlog_release(&session->backlog, session->udp.tunnel, pass_on, session);
 }
 
@@ -198,7 +208,7 @@ static struct forward_session *meet_client(struct forward_udp *udp, const union 
 	if (session == NULL)
 		return NULL;
 	session->udp.descriptor = poller_descriptor(udp->poller);
-	session->connection.socket_id = udp->listener->id;
+	connection_set_target(&session->connection, &udp->target);
 	if (netstack_flow_open(tunnel->stack, NULL, on_answered, session, &session->udp.flow) != NETSTACK_OK) {
 		session->udp.flow = NULL;
 		refuse(session, COUNTERS_FAILED_MEMORY);
@@ -319,7 +329,8 @@ static struct forward_session *meet_source(struct forward_inner *inner, const st
 	if (session == NULL)
 		return NULL;
 	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation, .index = inner->index, .source = *source };
-	session->inbound = true;
+	if (inner->index < tunnel->spec.forward_count)
+		connection_set_place(&session->connection, &tunnel->spec.forwards[inner->index].target);
 	session->udp.is_connected = true;
 	session->inner = *from;
 	session->udp.flow = inner->flow;

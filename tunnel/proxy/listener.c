@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
+#include "tunnel/pool/pool.h"
 #include "tunnel/proxy/client.h"
 #include "tunnel/proxy/forward.h"
 
@@ -44,7 +45,7 @@ static void on_ready(void *owner, int events)
 		if (listener->kind == MESSAGE_SOCKET_PROXY)
 			client_accept(listener, descriptor, &from);
 		else
-			forward_accept(listener, descriptor);
+			forward_accept(listener, descriptor, &from);
 	}
 }
 
@@ -91,8 +92,15 @@ void listener_start(struct listener *listener)
 	tunnel->listeners = listener;
 	if (listener->udp != NULL)
 		forward_udp_start(listener->udp);
-	else
+	else if (tunnel->pool == NULL || tunnel->pool->is_open)
 		poller_set(listener->poller, LOOP_READABLE);
+}
+
+void listener_open_all(struct tunnel *front)
+{
+	for (struct listener *listener = front->listeners; listener != NULL; listener = listener->next)
+		if (listener->pause.at == LOOP_NEVER)
+			poller_set(listener->poller, LOOP_READABLE);
 }
 
 void listener_free(struct listener *listener)

@@ -21,8 +21,10 @@ struct listener {
 
 /* Takes the descriptor, also on failure. NULL when out of memory. Nothing is accepted before it is started. */
 struct listener *listener_create(struct tunnel *tunnel, const struct message_socket *socket, int descriptor);
-/* Links it into tunnel->listeners and starts accepting. Cannot fail. */
+/* Links it into tunnel->listeners and starts accepting; clients of a pool whose members are not known yet wait in the queue. Cannot fail. */
 void listener_start(struct listener *listener);
+/* The pool's members are known: its listeners, which were started before, accept from now on. */
+void listener_open_all(struct tunnel *front);
 void listener_free(struct listener *listener);
 
 #endif

@@ -10,9 +10,10 @@
 #include "tunnel/tunnel.h"
 
 #define PROBES 4      /* of the far end within the idle timeout */
-#define READ_ROUNDS 8 /* reads per connection and turn, so that none starves another */
+#define READ_ROUNDS 2 /* reads per connection and turn, of TX_PIPE_BLOCKS each, so that none starves another */
 
 struct relay {
+	struct connection *connection;
 	struct tunnel *tunnel;
 	struct poller *client;
 	struct netstack_stream *stream;
@@ -137,7 +138,7 @@ static void finish_client(struct relay *relay)
 /* Reads once. 1: more may follow; 0: stop for this turn; -1: the connection broke. */
 static int read_once(struct relay *relay)
 {
-	ssize_t got = tx_pipe_read(&relay->up, relay->stream);
+	ssize_t got = tx_pipe_read(&relay->up, relay->stream, TX_PIPE_BLOCKS);
 	if (got == TX_PIPE_LATER)
 		return 0;
 	if (got == TX_PIPE_BROKEN || got == TX_PIPE_USED_UP)
@@ -171,7 +172,7 @@ static void count_down(struct relay *relay, size_t bytes)
 	if (bytes == 0)
 		return;
 	touch(relay);
-	connection_count_taken(relay->tunnel, relay->stream, bytes);
+	connection_count_taken(relay->connection, relay->stream, bytes);
 }
 
 /* A client that waited for room has mostly sent more by now, and is read in this turn: to take its socket out of epoll for every block, and
@@ -295,6 +296,7 @@ struct relay *relay_continue(struct relay_begun *begun, struct poller *client, s
 		discard(begun, stream, client);
 		return NULL;
 	}
+	relay->connection = begun->up.connection;
 	relay->tunnel = begun->up.tunnel;
 	relay->client = client;
 	relay->stream = stream;
@@ -311,18 +313,18 @@ struct relay *relay_continue(struct relay_begun *begun, struct poller *client, s
 	return relay;
 }
 
-void relay_begin(struct relay_begun *begun, struct tunnel *tunnel, struct poller *client)
+void relay_begin(struct relay_begun *begun, struct connection *connection, struct poller *client)
 {
-	tx_pipe_init(&begun->up, tunnel, client);
-	rx_pipe_init(&begun->down, tunnel, client);
+	tx_pipe_init(&begun->up, connection, client);
+	rx_pipe_init(&begun->down, connection->tunnel, client);
 	begun->stream_finished = false;
 }
 
-struct relay *relay_create(struct tunnel *tunnel, struct poller *client, struct netstack_stream *stream, struct block *early, const void *first,
-                           size_t first_length, uint32_t idle_timeout, relay_ended *ended, void *owner)
+struct relay *relay_create(struct connection *connection, struct poller *client, struct netstack_stream *stream, struct block *early,
+                           const void *first, size_t first_length, uint32_t idle_timeout, relay_ended *ended, void *owner)
 {
 	struct relay_begun begun;
-	relay_begin(&begun, tunnel, client);
+	relay_begin(&begun, connection, client);
 	if (early != NULL)
 		tx_pipe_put_block(&begun.up, early);
 	rx_pipe_put_own(&begun.down, first, first_length, 0);

@@ -31,14 +31,14 @@ static void on_throttle(void *owner)
 	watch(owner);
 }
 
-static struct pool *pool_of(const struct rx_pipe *rx)
+static struct block_pool *pool_of(const struct rx_pipe *rx)
 {
-	return rx->tunnel->context->pool;
+	return rx->tunnel->context->blocks;
 }
 
 static void drop_parts(struct rx_pipe *rx)
 {
-	pool_give(pool_of(rx), rx->parts);
+	block_pool_give(pool_of(rx), rx->parts);
 	rx->parts = NULL;
 	rx->part_count = 0;
 }
@@ -52,7 +52,7 @@ void rx_pipe_init(struct rx_pipe *rx, struct tunnel *tunnel, struct poller *clie
 void rx_pipe_clear(struct rx_pipe *rx)
 {
 	deadline_set(loop_of(rx), &rx->throttle, LOOP_NEVER);
-	pool_give_all(pool_of(rx), rx->first);
+	block_pool_give_all(pool_of(rx), rx->first);
 	rx->first = rx->last = NULL;
 	rx->own = rx->stands_for = rx->added = rx->kept = 0;
 	drop_parts(rx);
@@ -84,7 +84,7 @@ static bool keep(struct rx_pipe *rx, const uint8_t *bytes, size_t length)
 	while (length > 0) {
 		struct block *block = rx->last;
 		if (block == NULL || block->end == block->capacity) {
-			block = pool_take(pool_of(rx), length >= LARGE_FROM || rx->kept >= 2 * LARGE_FROM);
+			block = block_pool_take(pool_of(rx), length >= LARGE_FROM || rx->kept >= 2 * LARGE_FROM);
 			if (block == NULL)
 				return false;
 			if (rx->last == NULL)
@@ -167,7 +167,7 @@ static size_t drop_written(struct rx_pipe *rx, size_t written)
 		if (block->start < block->end)
 			return 0;
 		rx->first = block->next;
-		pool_give(pool_of(rx), block);
+		block_pool_give(pool_of(rx), block);
 	}
 	rx->last = NULL;
 	return written;
@@ -287,7 +287,7 @@ static bool can_gather(struct rx_pipe *rx, size_t count)
 	if (rx->tunnel->settling || rx->client == NULL || rx->part_count + count > RX_PIPE_PARTS)
 		return false;
 	if (rx->parts == NULL)
-		rx->parts = pool_take(pool_of(rx), false);
+		rx->parts = block_pool_take(pool_of(rx), false);
 	return rx->parts != NULL;
 }
 

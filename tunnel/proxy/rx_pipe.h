@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 
 #include "tunnel/io/loop.h"
-#include "tunnel/io/pool.h"
+#include "tunnel/io/block_pool.h"
 
 struct tunnel;
 

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
-#include "tunnel/tunnel.h"
+#include "tunnel/connection.h"
 
-static struct pool *pool_of(const struct tx_pipe *tx)
+static struct block_pool *pool_of(const struct tx_pipe *tx)
 {
-	return tx->tunnel->context->pool;
+	return tx->tunnel->context->blocks;
 }
 
 static struct loop *loop_of(const struct tx_pipe *tx)
@@ -31,23 +31,23 @@ static void on_throttle(void *owner)
 	watch(owner);
 }
 
-void tx_pipe_init(struct tx_pipe *tx, struct tunnel *tunnel, struct poller *client)
+void tx_pipe_init(struct tx_pipe *tx, struct connection *connection, struct poller *client)
 {
-	*tx = (struct tx_pipe){ .tunnel = tunnel, .client = client };
+	*tx = (struct tx_pipe){ .connection = connection, .tunnel = connection->tunnel, .client = client };
 	deadline_init(&tx->throttle, on_throttle, tx);
 }
 
 void tx_pipe_clear(struct tx_pipe *tx)
 {
 	deadline_set(loop_of(tx), &tx->throttle, LOOP_NEVER);
-	pool_give_all(pool_of(tx), tx->first);
+	block_pool_give_all(pool_of(tx), tx->first);
 	tx->first = tx->writing = tx->last = NULL;
 	tx->offered = 0;
 }
 
 void tx_pipe_move(struct tx_pipe *to, struct tx_pipe *from)
 {
-	tx_pipe_init(to, from->tunnel, from->client);
+	tx_pipe_init(to, from->connection, from->client);
 	to->first = from->first;
 	to->writing = from->writing;
 	to->last = from->last;
@@ -73,7 +73,7 @@ static bool make_room(struct tx_pipe *tx, bool large)
 {
 	if (tx->last != NULL && tx->last->end < tx->last->capacity)
 		return true;
-	struct block *block = pool_take(pool_of(tx), large);
+	struct block *block = block_pool_take(pool_of(tx), large);
 	if (block != NULL)
 		append(tx, block);
 	return block != NULL;
@@ -96,7 +96,7 @@ static void drop_empty(struct tx_pipe *tx)
 		tx->writing = before;
 		tx->offered = before == NULL ? 0 : before->end;
 	}
-	pool_give(pool_of(tx), empty);
+	block_pool_give(pool_of(tx), empty);
 }
 
 static ssize_t failed_read(int error)
@@ -108,40 +108,82 @@ static ssize_t failed_read(int error)
 static ssize_t read_end(const struct tx_pipe *tx)
 {
 	char byte;
-	ssize_t got = read(poller_descriptor(tx->client), &byte, 1);
+	ssize_t got = recv(poller_descriptor(tx->client), &byte, 1, MSG_DONTWAIT);
 	if (got < 0)
 		return failed_read(errno);
 	return got == 0 ? TX_PIPE_END : TX_PIPE_USED_UP;
 }
 
-ssize_t tx_pipe_read(struct tx_pipe *tx, struct netstack_stream *stream)
+/* Where the bytes of a read go: the rest of the last block, and large blocks that are appended if the bytes reach them. */
+struct landing {
+	struct block *blocks[TX_PIPE_BLOCKS];
+	struct iovec parts[TX_PIPE_BLOCKS];
+	size_t count, room;
+};
+
+static void add_block(struct landing *landing, struct block *block, size_t allowed)
+{
+	size_t room = block->capacity - block->end, left = allowed - landing->room;
+	room = room < left ? room : left;
+	landing->blocks[landing->count] = block;
+	landing->parts[landing->count++] = (struct iovec){ .iov_base = block->bytes + block->end, .iov_len = room };
+	landing->room += room;
+}
+
+/* Room for `wanted` bytes and what is left of a block, but for no more than `allowed`. After a read that was not full one block is enough. */
+static void make_landing(const struct tx_pipe *tx, size_t blocks, size_t wanted, size_t allowed, struct landing *landing)
+{
+	*landing = (struct landing){ .count = 0 };
+	add_block(landing, tx->last, allowed);
+	while (tx->read_full && landing->count < blocks && landing->room < wanted && landing->room < allowed) {
+		struct block *block = block_pool_take(pool_of(tx), true);
+		if (block == NULL)
+			return;
+		add_block(landing, block, allowed);
+	}
+}
+
+static void keep_landed(struct tx_pipe *tx, const struct landing *landing, size_t length)
+{
+	for (size_t i = 0; i < landing->count; i++) {
+		struct block *block = landing->blocks[i];
+		size_t step = length < landing->parts[i].iov_len ? length : landing->parts[i].iov_len;
+		block->end += (uint32_t)step;
+		length -= step;
+		if (i > 0 && step > 0)
+			append(tx, block);
+		else if (i > 0)
+			block_pool_give(pool_of(tx), block);
+	}
+}
+
+ssize_t tx_pipe_read(struct tx_pipe *tx, struct netstack_stream *stream, size_t blocks)
 {
 	if (tunnel_is_used_up(tx->tunnel))
 		return read_end(tx);
 	uint64_t again = LOOP_NEVER;
-	size_t allowed = bucket_allowance(&tx->tunnel->tx_limit, UINT32_MAX, loop_now(tx->tunnel->context->loop), &again);
+	size_t allowed = bucket_allowance(&tx->tunnel->tx_limit, tunnel_quota_left(tx->tunnel), loop_now(tx->tunnel->context->loop), &again);
 	if (allowed == 0) {
 		unwatch(tx);
 		deadline_set(loop_of(tx), &tx->throttle, again);
 		return TX_PIPE_LATER;
 	}
-	if (netstack_stream_room(stream) == 0 || !make_room(tx, tx->read_full)) {
+	size_t room = netstack_stream_room(stream);
+	if (room == 0 || !make_room(tx, tx->read_full)) {
 		unwatch(tx); /* `acknowledged` goes on */
 		return TX_PIPE_LATER;
 	}
-	struct block *block = tx->last;
-	size_t room = block->capacity - block->end, left = tunnel_quota_left(tx->tunnel);
-	allowed = allowed < left ? allowed : left;
-	ssize_t got = read(poller_descriptor(tx->client), block->bytes + block->end, room < allowed ? room : allowed);
+	struct landing landing;
+	make_landing(tx, blocks, room, allowed, &landing);
+	struct msghdr message = { .msg_iov = landing.parts, .msg_iovlen = landing.count };
+	ssize_t got = recvmsg(poller_descriptor(tx->client), &message, MSG_DONTWAIT);
+	int error = errno;
+	keep_landed(tx, &landing, got > 0 ? (size_t)got : 0);
 	if (got <= 0) {
-		int error = errno;
 		drop_empty(tx);
-		if (got == 0)
-			return TX_PIPE_END;
-		return failed_read(error);
+		return got == 0 ? TX_PIPE_END : failed_read(error);
 	}
-	tx->read_full = (size_t)got == room;
-	block->end += (uint32_t)got;
+	tx->read_full = tx->last->end == tx->last->capacity;
 	bucket_spend(&tx->tunnel->tx_limit, (size_t)got);
 	return got;
 }
@@ -172,7 +214,7 @@ bool tx_pipe_put(struct tx_pipe *tx, const void *bytes, size_t length)
 void tx_pipe_put_block(struct tx_pipe *tx, struct block *block)
 {
 	if (block->start == block->end) {
-		pool_give(pool_of(tx), block);
+		block_pool_give(pool_of(tx), block);
 		return;
 	}
 	block->next = NULL;
@@ -191,7 +233,7 @@ bool tx_pipe_offer(struct tx_pipe *tx, struct netstack_stream *stream)
 		size_t taken = netstack_stream_write(stream, block->bytes + tx->offered, block->end - tx->offered, loop_now(loop_of(tx)));
 		tx->offered += (uint32_t)taken;
 		if (taken > 0) {
-			tunnel_count_sent(tx->tunnel, taken);
+			connection_count_sent(tx->connection, taken);
 			tunnel_wake(tx->tunnel);
 		}
 		if (tx->offered < block->end)
@@ -217,7 +259,7 @@ static void release(struct tx_pipe *tx, size_t bytes)
 		}
 		if (tx->first == NULL)
 			tx->last = NULL;
-		pool_give(pool_of(tx), block);
+		block_pool_give(pool_of(tx), block);
 	}
 }
 

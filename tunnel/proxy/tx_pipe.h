@@ -7,12 +7,16 @@
 
 #include "netstack/netstack.h"
 #include "tunnel/io/loop.h"
-#include "tunnel/io/pool.h"
+#include "tunnel/io/block_pool.h"
 
-struct tunnel;
+struct connection;
+
+/* Of one read. The kernel acknowledges to the client once a read, and its sender then runs in our time: with four blocks, once for 256 KB. */
+#define TX_PIPE_BLOCKS 4
 
 /* Embedded by value. Invariant: the stream has taken all of the blocks before `writing`, and nothing of those behind it. */
 struct tx_pipe {
+	struct connection *connection; /* of which its bytes are counted */
 	struct tunnel *tunnel;
 	struct poller *client; /* borrowed */
 	struct block *first, *writing, *last;
@@ -24,15 +28,16 @@ struct tx_pipe {
 /* USED_UP: the client has bytes that limits.total_bytes does not permit. */
 enum { TX_PIPE_END = 0, TX_PIPE_LATER = -1, TX_PIPE_BROKEN = -2, TX_PIPE_USED_UP = -3 };
 
-void tx_pipe_init(struct tx_pipe *tx, struct tunnel *tunnel, struct poller *client);
+void tx_pipe_init(struct tx_pipe *tx, struct connection *connection, struct poller *client);
 /* Frees the blocks; the stream must be gone, or no longer use them. */
 void tx_pipe_clear(struct tx_pipe *tx);
 /* Moves a pipe that has begun. `from` is then as after tx_pipe_init. */
 void tx_pipe_move(struct tx_pipe *to, struct tx_pipe *from);
-/* Reads the client once, into the end of the last block. Returns the number of bytes, or one of the above. After TX_PIPE_LATER for lack of room the
- * client is no longer watched; tx_pipe_go_on watches it again. The bytes are not offered yet, so the caller may inspect them first. */
-ssize_t tx_pipe_read(struct tx_pipe *tx, struct netstack_stream *stream);
-/* The bytes of the last read. */
+/* Reads the client once, into the end of the last block and, if reads fill them, into up to `blocks` in all. Returns the number of bytes, or one of
+ * the above. After TX_PIPE_LATER for lack of room the client is no longer watched; tx_pipe_go_on watches it again. The bytes are not offered yet, so
+ * the caller may inspect them first. */
+ssize_t tx_pipe_read(struct tx_pipe *tx, struct netstack_stream *stream, size_t blocks);
+/* The bytes of the last read into one block. */
 static inline char *tx_pipe_last(const struct tx_pipe *tx, size_t length)
 {
 	return (char *)tx->last->bytes + tx->last->end - length;

@@ -14,11 +14,10 @@ static uint64_t now_of(const struct tunnel *tunnel)
 
 static bool may_pass(struct tunnel *tunnel, struct bucket *bucket, size_t length)
 {
-	uint64_t again;
-	if (tunnel_is_used_up(tunnel) || bucket_allowance(bucket, length, now_of(tunnel), &again) < length)
-		return false;
-	bucket_spend(bucket, length);
-	return true;
+	bool may = tunnel_may_pass(tunnel, bucket, length);
+	if (may)
+		bucket_spend(bucket, length);
+	return may;
 }
 
 void udp_session_send_inner(struct udp_session *session, const struct netstack_endpoint *to, const uint8_t *bytes, size_t length)
@@ -32,7 +31,7 @@ void udp_session_send_inner(struct udp_session *session, const struct netstack_e
 	}
 	session->active_at = now_of(tunnel);
 	if (netstack_flow_send(session->flow, to, bytes, length, session->active_at) == NETSTACK_OK)
-		tunnel_count_sent(tunnel, length);
+		connection_count_sent(session->connection, length);
 	tunnel_wake(tunnel);
 }
 
@@ -54,7 +53,7 @@ void udp_session_send_host(struct udp_session *session, const uint8_t *header, s
 	}
 	session->active_at = now_of(tunnel);
 	if (sendmsg(session->descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		tunnel_count_received(tunnel, length);
+		connection_count_received(session->connection, length);
 	else
 		tunnel_count_dropped(tunnel, COUNTERS_DROP_OVERFLOW);
 }

@@ -3,7 +3,7 @@
 #ifndef WARREN_TUNNEL_PROXY_UDP_SESSION_H
 #define WARREN_TUNNEL_PROXY_UDP_SESSION_H
 
-#include "tunnel/tunnel.h"
+#include "tunnel/connection.h"
 
 #define UDP_SESSIONS_MAX 256                   /* in one table */
 #define UDP_SESSION_SILENCE (60 * LOOP_SECOND) /* before a session of a table ends */
@@ -14,6 +14,7 @@ struct udp_sessions;
 
 /* Embedded in what `owner` points to. Flow and descriptor are borrowed. */
 struct udp_session {
+	struct connection *connection; /* of which its bytes are counted */
 	struct tunnel *tunnel;
 	void *owner;
 	struct netstack_flow *flow;

@@ -1,23 +1,38 @@
 #include "tunnel/worker/change.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/log.h"
 #include "ipc/wall_clock.h"
+#include "tunnel/pool/pool.h"
 #include "tunnel/probe.h"
 #include "tunnel/proxy/forward.h"
 #include "tunnel/proxy/listener.h"
+#include "tunnel/publish.h"
+#include "tunnel/wireguard/transfer.h"
 
-#define PEERS_A_STEP 16 /* each new one costs a key exchange, about 0.15 ms */
+/* What a step of preparing does, in networks, of which each takes some 80 ns: 16 peers, because each new one costs a key exchange. */
+#define STEP_WORK 1024
+#define PEER_WORK 64
+#define PIECES_A_STEP 256 /* what a step of cleaning frees: of peers, their specs and allowed IPs */
 
 /* The future configuration of one peer. */
 struct prepared_peer {
 	struct tunnel_peer *peer;
 	bool is_new, is_moved, is_rekeyed;
 	struct message_addresses *several; /* of its endpoint, if it is new or changed; else NULL */
+};
+
+/* A peer's sessions from the worker that had the tunnel. */
+struct transfer {
+	struct transfer *next;
+	size_t length;
+	uint8_t bytes[];
 };
 
 /* What is prepared and waits for its commit: all of it is there, so that the commit only changes pointers. `stack` is there when the change
@@ -31,13 +46,21 @@ struct prepared_change {
 	struct wireguard_update *update;
 	struct prepared_peer *prepared; /* in the order of spec.peers */
 	size_t prepared_count;
-	bool is_whole;              /* everything is prepared */
+	const struct wireguard_network *rest; /* of the last one's, not in the update yet */
+	size_t rest_count;
+	bool is_whole;             /* everything is prepared */
+	bool is_over;              /* committed: what is here now was replaced */
+	struct tunnel_peer **gone; /* peers that it had and that are no more */
+	size_t gone_count;
 	struct tunnel_peer **peers; /* the same, for the tunnel */
 	struct udp_socket *udp;
 	uint32_t udp_id;
+	struct carrier *carrier; /* NULL: the tunnel's own is kept, or it has none */
 	struct listener *listeners;
 	struct forward *forwards;
 	struct probe *probe;
+	struct transfer *transfers;
+	size_t transfer_count;
 	int descriptors[MESSAGE_DESCRIPTORS_MAX]; /* of the fresh sockets, in the message's order; -1 once used */
 	size_t descriptor_count;
 };
@@ -61,13 +84,28 @@ static void forget_peers(struct prepared_change *change)
 	}
 	free(change->prepared);
 	free(change->peers);
+	while (change->gone_count > 0)
+		tunnel_peer_free(change->gone[--change->gone_count]);
+	free(change->gone);
+}
+
+static void free_transfers(struct prepared_change *change)
+{
+	while (change->transfers != NULL) {
+		struct transfer *transfer = change->transfers;
+		change->transfers = transfer->next;
+		sodium_memzero(transfer->bytes, transfer->length);
+		free(transfer);
+	}
 }
 
 static void free_change(struct prepared_change *change)
 {
+	free_transfers(change);
 	close_descriptors(change);
 	forget_peers(change);
 	udp_socket_free(change->udp);
+	carrier_free(change->carrier);
 	while (change->listeners != NULL) {
 		struct listener *listener = change->listeners;
 		change->listeners = listener->next;
@@ -88,6 +126,8 @@ static void forget(struct tunnel *tunnel)
 	if (change == NULL)
 		return;
 	tunnel->prepared_change = NULL;
+	if (tunnel->pool != NULL)
+		pool_abort(tunnel->pool);
 	free_change(change);
 }
 
@@ -129,14 +169,15 @@ static bool make_stack(struct tunnel *tunnel, const struct spec *spec, struct ne
 
 /* Peers. */
 
+/* Without its networks, which may be many. */
 static struct wireguard_peer_config config_of(const struct spec_peer *spec)
 {
 	struct wireguard_peer_config config = {
 		.public_key = spec->public_key,
-		.allowed_ips = spec->allowed_ips,
-		.allowed_ip_count = spec->allowed_ip_count,
 		.persistent_keepalive = spec->persistent_keepalive,
+		.persistent_keepalive_most = spec->persistent_keepalive_most,
 	};
+	memcpy(config.reserved, spec->reserved, sizeof(config.reserved));
 	if (spec->has_preshared_key)
 		config.preshared_key = spec->preshared_key;
 	return config;
@@ -159,7 +200,9 @@ static int prepare_peer(struct tunnel *tunnel, struct prepared_peer *prepared, c
 		peer->tunnel = tunnel;
 		peer->counters_slot = slot;
 		peer->counters = &tunnel->context->counters->peers[slot];
-		peer->health = (struct health_peer){ .retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .move_at = LOOP_NEVER, .kept_waiting = true };
+		peer->health = (struct health_peer){
+			.retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .move_at = LOOP_NEVER, .refused_until = LOOP_NEVER, .kept_waiting = true
+		};
 	}
 	return !prepared->is_moved || tunnel_addresses_copy(&prepared->several, addresses) ? WIREGUARD_OK : WIREGUARD_OUT_OF_MEMORY;
 }
@@ -170,12 +213,25 @@ static int prepare_device_peer(struct prepared_change *change, size_t i)
 	const struct message_addresses *addresses = &change->message.endpoints[i];
 	struct wireguard_peer_config config = config_of(&change->message.spec.peers[i]);
 	struct wireguard_peer *peer;
+	assert(prepared->peer != NULL); /* of prepare_peer */
 	if (prepared->is_moved && addresses->count > 0)
 		config.endpoint = addresses->list[0];
 	int error = wireguard_update_peer(change->update, &config, prepared->peer, &peer);
 	sodium_memzero(&config.preshared_key, sizeof(config.preshared_key));
-	if (error == WIREGUARD_OK)
-		prepared->peer->peer = peer;
+	if (error != WIREGUARD_OK)
+		return error;
+	prepared->peer->peer = peer;
+	change->rest = change->message.spec.peers[i].allowed_ips;
+	change->rest_count = change->message.spec.peers[i].allowed_ip_count;
+	return WIREGUARD_OK;
+}
+
+static int prepare_networks(struct prepared_change *change, size_t most)
+{
+	size_t count = change->rest_count < most ? change->rest_count : most;
+	int error = wireguard_update_allow(change->update, change->rest, count);
+	change->rest += count;
+	change->rest_count -= count;
 	return error;
 }
 
@@ -186,7 +242,11 @@ static int begin_peers(struct tunnel *tunnel, struct prepared_change *change)
 	change->peers = calloc(spec->peer_count + 1, sizeof(struct tunnel_peer *));
 	if (change->prepared == NULL || change->peers == NULL)
 		return WIREGUARD_OUT_OF_MEMORY;
-	return wireguard_update_create(&change->update, tunnel->device, &spec->private_key, spec->peer_count);
+	int error = wireguard_update_create(&change->update, tunnel->device, &spec->private_key, spec->peer_count);
+	if (error != WIREGUARD_OK)
+		return error;
+	/* The spec goes to the tunnel after the update's commit, and there lives as long as the device. */
+	return wireguard_update_obfuscation(change->update, spec->obfuscation, spec_has_reserved(spec));
 }
 
 /* The next peer. */
@@ -202,6 +262,27 @@ static int prepare_next(struct tunnel *tunnel, struct prepared_change *change)
 	change->prepared_count += prepared->peer != NULL;
 	change->peers[i] = prepared->peer;
 	return error == WIREGUARD_OK ? prepare_device_peer(change, i) : error;
+}
+
+static bool has_next(const struct prepared_change *change)
+{
+	return change->rest_count > 0 || change->prepared_count < change->message.spec.peer_count;
+}
+
+static int prepare_peers(struct tunnel *tunnel, struct prepared_change *change)
+{
+	int error = WIREGUARD_OK;
+	for (size_t work = 0; work < STEP_WORK && has_next(change) && error == WIREGUARD_OK;) {
+		size_t networks = change->rest_count;
+		if (networks > 0) {
+			error = prepare_networks(change, STEP_WORK - work);
+			work += networks - change->rest_count;
+		} else {
+			error = prepare_next(tunnel, change);
+			work += PEER_WORK;
+		}
+	}
+	return error;
 }
 
 static enum message_status status_of(int error, char detail[160])
@@ -222,10 +303,24 @@ static enum message_status status_of(int error, char detail[160])
 
 /* Prepare. */
 
+/* A pool has clients' listeners and nothing else. */
+static bool is_sane_pool(const struct message_prepare *message)
+{
+	for (size_t i = 0; i < message->socket_count; i++)
+		if (message->sockets[i].kind != MESSAGE_SOCKET_PROXY)
+			return false;
+	return message->slot < COUNTERS_TUNNELS && message->pool != 0 && message->spec.peer_count == 0 && message->spec.forward_count == 0;
+}
+
 static bool is_sane(const struct message_prepare *message)
 {
+	if (message->spec.kind == SPEC_POOL)
+		return is_sane_pool(message);
 	for (size_t i = 0; i < message->spec.peer_count; i++)
 		if (message->peer_slots[i] >= COUNTERS_PEERS)
+			return false;
+	for (size_t i = 0; i < message->socket_count; i++)
+		if (message->sockets[i].kind == MESSAGE_SOCKET_UDP && message->spec.via != NULL)
 			return false;
 	return message->slot < COUNTERS_TUNNELS && message->spec.has_private_key && message->spec.address_count > 0;
 }
@@ -251,6 +346,22 @@ static struct prepared_change *make_candidate(struct message_prepare *message, i
 	return change;
 }
 
+static enum message_status create_device(struct tunnel *tunnel, const struct message_prepare *message, char detail[160])
+{
+	struct wireguard_env env = tunnel_device_env;
+	env.owner = tunnel;
+	int error = wireguard_device_create(&tunnel->device, &message->spec.private_key, message->timestamp_floor, &env);
+	if (error != WIREGUARD_OK) {
+		tunnel->device = NULL;
+		return status_of(error, detail);
+	}
+	wireguard_device_share_load(tunnel->device, &tunnel->context->initiations);
+	wireguard_device_set_mtu(tunnel->device, message->spec.mtu);
+	if (!make_stack(tunnel, &message->spec, &tunnel->stack, &tunnel->resolver))
+		return status_of(WIREGUARD_OUT_OF_MEMORY, detail);
+	return MESSAGE_STATUS_OK;
+}
+
 static enum message_status create(struct context *context, struct tunnel **created, struct prepared_change *change, char detail[160])
 {
 	struct message_prepare *message = &change->message;
@@ -264,21 +375,11 @@ static enum message_status create(struct context *context, struct tunnel **creat
 	tunnel->counters = &context->counters->tunnels[message->slot];
 	tunnel->publish_at = LOOP_NEVER;
 	tunnel->health.state = TUNNEL_STARTING;
-	tunnel->health.reason = "";
+	tunnel->health.due = tunnel->health.review_at = LOOP_NEVER;
+	tunnel->assessment.health = TUNNEL_UNHEALTHY;
 	deferred_init(&tunnel->settle, tunnel_settle, tunnel);
 	deadline_init(&tunnel->deadline, tunnel_due, tunnel);
-	struct wireguard_env env = tunnel_device_env;
-	env.owner = tunnel;
-	int error = wireguard_device_create(&tunnel->device, &message->spec.private_key, message->timestamp_floor, &env);
-	if (error != WIREGUARD_OK) {
-		tunnel->device = NULL;
-		return status_of(error, detail);
-	}
-	wireguard_device_share_load(tunnel->device, &context->initiations);
-	wireguard_device_set_mtu(tunnel->device, message->spec.mtu);
-	if (!make_stack(tunnel, &message->spec, &tunnel->stack, &tunnel->resolver))
-		return status_of(WIREGUARD_OUT_OF_MEMORY, detail);
-	return MESSAGE_STATUS_OK;
+	return message->spec.kind == SPEC_POOL ? MESSAGE_STATUS_OK : create_device(tunnel, message, detail);
 }
 
 /* The fresh sockets, which accept nothing before they are started. */
@@ -307,6 +408,17 @@ static bool prepare_sockets(struct tunnel *tunnel, struct prepared_change *chang
 	return true;
 }
 
+/* A new one, unless the tunnel has the one that it needs or needs none. */
+static bool prepare_carrier(struct tunnel *tunnel, struct prepared_change *change)
+{
+	const struct spec *spec = &change->message.spec;
+	bool is_kept = tunnel->carrier != NULL && spec_has_via(&tunnel->spec, spec->via) && tunnel->spec.listen_port == spec->listen_port;
+	if (!spec->enabled || spec->via == NULL || is_kept)
+		return true;
+	change->carrier = carrier_create(tunnel, spec->via);
+	return change->carrier != NULL;
+}
+
 /* A new stack if the tunnel is enabled and the change needs one; otherwise only the DNS servers. */
 static bool prepare_stack(struct tunnel *tunnel, struct prepared_change *change)
 {
@@ -317,19 +429,31 @@ static bool prepare_stack(struct tunnel *tunnel, struct prepared_change *change)
 	return netstack_servers_copy(&change->servers, servers, servers_of(spec, servers)) == NETSTACK_OK;
 }
 
+static enum message_status prepare_pool(struct tunnel *tunnel, struct prepared_change *change, char detail[160])
+{
+	const struct message_prepare *message = &change->message;
+	change->is_whole = pool_prepare(tunnel->context->pools, tunnel, message->pool, &message->spec) && prepare_sockets(tunnel, change);
+	if (change->is_whole)
+		return MESSAGE_STATUS_OK;
+	snprintf(detail, 160, "the worker is out of memory for the pool or its sockets");
+	return MESSAGE_STATUS_NO_MEMORY;
+}
+
 /* Prepares some peers and, after the last, everything else. */
 static enum message_status prepare_step(struct tunnel *tunnel, char detail[160])
 {
 	struct prepared_change *change = tunnel->prepared_change;
 	const struct spec *spec = &change->message.spec;
+	if (spec->kind == SPEC_POOL)
+		return prepare_pool(tunnel, change, detail);
 	int error = change->prepared == NULL ? begin_peers(tunnel, change) : WIREGUARD_OK;
-	for (size_t done = 0; done < PEERS_A_STEP && change->prepared_count < spec->peer_count && error == WIREGUARD_OK; done++)
-		error = prepare_next(tunnel, change);
+	if (error == WIREGUARD_OK)
+		error = prepare_peers(tunnel, change);
 	if (error != WIREGUARD_OK)
 		return status_of(error, detail);
-	if (change->prepared_count < spec->peer_count)
+	if (has_next(change))
 		return MESSAGE_STATUS_OK;
-	change->is_whole = prepare_stack(tunnel, change) && prepare_sockets(tunnel, change) &&
+	change->is_whole = prepare_stack(tunnel, change) && prepare_sockets(tunnel, change) && prepare_carrier(tunnel, change) &&
 	                   forward_prepare(tunnel, spec, change->stack == NULL ? tunnel->stack : change->stack, &change->forwards) &&
 	                   probe_prepare(tunnel, spec, &change->probe);
 	if (change->is_whole)
@@ -383,7 +507,8 @@ enum message_status change_prepare(struct context *context, struct tunnel **tunn
 		return MESSAGE_STATUS_INVALID;
 	}
 	/* The control process assumes a tunnel here that could not be built. */
-	if (*tunnel == NULL && !is_all_fresh(&change->message)) {
+	bool is_other_kind = *tunnel != NULL && ((*tunnel)->device == NULL) != (change->message.spec.kind == SPEC_POOL);
+	if (is_other_kind || (*tunnel == NULL && !is_all_fresh(&change->message))) {
 		snprintf(detail, 160, "the worker does not have the tunnel");
 		free_change(change);
 		return MESSAGE_STATUS_UNKNOWN;
@@ -400,6 +525,21 @@ enum message_status change_prepare(struct context *context, struct tunnel **tunn
 	(*tunnel)->prepared_change = change;
 	*applied = change->applied = applied_to(*tunnel, &change->message.spec);
 	return change_prepare_more(tunnel, detail);
+}
+
+void change_take_transfer(struct tunnel *tunnel, const struct message_transfer *message)
+{
+	struct prepared_change *change = tunnel->prepared_change;
+	size_t length = message->state.left;
+	if (tunnel->generation != 0 || change->transfer_count >= change->message.spec.peer_count || length > WIREGUARD_TRANSFER_MOST)
+		return;
+	struct transfer *transfer = malloc(sizeof(*transfer) + length);
+	if (transfer == NULL)
+		return;
+	*transfer = (struct transfer){ .next = change->transfers, .length = length };
+	memcpy(transfer->bytes, message->state.bytes, length);
+	change->transfers = transfer;
+	change->transfer_count++;
 }
 
 /* Commit. */
@@ -441,11 +581,23 @@ static void take_sockets(struct tunnel *tunnel, struct prepared_change *change)
 	}
 }
 
+/* A socket that was asked for to heal the tunnel must not be given to one that has a carrier now. */
+static void take_carrier(struct tunnel *tunnel, struct prepared_change *change)
+{
+	const struct spec *spec = &tunnel->spec;
+	if (spec->via != NULL)
+		health_stop(tunnel);
+	if (change->carrier != NULL || !spec->enabled || spec->via == NULL)
+		tunnel_take_carrier(tunnel, change->carrier);
+	change->carrier = NULL;
+}
+
 static void swap_stack(struct tunnel *tunnel, struct prepared_change *change)
 {
 	probe_stop(tunnel);
-	tunnel_end_connections(tunnel);
+	tunnel_end_connections(tunnel, QUERY_RESULT_CLOSED);
 	forward_close_all(tunnel);
+	carrier_leave_all(tunnel);
 	netstack_resolver_free(tunnel->resolver);
 	netstack_free(tunnel->stack);
 	tunnel->stack = change->stack;
@@ -455,14 +607,15 @@ static void swap_stack(struct tunnel *tunnel, struct prepared_change *change)
 	wireguard_device_set_mtu(tunnel->device, change->message.spec.mtu);
 }
 
-static void remove_missing(struct tunnel *tunnel)
+static void leave_missing(struct tunnel *tunnel, struct prepared_change *change)
 {
+	change->gone = tunnel->peers;
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
 		struct tunnel_peer *peer = tunnel->peers[i];
 		if (peer->is_kept)
-			peer->is_kept = false;
-		else
-			tunnel_free_peer(peer);
+			continue;
+		tunnel_peer_leave(peer);
+		change->gone[change->gone_count++] = peer;
 	}
 }
 
@@ -475,8 +628,10 @@ static void take_peer(struct prepared_peer *prepared, const struct message_addre
 		counters_initiation(peer->counters, timestamp);
 		wireguard_peer_set_latest_timestamp(peer->peer, timestamp);
 	}
-	if (prepared->is_moved)
+	if (prepared->is_moved) {
+		carrier_stop_resolving(peer);
 		tunnel_peer_take_addresses(peer, &prepared->several, addresses->count > 0);
+	}
 	if (prepared->is_moved && addresses->count > 0)
 		counters_set_endpoint(peer->counters, &addresses->list[0]);
 	/* Sessions survive a new preshared key, because the two ends may get it at different times (W33). */
@@ -486,10 +641,8 @@ static void take_peer(struct prepared_peer *prepared, const struct message_addre
 
 static void take_peers(struct tunnel *tunnel, struct prepared_change *change)
 {
-	remove_missing(tunnel);
+	leave_missing(tunnel, change);
 	wireguard_update_commit(change->update, loop_now(tunnel->context->loop));
-	change->update = NULL;
-	free(tunnel->peers);
 	tunnel->peers = change->peers;
 	tunnel->peer_count = change->prepared_count;
 	change->peers = NULL;
@@ -498,14 +651,30 @@ static void take_peers(struct tunnel *tunnel, struct prepared_change *change)
 	change->prepared_count = 0;
 }
 
+/* What another worker told is not trusted. A peer without sessions begins with a handshake. */
+static void take_transfers(struct tunnel *tunnel, struct prepared_change *change)
+{
+	for (const struct transfer *transfer = change->transfers; transfer != NULL; transfer = transfer->next) {
+		struct message_reader reader = { .bytes = transfer->bytes, .left = transfer->length };
+		struct wireguard_peer *peer;
+		int error = wireguard_transfer_take(tunnel->device, &reader, loop_now(tunnel->context->loop), &peer);
+		if (error == WIREGUARD_OK)
+			health_resume_peer(wireguard_peer_tag(peer));
+		else
+			log_line(LOG_WARN, tunnel->id, "a peer's sessions could not be taken over (error %d): it begins with a handshake", error);
+	}
+	if (change->transfers != NULL)
+		health_resume(tunnel);
+}
+
 /* The parts of the spec that take effect now. */
 static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 {
 	uint64_t now = loop_now(tunnel->context->loop);
 	bool first = tunnel->generation == 0;
-	spec_clear(&tunnel->spec);
+	struct spec before = tunnel->spec;
 	tunnel->spec = message->spec;
-	message->spec = (struct spec){ 0 };
+	message->spec = before;
 	tunnel->generation = message->generation;
 	tunnel->told_limit = false;
 	bucket_set_limit(&tunnel->tx_limit, tunnel->spec.limits.tx_bits_per_second, now);
@@ -525,14 +694,29 @@ static void take_spec(struct tunnel *tunnel, struct message_prepare *message)
 
 bool change_is_prepared(const struct tunnel *tunnel, uint64_t generation)
 {
-	return tunnel->prepared_change != NULL && tunnel->prepared_change->message.generation == generation;
+	const struct prepared_change *change = tunnel->prepared_change;
+	return change != NULL && !change->is_over && change->message.generation == generation;
+}
+
+static void commit_pool(struct tunnel *tunnel)
+{
+	struct prepared_change *change = tunnel->prepared_change;
+	drop_unlisted(tunnel, &change->message);
+	take_spec(tunnel, &change->message);
+	pool_commit(tunnel->pool, tunnel);
+	take_sockets(tunnel, change);
+	forget(tunnel);
 }
 
 void change_commit(struct tunnel *tunnel)
 {
 	struct prepared_change *change = tunnel->prepared_change;
 	if (!change->message.spec.enabled)
-		tunnel_end_connections(tunnel); /* while there is a socket, so that far ends get the resets */
+		tunnel_end_connections(tunnel, QUERY_RESULT_CLOSED); /* while there is a socket, so that far ends get the resets */
+	if (tunnel->pool != NULL) {
+		commit_pool(tunnel);
+		return;
+	}
 	drop_unlisted(tunnel, &change->message);
 	if (change->stack != NULL)
 		swap_stack(tunnel, change);
@@ -540,12 +724,28 @@ void change_commit(struct tunnel *tunnel)
 		netstack_resolver_swap_servers(tunnel->resolver, &change->servers);
 	take_peers(tunnel, change);
 	take_spec(tunnel, &change->message);
+	take_transfers(tunnel, change);
+	take_carrier(tunnel, change);
 	take_sockets(tunnel, change);
 	forward_commit(tunnel, change->forwards);
 	change->forwards = NULL;
 	probe_commit(tunnel, change->probe);
 	change->probe = NULL;
+	change->is_over = true;
+	(void)change_clean(tunnel);
+}
+
+bool change_clean(struct tunnel *tunnel)
+{
+	struct prepared_change *change = tunnel->prepared_change;
+	if (change == NULL || !change->is_over)
+		return false;
+	for (size_t done = 0; done < PIECES_A_STEP && change->gone_count > 0; done++)
+		tunnel_peer_free(change->gone[--change->gone_count]);
+	if (change->gone_count > 0 || wireguard_update_sweep(change->update, PIECES_A_STEP) || spec_clear_peers(&change->message.spec, PIECES_A_STEP))
+		return true;
 	forget(tunnel);
+	return false;
 }
 
 bool change_abort(struct tunnel *tunnel, uint64_t generation)
@@ -555,15 +755,78 @@ bool change_abort(struct tunnel *tunnel, uint64_t generation)
 	return tunnel->generation == 0;
 }
 
-void change_remove(struct tunnel *tunnel)
+static void end_traffic(struct tunnel *tunnel, enum query_result why)
 {
-	if (tunnel == NULL)
-		return;
 	forget(tunnel);
 	while (tunnel->listeners != NULL)
 		listener_free(tunnel->listeners);
 	probe_stop(tunnel);
-	tunnel_end_connections(tunnel);
+	pool_end_home(tunnel);
+	tunnel_end_connections(tunnel, why);
 	forward_close_all(tunnel);
-	tunnel_free(tunnel);
+}
+
+void change_end(struct tunnel *tunnel)
+{
+	end_traffic(tunnel, QUERY_RESULT_CLOSED);
+	tunnel_close(tunnel);
+}
+
+bool change_free(struct tunnel *tunnel)
+{
+	return tunnel_free(tunnel, PIECES_A_STEP);
+}
+
+void change_remove(struct tunnel *tunnel)
+{
+	if (tunnel == NULL)
+		return;
+	change_end(tunnel);
+	(void)tunnel_free(tunnel, SIZE_MAX);
+}
+
+/* After it the peer has no session. One for whose message there is no memory begins with a handshake. */
+static void send_state(struct tunnel_peer *peer)
+{
+	struct tunnel *tunnel = peer->tunnel;
+	const struct message_transfer message = { .slot = tunnel->slot, .generation = tunnel->generation };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_transfer(&writer, &message);
+	wireguard_transfer_give(peer->peer, &writer);
+	if (writer.failed)
+		message_writer_clear(&writer);
+	else
+		tunnel->context->send(tunnel->context, MESSAGE_TRANSFER, &writer);
+}
+
+bool change_has_connections(const struct tunnel *tunnel)
+{
+	return tunnel->connections != NULL || (tunnel->pool != NULL && tunnel->pool->visits != NULL);
+}
+
+/* What was sealed is sent before the sessions are told. */
+static void publish_last(struct tunnel *tunnel)
+{
+	tunnel_flush(tunnel);
+	tunnel->publish_at = 0;
+	publish_tick(tunnel, loop_now(tunnel->context->loop));
+}
+
+void change_hand_over(struct tunnel *tunnel)
+{
+	size_t open = tunnel->connection_count;
+	/* Also those of a listener that ends with it. */
+	tunnel_end_connections(tunnel, QUERY_RESULT_MOVED);
+	pool_hand_over(tunnel);
+	end_traffic(tunnel, QUERY_RESULT_MOVED);
+	log_line(LOG_INFO, tunnel->id, "goes to another worker; %zu connections are cut", open);
+	if (tunnel->device != NULL) {
+		health_hand_over(tunnel);
+		publish_last(tunnel);
+	}
+	for (size_t i = 0; i < tunnel->peer_count; i++)
+		send_state(tunnel->peers[i]);
+	tunnel_close(tunnel);
+	(void)tunnel_free(tunnel, SIZE_MAX);
 }

@@ -15,11 +15,24 @@ bool change_is_preparing(const struct tunnel *tunnel);
 enum message_status change_prepare_more(struct tunnel **tunnel, char detail[160]);
 /* Whether the prepared change is of that generation. */
 bool change_is_prepared(const struct tunnel *tunnel, uint64_t generation);
-/* Replaces the running configuration with the prepared one. Cannot fail and allocates nothing. */
+/* Takes a copy of a peer's sessions from another worker, for the commit of a prepared tunnel. */
+void change_take_transfer(struct tunnel *tunnel, const struct message_transfer *message);
+/* Replaces the running configuration with the prepared one. Cannot fail and allocates nothing but the replay windows of transferred sessions,
+ * without which their peers begin with a handshake. */
 void change_commit(struct tunnel *tunnel);
+/* Frees some of what the commit has replaced, which with many peers takes long. True: there is more. Whatever comes next frees the rest, too. */
+bool change_clean(struct tunnel *tunnel);
 /* Discards the prepared change. True if the tunnel was never active: the caller removes it. */
 bool change_abort(struct tunnel *tunnel, uint64_t generation);
 /* Closes everything, wipes the keys and frees the tunnel. Nothing is sent to any peer afterwards. NULL is allowed. */
 void change_remove(struct tunnel *tunnel);
+/* The same in steps: closes everything. Only change_free may follow. */
+void change_end(struct tunnel *tunnel);
+/* Frees some of it; true: there is more. All keys are wiped when there is no more. */
+bool change_free(struct tunnel *tunnel);
+/* The same for a tunnel that goes to another worker: its connections are cut for that reason, and a TRANSFER of each peer is sent. */
+void change_hand_over(struct tunnel *tunnel);
+/* Whether a connection would be cut by it, of a client that waits, too. */
+bool change_has_connections(const struct tunnel *tunnel);
 
 #endif

@@ -1,21 +1,31 @@
 #include "tunnel/worker/worker.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ipc/channel.h"
 #include "ipc/log.h"
 #include "netstack/netstack.h"
 #include "sandbox/worker_sandbox.h"
+#include "tunnel/connection_query.h"
 #include "tunnel/descriptor_request.h"
+#include "tunnel/pool/pool.h"
 #include "tunnel/probe.h"
+#include "tunnel/proxy/client.h"
 #include "tunnel/tunnel.h"
+#include "tunnel/wireguard/aead.h"
 #include "tunnel/worker/change.h"
+#include "tunnel/worker/incoming.h"
+#include "tunnel/worker/usage.h"
 
 #define HEARTBEAT (LOOP_SECOND / 2)
+#define BEATS_OF_TRIM 20              /* ten seconds */
+#define REPORT_UNREAD_MOST (1u << 20) /* bytes for the control process before reports of ended connections are dropped */
 #define BUDGET_DEFAULT (512u << 20)
 #define SESSIONS_DEFAULT (4 * (size_t)COUNTERS_PEERS) /* a limit; memory is allocated on demand */
 
@@ -24,11 +34,17 @@ struct worker {
 	struct channel *channel;
 	struct poller *poller;
 	struct deadline heartbeat;
+	struct usage usage;
 	struct tunnel *tunnels[COUNTERS_TUNNELS];
-	struct message_prepared prepared; /* the reply to the change being prepared in steps */
+	struct incoming incoming;            /* the change being decoded in steps */
+	struct message_prepared prepared;    /* the reply to the change being prepared in steps */
+	struct message_ack settled;          /* the COMMIT or REMOVE after which is cleaned up in steps */
+	struct tunnel *leaving;              /* the removed tunnel that is freed in steps, or NULL */
+	void (*step)(struct worker *worker); /* what is done at next_step, or NULL */
 	struct deadline next_step;
 	int exit_code;
-	bool broken; /* the channel is broken: nothing can be sent */
+	bool is_isolated; /* when it was last looked at */
+	bool broken;      /* the channel is broken: nothing can be sent */
 };
 
 static void stop(struct worker *worker, int exit_code)
@@ -82,6 +98,35 @@ static struct tunnel *find(struct worker *worker, uint32_t slot, uint64_t genera
 	return tunnel != NULL && tunnel->generation == generation ? tunnel : NULL;
 }
 
+/* One that is no pool. */
+static struct tunnel *find_plain(struct worker *worker, uint32_t slot, uint64_t generation)
+{
+	struct tunnel *tunnel = find(worker, slot, generation);
+	return tunnel != NULL && tunnel->pool == NULL ? tunnel : NULL;
+}
+
+static struct pool *find_pool(struct worker *worker, uint32_t slot, uint64_t generation)
+{
+	const struct tunnel *front = find(worker, slot, generation);
+	return front == NULL ? NULL : front->pool;
+}
+
+static struct tunnel *tunnel_in_slot(struct context *context, uint32_t slot)
+{
+	return in_slot((struct worker *)context, slot);
+}
+
+static struct tunnel *find_by_id(struct context *context, const char *id)
+{
+	struct worker *worker = (struct worker *)context;
+	for (unsigned i = 0; i < COUNTERS_TUNNELS; i++) {
+		struct tunnel *tunnel = worker->tunnels[i];
+		if (tunnel != NULL && tunnel->pool == NULL && tunnel->generation != 0 && strcmp(tunnel->id, id) == 0)
+			return tunnel;
+	}
+	return NULL;
+}
+
 static void say_prepared(struct worker *worker)
 {
 	struct message_writer writer;
@@ -90,36 +135,13 @@ static void say_prepared(struct worker *worker)
 	worker_send(&worker->context, MESSAGE_PREPARED, &writer);
 }
 
-/* Between two steps traffic continues, and the control process's messages wait, because they rely on the reply. */
-static bool go_on_or_answer(struct worker *worker)
+/* Work of many peers is done in steps. Between two of them traffic continues, and the control process's messages wait, because they rely on the
+ * reply. */
+static void go_on(struct worker *worker, void (*step)(struct worker *worker))
 {
-	const struct tunnel *tunnel = worker->tunnels[worker->prepared.ack.slot];
-	bool goes_on = worker->prepared.ack.status == MESSAGE_STATUS_OK && tunnel != NULL && change_is_preparing(tunnel);
-	if (goes_on) {
-		channel_pause(worker->channel);
-		deadline_set(worker->context.loop, &worker->next_step, loop_now(worker->context.loop) + 1);
-	} else {
-		say_prepared(worker);
-	}
-	return goes_on;
-}
-
-static void on_prepare(struct worker *worker, struct message_reader *body, int *descriptors, size_t count)
-{
-	struct message_prepare message;
-	struct message_prepared *reply = &worker->prepared;
-	*reply = (struct message_prepared){ .applied = MESSAGE_APPLIED_CREATED };
-	if (!message_decode_prepare(body, &message) || message.slot >= COUNTERS_TUNNELS) {
-		log_line(LOG_ERROR, NULL, "the control process sent a tunnel that cannot be decoded");
-		stop(worker, 1);
-		return;
-	}
-	reply->ack = (struct message_ack){ .request = message.request, .slot = message.slot, .generation = message.generation };
-	enum message_applied applied;
-	reply->ack.status =
-	    (uint8_t)change_prepare(&worker->context, &worker->tunnels[message.slot], &message, descriptors, count, &applied, reply->detail);
-	reply->applied = (uint8_t)applied;
-	(void)go_on_or_answer(worker);
+	worker->step = step;
+	channel_pause(worker->channel);
+	deadline_set(worker->context.loop, &worker->next_step, loop_now(worker->context.loop) + 1);
 }
 
 static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count);
@@ -127,12 +149,83 @@ static bool on_message(void *owner, enum message_type type, struct message_reade
 static void on_next_step(void *owner)
 {
 	struct worker *worker = owner;
-	struct message_prepared *reply = &worker->prepared;
-	reply->ack.status = (uint8_t)change_prepare_more(&worker->tunnels[reply->ack.slot], reply->detail);
-	if (!go_on_or_answer(worker) && !worker->broken && channel_resume(worker->channel, on_message, worker) != CHANNEL_OK)
+	void (*step)(struct worker * worker) = worker->step;
+	worker->step = NULL;
+	step(worker);
+	if (worker->step == NULL && !worker->broken && channel_resume(worker->channel, on_message, worker) != CHANNEL_OK)
 		stop(worker, 1);
 	if (!worker->broken)
 		watch_channel(worker);
+}
+
+static void prepare_more(struct worker *worker);
+
+static void go_on_or_answer(struct worker *worker)
+{
+	const struct tunnel *tunnel = worker->tunnels[worker->prepared.ack.slot];
+	if (worker->prepared.ack.status == MESSAGE_STATUS_OK && tunnel != NULL && change_is_preparing(tunnel))
+		go_on(worker, prepare_more);
+	else
+		say_prepared(worker);
+}
+
+static void prepare_more(struct worker *worker)
+{
+	struct message_prepared *reply = &worker->prepared;
+	reply->ack.status = (uint8_t)change_prepare_more(&worker->tunnels[reply->ack.slot], reply->detail);
+	go_on_or_answer(worker);
+}
+
+static void take_prepare(struct worker *worker)
+{
+	struct incoming *incoming = &worker->incoming;
+	struct message_prepare *message = &incoming->message;
+	struct message_prepared *reply = &worker->prepared;
+	*reply = (struct message_prepared){ .applied = MESSAGE_APPLIED_CREATED };
+	if (!incoming_is_whole(incoming) || message->slot >= COUNTERS_TUNNELS) {
+		log_line(LOG_ERROR, NULL, "the control process sent a tunnel that cannot be decoded");
+		incoming_clear(incoming);
+		stop(worker, 1);
+		return;
+	}
+	reply->ack = (struct message_ack){ .request = message->request, .slot = message->slot, .generation = message->generation };
+	enum message_applied applied;
+	reply->ack.status = (uint8_t)change_prepare(&worker->context, &worker->tunnels[message->slot], message, incoming->descriptors,
+	                                            incoming->descriptor_count, &applied, reply->detail);
+	reply->applied = (uint8_t)applied;
+	incoming_clear(incoming);
+	go_on_or_answer(worker);
+}
+
+static void decode_more(struct worker *worker)
+{
+	if (incoming_more(&worker->incoming))
+		go_on(worker, decode_more);
+	else
+		take_prepare(worker);
+}
+
+static void on_prepare(struct worker *worker, const struct message_reader *body, int *descriptors, size_t count)
+{
+	if (incoming_begin(&worker->incoming, body, descriptors, count))
+		go_on(worker, decode_more);
+	else
+		take_prepare(worker);
+}
+
+/* What was replaced is wiped by the time of the reply. */
+static void clean_more(struct worker *worker)
+{
+	if (change_clean(worker->tunnels[worker->settled.slot]))
+		go_on(worker, clean_more);
+	else
+		reply_ack(worker, &worker->settled, MESSAGE_STATUS_OK);
+}
+
+static void begin(struct worker *worker)
+{
+	tunnel_begin(worker->tunnels[worker->settled.slot]);
+	clean_more(worker);
 }
 
 static void on_commit(struct worker *worker, const struct message_ack *ack)
@@ -143,8 +236,12 @@ static void on_commit(struct worker *worker, const struct message_ack *ack)
 		return;
 	}
 	change_commit(tunnel);
-	tunnel_begin(tunnel);
-	reply_ack(worker, ack, MESSAGE_STATUS_OK);
+	worker->settled = *ack;
+	/* With many peers the first handshakes are a turn's work of their own. */
+	if (tunnel->prepared_change != NULL)
+		go_on(worker, begin);
+	else
+		begin(worker);
 }
 
 static void on_abort(struct worker *worker, const struct message_ack *ack)
@@ -157,18 +254,62 @@ static void on_abort(struct worker *worker, const struct message_ack *ack)
 	reply_ack(worker, ack, MESSAGE_STATUS_OK);
 }
 
+/* Keys are wiped by the time of the reply (P9). */
+static void free_more(struct worker *worker)
+{
+	if (change_free(worker->leaving)) {
+		go_on(worker, free_more);
+		return;
+	}
+	worker->leaving = NULL;
+	reply_ack(worker, &worker->settled, MESSAGE_STATUS_OK);
+}
+
 static void on_remove(struct worker *worker, const struct message_ack *ack)
 {
 	struct tunnel *tunnel = in_slot(worker, ack->slot);
-	change_remove(tunnel);
-	if (tunnel != NULL)
+	if (tunnel == NULL) {
+		reply_ack(worker, ack, MESSAGE_STATUS_UNKNOWN);
+		return;
+	}
+	change_end(tunnel);
+	access_report_flush(&worker->context.access_report); /* after the reply nobody knows the tunnel's name */
+	worker->tunnels[ack->slot] = NULL;
+	worker->leaving = tunnel;
+	worker->settled = *ack;
+	free_more(worker);
+}
+
+static void on_hand_over(struct worker *worker, const struct message_ack *ack, bool only_idle)
+{
+	struct tunnel *tunnel = find(worker, ack->slot, ack->generation);
+	if (tunnel != NULL && only_idle && change_has_connections(tunnel)) {
+		reply_ack(worker, ack, MESSAGE_STATUS_REFUSED);
+		return;
+	}
+	if (tunnel != NULL) {
+		change_hand_over(tunnel);
 		worker->tunnels[ack->slot] = NULL;
+	}
+	access_report_flush(&worker->context.access_report);
 	reply_ack(worker, ack, tunnel == NULL ? MESSAGE_STATUS_UNKNOWN : MESSAGE_STATUS_OK);
+}
+
+static void on_transfer(struct worker *worker, struct message_reader *body)
+{
+	struct message_transfer message;
+	if (!message_decode_transfer(body, &message)) {
+		stop(worker, 1);
+		return;
+	}
+	struct tunnel *tunnel = in_slot(worker, message.slot);
+	if (tunnel != NULL && change_is_prepared(tunnel, message.generation))
+		change_take_transfer(tunnel, &message);
 }
 
 static void on_reconnect(struct worker *worker, const struct message_ack *ack)
 {
-	struct tunnel *tunnel = find(worker, ack->slot, ack->generation);
+	struct tunnel *tunnel = find_plain(worker, ack->slot, ack->generation);
 	if (tunnel != NULL)
 		tunnel_reconnect(tunnel);
 	reply_ack(worker, ack, tunnel == NULL ? MESSAGE_STATUS_UNKNOWN : MESSAGE_STATUS_OK);
@@ -187,6 +328,8 @@ static void on_ack(struct worker *worker, enum message_type type, struct message
 		on_abort(worker, &ack);
 	} else if (type == MESSAGE_REMOVE) {
 		on_remove(worker, &ack);
+	} else if (type == MESSAGE_HAND_OVER || type == MESSAGE_HAND_OVER_IDLE) {
+		on_hand_over(worker, &ack, type == MESSAGE_HAND_OVER_IDLE);
 	} else if (type == MESSAGE_RECONNECT) {
 		on_reconnect(worker, &ack);
 	} else {
@@ -200,7 +343,7 @@ static void on_ack(struct worker *worker, enum message_type type, struct message
 static void on_resolved(struct worker *worker, struct message_reader *body)
 {
 	struct message_resolved message;
-	struct tunnel *tunnel = message_decode_resolved(body, &message) ? find(worker, message.slot, message.generation) : NULL;
+	struct tunnel *tunnel = message_decode_resolved(body, &message) ? find_plain(worker, message.slot, message.generation) : NULL;
 	if (tunnel != NULL)
 		tunnel_resolved(tunnel, &message);
 }
@@ -210,7 +353,7 @@ static void on_probe(struct worker *worker, struct message_reader *body)
 	struct message_probe message;
 	if (!message_decode_probe(body, &message))
 		return;
-	struct tunnel *tunnel = find(worker, message.slot, message.generation);
+	struct tunnel *tunnel = find_plain(worker, message.slot, message.generation);
 	if (tunnel != NULL) {
 		probe_run(tunnel, &message);
 		return;
@@ -223,19 +366,138 @@ static void on_probe(struct worker *worker, struct message_reader *body)
 	worker_send(&worker->context, MESSAGE_PROBED, &writer);
 }
 
+static void on_query(struct worker *worker, struct message_reader *body)
+{
+	struct query query;
+	if (query_decode(body, &query))
+		connection_query_answer(&worker->context, &query);
+}
+
+/* The connections end here and not in free_worker, so that they can be told. */
+static void shut_down(struct worker *worker)
+{
+	for (unsigned i = 0; i < COUNTERS_TUNNELS; i++) {
+		change_remove(worker->tunnels[i]);
+		worker->tunnels[i] = NULL;
+	}
+	access_report_flush(&worker->context.access_report);
+	stop(worker, 0);
+}
+
+/* Pools. */
+
+static void on_link(struct worker *worker, struct message_reader *body, int *descriptors, size_t count)
+{
+	struct peer_link message;
+	if (!peer_link_decode(body, &message) || count != 1) {
+		stop(worker, 1);
+		return;
+	}
+	pools_take_link(worker->context.pools, &message, descriptors[0]);
+	descriptors[0] = -1;
+}
+
+static void on_pool_forget(struct worker *worker, struct message_reader *body)
+{
+	static struct pool_forget message;
+	if (!pool_forget_decode(body, &message)) {
+		stop(worker, 1);
+		return;
+	}
+	struct pool *pool = find_pool(worker, message.slot, message.generation);
+	struct pool_forgotten reply = { .ack = { .request = message.request, .slot = message.slot, .generation = message.generation } };
+	reply.ack.status = pool != NULL ? MESSAGE_STATUS_OK : MESSAGE_STATUS_UNKNOWN;
+	reply.count = pool != NULL ? pool_forget_sessions(pool, &message) : 0;
+	struct message_writer writer;
+	message_writer_init(&writer);
+	pool_forgotten_encode(&writer, &reply);
+	worker_send(&worker->context, MESSAGE_POOL_FORGOTTEN, &writer);
+}
+
+static void on_pool_count(struct worker *worker, struct message_reader *body)
+{
+	static struct pool_count message; /* 16 KB, consumed at once */
+	if (!pool_count_decode(body, &message)) {
+		stop(worker, 1);
+		return;
+	}
+	const struct pool *pool = find_pool(worker, message.slot, message.generation);
+	struct pool_counted reply = { .ack = { .request = message.request, .slot = message.slot, .generation = message.generation } };
+	reply.ack.status = pool != NULL ? MESSAGE_STATUS_OK : MESSAGE_STATUS_UNKNOWN;
+	if (pool != NULL)
+		pool_count_sessions(pool, &message, &reply);
+	struct message_writer writer;
+	message_writer_init(&writer);
+	pool_counted_encode(&writer, &reply);
+	worker_send(&worker->context, MESSAGE_POOL_COUNTED, &writer);
+}
+
+/* False when it cannot be decoded. */
+static bool take_pool_message(struct pools *pools, enum message_type type, struct message_reader *body)
+{
+	static struct pool_sessions sessions; /* 4 KB, consumed at once */
+	struct pool_elsewhere elsewhere;
+	struct pool_members members;
+	uint64_t number;
+	if (type == MESSAGE_POOL && pool_elsewhere_decode(body, &elsewhere))
+		pools_take_elsewhere(pools, &elsewhere);
+	else if (type == MESSAGE_POOL_END && pool_end_decode(body, &number))
+		pools_take_end(pools, number);
+	else if (type == MESSAGE_POOL_SESSIONS && pool_sessions_decode(body, &sessions))
+		pools_take_sessions(pools, &sessions);
+	else if ((type == MESSAGE_POOL_MEMBERS || type == MESSAGE_POOL_MEMBER) && pool_members_decode(body, &members))
+		pools_take_members(pools, &members, type == MESSAGE_POOL_MEMBERS);
+	else
+		return false;
+	return true;
+}
+
+static void on_pool_message(struct worker *worker, enum message_type type, struct message_reader *body)
+{
+	if (take_pool_message(worker->context.pools, type, body))
+		return;
+	log_line(LOG_ERROR, NULL, "the control process sent a pool that cannot be decoded");
+	stop(worker, 1);
+}
+
+static void on_log_level(struct worker *worker, struct message_reader *body)
+{
+	enum log_level level;
+	if (message_decode_log_level(body, &level))
+		log_set_level(level);
+	else
+		stop(worker, 1);
+}
+
 static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	struct worker *worker = owner;
 	if (type == MESSAGE_PREPARE)
 		on_prepare(worker, body, descriptors, count);
-	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT || type == MESSAGE_GRANTED)
+	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT || type == MESSAGE_GRANTED ||
+	         type == MESSAGE_HAND_OVER || type == MESSAGE_HAND_OVER_IDLE)
 		on_ack(worker, type, body, descriptors, count);
+	else if (type == MESSAGE_TRANSFER)
+		on_transfer(worker, body);
 	else if (type == MESSAGE_RESOLVED)
 		on_resolved(worker, body);
 	else if (type == MESSAGE_PROBE)
 		on_probe(worker, body);
+	else if (type == MESSAGE_QUERY)
+		on_query(worker, body);
+	else if (type == MESSAGE_PEER_LINK)
+		on_link(worker, body, descriptors, count);
+	else if (type == MESSAGE_POOL_FORGET)
+		on_pool_forget(worker, body);
+	else if (type == MESSAGE_POOL_COUNT)
+		on_pool_count(worker, body);
+	else if (type == MESSAGE_POOL || type == MESSAGE_POOL_END || type == MESSAGE_POOL_MEMBERS || type == MESSAGE_POOL_MEMBER ||
+	         type == MESSAGE_POOL_SESSIONS)
+		on_pool_message(worker, type, body);
+	else if (type == MESSAGE_LOG_LEVEL)
+		on_log_level(worker, body);
 	else if (type == MESSAGE_SHUTDOWN)
-		stop(worker, 0);
+		shut_down(worker);
 	return !worker->broken;
 }
 
@@ -255,12 +517,31 @@ static void on_channel(void *owner, int events)
 		watch_channel(worker);
 }
 
+/* Tunnels that are silent in isolation compare the deadline themselves before they send. This wakes them: they tell their state, or go on. */
+static void follow_isolation(struct worker *worker)
+{
+	bool is_isolated = loop_now(worker->context.loop) >= counter_read(&worker->context.counters->deadline);
+	if (is_isolated == worker->is_isolated)
+		return;
+	worker->is_isolated = is_isolated;
+	for (unsigned i = 0; i < COUNTERS_TUNNELS; i++) {
+		struct tunnel *tunnel = worker->tunnels[i];
+		if (tunnel != NULL && tunnel->pool == NULL && tunnel->generation != 0 && tunnel->spec.placement != NULL &&
+		    tunnel->spec.placement->stops)
+			health_follow(tunnel, is_isolated);
+	}
+}
+
 static void on_heartbeat(void *owner)
 {
 	struct worker *worker = owner;
 	struct counters_worker *counters = &worker->context.counters->worker;
 	counter_add(&counters->heartbeat, 1);
-	counter_set(&counters->memory_used, netstack_memory_used() + pool_in_use(worker->context.pool));
+	if (counter_read(&counters->heartbeat) % BEATS_OF_TRIM == 0 && block_pool_trim(worker->context.blocks) > 0)
+		malloc_trim(0);
+	usage_publish(&worker->usage, counters);
+	follow_isolation(worker);
+	counter_set(&counters->memory_used, netstack_memory_used() + block_pool_in_use(worker->context.blocks));
 	deadline_set(worker->context.loop, &worker->heartbeat, loop_now(worker->context.loop) + HEARTBEAT);
 }
 
@@ -277,6 +558,8 @@ static bool start_libraries(const struct worker_options *options)
 		log_line(LOG_ERROR, NULL, "the memory for keys could not be allocated or locked: raise the limit of locked memory (ulimit -l)");
 		return false;
 	}
+	if (!wireguard_aead_select(options->aead))
+		log_line(LOG_WARN, NULL, "%s does not run on this CPU: libsodium encrypts", aead_backend_name(options->aead));
 	struct netstack_limits limits = { .memory_budget = options->memory_budget == 0 ? BUDGET_DEFAULT : options->memory_budget,
 		                          .failed = tell_assertion };
 	randombytes_buf(limits.seed, sizeof(limits.seed));
@@ -285,15 +568,23 @@ static bool start_libraries(const struct worker_options *options)
 	return true;
 }
 
-static bool start_context(struct worker *worker, int channel_descriptor, int counters_descriptor, bool gso)
+static bool start_context(struct worker *worker, int channel_descriptor, int counters_descriptor, unsigned index, bool gso)
 {
 	struct context *context = &worker->context;
+	usage_init(&worker->usage);
 	context->send = worker_send;
+	context->find = find_by_id;
 	context->counters = counters_map(counters_descriptor);
 	close(counters_descriptor);
 	context->loop = loop_create();
-	context->pool = pool_create();
-	if (context->loop == NULL || context->pool == NULL || context->counters == NULL)
+	context->blocks = block_pool_create();
+	if (context->loop == NULL || context->blocks == NULL || context->counters == NULL)
+		return false;
+	const struct pools_means means = {
+		.context = context, .worker = index, .find = tunnel_in_slot, .arrived = client_arrive, .opened = listener_open_all
+	};
+	context->pools = pools_create(&means);
+	if (context->pools == NULL)
 		return false;
 	context->batch = udp_batch_create(context->loop, gso);
 	worker->channel = channel_create(channel_descriptor, true);
@@ -306,19 +597,30 @@ static bool start_context(struct worker *worker, int channel_descriptor, int cou
 	return worker->poller != NULL;
 }
 
+static bool has_room_for_report(struct context *context)
+{
+	return channel_queued_bytes(((struct worker *)context)->channel) < REPORT_UNREAD_MOST;
+}
+
 static void free_worker(struct worker *worker)
 {
 	worker->broken = true;
+	access_report_clear(&worker->context.access_report);
+	incoming_clear(&worker->incoming);
+	while (worker->leaving != NULL && change_free(worker->leaving))
+		;
 	for (unsigned i = 0; i < COUNTERS_TUNNELS; i++)
 		change_remove(worker->tunnels[i]);
+	pools_free(worker->context.pools);
 	descriptor_request_clear(&worker->context);
 	if (worker->context.loop != NULL)
 		loop_end_turn(worker->context.loop);
 	poller_free(worker->poller);
 	channel_free(worker->channel);
 	udp_batch_free(worker->context.batch);
-	pool_free(worker->context.pool);
+	block_pool_free(worker->context.blocks);
 	loop_free(worker->context.loop);
+	usage_clear(&worker->usage);
 	counters_unmap(worker->context.counters);
 	netstack_stop();
 	wireguard_stop();
@@ -343,7 +645,7 @@ int worker_main(int channel_descriptor, int counters_descriptor, const struct wo
 		free(worker);
 		return 1;
 	}
-	if (!start_context(worker, channel_descriptor, counters_descriptor, options->gso)) {
+	if (!start_context(worker, channel_descriptor, counters_descriptor, options->index, options->gso)) {
 		log_line(LOG_ERROR, NULL, "the worker could not start: out of memory or descriptors");
 		free_worker(worker);
 		return 1;
@@ -351,6 +653,8 @@ int worker_main(int channel_descriptor, int counters_descriptor, const struct wo
 	const char *lack = sandbox_enter_worker();
 	if (lack != NULL)
 		log_line(LOG_WARN, NULL, "this kernel has no %s: the worker's sandbox is weaker", lack);
+	if (options->access_log)
+		access_report_start(&worker->context, has_room_for_report);
 	watch_channel(worker);
 	on_heartbeat(worker);
 	say_ready(worker);
