@@ -36,8 +36,14 @@ void restorer_free(struct restorer *restorer)
 	free(restorer);
 }
 
+static enum snapshot_origin origin_of(const json_t *document)
+{
+	return snapshot_origin_of(json_string_value(json_object_get(document, "origin")));
+}
+
 /* The stored document, and in `reason` why it cannot run, or "". False when out of memory, which says nothing of the document. */
-static bool read_candidate(const struct restorer *restorer, const struct database_tunnel *row, struct candidate *candidate, char reason[200])
+static bool read_candidate(const struct restorer *restorer, const struct database_tunnel *row, struct candidate *candidate,
+                           enum snapshot_origin *origin, char reason[200])
 {
 	json_error_t error;
 	bool lacks_memory;
@@ -47,21 +53,27 @@ static bool read_candidate(const struct restorer *restorer, const struct databas
 	candidate_read(candidate, document, "");
 	if (candidate->problem.code != PROBLEM_OUT_OF_RESOURCES)
 		candidate_complete(candidate, NULL);
+	bool is_whole = candidate->problem.code == PROBLEM_NONE || candidate->spec.has_private_key;
 	if (candidate->problem.code != PROBLEM_OUT_OF_RESOURCES)
 		policy_check(restorer->means.policy, &candidate->spec, NULL, SCOPE_ADMIN, "", &candidate->problem);
 	const struct problem *problem = &candidate->problem;
-	bool is_broken = document == NULL || (problem->code != PROBLEM_NONE && !candidate->spec.has_private_key);
+	bool is_broken = document == NULL || !is_whole;
+	*origin = origin_of(document);
 	json_decref(document);
 	if (problem->code == PROBLEM_OUT_OF_RESOURCES)
 		return false;
 	reason[0] = '\0';
-	if (problem->code != PROBLEM_NONE)
-		snprintf(reason, 200, "the stored tunnel cannot run: %.40s %.120s", problem->fault_count > 0 ? problem->faults[0].pointer : "",
+	/* Another node may run it meanwhile. */
+	if (*origin == SNAPSHOT_OF_FLEET && !restorer->means.policy->is_in_fleet)
+		snprintf(reason, 200, "it is of a fleet, and this daemon is in none: start with --fleet, or delete it");
+	else if (problem->code != PROBLEM_NONE)
+		snprintf(reason, 200, "what is stored cannot run: %.40s %.120s", problem->fault_count > 0 ? problem->faults[0].pointer : "",
 		         problem->fault_count > 0 ? problem->faults[0].detail : problem->detail);
 	if (is_broken) {
 		/* A partly read spec must not be shown as the tunnel. */
+		enum spec_kind kind = candidate->spec.kind;
 		spec_clear(&candidate->spec);
-		spec_init(&candidate->spec);
+		spec_init_kind(&candidate->spec, kind);
 	}
 	return true;
 }
@@ -71,11 +83,14 @@ static struct snapshot *read_snapshot(const struct restorer *restorer, const str
 {
 	struct candidate candidate;
 	struct snapshot *snapshot = NULL;
-	candidate_init(&candidate);
-	if (read_candidate(restorer, row, &candidate, reason)) {
+	enum snapshot_origin origin = SNAPSHOT_OF_API;
+	candidate_init(&candidate, object_key_kind(row->key));
+	if (read_candidate(restorer, row, &candidate, &origin, reason)) {
 		size_t label_count = candidate.label_count;
 		candidate.label_count = 0;
-		snapshot = snapshot_make(row->id, &candidate.labels, label_count, &candidate.spec, NULL, NULL, row->updated_at);
+		snapshot = snapshot_make(object_key_id(row->key), &candidate.labels, label_count, &candidate.spec, NULL, NULL, NULL, row->updated_at);
+		if (snapshot != NULL)
+			snapshot->origin = origin;
 	}
 	candidate_clear(&candidate);
 	return snapshot;
@@ -85,7 +100,7 @@ bool restorer_take(void *owner, struct database_tunnel *row)
 {
 	struct restorer *restorer = owner;
 	char reason[200] = "";
-	struct entry *entry = entry_create(row->id);
+	struct entry *entry = entry_create(row->key);
 	struct snapshot *snapshot = read_snapshot(restorer, row, reason);
 	char *failure = reason[0] == '\0' ? NULL : strdup(reason);
 	bool is_made = entry != NULL && snapshot != NULL && (failure != NULL || reason[0] == '\0') && registry_reserve(restorer->means.registry, 1);
@@ -110,7 +125,7 @@ bool restorer_take(void *owner, struct database_tunnel *row)
 	registry_add(restorer->means.registry, entry);
 	registry_unreserve(restorer->means.registry, 1);
 	if (reason[0] != '\0')
-		log_line(LOG_ERROR, row->id, "%s", reason);
+		log_line(LOG_ERROR, entry->id, "%s", reason);
 	database_tunnel_clear(row);
 	return true;
 }
@@ -125,7 +140,10 @@ static bool give_to_worker(struct restorer *restorer, struct entry *entry)
 	snapshot->failure = NULL;
 	free(entry->addresses);
 	entry->addresses = NULL;
-	enum placement placement = placement_furnish(restorer->supervisor, entry, NULL, snapshot, &entry->sockets, &entry->addresses);
+	struct worker *near = placement_near(restorer->means.registry, entry->id, &snapshot->spec);
+	bool has_room = entry->worker != NULL || near == NULL || placement_choose(restorer->supervisor, near, entry);
+	enum placement placement =
+	    !has_room ? PLACEMENT_USED_UP : placement_furnish(restorer->supervisor, entry, NULL, snapshot, &entry->sockets, &entry->addresses);
 	if (placement != PLACEMENT_DONE)
 		snapshot_release(snapshot);
 	if (placement == PLACEMENT_NO_MEMORY)
@@ -161,7 +179,7 @@ static void bind_entry(struct restorer *restorer, struct entry *entry, bool insi
 		socket_list_clear(&entry->sockets);
 		char reason[200];
 		if (problem.code == PROBLEM_NONE)
-			problem_set(&problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+			problem_out_of_memory(&problem);
 		snprintf(reason, sizeof(reason), "%.60s: %.120s", problem.fault_count > 0 ? problem.faults[0].pointer : "sockets",
 		         problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);
 		if (!insists)
@@ -175,7 +193,7 @@ static void bind_unbound(struct restorer *restorer, bool insists)
 	for (size_t i = 0; i < registry_count(restorer->means.registry); i++) {
 		struct entry *entry = registry_at(restorer->means.registry, i);
 		/* A change in progress binds it itself, or fails and leaves it to a later tick. */
-		if (entry->is_unbound && lock_queue_is_free(restorer->means.locks, entry->id))
+		if (entry->is_unbound && lock_queue_is_free(restorer->means.locks, entry->key))
 			bind_entry(restorer, entry, insists);
 	}
 }

@@ -73,11 +73,14 @@ static void read_peer(const struct operation *operation, const json_t *document,
 	}
 }
 
-static void refuse_impossible(const struct operation *operation, const struct spec *spec, const struct spec_peer *known, struct problem *problem)
+static void refuse_impossible(const struct operation *operation, const struct spec *spec, const struct spec_peer *known, const struct spec_peer *peer,
+                              struct problem *problem)
 {
 	struct wireguard_key own;
 	if (key_pair_public(&own, &spec->private_key) && memcmp(&own, &operation->peer, sizeof(own)) == 0)
 		problem_add(problem, "/public_key", "own_key", "This is the tunnel's own public key.");
+	if (spec_peer_has_reserved(peer) && !candidate_can_reserve(spec))
+		problem_add(problem, "/reserved", "conflict", CANDIDATE_RESERVED_CONFLICT);
 	if (known == NULL && spec->peer_count >= SPEC_PEER_MAX)
 		problem_add(problem, "", "too_many", "A tunnel can have at most 4096 peers.");
 }
@@ -86,7 +89,7 @@ static void put_peer(struct spec *spec, const struct operation *operation, struc
 {
 	struct spec_peer peer = { .has_preshared_key = false };
 	read_peer(operation, document, known, &peer, problem);
-	refuse_impossible(operation, spec, known, problem);
+	refuse_impossible(operation, spec, known, &peer, problem);
 	if (problem->code != PROBLEM_NONE) {
 		clear_peer(&peer);
 		return;
@@ -99,7 +102,7 @@ static void put_peer(struct spec *spec, const struct operation *operation, struc
 	struct spec_peer *grown = calloc(spec->peer_count + 1, sizeof(*grown));
 	if (grown == NULL) {
 		clear_peer(&peer);
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(problem);
 		return;
 	}
 	if (spec->peers != NULL) {
@@ -129,7 +132,7 @@ static void change_peers(struct spec *spec, const struct operation *operation, s
 	json_t *document =
 	    operation->kind == OPERATION_PEER_PATCH ? patched(known, operation->document) : with_key(operation->document, &operation->peer);
 	if (document == NULL)
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(problem);
 	else
 		put_peer(spec, operation, known, document, problem);
 	json_decref(document);
@@ -139,5 +142,5 @@ void delta_peer_apply(struct spec *spec, const struct operation *operation, stru
 {
 	change_peers(spec, operation, problem);
 	if (!spec_index_peers(spec))
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(problem);
 }

@@ -49,9 +49,19 @@ struct mutation *inbox_take_all(struct inbox *inbox)
 	return first;
 }
 
-void inbox_close(struct inbox *inbox)
+static void set_closed(struct inbox *inbox, bool is_closed)
 {
 	pthread_mutex_lock(&inbox->lock);
-	inbox->is_closed = true;
+	inbox->is_closed = is_closed;
 	pthread_mutex_unlock(&inbox->lock);
+}
+
+void inbox_close(struct inbox *inbox)
+{
+	set_closed(inbox, true);
+}
+
+void inbox_reopen(struct inbox *inbox)
+{
+	set_closed(inbox, false);
 }

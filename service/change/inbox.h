@@ -12,5 +12,6 @@ void inbox_free(struct inbox *inbox);
 bool inbox_put(struct inbox *inbox, struct mutation *mutation);
 struct mutation *inbox_take_all(struct inbox *inbox); /* in order of submission, linked by `next` */
 void inbox_close(struct inbox *inbox);                /* no more jobs are accepted; those in it stay */
+void inbox_reopen(struct inbox *inbox);
 
 #endif

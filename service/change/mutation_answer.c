@@ -11,27 +11,28 @@ static void release_candidates(struct mutation *mutation)
 		candidate_clear(&mutation->candidates[i]);
 	if (mutation->parent == NULL)
 		free(mutation->candidates);
-	for (size_t i = 0; i < mutation->base_count; i++)
-		snapshot_release(mutation->bases[i]);
-	free(mutation->bases);
 	mutation->candidates = NULL;
-	mutation->bases = NULL;
-	mutation->candidate_count = mutation->base_count = 0;
+	mutation->candidate_count = 0;
 }
 
-/* Before the reply, so that its recipient can rely on the sockets being closed. */
-static void release_work(struct mutation *mutation)
+/* Before the reply, so that its recipient can rely on the sockets being closed. False: there is more to release, in the next turn. */
+static bool release_work(struct mutation *mutation)
 {
-	for (size_t i = 0; i < mutation->delta_count; i++)
-		delta_clear(&mutation->deltas[i]);
+	for (; mutation->delta_count > 0; mutation->delta_count--) {
+		struct delta *delta = &mutation->deltas[mutation->delta_count - 1];
+		if (!mutations_take_work(mutation->all, delta_peers(delta)))
+			return false;
+		mutation_abort_prepared(delta);
+		delta_clear(delta);
+	}
 	free(mutation->deltas);
 	free(mutation->index);
 	mutation->deltas = NULL;
 	mutation->index = NULL;
-	mutation->delta_count = 0;
 	socket_pool_clear(&mutation->pool);
 	registry_unreserve(mutations_means(mutation->all)->registry, mutation->reserved);
 	mutation->reserved = 0;
+	return true;
 }
 
 static void keep_ports(struct mutation *mutation)
@@ -40,24 +41,27 @@ static void keep_ports(struct mutation *mutation)
 		host_socket_share(mutation->pool.shared[i], false);
 }
 
-static enum applied applied_of(const struct delta *delta, enum applied planned)
+/* The worker says it, which a dry run does not ask: then by the rule that workers have. */
+static bool restarts(const struct delta *delta, bool dry_run)
 {
-	if (planned != APPLIED_IN_PLACE || delta->applied != MESSAGE_APPLIED_RESTARTED)
-		return planned;
-	return APPLIED_RESTARTED;
+	if (!dry_run)
+		return delta->applied == MESSAGE_APPLIED_RESTARTED;
+	return delta->before != NULL && delta->after != NULL && spec_needs_restart(&delta->before->spec, &delta->after->spec);
 }
 
-static void write_answers(struct mutation *mutation)
+static enum applied applied_of(const struct delta *delta, enum applied planned, bool dry_run)
 {
-	for (size_t i = 0; i < mutation->operation_count; i++) {
-		struct operation *operation = &mutation->operations[i];
-		const struct delta *delta = mutation_find_delta(mutation, operation->id);
-		if (delta == NULL)
-			continue;
-		operation->applied = applied_of(delta, operation->applied);
-		struct snapshot *shown = operation->kind == OPERATION_DELETE ? delta->before : delta->after;
-		operation->snapshot = shown == NULL ? NULL : snapshot_reference(shown);
-	}
+	return planned == APPLIED_IN_PLACE && restarts(delta, dry_run) ? APPLIED_RESTARTED : planned;
+}
+
+static void write_answer(const struct mutation *mutation, struct operation *operation)
+{
+	const struct delta *delta = mutation_find_delta(mutation, operation->key);
+	if (delta == NULL)
+		return;
+	operation->applied = applied_of(delta, operation->applied, mutation->dry_run);
+	struct snapshot *shown = operation->kind == OPERATION_DELETE ? delta->before : delta->after;
+	operation->snapshot = shown == NULL ? NULL : snapshot_reference(shown);
 }
 
 /* Only a mutation of one operation can ask for it. */
@@ -69,10 +73,12 @@ static bool waits_for_handshake(const struct mutation *mutation)
 
 enum mutation_event mutation_enter_finishing(struct mutation *mutation)
 {
-	write_answers(mutation);
+	for (; mutation->cursor < mutation->operation_count; mutation->cursor++)
+		write_answer(mutation, &mutation->operations[mutation->cursor]);
+	if (!release_work(mutation))
+		return MUTATION_EVENT_MORE;
 	if (mutation->course == MUTATION_WHOLE_STATE)
 		whole_state_finish(mutation);
-	release_work(mutation);
 	return waits_for_handshake(mutation) ? MUTATION_EVENT_SUSPENDED : MUTATION_EVENT_FINISHED;
 }
 
@@ -97,13 +103,13 @@ static void place_problem(struct mutation *mutation)
 
 enum mutation_event mutation_enter_undoing(struct mutation *mutation)
 {
-	mutation_abort_prepared(mutation);
 	keep_ports(mutation);
+	if (!release_work(mutation))
+		return MUTATION_EVENT_MORE;
 	if (mutation->course == MUTATION_WHOLE_STATE)
 		whole_state_fail(mutation);
 	else
 		place_problem(mutation);
-	release_work(mutation);
 	return MUTATION_EVENT_UNDONE;
 }
 
@@ -122,7 +128,7 @@ bool mutation_is_waiting_over(struct mutation *mutation)
 	const struct entry *entry = tunnel_identity_find(&mutation->awaited, mutations_means(mutation->all)->registry);
 	struct snapshot_status status;
 	if (entry == NULL) {
-		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The tunnel was deleted before its first handshake.");
+		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The %s was deleted before it was up.", spec_kind_name(operation->object));
 		return true;
 	}
 	snapshot_status(entry->snapshot, &status);
@@ -133,8 +139,8 @@ bool mutation_is_waiting_over(struct mutation *mutation)
 		return false;
 	snapshot_release(operation->snapshot);
 	operation->snapshot = snapshot_reference(entry->snapshot);
-	bool is_told = status.reason[0] != '\0' && status.state != TUNNEL_STALE;
-	problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The tunnel exists, but it is not up: %.160s.",
+	bool is_told = status.reason[0] != '\0' && (status.state != TUNNEL_STALE || operation->object == SPEC_POOL);
+	problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The %s exists, but it is not up: %.160s.", spec_kind_name(operation->object),
 	            is_told       ? status.reason
 	            : is_hopeless ? "it is disabled"
 	                          : "the peer has not answered: check both keys, the endpoint and whether UDP passes");
@@ -168,6 +174,6 @@ enum mutation_event mutation_enter_answered(struct mutation *mutation)
 		mutation->done(mutation, mutation->owner);
 	/* Whoever has the answer comes before those that wait for the turn. The service's reference keeps the claim until then. */
 	release_turn(mutation);
-	mutation_free(mutation);
+	mutation_release(mutation);
 	return MUTATION_EVENT_NONE;
 }

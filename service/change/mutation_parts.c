@@ -13,9 +13,9 @@ static void start_part(struct mutation *parent, size_t index)
 	if (part == NULL) {
 		struct problem *problem = &parent->operations[index].problem;
 		if (is_stopping)
-			problem_set(problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+			problem_set(problem, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
 		else
-			problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+			problem_out_of_memory(problem);
 		mutation_part_done(parent, &parent->operations[index].problem);
 		return;
 	}
@@ -29,6 +29,7 @@ static void start_part(struct mutation *parent, size_t index)
 	part->candidates = index < parent->candidate_count ? &parent->candidates[index] : NULL;
 	part->dry_run = parent->dry_run;
 	part->scope = parent->scope;
+	part->access = access_reference(parent->access);
 	part->course = mutation_course_of(part);
 	mutation_step(part, mutation_rules_of(part->course)->start);
 }
@@ -83,13 +84,14 @@ static bool list_deletes(struct mutation *mutation)
 	mutation->operation_count = 0;
 	for (size_t i = 0; i < registry_count(registry); i++) {
 		const struct entry *entry = registry_at(registry, i);
-		if (!snapshot_has_labels(entry->snapshot, mutation->labels, mutation->label_count))
+		const struct snapshot *snapshot = entry->snapshot;
+		if (snapshot->spec.kind != mutation->object || !access_covers(mutation->access, snapshot->labels, snapshot->label_count) ||
+		    !selectors_accept(mutation->selectors, mutation->selector_count, snapshot->labels, snapshot->label_count))
 			continue;
 		struct operation *operation = &operations[mutation->operation_count++];
-		operation->kind = OPERATION_DELETE;
-		operation->labels = mutation->labels;
-		operation->label_count = mutation->label_count;
-		memcpy(operation->id, entry->id, sizeof(operation->id));
+		operation_delete(operation, mutation->object, entry->id);
+		operation->selectors = mutation->selectors;
+		operation->selector_count = mutation->selector_count;
 	}
 	return true;
 }
@@ -99,7 +101,7 @@ enum mutation_event mutation_enter_running_parts(struct mutation *mutation)
 	if (mutation->course == MUTATION_SEQUENCE)
 		return go_on(mutation) ? MUTATION_EVENT_PARTS_DONE : MUTATION_EVENT_NONE;
 	if (!list_deletes(mutation)) {
-		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(&mutation->problem);
 		return MUTATION_EVENT_PARTS_DONE;
 	}
 	/* Side by side: what they wait for (the disk, the workers) takes them together. One more than there are, so that those that are

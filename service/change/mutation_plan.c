@@ -3,27 +3,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/change/chain.h"
 #include "service/change/delta.h"
 #include "service/change/mutation_step.h"
+#include "service/change/reach.h"
 #include "service/change/whole_state.h"
 #include "service/registry/id_hash.h"
 
-static int compare_ids(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b)
 {
 	const char *const *first = a, *const *second = b;
 	return strcmp(*first, *second);
 }
 
-/* Each id once. */
-static size_t collect_ids(const struct mutation *mutation, const char **ids)
+/* Each key once. */
+static size_t collect_keys(const struct mutation *mutation, const char **keys)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < mutation->operation_count; i++)
-		ids[i] = mutation->operations[i].id;
-	qsort(ids, mutation->operation_count, sizeof(*ids), compare_ids);
+		keys[i] = mutation->operations[i].key;
+	qsort(keys, mutation->operation_count, sizeof(*keys), compare_keys);
 	for (size_t i = 0; i < mutation->operation_count; i++)
-		if (count == 0 || strcmp(ids[count - 1], ids[i]) != 0)
-			ids[count++] = ids[i];
+		if (count == 0 || strcmp(keys[count - 1], keys[i]) != 0)
+			keys[count++] = keys[i];
 	return count;
 }
 
@@ -35,47 +37,58 @@ static void on_turn(void *owner)
 /* The turn may come from within, and the mutation be gone by the time of the return. */
 enum mutation_event mutation_enter_locking(struct mutation *mutation)
 {
-	bool is_exclusive = mutation_rules_of(mutation->course)->is_exclusive;
-	const char **ids = calloc(mutation->operation_count + 1, sizeof(*ids));
-	if (ids != NULL) {
+	bool is_exclusive = mutation_rules_of(mutation->course)->is_exclusive || chain_is_concerned(mutation);
+	const char **keys = calloc(mutation->operation_count + 1, sizeof(*keys));
+	if (keys != NULL) {
 		/* One that runs alone needs no tickets of its own. */
-		size_t count = is_exclusive ? 0 : collect_ids(mutation, ids);
+		size_t count = is_exclusive ? 0 : collect_keys(mutation, keys);
 		mutation->is_claimed = true;
 		bool is_queued =
-		    lock_queue_claim(mutations_means(mutation->all)->locks, &mutation->claim, ids, count, is_exclusive, on_turn, mutation);
-		free(ids);
+		    lock_queue_claim(mutations_means(mutation->all)->locks, &mutation->claim, keys, count, is_exclusive, on_turn, mutation);
+		free(keys);
 		if (is_queued)
 			return MUTATION_EVENT_NONE;
 	}
 	mutation->is_claimed = false;
-	problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	problem_out_of_memory(&mutation->problem);
 	return MUTATION_EVENT_FAILED;
 }
 
-static uint32_t *index_of(const struct mutation *mutation, const char *id)
+static uint32_t *index_of(const struct mutation *mutation, const char *key)
 {
-	for (size_t at = id_hash(id);; at++) {
+	for (size_t at = id_hash(key);; at++) {
 		uint32_t *place = &mutation->index[at & (mutation->index_size - 1)];
-		if (*place == 0 || strcmp(mutation->deltas[*place - 1].id, id) == 0)
+		if (*place == 0 || strcmp(mutation->deltas[*place - 1].key, key) == 0)
 			return place;
 	}
 }
 
-const struct delta *mutation_find_delta(const struct mutation *mutation, const char *id)
+struct delta *mutation_find_delta(const struct mutation *mutation, const char *key)
 {
-	uint32_t place = mutation->index == NULL ? 0 : *index_of(mutation, id);
+	uint32_t place = mutation->index == NULL ? 0 : *index_of(mutation, key);
 	return place == 0 ? NULL : &mutation->deltas[place - 1];
 }
 
-static struct delta *delta_for(struct mutation *mutation, const char *id)
+const struct snapshot *mutation_find_tunnel(const struct mutation *mutation, const char *id)
 {
-	uint32_t *place = index_of(mutation, id);
+	char key[OBJECT_KEY_SIZE];
+	object_key_make(key, SPEC_TUNNEL, id);
+	const struct delta *delta = mutation_find_delta(mutation, key);
+	if (delta != NULL)
+		return delta->after;
+	const struct entry *entry = registry_entry(mutations_means(mutation->all)->registry, key);
+	return entry == NULL ? NULL : entry->snapshot;
+}
+
+static struct delta *delta_for(struct mutation *mutation, const char *key)
+{
+	uint32_t *place = index_of(mutation, key);
 	if (*place != 0)
 		return &mutation->deltas[*place - 1];
 	struct delta *delta = &mutation->deltas[mutation->delta_count++];
 	*place = (uint32_t)mutation->delta_count;
-	*delta = (struct delta){ .entry = registry_entry(mutations_means(mutation->all)->registry, id) };
-	snprintf(delta->id, sizeof(delta->id), "%s", id);
+	*delta = (struct delta){ .entry = registry_entry(mutations_means(mutation->all)->registry, key) };
+	snprintf(delta->key, sizeof(delta->key), "%s", key);
 	if (delta->entry != NULL) {
 		delta->before = snapshot_reference(delta->entry->snapshot);
 		delta->after = snapshot_reference(delta->entry->snapshot);
@@ -93,7 +106,7 @@ static bool make_room(struct mutation *mutation)
 	mutation->index = calloc(mutation->index_size, sizeof(*mutation->index));
 	if (mutation->deltas != NULL && mutation->index != NULL)
 		return true;
-	problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	problem_out_of_memory(&mutation->problem);
 	return false;
 }
 
@@ -101,28 +114,71 @@ void mutation_blame(struct mutation *mutation, const struct delta *delta)
 {
 	/* The last operation of that tunnel made it what it is. */
 	for (size_t i = 0; i < mutation->operation_count; i++)
-		if (strcmp(mutation->operations[i].id, delta->id) == 0)
+		if (strcmp(mutation->operations[i].key, delta->key) == 0)
 			mutation->failed_operation = i;
+}
+
+/* Between what the caller may see before and what it may leave behind. */
+static void apply(struct mutation *mutation, struct delta *delta, struct operation *operation, struct candidate *candidate)
+{
+	reach_check_before(mutation, delta->after, operation);
+	if (operation->problem.code == PROBLEM_NONE)
+		delta_apply(delta, mutations_means(mutation->all)->policy, operation, candidate, mutation->scope);
+	if (operation->problem.code == PROBLEM_NONE && delta->after != NULL)
+		reach_check_after(mutation, delta->after, operation);
+	if (operation->problem.code == PROBLEM_NONE && delta->before == NULL && delta->after != NULL)
+		reach_check_new(mutation, object_key_id(delta->key), operation);
+}
+
+/* What the operation failed with is the answer, unless there is one. */
+static void fail_with(struct mutation *mutation, size_t index)
+{
+	const struct problem *problem = &mutation->operations[index].problem;
+	if (mutation->problem.code != PROBLEM_NONE)
+		return;
+	mutation->failed_operation = index;
+	problem_set(&mutation->problem, problem->code, "%s", problem->detail);
+}
+
+/* False: it ends here. */
+static bool plan(struct mutation *mutation, size_t index)
+{
+	struct operation *operation = &mutation->operations[index];
+	struct candidate *candidate = mutation->candidates == NULL ? NULL : &mutation->candidates[index];
+	if (operation->problem.code == PROBLEM_NONE)
+		apply(mutation, delta_for(mutation, operation->key), operation, candidate);
+	if (operation->problem.code == PROBLEM_NONE)
+		return true;
+	fail_with(mutation, index);
+	return mutation_rules_of(mutation->course)->wants_all_faults;
+}
+
+static void check_chains(struct mutation *mutation)
+{
+	size_t failed = chain_check(mutation);
+	if (failed < mutation->operation_count)
+		fail_with(mutation, failed);
+}
+
+static size_t peers_of(const struct mutation *mutation, size_t index)
+{
+	return mutation->candidates == NULL ? 0 : mutation->candidates[index].spec.peer_count;
 }
 
 enum mutation_event mutation_enter_planning(struct mutation *mutation)
 {
-	if (mutation->course == MUTATION_WHOLE_STATE)
+	bool begins = mutation->deltas == NULL;
+	if (begins && mutation->course == MUTATION_WHOLE_STATE)
 		whole_state_begin(mutation);
-	if (!make_room(mutation))
+	if (begins && !make_room(mutation))
 		return MUTATION_EVENT_FAILED;
-	for (size_t i = 0; i < mutation->operation_count; i++) {
-		struct operation *operation = &mutation->operations[i];
-		struct candidate *candidate = mutation->candidates == NULL ? NULL : &mutation->candidates[i];
-		if (operation->problem.code == PROBLEM_NONE)
-			delta_apply(delta_for(mutation, operation->id), mutations_means(mutation->all)->policy, operation, candidate,
-			            mutation->scope);
-		if (operation->problem.code == PROBLEM_NONE || mutation->problem.code != PROBLEM_NONE)
-			continue;
-		mutation->failed_operation = i;
-		problem_set(&mutation->problem, operation->problem.code, "%s", operation->problem.detail);
-		if (!mutation_rules_of(mutation->course)->wants_all_faults)
+	for (; mutation->cursor < mutation->operation_count; mutation->cursor++) {
+		if (!mutations_take_work(mutation->all, peers_of(mutation, mutation->cursor)))
+			return MUTATION_EVENT_MORE;
+		if (!plan(mutation, mutation->cursor))
 			break;
 	}
+	if (mutation->cursor == mutation->operation_count)
+		check_chains(mutation);
 	return mutation->problem.code == PROBLEM_NONE ? MUTATION_EVENT_PLANNED : MUTATION_EVENT_FAILED;
 }

@@ -13,15 +13,12 @@ static bool is_for_worker(const struct delta *delta)
 	return delta_changes(delta) && delta->after != NULL;
 }
 
-void mutation_abort_prepared(struct mutation *mutation)
+void mutation_abort_prepared(struct delta *delta)
 {
-	for (size_t i = 0; i < mutation->delta_count; i++) {
-		struct delta *delta = &mutation->deltas[i];
-		if (!delta->is_prepared)
-			continue;
-		delta->is_prepared = false;
-		runtime_send(delta->entry->worker, MESSAGE_ABORT, 0, slot_index(delta->entry->slot), delta->after->generation);
-	}
+	if (!delta->is_prepared)
+		return;
+	delta->is_prepared = false;
+	runtime_send(delta->entry->worker, MESSAGE_ABORT, 0, slot_index(delta->entry->slot), delta->after->generation);
 }
 
 static void tell_refusal(struct mutation *mutation, const struct delta *delta, const struct message_prepared *prepared)
@@ -47,7 +44,8 @@ static enum mutation_event outcome(struct mutation *mutation)
 		return MUTATION_EVENT_FAILED;
 	if (!mutation->worker_gone)
 		return MUTATION_EVENT_PREPARED;
-	mutation_abort_prepared(mutation);
+	for (size_t i = 0; i < mutation->delta_count; i++)
+		mutation_abort_prepared(&mutation->deltas[i]);
 	mutation->worker_gone = false;
 	if (uv_now(mutations_means(mutation->all)->loop) < mutation->deadline && ++mutation->deaths < DEATHS_MAX)
 		return MUTATION_EVENT_WORKER_GONE;
@@ -79,9 +77,12 @@ static bool send_prepare(struct mutation *mutation, struct delta *delta)
 	uint32_t slot = slot_index(delta->entry->slot);
 	delta->mutation = mutation;
 	provisioner_hurry(mutations_means(mutation->all)->provisioner, delta->entry);
-	delta->request = (struct worker_request){
-		.slot = slot, .generation = delta->after->generation, .reply = MESSAGE_PREPARED, .handler = on_prepared, .owner = delta
-	};
+	delta->request = (struct worker_request){ .slot = slot,
+		                                  .generation = delta->after->generation,
+		                                  .reply = MESSAGE_PREPARED,
+		                                  .peers = delta->after->spec.peer_count,
+		                                  .handler = on_prepared,
+		                                  .owner = delta };
 	worker_expect(worker, &delta->request);
 	/* A tunnel that this worker does not have (it failed before, or could not be sent) needs every socket. */
 	bool all_fresh = delta->is_new || delta->before == NULL || delta->before->failure != NULL || delta->entry->is_waiting;
@@ -105,13 +106,23 @@ bool mutation_has_workers(const struct mutation *mutation)
 
 enum mutation_event mutation_enter_preparing(struct mutation *mutation)
 {
-	if (!mutation_has_workers(mutation))
+	bool begins = mutation->pending == 0;
+	if (begins && !mutation_has_workers(mutation))
 		return MUTATION_EVENT_WORKER_GONE;
-	/* One more than is sent, so that an immediate reply does not end the loop. */
-	mutation->pending = 1;
-	for (size_t i = 0; i < mutation->delta_count && mutation->problem.code == PROBLEM_NONE; i++)
-		if (is_for_worker(&mutation->deltas[i]) && !send_prepare(mutation, &mutation->deltas[i]))
+	/* One more than is sent, so that replies do not end it before all are sent. */
+	if (begins)
+		mutation->pending = 1;
+	for (; mutation->cursor < mutation->delta_count && mutation->problem.code == PROBLEM_NONE && !mutation->worker_gone; mutation->cursor++) {
+		struct delta *delta = &mutation->deltas[mutation->cursor];
+		if (!is_for_worker(delta))
+			continue;
+		if (!mutations_take_work(mutation->all, delta_peers(delta)))
+			return MUTATION_EVENT_MORE;
+		if (!worker_is_ready(delta->entry->worker))
+			mutation->worker_gone = true;
+		else if (!send_prepare(mutation, delta))
 			problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory or descriptors.");
+	}
 	return --mutation->pending == 0 ? outcome(mutation) : MUTATION_EVENT_NONE;
 }
 

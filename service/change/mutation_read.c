@@ -1,5 +1,4 @@
 /* What can be read of a mutation ahead of its turn, in the submitter's thread. */
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,19 +11,6 @@ static bool has_document(enum operation_kind kind)
 	return kind == OPERATION_CREATE || kind == OPERATION_PUT;
 }
 
-/* Readable, unguessable ids: 13 of 32 letters and digits that are not easily confused. */
-static void make_id(char id[64])
-{
-	static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
-	uint8_t random[13];
-	randombytes_buf(random, sizeof(random));
-	id[0] = 't';
-	id[1] = '-';
-	for (size_t i = 0; i < sizeof(random); i++)
-		id[i + 2] = letters[random[i] % 32];
-	id[sizeof(random) + 2] = '\0';
-}
-
 /* The change of a peer is small, and its candidate a whole tunnel: many of a batch, which follow each other, are made on their turn. */
 static bool needs_base(const struct mutation *mutation, enum operation_kind kind)
 {
@@ -35,14 +21,10 @@ static bool needs_base(const struct mutation *mutation, enum operation_kind kind
 static void read_operation(struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
 	delta_read(operation, candidate, now);
-	if (operation->kind == OPERATION_CREATE && operation->id[0] == '\0')
-		snprintf(operation->id, sizeof(operation->id), "%s", candidate->id);
-	if (operation->kind == OPERATION_CREATE && operation->id[0] == '\0')
-		make_id(operation->id);
+	operation_choose_id(operation);
 	/* The document's reader has not checked the id from the path. */
 	if (has_document(operation->kind) && !candidate_id_is_valid(operation->id))
-		problem_add(&candidate->problem, "/id", "invalid_id",
-		            "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
+		problem_add(&candidate->problem, "/id", "invalid_id", CANDIDATE_INVALID_ID);
 }
 
 static bool read_operations(struct mutation *mutation)
@@ -55,9 +37,12 @@ static bool read_operations(struct mutation *mutation)
 	mutation->candidate_count = mutation->base_count = count;
 	for (size_t i = 0; i < count; i++) {
 		struct operation *operation = &mutation->operations[i];
+		operation_name(operation);
 		if (needs_base(mutation, operation->kind))
-			mutation->bases[i] = registry_find(mutations_means(mutation->all)->registry, operation->id);
+			mutation->bases[i] = registry_find(mutations_means(mutation->all)->registry, operation->key);
 		read_operation(operation, &mutation->candidates[i], mutation->bases[i]);
+		/* A new one has its id now. */
+		operation_name(operation);
 	}
 	return true;
 }

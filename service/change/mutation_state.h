@@ -18,7 +18,7 @@ enum mutation_state {
 	MUTATION_UNDOING,            /* everything is released */
 	MUTATION_SUSPENDED,          /* done, but answered only when its tunnel is up */
 	MUTATION_RUNNING_PARTS,      /* each operation is a separate mutation */
-	MUTATION_ACTING,             /* the worker reconnects or probes */
+	MUTATION_ACTING,             /* the worker reconnects or probes, or workers list or end connections */
 	MUTATION_WRITING_TOKEN,
 	MUTATION_ANSWERED, /* the end */
 	MUTATION_STATE_COUNT
@@ -26,6 +26,7 @@ enum mutation_state {
 
 enum mutation_event {
 	MUTATION_EVENT_NONE, /* returned by an entry action that waits for an event */
+	MUTATION_EVENT_MORE, /* the state's work goes on in the loop's next turn */
 	MUTATION_EVENT_READ,
 	MUTATION_EVENT_REFUSED, /* the daemon is stopping, or reading ran out of memory */
 	/* The first event, by kind. */
@@ -58,7 +59,7 @@ enum mutation_event {
 /* The course of a mutation, by its kind. */
 enum mutation_course {
 	MUTATION_SINGLE,       /* one operation */
-	MUTATION_ACTION,       /* one operation that changes nothing: reconnect or probe */
+	MUTATION_ACTION,       /* changes no tunnel: reconnect, probe or connections */
 	MUTATION_ATOMIC,       /* all operations or none */
 	MUTATION_SEQUENCE,     /* one by one, independently */
 	MUTATION_MANY_DELETES, /* in parallel, independently */

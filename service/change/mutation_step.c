@@ -21,6 +21,12 @@ void mutation_step(struct mutation *mutation, enum mutation_event event)
 	while (event != MUTATION_EVENT_NONE) {
 		assert(mutation_allows(mutation->state, event));
 		mutation->state = mutation_next(mutation->state, event);
+		if (event != MUTATION_EVENT_MORE)
+			mutation->cursor = 0;
 		event = entries[mutation->state](mutation);
+		if (event == MUTATION_EVENT_MORE) {
+			mutations_go_on_later(mutation);
+			return;
+		}
 	}
 }

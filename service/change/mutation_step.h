@@ -8,7 +8,7 @@
 void mutation_step(struct mutation *mutation, enum mutation_event event);
 
 /* Entry actions of the states: each returns the event that follows at once, or MUTATION_EVENT_NONE to wait for one; the mutation may then
- * already have been freed. */
+ * already have been freed. With MUTATION_EVENT_MORE it is called again in the loop's next turn, and goes on at the mutation's cursor. */
 
 /* mutation_read.c */
 bool mutation_read(struct mutation *mutation); /* before the first step; false when out of memory. Any thread */
@@ -18,15 +18,17 @@ enum mutation_event mutation_enter_queued(struct mutation *mutation);
 enum mutation_event mutation_enter_locking(struct mutation *mutation);
 enum mutation_event mutation_enter_planning(struct mutation *mutation);
 void mutation_blame(struct mutation *mutation, const struct delta *delta); /* the problem belongs to that tunnel's operation */
-/* The tunnel's, once PLANNING has begun; NULL when there is none. */
-const struct delta *mutation_find_delta(const struct mutation *mutation, const char *id);
+/* The one of this key, once PLANNING has begun; NULL when there is none. */
+struct delta *mutation_find_delta(const struct mutation *mutation, const char *key);
+/* The tunnel with this id as the mutation leaves it, borrowed; NULL when there is none. */
+const struct snapshot *mutation_find_tunnel(const struct mutation *mutation, const char *id);
 /* mutation_bind.c */
 enum mutation_event mutation_enter_binding(struct mutation *mutation);
 /* mutation_prepare.c */
 enum mutation_event mutation_enter_preparing(struct mutation *mutation);
 enum mutation_event mutation_enter_waiting_for_worker(struct mutation *mutation);
 bool mutation_has_workers(const struct mutation *mutation); /* all workers that it needs are ready */
-void mutation_abort_prepared(struct mutation *mutation);
+void mutation_abort_prepared(struct delta *delta);          /* the worker forgets it, if it has prepared it */
 /* mutation_commit.c */
 enum mutation_event mutation_enter_storing(struct mutation *mutation);
 enum mutation_event mutation_enter_committing(struct mutation *mutation);

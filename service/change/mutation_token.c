@@ -13,8 +13,12 @@ static void on_written(void *owner, json_t *token, const struct problem *problem
 enum mutation_event mutation_enter_writing_token(struct mutation *mutation)
 {
 	const struct mutation_means *means = mutations_means(mutation->all);
+	const struct token_wanted wanted = { .name = mutation->token_name,
+		                             .scopes = mutation->token_scopes,
+		                             .expires_at = mutation->token_expires_at,
+		                             .access = mutation->token_access };
 	if (mutation->kind == MUTATION_TOKEN_CREATE)
-		token_table_make(means->tokens, means->store, mutation->token_name, mutation->token_scopes, on_written, mutation);
+		token_table_make(means->tokens, means->store, &wanted, on_written, mutation);
 	else
 		token_table_delete(means->tokens, means->store, mutation->token_id, on_written, mutation);
 	return MUTATION_EVENT_NONE;

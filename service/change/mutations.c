@@ -7,6 +7,7 @@
 #include "service/change/mutation_step.h"
 #include "service/registry/id_hash.h"
 
+#define PEERS_OF_A_PIECE 64
 #define SUSPENDED_LISTS 1024 /* thousands of tunnels that are created with wait=up */
 
 struct mutations {
@@ -15,6 +16,9 @@ struct mutations {
 	struct mutation *under_way;                  /* without parts */
 	struct mutation *waiting;                    /* for a worker that is being replaced */
 	struct mutation *suspended[SUSPENDED_LISTS]; /* until their tunnel is up, by the hash of its id */
+	struct mutation *unfinished, **last;         /* those that go on in the loop's next turn, in order */
+	uv_idle_t next_turn;                         /* active while there are any */
+	size_t work;                                 /* pieces done since the last turn of those, at most one turn's */
 	uint64_t next_revision;
 	bool is_stopping;
 };
@@ -34,6 +38,9 @@ struct mutations *mutations_create(void)
 void mutations_start(struct mutations *mutations, const struct mutation_means *means)
 {
 	mutations->means = *means;
+	mutations->last = &mutations->unfinished;
+	uv_idle_init(means->loop, &mutations->next_turn);
+	mutations->next_turn.data = mutations;
 	mutations->next_revision = store_next_revision(means->store);
 }
 
@@ -53,13 +60,13 @@ void mutations_submit(struct mutations *mutations, struct mutation *mutation)
 	mutation->all = mutations;
 	mutation->course = mutation_course_of(mutation);
 	if (!mutation_read(mutation))
-		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(&mutation->problem);
 	mutation_step(mutation, MUTATION_EVENT_READ);
 }
 
 static void refuse_at_the_end(struct mutation *mutation)
 {
-	problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+	problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
 }
 
 void mutations_refuse_to_wait(struct mutation *mutation)
@@ -109,6 +116,42 @@ void mutations_leave(struct mutation *mutation)
 	mutation->before = NULL;
 }
 
+bool mutations_take_work(struct mutations *mutations, size_t peers)
+{
+	if (mutations->work >= MUTATIONS_TURN_WORK)
+		return false;
+	mutations->work += 1 + peers / PEERS_OF_A_PIECE;
+	return true;
+}
+
+static void on_next_turn(uv_idle_t *idle)
+{
+	mutations_go_on(idle->data);
+}
+
+void mutations_go_on_later(struct mutation *mutation)
+{
+	struct mutations *mutations = mutation->all;
+	mutation->next_waiting = NULL;
+	*mutations->last = mutation;
+	mutations->last = &mutation->next_waiting;
+	uv_idle_start(&mutations->next_turn, on_next_turn);
+}
+
+void mutations_go_on(struct mutations *mutations)
+{
+	mutations->work = 0;
+	while (mutations->unfinished != NULL && mutations->work < MUTATIONS_TURN_WORK) {
+		struct mutation *mutation = mutations->unfinished;
+		mutations->unfinished = mutation->next_waiting;
+		if (mutations->unfinished == NULL)
+			mutations->last = &mutations->unfinished;
+		mutation_step(mutation, MUTATION_EVENT_MORE);
+	}
+	if (mutations->unfinished == NULL)
+		uv_idle_stop(&mutations->next_turn);
+}
+
 void mutations_await_worker(struct mutation *mutation)
 {
 	mutation->next_waiting = mutation->all->waiting;
@@ -134,14 +177,14 @@ void mutations_check_workers(struct mutations *mutations)
 	}
 }
 
-static struct mutation **suspended_with(struct mutations *mutations, const char *id)
+static struct mutation **suspended_with(struct mutations *mutations, const char *key)
 {
-	return &mutations->suspended[id_hash(id) % SUSPENDED_LISTS];
+	return &mutations->suspended[id_hash(key) % SUSPENDED_LISTS];
 }
 
 void mutations_suspend(struct mutation *mutation)
 {
-	struct mutation **list = suspended_with(mutation->all, mutation->operations[0].id);
+	struct mutation **list = suspended_with(mutation->all, mutation->operations[0].key);
 	mutation->next_waiting = *list;
 	*list = mutation;
 }
@@ -165,9 +208,9 @@ void mutations_check_suspended(struct mutations *mutations)
 		check_list(&mutations->suspended[i]);
 }
 
-void mutations_check_suspended_of(struct mutations *mutations, const char *id)
+void mutations_check_suspended_of(struct mutations *mutations, const char *key)
 {
-	check_list(suspended_with(mutations, id));
+	check_list(suspended_with(mutations, key));
 }
 
 static void end_list(struct mutation **list)
@@ -186,6 +229,12 @@ void mutations_stop(struct mutations *mutations)
 	mutations->is_stopping = true;
 	for (size_t i = 0; i < SUSPENDED_LISTS; i++)
 		end_list(&mutations->suspended[i]);
+}
+
+void mutations_resume(struct mutations *mutations)
+{
+	mutations->is_stopping = false;
+	inbox_reopen(mutations->inbox);
 }
 
 bool mutations_are_under_way(const struct mutations *mutations)

@@ -8,12 +8,18 @@
 #include "service/change/policy.h"
 #include "service/registry/events.h"
 #include "service/registry/slot_table.h"
+#include "service/store/session_store.h"
 #include "service/store/token_table.h"
+#include "service/worker/mover.h"
 #include "service/worker/peer_lookup.h"
 #include "service/worker/provisioner.h"
+#include "service/worker/replacer.h"
 #include "service/worker/supervisor.h"
 
 struct mutations;
+
+/* Pieces of work in one turn of the loop: one step of one tunnel, or of each 64 peers of it. */
+#define MUTATIONS_TURN_WORK 64
 
 /* Borrowed. */
 struct mutation_means {
@@ -24,11 +30,18 @@ struct mutation_means {
 	struct events *events;
 	struct store *store;
 	struct token_table *tokens;
+	struct session_store *sessions;
 	struct supervisor *supervisor;
 	struct provisioner *provisioner;
+	struct mover *mover;
+	struct replacer *replacer;
+	struct connection_lister *lister;
 	const struct peer_lookup_means *lookups;
 	const struct policy *policy;
 	const struct socket_roots *roots;
+	/* Reads everything again, into the mutation's answer; `done` is called later or before this returns. */
+	void (*reload)(void *owner, struct mutation *mutation, void (*done)(void *mutation));
+	void *reload_owner;
 };
 
 struct mutations *mutations_create(void); /* NULL when out of memory */
@@ -44,15 +57,22 @@ void mutations_check_workers(struct mutations *mutations);
 /* Time has passed. */
 void mutations_check_suspended(struct mutations *mutations);
 /* This tunnel may be up. It looks at those that wait for it, and hardly at others: each handshake of any tunnel comes here. */
-void mutations_check_suspended_of(struct mutations *mutations, const char *id);
+void mutations_check_suspended_of(struct mutations *mutations, const char *key);
 /* Accepts no more mutations, and answers those that wait for a tunnel to be up. */
 void mutations_stop(struct mutations *mutations);
+void mutations_resume(struct mutations *mutations); /* accepts them again */
+/* The loop's next turn: those that stopped for lack of time go on. Called by a handle of its own, or by who does not run the loop any more. */
+void mutations_go_on(struct mutations *mutations);
 bool mutations_are_under_way(const struct mutations *mutations);
 
 /* For the files of change/. */
 const struct mutation_means *mutations_means(const struct mutations *mutations);
 uint64_t mutations_take_revision(struct mutations *mutations);
 uint64_t mutations_next_revision(const struct mutations *mutations);
+/* Takes the next piece of work, on a tunnel with that many peers. False: this turn of the loop has had its share, and the state's action
+ * returns MUTATION_EVENT_MORE. */
+bool mutations_take_work(struct mutations *mutations, size_t peers);
+void mutations_go_on_later(struct mutation *mutation);
 void mutations_await_worker(struct mutation *mutation);
 void mutations_suspend(struct mutation *mutation);
 bool mutations_are_stopping(const struct mutations *mutations);

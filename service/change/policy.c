@@ -27,22 +27,25 @@ static void require_admin(struct checking *checking, bool is_unchanged)
 	checking->lacks_scope |= !checking->is_admin && !is_unchanged;
 }
 
-/* Whether it lies in one of the permitted directories. A directory that is gone is no fault of what stays as it was. */
-static bool is_allowed_path(const struct policy *policy, const char *path, bool is_unchanged)
+/* 0 if it lies in one of the permitted directories, else an errno. A directory that is gone is no fault of what stays as it was. */
+static int judge_path(const struct policy *policy, const char *path, bool is_unchanged)
 {
 	const char *name;
 	int directory = socket_path_directory(policy->roots, path, &name);
 	if (directory < 0)
-		return is_unchanged && errno == ENOENT;
+		return is_unchanged && errno == ENOENT ? 0 : errno;
 	close(directory);
-	return true;
+	return 0;
 }
 
 static void check_path(struct checking *checking, const struct spec_place *place, bool is_unchanged)
 {
 	if (place->kind != SPEC_PLACE_UNIX)
 		return;
-	if (!is_allowed_path(checking->policy, place->host, is_unchanged))
+	int error = judge_path(checking->policy, place->host, is_unchanged);
+	if (error == EMFILE || error == ENFILE || error == ENOMEM)
+		problem_set(checking->problem, PROBLEM_OUT_OF_RESOURCES, "The path of a unix socket cannot be checked: %s.", strerror(error));
+	else if (error != 0)
 		problem_add(checking->problem, checking->pointer, "path_not_allowed",
 		            "A unix socket must lie in \"sockets\" in the state directory, or in a directory given with --allow-socket.");
 	else if (protection_has_path(checking->policy->protection, place->host))
@@ -126,10 +129,19 @@ static void check_inbound(struct checking *checking, const struct spec_forward *
 	require_admin(checking, is_unchanged);
 }
 
+static void check_placement(struct checking *checking, const struct spec *spec, const char *pointer)
+{
+	if (spec->placement == NULL || checking->policy->is_in_fleet)
+		return;
+	snprintf(checking->pointer, sizeof(checking->pointer), "%s/spec/placement", pointer);
+	problem_add(checking->problem, checking->pointer, "no_fleet", "This daemon is in no fleet: it runs whatever it has, here. Leave this out.");
+}
+
 void policy_check(const struct policy *policy, const struct spec *spec, const struct spec *previous, unsigned scope, const char *pointer,
                   struct problem *problem)
 {
 	struct checking checking = { .policy = policy, .previous = previous, .is_admin = (scope & SCOPE_ADMIN) != 0, .problem = problem };
+	check_placement(&checking, spec, pointer);
 	for (size_t i = 0; i < spec->listen_count; i++) {
 		snprintf(checking.pointer, sizeof(checking.pointer), "%s/spec/proxy/listen/%zu", pointer, i);
 		check_proxy_listener(&checking, spec, &spec->listen[i]);

@@ -13,6 +13,8 @@ struct policy {
 	const struct protection *protection;
 	const struct socket_roots *roots;
 	bool allow_remote;
+	bool is_in_fleet; /* a placement is possible */
+	bool has_files;   /* --tunnels-dir: what is of a file is changed by its file alone */
 };
 
 /* Adds refusals to `problem` (validation_failed). `scope` is the caller's. If nothing else is wrong, the problem is forbidden if a part that needs

@@ -5,72 +5,110 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/change/reach.h"
 #include "service/spec/candidate.h"
 #include "service/spec/json_reader.h"
 
-static void require_id(struct operation *operation, struct candidate *candidate, const char *pointer)
-{
-	char place[80];
-	snprintf(place, sizeof(place), "%s/id", pointer);
-	if (candidate->id[0] == '\0' && candidate->problem.code == PROBLEM_NONE)
-		problem_add(&candidate->problem, place, "required", "Each tunnel of a state needs an id.");
-	snprintf(operation->id, sizeof(operation->id), "%s", candidate->id);
-}
+/* A whole state is a PUT of each tunnel and pool, and a DELETE of those that are not in it (added when it is its turn). */
+struct state_list {
+	const char *member;
+	enum spec_kind object;
+	const char *id_missing, *id_twice;
+};
 
-/* A whole state is a PUT of each tunnel, and a DELETE of those that are not in it (added when it is its turn). */
-static_assert(COUNTERS_TUNNELS == 16384, "the text of whole_state_read says how many");
+static const struct state_list lists[SPEC_KINDS] = {
+	[SPEC_TUNNEL] = { "tunnels", SPEC_TUNNEL, "Each tunnel of a state needs an id.", "Another tunnel of the state has this id." },
+	[SPEC_POOL] = { "pools", SPEC_POOL, "Each pool of a state needs an id.", "Another pool of the state has this id." },
+};
 
-bool whole_state_read(struct mutation *mutation)
+static_assert(COUNTERS_TUNNELS == 16384, "the text of read_arrays says how many");
+
+/* The arrays, NULL where there is none; returns how many are in them together. */
+static size_t read_arrays(struct mutation *mutation, const json_t *arrays[SPEC_KINDS])
 {
-	static const char *const known[] = { "tunnels", NULL };
+	static const char *const known[] = { "tunnels", "pools", NULL };
+	static const char *const ignored[] = { "left_out", NULL };
 	struct json_reader reader;
 	json_reader_init(&reader, "", &mutation->problem);
 	if (!json_is_object(mutation->document)) {
 		json_reader_fault(&reader, "wrong_type", "A state must be an object.");
-		return true;
+		return 0;
 	}
-	json_reader_known(&reader, mutation->document, known, NULL);
-	const json_t *list = json_reader_array(&reader, mutation->document, "tunnels");
-	if (list == NULL && mutation->problem.code == PROBLEM_NONE)
+	json_reader_known(&reader, mutation->document, known, ignored);
+	size_t count = 0, most = (size_t)supervisor_serving(mutations_means(mutation->all)->supervisor) * COUNTERS_TUNNELS;
+	for (unsigned i = 0; i < SPEC_KINDS; i++) {
+		arrays[i] = json_reader_array(&reader, mutation->document, lists[i].member);
+		count += json_array_size(arrays[i]);
+	}
+	if (arrays[SPEC_TUNNEL] == NULL && mutation->problem.code == PROBLEM_NONE)
 		json_reader_fault_at(&reader, "tunnels", "required", "A state needs the array tunnels, which may be empty.");
-	size_t count = json_array_size(list), most = (size_t)supervisor_count(mutations_means(mutation->all)->supervisor) * COUNTERS_TUNNELS,
-	       faults = 0;
-	if (count > most) {
-		json_reader_fault_at(&reader, "tunnels", "too_many", "A state can have at most 16,384 tunnels per worker.");
-		count = 0;
-	}
+	if (count <= most)
+		return count;
+	json_reader_fault_at(&reader, json_array_size(arrays[SPEC_TUNNEL]) > most ? "tunnels" : "pools", "too_many",
+	                     "A state can have at most 16,384 tunnels and pools per worker.");
+	arrays[SPEC_TUNNEL] = arrays[SPEC_POOL] = NULL;
+	return 0;
+}
+
+/* Returns the number of its faults. */
+static size_t read_one(struct mutation *mutation, const struct state_list *list, const json_t *value, size_t index)
+{
+	size_t at = mutation->operation_count++;
+	struct operation *operation = &mutation->operations[at];
+	struct candidate *candidate = &mutation->candidates[at];
+	char pointer[64], place[80];
+	snprintf(pointer, sizeof(pointer), "/%s/%zu", list->member, index);
+	operation->kind = OPERATION_PUT;
+	operation->object = list->object;
+	candidate_init(candidate, list->object);
+	mutation->candidate_count = mutation->operation_count;
+	candidate_read(candidate, value, pointer);
+	candidate_write(candidate);
+	snprintf(place, sizeof(place), "%s/id", pointer);
+	if (candidate->id[0] == '\0' && candidate->problem.code == PROBLEM_NONE)
+		problem_add(&candidate->problem, place, "required", "%s", list->id_missing);
+	snprintf(operation->id, sizeof(operation->id), "%s", candidate->id);
+	operation_name(operation);
+	return candidate->problem.fault_count;
+}
+
+bool whole_state_read(struct mutation *mutation)
+{
+	const json_t *arrays[SPEC_KINDS] = { NULL };
+	size_t count = read_arrays(mutation, arrays), faults = 0;
 	free(mutation->operations);
 	mutation->operations = calloc(count + 1, sizeof(*mutation->operations));
 	mutation->candidates = calloc(count + 1, sizeof(*mutation->candidates));
 	if (mutation->operations == NULL || mutation->candidates == NULL)
 		return false;
-	for (size_t i = 0; i < count; i++) {
-		char pointer[64];
-		/* A body full of faults does not deserve the memory for all its tunnels. */
-		if (faults >= PROBLEM_FAULT_MAX) {
-			problem_set(&mutation->problem, PROBLEM_VALIDATION_FAILED, "The state has many faults; these are the first.");
-			break;
-		}
-		snprintf(pointer, sizeof(pointer), "/tunnels/%zu", i);
-		mutation->operations[i].kind = OPERATION_PUT;
-		candidate_init(&mutation->candidates[i]);
-		mutation->operation_count = mutation->candidate_count = i + 1;
-		candidate_read(&mutation->candidates[i], json_array_get(list, i), pointer);
-		candidate_write(&mutation->candidates[i]);
-		require_id(&mutation->operations[i], &mutation->candidates[i], pointer);
-		faults += mutation->candidates[i].problem.fault_count;
-	}
+	for (unsigned kind = 0; kind < SPEC_KINDS; kind++)
+		for (size_t i = 0; i < json_array_size(arrays[kind]) && faults < PROBLEM_FAULT_MAX; i++)
+			faults += read_one(mutation, &lists[kind], json_array_get(arrays[kind], i), i);
+	/* A body full of faults does not deserve the memory for all that it has. */
+	if (mutation->operation_count < count)
+		problem_set(&mutation->problem, PROBLEM_VALIDATION_FAILED, "The state has many faults; these are the first.");
 	return true;
 }
 
 static int compare_operations(const void *a, const void *b)
 {
 	const struct operation *const *first = a, *const *second = b;
-	int order = strcmp((*first)->id, (*second)->id);
+	int order = strcmp((*first)->key, (*second)->key);
 	return order != 0 ? order : (*first > *second) - (*first < *second);
 }
 
-/* Sorts them by id, finds duplicate ids, and counts the tunnels that are not listed. */
+static void blame_twin(struct mutation *mutation, const struct operation *operation)
+{
+	/* Tunnels come first. */
+	size_t index = (size_t)(operation - mutation->operations);
+	for (size_t i = 0; operation->object == SPEC_POOL && mutation->operations[i].object == SPEC_TUNNEL; i++)
+		index--;
+	char pointer[64];
+	snprintf(pointer, sizeof(pointer), "/%s/%zu/id", lists[operation->object].member, index);
+	problem_add(&mutation->problem, pointer, "duplicate", "%s", lists[operation->object].id_twice);
+}
+
+/* Sorts them by key, and finds duplicate ones. */
 static bool sort_state(struct mutation *mutation, const struct operation ***sorted)
 {
 	*sorted = calloc(mutation->operation_count + 1, sizeof(**sorted));
@@ -79,22 +117,18 @@ static bool sort_state(struct mutation *mutation, const struct operation ***sort
 	for (size_t i = 0; i < mutation->operation_count; i++)
 		(*sorted)[i] = &mutation->operations[i];
 	qsort(*sorted, mutation->operation_count, sizeof(**sorted), compare_operations);
-	for (size_t i = 1; i < mutation->operation_count; i++) {
-		if ((*sorted)[i]->id[0] == '\0' || strcmp((*sorted)[i]->id, (*sorted)[i - 1]->id) != 0)
-			continue;
-		char pointer[64];
-		snprintf(pointer, sizeof(pointer), "/tunnels/%zu/id", (size_t)((*sorted)[i] - mutation->operations));
-		problem_add(&mutation->problem, pointer, "duplicate", "Another tunnel of the state has this id.");
-	}
+	for (size_t i = 1; i < mutation->operation_count; i++)
+		if ((*sorted)[i]->id[0] != '\0' && strcmp((*sorted)[i]->key, (*sorted)[i - 1]->key) == 0)
+			blame_twin(mutation, (*sorted)[i]);
 	return true;
 }
 
-static bool has_id(const struct operation *const *sorted, size_t count, const char *id)
+static bool has_key(const struct operation *const *sorted, size_t count, const char *key)
 {
 	size_t low = 0, high = count;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = strcmp(sorted[middle]->id, id);
+		int order = strcmp(sorted[middle]->key, key);
 		if (order == 0)
 			return true;
 		if (order < 0)
@@ -108,14 +142,16 @@ static bool has_id(const struct operation *const *sorted, size_t count, const ch
 void whole_state_begin(struct mutation *mutation)
 {
 	struct registry *registry = mutations_means(mutation->all)->registry;
+	const struct policy *policy = mutations_means(mutation->all)->policy;
 	const struct operation **sorted = NULL;
+	bool keeps_pools = !json_is_array(json_object_get(mutation->document, lists[SPEC_POOL].member));
 	size_t count = mutation->operation_count, room = count + registry_count(registry) + 1;
 	struct operation *operations = calloc(room, sizeof(*operations));
 	struct candidate *candidates = calloc(room, sizeof(*candidates));
 	if (operations == NULL || candidates == NULL || !sort_state(mutation, &sorted)) {
 		free(operations);
 		free(candidates);
-		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(&mutation->problem);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -124,11 +160,13 @@ void whole_state_begin(struct mutation *mutation)
 	}
 	for (size_t i = 0; i < registry_count(registry); i++) {
 		const struct entry *entry = registry_at(registry, i);
-		if (has_id(sorted, count, entry->id))
+		enum spec_kind object = object_key_kind(entry->key);
+		bool is_of_file = policy->has_files && entry->snapshot->origin == SNAPSHOT_OF_FILE;
+		bool is_kept = is_of_file || (object == SPEC_POOL && keeps_pools) || !reach_has(mutation, entry->snapshot);
+		if (is_kept || has_key(sorted, count, entry->key))
 			continue;
-		operations[mutation->operation_count].kind = OPERATION_DELETE;
-		memcpy(operations[mutation->operation_count].id, entry->id, sizeof(entry->id));
-		candidate_init(&candidates[mutation->operation_count++]);
+		operation_delete(&operations[mutation->operation_count], object, entry->id);
+		candidate_init(&candidates[mutation->operation_count++], object);
 	}
 	free(sorted);
 	free(mutation->operations);

@@ -11,3 +11,9 @@ bool allowance_take(struct allowance *allowance, unsigned per_second, unsigned b
 	allowance->whole_at = whole_at + each;
 	return true;
 }
+
+void allowance_return(struct allowance *allowance, unsigned per_second)
+{
+	uint64_t each = SECOND / per_second;
+	allowance->whole_at -= allowance->whole_at < each ? allowance->whole_at : each;
+}

@@ -11,5 +11,7 @@ struct allowance {
 
 /* Takes one, if available. */
 bool allowance_take(struct allowance *allowance, unsigned per_second, unsigned burst, uint64_t now_ms) __attribute__((warn_unused_result));
+/* Gives one back. */
+void allowance_return(struct allowance *allowance, unsigned per_second);
 
 #endif

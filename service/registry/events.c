@@ -11,6 +11,8 @@
 #include "ipc/utf8.h"
 #include "ipc/wall_clock.h"
 
+#define EVENT_LONGEST (64u << 10) /* bytes of its JSON text */
+
 struct event {
 	uint64_t id;
 	enum event_type type;
@@ -34,10 +36,29 @@ struct events {
 };
 
 static const char *const names[] = {
-	[EVENT_TUNNEL_CREATED] = "tunnel.created", [EVENT_TUNNEL_CHANGED] = "tunnel.changed",     [EVENT_TUNNEL_DELETED] = "tunnel.deleted",
-	[EVENT_TUNNEL_STATE] = "tunnel.state",     [EVENT_TUNNEL_HANDSHAKE] = "tunnel.handshake", [EVENT_TUNNEL_ENDPOINT] = "tunnel.endpoint",
-	[EVENT_TUNNEL_PROBE] = "tunnel.probe",     [EVENT_TUNNEL_CONDITION] = "tunnel.condition", [EVENT_WORKER_RESTARTED] = "worker.restarted",
-	[EVENT_HEARTBEAT] = "heartbeat",
+	[EVENT_TUNNEL_CREATED] = "tunnel.created",
+	[EVENT_TUNNEL_CHANGED] = "tunnel.changed",
+	[EVENT_TUNNEL_DELETED] = "tunnel.deleted",
+	[EVENT_TUNNEL_STATE] = "tunnel.state",
+	[EVENT_TUNNEL_HANDSHAKE] = "tunnel.handshake",
+	[EVENT_TUNNEL_ENDPOINT] = "tunnel.endpoint",
+	[EVENT_TUNNEL_PROBE] = "tunnel.probe",
+	[EVENT_TUNNEL_CONDITION] = "tunnel.condition",
+	[EVENT_TUNNEL_HEALTH] = "tunnel.health",
+	[EVENT_TUNNEL_EXPIRED] = "tunnel.expired",
+	[EVENT_POOL_CREATED] = "pool.created",
+	[EVENT_POOL_CHANGED] = "pool.changed",
+	[EVENT_POOL_DELETED] = "pool.deleted",
+	[EVENT_POOL_STATE] = "pool.state",
+	[EVENT_WORKER_RESTARTED] = "worker.restarted",
+	[EVENT_WORKER_REPLACING] = "worker.replacing",
+	[EVENT_WORKER_REPLACED] = "worker.replaced",
+	[EVENT_WORKER_REPLACE_FAILED] = "worker.replace_failed",
+	[EVENT_DAEMON_UPGRADED] = "daemon.upgraded",
+	[EVENT_DAEMON_UPGRADE_FAILED] = "daemon.upgrade_failed",
+	[EVENT_NODE_STATE] = "node.state",
+	[EVENT_FLEET_CONNECTED] = "fleet.connected",
+	[EVENT_FLEET_ISOLATED] = "fleet.isolated",
 };
 static_assert(sizeof(names) / sizeof(names[0]) == EVENT_TYPE_COUNT, "a name for each type");
 
@@ -75,15 +96,21 @@ void events_free(struct events *events)
 	free(events);
 }
 
-static char *write_json(uint64_t id, enum event_type type, const char *tunnel, const char *members)
+static const char *object_of(enum event_type type)
+{
+	bool is_of_pool = type == EVENT_POOL_CREATED || type == EVENT_POOL_CHANGED || type == EVENT_POOL_DELETED || type == EVENT_POOL_STATE;
+	return is_of_pool ? "pool" : "tunnel";
+}
+
+static char *write_json(uint64_t id, enum event_type type, const char *object, const char *members)
 {
 	char at[WALL_CLOCK_TEXT_MAX];
 	wall_clock_format(at, wall_clock_ms());
 	char *json = NULL;
 	/* An id has only letters, digits, dot, underscore and hyphen, so it needs no escapes. */
 	int length =
-	    asprintf(&json, "{\"id\":%llu,\"at\":\"%s\",\"type\":\"%s\",\"tunnel\":%s%s%s%s%s}", (unsigned long long)id, at, names[type],
-	             tunnel != NULL ? "\"" : "", tunnel != NULL ? tunnel : "null", tunnel != NULL ? "\"" : "", members[0] ? "," : "", members);
+	    asprintf(&json, "{\"id\":%llu,\"at\":\"%s\",\"type\":\"%s\",\"%s\":%s%s%s%s%s}", (unsigned long long)id, at, names[type], object_of(type),
+	             object != NULL ? "\"" : "", object != NULL ? object : "null", object != NULL ? "\"" : "", members[0] ? "," : "", members);
 	return length < 0 ? NULL : json;
 }
 
@@ -111,13 +138,13 @@ char *events_quote(const char *text, size_t length)
 	return quoted;
 }
 
-void events_publish(struct events *events, enum event_type type, const char *tunnel, const char *members)
+void events_publish(struct events *events, enum event_type type, const char *object, const char *members)
 {
 	pthread_mutex_lock(&events->lock);
 	uint64_t id = events->last_id + 1;
 	struct event *event = &events->ring[id % events->capacity];
 	free(event->json);
-	*event = (struct event){ .id = id, .type = type, .json = members == NULL ? NULL : write_json(id, type, tunnel, members) };
+	*event = (struct event){ .id = id, .type = type, .json = members == NULL ? NULL : write_json(id, type, object, members) };
 	events->last_id = id;
 	if (event->json == NULL)
 		events->base = id;
@@ -137,6 +164,42 @@ uint64_t events_last_id(struct events *events)
 	return id;
 }
 
+static uint64_t oldest_of(const struct events *events)
+{
+	return events->last_id - events->base >= events->capacity ? events->last_id - events->capacity + 1 : events->base + 1;
+}
+
+void events_save(struct events *events, struct message_writer *writer)
+{
+	pthread_mutex_lock(&events->lock);
+	uint64_t oldest = oldest_of(events);
+	message_put_u64(writer, oldest - 1);
+	message_put_u64(writer, events->last_id);
+	for (uint64_t id = oldest; id <= events->last_id; id++) {
+		const struct event *event = &events->ring[id % events->capacity];
+		message_put_u8(writer, (uint8_t)event->type);
+		message_put_string(writer, event->json);
+	}
+	pthread_mutex_unlock(&events->lock);
+}
+
+bool events_load(struct events *events, struct message_reader *reader)
+{
+	pthread_mutex_lock(&events->lock);
+	events->base = message_get_u64(reader);
+	events->last_id = message_get_u64(reader);
+	bool is_sound = !reader->failed && events->last_id >= events->base && events->last_id - events->base <= events->capacity;
+	for (uint64_t id = events->base + 1; is_sound && id <= events->last_id; id++) {
+		struct event *event = &events->ring[id % events->capacity];
+		unsigned type = message_get_u8(reader);
+		free(event->json);
+		*event = (struct event){ .id = id, .type = (enum event_type)type, .json = message_get_string(reader, EVENT_LONGEST) };
+		is_sound = type < EVENT_TYPE_COUNT && event->json != NULL;
+	}
+	pthread_mutex_unlock(&events->lock);
+	return is_sound;
+}
+
 static enum events_read copy_event(const struct event *event, uint64_t *id, enum event_type *type, char **json)
 {
 	*json = strdup(event->json);
@@ -151,7 +214,7 @@ enum events_read events_next(struct events *events, uint64_t after, uint64_t *id
 {
 	enum events_read result = EVENTS_NONE;
 	pthread_mutex_lock(&events->lock);
-	uint64_t oldest = events->last_id - events->base >= events->capacity ? events->last_id - events->capacity + 1 : events->base + 1;
+	uint64_t oldest = oldest_of(events);
 	if (after == 0)
 		after = events->base;
 	/* An id from an earlier run of the daemon: the events missed since are unknown. */

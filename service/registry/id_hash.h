@@ -1,4 +1,4 @@
-/* A hash of a tunnel's id for tables of the daemon's own (FNV-1a). */
+/* A hash of an object's key, or of an id, for tables of the daemon's own (FNV-1a). */
 #ifndef WARREN_SERVICE_REGISTRY_ID_HASH_H
 #define WARREN_SERVICE_REGISTRY_ID_HASH_H
 

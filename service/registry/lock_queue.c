@@ -8,7 +8,7 @@
 
 #define BUCKETS 4096
 
-/* A queue consists of the tickets of one id in order of arrival; ids with equal hashes share a bucket. */
+/* A queue consists of the tickets of one key in order of arrival; keys with equal hashes share a bucket. */
 struct lock_queue {
 	struct lock_ticket *buckets[BUCKETS];
 	struct lock_claim *gate, **gate_end;   /* those that wait for one that is alone, or to be alone */
@@ -33,9 +33,9 @@ void lock_queue_free(struct lock_queue *locks)
 	free(locks);
 }
 
-static size_t bucket_of(const char *id)
+static size_t bucket_of(const char *key)
 {
-	return id_hash(id) % BUCKETS;
+	return id_hash(key) % BUCKETS;
 }
 
 static void add_last(struct lock_claim ***end, struct lock_claim *claim)
@@ -54,13 +54,13 @@ static struct lock_claim *take_first(struct lock_claim **list, struct lock_claim
 	return claim;
 }
 
-/* Returns whether there was a ticket of the same id before it. */
+/* Returns whether there was a ticket of the same key before it. */
 static bool line_up(struct lock_queue *locks, struct lock_ticket *ticket)
 {
 	bool is_blocked = false;
-	struct lock_ticket **at = &locks->buckets[bucket_of(ticket->id)];
+	struct lock_ticket **at = &locks->buckets[bucket_of(ticket->key)];
 	for (; *at != NULL; at = &(*at)->next)
-		is_blocked |= strcmp((*at)->id, ticket->id) == 0;
+		is_blocked |= strcmp((*at)->key, ticket->key) == 0;
 	*at = ticket;
 	return is_blocked;
 }
@@ -98,7 +98,7 @@ static void serve(struct lock_queue *locks)
 	locks->is_serving = false;
 }
 
-bool lock_queue_claim(struct lock_queue *locks, struct lock_claim *claim, const char *const *ids, size_t count, bool alone, void (*run)(void *owner),
+bool lock_queue_claim(struct lock_queue *locks, struct lock_claim *claim, const char *const *keys, size_t count, bool alone, void (*run)(void *owner),
                       void *owner)
 {
 	assert(run != NULL);
@@ -108,27 +108,27 @@ bool lock_queue_claim(struct lock_queue *locks, struct lock_claim *claim, const 
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		claim->tickets[i].claim = claim;
-		memcpy(claim->tickets[i].id, ids[i], strlen(ids[i]) + 1);
+		memcpy(claim->tickets[i].key, keys[i], strlen(keys[i]) + 1);
 	}
 	add_last(&locks->gate_end, claim);
 	serve(locks);
 	return true;
 }
 
-void lock_queue_claim_one(struct lock_queue *locks, struct lock_claim *claim, const char *id, void (*run)(void *owner), void *owner)
+void lock_queue_claim_one(struct lock_queue *locks, struct lock_claim *claim, const char *key, void (*run)(void *owner), void *owner)
 {
-	(void)lock_queue_claim(locks, claim, &id, 1, false, run, owner);
+	(void)lock_queue_claim(locks, claim, &key, 1, false, run, owner);
 }
 
 static void leave_queue(struct lock_queue *locks, struct lock_ticket *ticket)
 {
-	struct lock_ticket **at = &locks->buckets[bucket_of(ticket->id)];
+	struct lock_ticket **at = &locks->buckets[bucket_of(ticket->key)];
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a ticket is in its bucket. */
 	while (*at != ticket)
 		at = &(*at)->next;
 	*at = ticket->next;
 	struct lock_ticket *follower = ticket->next;
-	while (follower != NULL && strcmp(follower->id, ticket->id) != 0)
+	while (follower != NULL && strcmp(follower->key, ticket->key) != 0)
 		follower = follower->next;
 	if (follower != NULL && --follower->claim->blocked == 0)
 		add_last(&locks->ready_end, follower->claim);
@@ -148,24 +148,24 @@ void lock_queue_release(struct lock_queue *locks, struct lock_claim *claim)
 	serve(locks);
 }
 
-bool lock_queue_is_free(const struct lock_queue *locks, const char *id)
+bool lock_queue_is_free(const struct lock_queue *locks, const char *key)
 {
 	if (locks->is_closed)
 		return false;
-	for (const struct lock_ticket *ticket = locks->buckets[bucket_of(id)]; ticket != NULL; ticket = ticket->next)
-		if (strcmp(ticket->id, id) == 0)
+	for (const struct lock_ticket *ticket = locks->buckets[bucket_of(key)]; ticket != NULL; ticket = ticket->next)
+		if (strcmp(ticket->key, key) == 0)
 			return false;
 	return true;
 }
 
-bool lock_queue_is_turn(const struct lock_queue *locks, const struct lock_claim *claim, const char *id)
+bool lock_queue_is_turn(const struct lock_queue *locks, const struct lock_claim *claim, const char *key)
 {
 	if (claim == NULL)
-		return lock_queue_is_free(locks, id);
+		return lock_queue_is_free(locks, key);
 	if (!claim->is_running || claim->is_alone)
 		return claim->is_running;
 	for (size_t i = 0; i < claim->count; i++)
-		if (strcmp(claim->tickets[i].id, id) == 0)
+		if (strcmp(claim->tickets[i].key, key) == 0)
 			return true;
 	return false;
 }

@@ -1,11 +1,13 @@
 #include "service/registry/registry.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/registry/id_hash.h"
 #include "service/registry/status.h"
 
 #define BUCKETS 1024 /* a few tunnels each when there are thousands; keys are as good as random */
@@ -18,6 +20,10 @@ struct registry {
 	size_t reserved;
 	size_t unbound;
 	struct entry *by_key[BUCKETS];
+	struct entry *by_via[BUCKETS];
+	uint64_t chain_version;
+	uint64_t last_number;
+	struct registry_watcher watcher; /* its functions are NULL: nobody */
 };
 
 struct registry *registry_create(const struct lock_queue *locks)
@@ -41,12 +47,25 @@ void registry_free(struct registry *registry)
 	free(registry);
 }
 
-struct entry *entry_create(const char *id)
+/* TAI64N (WireGuard paper, 5.4.2). */
+void entry_raise_floor(struct entry *entry, uint64_t wall_ms)
+{
+	uint8_t label[sizeof(entry->timestamp_floor)];
+	uint64_t seconds = htobe64((UINT64_C(1) << 62) + 10 + wall_ms / 1000);
+	uint32_t nanoseconds = htobe32((uint32_t)(wall_ms % 1000) * 1000000);
+	memcpy(label, &seconds, sizeof(seconds));
+	memcpy(label + sizeof(seconds), &nanoseconds, sizeof(nanoseconds));
+	if (memcmp(label, entry->timestamp_floor, sizeof(label)) > 0)
+		memcpy(entry->timestamp_floor, label, sizeof(label));
+}
+
+struct entry *entry_create(const char *key)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
 	if (entry == NULL)
 		return NULL;
-	snprintf(entry->id, sizeof(entry->id), "%s", id);
+	snprintf(entry->key, sizeof(entry->key), "%s", key);
+	entry->id = object_key_id(entry->key);
 	entry->status = status_create();
 	if (entry->status != NULL)
 		return entry;
@@ -68,13 +87,13 @@ void entry_free(struct entry *entry)
 	free(entry);
 }
 
-/* The index of the first id that is not before `id`. */
-static size_t position(const struct registry *registry, const char *id)
+/* The index of the first key that is not before `key`. */
+static size_t position(const struct registry *registry, const char *key)
 {
 	size_t low = 0, high = registry->count;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (strcmp(registry->list[middle]->id, id) < 0)
+		if (strcmp(registry->list[middle]->key, key) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -82,10 +101,19 @@ static size_t position(const struct registry *registry, const char *id)
 	return low;
 }
 
-struct entry *registry_entry(struct registry *registry, const char *id)
+struct entry *registry_entry(struct registry *registry, const char *key)
 {
-	size_t at = position(registry, id);
-	return at < registry->count && strcmp(registry->list[at]->id, id) == 0 ? registry->list[at] : NULL;
+	size_t at = position(registry, key);
+	return at < registry->count && strcmp(registry->list[at]->key, key) == 0 ? registry->list[at] : NULL;
+}
+
+/* Pools come first. */
+struct entry *registry_pool(struct registry *registry, uint64_t number)
+{
+	for (size_t i = 0; i < registry->count && object_key_kind(registry->list[i]->key) == SPEC_POOL; i++)
+		if (registry->list[i]->number == number)
+			return registry->list[i];
+	return NULL;
 }
 
 size_t registry_count(const struct registry *registry)
@@ -122,6 +150,33 @@ void registry_unreserve(struct registry *registry, size_t count)
 	registry->reserved -= count;
 }
 
+void registry_watch(struct registry *registry, const struct registry_watcher *watcher)
+{
+	registry->watcher = *watcher;
+}
+
+static void tell_changed(const struct registry *registry, struct entry *entry)
+{
+	if (entry->is_listed && registry->watcher.changed != NULL)
+		registry->watcher.changed(registry->watcher.owner, entry);
+}
+
+void registry_number(struct registry *registry, struct entry *entry)
+{
+	if (entry->number == 0)
+		entry->number = ++registry->last_number;
+}
+
+uint64_t registry_last_number(const struct registry *registry)
+{
+	return registry->last_number;
+}
+
+void registry_skip_numbers(struct registry *registry, uint64_t last)
+{
+	registry->last_number = last;
+}
+
 static struct entry **bucket_of(struct registry *registry, const struct wireguard_key *key)
 {
 	return &registry->by_key[(key->bytes[0] | (unsigned)key->bytes[1] << 8) % BUCKETS];
@@ -142,30 +197,100 @@ static void unlink_key(struct registry *registry, const struct entry *entry)
 	*at = entry->next_by_key;
 }
 
+static struct entry **bucket_of_via(struct registry *registry, const char *via)
+{
+	return &registry->by_via[id_hash(via) % BUCKETS];
+}
+
+static void link_via(struct registry *registry, struct entry *entry)
+{
+	const char *via = entry->snapshot->spec.via;
+	registry->chain_version++;
+	if (via == NULL)
+		return;
+	struct entry **bucket = bucket_of_via(registry, via);
+	entry->next_by_via = *bucket;
+	*bucket = entry;
+}
+
+static void unlink_via(struct registry *registry, const struct entry *entry)
+{
+	const char *via = entry->snapshot->spec.via;
+	if (via == NULL)
+		return;
+	struct entry **at = bucket_of_via(registry, via);
+	while (*at != entry)
+		at = &(*at)->next_by_via;
+	*at = entry->next_by_via;
+}
+
+struct entry *registry_outer(struct registry *registry, const struct spec *spec)
+{
+	char key[OBJECT_KEY_SIZE];
+	if (spec->via == NULL)
+		return NULL;
+	object_key_make(key, SPEC_TUNNEL, spec->via);
+	return registry_entry(registry, key);
+}
+
+bool registry_is_chained(struct registry *registry, const char *id, const struct spec *spec)
+{
+	return spec->via != NULL || registry_next_inside(registry, id, NULL) != NULL;
+}
+
+struct entry *registry_next_inside(struct registry *registry, const char *id, const struct entry *last)
+{
+	struct entry *entry = last == NULL ? *bucket_of_via(registry, id) : last->next_by_via;
+	while (entry != NULL && strcmp(entry->snapshot->spec.via, id) != 0)
+		entry = entry->next_by_via;
+	return entry;
+}
+
+uint64_t registry_chain_version(const struct registry *registry)
+{
+	return registry->chain_version;
+}
+
+static void link_entry(struct registry *registry, struct entry *entry)
+{
+	link_key(registry, entry);
+	link_via(registry, entry);
+}
+
+static void unlink_entry(struct registry *registry, const struct entry *entry)
+{
+	unlink_key(registry, entry);
+	unlink_via(registry, entry);
+}
+
 void registry_add(struct registry *registry, struct entry *entry)
 {
 	assert(entry->snapshot != NULL && !entry->is_listed);
 	pthread_mutex_lock(&registry->lock);
-	size_t at = position(registry, entry->id);
+	size_t at = position(registry, entry->key);
 	memmove(&registry->list[at + 1], &registry->list[at], (registry->count - at) * sizeof(struct entry *));
 	registry->list[at] = entry;
 	registry->count++;
 	registry->unbound += entry->is_unbound;
 	entry->is_listed = true;
-	link_key(registry, entry);
+	link_entry(registry, entry);
 	pthread_mutex_unlock(&registry->lock);
+	registry_number(registry, entry);
+	tell_changed(registry, entry);
 }
 
 void registry_remove(struct registry *registry, struct entry *entry)
 {
 	pthread_mutex_lock(&registry->lock);
-	size_t at = position(registry, entry->id);
+	size_t at = position(registry, entry->key);
 	registry->count--;
 	registry->unbound -= entry->is_unbound;
 	entry->is_listed = false;
-	unlink_key(registry, entry);
+	unlink_entry(registry, entry);
 	memmove(&registry->list[at], &registry->list[at + 1], (registry->count - at) * sizeof(struct entry *));
 	pthread_mutex_unlock(&registry->lock);
+	if (registry->watcher.removed != NULL)
+		registry->watcher.removed(registry->watcher.owner, entry);
 }
 
 size_t registry_unbound_count(const struct registry *registry)
@@ -181,7 +306,7 @@ void registry_bound(struct registry *registry, struct entry *entry)
 
 void registry_assert_turn(const struct registry *registry, const struct entry *entry, const struct lock_claim *turn)
 {
-	assert(lock_queue_is_turn(registry->locks, turn, entry->id));
+	assert(lock_queue_is_turn(registry->locks, turn, entry->key));
 	(void)registry;
 	(void)entry;
 	(void)turn;
@@ -192,19 +317,23 @@ struct snapshot *registry_swap(struct registry *registry, struct entry *entry, c
 	registry_assert_turn(registry, entry, turn);
 	pthread_mutex_lock(&registry->lock);
 	struct snapshot *old = entry->snapshot;
+	assert(old != NULL || !entry->is_listed);
+	if (old != NULL && !spec_probe_equal(&old->spec, &snapshot->spec))
+		status_forget_probe(entry->status);
 	if (entry->is_listed)
-		unlink_key(registry, entry);
+		unlink_entry(registry, entry);
 	entry->snapshot = snapshot;
 	if (entry->is_listed)
-		link_key(registry, entry);
+		link_entry(registry, entry);
 	pthread_mutex_unlock(&registry->lock);
+	tell_changed(registry, entry);
 	return old;
 }
 
-struct snapshot *registry_find(struct registry *registry, const char *id)
+struct snapshot *registry_find(struct registry *registry, const char *key)
 {
 	pthread_mutex_lock(&registry->lock);
-	const struct entry *entry = registry_entry(registry, id);
+	const struct entry *entry = registry_entry(registry, key);
 	struct snapshot *snapshot = entry == NULL ? NULL : snapshot_reference(entry->snapshot);
 	pthread_mutex_unlock(&registry->lock);
 	return snapshot;
@@ -221,14 +350,16 @@ size_t registry_read_key(struct registry *registry, const struct wireguard_key *
 	return count;
 }
 
-size_t registry_read(struct registry *registry, const char *after, struct snapshot **snapshots, size_t most)
+size_t registry_read(struct registry *registry, enum spec_kind kind, const char *after, struct snapshot **snapshots, size_t most)
 {
+	char key[OBJECT_KEY_SIZE];
 	size_t count = 0;
+	object_key_make(key, kind, after);
 	pthread_mutex_lock(&registry->lock);
-	size_t at = position(registry, after);
-	if (at < registry->count && strcmp(registry->list[at]->id, after) == 0)
+	size_t at = position(registry, key[0] == '\0' ? OBJECT_KEY_TUNNELS : key);
+	if (at < registry->count && strcmp(registry->list[at]->key, key) == 0)
 		at++;
-	for (; at < registry->count && count < most; at++)
+	for (; at < registry->count && count < most && object_key_kind(registry->list[at]->key) == kind; at++)
 		snapshots[count++] = snapshot_reference(registry->list[at]->snapshot);
 	pthread_mutex_unlock(&registry->lock);
 	return count;

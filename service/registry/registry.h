@@ -1,10 +1,11 @@
-/* All tunnels, ordered by id. Readers of any thread take references under a mutex that is held for a look-up or the
+/* All tunnels and pools, ordered by key. Readers of any thread take references under a mutex that is held for a look-up or the
  * swap of a pointer and never for anything slow; only the service's thread changes it. */
 #ifndef WARREN_SERVICE_REGISTRY_REGISTRY_H
 #define WARREN_SERVICE_REGISTRY_REGISTRY_H
 
 #include "service/registry/allowance.h"
 #include "service/registry/lock_queue.h"
+#include "service/registry/object_key.h"
 #include "service/registry/slot.h"
 #include "service/registry/snapshot.h"
 #include "service/socket/socket_list.h"
@@ -13,14 +14,18 @@ struct registry;
 struct worker;
 struct peer_lookup;
 
-/* A tunnel's data for the service's thread. The snapshot holds what others may see. */
+/* The data of a tunnel or a pool for the service's thread. The snapshot holds what others may see. */
 struct entry {
-	char id[64];
+	char key[OBJECT_KEY_SIZE];
+	const char *id;            /* in the key */
+	uint64_t number;           /* of no other tunnel or pool in the daemon's life */
 	struct snapshot *snapshot; /* the current one, referenced; changed only by registry_swap */
 	struct entry *next_by_key; /* with a key of the same bucket */
+	struct entry *next_by_via; /* with an outer tunnel of the same bucket */
 	bool is_listed;            /* in the registry */
 	struct worker *worker;     /* NULL: none (it failed before) */
 	struct slot *slot;         /* its place in the worker's counters */
+	unsigned provisionings;    /* how often a worker was given the whole of it */
 	uint64_t old_generation;   /* that the worker may still run, since its COMMIT is unanswered; else 0 */
 	struct runtime_status *status;
 	struct socket_list sockets;
@@ -30,6 +35,7 @@ struct entry {
 	bool lacks_lookup; /* memory was missing for one: peer_lookup_retry */
 	uint8_t timestamp_floor[12];
 	uint64_t total_bytes;                             /* used, as stored */
+	uint64_t recorded_sent, recorded_received;        /* the recorder's: what was counted at its last tick */
 	struct allowance dial_rate, relay_rate, udp_rate; /* of the sockets that its worker requests */
 	bool is_dirty;                                    /* the two above have changed since they were stored */
 	bool is_waiting; /* to be provisioned after the worker has answered others: the worker does not have it yet */
@@ -41,17 +47,42 @@ struct entry {
 struct registry *registry_create(const struct lock_queue *locks);
 void registry_free(struct registry *registry);
 
-struct entry *entry_create(const char *id); /* NULL when out of memory */
+/* Told, on the service's thread and outside of any lock, of each entry that has another snapshot than before. */
+struct registry_watcher {
+	void (*changed)(void *owner, struct entry *entry); /* or added */
+	void (*removed)(void *owner, struct entry *entry);
+	void *owner;
+};
+void registry_watch(struct registry *registry, const struct registry_watcher *watcher);
+
+struct entry *entry_create(const char *key); /* NULL when out of memory */
 /* Closes its sockets and releases its resources. Its look-ups must have ended. */
 void entry_free(struct entry *entry);
 
+/* Its handshakes are to be later than that: UNIX time in ms. A worker hears of it with the next runtime that it makes. */
+void entry_raise_floor(struct entry *entry, uint64_t wall_ms);
+
 /* Only for the service's thread. */
-struct entry *registry_entry(struct registry *registry, const char *id); /* or NULL */
+struct entry *registry_entry(struct registry *registry, const char *key); /* or NULL */
+struct entry *registry_pool(struct registry *registry, uint64_t number);  /* the pool of that number, or NULL */
+/* The tunnel that one with this spec goes through; NULL: none, or it is gone. */
+struct entry *registry_outer(struct registry *registry, const struct spec *spec);
+/* Whether a tunnel with this id and spec goes through another, or another through it. */
+bool registry_is_chained(struct registry *registry, const char *id, const struct spec *spec);
+/* The tunnels that go through the one with this id, whether that is there or not: one after the other, from NULL to NULL. */
+struct entry *registry_next_inside(struct registry *registry, const char *id, const struct entry *last);
+/* Is another number after each change that may have parted a tunnel from its outer one. */
+uint64_t registry_chain_version(const struct registry *registry);
 size_t registry_count(const struct registry *registry);
 struct entry *registry_at(struct registry *registry, size_t index);
 /* Reserves room for that many adds, so that they cannot fail; to be unreserved when they are done or not needed. */
 bool registry_reserve(struct registry *registry, size_t more);
 void registry_unreserve(struct registry *registry, size_t count);
+/* Gives the entry its number, if it has none. */
+void registry_number(struct registry *registry, struct entry *entry);
+/* For the program that takes this one's place: the last number given, and that none up to it is given again. */
+uint64_t registry_last_number(const struct registry *registry);
+void registry_skip_numbers(struct registry *registry, uint64_t last);
 void registry_add(struct registry *registry, struct entry *entry);
 void registry_remove(struct registry *registry, struct entry *entry); /* the entry stays the caller's */
 size_t registry_unbound_count(const struct registry *registry);       /* of the entries in it */
@@ -63,10 +94,10 @@ void registry_assert_turn(const struct registry *registry, const struct entry *e
 struct snapshot *registry_swap(struct registry *registry, struct entry *entry, const struct lock_claim *turn, struct snapshot *snapshot);
 
 /* Any thread. */
-struct snapshot *registry_find(struct registry *registry, const char *id);
+struct snapshot *registry_find(struct registry *registry, const char *key);
 /* Takes up to `most` references to the tunnels with this public key; returns the count. */
 size_t registry_read_key(struct registry *registry, const struct wireguard_key *key, struct snapshot **snapshots, size_t most);
-/* Takes up to `most` references to tunnels with ids greater than `after` ("" for all); returns the count. */
-size_t registry_read(struct registry *registry, const char *after, struct snapshot **snapshots, size_t most);
+/* Takes up to `most` references to those of the kind with ids greater than `after` ("" for all); returns the count. */
+size_t registry_read(struct registry *registry, enum spec_kind kind, const char *after, struct snapshot **snapshots, size_t most);
 
 #endif

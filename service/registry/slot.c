@@ -31,8 +31,11 @@ struct slot {
 struct slots *slots_create(struct counters *counters, int descriptor, unsigned worker)
 {
 	struct slots *slots = calloc(1, sizeof(*slots));
-	if (slots == NULL)
+	if (slots == NULL) {
+		counters_unmap(counters);
+		close(descriptor);
 		return NULL;
+	}
 	pthread_mutex_init(&slots->lock, NULL);
 	slots->counters = counters;
 	slots->descriptor = descriptor;
@@ -136,6 +139,68 @@ struct slot *slot_take_peer(const struct slot *tunnel)
 	if (slot != NULL)
 		counters_clear_peer(slot_peer(slot));
 	return slot;
+}
+
+static void pool_save(const struct pool *pool, struct message_writer *writer)
+{
+	message_put_u32(writer, pool->fresh);
+	message_put_u32(writer, (uint32_t)pool->free_count);
+	message_put_bytes(writer, pool->free, pool->free_count * sizeof(*pool->free));
+}
+
+/* Every number below `fresh` needs room in the stack, as pool_take reserves it. */
+static bool pool_load(struct pool *pool, struct message_reader *reader)
+{
+	pool->fresh = message_get_u32(reader);
+	pool->free_count = message_get_u32(reader);
+	if (reader->failed || pool->fresh > pool->limit || pool->free_count > pool->fresh)
+		return false;
+	pool->free_capacity = pool->fresh;
+	pool->free = calloc((size_t)pool->fresh + 1, sizeof(*pool->free));
+	if (pool->free == NULL)
+		return false;
+	message_get_bytes(reader, pool->free, pool->free_count * sizeof(*pool->free));
+	for (size_t i = 0; i < pool->free_count; i++)
+		reader->failed = reader->failed || pool->free[i] >= pool->fresh;
+	return !reader->failed;
+}
+
+void slots_save(struct slots *slots, struct message_writer *writer)
+{
+	pthread_mutex_lock(&slots->lock);
+	pool_save(&slots->tunnels, writer);
+	pool_save(&slots->peers, writer);
+	pthread_mutex_unlock(&slots->lock);
+}
+
+bool slots_load(struct slots *slots, struct message_reader *reader)
+{
+	pthread_mutex_lock(&slots->lock);
+	bool is_loaded = pool_load(&slots->tunnels, reader) && pool_load(&slots->peers, reader);
+	pthread_mutex_unlock(&slots->lock);
+	return is_loaded;
+}
+
+static struct slot *resume(struct slots *slots, bool is_tunnel, uint32_t index)
+{
+	struct slot *slot = index < (is_tunnel ? &slots->tunnels : &slots->peers)->fresh ? malloc(sizeof(*slot)) : NULL;
+	if (slot == NULL)
+		return NULL;
+	*slot = (struct slot){ .references = 1, .slots = slots, .index = index, .is_tunnel = is_tunnel };
+	pthread_mutex_lock(&slots->lock);
+	slots->placed += is_tunnel;
+	pthread_mutex_unlock(&slots->lock);
+	return slot;
+}
+
+struct slot *slot_resume_tunnel(struct slots *slots, uint32_t index)
+{
+	return resume(slots, true, index);
+}
+
+struct slot *slot_resume_peer(const struct slot *tunnel, uint32_t index)
+{
+	return resume(tunnel->slots, false, index);
 }
 
 struct slot *slot_reference(struct slot *slot)

@@ -8,7 +8,7 @@
 struct slots; /* of one worker */
 struct slot;
 
-/* Takes the mapping and its descriptor; `worker` is its index. */
+/* Takes the mapping and its descriptor, even when out of memory (NULL); `worker` is its index. */
 struct slots *slots_create(struct counters *counters, int descriptor, unsigned worker);
 /* To be called once all slots are freed. */
 void slots_free(struct slots *slots);
@@ -26,6 +26,12 @@ struct slot *slot_reference(struct slot *slot);
 void slot_release(struct slot *slot); /* NULL is allowed */
 /* The tunnel gives the slot up, so it no longer counts as placed. Releases the reference, too; NULL is allowed. */
 void slot_leave(struct slot *slot);
+/* For the program that takes this one's place: which numbers are free. The slots themselves are taken again by number, each once, after
+ * slots_load. NULL: there is no such slot, or out of memory. */
+void slots_save(struct slots *slots, struct message_writer *writer);
+bool slots_load(struct slots *slots, struct message_reader *reader);
+struct slot *slot_resume_tunnel(struct slots *slots, uint32_t index);
+struct slot *slot_resume_peer(const struct slot *tunnel, uint32_t index);
 uint32_t slot_index(const struct slot *slot);
 unsigned slot_worker(const struct slot *slot); /* its index */
 struct counters_tunnel *slot_tunnel(const struct slot *slot);

@@ -5,9 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/wall_clock.h"
 #include "service/registry/slot.h"
 #include "service/registry/status.h"
 #include "service/spec/labels.h"
+
+#define ROUND_TRIP_MOST_US 1000000000u /* more is no round trip: the number comes from a worker, which is not trusted */
+
+enum snapshot_origin snapshot_origin_of(const char *name)
+{
+	for (int origin = 0; name != NULL && origin < SNAPSHOT_ORIGINS; origin++)
+		if (strcmp(snapshot_origin_name((enum snapshot_origin)origin), name) == 0)
+			return (enum snapshot_origin)origin;
+	return SNAPSHOT_OF_API;
+}
 
 struct snapshot *snapshot_reference(struct snapshot *snapshot)
 {
@@ -38,11 +49,13 @@ void snapshot_release(struct snapshot *snapshot)
 	free(snapshot->slots);
 	free(snapshot->peer_counters);
 	snapshot_drop_sockets(snapshot);
-	labels_free(snapshot->labels, snapshot->label_count);
+	spec_labels_free(snapshot->labels, snapshot->label_count);
 	spec_clear(&snapshot->spec);
 	free(snapshot->labels_json);
 	free(snapshot->spec_json);
+	message_writer_clear(&snapshot->wire);
 	free(snapshot->failure);
+	free(snapshot->elsewhere);
 	status_release(snapshot->status);
 	free(snapshot);
 }
@@ -60,9 +73,22 @@ static void read_counters(const struct snapshot *snapshot, struct snapshot_statu
 		status->since = snapshot->updated_at;
 }
 
+static void read_elsewhere(const struct snapshot_elsewhere *elsewhere, struct snapshot_status *status)
+{
+	if (elsewhere->is_told)
+		*status = elsewhere->status;
+	else
+		snprintf(status->reason, sizeof(status->reason), "%s",
+		         elsewhere->node[0] == '\0' ? "no node runs it now" : "its node has not told of it yet");
+}
+
 void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status)
 {
 	*status = (struct snapshot_status){ .state = TUNNEL_STARTING, .since = snapshot->updated_at };
+	if (snapshot->elsewhere != NULL) {
+		read_elsewhere(snapshot->elsewhere, status);
+		return;
+	}
 	if (snapshot->failure != NULL) {
 		status->state = TUNNEL_FAILED;
 		status->observed_generation = snapshot->generation;
@@ -73,25 +99,68 @@ void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *st
 		read_counters(snapshot, status);
 	if (snapshot->status == NULL)
 		return;
+	if (snapshot->spec.kind == SPEC_POOL) {
+		int64_t since;
+		status->state = status_get_state(snapshot->status, status->reason, &since);
+		status->since = since == 0 ? snapshot->updated_at : since;
+		return;
+	}
 	char obstacle[160];
+	struct status_report told = { .generation = status->observed_generation, .state = status->state, .since = status->since };
+	status_get(snapshot->status, &told, wall_clock_ms(), status->reason, obstacle);
+	status->state = told.state;
+	status->since = told.since;
 	bool is_up = status->state == TUNNEL_UP;
-	status_get(snapshot->status, is_up, status->reason, obstacle);
+	if (status->state == TUNNEL_DISABLED && spec_is_expired(&snapshot->spec, wall_clock_ms()))
+		snprintf(status->reason, sizeof(status->reason), "expired");
 	if (obstacle[0] != '\0' && !is_up && status->state != TUNNEL_DISABLED && status->state != TUNNEL_FAILED)
 		snprintf(status->reason, sizeof(status->reason), "%s", obstacle);
 }
 
-static bool has_label(const struct snapshot *snapshot, const char *key, const char *value)
+bool snapshot_file_fault(const struct snapshot *snapshot, char detail[STATUS_FILE_FAULT_SIZE], int64_t *at_ms)
 {
-	for (size_t i = 0; i < snapshot->label_count; i++)
-		if (strcmp(snapshot->labels[i].key, key) == 0)
-			return strcmp(snapshot->labels[i].value, value) == 0;
-	return false;
+	return snapshot->status != NULL && status_get_file_fault(snapshot->status, detail, at_ms);
 }
 
-bool snapshot_has_labels(const struct snapshot *snapshot, const struct label *labels, size_t count)
+/* That of the peer with the latest handshake. */
+static uint32_t round_trip_of(const struct snapshot *snapshot)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!has_label(snapshot, labels[i].key, labels[i].value))
-			return false;
-	return true;
+	uint64_t latest = 0, round_trip = 0;
+	for (size_t i = 0; snapshot->peer_counters != NULL && i < snapshot->spec.peer_count; i++) {
+		const struct counters_peer *counters = snapshot->peer_counters[i];
+		uint64_t at = counters == NULL ? 0 : counter_read(&counters->last_handshake_at);
+		if (at <= latest)
+			continue;
+		latest = at;
+		round_trip = counter_read(&counters->round_trip_us);
+	}
+	return round_trip <= ROUND_TRIP_MOST_US ? (uint32_t)round_trip : 0;
+}
+
+/* What the worker published counts only while the tunnel is up. */
+void snapshot_health(const struct snapshot *snapshot, struct snapshot_health *health)
+{
+	struct snapshot_status status;
+	snapshot_status(snapshot, &status);
+	*health = (struct snapshot_health){ .health = TUNNEL_UNHEALTHY, .since = status.since, .probe = { .rtt_ms = -1 } };
+	if (snapshot->status != NULL)
+		health->has_probe = status_get_probe(snapshot->status, &health->probe);
+	if (snapshot->elsewhere != NULL && snapshot->elsewhere->is_told) {
+		health->health = snapshot->elsewhere->health;
+		health->since = snapshot->elsewhere->health_since;
+	}
+	if (snapshot->failure != NULL || snapshot->counters == NULL)
+		return;
+	health->round_trip_us = round_trip_of(snapshot);
+	uint64_t published = counter_read(&snapshot->counters->health);
+	uint64_t since = counter_read(&snapshot->counters->health_since);
+	if (status.state == TUNNEL_UP)
+		health->health = published < TUNNEL_HEALTH_COUNT ? (enum tunnel_health)published : TUNNEL_HEALTH_UNKNOWN;
+	if (since != 0 && (uint64_t)health->health == published)
+		health->since = (int64_t)since;
+}
+
+bool snapshot_history(const struct snapshot *snapshot, struct history *history)
+{
+	return snapshot->status != NULL && status_get_history(snapshot->status, history);
 }

@@ -18,12 +18,25 @@ static char *dump(json_t *json)
 	return text;
 }
 
-struct snapshot *snapshot_make(const char *id, struct label **labels, size_t label_count, struct spec *spec, const struct snapshot *previous,
-                               char **spec_json, int64_t now_ms)
+/* One that could not be made whole ahead of time is made anew. */
+static void take_wire(struct snapshot *snapshot, struct message_writer *wire)
+{
+	if (wire != NULL && wire->length > 0 && !wire->failed) {
+		snapshot->wire = *wire;
+		message_writer_init(wire);
+		return;
+	}
+	message_writer_init(&snapshot->wire);
+	if (spec_is_large(&snapshot->spec))
+		spec_encode(&snapshot->wire, &snapshot->spec);
+}
+
+struct snapshot *snapshot_make(const char *id, struct spec_label **labels, size_t label_count, struct spec *spec, const struct snapshot *previous,
+                               char **spec_json, struct message_writer *wire, int64_t now_ms)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
 	if (snapshot == NULL) {
-		labels_free(*labels, label_count);
+		spec_labels_free(*labels, label_count);
 		*labels = NULL;
 		spec_clear(spec);
 		return NULL;
@@ -39,13 +52,14 @@ struct snapshot *snapshot_make(const char *id, struct label **labels, size_t lab
 	snapshot->spec_json = spec_json != NULL && *spec_json != NULL ? *spec_json : dump(spec_to_json(&snapshot->spec, false));
 	if (spec_json != NULL)
 		*spec_json = NULL;
+	take_wire(snapshot, wire);
 	snapshot->generation = previous == NULL ? 1 : previous->generation + 1;
 	snapshot->created_at = previous == NULL ? now_ms : previous->created_at;
 	snapshot->updated_at = now_ms;
 	snapshot->worker = -1;
 	if (snapshot->spec.has_private_key)
 		key_pair_public(&snapshot->public_key, &snapshot->spec.private_key);
-	if (snapshot->labels_json != NULL && snapshot->spec_json != NULL)
+	if (snapshot->labels_json != NULL && snapshot->spec_json != NULL && !snapshot->wire.failed)
 		return snapshot;
 	snapshot_release(snapshot);
 	return NULL;
@@ -100,17 +114,18 @@ static bool copy_slots(struct snapshot *to, const struct snapshot *from)
 
 struct snapshot *snapshot_copy(const struct snapshot *from)
 {
-	struct label *labels = NULL;
+	struct spec_label *labels = NULL;
 	struct spec spec;
 	if (!labels_copy(&labels, from->labels, from->label_count))
 		return NULL;
 	if (!spec_copy(&spec, &from->spec)) {
-		labels_free(labels, from->label_count);
+		spec_labels_free(labels, from->label_count);
 		return NULL;
 	}
-	struct snapshot *copy = snapshot_make(from->id, &labels, from->label_count, &spec, NULL, NULL, from->updated_at);
+	struct snapshot *copy = snapshot_make(from->id, &labels, from->label_count, &spec, NULL, NULL, NULL, from->updated_at);
 	if (copy == NULL)
 		return NULL;
+	copy->origin = from->origin;
 	copy->revision = from->revision;
 	copy->generation = from->generation;
 	copy->created_at = from->created_at;
@@ -132,7 +147,7 @@ static struct slot *peer_slot(const struct snapshot *snapshot, size_t index, con
 	return known != NULL ? slot_reference(previous->slots[known - previous->spec.peers + 1]) : slot_take_peer(tunnel);
 }
 
-bool snapshot_take_slots(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous)
+static bool take_slots(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous, const uint32_t *peers)
 {
 	size_t count = snapshot->spec.peer_count;
 	snapshot->slots = calloc(count + 1, sizeof(struct slot *));
@@ -141,10 +156,11 @@ bool snapshot_take_slots(struct snapshot *snapshot, const struct entry *entry, c
 		return false;
 	snapshot->slots[0] = slot_reference(entry->slot);
 	for (size_t i = 0; i < count; i++) {
-		snapshot->slots[i + 1] = peer_slot(snapshot, i, previous, entry->slot);
-		if (snapshot->slots[i + 1] == NULL)
+		struct slot *slot = peers == NULL ? peer_slot(snapshot, i, previous, entry->slot) : slot_resume_peer(entry->slot, peers[i]);
+		if (slot == NULL)
 			return false;
-		snapshot->peer_counters[i] = slot_peer(snapshot->slots[i + 1]);
+		snapshot->slots[i + 1] = slot;
+		snapshot->peer_counters[i] = slot_peer(slot);
 	}
 	snapshot->counters = slot_tunnel(entry->slot);
 	if (snapshot->status == NULL)
@@ -153,23 +169,38 @@ bool snapshot_take_slots(struct snapshot *snapshot, const struct entry *entry, c
 	return true;
 }
 
+bool snapshot_take_slots(struct snapshot *snapshot, const struct entry *entry, const struct snapshot *previous)
+{
+	return take_slots(snapshot, entry, previous, NULL);
+}
+
+bool snapshot_resume_slots(struct snapshot *snapshot, const struct entry *entry, const uint32_t *peers)
+{
+	return take_slots(snapshot, entry, NULL, peers);
+}
+
 bool snapshot_move_slots(struct snapshot *snapshot, const struct entry *entry)
 {
 	for (size_t i = 0; i < snapshot->spec.peer_count; i++) {
 		struct slot *slot = slot_take_peer(entry->slot);
 		if (slot == NULL)
 			return false;
-		counters_copy_peer(slot_peer(slot), slot_peer(snapshot->slots[i + 1]));
 		slot_release(snapshot->slots[i + 1]);
 		snapshot->slots[i + 1] = slot;
 		snapshot->peer_counters[i] = slot_peer(slot);
 	}
-	counters_copy_tunnel(slot_tunnel(entry->slot), slot_tunnel(snapshot->slots[0]));
 	slot_release(snapshot->slots[0]);
 	snapshot->slots[0] = slot_reference(entry->slot);
 	snapshot->counters = slot_tunnel(entry->slot);
 	snapshot->worker = (int)slot_worker(entry->slot);
 	return true;
+}
+
+void snapshot_copy_counters(const struct snapshot *to, const struct snapshot *from)
+{
+	for (size_t i = 0; i < to->spec.peer_count; i++)
+		counters_copy_peer(slot_peer(to->slots[i + 1]), slot_peer(from->slots[i + 1]));
+	counters_copy_tunnel(slot_tunnel(to->slots[0]), slot_tunnel(from->slots[0]));
 }
 
 bool snapshot_take_sockets(struct snapshot *snapshot, const struct socket_list *sockets)

@@ -15,7 +15,13 @@ static bool shares_peer(const struct spec *one, const struct spec *other)
 	return false;
 }
 
-bool tunnel_list_find_twin(struct registry *registry, const struct snapshot *snapshot, char id[64])
+static bool is_twin(const struct snapshot *one, const struct access *access, const struct snapshot *other)
+{
+	return other->spec.enabled && strcmp(other->id, one->id) != 0 && shares_peer(&one->spec, &other->spec) &&
+	       access_covers(access, other->labels, other->label_count);
+}
+
+bool tunnel_list_find_twin(struct registry *registry, const struct access *access, const struct snapshot *snapshot, char id[64])
 {
 	struct snapshot *same[TWINS_MAX];
 	if (!snapshot->spec.enabled || !snapshot->spec.has_private_key)
@@ -23,7 +29,7 @@ bool tunnel_list_find_twin(struct registry *registry, const struct snapshot *sna
 	size_t count = registry_read_key(registry, &snapshot->public_key, same, TWINS_MAX);
 	bool found = false;
 	for (size_t i = 0; i < count; i++) {
-		if (!found && same[i]->spec.enabled && strcmp(same[i]->id, snapshot->id) != 0 && shares_peer(&snapshot->spec, &same[i]->spec)) {
+		if (!found && is_twin(snapshot, access, same[i])) {
 			found = true;
 			snprintf(id, 64, "%s", same[i]->id);
 		}
@@ -32,18 +38,40 @@ bool tunnel_list_find_twin(struct registry *registry, const struct snapshot *sna
 	return found;
 }
 
-static bool passes(const struct tunnel_list_filter *filter, const struct snapshot *snapshot)
+static bool is_named(const struct tunnel_list_filter *filter, const char *id)
 {
-	if (!snapshot_has_labels(snapshot, filter->labels, filter->label_count))
+	for (size_t i = 0; i < filter->id_count; i++)
+		if (strcmp(filter->ids[i], id) == 0)
+			return true;
+	return false;
+}
+
+static bool is_of_health(const struct tunnel_list_filter *filter, const struct snapshot *snapshot)
+{
+	struct snapshot_health health;
+	snapshot_health(snapshot, &health);
+	return (filter->healths & 1u << health.health) != 0;
+}
+
+bool tunnel_list_accepts(const struct tunnel_list_filter *filter, const struct snapshot *snapshot)
+{
+	if (snapshot->spec.kind != filter->kind)
 		return false;
-	if (filter->state < 0)
+	if (!selectors_accept(filter->selectors, filter->selector_count, snapshot->labels, snapshot->label_count))
+		return false;
+	if (filter->ids != NULL && !is_named(filter, snapshot->id))
+		return false;
+	if (filter->healths != 0 && !is_of_health(filter, snapshot))
+		return false;
+	if (filter->states == 0)
 		return true;
 	struct snapshot_status status;
 	snapshot_status(snapshot, &status);
-	return (int)status.state == filter->state;
+	return (filter->states & 1u << status.state) != 0;
 }
 
 struct listing {
+	const struct access *access;
 	struct snapshot **list;
 	size_t count, capacity;
 	bool failed;
@@ -68,7 +96,8 @@ static bool take_chunk(struct listing *listing, const struct tunnel_list_filter 
 {
 	bool goes_on = true;
 	for (size_t i = 0; i < count; i++) {
-		bool fits = goes_on && !listing->failed && passes(filter, chunk[i]);
+		bool is_covered = access_covers(listing->access, chunk[i]->labels, chunk[i]->label_count);
+		bool fits = goes_on && !listing->failed && is_covered && tunnel_list_accepts(filter, chunk[i]);
 		if (fits && filter->limit != 0 && listing->count == filter->limit) {
 			*more = true;
 			goes_on = fits = false;
@@ -90,9 +119,10 @@ static void forget(struct listing *listing)
 }
 
 /* In chunks, so that the registry's lock is held for a moment at a time however many tunnels there are, and the filters run outside. */
-size_t tunnel_list_read(struct registry *registry, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more)
+size_t tunnel_list_read(struct registry *registry, const struct access *access, const struct tunnel_list_filter *filter, struct snapshot ***snapshots,
+                        bool *more)
 {
-	struct listing listing = { .count = 0 };
+	struct listing listing = { .access = access };
 	struct snapshot *chunk[CHUNK];
 	char after[64] = "";
 	bool goes_on = true;
@@ -100,7 +130,7 @@ size_t tunnel_list_read(struct registry *registry, const struct tunnel_list_filt
 	if (filter->after != NULL)
 		snprintf(after, sizeof(after), "%s", filter->after);
 	while (goes_on) {
-		size_t count = registry_read(registry, after, chunk, CHUNK);
+		size_t count = registry_read(registry, filter->kind, after, chunk, CHUNK);
 		if (count == 0)
 			break;
 		snprintf(after, sizeof(after), "%s", chunk[count - 1]->id);

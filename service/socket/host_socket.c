@@ -283,6 +283,58 @@ int host_socket_duplicate(const struct host_socket *socket)
 	return fcntl(socket->descriptor, F_DUPFD_CLOEXEC, 3);
 }
 
+void host_socket_save(const struct host_socket *socket, struct handover *handover)
+{
+	struct message_writer *writer = &handover->writer;
+	const struct unix_place *place = socket->place;
+	handover_put_descriptor(handover, socket->descriptor);
+	message_put_u8(writer, (uint8_t)socket->kind);
+	message_put_u8(writer, socket->v6_only);
+	if (socket->kind != HOST_SOCKET_UNIX)
+		return;
+	handover_put_descriptor(handover, place->directory);
+	message_put_u64(writer, place->device);
+	message_put_u64(writer, place->inode);
+	message_put_text(writer, place->path, sizeof(place->path));
+	message_put_u16(writer, (uint16_t)(place->name - place->path));
+}
+
+static struct unix_place *load_place(struct handover *handover)
+{
+	struct unix_place *place = calloc(1, sizeof(*place));
+	if (place == NULL)
+		return NULL;
+	place->directory = handover_get_descriptor(handover);
+	place->device = message_get_u64(&handover->reader);
+	place->inode = message_get_u64(&handover->reader);
+	message_get_text(&handover->reader, place->path, sizeof(place->path));
+	uint16_t at = message_get_u16(&handover->reader);
+	if (!handover->reader.failed && at < sizeof(place->path)) {
+		place->name = place->path + at;
+		return place;
+	}
+	free(place);
+	return NULL;
+}
+
+struct host_socket *host_socket_load(struct handover *handover)
+{
+	int error = 0, descriptor = handover_get_descriptor(handover);
+	unsigned kind = message_get_u8(&handover->reader);
+	bool v6_only = message_get_u8(&handover->reader) != 0;
+	if (handover->reader.failed || kind > HOST_SOCKET_UNIX)
+		return NULL;
+	struct unix_place *place = kind == HOST_SOCKET_UNIX ? load_place(handover) : NULL;
+	struct host_socket *socket = kind == HOST_SOCKET_UNIX && place == NULL ? NULL : adopt((enum host_socket_kind)kind, descriptor, &error);
+	if (socket == NULL) {
+		free(place);
+		return NULL;
+	}
+	socket->v6_only = v6_only;
+	socket->place = place;
+	return socket;
+}
+
 uint16_t host_socket_port(const struct host_socket *socket)
 {
 	return socket->kind == HOST_SOCKET_UNIX ? 0 : endpoint_port(&socket->bound);

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include "ipc/handover.h"
 #include "ipc/spec.h"
 #include "service/socket/socket_path.h"
 
@@ -39,6 +40,9 @@ struct host_socket *host_socket_open_wireguard(uint16_t port, uint16_t preferred
 struct host_socket *host_socket_reference(struct host_socket *socket);
 void host_socket_release(struct host_socket *socket);        /* NULL is allowed */
 int host_socket_duplicate(const struct host_socket *socket); /* a descriptor to give away, or -1 */
+/* For the program that takes this one's place. NULL: it cannot be read, or out of memory. */
+void host_socket_save(const struct host_socket *socket, struct handover *handover);
+struct host_socket *host_socket_load(struct handover *handover);
 uint16_t host_socket_port(const struct host_socket *socket);
 /* "127.0.0.1:40123" or "unix:/path", malloc'ed. */
 char *host_socket_format(const struct host_socket *socket);

@@ -35,7 +35,8 @@ bool socket_list_want(struct socket_list *list, const struct spec *spec)
 	*list = (struct socket_list){ .list = calloc(1 + spec->listen_count + spec->forward_count, sizeof(*list->list)) };
 	if (list->list == NULL)
 		return false;
-	if (spec->enabled)
+	/* A tunnel that goes through another has no socket through which its datagrams could leave. */
+	if (spec->enabled && spec->kind == SPEC_TUNNEL && spec->via == NULL)
 		want(list, MESSAGE_SOCKET_UDP, 0);
 	for (size_t i = 0; i < spec->listen_count; i++)
 		want(list, MESSAGE_SOCKET_PROXY, i);
@@ -296,6 +297,28 @@ bool socket_list_format_forwards(const struct socket_list *list, size_t forward_
 			continue;
 		(*forwards)[entry->index] = host_socket_format(entry->socket);
 		if ((*forwards)[entry->index] == NULL)
+			return false;
+	}
+	return true;
+}
+
+void socket_list_save(const struct socket_list *list, struct handover *handover)
+{
+	message_put_u32(&handover->writer, (uint32_t)list->count);
+	for (size_t i = 0; i < list->count; i++) {
+		message_put_u32(&handover->writer, list->list[i].id);
+		host_socket_save(list->list[i].socket, handover);
+	}
+}
+
+bool socket_list_load(struct socket_list *list, const struct spec *spec, struct handover *handover)
+{
+	if (!socket_list_want(list, spec) || message_get_u32(&handover->reader) != list->count)
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		list->list[i].id = message_get_u32(&handover->reader);
+		list->list[i].socket = host_socket_load(handover);
+		if (list->list[i].socket == NULL)
 			return false;
 	}
 	return true;

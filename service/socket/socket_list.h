@@ -56,6 +56,9 @@ bool socket_list_format(const struct socket_list *list, char ***listen, size_t *
 /* The bound addresses of the forwards by their index in the spec, malloc'ed with each string; NULL for those without a host socket, and for
  * the list when there are none at all; false when out of memory. */
 bool socket_list_format_forwards(const struct socket_list *list, size_t forward_count, char ***forwards);
+/* For the program that takes this one's place. False: it cannot be read, or out of memory; what was read is in the list. */
+void socket_list_save(const struct socket_list *list, struct handover *handover);
+bool socket_list_load(struct socket_list *list, const struct spec *spec, struct handover *handover);
 /* The ports, in the form of `ports` of a later request, malloc'ed. */
 char *socket_list_ports(const struct socket_list *list);
 

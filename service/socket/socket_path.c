@@ -28,7 +28,13 @@ static const char *next_component(char **path)
 	return component;
 }
 
-/* Walks from `directory`, which it closes. */
+/* What was resolved a moment ago and cannot be opened now was replaced, unless the host lacks something. */
+static int refuse(void)
+{
+	return fail(-1, errno == EMFILE || errno == ENFILE || errno == ENOMEM ? errno : EACCES);
+}
+
+/* Walks from `directory`, which it closes; -1 as open() returned it. */
 static int walk(int directory, char *path)
 {
 	for (const char *component = next_component(&path); component != NULL && directory >= 0; component = next_component(&path)) {
@@ -36,7 +42,7 @@ static int walk(int directory, char *path)
 		close(directory);
 		directory = next;
 	}
-	return directory < 0 ? fail(-1, EACCES) : directory;
+	return directory < 0 ? refuse() : directory;
 }
 
 /* The rest of the resolved path below a root, or NULL. */

@@ -1,6 +1,7 @@
 /* The top of the document, the interface and the peers; the other parts are in candidate_proxy.c. */
 #include "service/spec/candidate.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,26 +9,28 @@
 #include "ipc/key.h"
 #include "ipc/network.h"
 #include "ipc/place.h"
+#include "ipc/wall_clock.h"
 #include "service/spec/json_writer.h"
 #include "service/spec/key_pair.h"
 #include "service/spec/spec_json.h"
 
 #define ALLOWED_IPS_MAX 65536
 
-void candidate_init(struct candidate *candidate)
+void candidate_init(struct candidate *candidate, enum spec_kind kind)
 {
 	*candidate = (struct candidate){ .private_key = CANDIDATE_SECRET_ABSENT };
-	spec_init(&candidate->spec);
+	spec_init_kind(&candidate->spec, kind);
 	problem_init(&candidate->problem);
 }
 
 void candidate_clear(struct candidate *candidate)
 {
-	labels_free(candidate->labels, candidate->label_count);
+	spec_labels_free(candidate->labels, candidate->label_count);
 	spec_clear(&candidate->spec);
 	free(candidate->preshared_keys);
 	free(candidate->passwords);
 	free(candidate->spec_json);
+	message_writer_clear(&candidate->wire);
 	problem_clear(&candidate->problem);
 	*candidate = (struct candidate){ .label_count = 0 };
 }
@@ -48,8 +51,7 @@ static void read_id(struct candidate *candidate, struct json_reader *reader, con
 	if (candidate_id_is_valid(id))
 		snprintf(candidate->id, sizeof(candidate->id), "%s", id);
 	else
-		json_reader_fault_at(reader, "id", "invalid_id",
-		                     "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit.");
+		json_reader_fault_at(reader, "id", "invalid_id", CANDIDATE_INVALID_ID);
 }
 
 static void read_private_key(struct candidate *candidate, struct json_reader *reader, const json_t *interface)
@@ -130,7 +132,7 @@ static void read_dns(struct spec *spec, struct json_reader *reader, const json_t
 		return;
 	spec->dns = calloc(json_array_size(list), sizeof(*spec->dns));
 	if (spec->dns == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	size_t mark = json_reader_enter(reader, "dns");
@@ -146,6 +148,21 @@ static void read_dns(struct spec *spec, struct json_reader *reader, const json_t
 	json_reader_leave(reader, mark);
 }
 
+/* Whether there is such a tunnel is looked at when it is this change's turn. */
+static void read_via(struct spec *spec, struct json_reader *reader, const json_t *interface)
+{
+	const char *text = json_reader_string(reader, interface, "via");
+	if (text == NULL)
+		return;
+	if (!candidate_id_is_valid(text)) {
+		json_reader_fault_at(reader, "via", "invalid_id", "This must be the id of another tunnel.");
+		return;
+	}
+	spec->via = strdup(text);
+	if (spec->via == NULL)
+		problem_out_of_memory(reader->problem);
+}
+
 static bool has_ipv6(const struct spec *spec)
 {
 	for (size_t i = 0; i < spec->address_count; i++)
@@ -156,7 +173,8 @@ static bool has_ipv6(const struct spec *spec)
 
 static void read_interface(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
-	static const char *const known[] = { "private_key", "generate_private_key", "addresses", "dns", "mtu", "listen_port", NULL };
+	static const char *const known[] = { "private_key", "generate_private_key", "addresses", "dns", "mtu", "listen_port",
+		                             "via",         "obfuscation",          NULL };
 	static const char *const ignored[] = { "private_key_set", "public_key", NULL };
 	struct spec *spec = &candidate->spec;
 	const json_t *interface = json_reader_object(reader, spec_json, "interface");
@@ -171,6 +189,8 @@ static void read_interface(struct candidate *candidate, struct json_reader *read
 	json_reader_integer(reader, interface, "listen_port", 0, 65535, &port);
 	spec->mtu = (uint16_t)mtu;
 	spec->listen_port = (uint16_t)port;
+	read_via(spec, reader, interface);
+	candidate_read_obfuscation(candidate, reader, interface);
 	json_reader_leave(reader, mark);
 }
 
@@ -186,7 +206,7 @@ static void read_allowed_ips(struct json_reader *reader, const json_t *value, st
 	}
 	peer->allowed_ips = calloc(count, sizeof(*peer->allowed_ips));
 	if (peer->allowed_ips == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	size_t mark = json_reader_enter(reader, "allowed_ips");
@@ -229,10 +249,18 @@ static void read_peer_keys(struct json_reader *reader, const json_t *value, stru
 
 void candidate_read_peer(struct json_reader *reader, const json_t *value, struct spec_peer *peer, enum candidate_secret *preshared_key)
 {
-	static const char *const known[] = { "public_key", "preshared_key", "endpoint", "allowed_ips", "persistent_keepalive", NULL };
-	static const char *const ignored[] = {
-		"preshared_key_set", "last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "applied", "etag", "status", NULL
-	};
+	static const char *const known[] = { "public_key", "preshared_key", "endpoint", "allowed_ips", "persistent_keepalive", "reserved", NULL };
+	static const char *const ignored[] = { "preshared_key_set",
+		                               "last_handshake_at",
+		                               "last_handshake_age",
+		                               "bytes_sent",
+		                               "bytes_received",
+		                               "wire_bytes_sent",
+		                               "wire_bytes_received",
+		                               "applied",
+		                               "etag",
+		                               "status",
+		                               NULL };
 	if (!json_is_object(value)) {
 		json_reader_fault(reader, "wrong_type", "A peer must be an object.");
 		return;
@@ -252,9 +280,8 @@ void candidate_read_peer(struct json_reader *reader, const json_t *value, struct
 		json_reader_leave(reader, mark);
 	}
 	read_allowed_ips(reader, value, peer);
-	uint64_t keepalive = 0;
-	json_reader_integer(reader, value, "persistent_keepalive", 0, 65535, &keepalive);
-	peer->persistent_keepalive = (uint16_t)keepalive;
+	candidate_read_keepalive(reader, value, peer);
+	candidate_read_reserved(reader, value, peer->reserved);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -269,7 +296,7 @@ static void find_duplicate_peers(struct json_reader *reader, const struct spec *
 {
 	const struct spec_peer **sorted = calloc(spec->peer_count + 1, sizeof(const struct spec_peer *));
 	if (sorted == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	for (size_t i = 0; i < spec->peer_count; i++)
@@ -300,7 +327,7 @@ static void read_peers(struct candidate *candidate, struct json_reader *reader, 
 	spec->peers = calloc(count, sizeof(*spec->peers));
 	candidate->preshared_keys = calloc(count, sizeof(*candidate->preshared_keys));
 	if (spec->peers == NULL || candidate->preshared_keys == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	spec->peer_count = count;
@@ -312,44 +339,78 @@ static void read_peers(struct candidate *candidate, struct json_reader *reader, 
 	}
 	find_duplicate_peers(reader, spec);
 	if (!spec_index_peers(spec))
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 	json_reader_leave(reader, mark);
 }
 
-static void read_spec(struct candidate *candidate, struct json_reader *reader, const json_t *document)
+/* One that has expired is disabled, whatever the document says: it would be enabled for a moment otherwise, with each PUT of a file. */
+static void read_expiry(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
-	static const char *const known[] = { "enabled", "interface", "peers", "proxy", "forwards", "limits", "probe", NULL };
-	const json_t *spec = json_reader_object(reader, document, "spec");
-	if (json_object_get(document, "spec") == NULL || json_reader_is_null(document, "spec"))
-		json_reader_fault_at(reader, "spec", "required", "A tunnel needs a spec.");
-	if (spec == NULL)
-		return;
-	size_t mark = json_reader_enter(reader, "spec");
+	struct spec *spec = &candidate->spec;
+	const char *text = json_reader_string(reader, spec_json, "expires_at");
+	if (text != NULL && !wall_clock_parse(text, &spec->expires_at))
+		json_reader_fault_at(reader, "expires_at", "invalid_time", "This must be a time as in RFC 3339, for example 2030-01-31T12:00:00Z.");
+	if (spec_is_expired(spec, wall_clock_ms()))
+		spec->enabled = false;
+}
+
+static void read_tunnel(struct candidate *candidate, struct json_reader *reader, const json_t *spec)
+{
+	static const char *const known[] = {
+		"enabled", "interface", "peers", "proxy", "forwards", "limits", "probe", "expires_at", "placement", NULL
+	};
 	json_reader_known(reader, spec, known, NULL);
-	json_reader_bool(reader, spec, "enabled", &candidate->spec.enabled);
 	read_interface(candidate, reader, spec);
 	read_peers(candidate, reader, spec);
 	candidate_read_proxy(candidate, reader, spec);
 	candidate_read_forwards(candidate, reader, spec);
 	candidate_read_limits(candidate, reader, spec);
+	read_expiry(candidate, reader, spec);
 	const json_t *probe = json_reader_object(reader, spec, "probe");
 	if (probe != NULL) {
 		size_t inner = json_reader_enter(reader, "probe");
 		candidate_read_probe(reader, probe, &candidate->spec.probe);
 		json_reader_leave(reader, inner);
 	}
+}
+
+static void read_pool(struct candidate *candidate, struct json_reader *reader, const json_t *spec)
+{
+	static const char *const known[] = { "enabled", "proxy", "members", "strategy", "sticky", "retries", "rules", "limits", "placement", NULL };
+	json_reader_known(reader, spec, known, NULL);
+	candidate_read_proxy(candidate, reader, spec);
+	candidate_read_pool(candidate, reader, spec);
+	candidate_read_limits(candidate, reader, spec);
+}
+
+static void read_spec(struct candidate *candidate, struct json_reader *reader, const json_t *document)
+{
+	bool is_pool = candidate->spec.kind == SPEC_POOL;
+	const json_t *spec = json_reader_object(reader, document, "spec");
+	if (json_object_get(document, "spec") == NULL || json_reader_is_null(document, "spec"))
+		json_reader_fault_at(reader, "spec", "required", is_pool ? "A pool needs a spec." : "A tunnel needs a spec.");
+	if (spec == NULL)
+		return;
+	size_t mark = json_reader_enter(reader, "spec");
+	json_reader_bool(reader, spec, "enabled", &candidate->spec.enabled);
+	if (is_pool)
+		read_pool(candidate, reader, spec);
+	else
+		read_tunnel(candidate, reader, spec);
+	candidate_read_placement(candidate, reader, spec);
 	json_reader_leave(reader, mark);
 }
 
 void candidate_read(struct candidate *candidate, const json_t *document, const char *pointer)
 {
 	static const char *const known[] = { "id", "labels", "spec", NULL };
-	static const char *const ignored[] = { "etag", "generation", "created_at", "updated_at", "status", "applied", "warnings", NULL };
+	static const char *const ignored[] = { "etag", "generation", "created_at", "updated_at", "origin", "status", "applied", "warnings", NULL };
 	struct json_reader reader;
 	snprintf(candidate->pointer, sizeof(candidate->pointer), "%s", pointer);
 	json_reader_init(&reader, pointer, &candidate->problem);
 	if (!json_is_object(document)) {
-		json_reader_fault(&reader, "wrong_type", "A tunnel must be an object.");
+		json_reader_fault(&reader, "wrong_type",
+		                  candidate->spec.kind == SPEC_POOL ? "A pool must be an object." : "A tunnel must be an object.");
 		return;
 	}
 	json_reader_known(&reader, document, known, ignored);
@@ -399,7 +460,7 @@ static void complete_password(struct candidate *candidate, size_t index, const s
 	struct spec_user *user = &candidate->spec.users[index];
 	const struct spec_user *known = user_with_name(previous, user->username);
 	if (candidate->passwords[index] == CANDIDATE_SECRET_ABSENT && known != NULL && (user->password = strdup(known->password)) == NULL) {
-		problem_set(&candidate->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(&candidate->problem);
 		return;
 	}
 	if (candidate->passwords[index] == CANDIDATE_SECRET_SET || user->password != NULL)
@@ -428,7 +489,10 @@ void candidate_complete(struct candidate *candidate, const struct spec *previous
 {
 	struct spec *spec = &candidate->spec;
 	bool forgets = false;
-	complete_private_key(candidate, previous);
+	assert(candidate->wire.length == 0); /* it would lack what is filled in here */
+	if (spec->kind == SPEC_TUNNEL)
+		complete_private_key(candidate, previous);
+	forgets |= candidate_complete_obfuscation(candidate, previous);
 	for (size_t i = 0; i < spec->peer_count; i++) {
 		const struct spec_peer *known =
 		    candidate->preshared_keys[i] == CANDIDATE_SECRET_ABSENT ? spec_peer_find(previous, &spec->peers[i].public_key) : NULL;
@@ -457,6 +521,8 @@ void candidate_prepare(struct candidate *candidate, const struct spec *base)
 void candidate_compare(struct candidate *candidate, const struct spec *base)
 {
 	candidate_write(candidate);
+	if (candidate->problem.code == PROBLEM_NONE && spec_is_large(&candidate->spec))
+		spec_encode(&candidate->wire, &candidate->spec);
 	candidate->is_prepared = true;
 	candidate->base = base;
 	candidate->is_equal = base != NULL && candidate->problem.code == PROBLEM_NONE && spec_equal(base, &candidate->spec);

@@ -1,4 +1,4 @@
-/* The parts of a candidate that are about traffic: proxy, users, forwards, limits, probe. */
+/* The parts of a candidate that are about traffic: proxy, users, forwards, limits. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ void candidate_read_place(struct json_reader *reader, const char *text, bool is_
 	if (place_parse(text, place))
 		return;
 	if (errno == ENOMEM) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	place_fault(text, is_endpoint, fault);
@@ -49,7 +49,7 @@ static void read_listen(struct candidate *candidate, struct json_reader *reader,
 	size_t count = is_left_out ? 1 : json_array_size(list);
 	spec->listen = calloc(count, sizeof(*spec->listen));
 	if (spec->listen == NULL && count > 0) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	if (is_left_out) {
@@ -163,7 +163,7 @@ static void read_users(struct candidate *candidate, struct json_reader *reader, 
 	spec->users = calloc(count, sizeof(*spec->users));
 	candidate->passwords = calloc(count, sizeof(*candidate->passwords));
 	if (spec->users == NULL || candidate->passwords == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	size_t mark = json_reader_enter(reader, "users");
@@ -211,7 +211,7 @@ static bool read_choice(struct json_reader *reader, const json_t *value, const c
 	return false;
 }
 
-static const char *required_string(struct json_reader *reader, const json_t *value, const char *member)
+const char *candidate_required_string(struct json_reader *reader, const json_t *value, const char *member)
 {
 	const json_t *found = json_object_get(value, member);
 	if (found == NULL || json_is_null(found))
@@ -270,20 +270,20 @@ static void read_forward(const struct spec *spec, struct json_reader *reader, co
 		return;
 	}
 	json_reader_known(reader, value, known, NULL);
-	const char *name = required_string(reader, value, "name");
+	const char *name = candidate_required_string(reader, value, "name");
 	if (name != NULL && !candidate_id_is_valid(name))
 		json_reader_fault_at(reader, "name", "invalid_value", "A name must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen.");
 	else if (name != NULL)
 		forward->name = json_reader_copy(reader, name);
 	forward->direction = read_choice(reader, value, "direction", "outbound", "inbound") ? SPEC_INBOUND : SPEC_OUTBOUND;
 	forward->transport = read_choice(reader, value, "protocol", "tcp", "udp") ? SPEC_UDP : SPEC_TCP;
-	const char *listen = required_string(reader, value, "listen");
+	const char *listen = candidate_required_string(reader, value, "listen");
 	size_t mark = json_reader_enter(reader, "listen");
 	if (listen != NULL)
 		candidate_read_place(reader, listen, false, &forward->listen);
 	check_listen(spec, reader, forward);
 	json_reader_leave(reader, mark);
-	const char *target = required_string(reader, value, "target");
+	const char *target = candidate_required_string(reader, value, "target");
 	mark = json_reader_enter(reader, "target");
 	if (target != NULL)
 		candidate_read_place(reader, target, false, &forward->target);
@@ -317,7 +317,7 @@ void candidate_read_forwards(struct candidate *candidate, struct json_reader *re
 	}
 	spec->forwards = calloc(count, sizeof(*spec->forwards));
 	if (spec->forwards == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return;
 	}
 	spec->forward_count = count;
@@ -333,60 +333,21 @@ void candidate_read_forwards(struct candidate *candidate, struct json_reader *re
 
 void candidate_read_limits(struct candidate *candidate, struct json_reader *reader, const json_t *spec_json)
 {
+	/* What a pool carries is limited where it goes: by its members. */
 	static const char *const known[] = { "connections", "rx_bits_per_second", "tx_bits_per_second", "total_bytes", NULL };
+	static const char *const known_of_pool[] = { "connections", NULL };
+	bool is_pool = candidate->spec.kind == SPEC_POOL;
 	struct spec_limits *limits = &candidate->spec.limits;
 	const json_t *value = json_reader_object(reader, spec_json, "limits");
 	uint64_t connections = limits->connections;
 	size_t mark = json_reader_enter(reader, "limits");
-	json_reader_known(reader, value, known, NULL);
+	json_reader_known(reader, value, is_pool ? known_of_pool : known, NULL);
 	json_reader_integer(reader, value, "connections", 0, 1000000, &connections);
-	json_reader_integer(reader, value, "rx_bits_per_second", 0, 1000000000000, &limits->rx_bits_per_second);
-	json_reader_integer(reader, value, "tx_bits_per_second", 0, 1000000000000, &limits->tx_bits_per_second);
-	json_reader_integer(reader, value, "total_bytes", 0, INT64_MAX, &limits->total_bytes);
 	limits->connections = (uint32_t)connections;
-	json_reader_leave(reader, mark);
-}
-
-static enum spec_probe_type probe_type_parse(const char *text)
-{
-	if (strcmp(text, "ping") == 0)
-		return SPEC_PROBE_PING;
-	if (strcmp(text, "tcp") == 0)
-		return SPEC_PROBE_TCP;
-	return strcmp(text, "dns") == 0 ? SPEC_PROBE_DNS : SPEC_PROBE_NONE;
-}
-
-static bool probe_target_is_valid(enum spec_probe_type type, const char *target)
-{
-	struct wireguard_network address;
-	struct spec_place place;
-	bool valid = true;
-	switch (type) {
-	case SPEC_PROBE_NONE: break;
-	case SPEC_PROBE_PING: valid = network_parse_address(target, &address) && network_is_host(&address); break;
-	case SPEC_PROBE_TCP:
-		valid = place_parse(target, &place) && place.kind == SPEC_PLACE_INET && place.port != 0;
-		place_clear(&place);
-		break;
-	case SPEC_PROBE_DNS: valid = name_is_valid(target); break;
+	if (!is_pool) {
+		json_reader_integer(reader, value, "rx_bits_per_second", 0, 1000000000000, &limits->rx_bits_per_second);
+		json_reader_integer(reader, value, "tx_bits_per_second", 0, 1000000000000, &limits->tx_bits_per_second);
+		json_reader_integer(reader, value, "total_bytes", 0, INT64_MAX, &limits->total_bytes);
 	}
-	return valid;
-}
-
-void candidate_read_probe(struct json_reader *reader, const json_t *value, struct spec_probe *probe)
-{
-	static const char *const known[] = { "type", "target", "interval", NULL };
-	json_reader_known(reader, value, known, NULL);
-	const char *type = json_reader_string(reader, value, "type");
-	probe->type = type == NULL ? SPEC_PROBE_PING : probe_type_parse(type);
-	if (probe->type == SPEC_PROBE_NONE)
-		json_reader_fault_at(reader, "type", "invalid_value", "This must be ping, tcp or dns.");
-	const char *target = required_string(reader, value, "target");
-	if (target != NULL && !probe_target_is_valid(probe->type, target))
-		json_reader_fault_at(reader, "target", "invalid_value", "This must be an IP address for ping, HOST:PORT for tcp, a name for dns.");
-	else if (target != NULL)
-		probe->target = json_reader_copy(reader, target);
-	uint64_t interval = probe->interval;
-	json_reader_integer(reader, value, "interval", 1, 86400, &interval);
-	probe->interval = (uint32_t)interval;
+	json_reader_leave(reader, mark);
 }

@@ -19,15 +19,25 @@ void json_reader_start(void)
 	json_set_alloc_funcs(allocate, free);
 }
 
-json_t *json_reader_load(const char *text, size_t length, json_error_t *error, bool *lacks_memory)
+static json_t *unless_it_lacks(json_t *document, bool *lacks_memory)
 {
-	has_failed = false;
-	json_t *document = json_loadb(text, length, JSON_REJECT_DUPLICATES, error);
 	*lacks_memory = has_failed;
 	if (!has_failed)
 		return document;
 	json_decref(document);
 	return NULL;
+}
+
+json_t *json_reader_load(const char *text, size_t length, json_error_t *error, bool *lacks_memory)
+{
+	has_failed = false;
+	return unless_it_lacks(json_loadb(text, length, JSON_REJECT_DUPLICATES, error), lacks_memory);
+}
+
+json_t *json_reader_load_file(const char *path, json_error_t *error, bool *lacks_memory)
+{
+	has_failed = false;
+	return unless_it_lacks(json_load_file(path, JSON_REJECT_DUPLICATES, error), lacks_memory);
 }
 
 void json_reader_init(struct json_reader *reader, const char *pointer, struct problem *problem)
@@ -159,7 +169,7 @@ char *json_reader_copy(struct json_reader *reader, const char *text)
 {
 	char *copy = strdup(text);
 	if (copy == NULL)
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 	return copy;
 }
 

@@ -14,11 +14,12 @@ struct json_reader {
 	size_t length;
 };
 
-/* Lets jansson tell when an allocation fails, for json_reader_load. Once, before there are threads. */
+/* Lets jansson tell when an allocation fails, for json_reader_load and json_reader_load_file. Once, before there are threads. */
 void json_reader_start(void);
 /* json_loadb. When the allocator fails, jansson reports a syntax error, or drops a character of a string without a word; here it is NULL and
  * `lacks_memory`. A new reference. */
 json_t *json_reader_load(const char *text, size_t length, json_error_t *error, bool *lacks_memory);
+json_t *json_reader_load_file(const char *path, json_error_t *error, bool *lacks_memory); /* as json_load_file, errno too */
 void json_reader_init(struct json_reader *reader, const char *pointer, struct problem *problem);
 /* Enters a member or an element; pass the mark to json_reader_leave. */
 size_t json_reader_enter(struct json_reader *reader, const char *member);

@@ -5,24 +5,15 @@
 
 #include "service/spec/json_writer.h"
 
-void labels_free(struct label *labels, size_t count)
-{
-	for (size_t i = 0; labels != NULL && i < count; i++) {
-		free(labels[i].key);
-		free(labels[i].value);
-	}
-	free(labels);
-}
-
-bool labels_copy(struct label **to, const struct label *from, size_t count)
+bool labels_copy(struct spec_label **to, const struct spec_label *from, size_t count)
 {
 	*to = calloc(count + 1, sizeof(**to));
 	if (*to == NULL)
 		return false;
 	for (size_t i = 0; i < count; i++) {
-		(*to)[i] = (struct label){ .key = strdup(from[i].key), .value = strdup(from[i].value) };
+		(*to)[i] = (struct spec_label){ .key = strdup(from[i].key), .value = strdup(from[i].value) };
 		if ((*to)[i].key == NULL || (*to)[i].value == NULL) {
-			labels_free(*to, i + 1);
+			spec_labels_free(*to, i + 1);
 			*to = NULL;
 			return false;
 		}
@@ -30,7 +21,7 @@ bool labels_copy(struct label **to, const struct label *from, size_t count)
 	return true;
 }
 
-bool labels_equal(const struct label *a, size_t a_count, const struct label *b, size_t b_count)
+bool labels_equal(const struct spec_label *a, size_t a_count, const struct spec_label *b, size_t b_count)
 {
 	if (a_count != b_count)
 		return false;
@@ -42,14 +33,20 @@ bool labels_equal(const struct label *a, size_t a_count, const struct label *b, 
 
 static int compare_labels(const void *a, const void *b)
 {
-	const struct label *first = a, *second = b;
+	const struct spec_label *first = a, *second = b;
 	return strcmp(first->key, second->key);
+}
+
+size_t labels_key_length(const char *text)
+{
+	size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-");
+	return length <= 63 ? length : 0;
 }
 
 static bool key_is_valid(const char *key)
 {
-	size_t length = strlen(key);
-	return length >= 1 && length <= 63 && strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-") == length;
+	size_t length = labels_key_length(key);
+	return length > 0 && key[length] == '\0';
 }
 
 static bool value_is_valid(const char *value)
@@ -62,7 +59,7 @@ static bool value_is_valid(const char *value)
 	return true;
 }
 
-static bool read_label(struct json_reader *reader, const char *key, const json_t *value, struct label *label)
+static bool read_label(struct json_reader *reader, const char *key, const json_t *value, struct spec_label *label)
 {
 	bool is_read = false;
 	size_t mark = json_reader_enter(reader, key);
@@ -72,31 +69,31 @@ static bool read_label(struct json_reader *reader, const char *key, const json_t
 	else if (text != NULL && !value_is_valid(text))
 		json_reader_fault(reader, "invalid_label", "A label's value can have at most 255 bytes and no control characters.");
 	else if (text != NULL) {
-		*label = (struct label){ .key = strdup(key), .value = strdup(text) };
+		*label = (struct spec_label){ .key = strdup(key), .value = strdup(text) };
 		is_read = label->key != NULL && label->value != NULL;
 		if (!is_read) {
 			free(label->key);
 			free(label->value);
-			problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+			problem_out_of_memory(reader->problem);
 		}
 	}
 	json_reader_leave(reader, mark);
 	return is_read;
 }
 
-size_t labels_read(struct json_reader *reader, const json_t *document, struct label **labels)
+size_t labels_read(struct json_reader *reader, const json_t *document, struct spec_label **labels)
 {
 	const json_t *found = json_reader_object(reader, document, "labels");
 	*labels = NULL;
 	if (json_object_size(found) == 0)
 		return 0;
-	if (json_object_size(found) > LABELS_MAX) {
-		json_reader_fault_at(reader, "labels", "too_many", "A tunnel can have at most 64 labels.");
+	if (json_object_size(found) > POOL_SPEC_LABELS_MAX) {
+		json_reader_fault_at(reader, "labels", "too_many", "There can be at most 64 labels.");
 		return 0;
 	}
 	*labels = calloc(json_object_size(found), sizeof(**labels));
 	if (*labels == NULL) {
-		problem_set(reader->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(reader->problem);
 		return 0;
 	}
 	size_t count = 0, mark = json_reader_enter(reader, "labels");
@@ -110,7 +107,7 @@ size_t labels_read(struct json_reader *reader, const json_t *document, struct la
 	return count;
 }
 
-json_t *labels_to_json(const struct label *labels, size_t count)
+json_t *labels_to_json(const struct spec_label *labels, size_t count)
 {
 	struct json_writer writer = { .failed = false };
 	json_t *object = json_object();

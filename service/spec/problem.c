@@ -23,6 +23,8 @@ static const struct kind kinds[] = {
 	[PROBLEM_METHOD_NOT_ALLOWED] = { "method_not_allowed", 405, "The method is not allowed here" },
 	[PROBLEM_LISTENER_IN_USE] = { "listener_in_use", 409, "An address or port is already in use" },
 	[PROBLEM_TUNNEL_EXISTS] = { "tunnel_exists", 409, "A tunnel with this id already exists" },
+	[PROBLEM_POOL_EXISTS] = { "pool_exists", 409, "A pool with this id already exists" },
+	[PROBLEM_MANAGED_BY_FILE] = { "managed_by_file", 409, "A file of the tunnels directory manages this" },
 	[PROBLEM_EVENTS_EXPIRED] = { "events_expired", 410, "The requested events have expired" },
 	[PROBLEM_PRECONDITION_FAILED] = { "precondition_failed", 412, "A precondition does not hold" },
 	[PROBLEM_BODY_TOO_LARGE] = { "body_too_large", 413, "The body is too large" },
@@ -33,6 +35,7 @@ static const struct kind kinds[] = {
 	[PROBLEM_INTERNAL] = { "internal", 500, "Internal error" },
 	[PROBLEM_WORKER_UNAVAILABLE] = { "worker_unavailable", 503, "The worker of this tunnel is not available" },
 	[PROBLEM_OUT_OF_RESOURCES] = { "out_of_resources", 503, "The host is out of a resource" },
+	[PROBLEM_FLEET_UNAVAILABLE] = { "fleet_unavailable", 503, "The fleet takes no changes now" },
 	[PROBLEM_HANDSHAKE_TIMEOUT] = { "handshake_timeout", 504, "The handshake timed out" },
 };
 static_assert(sizeof(kinds) / sizeof(kinds[0]) == PROBLEM_CODE_COUNT, "a kind for each code");
@@ -74,6 +77,11 @@ void problem_set(struct problem *problem, enum problem_code code, const char *fo
 	problem->code = code;
 	vsnprintf(problem->detail, sizeof(problem->detail), format, arguments);
 	va_end(arguments);
+}
+
+void problem_out_of_memory(struct problem *problem)
+{
+	problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
 }
 
 static bool make_room(struct problem *problem)

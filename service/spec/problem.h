@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The detail of PROBLEM_WORKER_UNAVAILABLE at the end, and for the moment of an upgrade: which of them it is, is not known everywhere. */
+#define PROBLEM_LEAVING "The daemon is stopping, or another version takes its place: try again in a moment."
+
 enum problem_code {
 	PROBLEM_NONE = 0,
 	PROBLEM_INVALID_JSON,
@@ -15,6 +18,8 @@ enum problem_code {
 	PROBLEM_METHOD_NOT_ALLOWED,
 	PROBLEM_LISTENER_IN_USE,
 	PROBLEM_TUNNEL_EXISTS,
+	PROBLEM_POOL_EXISTS,
+	PROBLEM_MANAGED_BY_FILE,
 	PROBLEM_EVENTS_EXPIRED,
 	PROBLEM_PRECONDITION_FAILED,
 	PROBLEM_BODY_TOO_LARGE,
@@ -25,6 +30,7 @@ enum problem_code {
 	PROBLEM_INTERNAL,
 	PROBLEM_WORKER_UNAVAILABLE,
 	PROBLEM_OUT_OF_RESOURCES,
+	PROBLEM_FLEET_UNAVAILABLE,
 	PROBLEM_HANDSHAKE_TIMEOUT,
 	PROBLEM_CODE_COUNT
 };
@@ -50,6 +56,7 @@ const char *problem_code_title(enum problem_code code);
 void problem_init(struct problem *problem);
 void problem_clear(struct problem *problem);
 void problem_set(struct problem *problem, enum problem_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void problem_out_of_memory(struct problem *problem);
 /* Adds a fault, and makes the problem validation_failed if it was none. Faults beyond the maximum are only counted, in the detail. */
 void problem_add(struct problem *problem, const char *pointer, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -4,17 +4,18 @@
 #include <string.h>
 
 struct checkpointer {
-	struct registry *registry; /* borrowed */
-	struct store *store;       /* borrowed */
-	bool is_urgent;            /* something cannot wait for its time */
-	bool is_under_way;         /* a checkpoint is being written */
+	struct registry *registry;  /* borrowed */
+	struct store *store;        /* borrowed */
+	struct token_table *tokens; /* borrowed */
+	bool is_urgent;             /* something cannot wait for its time */
+	bool is_under_way;          /* a checkpoint is being written */
 };
 
-struct checkpointer *checkpointer_create(struct registry *registry, struct store *store)
+struct checkpointer *checkpointer_create(struct registry *registry, struct store *store, struct token_table *tokens)
 {
 	struct checkpointer *checkpointer = calloc(1, sizeof(*checkpointer));
 	if (checkpointer != NULL)
-		*checkpointer = (struct checkpointer){ .registry = registry, .store = store };
+		*checkpointer = (struct checkpointer){ .registry = registry, .store = store, .tokens = tokens };
 	return checkpointer;
 }
 
@@ -50,7 +51,7 @@ static void on_stored(struct store_batch *batch, void *owner)
 	checkpointer->is_under_way = false;
 	/* What could not be written is still to be written. */
 	for (size_t i = 0; batch->result != 0 && i < batch->count; i++) {
-		struct entry *entry = registry_entry(checkpointer->registry, batch->writes[i].tunnel.id);
+		struct entry *entry = registry_entry(checkpointer->registry, batch->writes[i].tunnel.key);
 		if (entry != NULL)
 			entry->is_dirty = true;
 	}
@@ -60,6 +61,7 @@ static void on_stored(struct store_batch *batch, void *owner)
 void checkpointer_write(struct checkpointer *checkpointer)
 {
 	size_t count = 0;
+	token_table_checkpoint(checkpointer->tokens, checkpointer->store);
 	if (checkpointer->is_under_way)
 		return;
 	checkpointer->is_urgent = false;
@@ -75,7 +77,7 @@ void checkpointer_write(struct checkpointer *checkpointer)
 			continue;
 		struct store_write *write = &batch->writes[count++];
 		write->kind = STORE_CHECKPOINT;
-		memcpy(write->tunnel.id, entry->id, sizeof(write->tunnel.id));
+		memcpy(write->tunnel.key, entry->key, sizeof(write->tunnel.key));
 		memcpy(write->tunnel.timestamp_floor, entry->timestamp_floor, sizeof(write->tunnel.timestamp_floor));
 		write->tunnel.total_bytes = entry->total_bytes;
 		entry->is_dirty = false;

@@ -13,17 +13,21 @@
 #include "service/store/reserve.h"
 
 #define APPLICATION_ID 0x77617272 /* "warr" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 3
 #define CHECKSUM_SIZE 16
-#define PAGE_SIZE 4096                 /* SQLite's own choice */
-#define RESERVE_FOR_TREES (512 * 1024) /* pages of the trees and of the log's index that a delete changes, besides those of the document */
+#define PAGE_SIZE 4096                    /* SQLite's own choice */
+#define RESERVE_FOR_TREES INT64_C(524288) /* pages of the trees and of the log's index that a delete changes, besides those of the document */
 
 enum statement {
 	STATEMENT_PUT_TUNNEL,
 	STATEMENT_CHECKPOINT_TUNNEL,
 	STATEMENT_DELETE_TUNNEL,
 	STATEMENT_PUT_TOKEN,
+	STATEMENT_CHECKPOINT_TOKEN,
 	STATEMENT_DELETE_TOKEN,
+	STATEMENT_PUT_SESSION,
+	STATEMENT_DELETE_SESSION,
+	STATEMENT_PURGE_SESSIONS,
 	STATEMENT_PUT_REVISION,
 	STATEMENT_COUNT
 };
@@ -36,21 +40,43 @@ static const char *const sql[STATEMENT_COUNT] = {
 	    " checksum = ?8, timestamp_floor = ?9, total_bytes = ?10",
 	[STATEMENT_CHECKPOINT_TUNNEL] = "UPDATE tunnels SET timestamp_floor = ?2, total_bytes = ?3 WHERE id = ?1",
 	[STATEMENT_DELETE_TUNNEL] = "DELETE FROM tunnels WHERE id = ?1",
-	[STATEMENT_PUT_TOKEN] = "INSERT INTO tokens (id, name, scopes, hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+	[STATEMENT_PUT_TOKEN] = "INSERT INTO tokens (id, name, scopes, hash, created_at, labels, expires_at, last_used_at)"
+				" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[STATEMENT_CHECKPOINT_TOKEN] = "UPDATE tokens SET last_used_at = ?2 WHERE id = ?1",
 	[STATEMENT_DELETE_TOKEN] = "DELETE FROM tokens WHERE id = ?1",
+	[STATEMENT_PUT_SESSION] = "INSERT INTO sessions (pool, born, key, tunnel, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)"
+				  " ON CONFLICT (pool, born, key) DO UPDATE SET tunnel = ?4, expires_at = ?5",
+	[STATEMENT_DELETE_SESSION] = "DELETE FROM sessions WHERE pool = ?1 AND born = ?2 AND key = ?3",
+	[STATEMENT_PURGE_SESSIONS] = "DELETE FROM sessions WHERE pool = ?1 AND born = ?2 AND key IN"
+				     " (SELECT key FROM sessions WHERE pool = ?1 AND born = ?2 LIMIT 1024)",
 	[STATEMENT_PUT_REVISION] = "UPDATE meta SET next_revision = max(next_revision, ?1)",
 };
 
+/* What version 2 added: no table of version 1 has changed. */
+#define SESSIONS_TABLE                                                                                                                               \
+	"CREATE TABLE sessions (pool TEXT NOT NULL, born INTEGER NOT NULL, key BLOB NOT NULL, tunnel TEXT NOT NULL,"                                 \
+	" expires_at INTEGER NOT NULL, PRIMARY KEY (pool, born, key)) WITHOUT ROWID;"
+
+static const char from_version_1[] = "BEGIN IMMEDIATE;" SESSIONS_TABLE "PRAGMA user_version = 2; COMMIT;";
+
+/* It knew neither labels nor expiry of a token. */
+static const char from_version_2[] = "BEGIN IMMEDIATE;"
+				     "ALTER TABLE tokens ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';"
+				     "ALTER TABLE tokens ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0;"
+				     "ALTER TABLE tokens ADD COLUMN last_used_at INTEGER NOT NULL DEFAULT 0;"
+				     "PRAGMA user_version = 3; COMMIT;";
+
 static const char schema[] =
     "PRAGMA application_id = 2002874994;"
-    "PRAGMA user_version = 1;"
+    "PRAGMA user_version = 3;"
     "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), next_revision INTEGER NOT NULL);"
     "INSERT INTO meta VALUES (1, 1);"
     "CREATE TABLE tunnels (id TEXT PRIMARY KEY, document TEXT NOT NULL, revision INTEGER NOT NULL, generation INTEGER NOT NULL,"
     " created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, ports TEXT NOT NULL, checksum BLOB NOT NULL,"
     " timestamp_floor BLOB NOT NULL, total_bytes INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL, scopes INTEGER NOT NULL, hash BLOB NOT NULL,"
-    " created_at INTEGER NOT NULL) WITHOUT ROWID;";
+    " created_at INTEGER NOT NULL, labels TEXT NOT NULL DEFAULT '{}', expires_at INTEGER NOT NULL DEFAULT 0,"
+    " last_used_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;" SESSIONS_TABLE;
 
 struct database {
 	sqlite3 *handle;
@@ -66,7 +92,14 @@ void database_tunnel_clear(struct database_tunnel *tunnel)
 		sodium_memzero(tunnel->document, strlen(tunnel->document));
 	free(tunnel->document);
 	free(tunnel->ports);
-	*tunnel = (struct database_tunnel){ .id = "" };
+	*tunnel = (struct database_tunnel){ .key = "" };
+}
+
+void database_token_clear(struct database_token *token)
+{
+	free(token->name);
+	free(token->labels);
+	*token = (struct database_token){ .name = NULL };
 }
 
 const char *database_error(int result)
@@ -118,7 +151,11 @@ static bool make_file(const char *directory, const char *path, const char *vfs, 
 		result = closed;
 	if (result == SQLITE_OK && chmod(fresh, 0600) == 0 && sync_path(fresh) == 0 && rename(fresh, path) == 0 && sync_path(directory) == 0)
 		return true;
-	snprintf(failure, 512, "cannot create %.300s: %s", path, result == SQLITE_OK ? strerror(errno) : sqlite3_errstr(result));
+	bool is_full = (result & 0xff) == SQLITE_FULL || (result == SQLITE_OK && errno == ENOSPC);
+	snprintf(failure, 512, "cannot create %.300s: %s", path,
+	         is_full               ? "the disk is full; free some space and start again"
+	         : result == SQLITE_OK ? strerror(errno)
+	                               : sqlite3_errstr(result));
 	unlink(fresh);
 	return false;
 }
@@ -166,7 +203,7 @@ static bool check_identity(sqlite3 *handle, const char *path, char failure[512])
 		explain(handle, path, failure);
 	else if (application != APPLICATION_ID)
 		snprintf(failure, 512, "refusing %.300s: it is another program's database; move it away", path);
-	else if (version != SCHEMA_VERSION)
+	else if (version < 1 || version > SCHEMA_VERSION)
 		snprintf(failure, 512, "refusing %.300s: it has version %lld and this warrend supports %d; start the newer warrend, or move it away",
 		         path, (long long)version, SCHEMA_VERSION);
 	else
@@ -199,6 +236,10 @@ static bool prepare(struct database *database, const char *path, char failure[51
 	if (!check_identity(handle, path, failure) || !check_integrity(handle, path, failure))
 		return false;
 	int result = execute(handle, settings);
+	if (result == SQLITE_OK && pragma_value(handle, "PRAGMA user_version") == 1)
+		result = execute(handle, from_version_1);
+	if (result == SQLITE_OK && pragma_value(handle, "PRAGMA user_version") == 2)
+		result = execute(handle, from_version_2);
 	for (size_t i = 0; i < STATEMENT_COUNT && result == SQLITE_OK; i++)
 		result = sqlite3_prepare_v3(handle, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &database->statements[i], NULL);
 	if (result != SQLITE_OK)
@@ -253,6 +294,36 @@ struct database *database_open(const char *directory, const char *vfs, char fail
 	return NULL;
 }
 
+/* A URI's path (RFC 3986, 2.1), so that SQLite opens the file as one that nobody changes: it would write beside it otherwise. */
+static void write_uri(const char *path, char *uri, size_t size)
+{
+	size_t n = (size_t)snprintf(uri, size, "file:");
+	for (; *path != '\0' && n + 16 < size; path++)
+		n += (size_t)snprintf(uri + n, size - n, strchr("%?#", *path) != NULL ? "%%%02x" : "%c", (unsigned char)*path);
+	snprintf(uri + n, size - n, "?immutable=1");
+}
+
+bool database_check(const char *directory, char failure[512])
+{
+	char path[4150], uri[12600];
+	struct stat info;
+	sqlite3 *handle = NULL;
+	snprintf(path, sizeof(path), "%s/state.db", directory);
+	if (stat(path, &info) != 0 && errno == ENOENT)
+		return true;
+	if (!check_file(path, &info, failure))
+		return false;
+	write_uri(path, uri, sizeof(uri));
+	bool is_good = false;
+	int result = sqlite3_open_v2(uri, &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	if (result != SQLITE_OK)
+		snprintf(failure, 512, "cannot open %.300s: %s", path, sqlite3_errstr(result));
+	else
+		is_good = check_identity(handle, path, failure);
+	sqlite3_close(handle);
+	return is_good;
+}
+
 void database_close(struct database *database)
 {
 	if (database == NULL)
@@ -277,7 +348,7 @@ static void make_checksum(const struct database_tunnel *tunnel, uint8_t checksum
 	crypto_generichash_state state;
 	uint64_t numbers[4] = { tunnel->revision, tunnel->generation, (uint64_t)tunnel->created_at, (uint64_t)tunnel->updated_at };
 	crypto_generichash_init(&state, NULL, 0, CHECKSUM_SIZE);
-	crypto_generichash_update(&state, (const uint8_t *)tunnel->id, strlen(tunnel->id) + 1);
+	crypto_generichash_update(&state, (const uint8_t *)tunnel->key, strlen(tunnel->key) + 1);
 	crypto_generichash_update(&state, (const uint8_t *)tunnel->document, strlen(tunnel->document) + 1);
 	crypto_generichash_update(&state, (const uint8_t *)tunnel->ports, strlen(tunnel->ports) + 1);
 	crypto_generichash_update(&state, (const uint8_t *)numbers, sizeof(numbers));
@@ -302,7 +373,7 @@ static bool column_blob(sqlite3_stmt *statement, int column, void *bytes, size_t
 static bool read_tunnel(struct database *database, sqlite3_stmt *statement, struct database_tunnel *tunnel)
 {
 	uint8_t stored[CHECKSUM_SIZE], computed[CHECKSUM_SIZE];
-	const char *id = (const char *)sqlite3_column_text(statement, 0);
+	const char *key = (const char *)sqlite3_column_text(statement, 0);
 	*tunnel = (struct database_tunnel){
 		.document = column_copy(statement, 1),
 		.revision = (uint64_t)sqlite3_column_int64(statement, 2),
@@ -312,10 +383,10 @@ static bool read_tunnel(struct database *database, sqlite3_stmt *statement, stru
 		.ports = column_copy(statement, 6),
 		.total_bytes = (uint64_t)sqlite3_column_int64(statement, 9),
 	};
-	if (id == NULL || tunnel->document == NULL || tunnel->ports == NULL || !column_blob(statement, 7, stored, sizeof(stored)) ||
+	if (key == NULL || tunnel->document == NULL || tunnel->ports == NULL || !column_blob(statement, 7, stored, sizeof(stored)) ||
 	    !column_blob(statement, 8, tunnel->timestamp_floor, sizeof(tunnel->timestamp_floor)))
 		return false;
-	snprintf(tunnel->id, sizeof(tunnel->id), "%s", id);
+	snprintf(tunnel->key, sizeof(tunnel->key), "%s", key);
 	note_length(database, tunnel->document);
 	make_checksum(tunnel, computed);
 	return memcmp(stored, computed, sizeof(stored)) == 0;
@@ -357,16 +428,20 @@ bool database_load_tokens(struct database *database, bool (*take)(void *owner, s
 {
 	sqlite3_stmt *statement = NULL;
 	bool sound = true;
-	int result = sqlite3_prepare_v2(database->handle, "SELECT id, name, scopes, hash, created_at FROM tokens", -1, &statement, NULL);
+	int result = sqlite3_prepare_v2(database->handle, "SELECT id, name, scopes, hash, created_at, labels, expires_at, last_used_at FROM tokens",
+	                                -1, &statement, NULL);
 	while (result == SQLITE_OK && sound && (result = sqlite3_step(statement)) == SQLITE_ROW) {
 		const char *id = (const char *)sqlite3_column_text(statement, 0);
 		struct database_token token = { .name = column_copy(statement, 1),
 			                        .scopes = (unsigned)sqlite3_column_int(statement, 2),
-			                        .created_at = sqlite3_column_int64(statement, 4) };
+			                        .created_at = sqlite3_column_int64(statement, 4),
+			                        .labels = column_copy(statement, 5),
+			                        .expires_at = sqlite3_column_int64(statement, 6),
+			                        .last_used_at = sqlite3_column_int64(statement, 7) };
 		result = SQLITE_OK;
-		sound = id != NULL && token.name != NULL && column_blob(statement, 3, token.hash, sizeof(token.hash));
+		sound = id != NULL && token.name != NULL && token.labels != NULL && column_blob(statement, 3, token.hash, sizeof(token.hash));
 		if (!sound) {
-			free(token.name);
+			database_token_clear(&token);
 			continue;
 		}
 		snprintf(token.id, sizeof(token.id), "%s", id);
@@ -374,6 +449,35 @@ bool database_load_tokens(struct database *database, bool (*take)(void *owner, s
 			result = SQLITE_NOMEM;
 	}
 	return end_loading(statement, result, sound, "tokens", failure);
+}
+
+static bool read_session(sqlite3_stmt *statement, struct database_session *session)
+{
+	const char *pool = (const char *)sqlite3_column_text(statement, 0), *tunnel = (const char *)sqlite3_column_text(statement, 3);
+	int length = sqlite3_column_bytes(statement, 2);
+	*session =
+	    (struct database_session){ .born = sqlite3_column_int64(statement, 1), .expires_at = (uint64_t)sqlite3_column_int64(statement, 4) };
+	if (pool == NULL || tunnel == NULL || length <= 0 || (size_t)length >= sizeof(session->key))
+		return false;
+	snprintf(session->pool, sizeof(session->pool), "%s", pool);
+	snprintf(session->tunnel, sizeof(session->tunnel), "%s", tunnel);
+	memcpy(session->key, sqlite3_column_blob(statement, 2), (size_t)length);
+	return true;
+}
+
+/* One that is damaged is only a choice that is made anew. */
+bool database_load_sessions(struct database *database, void (*take)(void *owner, const struct database_session *session), void *owner,
+                            char failure[512])
+{
+	sqlite3_stmt *statement = NULL;
+	struct database_session session;
+	int result = sqlite3_prepare_v2(database->handle, "SELECT pool, born, key, tunnel, expires_at FROM sessions", -1, &statement, NULL);
+	while (result == SQLITE_OK && (result = sqlite3_step(statement)) == SQLITE_ROW) {
+		result = SQLITE_OK;
+		if (read_session(statement, &session))
+			take(owner, &session);
+	}
+	return end_loading(statement, result, true, "sessions", failure);
 }
 
 uint64_t database_next_revision(struct database *database)
@@ -403,9 +507,19 @@ void database_lend_reserve(struct database *database)
 	reserve_lend(&database->reserve);
 }
 
+bool database_is_full(const struct database *database, int result)
+{
+	return result != SQLITE_OK && is_full(database->handle, result);
+}
+
 bool database_wants_reserve(const struct database *database, int result)
 {
-	return result != SQLITE_OK && is_full(database->handle, result) && !database->is_over;
+	return database_is_full(database, result) && !database->is_over;
+}
+
+bool database_has_room(struct database *database)
+{
+	return reserve_hold(&database->reserve, reserve_needed(database)) && reserve_has_room(&database->reserve);
 }
 
 int database_begin(struct database *database)
@@ -448,7 +562,7 @@ int database_put_tunnel(struct database *database, const struct database_tunnel 
 	make_checksum(tunnel, checksum);
 	note_length(database, tunnel->document);
 	database->adds = true;
-	bind_text(statement, 1, tunnel->id);
+	bind_text(statement, 1, tunnel->key);
 	bind_text(statement, 2, tunnel->document);
 	sqlite3_bind_int64(statement, 3, (sqlite3_int64)tunnel->revision);
 	sqlite3_bind_int64(statement, 4, (sqlite3_int64)tunnel->generation);
@@ -464,15 +578,15 @@ int database_put_tunnel(struct database *database, const struct database_tunnel 
 int database_checkpoint_tunnel(struct database *database, const struct database_tunnel *tunnel)
 {
 	sqlite3_stmt *statement = database->statements[STATEMENT_CHECKPOINT_TUNNEL];
-	bind_text(statement, 1, tunnel->id);
+	bind_text(statement, 1, tunnel->key);
 	sqlite3_bind_blob(statement, 2, tunnel->timestamp_floor, sizeof(tunnel->timestamp_floor), SQLITE_STATIC);
 	sqlite3_bind_int64(statement, 3, (sqlite3_int64)tunnel->total_bytes);
 	return finish(statement);
 }
 
-int database_delete_tunnel(struct database *database, const char *id)
+int database_delete_tunnel(struct database *database, const char *key)
 {
-	bind_text(database->statements[STATEMENT_DELETE_TUNNEL], 1, id);
+	bind_text(database->statements[STATEMENT_DELETE_TUNNEL], 1, key);
 	return finish(database->statements[STATEMENT_DELETE_TUNNEL]);
 }
 
@@ -485,6 +599,17 @@ int database_put_token(struct database *database, const struct database_token *t
 	sqlite3_bind_int64(statement, 3, token->scopes);
 	sqlite3_bind_blob(statement, 4, token->hash, sizeof(token->hash), SQLITE_STATIC);
 	sqlite3_bind_int64(statement, 5, token->created_at);
+	bind_text(statement, 6, token->labels);
+	sqlite3_bind_int64(statement, 7, token->expires_at);
+	sqlite3_bind_int64(statement, 8, token->last_used_at);
+	return finish(statement);
+}
+
+int database_checkpoint_token(struct database *database, const struct database_token *token)
+{
+	sqlite3_stmt *statement = database->statements[STATEMENT_CHECKPOINT_TOKEN];
+	bind_text(statement, 1, token->id);
+	sqlite3_bind_int64(statement, 2, token->last_used_at);
 	return finish(statement);
 }
 
@@ -492,6 +617,37 @@ int database_delete_token(struct database *database, const char *id)
 {
 	bind_text(database->statements[STATEMENT_DELETE_TOKEN], 1, id);
 	return finish(database->statements[STATEMENT_DELETE_TOKEN]);
+}
+
+static void bind_session(sqlite3_stmt *statement, const struct database_session *session)
+{
+	bind_text(statement, 1, session->pool);
+	sqlite3_bind_int64(statement, 2, session->born);
+}
+
+int database_put_session(struct database *database, const struct database_session *session)
+{
+	sqlite3_stmt *statement = database->statements[STATEMENT_PUT_SESSION];
+	database->adds = true;
+	bind_session(statement, session);
+	sqlite3_bind_blob(statement, 3, session->key, (int)strlen(session->key), SQLITE_STATIC);
+	bind_text(statement, 4, session->tunnel);
+	sqlite3_bind_int64(statement, 5, (sqlite3_int64)session->expires_at);
+	return finish(statement);
+}
+
+int database_delete_session(struct database *database, const struct database_session *session)
+{
+	sqlite3_stmt *statement = database->statements[STATEMENT_DELETE_SESSION];
+	bind_session(statement, session);
+	sqlite3_bind_blob(statement, 3, session->key, (int)strlen(session->key), SQLITE_STATIC);
+	return finish(statement);
+}
+
+int database_purge_sessions(struct database *database, const struct database_session *session)
+{
+	bind_session(database->statements[STATEMENT_PURGE_SESSIONS], session);
+	return finish(database->statements[STATEMENT_PURGE_SESSIONS]);
 }
 
 int database_put_next_revision(struct database *database, uint64_t revision)

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define SPARE (256 * 1024) /* where there is room, so that it rarely changes */
+#define SPARE INT64_C(262144) /* where there is room, so that it rarely changes */
 
 bool reserve_open(struct reserve *reserve, const char *path)
 {
@@ -51,4 +51,10 @@ bool reserve_take_back(struct reserve *reserve, int64_t size)
 	reserve->is_lent = false;
 	reserve->size = 0;
 	return reserve_hold(reserve, size);
+}
+
+bool reserve_has_room(struct reserve *reserve)
+{
+	int64_t held = reserve->size;
+	return resize(reserve, held + SPARE) && resize(reserve, held);
 }

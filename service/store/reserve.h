@@ -21,5 +21,7 @@ bool reserve_hold(struct reserve *reserve, int64_t size);
 void reserve_lend(struct reserve *reserve);
 /* Takes back the lent space, or `size` bytes. False if other programs used it; reserve_hold tries again. */
 bool reserve_take_back(struct reserve *reserve, int64_t size);
+/* Whether there is room beyond what it holds; tried, because a quota counts, too. */
+bool reserve_has_room(struct reserve *reserve);
 
 #endif

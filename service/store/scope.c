@@ -14,6 +14,13 @@ static const struct {
 	{ "admin", SCOPE_ADMIN },
 };
 
+unsigned scope_with_included(unsigned scopes)
+{
+	for (unsigned scope = SCOPE_ADMIN; scope > SCOPE_METRICS; scope >>= 1)
+		scopes |= scopes & scope ? scope >> 1 : 0;
+	return scopes;
+}
+
 unsigned scope_parse(const char *name)
 {
 	for (size_t i = 0; i < sizeof(scopes_by_name) / sizeof(scopes_by_name[0]); i++)

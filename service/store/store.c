@@ -7,19 +7,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ipc/log.h"
-#include "service/registry/snapshot.h"
+#include "service/registry/snapshot_json.h"
 #include "service/spec/json_writer.h"
-#include "service/spec/labels.h"
-#include "service/spec/spec_json.h"
 
 struct queue {
 	struct store_batch *first, **last;
 };
 
+#define ROOM_INTERVAL 1 /* seconds between two looks for room on a full disk */
+
 struct store {
 	struct database *database;
+	struct disk disk;
+	struct timespec look_at; /* for room, while the disk is full; the thread's alone */
 	pthread_t thread;
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t changed;
@@ -69,26 +72,22 @@ void store_batch_free(struct store_batch *batch)
 		return;
 	for (size_t i = 0; i < batch->count; i++) {
 		database_tunnel_clear(&batch->writes[i].tunnel);
-		free(batch->writes[i].token.name);
+		database_token_clear(&batch->writes[i].token);
+		free(batch->writes[i].session);
 		snapshot_release(batch->writes[i].snapshot);
 	}
 	free(batch->writes);
 	free(batch);
 }
 
-const char *store_error(int result)
-{
-	return database_error(result);
-}
-
 static char *document_of(const struct snapshot *snapshot)
 {
 	struct json_writer writer = { .failed = false };
-	json_t *document = json_object();
-	json_writer_set(&writer, document, "labels", labels_to_json(snapshot->labels, snapshot->label_count));
-	json_writer_set(&writer, document, "spec", spec_to_json(&snapshot->spec, true));
+	json_t *document = snapshot_to_json(&writer, snapshot);
+	if (snapshot->origin != SNAPSHOT_OF_API)
+		json_writer_set(&writer, document, "origin", json_string(snapshot_origin_name(snapshot->origin)));
 	document = json_writer_end(&writer, document);
-	char *text = document == NULL ? NULL : json_writer_text(document);
+	char *text = json_writer_text(document);
 	json_decref(document);
 	return text;
 }
@@ -96,8 +95,6 @@ static char *document_of(const struct snapshot *snapshot)
 static int put_tunnel(struct database *database, const struct store_write *write)
 {
 	struct database_tunnel row = write->tunnel;
-	if (write->snapshot == NULL)
-		return database_put_tunnel(database, &row);
 	row.document = document_of(write->snapshot);
 	if (row.document == NULL)
 		return SQLITE_NOMEM;
@@ -113,9 +110,13 @@ static int apply_write(struct database *database, const struct store_write *writ
 	switch (write->kind) {
 	case STORE_PUT: result = put_tunnel(database, write); break;
 	case STORE_CHECKPOINT: result = database_checkpoint_tunnel(database, &write->tunnel); break;
-	case STORE_DELETE: result = database_delete_tunnel(database, write->tunnel.id); break;
+	case STORE_DELETE: result = database_delete_tunnel(database, write->tunnel.key); break;
 	case STORE_TOKEN_PUT: result = database_put_token(database, &write->token); break;
+	case STORE_TOKEN_CHECKPOINT: result = database_checkpoint_token(database, &write->token); break;
 	case STORE_TOKEN_DELETE: result = database_delete_token(database, write->token.id); break;
+	case STORE_SESSION_PUT: result = database_put_session(database, write->session); break;
+	case STORE_SESSION_DELETE: result = database_delete_session(database, write->session); break;
+	case STORE_SESSIONS_PURGE: result = database_purge_sessions(database, write->session); break;
 	}
 	return result;
 }
@@ -157,23 +158,38 @@ static void empty_log(struct database *database)
 		         database_error(result));
 }
 
-static void take_reserve(struct database *database)
-{
-	if (!database_take_reserve(database))
-		log_line(LOG_WARN, NULL, "the disk is full: there is no space for state.reserve, so nothing can be created");
-}
-
 /* On a full disk, tries once more with the reserve's space, which is free again when the log is empty. */
-static int commit(struct database *database, struct store_batch *first, const struct store_batch *end)
+static int commit(struct store *store, struct store_batch *first, const struct store_batch *end)
 {
+	struct database *database = store->database;
 	int result = commit_group(database, first, end);
+	if (!database_is_full(database, result))
+		return result;
+	disk_note(&store->disk, true);
 	if (!database_wants_reserve(database, result))
 		return result;
 	database_lend_reserve(database);
 	result = commit_group(database, first, end);
 	empty_log(database);
-	take_reserve(database);
+	(void)database_take_reserve(database); /* look_for_room tries again */
 	return result;
+}
+
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+static void look_for_room(struct store *store)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!atomic_load(&store->disk.is_full) || is_later(&store->look_at, &now))
+		return;
+	store->look_at = now;
+	store->look_at.tv_sec += ROOM_INTERVAL;
+	if (database_has_room(store->database))
+		disk_note(&store->disk, false);
 }
 
 static bool holds_delete(const struct store_batch *batch)
@@ -185,14 +201,15 @@ static bool holds_delete(const struct store_batch *batch)
 	return false;
 }
 
-static void work_off(struct database *database, struct store_batch *first)
+static void work_off(struct store *store, struct store_batch *first)
 {
-	int result = commit(database, first, NULL);
+	struct database *database = store->database;
+	int result = commit(store, first, NULL);
 	bool is_group = first->next != NULL;
 	for (struct store_batch *batch = first; batch != NULL; batch = batch->next) {
 		/* Separately, so that a batch that fails does not fail the others of its transaction. */
 		bool alone = result != SQLITE_OK && is_group && !is_flush_failure(result);
-		batch->result = alone ? commit(database, batch, batch->next) : result;
+		batch->result = alone ? commit(store, batch, batch->next) : result;
 		if (batch->result != SQLITE_OK)
 			log_line(LOG_ERROR, NULL, "a write to state.db failed: %s", database_error(batch->result));
 	}
@@ -216,20 +233,31 @@ static void hand_back(struct store *store, struct store_batch *first)
 	store->wake(store->owner);
 }
 
+/* Until there is something to do: batches, the end, or on a full disk the next look for room. */
+static void await_work(struct store *store)
+{
+	int result = 0;
+	while (store->waiting.first == NULL && !store->ends && result == 0)
+		result = atomic_load(&store->disk.is_full) ? pthread_cond_timedwait(&store->changed, &store->lock, &store->look_at)
+		                                           : pthread_cond_wait(&store->changed, &store->lock);
+}
+
 static void *run(void *argument)
 {
 	struct store *store = argument;
 	pthread_mutex_lock(&store->lock);
 	for (;;) {
-		while (store->waiting.first == NULL && !store->ends)
-			pthread_cond_wait(&store->changed, &store->lock);
+		await_work(store);
 		struct store_batch *first = queue_take_all(&store->waiting);
-		if (first == NULL)
+		if (first == NULL && store->ends)
 			break;
 		store->is_busy = true;
 		pthread_mutex_unlock(&store->lock);
-		work_off(store->database, first);
-		hand_back(store, first);
+		if (first != NULL) {
+			work_off(store, first);
+			hand_back(store, first);
+		}
+		look_for_room(store);
 		pthread_mutex_lock(&store->lock);
 		store->is_busy = false;
 		pthread_cond_broadcast(&store->changed);
@@ -242,12 +270,22 @@ static bool load(struct store *store, const struct store_loader *loader, char fa
 {
 	store->next_revision = database_next_revision(store->database);
 	bool is_loaded = database_load_tunnels(store->database, loader->take_tunnel, loader->tunnels, failure) &&
-	                 database_load_tokens(store->database, loader->take_token, loader->tokens, failure);
+	                 database_load_tokens(store->database, loader->take_token, loader->tokens, failure) &&
+	                 (loader->take_session == NULL || database_load_sessions(store->database, loader->take_session, loader->sessions, failure));
 	/* A disk that is full at start is no reason not to start: this is only about memory. */
 	(void)database_forget(store->database);
 	if (is_loaded)
-		take_reserve(store->database);
+		disk_note(&store->disk, !database_take_reserve(store->database));
 	return is_loaded;
+}
+
+static void init_condition(pthread_cond_t *condition)
+{
+	pthread_condattr_t attributes;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attributes);
+	pthread_condattr_destroy(&attributes);
 }
 
 struct store *store_open(const char *directory, const char *vfs, const struct store_loader *loader, void (*wake)(void *owner), void *owner,
@@ -264,7 +302,8 @@ struct store *store_open(const char *directory, const char *vfs, const struct st
 	queue_init(&store->waiting);
 	queue_init(&store->finished);
 	pthread_mutex_init(&store->lock, NULL);
-	pthread_cond_init(&store->changed, NULL);
+	init_condition(&store->changed);
+	disk_init(&store->disk, directory);
 	store->database = database_open(directory, vfs, failure);
 	if (store->database != NULL && load(store, loader, failure)) {
 		if (pthread_create(&store->thread, NULL, run, store) == 0)
@@ -295,6 +334,19 @@ void store_close(struct store *store)
 uint64_t store_next_revision(const struct store *store)
 {
 	return store->next_revision;
+}
+
+void store_explain(const struct store *store, int result, char *text, size_t size)
+{
+	if ((result & 0xff) == SQLITE_FULL)
+		disk_explain(&store->disk, text, size);
+	else
+		snprintf(text, size, "%s", database_error(result));
+}
+
+bool store_is_writable(const struct store *store)
+{
+	return !atomic_load(&store->disk.is_full);
 }
 
 void store_submit(struct store *store, struct store_batch *batch)

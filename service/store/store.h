@@ -4,16 +4,28 @@
 #define WARREN_SERVICE_STORE_STORE_H
 
 #include "service/store/database.h"
+#include "service/store/disk.h"
 
 struct store;
 
-enum store_write_kind { STORE_PUT, STORE_CHECKPOINT, STORE_DELETE, STORE_TOKEN_PUT, STORE_TOKEN_DELETE };
+enum store_write_kind {
+	STORE_PUT,
+	STORE_CHECKPOINT,
+	STORE_DELETE,
+	STORE_TOKEN_PUT,
+	STORE_TOKEN_CHECKPOINT,
+	STORE_TOKEN_DELETE,
+	STORE_SESSION_PUT,
+	STORE_SESSION_DELETE,
+	STORE_SESSIONS_PURGE,
+};
 
 struct store_write {
 	enum store_write_kind kind;
-	struct database_tunnel tunnel; /* PUT, CHECKPOINT, DELETE (id alone) */
-	struct snapshot *snapshot;     /* PUT: what tunnel.document is made of, by the store's thread, since it takes long; referenced. Or NULL */
-	struct database_token token;   /* TOKEN_PUT, TOKEN_DELETE (id alone) */
+	struct database_tunnel tunnel;    /* PUT, CHECKPOINT, DELETE (key alone) */
+	struct snapshot *snapshot;        /* PUT: what tunnel.document is made of, by the store's thread, since it takes long; referenced */
+	struct database_token token;      /* TOKEN_PUT, TOKEN_CHECKPOINT, TOKEN_DELETE (id alone) */
+	struct database_session *session; /* SESSION…, owned, malloc'ed */
 };
 
 /* Writes that are applied atomically. */
@@ -21,7 +33,7 @@ struct store_batch {
 	struct store_write *writes;
 	size_t count;
 	uint64_t next_revision;                               /* to be kept with them, or 0 */
-	int result;                                           /* 0, or see store_error */
+	int result;                                           /* 0, or see store_explain */
 	void (*done)(struct store_batch *batch, void *owner); /* takes the batch back (store_batch_free) */
 	void *owner;
 	struct store_batch *next; /* the store's */
@@ -36,6 +48,8 @@ struct store_loader {
 	void *tunnels;
 	bool (*take_token)(void *tokens, struct database_token *token);
 	void *tokens;
+	void (*take_session)(void *sessions, const struct database_session *session); /* after the tunnels; or NULL */
+	void *sessions;
 };
 
 /* `wake` is called from the store's thread when there is work for store_collect. */
@@ -50,6 +64,9 @@ void store_submit(struct store *store, struct store_batch *batch);
 void store_collect(struct store *store);
 /* Waits until no batch is pending, and collects. */
 void store_drain(struct store *store);
-const char *store_error(int result);
+/* Why a batch failed, for a user. */
+void store_explain(const struct store *store, int result, char *text, size_t size);
+/* False while the disk is full. The store looks for room every second then, and makes state.reserve whole. Any thread. */
+bool store_is_writable(const struct store *store);
 
 #endif

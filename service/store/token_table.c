@@ -2,19 +2,25 @@
 
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ipc/wall_clock.h"
+#include "service/spec/json_reader.h"
 #include "service/spec/json_writer.h"
 #include "service/spec/random_text.h"
 #include "service/store/scope.h"
 
 #define TOKEN_PREFIX "warren_"
 #define TOKENS_MAX 10000
+#define USE_STORED_EVERY_MS 60000
 
 struct token {
 	struct database_token stored;
+	struct access *access; /* of stored.labels; NULL: they cannot be read, and the token opens nothing */
+	int64_t last_used_at;
 	bool is_revoked; /* it is not accepted any more, but still on the disk */
 };
 
@@ -22,7 +28,9 @@ struct token_table {
 	pthread_mutex_t lock;
 	struct token *list;
 	size_t count, capacity;
-	size_t reserved; /* room for those being written to the disk; only the service's thread */
+	size_t reserved;   /* room for those being written to the disk; only the service's thread */
+	bool is_under_way; /* a checkpoint is being written; only the service's thread */
+	_Atomic uint64_t revocations;
 };
 
 /* A token being written to the disk, or deleted from it. */
@@ -34,14 +42,7 @@ struct token_write {
 	void *owner;
 };
 
-/* Each scope includes the ones before it. A token keeps those that it was given, so that it reads back as it was made. */
-static unsigned with_included(unsigned scopes)
-{
-	scopes |= scopes & SCOPE_ADMIN ? SCOPE_WRITE : 0;
-	scopes |= scopes & SCOPE_WRITE ? SCOPE_READ : 0;
-	scopes |= scopes & SCOPE_READ ? SCOPE_METRICS : 0;
-	return scopes;
-}
+static const char no_memory[] = "Out of memory.";
 
 struct token_table *token_table_create(void)
 {
@@ -51,12 +52,18 @@ struct token_table *token_table_create(void)
 	return tokens;
 }
 
+static void clear(struct token *token)
+{
+	database_token_clear(&token->stored);
+	access_release(token->access);
+}
+
 void token_table_free(struct token_table *tokens)
 {
 	if (tokens == NULL)
 		return;
 	for (size_t i = 0; i < tokens->count; i++)
-		free(tokens->list[i].stored.name);
+		clear(&tokens->list[i]);
 	free(tokens->list);
 	pthread_mutex_destroy(&tokens->lock);
 	free(tokens);
@@ -81,14 +88,34 @@ static bool reserve(struct token_table *tokens)
 	return has_room;
 }
 
+/* NULL if they are no labels, or memory is out. */
+static struct access *access_of(const char *labels)
+{
+	struct problem problem;
+	struct json_reader reader;
+	struct spec_label *list = NULL;
+	struct access *access = NULL;
+	problem_init(&problem);
+	json_reader_init(&reader, "", &problem);
+	json_t *document = json_pack("{s:o}", "labels", json_loads(labels, JSON_REJECT_DUPLICATES, NULL));
+	size_t count = labels_read(&reader, document, &list);
+	if (document != NULL && problem.code == PROBLEM_NONE)
+		access = access_create(list, count);
+	spec_labels_free(list, count);
+	json_decref(document);
+	problem_clear(&problem);
+	return access;
+}
+
 /* Takes what it owns. */
 static void add(struct token_table *tokens, struct database_token *token)
 {
+	struct token added = { .stored = *token, .access = access_of(token->labels), .last_used_at = token->last_used_at };
 	pthread_mutex_lock(&tokens->lock);
-	tokens->list[tokens->count++] = (struct token){ .stored = *token };
+	tokens->list[tokens->count++] = added;
 	pthread_mutex_unlock(&tokens->lock);
 	tokens->reserved--;
-	token->name = NULL;
+	*token = (struct database_token){ .name = NULL };
 }
 
 bool token_table_load(struct token_table *tokens, struct database_token *token)
@@ -97,7 +124,7 @@ bool token_table_load(struct token_table *tokens, struct database_token *token)
 	if (has_room)
 		add(tokens, token);
 	else
-		free(token->name);
+		database_token_clear(token);
 	return has_room;
 }
 
@@ -107,25 +134,66 @@ static void hash_token(const char *token, uint8_t hash[32])
 	crypto_generichash(hash, 32, (const uint8_t *)token, strlen(token), NULL, 0);
 }
 
-unsigned token_table_scope(struct token_table *tokens, const char *token)
+/* It follows the wall clock: one that is set back makes an expired token good again. */
+static bool has_expired(const struct token *token, int64_t now_ms)
+{
+	return token->stored.expires_at != 0 && now_ms >= token->stored.expires_at;
+}
+
+static bool is_good(const struct token *token, int64_t now_ms)
+{
+	return !token->is_revoked && token->access != NULL && !has_expired(token, now_ms);
+}
+
+static void describe(const struct token *token, struct token_bearer *bearer)
+{
+	/* A token keeps the scopes that it was given, so that it reads back as it was made. */
+	*bearer = (struct token_bearer){ .scopes = scope_with_included(token->stored.scopes),
+		                         .expires_at = token->stored.expires_at,
+		                         .access = access_reference(token->access) };
+	memcpy(bearer->id, token->stored.id, sizeof(bearer->id));
+	snprintf(bearer->name, sizeof(bearer->name), "%s", token->stored.name);
+}
+
+bool token_table_find(struct token_table *tokens, const char *token, int64_t now_ms, struct token_bearer *bearer)
 {
 	uint8_t hash[32];
-	unsigned scopes = 0;
+	struct token *found = NULL;
 	hash_token(token, hash);
 	pthread_mutex_lock(&tokens->lock);
 	/* Compares with all of them, so that the time reveals nothing. */
 	for (size_t i = 0; i < tokens->count; i++)
 		if (sodium_memcmp(hash, tokens->list[i].stored.hash, sizeof(hash)) == 0)
-			scopes = tokens->list[i].is_revoked ? 0 : with_included(tokens->list[i].stored.scopes);
+			found = &tokens->list[i];
+	bool is_found = found != NULL && is_good(found, now_ms);
+	bearer->has_expired = found != NULL && !found->is_revoked && has_expired(found, now_ms);
+	if (is_found) {
+		found->last_used_at = now_ms;
+		describe(found, bearer);
+	}
 	pthread_mutex_unlock(&tokens->lock);
-	return scopes;
+	return is_found;
 }
 
-static json_t *token_to_json(const struct database_token *token)
+uint64_t token_table_revocations(const struct token_table *tokens)
 {
-	char at[WALL_CLOCK_TEXT_MAX];
-	wall_clock_format_seconds(at, token->created_at);
-	return json_pack("{s:s, s:s, s:o, s:s}", "id", token->id, "name", token->name, "scopes", scope_list_to_json(token->scopes), "created_at", at);
+	return atomic_load(&tokens->revocations);
+}
+
+static json_t *time_to_json(int64_t at)
+{
+	char text[WALL_CLOCK_TEXT_MAX];
+	if (at == 0)
+		return json_null();
+	wall_clock_format_seconds(text, at);
+	return json_string(text);
+}
+
+static json_t *token_to_json(const struct database_token *token, int64_t last_used_at)
+{
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "id", token->id, "name", token->name, "scopes", scope_list_to_json(token->scopes),
+	                 "labels", json_loads(token->labels, 0, NULL), "created_at", time_to_json(token->created_at), "expires_at",
+	                 time_to_json(token->expires_at), "last_used_at", time_to_json(last_used_at));
 }
 
 static void answer_fault(token_table_done *done, void *owner, enum problem_code code, const char *detail)
@@ -140,7 +208,7 @@ static void answer_fault(token_table_done *done, void *owner, enum problem_code 
 static void free_write(struct token_write *write)
 {
 	json_decref(write->shown);
-	free(write->token.name);
+	database_token_clear(&write->token);
 	free(write);
 }
 
@@ -168,9 +236,10 @@ static bool submit(struct token_write *write, struct store *store, enum store_wr
 		return false;
 	batch->writes[0] = (struct store_write){ .kind = kind, .token = write->token };
 	batch->writes[0].token.name = strdup(write->token.name);
+	batch->writes[0].token.labels = strdup(write->token.labels);
 	batch->done = done;
 	batch->owner = write;
-	if (batch->writes[0].token.name == NULL) {
+	if (batch->writes[0].token.name == NULL || batch->writes[0].token.labels == NULL) {
 		store_batch_free(batch);
 		return false;
 	}
@@ -178,15 +247,20 @@ static bool submit(struct token_write *write, struct store *store, enum store_wr
 	return true;
 }
 
-static struct token_write *start_write(struct token_table *tokens, const char *name, token_table_done *done, void *owner)
+static struct token_write *start_write(struct token_table *tokens, const char *name, const struct access *access, token_table_done *done, void *owner)
 {
 	struct token_write *write = calloc(1, sizeof(*write));
-	if (write == NULL)
-		return NULL;
-	*write = (struct token_write){ .tokens = tokens, .token.name = strdup(name), .done = done, .owner = owner };
-	if (write->token.name != NULL)
+	json_t *labels = access_to_json(access);
+	if (write != NULL)
+		*write = (struct token_write){ .tokens = tokens,
+			                       .token.name = strdup(name),
+			                       .token.labels = labels == NULL ? NULL : json_writer_text(labels),
+			                       .done = done,
+			                       .owner = owner };
+	json_decref(labels);
+	if (write == NULL || (write->token.name != NULL && write->token.labels != NULL))
 		return write;
-	free(write);
+	free_write(write);
 	return NULL;
 }
 
@@ -205,40 +279,41 @@ static void on_made(struct store_batch *batch, void *owner)
 }
 
 /* Fills in the random parts, and the token as shown this one time. */
-static bool draw(struct token_write *write, unsigned scopes)
+static bool draw(struct token_write *write, const struct token_wanted *wanted)
 {
 	char text[64] = TOKEN_PREFIX;
 	size_t prefix = strlen(text);
 	struct database_token *token = &write->token;
-	token->scopes = scopes;
+	token->scopes = wanted->scopes;
+	token->expires_at = wanted->expires_at;
 	token->created_at = wall_clock_ms() / 1000 * 1000;
 	random_text(text + prefix, sizeof(text) - prefix, RANDOM_TEXT_BYTES_MAX);
 	random_text(token->id, sizeof(token->id), 9);
 	/* An id is a part of a path and of command lines: it starts with a letter. */
 	token->id[0] = 't';
 	hash_token(text, token->hash);
-	write->shown = token_to_json(token);
+	write->shown = token_to_json(token, 0);
 	bool is_shown = json_object_set_new(write->shown, "token", json_string(text)) == 0;
 	sodium_memzero(text, sizeof(text));
 	return is_shown;
 }
 
-void token_table_make(struct token_table *tokens, struct store *store, const char *name, unsigned scopes, token_table_done *done, void *owner)
+void token_table_make(struct token_table *tokens, struct store *store, const struct token_wanted *wanted, token_table_done *done, void *owner)
 {
 	if (tokens->count + tokens->reserved >= TOKENS_MAX) {
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "There are too many tokens.");
 		return;
 	}
-	struct token_write *write = start_write(tokens, name, done, owner);
+	struct token_write *write = start_write(tokens, wanted->name, wanted->access, done, owner);
 	if (write == NULL) {
-		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, no_memory);
 		return;
 	}
 	bool has_room = reserve(tokens);
-	if (has_room && draw(write, scopes) && submit(write, store, STORE_TOKEN_PUT, on_made))
+	if (has_room && draw(write, wanted) && submit(write, store, STORE_TOKEN_PUT, on_made))
 		return;
 	tokens->reserved -= has_room;
-	fail(write, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	fail(write, PROBLEM_OUT_OF_RESOURCES, no_memory);
 }
 
 json_t *token_table_list(struct token_table *tokens)
@@ -247,7 +322,7 @@ json_t *token_table_list(struct token_table *tokens)
 	json_t *list = json_array();
 	pthread_mutex_lock(&tokens->lock);
 	for (size_t i = 0; i < tokens->count; i++)
-		json_writer_add(&writer, list, token_to_json(&tokens->list[i].stored));
+		json_writer_add(&writer, list, token_to_json(&tokens->list[i].stored, tokens->list[i].last_used_at));
 	pthread_mutex_unlock(&tokens->lock);
 	return json_writer_end(&writer, list);
 }
@@ -259,6 +334,15 @@ static struct token *find(struct token_table *tokens, const char *id)
 		if (strcmp(tokens->list[i].stored.id, id) == 0)
 			return &tokens->list[i];
 	return NULL;
+}
+
+bool token_table_holds(struct token_table *tokens, const char *id, int64_t now_ms)
+{
+	pthread_mutex_lock(&tokens->lock);
+	const struct token *token = find(tokens, id);
+	bool holds = token != NULL && is_good(token, now_ms);
+	pthread_mutex_unlock(&tokens->lock);
+	return holds;
 }
 
 static const char undeleted[] =
@@ -277,7 +361,7 @@ static void on_deleted(struct store_batch *batch, void *owner)
 	pthread_mutex_lock(&tokens->lock);
 	struct token *token = find(tokens, write->token.id);
 	if (token != NULL) {
-		free(token->stored.name);
+		clear(token);
 		*token = tokens->list[--tokens->count];
 	}
 	pthread_mutex_unlock(&tokens->lock);
@@ -294,12 +378,13 @@ void token_table_delete(struct token_table *tokens, struct store *store, const c
 	struct token *token = find(tokens, id);
 	if (token != NULL)
 		token->is_revoked = true;
+	atomic_fetch_add(&tokens->revocations, 1);
 	pthread_mutex_unlock(&tokens->lock);
 	if (token == NULL) {
 		answer_fault(done, owner, PROBLEM_NOT_FOUND, "There is no token with this id.");
 		return;
 	}
-	struct token_write *write = start_write(tokens, token->stored.name, done, owner);
+	struct token_write *write = start_write(tokens, token->stored.name, access_whole(), done, owner);
 	if (write == NULL) {
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, undeleted);
 		return;
@@ -307,4 +392,53 @@ void token_table_delete(struct token_table *tokens, struct store *store, const c
 	memcpy(write->token.id, token->stored.id, sizeof(write->token.id));
 	if (!submit(write, store, STORE_TOKEN_DELETE, on_deleted))
 		fail(write, PROBLEM_OUT_OF_RESOURCES, undeleted);
+}
+
+static bool is_use_due(const struct token *token)
+{
+	int64_t ahead = token->last_used_at - token->stored.last_used_at;
+	return ahead >= USE_STORED_EVERY_MS || ahead < 0;
+}
+
+static size_t count_due(struct token_table *tokens)
+{
+	size_t count = 0;
+	pthread_mutex_lock(&tokens->lock);
+	for (size_t i = 0; i < tokens->count; i++)
+		count += is_use_due(&tokens->list[i]);
+	pthread_mutex_unlock(&tokens->lock);
+	return count;
+}
+
+/* What could not be written is written with the next use. */
+static void on_use_stored(struct store_batch *batch, void *owner)
+{
+	struct token_table *tokens = owner;
+	tokens->is_under_way = false;
+	store_batch_free(batch);
+}
+
+void token_table_checkpoint(struct token_table *tokens, struct store *store)
+{
+	size_t room = tokens->is_under_way ? 0 : count_due(tokens);
+	struct store_batch *batch = room == 0 ? NULL : store_batch_create(room);
+	if (batch == NULL)
+		return;
+	batch->count = 0;
+	pthread_mutex_lock(&tokens->lock);
+	for (size_t i = 0; i < tokens->count && batch->count < room; i++) {
+		struct token *token = &tokens->list[i];
+		if (!is_use_due(token))
+			continue;
+		token->stored.last_used_at = token->last_used_at;
+		struct store_write *write = &batch->writes[batch->count++];
+		write->kind = STORE_TOKEN_CHECKPOINT;
+		memcpy(write->token.id, token->stored.id, sizeof(write->token.id));
+		write->token.last_used_at = token->last_used_at;
+	}
+	pthread_mutex_unlock(&tokens->lock);
+	tokens->is_under_way = true;
+	batch->done = on_use_stored;
+	batch->owner = tokens;
+	store_submit(store, batch);
 }

@@ -155,7 +155,7 @@ static void await_udp_turn(struct broker *broker, struct want *want)
 		return;
 	}
 	*turn = (struct udp_turn){ .broker = broker, .want = want };
-	lock_queue_claim_one(broker->means.locks, &turn->claim, want->tunnel.id, on_udp_turn, turn);
+	lock_queue_claim_one(broker->means.locks, &turn->claim, want->tunnel.key, on_udp_turn, turn);
 }
 
 static const struct host_socket *proxy_listener(const struct entry *entry, uint16_t index)
@@ -177,9 +177,27 @@ static bool may_relay(const struct entry *entry, const struct message_want *want
 	       (endpoint_is_any(&listener->bound) && host_socket_is_local(&want->local));
 }
 
+static bool has_member(const struct spec_pool *pool, const struct snapshot *tunnel)
+{
+	bool is_member = spec_selection_has(&pool->members, tunnel->id, tunnel->labels, tunnel->label_count);
+	for (size_t i = 0; i < pool->rule_count && !is_member; i++)
+		is_member = spec_selection_has(&pool->rules[i].members, tunnel->id, tunnel->labels, tunnel->label_count);
+	return is_member;
+}
+
+/* Whose listener the client came to: the tunnel's, or that of a pool that it is a member of. */
+static const struct entry *listening(struct registry *registry, const struct entry *entry, uint64_t number)
+{
+	if (number == 0)
+		return entry;
+	const struct entry *pool = registry_pool(registry, number);
+	return pool != NULL && has_member(&pool->snapshot->spec.pool, entry->snapshot) ? pool : NULL;
+}
+
 static void grant_relay(struct broker *broker, const struct entry *entry, struct want *want)
 {
-	if (!may_relay(entry, &want->message)) {
+	const struct entry *listener = listening(broker->means.registry, entry, want->message.pool);
+	if (listener == NULL || !may_relay(listener, &want->message)) {
 		end(broker, want, MESSAGE_STATUS_REFUSED, -1);
 		return;
 	}
@@ -292,6 +310,24 @@ bool broker_take(struct broker *broker, struct worker *worker, enum message_type
 	else if (!grant(broker, want))
 		put_off(broker, want);
 	return true;
+}
+
+bool broker_is_idle(const struct broker *broker, unsigned workers)
+{
+	for (unsigned i = 0; i < workers; i++)
+		for (uint32_t slot = 0; slot < COUNTERS_TUNNELS; slot++)
+			if (broker->unanswered[i][slot] > 0)
+				return false;
+	return true;
+}
+
+void broker_give_up(struct broker *broker)
+{
+	while (broker->late != NULL) {
+		end(broker, take_first(broker), MESSAGE_STATUS_TIMED_OUT, -1);
+		broker->late_count--;
+	}
+	dialer_give_up(broker->dialer);
 }
 
 struct broker *broker_create(const struct broker_means *means, unsigned workers)

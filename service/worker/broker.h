@@ -25,5 +25,8 @@ void broker_free(struct broker *broker);
 bool broker_take(struct broker *broker, struct worker *worker, enum message_type type, const struct message_want *message);
 /* The worker has died, or the service ends: drops its requests. */
 void broker_forget(struct broker *broker, const struct worker *worker);
+/* For the program that takes this one's place: whether no worker waits for a socket; and answers those that do, with a failure. */
+bool broker_is_idle(const struct broker *broker, unsigned workers);
+void broker_give_up(struct broker *broker);
 
 #endif

@@ -54,6 +54,13 @@ static void on_closed(uv_handle_t *handle)
 		free(dial);
 }
 
+static void stop_polling(struct dial *dial)
+{
+	if (dial->is_polling)
+		uv_close((uv_handle_t *)&dial->poll, on_closed);
+	dial->is_polling = false;
+}
+
 static void end(struct dial *dial)
 {
 	struct dial **at = &dial->dialer->dials;
@@ -65,8 +72,7 @@ static void end(struct dial *dial)
 		want_free(dial->want);
 	endpoint_resolver_cancel(dial->query);
 	uv_close((uv_handle_t *)&dial->timer, on_closed);
-	if (dial->is_polling)
-		uv_close((uv_handle_t *)&dial->poll, on_closed);
+	stop_polling(dial);
 	if (dial->descriptor >= 0)
 		close(dial->descriptor);
 }
@@ -79,6 +85,8 @@ static void answer(struct dialer *dialer, struct want *want, int descriptor, int
 static void finish(struct dial *dial, int descriptor, int error)
 {
 	struct want *want = dial->want;
+	/* The answer closes the descriptor, whose number may then be that of another thread's. */
+	stop_polling(dial);
 	if (worker_is_ready(want->worker)) {
 		dial->want = NULL;
 		answer(dial->dialer, want, descriptor, error);
@@ -109,7 +117,8 @@ static void on_connected(uv_poll_t *poll, int status, int events)
 	int error = 0;
 	socklen_t length = sizeof(error);
 	(void)events;
-	if (status < 0 || getsockopt(dial->descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+	/* libuv has one status for whatever the socket has: the socket itself says which it is. */
+	if (getsockopt(dial->descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || (status < 0 && error == 0))
 		error = EIO;
 	uv_poll_stop(poll);
 	if (error == 0) {
@@ -229,5 +238,14 @@ void dialer_end_of(struct dialer *dialer, const struct worker *worker)
 		next = dial->next;
 		if (dial->want->worker == worker)
 			end(dial);
+	}
+}
+
+void dialer_give_up(struct dialer *dialer)
+{
+	struct dial *next;
+	for (struct dial *dial = dialer->dials; dial != NULL; dial = next) {
+		next = dial->next;
+		finish(dial, -1, ETIMEDOUT);
 	}
 }

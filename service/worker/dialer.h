@@ -27,6 +27,7 @@ struct dialer *dialer_create(const struct dialer_means *means); /* NULL when out
 void dialer_free(struct dialer *dialer);                        /* once every dial is ended */
 /* Takes the want and answers it, perhaps before this returns. The forward is read at once. */
 void dialer_start(struct dialer *dialer, const struct spec_forward *forward, struct want *want);
+void dialer_give_up(struct dialer *dialer); /* answers all with ETIMEDOUT */
 /* Cancels the dials of a worker that died; none is answered. */
 void dialer_end_of(struct dialer *dialer, const struct worker *worker);
 

@@ -13,7 +13,7 @@ static void publish_state(struct events *events, const struct entry *entry, enum
 	char *quoted = events_quote(reason, strlen(reason)), *members = NULL;
 	if (asprintf(&members, "\"state\":\"%s\",\"reason\":%s", tunnel_state_name(state), quoted == NULL ? "\"\"" : quoted) < 0)
 		members = NULL;
-	events_publish(events, EVENT_TUNNEL_STATE, entry->id, members);
+	events_publish(events, object_key_kind(entry->key) == SPEC_POOL ? EVENT_POOL_STATE : EVENT_TUNNEL_STATE, entry->id, members);
 	free(quoted);
 	free(members);
 }
@@ -24,7 +24,7 @@ bool failure_set(struct registry *registry, struct events *events, struct entry 
 	if (entry->snapshot->failure != NULL && strcmp(entry->snapshot->failure, reason) == 0)
 		return true;
 	struct snapshot *failed = snapshot_copy(entry->snapshot);
-	log_line(LOG_ERROR, entry->id, "the tunnel failed: %s", reason);
+	log_line(LOG_ERROR, entry->id, "the %s failed: %s", spec_kind_name(object_key_kind(entry->key)), reason);
 	char *failure = failed == NULL ? NULL : strdup(reason);
 	if (failure == NULL) {
 		snapshot_release(failed);

@@ -35,22 +35,23 @@ static const struct spec_peer *peer_of(const struct entry *entry, const struct p
 {
 	const struct spec *spec = &entry->snapshot->spec;
 	const struct spec_peer *peer = spec_peer_find(spec, &lookup->peer);
-	if (peer == NULL || peer->endpoint.kind != SPEC_PLACE_INET || peer->endpoint.port != lookup->port ||
+	if (spec->via != NULL || peer == NULL || peer->endpoint.kind != SPEC_PLACE_INET || peer->endpoint.port != lookup->port ||
 	    strcmp(peer->endpoint.host, lookup->name) != 0)
 		return NULL;
 	*index = (size_t)(peer - spec->peers);
 	return peer;
 }
 
-static bool is_name(const struct spec_peer *peer)
+/* One that is looked up here. The names of a tunnel that goes through another are asked for inside that one. */
+static bool is_name(const struct spec *spec, const struct spec_peer *peer)
 {
-	return peer->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&peer->endpoint);
+	return spec->via == NULL && peer->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&peer->endpoint);
 }
 
 static bool has_name(const struct spec *spec)
 {
 	for (size_t i = 0; i < spec->peer_count; i++)
-		if (is_name(&spec->peers[i]))
+		if (is_name(spec, &spec->peers[i]))
 			return true;
 	return false;
 }
@@ -183,7 +184,7 @@ static void on_resolved(void *owner, const struct message_addresses *addresses, 
 	if (lookup->is_answered)
 		return; /* its turn is claimed, and will find the newer answer */
 	lookup->is_answered = true;
-	lock_queue_claim_one(lookup->means->locks, &lookup->turn, lookup->entry->id, on_turn, lookup);
+	lock_queue_claim_one(lookup->means->locks, &lookup->turn, lookup->entry->key, on_turn, lookup);
 }
 
 static void ask(struct peer_lookup *lookup)
@@ -242,7 +243,7 @@ void peer_lookup_start(const struct peer_lookup_means *means, struct entry *entr
 	entry->lacks_lookup = false;
 	for (size_t i = 0; spec->enabled && i < spec->peer_count; i++) {
 		const struct spec_peer *peer = &spec->peers[i];
-		if (!is_name(peer) || entry->addresses[i].count > 0)
+		if (!is_name(spec, peer) || entry->addresses[i].count > 0)
 			continue;
 		/* Without memory for the marks each is searched for. */
 		if (is_asked == NULL ? find(entry, peer) == NULL : !is_asked[i])
@@ -256,7 +257,7 @@ void peer_lookup_retry(const struct peer_lookup_means *means)
 	for (size_t i = 0; i < registry_count(means->registry); i++) {
 		struct entry *entry = registry_at(means->registry, i);
 		/* A change that is under way starts them itself, or leaves them to the next time. */
-		if (entry->lacks_lookup && lock_queue_is_free(means->locks, entry->id))
+		if (entry->lacks_lookup && lock_queue_is_free(means->locks, entry->key))
 			peer_lookup_start(means, entry);
 	}
 }
@@ -264,7 +265,7 @@ void peer_lookup_retry(const struct peer_lookup_means *means)
 void peer_lookup_again(const struct peer_lookup_means *means, struct entry *entry, const struct wireguard_key *peer)
 {
 	const struct spec_peer *found = spec_peer_find(&entry->snapshot->spec, peer);
-	if (found == NULL || !is_name(found))
+	if (found == NULL || !is_name(&entry->snapshot->spec, found))
 		return;
 	struct peer_lookup *lookup = find(entry, found);
 	if (lookup == NULL) {

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/channel.h"
 #include "service/registry/status.h"
 #include "service/registry/tunnel_identity.h"
 #include "service/worker/failure.h"
 #include "service/worker/runtime.h"
 
-#define WINDOW 256 /* tunnels on their way to a worker */
+#define WINDOW 256                             /* tunnels on their way to a worker */
+#define UNREAD_MOST (CHANNEL_QUEUED_BYTES / 4) /* bytes, before another goes: one takes a few MB at most */
 
 /* A tunnel on its way to a worker holds duplicates of its sockets until it is sent, so that thousands at once would run out of
  * descriptors: they go in a window. */
@@ -73,7 +75,7 @@ static void on_provisioned(void *owner, const struct worker_reply *reply);
 
 static void wait_for_memory(struct provisioner *provisioner, struct entry *entry)
 {
-	status_set_reason(entry->status, false, "out of memory or descriptors");
+	status_set_report(entry->status, &(struct status_report){ .state = TUNNEL_STARTING }, "out of memory or descriptors");
 	entry->is_waiting = true;
 	of_worker(provisioner, entry->worker)->is_starved = true;
 }
@@ -94,13 +96,19 @@ static bool send_now(struct provisioner *provisioner, struct entry *entry)
 	*asked = (struct asked){
 		.provisioner = provisioner,
 		.worker = worker,
-		.request = { .slot = slot, .generation = generation, .reply = MESSAGE_PREPARED, .handler = on_provisioned, .owner = asked },
+		.request = { .slot = slot,
+		             .generation = generation,
+		             .reply = MESSAGE_PREPARED,
+		             .peers = entry->snapshot->spec.peer_count,
+		             .handler = on_provisioned,
+		             .owner = asked },
 		.incarnation = worker_incarnation(worker),
 	};
 	tunnel_identity_take(&asked->tunnel, entry->snapshot);
 	worker_expect(worker, &asked->request);
 	if (runtime_send_prepare(entry, entry->snapshot, &entry->sockets, entry->addresses, true, asked->request.number)) {
 		progress->under_way++;
+		entry->provisionings++;
 		runtime_send(worker, MESSAGE_COMMIT, 0, slot, generation);
 		return true;
 	}
@@ -110,23 +118,31 @@ static bool send_now(struct provisioner *provisioner, struct entry *entry)
 	return false;
 }
 
+/* One that reads slowly is not to be taken for one that does not read. */
+static bool has_room(struct provisioner *provisioner, const struct worker *worker)
+{
+	return of_worker(provisioner, worker)->under_way < WINDOW && worker_queued_bytes(worker) < UNREAD_MOST;
+}
+
 /* Those that wait are looked for once for half a window. */
 static void send_more(struct provisioner *provisioner, struct worker *worker)
 {
 	struct progress *progress = of_worker(provisioner, worker);
 	if (progress->under_way > WINDOW / 2)
 		return;
-	for (unsigned i = 0; i < COUNTERS_TUNNELS && progress->under_way < WINDOW; i++) {
+	for (unsigned i = 0; i < COUNTERS_TUNNELS && has_room(provisioner, worker); i++) {
 		struct entry *entry = slot_table_at(provisioner->means.slots, worker_index(worker), progress->next);
 		progress->next = (progress->next + 1) % COUNTERS_TUNNELS;
 		if (entry == NULL || !entry->is_waiting)
 			continue;
 		/* A change that is under way hurries it itself, or fails and leaves it to the next tick. */
-		if (!lock_queue_is_free(provisioner->means.locks, entry->id))
+		if (!lock_queue_is_free(provisioner->means.locks, entry->key))
 			progress->is_starved = true;
 		else if (!send_now(provisioner, entry))
 			return;
 	}
+	/* No answer may come that goes on with it. */
+	progress->is_starved |= worker_queued_bytes(worker) >= UNREAD_MOST;
 }
 
 void provisioner_tick(struct provisioner *provisioner, struct supervisor *supervisor)
@@ -163,7 +179,7 @@ static void on_provisioned(void *owner, const struct worker_reply *reply)
 	if (!reply->gone && reply->prepared.ack.status != MESSAGE_STATUS_OK) {
 		snprintf(asked->reason, sizeof(asked->reason), "the worker could not start the tunnel: %.*s",
 		         (int)strnlen(reply->prepared.detail, 160), reply->prepared.detail);
-		lock_queue_claim_one(provisioner->means.locks, &asked->turn, asked->tunnel.id, fail_built, asked);
+		lock_queue_claim_one(provisioner->means.locks, &asked->turn, asked->tunnel.key, fail_built, asked);
 	} else {
 		free_asked(asked);
 	}
@@ -178,10 +194,12 @@ void provisioner_start(struct provisioner *provisioner, struct entry *entry)
 	entry->is_waiting = false;
 	if (worker == NULL || !worker_is_ready(worker) || entry->snapshot->failure != NULL)
 		return;
-	if (of_worker(provisioner, worker)->under_way < WINDOW)
+	if (has_room(provisioner, worker)) {
 		(void)send_now(provisioner, entry);
-	else
-		entry->is_waiting = true;
+		return;
+	}
+	entry->is_waiting = true;
+	of_worker(provisioner, worker)->is_starved = true;
 }
 
 void provisioner_hurry(struct provisioner *provisioner, struct entry *entry)

@@ -24,6 +24,7 @@ struct news {
 		struct message_probed probed;
 		struct message_condition condition;
 		struct message_want_resolve want_resolve;
+		struct message_health health;
 	};
 };
 
@@ -41,6 +42,7 @@ DECODER(endpoint)
 DECODER(probed)
 DECODER(condition)
 DECODER(want_resolve)
+DECODER(health)
 
 static void publish(const struct report *report, enum event_type type, const struct entry *entry, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -61,7 +63,12 @@ static void tell_state(const struct report *report, struct entry *entry, struct 
 {
 	struct message_state *message = &news->state;
 	message->reason[sizeof(message->reason) - 1] = '\0';
-	status_set_reason(entry->status, message->state == TUNNEL_UP, message->reason);
+	if (message->state == TUNNEL_DISABLED && spec_is_expired(&entry->snapshot->spec, wall_clock_ms()))
+		snprintf(message->reason, sizeof(message->reason), "expired");
+	const struct status_report told = { .generation = message->generation,
+		                            .state = (enum tunnel_state)message->state,
+		                            .since = (int64_t)counter_read(&slot_tunnel(entry->slot)->state_since) };
+	status_set_report(entry->status, &told, message->reason);
 	char *reason = events_quote(message->reason, strlen(message->reason));
 	char healing[64] = "";
 	if (message->healing != MESSAGE_HEALING_NONE)
@@ -114,16 +121,44 @@ static void tell_endpoint(const struct report *report, struct entry *entry, stru
 	publish(report, EVENT_TUNNEL_ENDPOINT, entry, "\"peer\":\"%s\",\"endpoint\":\"%s\",\"count\":%u", key, endpoint, message->count);
 }
 
+static bool has_round_trip(const struct message_probed *message)
+{
+	return message->received > 0 && message->rtt_avg_ms >= 0 && message->rtt_avg_ms < 1e9;
+}
+
+static void keep_result(const struct entry *entry, const struct message_probed *message)
+{
+	struct status_probe probe = { .ok = message->ok,
+		                      .at = wall_clock_ms(),
+		                      .failures = message->failures,
+		                      .rtt_ms = has_round_trip(message) ? message->rtt_avg_ms : -1,
+		                      .exit_ip = message->exit_ip };
+	snprintf(probe.detail, sizeof(probe.detail), "%.*s", (int)sizeof(probe.detail) - 1, message->detail);
+	status_set_probe(entry->status, &probe);
+}
+
 static void tell_probed(const struct report *report, struct entry *entry, struct news *news)
 {
 	struct message_probed *message = &news->probed;
+	/* The registry has another probe before the worker does: that result is the old one's. */
+	if (message->request == 0 && message->generation == entry->snapshot->generation)
+		keep_result(entry, message);
+	char exit_ip[NETWORK_TEXT_SIZE + 16] = "null";
+	if (message->exit_ip.family != 0) {
+		char address[NETWORK_TEXT_SIZE];
+		network_format_address(&message->exit_ip, address);
+		snprintf(exit_ip, sizeof(exit_ip), "\"%s\"", address);
+	}
 	char *detail = events_quote(message->detail, strnlen(message->detail, sizeof(message->detail)));
 	char round_trip[32] = "null";
-	if (message->received > 0 && message->rtt_avg_ms >= 0 && message->rtt_avg_ms < 1e9)
+	if (has_round_trip(message))
 		snprintf(round_trip, sizeof(round_trip), "%.3f", message->rtt_avg_ms);
-	publish(report, EVENT_TUNNEL_PROBE, entry, "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%s,\"detail\":%s",
-	        message->ok ? "true" : "false", message->sent, message->received, round_trip, detail == NULL ? "\"\"" : detail);
+	publish(report, EVENT_TUNNEL_PROBE, entry,
+	        "\"ok\":%s,\"sent\":%u,\"received\":%u,\"rtt_avg_ms\":%s,\"failures_in_a_row\":%u,\"exit_ip\":%s,\"detail\":%s",
+	        message->ok ? "true" : "false", message->sent, message->received, round_trip, message->failures, exit_ip,
+	        detail == NULL ? "\"\"" : detail);
 	free(detail);
+	report->told(report->owner, entry);
 }
 
 static void tell_limit(const struct report *report, struct entry *entry, struct news *news)
@@ -143,6 +178,13 @@ static void tell_condition(const struct report *report, struct entry *entry, str
 	        message->value != 0 ? "true" : "false", message->value != 0 ? detail : "");
 	if (message->value != 0)
 		log_line(LOG_WARN, entry->id, "%s: %s", message_condition_name(type), detail);
+}
+
+static void tell_health(const struct report *report, struct entry *entry, struct news *news)
+{
+	static const char *const values[] = { [TUNNEL_HEALTH_UNKNOWN] = "null", [TUNNEL_HEALTHY] = "true", [TUNNEL_UNHEALTHY] = "false" };
+	publish(report, EVENT_TUNNEL_HEALTH, entry, "\"healthy\":%s", values[news->health.health]);
+	report->told(report->owner, entry);
 }
 
 static void tell_want_resolve(const struct report *report, struct entry *entry, struct news *news)
@@ -165,11 +207,11 @@ static bool is_current(const struct entry *entry, uint64_t generation)
 	return entry->snapshot->generation == generation || (entry->old_generation != 0 && entry->old_generation == generation);
 }
 
-/* What is of another tunnel or an earlier generation is out of date, which is no fault. */
+/* What is of another tunnel or an earlier generation is out of date, which is no fault. A pool has no such news: its state is found here. */
 static bool take(const struct report *report, const struct worker *worker, struct news *news, teller *tell)
 {
 	struct entry *entry = slot_table_at(report->slots, worker_index(worker), news->slot);
-	if (entry != NULL && is_current(entry, news->generation))
+	if (entry != NULL && object_key_kind(entry->key) == SPEC_TUNNEL && is_current(entry, news->generation))
 		tell(report, entry, news);
 	return true;
 }
@@ -185,7 +227,9 @@ bool report_take(const struct report *report, struct worker *worker, enum messag
 	case MESSAGE_PROBED: return decode_probed(body, &news) && take(report, worker, &news, tell_probed);
 	case MESSAGE_LIMIT: return decode_state(body, &news) && take(report, worker, &news, tell_limit);
 	case MESSAGE_CONDITION: return decode_condition(body, &news) && take(report, worker, &news, tell_condition);
+	case MESSAGE_HEALTH: return decode_health(body, &news) && take(report, worker, &news, tell_health);
 	case MESSAGE_WANT_RESOLVE: return decode_want_resolve(body, &news) && take(report, worker, &news, tell_want_resolve);
+	case MESSAGE_ENDED: return access_log_take(report->access_log, worker, body);
 	case MESSAGE_WANT_UDP:
 	case MESSAGE_WANT_DIAL:
 	case MESSAGE_WANT_RELAY: return take_want(report, worker, type, body);
@@ -208,7 +252,7 @@ void report_worker_died(const struct report *report, struct worker *worker)
 			counter_set(&counters->state, TUNNEL_STARTING);
 			counter_set(&counters->state_since, now);
 		}
-		status_set_reason(entry->status, false, "the worker is being replaced");
+		status_set_report(entry->status, &(struct status_report){ .state = TUNNEL_STARTING }, "the worker is being replaced");
 	}
 	snprintf(members, sizeof(members), "\"worker\":%u", worker_index(worker));
 	events_publish(report->events, EVENT_WORKER_RESTARTED, NULL, members);

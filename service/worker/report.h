@@ -6,6 +6,7 @@
 #include "service/registry/events.h"
 #include "service/registry/slot_table.h"
 #include "service/store/checkpointer.h"
+#include "service/worker/access_log.h"
 #include "service/worker/broker.h"
 #include "service/worker/peer_lookup.h"
 
@@ -15,6 +16,7 @@ struct report {
 	struct events *events;
 	struct checkpointer *checkpointer;
 	struct broker *broker;
+	const struct access_log *access_log;
 	const struct peer_lookup_means *lookups;
 	void (*told)(void *owner, const struct entry *entry); /* after a state or a handshake: the tunnel may be up */
 	void *owner;

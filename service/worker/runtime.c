@@ -65,6 +65,30 @@ static struct message_addresses *endpoints_of(const struct spec *spec, const str
 	return endpoints;
 }
 
+#define HEAD_BYTES 4096 /* more than it takes without its spec and peers */
+#define PEER_BYTES 64   /* more than the addresses of most peers take */
+#define SMALL_BYTES 256 /* about what a peer of a small spec takes */
+
+size_t runtime_prepare_length(const struct snapshot *snapshot)
+{
+	size_t spec = snapshot->wire.length > 0 ? snapshot->wire.length : snapshot->spec.peer_count * SMALL_BYTES;
+	return HEAD_BYTES + spec + snapshot->spec.peer_count * PEER_BYTES;
+}
+
+/* A small spec is written when it is sent: to keep what is written of each costs more memory than it saves time. */
+static void encode(struct message_writer *writer, const struct message_prepare *message, const struct snapshot *snapshot)
+{
+	struct message_writer small;
+	message_writer_init(&small);
+	if (snapshot->wire.length == 0)
+		spec_encode(&small, &snapshot->spec);
+	if (small.failed)
+		writer->failed = true;
+	else
+		message_encode_prepare(writer, message, snapshot->wire.length == 0 ? &small : &snapshot->wire);
+	message_writer_clear(&small);
+}
+
 bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
                           const struct message_addresses *addresses, bool all_fresh, uint64_t request)
 {
@@ -78,6 +102,7 @@ bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snap
 			.slot = slot_index(entry->slot),
 			.generation = snapshot->generation,
 			.total_bytes_used = bytes_used(entry),
+			.pool = snapshot->spec.kind == SPEC_POOL ? entry->number : 0,
 			/* Borrowed for the writing. */
 			.spec = snapshot->spec,
 			.sockets = parts.sockets,
@@ -86,10 +111,10 @@ bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snap
 		};
 		message.endpoints = endpoints_of(&snapshot->spec, addresses);
 		is_collected = message.endpoints != NULL;
-		if (is_collected) {
+		if (is_collected && message_writer_reserve(&writer, runtime_prepare_length(snapshot))) {
 			snprintf(message.id, sizeof(message.id), "%s", entry->id);
 			memcpy(message.timestamp_floor, entry->timestamp_floor, sizeof(message.timestamp_floor));
-			message_encode_prepare(&writer, &message);
+			encode(&writer, &message, snapshot);
 		}
 		free(message.endpoints);
 	}

@@ -9,6 +9,8 @@
  * out of memory or descriptors: then nothing is sent. */
 bool runtime_send_prepare(const struct entry *entry, const struct snapshot *snapshot, const struct socket_list *sockets,
                           const struct message_addresses *addresses, bool all_fresh, uint64_t request);
+/* About what the bytes of a PREPARE are: thousands of peers are megabytes. */
+size_t runtime_prepare_length(const struct snapshot *snapshot);
 /* COMMIT, ABORT, REMOVE or RECONNECT. */
 void runtime_send(struct worker *worker, enum message_type type, uint64_t request, uint32_t slot, uint64_t generation);
 

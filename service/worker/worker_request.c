@@ -8,7 +8,10 @@ void worker_expect(struct worker *worker, struct worker_request *request)
 {
 	assert(request->number == 0);
 	request->number = ++worker->next_number;
-	request->ticks_left = WORKER_OWING_TICKS + (unsigned)(request->patience_ms / WORKER_TICK_MS);
+	worker->owed_peers += request->peers;
+	/* How long a worker may keep what it is to give away does not depend on other tunnels (WIREGUARD_TRANSFER_JUMP). */
+	uint64_t patience_ms = request->patience_ms + (request->is_removal ? 0 : worker->owed_peers * WORKER_PEER_MS);
+	request->ticks_left = WORKER_OWING_TICKS + (unsigned)(patience_ms / WORKER_TICK_MS);
 	request->next = NULL;
 	*worker->last = request;
 	worker->last = &request->next;
@@ -32,6 +35,7 @@ static void take(struct worker *worker, struct worker_request **at)
 	if (worker->last == &request->next)
 		worker->last = at;
 	worker->removals -= request->is_removal;
+	worker->owed_peers -= request->peers;
 	request->number = 0;
 }
 
@@ -43,11 +47,24 @@ static struct worker_request **find(struct worker *worker, uint64_t number)
 	return at;
 }
 
+const char *worker_removing(const struct worker *worker, uint32_t slot)
+{
+	const struct worker_request *request = worker->first;
+	while (request != NULL && (request->slot != slot || request->removed == NULL))
+		request = request->next;
+	return request == NULL ? NULL : request->removed;
+}
+
 void worker_forget(struct worker *worker, struct worker_request *request)
 {
 	struct worker_request **at = find(worker, request->number);
 	if (*at == request)
 		take(worker, at);
+}
+
+void worker_was_asked(struct worker *worker)
+{
+	allowance_return(&worker->messages, WORKER_MESSAGES_PER_SECOND);
 }
 
 bool worker_answer(struct worker *worker, const struct worker_reply *reply, uint64_t number, uint32_t slot, uint64_t generation)
@@ -59,6 +76,7 @@ bool worker_answer(struct worker *worker, const struct worker_reply *reply, uint
 		return false;
 	/* The handler may free what the request is part of. */
 	take(worker, at);
+	worker_was_asked(worker);
 	request->handler(request->owner, reply);
 	return true;
 }

@@ -3,16 +3,22 @@
 #define WARREN_SERVICE_WORKER_WORKER_REQUEST_H
 
 #include "ipc/message.h"
+#include "ipc/pool_message.h"
+#include "ipc/query.h"
 
 struct worker;
 
-/* The answer to a request. PREPARE has `prepared`, PROBE has `probed`, the others `ack`. */
+/* The answer to a request. PREPARE has `prepared`, PROBE has `probed`, QUERY has `queried`, POOL_FORGET `forgotten`, POOL_COUNT `counted`, the others
+ * `ack`. */
 struct worker_reply {
 	bool gone;              /* the worker died, or the request could not be sent */
-	enum message_type type; /* PREPARED, DONE or PROBED */
+	enum message_type type; /* PREPARED, DONE, PROBED, QUERIED, POOL_FORGOTTEN or POOL_COUNTED */
 	struct message_prepared prepared;
 	struct message_ack ack;
 	struct message_probed probed;
+	struct queried queried; /* its items are borrowed for the call */
+	struct pool_forgotten forgotten;
+	struct pool_counted counted;
 };
 typedef void reply_handler(void *owner, const struct worker_reply *reply);
 
@@ -21,9 +27,11 @@ struct worker_request {
 	/* to be filled in */
 	uint32_t slot;
 	uint64_t generation;
-	enum message_type reply; /* PREPARED, DONE or PROBED; one of another type breaks the protocol */
+	enum message_type reply; /* as above; one of another type breaks the protocol */
 	bool is_removal;         /* while it waits, a hung worker is killed earlier, because its copies of sockets stay open */
+	const char *removed;     /* the object's key, with is_removal; borrowed while it waits */
 	uint64_t patience_ms;    /* for which the worker itself may have to wait, besides the seconds that it has for an answer */
+	size_t peers;            /* that it is to prepare: it, and what is sent behind it but removals, may be answered so much later */
 	reply_handler *handler;
 	void *owner;
 	/* by worker_expect */

@@ -1,0 +1,166 @@
+#include "service/fleet/object_plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/change/reach.h"
+#include "service/registry/snapshot_make.h"
+
+/* ---- Reading ---- */
+
+static struct snapshot *snapshot_of(const struct object_record *record, enum spec_kind kind, const char *id, int *error)
+{
+	struct candidate candidate;
+	struct snapshot *snapshot = NULL;
+	candidate_init(&candidate, kind);
+	candidate_read(&candidate, record->document, "");
+	candidate_complete(&candidate, NULL);
+	*error = candidate.problem.code == PROBLEM_NONE || candidate.problem.code == PROBLEM_OUT_OF_RESOURCES ? OBJECT_RECORD_NO_MEMORY
+	                                                                                                      : OBJECT_RECORD_INVALID;
+	if (candidate.problem.code == PROBLEM_NONE) {
+		size_t label_count = candidate.label_count;
+		candidate.label_count = 0;
+		snapshot =
+		    snapshot_make(id, &candidate.labels, label_count, &candidate.spec, NULL, &candidate.spec_json, NULL, record->stamp.updated_at);
+	}
+	candidate_clear(&candidate);
+	if (snapshot == NULL)
+		return NULL;
+	*error = OBJECT_RECORD_OK;
+	snapshot->origin = SNAPSHOT_OF_FLEET;
+	snapshot->revision = record->stamp.revision;
+	snapshot->generation = record->stamp.generation;
+	snapshot->created_at = record->stamp.created_at;
+	return snapshot;
+}
+
+struct snapshot *object_plan_read(const struct fleet_keyring *ring, const struct fleet_kv *kv, int *error)
+{
+	struct object_record record;
+	struct fleet_key key;
+	*error = object_record_read(&record, ring, kv);
+	if (*error != OBJECT_RECORD_OK)
+		return NULL;
+	fleet_key_read(&key, kv->key);
+	struct snapshot *snapshot = snapshot_of(&record, key.is_pool ? SPEC_POOL : SPEC_TUNNEL, key.name, error);
+	object_record_clear(&record);
+	return snapshot;
+}
+
+/* ---- Planning ---- */
+
+static void check_id(const struct operation *operation, struct candidate *candidate)
+{
+	bool is_put = operation->kind == OPERATION_CREATE || operation->kind == OPERATION_PUT;
+	if (is_put && !candidate_id_is_valid(operation->id))
+		problem_add(&candidate->problem, "/id", "invalid_id", CANDIDATE_INVALID_ID);
+}
+
+static void apply(struct object_plan *plan, const struct policy *policy, const struct mutation *mutation)
+{
+	struct operation *operation = plan->operation;
+	struct candidate candidate;
+	delta_read(operation, &candidate, plan->delta.before);
+	check_id(operation, &candidate);
+	reach_check_before(mutation, plan->delta.before, operation);
+	if (operation->problem.code == PROBLEM_NONE)
+		delta_apply(&plan->delta, policy, operation, &candidate, mutation->scope);
+	if (operation->problem.code == PROBLEM_NONE && plan->delta.after != NULL)
+		reach_check_after(mutation, plan->delta.after, operation);
+	candidate_clear(&candidate);
+}
+
+static bool names_node(const struct spec *spec)
+{
+	return spec->placement != NULL && spec->placement->node[0] != '\0';
+}
+
+static void check_place(struct object_plan *plan, const struct spec *spec)
+{
+	struct problem *problem = &plan->operation->problem;
+	struct fleet_key before;
+	const char *pointer = plan->delta.pointer;
+	char place[128];
+	snprintf(place, sizeof(place), "%s/spec/placement", pointer);
+	if (!object_record_place(&plan->place, spec->kind, plan->operation->id, spec->placement)) {
+		problem_add(problem, place, "too_long", "What this asks of a node is longer than 200 characters.");
+		return;
+	}
+	const struct snapshot *known = plan->delta.before;
+	bool has_moved = known != NULL && object_record_place(&before, spec->kind, plan->operation->id, known->spec.placement) &&
+	                 strcmp(before.class, plan->place.class) != 0;
+	if (has_moved)
+		problem_add(problem, place, "immutable",
+		            "The node and its labels stay as they were, or two nodes could run it for a moment: delete it and create it anew.");
+	snprintf(place, sizeof(place), "%s/spec/placement/node", pointer);
+	if (spec->kind == SPEC_POOL && !names_node(spec))
+		problem_add(problem, place, "required", "In a fleet a pool serves the tunnels of one node: name the node.");
+	if (spec->via != NULL && !names_node(spec))
+		problem_add(problem, place, "required", "A tunnel inside another one runs on that one's node: name the node in both.");
+}
+
+static void write_value(struct object_plan *plan, const struct fleet_keyring *ring)
+{
+	struct snapshot *after = plan->delta.after, *before = plan->delta.before;
+	/* What is sealed is bound to this time, which therefore differs with each change. */
+	if (before != NULL && after->updated_at <= before->updated_at)
+		after->updated_at = before->updated_at + 1;
+	after->origin = SNAPSHOT_OF_FLEET;
+	int error = object_record_write(&plan->value, ring, after);
+	if (error == OBJECT_RECORD_NO_MEMORY)
+		problem_out_of_memory(&plan->operation->problem);
+	else if (error == OBJECT_RECORD_TOO_LARGE)
+		problem_add(&plan->operation->problem, "/spec", "too_large", "In a fleet this can have at most 1 MB.");
+}
+
+static void write_answer(struct object_plan *plan)
+{
+	struct operation *operation = plan->operation;
+	const struct delta *delta = &plan->delta;
+	struct snapshot *shown = operation->kind == OPERATION_DELETE ? delta->before : delta->after;
+	if (operation->applied == APPLIED_IN_PLACE && delta->before != NULL && spec_needs_restart(&delta->before->spec, &delta->after->spec))
+		operation->applied = APPLIED_RESTARTED;
+	operation->snapshot = snapshot_reference(shown);
+}
+
+void object_plan_make(struct object_plan *plan, const struct object_plan_means *means, const struct mutation *mutation, struct operation *operation,
+                      struct snapshot *before)
+{
+	*plan = (struct object_plan){ .operation = operation, .revision = before == NULL ? 0 : (int64_t)before->revision };
+	operation_name(operation);
+	memcpy(plan->delta.key, operation->key, sizeof(plan->delta.key));
+	plan->delta.before = before;
+	plan->delta.after = before == NULL ? NULL : snapshot_reference(before);
+	if (before != NULL)
+		object_record_place(&plan->place, before->spec.kind, before->id, before->spec.placement);
+	apply(plan, means->policy, mutation);
+	if (operation->problem.code == PROBLEM_NONE && plan->delta.after != NULL)
+		check_place(plan, &plan->delta.after->spec);
+	if (operation->problem.code == PROBLEM_NONE && plan->delta.after != NULL && object_plan_changes(plan))
+		write_value(plan, means->ring);
+	if (operation->problem.code == PROBLEM_NONE)
+		write_answer(plan);
+}
+
+void object_plan_clear(struct object_plan *plan)
+{
+	delta_clear(&plan->delta);
+	free(plan->value);
+	plan->value = NULL;
+}
+
+bool object_plan_changes(const struct object_plan *plan)
+{
+	return delta_changes(&plan->delta);
+}
+
+int object_plan_difference(const struct object_plan *plan)
+{
+	return (plan->delta.after != NULL) - (plan->delta.before != NULL);
+}
+
+void object_plan_written(struct object_plan *plan, int64_t revision)
+{
+	if (plan->delta.after != NULL)
+		plan->delta.after->revision = (uint64_t)revision;
+}
