@@ -5,7 +5,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "api/audit.h"
 #include "api/auth.h"
+#include "api/forwarded.h"
 #include "api/host.h"
 #include "api/http_connection.h"
 #include "api/measure.h"
@@ -19,8 +21,12 @@ struct api_suspended_requests;
 struct api {
 	struct service *service; /* borrowed */
 	bool no_auth, tls;
+	enum aead_backend aead; /* as in the options */
+	const char *given;      /* as in the options */
 	struct api_host_rules hosts;
+	struct api_proxies proxies;
 	struct api_auth *auth;
+	struct api_audit *audit;
 	struct api_http_connections *connections;
 	struct api_measure *measure;
 	struct api_process *process;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,22 @@
 
 #include "service/spec/random_text.h"
 
+static const char *const via_names[] = {
+	[API_VIA_NOTHING] = "nothing",    [API_VIA_TOKEN] = "token",     [API_VIA_ADMIN_TOKEN] = "admin_token",
+	[API_VIA_SOCKET] = "unix_socket", [API_VIA_NO_AUTH] = "no_auth",
+};
+_Static_assert(sizeof(via_names) / sizeof(via_names[0]) == API_VIAS, "a name for each");
+
+const char *api_via_name(enum api_via via)
+{
+	return via_names[via];
+}
+
 struct api_auth {
 	struct service *service;
+	char state_dir[4096];
+	pthread_mutex_t lock; /* of what follows, and of the file */
+	uint64_t generation;  /* of the admin token */
 	uint8_t key[crypto_generichash_KEYBYTES];
 	uint8_t admin[crypto_generichash_BYTES];
 };
@@ -31,10 +46,13 @@ static bool write_token(const char *state_dir, const char *path, const char *tok
 	if (descriptor < 0)
 		return false;
 	size_t length = strlen(token);
+	errno = ENOSPC; /* what a short write means */
 	bool written = write(descriptor, token, length) == (ssize_t)length && write(descriptor, "\n", 1) == 1 && fsync(descriptor) == 0;
 	close(descriptor);
 	if (!written || rename(aside, path) != 0) {
+		int error = errno;
 		unlink(aside);
+		errno = error;
 		return false;
 	}
 	int directory = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -45,13 +63,17 @@ static bool write_token(const char *state_dir, const char *path, const char *tok
 	return true;
 }
 
-static bool make_token(const char *state_dir, const char *path, char token[AUTH_TOKEN_MAX + 1], char failure[512])
+static void token_path(const char *state_dir, char path[4160])
 {
+	snprintf(path, 4160, "%s/admin.token", state_dir);
+}
+
+static bool make_token(const char *state_dir, char token[AUTH_TOKEN_MAX + 1])
+{
+	char path[4160];
+	token_path(state_dir, path);
 	random_text(token, AUTH_TOKEN_MAX + 1, RANDOM_TEXT_BYTES_MAX);
-	if (write_token(state_dir, path, token))
-		return true;
-	snprintf(failure, 512, "%.400s cannot be written: %s", path, strerror(errno));
-	return false;
+	return write_token(state_dir, path, token);
 }
 
 static bool is_token(const char *token)
@@ -88,10 +110,14 @@ static bool read_token(int descriptor, const char *path, char token[AUTH_TOKEN_M
 static bool load_token(const char *state_dir, char token[AUTH_TOKEN_MAX + 1], char failure[512])
 {
 	char path[4160];
-	snprintf(path, sizeof(path), "%s/admin.token", state_dir);
+	token_path(state_dir, path);
 	int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (descriptor < 0 && errno == ENOENT)
-		return make_token(state_dir, path, token, failure);
+	if (descriptor < 0 && errno == ENOENT) {
+		if (make_token(state_dir, token))
+			return true;
+		snprintf(failure, 512, "%.400s cannot be written: %s", path, strerror(errno));
+		return false;
+	}
 	if (descriptor < 0) {
 		snprintf(failure, 512, "%.400s cannot be read: %s", path, strerror(errno));
 		return false;
@@ -118,6 +144,8 @@ struct api_auth *api_auth_create(struct service *service, const char *state_dir,
 	struct api_auth *auth = calloc(1, sizeof(*auth));
 	if (auth != NULL) {
 		auth->service = service;
+		snprintf(auth->state_dir, sizeof(auth->state_dir), "%s", state_dir);
+		pthread_mutex_init(&auth->lock, NULL);
 		randombytes_buf(auth->key, sizeof(auth->key));
 		hash_token(auth, token, auth->admin);
 	} else {
@@ -131,11 +159,23 @@ void api_auth_free(struct api_auth *auth)
 {
 	if (auth == NULL)
 		return;
+	pthread_mutex_destroy(&auth->lock);
 	sodium_memzero(auth, sizeof(*auth));
 	free(auth);
 }
 
-unsigned api_auth_scope(const struct api_auth *auth, const char *header)
+static bool is_admin_token(struct api_auth *auth, const char *token, struct api_caller *caller)
+{
+	uint8_t hash[crypto_generichash_BYTES];
+	hash_token(auth, token, hash);
+	pthread_mutex_lock(&auth->lock);
+	bool is_admin = sodium_memcmp(hash, auth->admin, sizeof(hash)) == 0;
+	caller->generation = auth->generation;
+	pthread_mutex_unlock(&auth->lock);
+	return is_admin;
+}
+
+void api_auth_identify(struct api_auth *auth, const char *header, struct api_caller *caller)
 {
 	/* A missing or malformed token takes the same path as a wrong one, with a value that cannot match. */
 	const char *token = "";
@@ -143,9 +183,60 @@ unsigned api_auth_scope(const struct api_auth *auth, const char *header)
 		token = header + 7 + strspn(header + 7, " ");
 	if (strlen(token) > AUTH_TOKEN_MAX)
 		token = "";
-	uint8_t hash[crypto_generichash_BYTES];
-	hash_token(auth, token, hash);
-	bool is_admin = sodium_memcmp(hash, auth->admin, sizeof(hash)) == 0;
-	unsigned stored = service_token_scope(auth->service, token);
-	return is_admin ? SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN : stored;
+	*caller = (struct api_caller){ .via = API_VIA_NOTHING };
+	bool is_admin = is_admin_token(auth, token, caller);
+	struct token_bearer bearer = { 0 };
+	bool is_stored = service_token_find(auth->service, token, &bearer);
+	if (is_admin) {
+		caller->via = API_VIA_ADMIN_TOKEN;
+		caller->scopes = scope_with_included(SCOPE_ADMIN);
+		snprintf(caller->name, sizeof(caller->name), "admin");
+	} else if (is_stored) {
+		caller->via = API_VIA_TOKEN;
+		caller->scopes = bearer.scopes;
+		caller->expires_at = bearer.expires_at;
+		memcpy(caller->token_id, bearer.id, sizeof(caller->token_id));
+		memcpy(caller->name, bearer.name, sizeof(caller->name));
+	}
+	caller->has_expired = !is_admin && bearer.has_expired;
+	/* Without scopes, whatever it covers cannot be reached. */
+	caller->access = is_stored ? bearer.access : access_whole();
+}
+
+bool api_auth_holds(struct api_auth *auth, const struct api_caller *caller)
+{
+	bool holds = true;
+	switch (caller->via) {
+	case API_VIA_TOKEN: holds = service_token_holds(auth->service, caller->token_id); break;
+	case API_VIA_ADMIN_TOKEN:
+		pthread_mutex_lock(&auth->lock);
+		holds = caller->generation == auth->generation;
+		pthread_mutex_unlock(&auth->lock);
+		break;
+	case API_VIA_NOTHING:
+	case API_VIA_SOCKET:
+	case API_VIA_NO_AUTH:
+	case API_VIAS: break;
+	}
+	return holds;
+}
+
+uint64_t api_auth_revocations(struct api_auth *auth)
+{
+	pthread_mutex_lock(&auth->lock);
+	uint64_t generation = auth->generation;
+	pthread_mutex_unlock(&auth->lock);
+	return generation + service_token_revocations(auth->service);
+}
+
+bool api_auth_rotate(struct api_auth *auth, char token[AUTH_TOKEN_MAX + 1])
+{
+	pthread_mutex_lock(&auth->lock);
+	bool is_made = make_token(auth->state_dir, token);
+	if (is_made) {
+		hash_token(auth, token, auth->admin);
+		auth->generation++;
+	}
+	pthread_mutex_unlock(&auth->lock);
+	return is_made;
 }

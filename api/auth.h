@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "service/service.h"
+#include "api/caller.h"
 
 #define AUTH_TOKEN_MIN 20
 #define AUTH_TOKEN_MAX 256
@@ -16,7 +16,14 @@ struct api_auth;
  * token is refused, not silently replaced. */
 struct api_auth *api_auth_create(struct service *service, const char *state_dir, char failure[512]);
 void api_auth_free(struct api_auth *auth);
-/* The scope mask for an Authorization header's value; 0 if it is missing, malformed or unknown. All cases take the same time. */
-unsigned api_auth_scope(const struct api_auth *auth, const char *header);
+/* Who sends this value of an Authorization header: scopes and access are the caller's. API_VIA_NOTHING, without scopes, if it is missing, malformed,
+ * unknown or expired (which is told apart: its sender has the token). All cases take the same time. */
+void api_auth_identify(struct api_auth *auth, const char *header, struct api_caller *caller);
+/* Whether the caller's credentials are still good: they expire, and are revoked. */
+bool api_auth_holds(struct api_auth *auth, const struct api_caller *caller);
+/* Rises with each token that is revoked or replaced. */
+uint64_t api_auth_revocations(struct api_auth *auth);
+/* Replaces the admin token, also in its file; the old one is then invalid. False, with errno, if the file cannot be written: the old one stays. */
+bool api_auth_rotate(struct api_auth *auth, char token[AUTH_TOKEN_MAX + 1]);
 
 #endif

@@ -10,9 +10,10 @@
 #include "api/reply.h"
 #include "api/suspended_request.h"
 #include "api/warning.h"
+#include "service/spec/wgquick.h"
 
 static const char *const batch_members[] = { "atomic", "operations", NULL };
-static const char *const operation_members[] = { "method", "path", "body", "if_match", NULL };
+static const char *const operation_members[] = { "method", "path", "body", "if_match", "if_none_match", NULL };
 
 /* A string member, or NULL with a fault if it has another type, or is required and missing. */
 static const char *string_member(json_t *object, const char *name, bool is_needed, const char *pointer, struct problem *problem)
@@ -42,24 +43,65 @@ static const struct api_route *find_route(const char *method, const char *path, 
 	}
 	snprintf(place, sizeof(place), "%s/%s", pointer, is_known && route == NULL ? "method" : "path");
 	problem_add(problem, place, "unsupported",
-	            "An operation must be a POST of /v1/tunnels, a PUT, PATCH or DELETE of a tunnel or peer, or actions/reconnect, without a query.");
+	            "An operation must be a POST of /v1/tunnels or /v1/pools, a PUT, PATCH or DELETE of a tunnel, pool or peer, or "
+	            "actions/reconnect, without a query.");
 	return NULL;
 }
 
-static json_t *take_body(json_t *written, const struct api_route *route, const char *pointer, struct problem *problem)
+/* What is known of the operation's file, if it has one, is kept under its number. */
+static void keep(json_t **all, size_t index, json_t *value)
+{
+	char name[24];
+	snprintf(name, sizeof(name), "%zu", index);
+	if (*all == NULL)
+		*all = json_object();
+	(void)json_object_set_new(*all, name, value);
+}
+
+static json_t *kept(const json_t *all, size_t index)
+{
+	char name[24];
+	snprintf(name, sizeof(name), "%zu", index);
+	return json_object_get(all, name);
+}
+
+/* A wg-quick file as a string. */
+static json_t *read_file(struct api_request *request, const json_t *body, size_t index, const char *place, struct problem *problem)
+{
+	struct problem faults;
+	json_t *warnings, *lines;
+	problem_init(&faults);
+	json_t *document = wgquick_to_document(json_string_value(body), json_string_length(body), &warnings, &lines, &faults);
+	keep(&request->warnings, index, warnings);
+	keep(&request->lines, index, lines);
+	for (size_t i = 0; i < faults.fault_count; i++) {
+		char pointer[128];
+		snprintf(pointer, sizeof(pointer), "%s%s", place, faults.faults[i].pointer);
+		problem_add(problem, pointer, faults.faults[i].code, "%s", faults.faults[i].detail);
+	}
+	if (document == NULL && faults.fault_count == 0)
+		problem_out_of_memory(problem);
+	problem_clear(&faults);
+	return document;
+}
+
+static json_t *take_body(struct api_request *request, json_t *written, const struct api_route *route, size_t index, struct problem *problem)
 {
 	char place[64];
-	snprintf(place, sizeof(place), "%s/body", pointer);
+	snprintf(place, sizeof(place), "/operations/%zu/body", index);
 	json_t *body = json_object_get(written, "body");
-	bool is_needed = route->body & API_BODY_JSON && !(route->body & API_BODY_OPTIONAL);
+	bool is_needed = route->body & API_BODY_JSON && !(route->body & API_BODY_OPTIONAL), may_be_file = route->body & API_BODY_WGQUICK;
 	if (json_is_object(body))
 		return is_needed ? json_incref(body) : NULL;
+	if (may_be_file && json_is_string(body))
+		return read_file(request, body, index, place, problem);
 	if (is_needed)
-		problem_add(problem, place, body != NULL ? "wrong_type" : "required", "This operation needs a JSON object as its body.");
+		problem_add(problem, place, body != NULL ? "wrong_type" : "required", "This operation needs a JSON object%s as its body.",
+		            may_be_file ? ", or a wg-quick file in a string," : "");
 	return NULL;
 }
 
-static void read_operation(struct operation *operation, json_t *written, size_t index, struct problem *problem)
+static void read_operation(struct api_request *request, struct operation *operation, json_t *written, size_t index, struct problem *problem)
 {
 	char pointer[48];
 	snprintf(pointer, sizeof(pointer), "/operations/%zu", index);
@@ -71,29 +113,32 @@ static void read_operation(struct operation *operation, json_t *written, size_t 
 	const char *method = string_member(written, "method", true, pointer, problem);
 	const char *path = string_member(written, "path", true, pointer, problem);
 	const char *if_match = string_member(written, "if_match", false, pointer, problem);
+	const char *if_none_match = string_member(written, "if_none_match", false, pointer, problem);
 	struct api_request_target target;
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
 	const struct api_route *route = method != NULL && path != NULL ? find_route(method, path, &target, parameters, pointer, problem) : NULL;
 	if (route == NULL)
 		return;
-	json_t *body = take_body(written, route, pointer, problem);
+	json_t *body = take_body(request, written, route, index, problem);
+	operation->is_file = json_is_string(json_object_get(written, "body"));
 	api_operation_fill(operation, route, parameters, body, pointer, problem);
-	if (!api_operation_conditions(operation, if_match, NULL))
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	if (!api_operation_conditions(operation, if_match, if_none_match))
+		problem_out_of_memory(problem);
 	api_request_target_clear(&target);
 }
 
-static void write_done(struct text *body, const struct operation *operation, struct service *service)
+static void write_done(struct text *body, const struct operation *operation, size_t index, const struct api_request *request)
 {
-	json_t *warnings = NULL;
-	char *members = api_warning_members(&warnings, false, service, operation);
-	api_operation_write(body, operation, members);
+	json_t *warnings = json_incref(kept(request->warnings, index));
+	char *members = api_warning_members(&warnings, operation->is_file, request, operation);
+	api_operation_write(body, request, operation, members);
 	free(members);
 	json_decref(warnings);
 }
 
-static void write_result(struct text *body, const struct operation *operation, const struct api_request *request)
+static void write_result(struct text *body, struct operation *operation, size_t index, const struct api_request *request)
 {
+	wgquick_locate(kept(request->lines, index), &operation->problem);
 	bool is_done = operation->problem.code == PROBLEM_NONE;
 	unsigned status = is_done ? api_operation_status(operation) : (unsigned)problem_code_status(operation->problem.code);
 	text_printf(body, "{\"status\":%u,\"body\":", status);
@@ -102,20 +147,21 @@ static void write_result(struct text *body, const struct operation *operation, c
 	else if (status == MHD_HTTP_NO_CONTENT)
 		text_put(body, "null");
 	else
-		write_done(body, operation, request->api->service);
+		write_done(body, operation, index, request);
 	text_put_char(body, '}');
 }
 
 /* For an atomic batch, the problem of the operation that failed, with its faults. */
-static void reply_problem(struct api_request *request, const struct mutation *mutation)
+static void reply_problem(struct api_request *request, struct mutation *mutation)
 {
-	const struct problem *problem = &mutation->problem;
+	struct problem *problem = &mutation->problem;
 	char members[48] = "";
 	if (mutation->atomic && mutation->failed_operation < mutation->operation_count) {
 		snprintf(members, sizeof(members), ",\"operation\":%zu", mutation->failed_operation);
 		if (mutation->operations[mutation->failed_operation].problem.code != PROBLEM_NONE)
 			problem = &mutation->operations[mutation->failed_operation].problem;
 	}
+	wgquick_locate(kept(request->lines, mutation->failed_operation), problem);
 	api_reply_problem(request, problem, members);
 }
 
@@ -131,7 +177,7 @@ static void finish_batch(struct api_request *request, struct mutation *mutation)
 	for (size_t i = 0; i < mutation->operation_count; i++) {
 		if (i > 0)
 			text_put_char(&body, ',');
-		write_result(&body, &mutation->operations[i], request);
+		write_result(&body, &mutation->operations[i], i, request);
 	}
 	text_put(&body, "]}");
 	api_reply_json(request, MHD_HTTP_OK, &body);
@@ -139,7 +185,7 @@ static void finish_batch(struct api_request *request, struct mutation *mutation)
 
 #define BATCH_MOST 16384 /* each takes some 3 KB until the answer */
 
-static struct mutation *read_batch(json_t *document, struct problem *problem)
+static struct mutation *read_batch(struct api_request *request, json_t *document, struct problem *problem)
 {
 	json_t *list = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
 	api_document_check_members(document, "", batch_members, problem);
@@ -155,12 +201,12 @@ static struct mutation *read_batch(json_t *document, struct problem *problem)
 	}
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, json_array_size(list));
 	if (mutation == NULL) {
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(problem);
 		return NULL;
 	}
 	mutation->atomic = json_is_true(atomic);
 	for (size_t i = 0; i < mutation->operation_count; i++)
-		read_operation(&mutation->operations[i], json_array_get(list, i), i, problem);
+		read_operation(request, &mutation->operations[i], json_array_get(list, i), i, problem);
 	return mutation;
 }
 
@@ -172,7 +218,7 @@ void api_batch_run(struct api_request *request)
 		return;
 	struct problem problem;
 	problem_init(&problem);
-	struct mutation *mutation = read_batch(document, &problem);
+	struct mutation *mutation = read_batch(request, document, &problem);
 	json_decref(document);
 	if (mutation == NULL || problem.code != PROBLEM_NONE) {
 		if (mutation != NULL)

@@ -44,7 +44,7 @@ static void wipe(gnutls_datum_t *content)
 	*content = (gnutls_datum_t){ 0 };
 }
 
-static bool read_pem(const char *path, gnutls_datum_t *content, char failure[512])
+static bool read_pem(const char *option, const char *path, gnutls_datum_t *content, char failure[512])
 {
 	FILE *file = fopen(path, "re");
 	int error = errno;
@@ -55,7 +55,7 @@ static bool read_pem(const char *path, gnutls_datum_t *content, char failure[512
 		fclose(file);
 	if (content->size > 0 && content->size < FILE_MOST)
 		return true;
-	snprintf(failure, 512, "%.400s cannot be read: %s", path, file == NULL ? strerror(error) : "it is empty, or larger than 1 MiB");
+	snprintf(failure, 512, "%s %.400s cannot be read: %s", option, path, file == NULL ? strerror(error) : "it is empty, or larger than 1 MiB");
 	wipe(content);
 	return false;
 }
@@ -102,7 +102,7 @@ static bool belong_together(const gnutls_datum_t *certificate, const gnutls_datu
 static bool read_both(char failure[512])
 {
 	gnutls_datum_t certificate = { 0 }, key = { 0 };
-	bool is_good = read_pem(own.certificate.path, &certificate, failure) && read_pem(own.key.path, &key, failure) &&
+	bool is_good = read_pem("--tls-cert", own.certificate.path, &certificate, failure) && read_pem("--tls-key", own.key.path, &key, failure) &&
 	               belong_together(&certificate, &key, failure);
 	if (is_good) {
 		gnutls_datum_t old = own.certificate.content, old_key = own.key.content;
@@ -146,6 +146,18 @@ bool certificate_open(const char *certificate, const char *key, char failure[512
 		return true;
 	certificate_close();
 	return false;
+}
+
+bool certificate_reload(char failure[512])
+{
+	pthread_mutex_lock(&own.lock);
+	bool is_good = own.certificate.path == NULL;
+	if (!is_good) {
+		(void)take_marks();
+		is_good = read_both(failure);
+	}
+	pthread_mutex_unlock(&own.lock);
+	return is_good;
 }
 
 void certificate_close(void)

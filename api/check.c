@@ -3,6 +3,7 @@
  * based on this one parse, and the connection is never shared with another parser. */
 #include "api/check.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -23,17 +24,33 @@ _Static_assert(sizeof(header_names) / sizeof(header_names[0]) == API_HEADER_COUN
 
 struct reading {
 	struct api_request *request;
+	struct api_forwarded_headers forwarded;
 	const char *twice;
 };
+
+static struct api_header_lines *lines_of(struct api_forwarded_headers *headers, const char *name)
+{
+	if (strcasecmp(name, "X-Forwarded-For") == 0)
+		return &headers->x_for;
+	if (strcasecmp(name, "X-Forwarded-Proto") == 0)
+		return &headers->x_proto;
+	if (strcasecmp(name, "X-Forwarded-Host") == 0)
+		return &headers->x_host;
+	return strcasecmp(name, "Forwarded") == 0 ? &headers->forwarded : NULL;
+}
 
 static enum MHD_Result read_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	(void)kind;
 	struct reading *reading = context;
+	const char **headers = reading->request->headers;
+	struct api_header_lines *lines = lines_of(&reading->forwarded, name);
+	if (lines != NULL && value != NULL)
+		api_header_lines_add(lines, value);
 	for (size_t i = 0; i < API_HEADER_COUNT; i++) {
 		if (strcasecmp(header_names[i], name) != 0)
 			continue;
-		const char **at = &reading->request->headers[i];
+		const char **at = &headers[i];
 		/* Accept is a list that may be split over several lines (RFC 9110, 5.3); the first is enough here. */
 		if (*at != NULL && i != API_HEADER_ACCEPT)
 			reading->twice = header_names[i];
@@ -43,10 +60,22 @@ static enum MHD_Result read_header(void *context, enum MHD_ValueKind kind, const
 	return MHD_YES;
 }
 
+/* Where the request comes from: a trusted proxy says for whom it speaks. */
+static void note_origin(struct api_request *request, const struct api_forwarded_headers *headers)
+{
+	api_http_connection_from(request->client, request->from);
+	if (!api_http_connection_is_proxy(request->client))
+		return;
+	api_forwarded_read(headers, &request->api->proxies, &request->forwarded);
+	if (request->forwarded.client[0] != '\0')
+		memcpy(request->from, request->forwarded.client, sizeof(request->from));
+}
+
 static bool check_framing(struct api_request *request)
 {
 	struct reading reading = { .request = request };
 	MHD_get_connection_values(request->connection, MHD_HEADER_KIND, read_header, &reading);
+	note_origin(request, &reading.forwarded);
 	const char *length = request->headers[API_HEADER_CONTENT_LENGTH], *encoding = request->headers[API_HEADER_TRANSFER_ENCODING];
 	const char *fault = NULL;
 	if (reading.twice != NULL)
@@ -88,7 +117,7 @@ static bool check_target(struct api_request *request)
 	case TARGET_TOO_DEEP: problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is no resource at this path."); return false;
 	case TARGET_OUT_OF_MEMORY: break;
 	}
-	problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	problem_out_of_memory(&request->problem);
 	return false;
 }
 
@@ -98,15 +127,21 @@ static bool check_origin(struct api_request *request)
 	const char *host = request->headers[API_HEADER_HOST];
 	const struct sockaddr *local = api_http_connection_local(request->client);
 	bool is_ours = api_host_is_ours(&api->hosts, host, local);
+	/* The proxy's word for Host must be allowed as Host itself must. */
+	if (request->forwarded.host[0] != '\0') {
+		host = request->forwarded.host;
+		is_ours = is_ours && api_host_is_ours(&api->hosts, host, local);
+	}
 	if (is_ours && request->target.authority != NULL)
 		is_ours = api_host_is_ours(&api->hosts, request->target.authority, local);
 	if (!is_ours) {
 		problem_set(&request->problem, PROBLEM_MISDIRECTED, "The Host header does not name this API; allow a name with --allowed-host.");
 		return false;
 	}
-	if (api_host_origin_is_ours(request->headers[API_HEADER_ORIGIN], host, api->tls && !api_http_connection_is_unix(request->client)))
+	bool is_tls = request->forwarded.is_tls || (api->tls && !api_http_connection_is_unix(request->client));
+	if (api_host_origin_is_ours(&api->hosts, request->headers[API_HEADER_ORIGIN], host, is_tls))
 		return true;
-	problem_set(&request->problem, PROBLEM_FORBIDDEN, "Requests from other origins are refused.");
+	problem_set(&request->problem, PROBLEM_FORBIDDEN, "The Origin header names another site than Host; allow it with --allowed-origin.");
 	return false;
 }
 
@@ -145,20 +180,51 @@ static unsigned highest(unsigned scopes)
 	return scope;
 }
 
+static void note_object(struct api_request *request)
+{
+	if (request->parameters[0] != NULL)
+		snprintf(request->object, sizeof(request->object), "%s", request->parameters[0]);
+}
+
+static void grant(struct api_caller *caller, enum api_via via, unsigned scope)
+{
+	*caller = (struct api_caller){ .via = via, .scopes = scope_with_included(scope), .access = access_whole() };
+}
+
 static bool check_scope(struct api_request *request)
 {
 	const struct api *api = request->api;
-	bool is_operator = api_http_connection_is_operator(request->client) || api->no_auth;
-	const unsigned all = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
-	request->scope = is_operator ? all : api_auth_scope(api->auth, request->headers[API_HEADER_AUTHORIZATION]);
-	if (request->route->scope == SCOPE_NONE || (request->scope & request->route->scope))
+	struct api_caller *caller = &request->caller;
+	note_object(request);
+	bool is_operator = api_http_connection_is_operator(request->client);
+	bool is_member = api_http_connection_is_member(request->client);
+	if (is_operator || api->no_auth)
+		grant(caller, is_operator ? API_VIA_SOCKET : API_VIA_NO_AUTH, SCOPE_ADMIN);
+	else if (is_member)
+		grant(caller, API_VIA_SOCKET, SCOPE_WRITE);
+	else
+		api_auth_identify(api->auth, request->headers[API_HEADER_AUTHORIZATION], caller);
+	if (caller->via == API_VIA_SOCKET)
+		snprintf(caller->name, sizeof(caller->name), "uid %u", (unsigned)api_http_connection_uid(request->client));
+	if (request->route->scope == SCOPE_NONE || (caller->scopes & request->route->scope))
 		return true;
-	if (request->scope == SCOPE_NONE)
+	if (caller->has_expired)
+		problem_set(&request->problem, PROBLEM_UNAUTHORIZED, "The token has expired.");
+	else if (caller->scopes == SCOPE_NONE)
 		problem_set(&request->problem, PROBLEM_UNAUTHORIZED,
 		            "Send a valid token: Authorization: Bearer TOKEN. The first one is in admin.token in the daemon's state directory.");
 	else
 		problem_set(&request->problem, PROBLEM_FORBIDDEN, "This needs the scope %s; the token has %s.", scope_name(request->route->scope),
-		            scope_name(highest(request->scope)));
+		            scope_name(highest(caller->scopes)));
+	return false;
+}
+
+static bool may_repeat(const char *name)
+{
+	static const char *const names[] = { "label", "listen", "pool", "state", "tunnel", "type" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
 	return false;
 }
 
@@ -171,8 +237,7 @@ static bool check_query(struct api_request *request)
 			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "Unknown query parameter \"%.64s\".", name);
 			return false;
 		}
-		bool may_repeat = strcmp(name, "label") == 0 || strcmp(name, "listen") == 0;
-		if (!may_repeat && api_request_target_parameter(target, name) != target->parameters[i].value) {
+		if (!may_repeat(name) && api_request_target_parameter(target, name) != target->parameters[i].value) {
 			problem_set(&request->problem, PROBLEM_INVALID_REQUEST, "The query parameter \"%.64s\" is given twice.", name);
 			return false;
 		}
@@ -232,7 +297,7 @@ void api_check(struct api_request *request)
 	if (!check_framing(request) || !check_size(request) || !check_target(request))
 		return;
 	if (atomic_load(&request->api->quiescing)) {
-		problem_set(&request->problem, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+		problem_set(&request->problem, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
 		request->must_close = true;
 		return;
 	}

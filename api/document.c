@@ -70,7 +70,7 @@ json_t *api_document_parse(const char *bytes, size_t length, struct problem *pro
 	if (document != NULL)
 		return document;
 	if (lacks_memory)
-		problem_set(problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		problem_out_of_memory(problem);
 	else
 		problem_set(problem, PROBLEM_INVALID_JSON, "The body is not valid JSON: %s (line %d, column %d).",
 		            mistake_name(json_error_code(&error)), error.line, error.column);

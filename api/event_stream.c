@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/clock.h"
+#include "api/event_filter.h"
 #include "api/handlers.h"
 #include "api/problem_json.h"
 #include "api/reply.h"
@@ -23,12 +24,17 @@ struct stream {
 	struct api_streams *all;
 	struct MHD_Connection *connection;
 	bool is_sse;
-	bool is_last;   /* the final event is in `pending`: nothing follows */
-	uint64_t after; /* the latest event that was written */
+	struct service *service;
+	struct api_event_filter filter;
+	struct api_caller caller; /* the filter has its access */
+	bool is_last;             /* the final event is in `pending`: nothing follows */
+	uint64_t after;           /* the latest event that was written */
 	struct text pending;
 	size_t sent; /* of pending */
 	/* under the lock */
 	bool woken, asleep, beat;
+	bool is_checked; /* by api_streams_check, since it began */
+	bool is_over;    /* the caller may not read any more */
 };
 
 struct api_streams {
@@ -37,6 +43,7 @@ struct api_streams {
 	struct events_subscription *subscription;
 	struct stream *first;
 	bool is_ending;
+	uint64_t revocations; /* that the readers were checked for; api_streams_check's alone */
 };
 
 static void wake(struct stream *stream)
@@ -99,6 +106,25 @@ void api_streams_beat(struct api_streams *streams)
 	pthread_mutex_unlock(&streams->lock);
 }
 
+void api_streams_check(struct api_streams *streams, struct api_auth *auth)
+{
+	int64_t now = wall_clock_ms();
+	uint64_t revocations = api_auth_revocations(auth);
+	bool are_revoked = revocations != streams->revocations;
+	streams->revocations = revocations;
+	pthread_mutex_lock(&streams->lock);
+	for (struct stream *stream = streams->first; stream != NULL; stream = stream->next) {
+		bool has_expired = stream->caller.expires_at != 0 && now >= stream->caller.expires_at;
+		bool is_due = are_revoked || has_expired || !stream->is_checked;
+		stream->is_checked = true;
+		if (stream->is_over || !is_due || api_auth_holds(auth, &stream->caller))
+			continue;
+		stream->is_over = true;
+		wake(stream);
+	}
+	pthread_mutex_unlock(&streams->lock);
+}
+
 void api_streams_end(struct api_streams *streams)
 {
 	pthread_mutex_lock(&streams->lock);
@@ -152,7 +178,8 @@ static void fill(struct stream *stream)
 		case EVENTS_NONE: return;
 		case EVENTS_EXPIRED: put_goodbye(stream, PROBLEM_EVENTS_EXPIRED, "The reader was too slow; events were lost."); return;
 		case EVENTS_GOT:
-			put_event(stream, id, type, json);
+			if (api_event_filter_passes(&stream->filter, stream->service, type, json))
+				put_event(stream, id, type, json);
 			stream->after = id;
 			free(json);
 			break;
@@ -166,14 +193,16 @@ static bool look(struct stream *stream)
 	struct api_streams *all = stream->all;
 	for (;;) {
 		pthread_mutex_lock(&all->lock);
-		bool is_ending = all->is_ending, is_beat = stream->beat;
+		bool is_ending = all->is_ending, is_beat = stream->beat, is_over = stream->is_over;
 		stream->woken = stream->beat = false;
 		pthread_mutex_unlock(&all->lock);
+		if (is_over && !stream->is_last)
+			put_goodbye(stream, PROBLEM_UNAUTHORIZED, "The token has expired or was revoked.");
 		fill(stream);
 		if (is_beat && !stream->is_last)
 			put_beat(stream);
 		if (is_ending && !stream->is_last)
-			put_goodbye(stream, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+			put_goodbye(stream, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
 		if (stream->pending.length > 0 || stream->is_last || stream->pending.failed)
 			return true;
 		pthread_mutex_lock(&all->lock);
@@ -220,16 +249,25 @@ static void free_stream(void *context)
 		stream->next->previous = stream->previous;
 	pthread_mutex_unlock(&all->lock);
 	text_clear(&stream->pending);
+	api_event_filter_clear(&stream->filter);
 	free(stream);
 }
 
-static struct stream *create_stream(struct api_request *request, bool is_sse, uint64_t after)
+/* Takes what the filter holds, unless it fails. */
+static struct stream *create_stream(struct api_request *request, const struct api_event_filter *filter, bool is_sse, uint64_t after)
 {
 	struct api_streams *all = request->api->streams;
 	struct stream *stream = calloc(1, sizeof(*stream));
 	if (stream == NULL)
 		return NULL;
-	*stream = (struct stream){ .all = all, .connection = request->connection, .is_sse = is_sse, .after = after };
+	*stream = (struct stream){ .all = all,
+		                   .connection = request->connection,
+		                   .is_sse = is_sse,
+		                   .service = request->api->service,
+		                   .filter = *filter,
+		                   .after = after,
+		                   .caller = request->caller };
+	stream->caller.access = NULL; /* the request's */
 	/* The first bytes are sent at once, so that the client knows that the stream is open. */
 	if (is_sse)
 		text_put(&stream->pending, "retry: 2000\n\n");
@@ -274,13 +312,16 @@ static bool read_start(struct api_request *request, uint64_t *after)
 void api_event_stream_get(struct api_request *request)
 {
 	uint64_t after;
-	if (!read_start(request, &after))
+	struct api_event_filter filter;
+	if (!read_start(request, &after) || !api_event_filter_read(request, &filter))
 		return;
 	const char *accept = request->headers[API_HEADER_ACCEPT];
 	bool is_lines = accept != NULL && (strcasestr(accept, "application/x-ndjson") != NULL || strcasestr(accept, "application/ndjson") != NULL ||
 	                                   strcasestr(accept, "application/jsonl") != NULL);
 	bool is_sse = !is_lines || strcasestr(accept, "text/event-stream") != NULL;
-	struct stream *stream = create_stream(request, is_sse, after);
+	struct stream *stream = create_stream(request, &filter, is_sse, after);
+	if (stream == NULL)
+		api_event_filter_clear(&filter);
 	struct MHD_Response *response =
 	    stream != NULL ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, stream, free_stream) : NULL;
 	if (response == NULL && stream != NULL)

@@ -60,10 +60,23 @@ bool api_host_is_ours(const struct api_host_rules *rules, const char *host, cons
 	return false;
 }
 
-bool api_host_origin_is_ours(const char *origin, const char *host, bool tls)
+/* Without the port that the scheme has by itself, which no browser writes. */
+static bool is_host(const char *written, const char *host, const char *own_port)
+{
+	size_t length = strlen(host), port = strlen(own_port);
+	if (length > port && strcmp(host + length - port, own_port) == 0)
+		length -= port;
+	return strcasecmp(written, host) == 0 || (strlen(written) == length && strncasecmp(written, host, length) == 0);
+}
+
+bool api_host_origin_is_ours(const struct api_host_rules *rules, const char *origin, const char *host, bool tls)
 {
 	if (origin == NULL)
 		return true;
-	const char *scheme = tls ? "https://" : "http://";
-	return strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0;
+	for (size_t i = 0; i < rules->origin_count; i++)
+		if (strcasecmp(origin, rules->origins[i]) == 0)
+			return true;
+	if (strncasecmp(origin, "https://", 8) == 0)
+		return is_host(origin + 8, host, ":443");
+	return !tls && strncasecmp(origin, "http://", 7) == 0 && is_host(origin + 7, host, ":80");
 }

@@ -1,7 +1,9 @@
 /* A list under one lock. It is walked at each accept and once per tick, which takes microseconds for a thousand entries. */
 #include "api/http_connection.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,16 +12,20 @@
 struct api_http_connection {
 	struct api_http_connection *next, *previous;
 	int descriptor;
-	bool is_taken_up, is_unix, is_operator, is_reserve;
+	bool is_taken_up, is_unix, is_operator, is_member, is_proxy, is_reserve;
+	uid_t uid; /* of the peer, when is_unix */
 	struct sockaddr_storage from, local;
 	enum connection_phase phase;
 	uint64_t deadline;
+	struct api_plain_http plain;
 };
 
 struct api_http_connections {
 	pthread_mutex_t lock;
 	struct api_http_connection *first;
 	size_t tcp_count, unix_count;
+	gid_t group;
+	const struct api_proxies *proxies; /* borrowed, or NULL */
 };
 
 static const uint64_t phase_ms[] = {
@@ -30,9 +36,22 @@ static const uint64_t phase_ms[] = {
 struct api_http_connections *api_http_connections_create(void)
 {
 	struct api_http_connections *connections = calloc(1, sizeof(*connections));
-	if (connections != NULL)
-		pthread_mutex_init(&connections->lock, NULL);
+	if (connections == NULL)
+		return NULL;
+	pthread_mutex_init(&connections->lock, NULL);
+	connections->group = SOCKET_GROUP_NONE;
 	return connections;
+}
+
+void api_http_connections_trust(struct api_http_connections *connections, gid_t group, const struct api_proxies *proxies)
+{
+	connections->group = group;
+	connections->proxies = proxies;
+}
+
+static bool is_proxy(const struct api_http_connections *connections, const struct sockaddr *from)
+{
+	return connections->proxies != NULL && api_proxies_trust(connections->proxies, from);
 }
 
 void api_http_connections_free(struct api_http_connections *connections)
@@ -59,7 +78,9 @@ static size_t count_from(const struct api_http_connections *connections, const s
 
 static bool is_over_limit(const struct api_http_connections *connections, const struct sockaddr *from)
 {
-	return connections->tcp_count >= CONNECTIONS_MAX || count_from(connections, from) >= CONNECTIONS_ADDRESS_MAX;
+	/* Behind a proxy many clients have one address. */
+	bool is_alone = is_proxy(connections, from) || count_from(connections, from) < CONNECTIONS_ADDRESS_MAX;
+	return connections->tcp_count >= CONNECTIONS_MAX || !is_alone;
 }
 
 bool api_http_connections_admit(struct api_http_connections *connections, const struct sockaddr *from)
@@ -79,25 +100,29 @@ bool api_http_connections_admit(struct api_http_connections *connections, const 
 }
 
 /* SO_PEERCRED succeeds on TCP with a uid of -1, so the family decides first. */
-static bool is_operator_at(int descriptor)
+static void read_peer(struct api_http_connection *connection)
 {
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
-	if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || length != sizeof(peer))
-		return false;
-	return peer.uid == 0 || peer.uid == geteuid();
+	connection->uid = (uid_t)-1;
+	if (!connection->is_unix || getsockopt(connection->descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || length != sizeof(peer))
+		return;
+	connection->uid = peer.uid;
+	connection->is_operator = peer.uid == 0 || peer.uid == geteuid();
 }
 
-static void read_addresses(struct api_http_connection *connection)
+static void read_addresses(const struct api_http_connections *connections, struct api_http_connection *connection)
 {
 	socklen_t length = sizeof(connection->local);
 	if (getsockname(connection->descriptor, (struct sockaddr *)&connection->local, &length) != 0)
 		connection->local.ss_family = AF_UNSPEC;
 	connection->is_unix = connection->local.ss_family == AF_UNIX;
-	connection->is_operator = connection->is_unix && is_operator_at(connection->descriptor);
+	read_peer(connection);
+	connection->is_member = connection->is_unix && api_socket_group_has_peer(connection->descriptor, connections->group);
 	length = sizeof(connection->from);
 	if (getpeername(connection->descriptor, (struct sockaddr *)&connection->from, &length) != 0)
 		connection->from.ss_family = AF_UNSPEC;
+	connection->is_proxy = is_proxy(connections, (const struct sockaddr *)&connection->from);
 }
 
 struct api_http_connection *api_http_connection_open(struct api_http_connections *connections, int descriptor, uint64_t now_ms)
@@ -106,7 +131,7 @@ struct api_http_connection *api_http_connection_open(struct api_http_connections
 	if (connection == NULL)
 		return NULL;
 	connection->descriptor = descriptor;
-	read_addresses(connection);
+	read_addresses(connections, connection);
 	pthread_mutex_lock(&connections->lock);
 	connection->is_reserve = !connection->is_unix && is_over_limit(connections, (const struct sockaddr *)&connection->from);
 	connection->deadline = now_ms + (connection->is_reserve ? RESERVE_HEAD_MS : phase_ms[CONNECTION_HEAD]);
@@ -196,6 +221,36 @@ bool api_http_connection_is_unix(const struct api_http_connection *connection)
 bool api_http_connection_is_operator(const struct api_http_connection *connection)
 {
 	return connection->is_operator;
+}
+
+struct api_plain_http *api_http_connection_plain(struct api_http_connection *connection)
+{
+	return &connection->plain;
+}
+
+bool api_http_connection_is_member(const struct api_http_connection *connection)
+{
+	return connection->is_member;
+}
+
+bool api_http_connection_is_proxy(const struct api_http_connection *connection)
+{
+	return connection->is_proxy;
+}
+
+uid_t api_http_connection_uid(const struct api_http_connection *connection)
+{
+	return connection->uid;
+}
+
+void api_http_connection_from(const struct api_http_connection *connection, char text[FORWARDED_CLIENT_SIZE])
+{
+	union wireguard_endpoint from;
+	snprintf(text, FORWARDED_CLIENT_SIZE, "%s", connection->is_unix ? "unix" : "unknown");
+	if (connection->is_unix || !endpoint_from((const struct sockaddr *)&connection->from, &from))
+		return;
+	const void *address = from.any.sa_family == AF_INET ? (const void *)&from.v4.sin_addr : (const void *)&from.v6.sin6_addr;
+	inet_ntop(from.any.sa_family, address, text, FORWARDED_CLIENT_SIZE);
 }
 
 const struct sockaddr *api_http_connection_local(const struct api_http_connection *connection)

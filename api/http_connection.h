@@ -8,6 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
+
+#include "api/forwarded.h"
+#include "api/plain_http.h"
+#include "api/socket_group.h"
 
 #define CONNECTIONS_MAX 1024u
 #define CONNECTIONS_ADDRESS_MAX 256u
@@ -27,6 +32,8 @@ enum connection_phase {
 };
 
 struct api_http_connections *api_http_connections_create(void);
+/* Members of this group are known as such, and what comes from these proxies (borrowed) is not counted by address. Before the first connection. */
+void api_http_connections_trust(struct api_http_connections *connections, gid_t group, const struct api_proxies *proxies);
 void api_http_connections_free(struct api_http_connections *connections);
 /* Whether one more from this address may be accepted, perhaps from the reserve. */
 bool api_http_connections_admit(struct api_http_connections *connections, const struct sockaddr *from);
@@ -45,6 +52,13 @@ bool api_http_connection_is_reserve(const struct api_http_connection *connection
 bool api_http_connection_is_unix(const struct api_http_connection *connection);
 /* Whether the peer's process belongs to root or to the daemon's own user. Can be true only on a unix socket. */
 bool api_http_connection_is_operator(const struct api_http_connection *connection);
+struct api_plain_http *api_http_connection_plain(struct api_http_connection *connection);
+/* Whether the peer's process is in the socket's group, and whether the peer is a trusted proxy. */
+bool api_http_connection_is_member(const struct api_http_connection *connection);
+bool api_http_connection_is_proxy(const struct api_http_connection *connection);
+uid_t api_http_connection_uid(const struct api_http_connection *connection); /* of the peer, on a unix socket */
+/* The peer's address without a port, or "unix". */
+void api_http_connection_from(const struct api_http_connection *connection, char text[FORWARDED_CLIENT_SIZE]);
 /* The local address of the connection, or NULL on a unix socket. */
 const struct sockaddr *api_http_connection_local(const struct api_http_connection *connection);
 

@@ -89,7 +89,7 @@ static void tell_waiting(const struct api_address *address, unsigned patience_ms
 {
 	char text[64];
 	api_listening_socket_format(address, text);
-	log_line(LOG_WARN, NULL, "%s is in use; waiting %u s for it to be free", text, patience_ms / 1000);
+	log_line(LOG_WARN, NULL, "%s is in use: trying for up to %u s", text, patience_ms / 1000);
 }
 
 int api_listening_socket_open(struct api_address *address, unsigned patience_ms)

@@ -19,27 +19,37 @@ void api_listing_put_token(struct text *text, const char *id)
 	text_put(text, token);
 }
 
-static bool read_state(struct api_request *request, int *state)
+static bool read_state(struct api_request *request, const char *written, unsigned *states)
 {
-	const char *written = api_request_target_parameter(&request->target, "state");
-	*state = -1;
-	if (written == NULL)
-		return true;
-	for (int i = 0; i < TUNNEL_STATE_COUNT; i++)
-		if (strcmp(tunnel_state_name((enum tunnel_state)i), written) == 0)
-			*state = i;
-	if (*state >= 0)
-		return true;
+	for (unsigned i = 0; i < TUNNEL_STATE_COUNT; i++)
+		if (strcmp(tunnel_state_name((enum tunnel_state)i), written) == 0) {
+			*states |= 1u << i;
+			return true;
+		}
 	api_reply_failure(request, PROBLEM_INVALID_REQUEST,
 	                  "The query parameter \"state\" must be disabled, starting, handshaking, up, stale or failed.");
 	return false;
 }
 
-static bool read_token(struct api_request *request, char after[64], bool *given)
+/* Those that may be given several times. `ids` borrows the request's text. */
+static bool read_repeated(struct api_request *request, struct tunnel_list_filter *filter, const char *ids[TARGET_PARAMETERS_MAX])
+{
+	for (size_t i = 0; i < request->target.parameter_count; i++) {
+		const struct api_request_target_parameter *parameter = &request->target.parameters[i];
+		if (strcmp(parameter->name, "state") == 0 && !read_state(request, parameter->value, &filter->states))
+			return false;
+		if (strcmp(parameter->name, "tunnel") == 0)
+			ids[filter->id_count++] = parameter->value;
+	}
+	filter->ids = filter->id_count > 0 ? ids : NULL;
+	return true;
+}
+
+static bool read_token(struct api_request *request, char after[64])
 {
 	const char *written = api_request_target_parameter(&request->target, "page_token");
-	*given = written != NULL && *written;
-	if (!*given)
+	after[0] = '\0';
+	if (written == NULL || *written == '\0')
 		return true;
 	size_t length;
 	const char *end;
@@ -51,26 +61,70 @@ static bool read_token(struct api_request *request, char after[64], bool *given)
 	return false;
 }
 
-bool api_listing_get(struct api_request *request, bool is_paged, struct api_listing *listing)
+bool api_listing_read_page(struct api_request *request, uint64_t *size, char after[64])
 {
-	struct tunnel_list_filter filter = { .state = -1 };
-	struct label *labels;
-	char after[64];
-	uint64_t size = is_paged ? PAGE_DEFAULT : 0;
-	bool has_token;
-	*listing = (struct api_listing){ 0 };
-	if (!api_request_number(request, "page_size", 1, PAGE_MAX, &size) || !read_state(request, &filter.state) ||
-	    !read_token(request, after, &has_token) || !api_request_labels(request, &labels, &filter.label_count))
+	*size = PAGE_DEFAULT;
+	return api_request_number(request, "page_size", 1, PAGE_MAX, size) && read_token(request, after);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct snapshot *const *first = a, *const *second = b;
+	return strcmp((*first)->id, (*second)->id);
+}
+
+/* What was cut off is behind what is left: a page of both is the first part of what either has. */
+static void cut_page(struct api_listing *listing, size_t limit)
+{
+	while (limit != 0 && listing->count > limit) {
+		snapshot_release(listing->snapshots[--listing->count]);
+		listing->more = true;
+	}
+}
+
+/* What other nodes run, in its place among what this one does. False when out of memory. */
+static bool add_found(struct api_listing *listing, const struct mutation *found, const struct tunnel_list_filter *filter)
+{
+	struct snapshot **all = reallocarray(listing->snapshots, listing->count + found->found_count + 1, sizeof(struct snapshot *));
+	if (all == NULL)
 		return false;
-	filter.labels = labels;
-	filter.after = has_token ? after : NULL;
-	filter.limit = (size_t)size;
-	listing->count = service_list(request->api->service, &filter, &listing->snapshots, &listing->more);
-	labels_free(labels, filter.label_count);
-	if (listing->count != TUNNEL_LIST_FAILED)
-		return true;
+	listing->snapshots = all;
+	for (size_t i = 0; i < found->found_count; i++) {
+		struct snapshot *snapshot = found->found[i];
+		if (tunnel_list_accepts(filter, snapshot) && (filter->after == NULL || strcmp(snapshot->id, filter->after) > 0))
+			all[listing->count++] = snapshot_reference(snapshot);
+	}
+	qsort(all, listing->count, sizeof(struct snapshot *), compare_ids);
+	cut_page(listing, filter->limit);
+	return true;
+}
+
+bool api_listing_get(struct api_request *request, enum spec_kind kind, bool is_paged, struct api_listing *listing)
+{
+	struct tunnel_list_filter filter = { .kind = kind };
+	struct selector *selectors;
+	const char *ids[TARGET_PARAMETERS_MAX];
+	char after[64];
+	uint64_t size;
+	bool is_healthy = false;
 	*listing = (struct api_listing){ 0 };
-	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	if (!read_repeated(request, &filter, ids) || !api_listing_read_page(request, &size, after) ||
+	    !api_request_flag(request, "healthy", &is_healthy) || !api_request_selectors(request, &selectors, &filter.selector_count))
+		return false;
+	filter.selectors = selectors;
+	if (api_request_target_parameter(&request->target, "healthy") != NULL)
+		filter.healths = 1u << (is_healthy ? TUNNEL_HEALTHY : TUNNEL_UNHEALTHY);
+	filter.after = after[0] != '\0' ? after : NULL;
+	filter.limit = is_paged ? (size_t)size : 0;
+	listing->count = service_list(request->api->service, request->caller.access, &filter, &listing->snapshots, &listing->more);
+	bool is_read = listing->count != TUNNEL_LIST_FAILED && (request->found == NULL || add_found(listing, request->found, &filter));
+	selectors_free(selectors, filter.selector_count);
+	if (is_read)
+		return true;
+	if (listing->count != TUNNEL_LIST_FAILED)
+		api_listing_clear(listing);
+	*listing = (struct api_listing){ 0 };
+	api_reply_out_of_memory(request);
 	return false;
 }
 

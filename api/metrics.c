@@ -1,19 +1,26 @@
 /* /metrics in the Prometheus text format. Samples of a family must stand together, so one pass over the tunnels writes each family
  * into a text of its own, and the texts are joined at the end. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/handlers.h"
 #include "api/listing.h"
 #include "api/reply.h"
 #include "api/tunnel_json.h"
 #include "ipc/network.h"
+#include "ipc/program_version.h"
 
 enum family {
 	FAMILY_WG_SENT,
 	FAMILY_WG_RECEIVED,
 	FAMILY_WG_HANDSHAKE,
 	FAMILY_UP,
+	FAMILY_ENABLED,
+	FAMILY_HEALTHY,
+	FAMILY_LABELS,
 	FAMILY_CONDITION,
+	FAMILY_QUOTA,
+	FAMILY_QUOTA_USED,
 	FAMILY_INFO,
 	FAMILY_OPEN,
 	FAMILY_TOTAL,
@@ -22,6 +29,10 @@ enum family {
 	FAMILY_HEALS,
 	FAMILY_DROPPED,
 	FAMILY_PROBES,
+	FAMILY_PROBE_RTT,
+	FAMILY_POOL_MEMBERS,
+	FAMILY_POOL_TOTAL,
+	FAMILY_POOL_SESSIONS,
 	FAMILY_COUNT
 };
 
@@ -33,7 +44,12 @@ static const struct {
 	[FAMILY_WG_RECEIVED] = { "wireguard_received_bytes_total", "counter", "Bytes received from the peer: UDP payload of all messages." },
 	[FAMILY_WG_HANDSHAKE] = { "wireguard_latest_handshake_seconds", "gauge", "UNIX time of the peer's latest handshake." },
 	[FAMILY_UP] = { "warren_tunnel_up", "gauge", "1 when the tunnel's state is up." },
+	[FAMILY_ENABLED] = { "warren_tunnel_enabled", "gauge", "0 when the tunnel's state is disabled, else 1." },
+	[FAMILY_HEALTHY] = { "warren_tunnel_healthy", "gauge", "1 when the tunnel is healthy, 0 when it is not; no sample when that is unknown." },
+	[FAMILY_LABELS] = { "warren_tunnel_labels", "gauge", "The tunnel's labels, as label_KEY with an underscore for what no name has." },
 	[FAMILY_CONDITION] = { "warren_tunnel_condition", "gauge", "1 while the condition holds, as in status.conditions." },
+	[FAMILY_QUOTA] = { "warren_tunnel_quota_bytes", "gauge", "limits.total_bytes of a tunnel that has it." },
+	[FAMILY_QUOTA_USED] = { "warren_tunnel_quota_used_bytes", "gauge", "Payload that counts towards it; kept over restarts." },
 	[FAMILY_INFO] = { "warren_tunnel_info", "gauge", "Listening addresses and peer endpoints of the tunnel." },
 	[FAMILY_OPEN] = { "warren_proxy_connections", "gauge", "Open proxied connections." },
 	[FAMILY_TOTAL] = { "warren_proxy_connections_total", "counter", "Proxied connections requested, by result." },
@@ -42,6 +58,10 @@ static const struct {
 	[FAMILY_HEALS] = { "warren_heals_total", "counter", "Actions taken to reach a silent peer again." },
 	[FAMILY_DROPPED] = { "warren_dropped_packets_total", "counter", "Packets dropped, by reason." },
 	[FAMILY_PROBES] = { "warren_probes_total", "counter", "Probes by result." },
+	[FAMILY_PROBE_RTT] = { "warren_probe_rtt_seconds", "gauge", "Round trip of the last probe, if it succeeded." },
+	[FAMILY_POOL_MEMBERS] = { "warren_pool_members", "gauge", "Members of the pool, by state." },
+	[FAMILY_POOL_TOTAL] = { "warren_pool_connections_total", "counter", "Connections through the pool, by result." },
+	[FAMILY_POOL_SESSIONS] = { "warren_pool_sessions", "gauge", "Sticky keys of the pool that have a tunnel." },
 };
 _Static_assert(sizeof(families) / sizeof(families[0]) == FAMILY_COUNT, "a name for each family");
 
@@ -171,6 +191,15 @@ static void write_conditions(struct page *page, const struct snapshot *snapshot)
 	}
 }
 
+static void write_quota(struct page *page, const struct snapshot *snapshot)
+{
+	uint64_t limit = snapshot->spec.limits.total_bytes;
+	if (limit == 0)
+		return;
+	put_sample(page, FAMILY_QUOTA, snapshot->id, "\"", limit);
+	put_sample(page, FAMILY_QUOTA_USED, snapshot->id, "\"", counter_read(&snapshot->counters->total_bytes_used));
+}
+
 static void write_heals(struct page *page, const char *id, const struct counters_tunnel *c)
 {
 	for (unsigned h = MESSAGE_HEALING_HANDSHAKE; h < MESSAGE_HEALINGS; h++) {
@@ -192,12 +221,67 @@ static void write_dropped(struct page *page, const char *id, const struct counte
 	}
 }
 
+static void write_health(struct page *page, const struct snapshot *snapshot)
+{
+	struct snapshot_health health;
+	snapshot_health(snapshot, &health);
+	if (health.health != TUNNEL_HEALTH_UNKNOWN)
+		put_sample(page, FAMILY_HEALTHY, snapshot->id, "\"", health.health == TUNNEL_HEALTHY);
+	if (health.has_probe && health.probe.rtt_ms >= 0)
+		text_printf(&page->texts[FAMILY_PROBE_RTT], "warren_probe_rtt_seconds{tunnel=\"%s\"} %.6f\n", snapshot->id,
+		            health.probe.rtt_ms / 1e3);
+}
+
+/* As Prometheus writes names: what a name cannot have is an underscore. */
+static void name_label(const char *key, char name[64])
+{
+	size_t i = 0;
+	for (; key[i] != '\0' && i < 63; i++) {
+		name[i] = key[i];
+		if (strchr("./-", key[i]) != NULL)
+			name[i] = '_';
+	}
+	name[i] = '\0';
+}
+
+static bool is_name_taken(const struct snapshot *snapshot, size_t before, const char *name)
+{
+	char other[64];
+	for (size_t i = 0; i < before; i++) {
+		name_label(snapshot->labels[i].key, other);
+		if (strcmp(other, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One for each tunnel, with labels or without, so that a query can be narrowed by it. Of keys that become the same name the first is written: a name
+ * that stands twice would spoil the page. */
+static void write_labels(struct page *page, const struct snapshot *snapshot)
+{
+	struct text *text = &page->texts[FAMILY_LABELS];
+	char name[64];
+	text_printf(text, "warren_tunnel_labels{tunnel=\"%s\"", snapshot->id);
+	for (size_t i = 0; i < snapshot->label_count; i++) {
+		name_label(snapshot->labels[i].key, name);
+		if (is_name_taken(snapshot, i, name))
+			continue;
+		text_printf(text, ",label_%s=\"", name);
+		text_put_label(text, snapshot->labels[i].value);
+		text_put_char(text, '"');
+	}
+	text_put(text, "} 1\n");
+}
+
 static void write_tunnel(struct page *page, const struct snapshot *snapshot)
 {
 	struct snapshot_status status;
 	snapshot_status(snapshot, &status);
 	page->states[status.state < TUNNEL_STATE_COUNT ? status.state : TUNNEL_FAILED]++;
 	put_sample(page, FAMILY_UP, snapshot->id, "\"", status.state == TUNNEL_UP);
+	put_sample(page, FAMILY_ENABLED, snapshot->id, "\"", status.state != TUNNEL_DISABLED);
+	write_health(page, snapshot);
+	write_labels(page, snapshot);
 	write_info(page, snapshot);
 	for (size_t i = 0; i < snapshot->spec.peer_count; i++)
 		write_peer(page, snapshot, i);
@@ -205,6 +289,7 @@ static void write_tunnel(struct page *page, const struct snapshot *snapshot)
 	if (c == NULL)
 		return;
 	write_conditions(page, snapshot);
+	write_quota(page, snapshot);
 	write_connections(page, snapshot->id, c);
 	put_sample(page, FAMILY_BYTES, snapshot->id, "\",direction=\"sent\"", counter_read(&c->bytes_sent));
 	put_sample(page, FAMILY_BYTES, snapshot->id, "\",direction=\"received\"", counter_read(&c->bytes_received));
@@ -216,6 +301,34 @@ static void write_tunnel(struct page *page, const struct snapshot *snapshot)
 		return;
 	put_sample(page, FAMILY_PROBES, snapshot->id, "\",result=\"ok\"", counter_read(&c->probes_ok));
 	put_sample(page, FAMILY_PROBES, snapshot->id, "\",result=\"failed\"", counter_read(&c->probes_failed));
+}
+
+static void write_pool_members(struct text *text, const struct api_request *request, const char *id)
+{
+	struct pool_member_view *views;
+	size_t count = service_pool_members(request->api->service, request->caller.access, id, &views), states[TUNNEL_STATE_COUNT] = { 0 };
+	for (size_t i = 0; count != SERVICE_NO_POOL && i < count; i++)
+		states[views[i].state]++;
+	free(views);
+	for (unsigned state = 0; state < TUNNEL_STATE_COUNT; state++)
+		text_printf(text, "warren_pool_members{pool=\"%s\",state=\"%s\"} %zu\n", id, tunnel_state_name((enum tunnel_state)state),
+		            states[state]);
+}
+
+static void write_pool(struct page *page, const struct api_request *request, const struct snapshot *pool)
+{
+	uint64_t done = 0, failed = 0;
+	for (size_t p = 0; pool->counters != NULL && p < COUNTERS_PROTOCOLS; p++) {
+		done += counter_read(&pool->counters->connections_ok[p]);
+		failed += counter_read(&pool->counters->connections_failed_by_protocol[p]);
+	}
+	write_pool_members(&page->texts[FAMILY_POOL_MEMBERS], request, pool->id);
+	text_printf(&page->texts[FAMILY_POOL_TOTAL], "warren_pool_connections_total{pool=\"%s\",result=\"ok\"} %llu\n", pool->id,
+	            (unsigned long long)done);
+	text_printf(&page->texts[FAMILY_POOL_TOTAL], "warren_pool_connections_total{pool=\"%s\",result=\"failed\"} %llu\n", pool->id,
+	            (unsigned long long)failed);
+	text_printf(&page->texts[FAMILY_POOL_SESSIONS], "warren_pool_sessions{pool=\"%s\"} %zu\n", pool->id,
+	            service_pool_session_count(request->api->service, pool->id));
 }
 
 static void write_connect_histogram(struct text *text, const struct service_worker_stats *stats)
@@ -236,14 +349,52 @@ static void write_connect_histogram(struct text *text, const struct service_work
 	text_printf(text, "\nwarren_proxy_connect_duration_seconds_count %llu\n", (unsigned long long)below);
 }
 
-static void write_daemon(struct text *text, struct service *service, const struct page *page)
+/* Numbers of a worker that are not known have no sample. */
+static void write_workers(struct text *text, struct service *service, unsigned count)
+{
+	struct service_worker_usage usage;
+	text_put_family(text, "warren_worker_cpu_seconds_total", "counter", "CPU time of the worker and of those that it replaced.");
+	for (unsigned i = 0; i < count; i++) {
+		service_worker_usage(service, i, &usage);
+		if (usage.is_spare && usage.cpu_us == 0)
+			continue;
+		text_printf(text, "warren_worker_cpu_seconds_total{worker=\"%u\"} %.6f\n", i, (double)usage.cpu_us / 1e6);
+	}
+	text_put_family(text, "warren_worker_resident_bytes", "gauge", "Resident memory of the worker.");
+	for (unsigned i = 0; i < count; i++) {
+		service_worker_usage(service, i, &usage);
+		if (usage.resident_bytes != 0)
+			text_printf(text, "warren_worker_resident_bytes{worker=\"%u\"} %llu\n", i, (unsigned long long)usage.resident_bytes);
+	}
+}
+
+static void write_fleet(struct text *text, struct service *service)
+{
+	struct roster_summary summary;
+	if (!service_fleet(service, &summary))
+		return;
+	text_put_family(text, "warren_fleet_connected", "gauge", "0 while this node is cut off from its fleet.");
+	text_printf(text, "warren_fleet_connected %d\n", summary.is_connected);
+	text_put_family(text, "warren_fleet_lease_seconds", "gauge", "Time until this node is cut off, unless it hears itself through etcd.");
+	text_printf(text, "warren_fleet_lease_seconds %.3f\n", (double)summary.lease_ms / 1000);
+	text_put_family(text, "warren_fleet_tunnels", "gauge", "Tunnels of the fleet, by the state of their node.");
+	for (unsigned s = 0; s < ROSTER_STATES; s++)
+		text_printf(text, "warren_fleet_tunnels{state=\"%s\"} %llu\n", roster_state_name((enum roster_state)s),
+		            (unsigned long long)summary.tunnels[s]);
+	text_printf(text, "warren_fleet_tunnels{state=\"unplaced\"} %llu\n", (unsigned long long)summary.unplaced);
+}
+
+static void write_daemon(struct text *text, struct service *service, const struct page *page, bool is_whole)
 {
 	text_put_family(text, "warren_build_info", "gauge", "The program's version.");
-	text_put(text, "warren_build_info{version=\"" WARREN_VERSION "\"} 1\n");
+	text_printf(text, "warren_build_info{version=\"%s\"} 1\n", program_version.text);
 	text_put_family(text, "warren_tunnels", "gauge", "Tunnels by state.");
 	for (unsigned s = 0; s < TUNNEL_STATE_COUNT; s++)
 		text_printf(text, "warren_tunnels{state=\"%s\"} %llu\n", tunnel_state_name((enum tunnel_state)s),
 		            (unsigned long long)page->states[s]);
+	/* What all tunnels together do is not for who may see only some. */
+	if (!is_whole)
+		return;
 	struct service_worker_stats stats = { 0 };
 	service_worker_stats(service, &stats);
 	text_put_family(text, "warren_workers", "gauge", "Worker processes.");
@@ -252,25 +403,39 @@ static void write_daemon(struct text *text, struct service *service, const struc
 	text_printf(text, "warren_workers_ready %u\n", stats.workers_ready);
 	text_put_family(text, "warren_worker_restarts_total", "counter", "Workers replaced.");
 	text_printf(text, "warren_worker_restarts_total %llu\n", (unsigned long long)stats.restarts);
+	text_put_family(text, "warren_access_log_dropped_total", "counter", "Lines of the access log dropped: the disk or its reader was slow.");
+	text_printf(text, "warren_access_log_dropped_total %llu\n", (unsigned long long)stats.access_log_dropped);
+	text_put_family(text, "warren_store_writable", "gauge", "0 while the disk is full: tunnels run on, but nothing can be created.");
+	text_printf(text, "warren_store_writable %d\n", service_can_store(service));
+	write_workers(text, service, stats.places);
+	write_fleet(text, service);
 	write_connect_histogram(text, &stats);
 }
 
 void api_metrics_get(struct api_request *request)
 {
-	struct api_listing listing;
-	if (!api_listing_get(request, false, &listing))
+	struct api_listing listing, pools;
+	if (!api_listing_get(request, SPEC_TUNNEL, false, &listing))
 		return;
+	if (!api_listing_get(request, SPEC_POOL, false, &pools)) {
+		api_listing_clear(&listing);
+		return;
+	}
 	struct page page = { 0 };
 	for (size_t i = 0; i < listing.count; i++)
 		write_tunnel(&page, listing.snapshots[i]);
+	for (size_t i = 0; i < pools.count; i++)
+		write_pool(&page, request, pools.snapshots[i]);
 	api_listing_clear(&listing);
+	api_listing_clear(&pools);
 	struct text body;
 	text_init(&body);
 	size_t length = 0;
 	for (size_t f = 0; f < FAMILY_COUNT; f++)
 		length += page.texts[f].length;
 	text_reserve(&body, length + (length >> 4) + BUFSIZ);
-	write_daemon(&body, request->api->service, &page);
+	bool is_whole = access_is_whole(request->caller.access);
+	write_daemon(&body, request->api->service, &page, is_whole);
 	for (size_t f = 0; f < FAMILY_COUNT; f++) {
 		text_put_family(&body, families[f].name, families[f].type, families[f].help);
 		text_put_n(&body, page.texts[f].bytes != NULL ? page.texts[f].bytes : "", page.texts[f].length);
@@ -278,7 +443,11 @@ void api_metrics_get(struct api_request *request)
 		text_clear(&page.texts[f]);
 	}
 	text_clear(&page.labels);
-	api_measure_write(request->api->measure, &body);
-	api_process_write(request->api->process, &body);
+	if (is_whole) {
+		text_put_family(&body, "warren_api_refused_credentials_total", "counter", "Requests with a wrong, expired or missing token.");
+		text_printf(&body, "warren_api_refused_credentials_total %llu\n", (unsigned long long)api_audit_refusals(request->api->audit));
+		api_measure_write(request->api->measure, &body);
+		api_process_write(request->api->process, &body);
+	}
 	api_reply_send(request, MHD_HTTP_OK, api_reply_create(request, "text/plain; version=0.0.4; charset=utf-8", &body));
 }

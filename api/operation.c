@@ -6,8 +6,8 @@
 
 #include <sodium.h>
 
+#include "api/object_json.h"
 #include "api/peer_json.h"
-#include "api/tunnel_json.h"
 
 bool api_operation_key(const char *written, struct wireguard_key *key)
 {
@@ -58,6 +58,7 @@ bool api_operation_fill(struct operation *operation, const struct api_route *rou
                         json_t *document, const char *pointer, struct problem *problem)
 {
 	operation->kind = (enum operation_kind)route->operation;
+	operation->object = api_route_object(route);
 	operation->document = document;
 	if (operation->kind != OPERATION_CREATE)
 		fill_id(operation, parameters[0], pointer, problem);
@@ -80,10 +81,13 @@ unsigned api_operation_status(const struct operation *operation)
 	case OPERATION_PUT:
 	case OPERATION_PEER_PUT: return operation->applied == APPLIED_CREATED ? 201 : 200;
 	case OPERATION_DELETE:
-	case OPERATION_PEER_DELETE: return 204;
+	case OPERATION_PEER_DELETE:
+	case OPERATION_FORGET: return 204;
 	case OPERATION_PATCH:
 	case OPERATION_PEER_PATCH:
 	case OPERATION_RECONNECT:
+	case OPERATION_MOVE:
+	case OPERATION_COUNT:
 	case OPERATION_PROBE: return 200;
 	}
 	return 200;
@@ -100,10 +104,10 @@ const char *api_applied_name(enum applied applied)
 	return "unchanged";
 }
 
-static void write_tunnel(struct text *text, const struct operation *operation, const char *members)
+static void write_object(struct text *text, const struct api_request *request, const struct operation *operation, const char *members)
 {
 	if (operation->snapshot != NULL) {
-		api_tunnel_write(text, operation->snapshot, true, members);
+		api_object_write(text, request, operation->snapshot, true, members);
 		return;
 	}
 	text_put(text, "{\"id\":");
@@ -122,22 +126,25 @@ static void write_peer(struct text *text, const struct operation *operation, con
 }
 
 /* With `members`, which begin with a comma. */
-static void write_resource(struct text *text, const struct operation *operation, const char *members)
+static void write_resource(struct text *text, const struct api_request *request, const struct operation *operation, const char *members)
 {
 	switch (operation->kind) {
 	case OPERATION_CREATE:
 	case OPERATION_PUT:
 	case OPERATION_PATCH:
-	case OPERATION_RECONNECT: write_tunnel(text, operation, members); return;
+	case OPERATION_MOVE:
+	case OPERATION_RECONNECT: write_object(text, request, operation, members); return;
 	case OPERATION_PEER_PUT:
 	case OPERATION_PEER_PATCH: write_peer(text, operation, members); return;
 	case OPERATION_PROBE:
+	case OPERATION_COUNT:
+	case OPERATION_FORGET:
 	case OPERATION_DELETE:
 	case OPERATION_PEER_DELETE: return;
 	}
 }
 
-void api_operation_write(struct text *text, const struct operation *operation, const char *members)
+void api_operation_write(struct text *text, const struct api_request *request, const struct operation *operation, const char *members)
 {
 	struct text more;
 	text_init(&more);
@@ -145,14 +152,14 @@ void api_operation_write(struct text *text, const struct operation *operation, c
 	text_put_char(&more, '\0');
 	text->failed |= more.failed;
 	if (!more.failed && more.bytes != NULL)
-		write_resource(text, operation, more.bytes);
+		write_resource(text, request, operation, more.bytes);
 	text_clear(&more);
 }
 
-void api_operation_problem_members(struct text *text, const struct operation *operation)
+void api_operation_problem_members(struct text *text, const struct api_request *request, const struct operation *operation)
 {
 	if (operation->problem.code != PROBLEM_HANDSHAKE_TIMEOUT || operation->snapshot == NULL)
 		return;
-	text_put(text, ",\"tunnel\":");
-	api_operation_write(text, operation, NULL);
+	text_put(text, operation->object == SPEC_POOL ? ",\"pool\":" : ",\"tunnel\":");
+	api_operation_write(text, request, operation, NULL);
 }

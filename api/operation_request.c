@@ -11,6 +11,7 @@
 #include "api/reply.h"
 #include "api/suspended_request.h"
 #include "api/warning.h"
+#include "service/spec/wgquick.h"
 
 #define WAIT_DEFAULT 30
 #define WAIT_MAX 3600
@@ -33,7 +34,7 @@ static void reply_problem(struct api_request *request, const struct operation *o
 {
 	struct text members;
 	text_init(&members);
-	api_operation_problem_members(&members, operation);
+	api_operation_problem_members(&members, request, operation);
 	text_put_char(&members, '\0');
 	api_reply_problem(request, &operation->problem, members.failed ? NULL : members.bytes);
 	text_clear(&members);
@@ -46,14 +47,17 @@ static void add_location(struct MHD_Response *response, const struct operation *
 		sodium_bin2base64(key, sizeof(key), operation->peer.bytes, sizeof(operation->peer.bytes), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 		snprintf(location, sizeof(location), "/v1/tunnels/%s/peers/%s", operation->snapshot->id, key);
 	} else {
-		snprintf(location, sizeof(location), "/v1/tunnels/%s", operation->snapshot->id);
+		snprintf(location, sizeof(location), "/v1/%ss/%s", spec_kind_name(operation->object), operation->snapshot->id);
 	}
 	api_reply_header(response, MHD_HTTP_HEADER_LOCATION, location);
 }
 
 static void finish_operation(struct api_request *request, struct mutation *mutation)
 {
-	const struct operation *operation = &mutation->operations[0];
+	struct operation *operation = &mutation->operations[0];
+	wgquick_locate(request->lines, &operation->problem);
+	/* One that was created without an id has it now. */
+	snprintf(request->object, sizeof(request->object), "%s", operation->id);
 	if (mutation->problem.code != PROBLEM_NONE && operation->problem.code == PROBLEM_NONE) {
 		api_reply_problem(request, &mutation->problem, NULL);
 		return;
@@ -69,8 +73,8 @@ static void finish_operation(struct api_request *request, struct mutation *mutat
 	}
 	struct text body;
 	text_init(&body);
-	char *members = api_warning_members(&request->warnings, request->kind == API_BODY_WGQUICK, request->api->service, operation);
-	api_operation_write(&body, operation, members);
+	char *members = api_warning_members(&request->warnings, request->kind == API_BODY_WGQUICK, request, operation);
+	api_operation_write(&body, request, operation, members);
 	free(members);
 	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
 	if (operation->snapshot != NULL && !mutation->dry_run) {
@@ -90,7 +94,7 @@ static bool prepare(struct api_request *request, struct mutation *mutation, json
 	operation->is_file = request->kind == API_BODY_WGQUICK;
 	bool good = api_operation_fill(operation, request->route, request->parameters, document, "", &problem);
 	if (!good && document == NULL)
-		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no such tunnel or peer.");
+		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no such %s.", operation->object == SPEC_POOL ? "pool" : "tunnel or peer");
 	else if (!good)
 		api_reply_problem(request, &problem, NULL);
 	problem_clear(&problem);
@@ -98,7 +102,7 @@ static bool prepare(struct api_request *request, struct mutation *mutation, json
 		return false;
 	if (api_operation_conditions(operation, request->headers[API_HEADER_IF_MATCH], request->headers[API_HEADER_IF_NONE_MATCH]))
 		return read_wait(request, mutation);
-	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	api_reply_out_of_memory(request);
 	return false;
 }
 
@@ -107,7 +111,7 @@ void api_operation_request_send(struct api_request *request, json_t *document)
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
 	if (mutation == NULL) {
 		json_decref(document);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		api_reply_out_of_memory(request);
 	} else if (prepare(request, mutation, document)) {
 		api_suspended_request_send(request, mutation, finish_operation);
 	} else {

@@ -2,6 +2,7 @@
 #include "api/page.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/handlers.h"
@@ -20,7 +21,12 @@ const struct api_file *api_page_find(const char *path)
 
 void api_page_get(struct api_request *request)
 {
-	const struct api_file *file = api_page_find(request->route->path);
+	char path[64]; /* longer than that of any file */
+	if (request->parameters[0] != NULL)
+		snprintf(path, sizeof(path), "/page/%s", request->parameters[0]);
+	else
+		snprintf(path, sizeof(path), "%s", request->route->path);
+	const struct api_file *file = api_page_find(path);
 	if (file == NULL) {
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no resource at this path.");
 		return;

@@ -10,7 +10,8 @@
 #include "service/spec/spec_json.h"
 
 const char *const api_peer_live_members[] = {
-	"last_handshake_at", "last_handshake_age", "bytes_sent", "bytes_received", "preshared_key_set", "applied", "warnings", NULL,
+	"last_handshake_at",   "last_handshake_age", "bytes_sent", "bytes_received", "wire_bytes_sent",
+	"wire_bytes_received", "preshared_key_set",  "applied",    "warnings",       NULL,
 };
 
 bool api_peer_find(const struct snapshot *snapshot, const struct wireguard_key *key, size_t *index)

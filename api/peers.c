@@ -1,13 +1,12 @@
 /* /v1/tunnels/{id}/peers: peers as resources of their own. */
 #include "api/handlers.h"
 #include "api/operation.h"
-#include "api/operation_request.h"
 #include "api/peer_json.h"
 #include "api/reply.h"
 
 void api_peers_list(struct api_request *request)
 {
-	struct snapshot *snapshot = api_request_tunnel(request);
+	struct snapshot *snapshot = api_request_object(request);
 	if (snapshot == NULL)
 		return;
 	struct text body;
@@ -15,15 +14,12 @@ void api_peers_list(struct api_request *request)
 	text_put(&body, "{\"peers\":");
 	api_peer_write_all(&body, snapshot);
 	text_put_char(&body, '}');
-	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
-	api_reply_etag(response, snapshot->revision);
-	snapshot_release(snapshot);
-	api_reply_send(request, MHD_HTTP_OK, response);
+	api_reply_snapshot(request, snapshot, &body);
 }
 
 void api_peers_get(struct api_request *request)
 {
-	struct snapshot *snapshot = api_request_tunnel(request);
+	struct snapshot *snapshot = api_request_object(request);
 	if (snapshot == NULL)
 		return;
 	struct wireguard_key key;
@@ -36,16 +32,5 @@ void api_peers_get(struct api_request *request)
 	struct text body;
 	text_init(&body);
 	api_peer_write(&body, snapshot, index, NULL);
-	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
-	api_reply_etag(response, snapshot->revision);
-	snapshot_release(snapshot);
-	api_reply_send(request, MHD_HTTP_OK, response);
-}
-
-void api_peers_edit(struct api_request *request)
-{
-	bool has_document = request->route->operation != OPERATION_PEER_DELETE;
-	json_t *document = has_document ? api_request_document(request) : NULL;
-	if (document != NULL || !has_document)
-		api_operation_request_send(request, document);
+	api_reply_snapshot(request, snapshot, &body);
 }

@@ -43,6 +43,11 @@ void api_process_free(struct api_process *process)
 	free(process);
 }
 
+int64_t api_process_started_ms(const struct api_process *process)
+{
+	return process->started_ms;
+}
+
 static void write_memory(const struct api_process *process, struct text *text)
 {
 	char line[128];

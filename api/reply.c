@@ -8,9 +8,9 @@
 
 #include <sodium.h>
 
+#include "api/audit.h"
 #include "api/clock.h"
 #include "api/problem_json.h"
-#include "ipc/log.h"
 
 static const char no_memory[] = "{\"type\":\"urn:warren:problem:out_of_resources\",\"title\":\"Out of resources\",\"status\":503,"
 				"\"detail\":\"Out of memory.\",\"code\":\"out_of_resources\"}";
@@ -71,15 +71,12 @@ void api_reply_etag(struct MHD_Response *response, uint64_t revision)
 	api_reply_header(response, MHD_HTTP_HEADER_ETAG, written);
 }
 
-/* Writes by authorized callers form the audit trail. Reads, and unauthorized callers, who could fill the log, are logged at debug level. The query
- * is omitted, because it may contain a misplaced secret. */
-static void log_request(const struct api_request *request, unsigned status, uint64_t duration_us)
+void api_reply_snapshot(struct api_request *request, struct snapshot *snapshot, struct text *body)
 {
-	bool is_audit = request->scope != SCOPE_NONE && strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0;
-	const char *path = request->route != NULL ? request->route->path : "(no route)";
-	const char *tunnel = request->route != NULL && strncmp(path, "/v1/tunnels/{", 13) == 0 ? request->parameters[0] : NULL;
-	log_line(is_audit ? LOG_INFO : LOG_DEBUG, tunnel, "api %.16s %s %u in %llu us, %s, request %s", request->method, path, status,
-	         (unsigned long long)duration_us, api_http_connection_is_unix(request->client) ? "unix" : "tcp", request->id);
+	struct MHD_Response *response = api_reply_create(request, "application/json", body);
+	api_reply_etag(response, snapshot->revision);
+	snapshot_release(snapshot);
+	api_reply_send(request, MHD_HTTP_OK, response);
 }
 
 void api_reply_send(struct api_request *request, unsigned status, struct MHD_Response *response)
@@ -101,7 +98,7 @@ void api_reply_send(struct api_request *request, unsigned status, struct MHD_Res
 		api_reply_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	uint64_t duration_us = api_clock_us() - request->started_us;
 	api_measure_record(request->api->measure, request->route != NULL ? api_route_index(request->route) : api_route_count(), status, duration_us);
-	log_request(request, status, duration_us);
+	api_audit_record(request->api->audit, request, status, duration_us);
 	api_http_connection_enter(request->api->connections, request->client, CONNECTION_REPLYING, api_clock_ms());
 	request->result = MHD_queue_response(request->connection, status, response);
 	MHD_destroy_response(response);
@@ -110,6 +107,32 @@ void api_reply_send(struct api_request *request, unsigned status, struct MHD_Res
 void api_reply_json(struct api_request *request, unsigned status, struct text *body)
 {
 	api_reply_send(request, status, api_reply_create(request, "application/json", body));
+}
+
+/* A target may name a host of its own (RFC 9112, 3.2.2). */
+static const char *path_of(const char *target)
+{
+	const char *host = strstr(target, "://");
+	if (*target == '/' || host == NULL)
+		return target;
+	const char *path = strchr(host + 3, '/');
+	return path == NULL ? "/" : path;
+}
+
+void api_reply_redirect(struct api_request *request, const char *api)
+{
+	char *location;
+	if (asprintf(&location, "%s%s", api, path_of(request->raw)) < 0) {
+		api_reply_out_of_memory(request);
+		return;
+	}
+	struct text body;
+	text_init(&body);
+	struct MHD_Response *response = api_reply_create(request, NULL, &body);
+	if (response != NULL)
+		api_reply_header(response, MHD_HTTP_HEADER_LOCATION, location);
+	free(location);
+	api_reply_send(request, MHD_HTTP_TEMPORARY_REDIRECT, response);
 }
 
 void api_reply_empty(struct api_request *request, unsigned status)
@@ -154,4 +177,12 @@ void api_reply_failure(struct api_request *request, enum problem_code code, cons
 	problem_set(&problem, code, "%s", detail);
 	api_reply_problem(request, &problem, NULL);
 	problem_clear(&problem);
+}
+
+void api_reply_out_of_memory(struct api_request *request)
+{
+	struct problem problem;
+	problem_init(&problem);
+	problem_out_of_memory(&problem);
+	api_reply_problem(request, &problem, NULL);
 }

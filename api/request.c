@@ -10,8 +10,9 @@
 #include "api/check.h"
 #include "api/clock.h"
 #include "api/document.h"
+#include "api/elsewhere.h"
 #include "api/reply.h"
-#include "service/spec/labels.h"
+#include "service/spec/selector.h"
 
 static struct api_http_connection *client_of(struct MHD_Connection *connection)
 {
@@ -59,6 +60,8 @@ void api_request_completed(void *context, struct MHD_Connection *connection, voi
 	api_request_target_clear(&request->target);
 	problem_clear(&request->problem);
 	json_decref(request->warnings);
+	json_decref(request->lines);
+	access_release(request->caller.access);
 	if (request->mutation != NULL)
 		mutation_free(request->mutation);
 	free(request->raw);
@@ -99,7 +102,7 @@ static enum MHD_Result take_body(struct api_request *request, const char *bytes,
 	}
 	switch ((enum body_error)api_body_append(&request->body, bytes, count, (size_t)request->body_expected, &request->api->body_bytes)) {
 	case BODY_OK: break;
-	case BODY_OUT_OF_MEMORY: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Out of memory."); break;
+	case BODY_OUT_OF_MEMORY: problem_out_of_memory(&request->problem); break;
 	case BODY_OVER_BUDGET: problem_set(&request->problem, PROBLEM_OUT_OF_RESOURCES, "Too many large request bodies are being received."); break;
 	}
 	return MHD_YES;
@@ -109,7 +112,7 @@ static void dispatch(struct api_request *request)
 {
 	if (request->problem.code != PROBLEM_NONE)
 		api_reply_problem(request, &request->problem, NULL);
-	else
+	else if (!api_elsewhere_ask(request))
 		request->route->handle(request);
 }
 
@@ -195,19 +198,22 @@ bool api_request_number(struct api_request *request, const char *name, uint64_t 
 	return false;
 }
 
+bool api_request_view(struct api_request *request, bool *is_full)
+{
+	const char *view = api_request_target_parameter(&request->target, "view");
+	if (view == NULL)
+		return true;
+	*is_full = strcmp(view, "full") == 0;
+	if (*is_full || strcmp(view, "basic") == 0)
+		return true;
+	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"view\" must be basic or full.");
+	return false;
+}
+
 static bool is_label(const char *written)
 {
 	const char *equals = strchr(written, '=');
 	return equals != NULL && equals != written;
-}
-
-/* False when out of memory. */
-static bool split_label(const char *written, struct label *label)
-{
-	const char *equals = strchr(written, '=');
-	label->key = strndup(written, (size_t)(equals - written));
-	label->value = strdup(equals + 1);
-	return label->key != NULL && label->value != NULL;
 }
 
 bool api_request_labels_are_valid(struct api_request *request)
@@ -221,31 +227,41 @@ bool api_request_labels_are_valid(struct api_request *request)
 	return true;
 }
 
-bool api_request_labels(struct api_request *request, struct label **labels, size_t *count)
+bool api_request_selectors(struct api_request *request, struct selector **selectors, size_t *count)
 {
 	const struct api_request_target *target = &request->target;
-	*labels = NULL;
+	*selectors = calloc(target->parameter_count + 1, sizeof(**selectors));
 	*count = 0;
-	if (!api_request_labels_are_valid(request))
-		return false;
-	*labels = calloc(target->parameter_count + 1, sizeof(**labels));
-	bool has_memory = *labels != NULL;
-	for (size_t i = 0; has_memory && i < target->parameter_count; i++)
-		if (strcmp(target->parameters[i].name, "label") == 0)
-			has_memory = split_label(target->parameters[i].value, &(*labels)[(*count)++]);
-	if (has_memory)
+	int error = *selectors == NULL ? SELECTOR_OUT_OF_MEMORY : 0;
+	for (size_t i = 0; error == 0 && i < target->parameter_count; i++) {
+		if (strcmp(target->parameters[i].name, "label") != 0)
+			continue;
+		error = selector_parse(target->parameters[i].value, &(*selectors)[*count]);
+		*count += error == 0;
+	}
+	if (error == 0)
 		return true;
-	labels_free(*labels, *count);
-	*labels = NULL;
+	selectors_free(*selectors, *count);
+	*selectors = NULL;
 	*count = 0;
-	api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+	if (error == SELECTOR_MALFORMED)
+		api_reply_failure(request, PROBLEM_INVALID_REQUEST,
+		                  "The query parameter \"label\" must have the form label=KEY=VALUE, label=KEY!=VALUE or label=KEY.");
+	else
+		api_reply_out_of_memory(request);
 	return false;
 }
 
-struct snapshot *api_request_tunnel(struct api_request *request)
+struct snapshot *api_request_object(struct api_request *request)
 {
-	struct snapshot *snapshot = service_find(request->api->service, request->parameters[0]);
+	struct service *service = request->api->service;
+	enum spec_kind kind = api_route_object(request->route);
+	if (request->found != NULL)
+		return snapshot_reference(request->found->found[0]);
+	const char *id = request->parameters[0];
+	struct snapshot *snapshot =
+	    kind == SPEC_POOL ? service_find_pool(service, request->caller.access, id) : service_find(service, request->caller.access, id);
 	if (snapshot == NULL)
-		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no tunnel with this id.");
+		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no %s with this id.", spec_kind_name(kind));
 	return snapshot;
 }

@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "api/body.h"
+#include "api/forwarded.h"
 #include "api/request_target.h"
 #include "api/route.h"
 
@@ -30,6 +31,8 @@ enum api_header {
  * WAITING: suspended until its mutation is answered. REPLIED: a response is queued; no handler runs any more. */
 enum api_request_stage { API_REQUEST_HEAD, API_REQUEST_BODY, API_REQUEST_WAITING, API_REQUEST_REPLIED };
 
+#define API_CLIENT_SIZE FORWARDED_CLIENT_SIZE
+
 struct api_request {
 	struct api *api;
 	struct MHD_Connection *connection;
@@ -43,8 +46,11 @@ struct api_request {
 	const char *headers[API_HEADER_COUNT]; /* as the method */
 	const struct api_route *route;         /* NULL when none fits */
 	const char *parameters[API_ROUTE_PARAMETERS_MAX];
-	unsigned scope;          /* enum scope mask of the caller */
-	enum api_body_kind kind; /* the body's type: JSON, MERGE, WGQUICK or NONE */
+	struct api_forwarded forwarded; /* by a trusted proxy; else empty */
+	struct api_caller caller;       /* after the checks */
+	char from[API_CLIENT_SIZE];     /* the client's address, or "unix" */
+	char object[64];                /* the id that is written to, for the audit trail; or empty */
+	enum api_body_kind kind;        /* the body's type: JSON, MERGE, WGQUICK or NONE */
 	struct api_body body;
 	uint64_t body_seen, body_cap, body_expected;
 	struct problem problem;    /* the result of the checks */
@@ -52,7 +58,9 @@ struct api_request {
 	bool must_close;           /* framing is in doubt, or the body is not read to its end */
 	bool is_secret;            /* the reply is wiped after it is sent */
 	json_t *warnings;          /* of a wg-quick body or its spec, owned, or NULL */
+	json_t *lines;             /* of a wg-quick body (wgquick_locate), owned, or NULL */
 	struct mutation *mutation; /* answered, owned */
+	struct mutation *found;    /* what other nodes run, while the handler goes on with it (elsewhere.h); borrowed, or NULL */
 	void (*finish)(struct api_request *request, struct mutation *mutation);
 	enum MHD_Result result; /* of the queued reply */
 };
@@ -67,12 +75,14 @@ void api_request_completed(void *context, struct MHD_Connection *connection, voi
 json_t *api_request_document(struct api_request *request);
 /* Reads a boolean query parameter; returns false, with a reply, if it is neither true nor false. Without the parameter `value` keeps its default. */
 bool api_request_flag(struct api_request *request, const char *name, bool *value);
+/* Reads view=: basic or full. */
+bool api_request_view(struct api_request *request, bool *is_full);
 bool api_request_number(struct api_request *request, const char *name, uint64_t low, uint64_t high, uint64_t *value);
-/* Returns false, with a reply, if a label=KEY=VALUE parameter is malformed. */
+/* Returns false, with a reply, if a label=KEY=VALUE parameter, which sets a label, is malformed. */
 bool api_request_labels_are_valid(struct api_request *request);
-/* Reads them into an owned array; returns false, with a reply, if one is malformed. */
-bool api_request_labels(struct api_request *request, struct label **labels, size_t *count);
-/* A reference to the tunnel that the first path parameter names; NULL if a 404 was replied. */
-struct snapshot *api_request_tunnel(struct api_request *request);
+/* Reads the label= parameters of a filter into an owned array; returns false, with a reply, if one is malformed. */
+bool api_request_selectors(struct api_request *request, struct selector **selectors, size_t *count);
+/* A reference to the tunnel or pool that the first path parameter names; NULL if a 404 was replied. */
+struct snapshot *api_request_object(struct api_request *request);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "api/request_target.h"
 #include "api/text.h"
+#include "ipc/spec.h"
 
 struct api_request;
 
@@ -42,6 +43,7 @@ const struct api_route *api_route_find(const char *method, const struct api_requ
                                        bool *is_known);
 /* The value of Allow for a target: "GET, HEAD, POST". */
 void api_route_allow(const struct api_request_target *target, struct text *text);
+enum spec_kind api_route_object(const struct api_route *route); /* what its operation is about */
 bool api_route_knows_query(const struct api_route *route, const char *name);
 
 #endif

@@ -5,6 +5,7 @@
  * and one that has some waits until one of its own ends, though descriptors may have come from elsewhere. */
 #include "api/server.h"
 
+#include <assert.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 #include "api/clock.h"
 #include "api/event_stream.h"
 #include "api/listening_socket.h"
+#include "api/plain_http.h"
 #include "api/request.h"
 #include "api/suspended_request.h"
 #include "ipc/log.h"
@@ -59,18 +61,25 @@ struct api_listeners {
 
 static bool read_tls(struct api *api, const struct api_options *options, char failure[512])
 {
-	if (options->tls_cert == NULL && options->tls_key == NULL)
+	assert((options->tls_cert == NULL) == (options->tls_key == NULL));
+	if (options->tls_cert == NULL)
 		return true;
-	if (options->tls_cert == NULL || options->tls_key == NULL) {
-		snprintf(failure, 512, "--tls-cert and --tls-key need each other: give both or neither");
-		return false;
-	}
 	if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
 		snprintf(failure, 512, "this libmicrohttpd was built without TLS");
 		return false;
 	}
 	api->tls = true;
 	return certificate_open(options->tls_cert, options->tls_key, failure);
+}
+
+static bool read_proxies(struct api *api, const struct api_options *options, char failure[512])
+{
+	for (size_t i = 0; i < options->trusted_proxy_count; i++)
+		if (!api_proxies_add(&api->proxies, options->trusted_proxy[i])) {
+			snprintf(failure, 512, "out of memory");
+			return false;
+		}
+	return true;
 }
 
 static bool add_name(struct api *api, const char *name)
@@ -120,23 +129,64 @@ static bool unix_path(const struct api_options *options, char path[108], char fa
 	return false;
 }
 
+static bool is_origin(const char *written)
+{
+	const char *host = strncmp(written, "https://", 8) == 0 ? written + 8 : strncmp(written, "http://", 7) == 0 ? written + 7 : "";
+	return *host != '\0' && strcspn(host, "/?#@ ") == strlen(host);
+}
+
+static bool check_proxies(const struct api_options *options, char failure[512])
+{
+	struct wireguard_network network;
+	for (size_t i = 0; i < options->trusted_proxy_count; i++)
+		if (!network_parse(options->trusted_proxy[i], false, &network)) {
+			snprintf(failure, 512, "--trusted-proxy %.100s is no address or network, such as 192.0.2.1 or 192.0.2.0/24",
+			         options->trusted_proxy[i]);
+			return false;
+		}
+	for (size_t i = 0; i < options->allowed_origin_count; i++)
+		if (!is_origin(options->allowed_origin[i])) {
+			snprintf(failure, 512, "--allowed-origin %.100s is no origin, such as https://warren.example or https://warren.example:8443",
+			         options->allowed_origin[i]);
+			return false;
+		}
+	if (options->trusted_proxy_count > 0 && options->no_auth)
+		snprintf(failure, 512, "--no-auth and --trusted-proxy exclude each other: everybody whom the proxy lets in would be an admin");
+	return options->trusted_proxy_count == 0 || !options->no_auth;
+}
+
 bool api_check_options(const struct api_options *options, char failure[512])
 {
 	char path[108];
 	for (size_t i = 0; i < options->listen_count; i++)
 		if (!check_address(options, options->listen[i], failure))
 			return false;
-	return unix_path(options, path, failure);
+	return check_proxies(options, failure) && unix_path(options, path, failure);
 }
 
-static bool bind_tcp(struct api *api, const char *written, char failure[512])
+size_t api_listener_count(const struct api_options *options)
+{
+	return (options->listen_count > 0 ? options->listen_count : 1) + 1;
+}
+
+/* -1: there is none. */
+static int take_inherited(const struct api_options *options, size_t index)
+{
+	return options->inherited_count == api_listener_count(options) ? options->inherited[index] : -1;
+}
+
+static bool bind_tcp(struct api *api, const struct api_options *options, const char *written, char failure[512])
 {
 	struct api_listeners *all = api->listeners;
 	struct listener *listener = &all->list[all->bound];
 	char host[256];
 	if (!api_listening_socket_parse(written, &listener->address, host))
 		return false;
-	listener->descriptor = api_listening_socket_open(&listener->address, BIND_PATIENCE_MS);
+	listener->descriptor = take_inherited(options, all->bound);
+	if (listener->descriptor >= 0)
+		(void)getsockname(listener->descriptor, (struct sockaddr *)&listener->address.any, &listener->address.length);
+	else
+		listener->descriptor = api_listening_socket_open(&listener->address, BIND_PATIENCE_MS);
 	if (listener->descriptor < 0) {
 		snprintf(failure, 512, "%.200s: %s%s", written, strerror(errno),
 		         errno == EADDRINUSE ? "; stop the program that listens there, or give another --listen HOST:PORT (port 0: any free port)"
@@ -153,19 +203,29 @@ static bool bind_tcp(struct api *api, const char *written, char failure[512])
 	return false;
 }
 
+static void tell_no_socket(const char *path, char failure[512])
+{
+	snprintf(failure, 512, "the API's socket %s (--unix-socket) cannot be made: %s", path, strerror(errno));
+}
+
 static bool bind_unix(struct api *api, const struct api_options *options, char failure[512])
 {
 	struct api_listeners *all = api->listeners;
 	struct listener *listener = &all->list[all->bound];
 	if (!unix_path(options, all->unix_path, failure))
 		return false;
-	listener->descriptor = api_listening_socket_open_unix(all->unix_path);
+	int inherited = take_inherited(options, all->bound);
+	listener->descriptor = inherited >= 0 ? inherited : api_listening_socket_open_unix(all->unix_path);
 	if (listener->descriptor < 0) {
-		snprintf(failure, 512, "%s: %s", all->unix_path, strerror(errno));
+		tell_no_socket(all->unix_path, failure);
 		all->unix_path[0] = '\0';
 		return false;
 	}
 	all->bound++;
+	if (options->socket_group != NULL && !api_socket_group_open(all->unix_path, options->socket_gid)) {
+		snprintf(failure, 512, "%s cannot be given to the group %.100s: %s", all->unix_path, options->socket_group, strerror(errno));
+		return false;
+	}
 	if (service_protect_path(api->service, all->unix_path))
 		return true;
 	snprintf(failure, 512, "out of memory");
@@ -183,7 +243,7 @@ static bool bind_all(struct api *api, const struct api_options *options, char fa
 	}
 	all->count = count + 1;
 	for (size_t i = 0; i < count; i++)
-		if (!bind_tcp(api, options->listen_count > 0 ? options->listen[i] : LISTEN_DEFAULT, failure))
+		if (!bind_tcp(api, options, options->listen_count > 0 ? options->listen[i] : LISTEN_DEFAULT, failure))
 			return false;
 	for (size_t i = 0; i < options->allowed_host_count; i++)
 		if (!add_name(api, options->allowed_host[i]))
@@ -201,10 +261,11 @@ static struct api *create_parts(struct service *service)
 	api->connections = api_http_connections_create();
 	api->measure = api_measure_create();
 	api->process = api_process_create();
+	api->audit = api_audit_create();
 	api->suspended_requests = api_suspended_requests_create();
 	api->streams = api_streams_create(service_events(service));
-	if (api->listeners != NULL && api->connections != NULL && api->measure != NULL && api->process != NULL && api->suspended_requests != NULL &&
-	    api->streams != NULL)
+	if (api->listeners != NULL && api->connections != NULL && api->measure != NULL && api->process != NULL && api->audit != NULL &&
+	    api->suspended_requests != NULL && api->streams != NULL)
 		return api;
 	api_free(api);
 	return NULL;
@@ -219,8 +280,13 @@ struct api *api_create(const struct api_options *options, struct service *servic
 	if (api == NULL)
 		return NULL;
 	api->no_auth = options->no_auth;
+	api->aead = options->aead;
+	api->given = options->given;
+	api->hosts.origins = options->allowed_origin;
+	api->hosts.origin_count = options->allowed_origin_count;
+	api_http_connections_trust(api->connections, options->socket_group != NULL ? options->socket_gid : SOCKET_GROUP_NONE, &api->proxies);
 	snprintf(api->listeners->addr_path, sizeof(api->listeners->addr_path), "%s/api.addr", options->state_dir);
-	bool good = read_tls(api, options, failure) && bind_all(api, options, failure);
+	bool good = read_proxies(api, options, failure) && read_tls(api, options, failure) && bind_all(api, options, failure);
 	if (good)
 		api->auth = api_auth_create(service, options->state_dir, failure);
 	if (good && api->auth != NULL)
@@ -245,6 +311,9 @@ static void notify(void *context, struct MHD_Connection *connection, void **clie
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 		*client = info != NULL ? api_http_connection_take_up(api->connections, info->connect_fd) : NULL;
+		const union MHD_ConnectionInfo *tls = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+		if (*client != NULL && tls != NULL && tls->tls_session != NULL)
+			api_plain_http_watch(api_http_connection_plain(*client), tls->tls_session, info->connect_fd);
 	} else if (*client != NULL) {
 		api_http_connection_close(api->connections, *client);
 		*client = NULL;
@@ -322,6 +391,7 @@ static void *run_acceptor(void *context)
 		now = api_clock_ms();
 		if (now >= next_tick) {
 			api_http_connections_expire(api->connections, now);
+			api_streams_check(api->streams, api->auth);
 			next_tick = now + TICK_MS;
 		}
 		if (now >= next_beat) {
@@ -399,6 +469,38 @@ bool api_serve(struct api *api, char failure[512])
 	return true;
 }
 
+bool api_check_socket(const struct api_options *options, char failure[512])
+{
+	char directory[108];
+	/* Without the option it is in the state directory, which a start makes. */
+	if (options->unix_socket[0] == '\0' || !unix_path(options, directory, failure))
+		return true;
+	char *slash = strrchr(directory, '/');
+	if (slash != NULL)
+		slash[slash == directory ? 1 : 0] = '\0';
+	int found = open(slash == NULL ? "." : directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (found < 0)
+		tell_no_socket(options->unix_socket, failure);
+	else
+		close(found);
+	return found >= 0;
+}
+
+bool api_check_certificate(const struct api_options *options, char failure[512])
+{
+	if (options->tls_cert == NULL || options->tls_key == NULL)
+		return true;
+	bool is_good = certificate_open(options->tls_cert, options->tls_key, failure);
+	if (is_good)
+		certificate_close();
+	return is_good;
+}
+
+bool api_reload_certificate(char failure[512])
+{
+	return certificate_reload(failure);
+}
+
 static void stop_acceptor(struct api_listeners *all)
 {
 	if (!all->has_acceptor)
@@ -409,11 +511,12 @@ static void stop_acceptor(struct api_listeners *all)
 	all->has_acceptor = false;
 }
 
-void api_quiesce(struct api *api)
+/* False if that was done before. */
+static bool end_requests(struct api *api)
 {
 	struct api_listeners *all = api->listeners;
-	if (all == NULL || atomic_exchange(&api->quiescing, true))
-		return;
+	if (atomic_exchange(&api->quiescing, true))
+		return false;
 	stop_acceptor(all);
 	api_streams_end(api->streams);
 	api_suspended_requests_drain(api->suspended_requests, DRAIN_MS);
@@ -424,8 +527,29 @@ void api_quiesce(struct api *api)
 		if (all->list[i].daemon != NULL)
 			MHD_stop_daemon(all->list[i].daemon);
 		all->list[i].daemon = NULL;
-		close(all->list[i].descriptor);
 	}
+	return true;
+}
+
+size_t api_leave(struct api *api, int *descriptors)
+{
+	struct api_listeners *all = api->listeners;
+	size_t count = all->bound;
+	if (!end_requests(api))
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		descriptors[i] = all->list[i].descriptor;
+	all->bound = 0;
+	return count;
+}
+
+void api_quiesce(struct api *api)
+{
+	struct api_listeners *all = api->listeners;
+	if (all == NULL || !end_requests(api))
+		return;
+	for (size_t i = 0; i < all->bound; i++)
+		close(all->list[i].descriptor);
 	all->bound = 0;
 	if (all->unix_path[0])
 		unlink(all->unix_path);
@@ -451,6 +575,8 @@ void api_free(struct api *api)
 		free(api->hosts.names[i]);
 	free(api->hosts.names);
 	api_auth_free(api->auth);
+	api_proxies_clear(&api->proxies);
+	api_audit_free(api->audit);
 	api_http_connections_free(api->connections);
 	api_measure_free(api->measure);
 	api_process_free(api->process);

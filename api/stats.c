@@ -27,10 +27,9 @@ static void add_counters(struct numbers *to, const struct counters_tunnel *from)
 	to->handshake_failures += counter_read(&from->handshake_failures);
 	to->probes_ok += counter_read(&from->probes_ok);
 	to->probes_failed += counter_read(&from->probes_failed);
-	for (size_t i = 0; i < COUNTERS_PROTOCOLS; i++) {
-		to->open += counter_read(&from->connections_open[i]);
+	to->open += counters_open_connections(from);
+	for (size_t i = 0; i < COUNTERS_PROTOCOLS; i++)
 		to->total += counter_read(&from->connections_ok[i]) + counter_read(&from->connections_failed_by_protocol[i]);
-	}
 	for (size_t i = 0; i < COUNTERS_DROPS; i++)
 		to->dropped[i] += counter_read(&from->dropped[i]);
 	for (size_t i = 0; i < COUNTERS_FAILURES; i++)
@@ -98,6 +97,8 @@ static void write_stats(struct text *text, const struct snapshot *snapshot, cons
 	put_number(text, "generation", snapshot->generation);
 	text_put(text, ",\"state\":");
 	text_put_json(text, tunnel_state_name(status.state));
+	text_put(text, ",\"health\":");
+	api_tunnel_write_health(text, snapshot);
 	put_uptime(text, &status, now_ms);
 	put_number(text, "bytes_used", snapshot->counters != NULL ? counter_read(&snapshot->counters->total_bytes_used) : 0);
 	write_numbers(text, numbers);
@@ -112,7 +113,7 @@ static void write_stats(struct text *text, const struct snapshot *snapshot, cons
 
 void api_stats_one(struct api_request *request)
 {
-	struct snapshot *snapshot = api_request_tunnel(request);
+	struct snapshot *snapshot = api_request_object(request);
 	if (snapshot == NULL)
 		return;
 	struct numbers numbers = { 0 };
@@ -137,7 +138,7 @@ static void add_numbers(struct numbers *to, const struct numbers *from)
 void api_stats_all(struct api_request *request)
 {
 	struct api_listing listing;
-	if (!api_listing_get(request, false, &listing))
+	if (!api_listing_get(request, SPEC_TUNNEL, false, &listing))
 		return;
 	struct numbers totals = { 0 };
 	struct text body;
@@ -157,5 +158,71 @@ void api_stats_all(struct api_request *request)
 	write_numbers(&body, &totals);
 	text_put(&body, "}}");
 	api_listing_clear(&listing);
+	api_reply_json(request, MHD_HTTP_OK, &body);
+}
+
+static void put_bits_sent(struct text *text, const struct history_point *point)
+{
+	text_put_u64(text, (uint64_t)point->sent * 8);
+}
+
+static void put_bits_received(struct text *text, const struct history_point *point)
+{
+	text_put_u64(text, (uint64_t)point->received * 8);
+}
+
+static void put_open(struct text *text, const struct history_point *point)
+{
+	text_put_u64(text, point->connections);
+}
+
+static void put_rtt(struct text *text, const struct history_point *point)
+{
+	if (point->rtt_us == 0)
+		text_put(text, "null");
+	else
+		text_put_milli(text, point->rtt_us);
+}
+
+static void put_series(struct text *text, const struct history *history, const char *name,
+                       void (*put)(struct text *text, const struct history_point *point))
+{
+	text_printf(text, ",\"%s\":[", name);
+	for (size_t i = 0; i < history->count; i++) {
+		if (i > 0)
+			text_put_char(text, ',');
+		put(text, history_at(history, i));
+	}
+	text_put_char(text, ']');
+}
+
+static void put_bound(struct text *text, const char *name, const struct history *history, int64_t at)
+{
+	text_printf(text, ",\"%s\":", name);
+	if (history->count == 0)
+		text_put(text, "null");
+	else
+		text_put_json_time(text, at);
+}
+
+void api_stats_history(struct api_request *request)
+{
+	struct snapshot *snapshot = api_request_object(request);
+	if (snapshot == NULL)
+		return;
+	struct history history;
+	if (!snapshot_history(snapshot, &history))
+		history = (struct history){ .count = 0 };
+	snapshot_release(snapshot);
+	struct text body;
+	text_init(&body);
+	text_printf(&body, "{\"step\":%d", HISTORY_STEP_MS / 1000);
+	put_bound(&body, "since", &history, history.until - (int64_t)history.count * HISTORY_STEP_MS);
+	put_bound(&body, "until", &history, history.until);
+	put_series(&body, &history, "throughput_sent", put_bits_sent);
+	put_series(&body, &history, "throughput_received", put_bits_received);
+	put_series(&body, &history, "connections_open", put_open);
+	put_series(&body, &history, "rtt_ms", put_rtt);
+	text_put_char(&body, '}');
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }

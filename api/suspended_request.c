@@ -114,23 +114,23 @@ void api_suspended_request_send(struct api_request *request, struct mutation *mu
 	struct suspended_request *suspended = calloc(1, sizeof(*suspended));
 	if (suspended == NULL) {
 		mutation_free(mutation);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		api_reply_out_of_memory(request);
 		return;
 	}
 	*suspended = (struct suspended_request){ .all = all, .request = request };
-	mutation->scope = request->scope;
+	mutation->scope = request->caller.scopes;
 	mutation->done = answered;
 	mutation->owner = suspended;
 	request->finish = finish;
 	request->stage = API_REQUEST_WAITING;
 	api_http_connection_enter(request->api->connections, request->client, CONNECTION_WAITING, api_clock_ms());
 	if (enter(all, suspended)) {
-		service_submit(request->api->service, mutation);
+		service_submit(request->api->service, request->caller.access, mutation);
 		return;
 	}
 	free(suspended);
 	mutation_free(mutation);
-	api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, "The daemon is stopping.");
+	api_reply_failure(request, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
 }
 
 static void cut(struct suspended_request *suspended)

@@ -2,12 +2,24 @@
 #ifndef WARREN_API_TUNNEL_JSON_H
 #define WARREN_API_TUNNEL_JSON_H
 
+#include "api/request.h"
 #include "api/text.h"
 #include "service/registry/snapshot.h"
 
-/* Writes the whole object; `is_full` adds the status. `members` are further members, each with a comma before it, or NULL. */
-void api_tunnel_write(struct text *text, const struct snapshot *snapshot, bool is_full, const char *members);
-void api_tunnel_write_status(struct text *text, const struct snapshot *snapshot);
+/* status.health. */
+void api_tunnel_write_health(struct text *text, const struct snapshot *snapshot);
+/* Milliseconds; a negative or absurd number is null. */
+void api_tunnel_put_ms(struct text *text, double value);
+void api_tunnel_put_address(struct text *text, const struct wireguard_network *address); /* family 0: null */
+/* The beginning of the object, which is the same for a pool: all but the status, without the closing brace. */
+void api_tunnel_write_head(struct text *text, const struct snapshot *snapshot);
+void api_tunnel_write_listen(struct text *text, const struct snapshot *snapshot);
+/* What is the same in a pool's status: its beginning, and the worker and the conditions, with a comma before each. */
+void api_tunnel_write_status_head(struct text *text, const struct snapshot *snapshot);
+void api_tunnel_write_worker(struct text *text, const struct api_request *request, const struct snapshot *snapshot);
+/* The size of the tunnel's packets: what fits inside the tunnels that it goes through, also one that the caller may not see. */
+uint16_t api_tunnel_mtu(const struct api_request *request, const struct spec *spec);
+void api_tunnel_write_status(struct text *text, const struct api_request *request, const struct snapshot *snapshot);
 /* Writes only labels and spec, for /v1/state. `spec`, if not NULL, replaces the cached text (to include secrets). */
 void api_tunnel_write_state(struct text *text, const struct snapshot *snapshot, const char *spec);
 /* Writes the peers' keys and statistics, with brackets. */

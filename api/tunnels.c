@@ -1,72 +1,21 @@
-/* /v1/tunnels and the resources of one tunnel. */
+/* /v1/tunnels and the resources of one tunnel, but for what pools have alike (objects.c). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/handlers.h"
-#include "api/listing.h"
 #include "api/operation_request.h"
 #include "api/reply.h"
 #include "api/suspended_request.h"
 #include "api/tunnel_json.h"
 
-static bool read_view(struct api_request *request, bool *is_full)
-{
-	const char *view = api_request_target_parameter(&request->target, "view");
-	if (view == NULL)
-		return true;
-	*is_full = strcmp(view, "full") == 0;
-	if (*is_full || strcmp(view, "basic") == 0)
-		return true;
-	api_reply_failure(request, PROBLEM_INVALID_REQUEST, "The query parameter \"view\" must be basic or full.");
-	return false;
-}
-
-void api_tunnels_list(struct api_request *request)
-{
-	struct api_listing listing;
-	bool is_full = false;
-	if (!read_view(request, &is_full) || !api_listing_get(request, true, &listing))
-		return;
-	struct text body;
-	text_init(&body);
-	text_put(&body, "{\"tunnels\":[");
-	for (size_t i = 0; i < listing.count; i++) {
-		if (i > 0)
-			text_put_char(&body, ',');
-		api_tunnel_write(&body, listing.snapshots[i], is_full, NULL);
-	}
-	text_put(&body, "],\"next_page_token\":\"");
-	if (listing.more && listing.count > 0)
-		api_listing_put_token(&body, listing.snapshots[listing.count - 1]->id);
-	text_put(&body, "\"}");
-	api_listing_clear(&listing);
-	api_reply_json(request, MHD_HTTP_OK, &body);
-}
-
-void api_tunnels_get(struct api_request *request)
-{
-	bool is_full = true;
-	if (!read_view(request, &is_full))
-		return;
-	struct snapshot *snapshot = api_request_tunnel(request);
-	if (snapshot == NULL)
-		return;
-	struct text body;
-	text_init(&body);
-	api_tunnel_write(&body, snapshot, is_full, NULL);
-	struct MHD_Response *response = api_reply_create(request, "application/json", &body);
-	api_reply_etag(response, snapshot->revision);
-	snapshot_release(snapshot);
-	api_reply_send(request, MHD_HTTP_OK, response);
-}
-
 void api_tunnels_status(struct api_request *request)
 {
-	struct snapshot *snapshot = api_request_tunnel(request);
+	struct snapshot *snapshot = api_request_object(request);
 	if (snapshot == NULL)
 		return;
 	struct text body;
 	text_init(&body);
-	api_tunnel_write_status(&body, snapshot);
+	api_tunnel_write_status(&body, request, snapshot);
 	snapshot_release(snapshot);
 	api_reply_json(request, MHD_HTTP_OK, &body);
 }
@@ -76,46 +25,57 @@ void api_tunnels_config(struct api_request *request)
 	bool with_secrets = false;
 	if (!api_request_flag(request, "include_secrets", &with_secrets))
 		return;
-	if (with_secrets && !(request->scope & SCOPE_ADMIN)) {
+	if (with_secrets && !(request->caller.scopes & SCOPE_ADMIN)) {
 		api_reply_failure(request, PROBLEM_FORBIDDEN, "Reading secrets needs admin scope.");
 		return;
 	}
-	struct snapshot *snapshot = api_request_tunnel(request);
+	struct snapshot *snapshot = api_request_object(request);
 	if (snapshot == NULL)
 		return;
-	char *file = spec_to_wgquick(&snapshot->spec, with_secrets);
+	char *file = spec_to_wgquick(&snapshot->spec, snapshot->labels, snapshot->label_count, with_secrets);
 	snapshot_release(snapshot);
 	request->is_secret = with_secrets;
 	struct text body = { .bytes = file, .length = file != NULL ? strlen(file) : 0, .failed = file == NULL };
 	api_reply_send(request, MHD_HTTP_OK, api_reply_create(request, "text/plain; charset=utf-8", &body));
 }
 
-/* Adds the query parameters of a wg-quick file to the document that was made from it. */
+/* "K=V". False when out of memory. */
+static bool set_label(json_t *labels, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	char *key = strndup(text, (size_t)(equals - text));
+	bool good = key != NULL && json_object_set_new(labels, key, json_string(equals + 1)) == 0;
+	free(key);
+	return good;
+}
+
+/* Adds a listener to the file's document. The query's take the place of the file's: `is_first` begins them anew. */
+static bool add_listener(json_t *document, const char *text, bool is_first)
+{
+	json_t *spec = json_object_get(document, "spec"), *proxy = json_object_get(spec, "proxy");
+	bool good = proxy != NULL || json_object_set_new(spec, "proxy", json_object()) == 0;
+	proxy = json_object_get(spec, "proxy");
+	good = good && (!is_first || json_object_set_new(proxy, "listen", json_array()) == 0);
+	return good && json_array_append_new(json_object_get(proxy, "listen"), json_string(text)) == 0;
+}
+
+/* Adds the query parameters of a wg-quick file to the document that was made from it. Its labels come over those of the file. */
 static bool add_parameters(struct api_request *request, json_t *document)
 {
-	json_t *labels = json_object(), *listen = json_array();
 	const struct api_request_target *target = &request->target;
-	bool good = labels != NULL && listen != NULL;
+	bool good = json_object_get(document, "labels") != NULL || json_object_set_new(document, "labels", json_object()) == 0;
+	bool has_listener = false;
 	for (size_t i = 0; good && i < target->parameter_count; i++) {
 		const char *name = target->parameters[i].name, *value = target->parameters[i].value;
-		const char *equals = strchr(value, '=');
-		if (strcmp(name, "id") == 0)
+		if (strcmp(name, "id") == 0) {
 			good = json_object_set_new(document, "id", json_string(value)) == 0;
-		else if (strcmp(name, "listen") == 0)
-			good = json_array_append_new(listen, json_string(value)) == 0;
-		else if (strcmp(name, "label") == 0)
-			good = json_object_setn_new(labels, value, (size_t)(equals - value), json_string(equals + 1)) == 0;
+		} else if (strcmp(name, "listen") == 0) {
+			good = add_listener(document, value, !has_listener);
+			has_listener = true;
+		} else if (strcmp(name, "label") == 0) {
+			good = set_label(json_object_get(document, "labels"), value);
+		}
 	}
-	if (good && json_object_size(labels) > 0)
-		good = json_object_set(document, "labels", labels) == 0;
-	if (good && json_array_size(listen) > 0) {
-		json_t *spec = json_object_get(document, "spec"), *proxy = json_object_get(spec, "proxy");
-		if (proxy == NULL)
-			good = json_object_set_new(spec, "proxy", proxy = json_object()) == 0;
-		good = good && json_object_set(proxy, "listen", listen) == 0;
-	}
-	json_decref(labels);
-	json_decref(listen);
 	return good;
 }
 
@@ -125,8 +85,8 @@ static json_t *read_wgquick(struct api_request *request)
 		return NULL;
 	struct problem problem;
 	problem_init(&problem);
-	json_t *document =
-	    wgquick_to_document(request->body.bytes != NULL ? request->body.bytes : "", request->body.length, &request->warnings, &problem);
+	json_t *document = wgquick_to_document(request->body.bytes != NULL ? request->body.bytes : "", request->body.length, &request->warnings,
+	                                       &request->lines, &problem);
 	api_body_clear(&request->body, &request->api->body_bytes);
 	if (document != NULL && !add_parameters(request, document)) {
 		json_decref(document);
@@ -176,18 +136,19 @@ static void finish_delete_where(struct api_request *request, struct mutation *mu
 void api_tunnels_delete_where(struct api_request *request)
 {
 	bool dry_run = false;
-	struct label *labels;
+	struct selector *selectors;
 	size_t count;
-	if (!api_request_flag(request, "dry_run", &dry_run) || !api_request_labels(request, &labels, &count))
+	if (!api_request_flag(request, "dry_run", &dry_run) || !api_request_selectors(request, &selectors, &count))
 		return;
 	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
 	if (mutation == NULL) {
-		labels_free(labels, count);
-		api_reply_failure(request, PROBLEM_OUT_OF_RESOURCES, "Out of memory.");
+		selectors_free(selectors, count);
+		api_reply_out_of_memory(request);
 		return;
 	}
 	mutation->dry_run = dry_run;
-	mutation->labels = labels;
-	mutation->label_count = count;
+	mutation->object = api_route_object(request->route);
+	mutation->selectors = selectors;
+	mutation->selector_count = count;
 	api_suspended_request_send(request, mutation, finish_delete_where);
 }

@@ -4,11 +4,12 @@
 
 #include <jansson.h>
 
-#include "service/service.h"
+#include "api/request.h"
 
 /* Of an operation that was applied, as a member of its reply that begins with a comma, malloc'ed; NULL when there is nothing to tell, unless it is
  * told `always`, or no memory. To `*warnings` (NULL: none yet) those of the spec are appended, as {"code", "detail"}: each inner address that no
- * peer's allowed_ips cover, unless the spec has no peers, which are still to come; and a tunnel with the same key towards the same peer. */
-char *api_warning_members(json_t **warnings, bool always, struct service *service, const struct operation *operation);
+ * peer's allowed_ips cover, unless the spec has no peers, which are still to come; a tunnel with the same key towards the same peer;
+ * and parameters of an obfuscation that are allowed and do harm. */
+char *api_warning_members(json_t **warnings, bool always, const struct api_request *request, const struct operation *operation);
 
 #endif

@@ -1,0 +1,265 @@
+/* Keeps the model up to date: the event stream says what changed, and statistics are polled. The stream is read with fetch, because EventSource
+ * cannot send a token. */
+
+import { Problem, ask, fetchFrom, headersWith, pages, pathOf } from "./api.js";
+import { pause, soon } from "./dom.js";
+import { changed, forget, keep, pools, rows, state, takeState, takeStats } from "./model.js";
+import { note, tell, tellProblem } from "./notice.js";
+import { clock } from "./format.js";
+
+const eventListeners = new Set();
+
+export function onEvent(work) {
+	eventListeners.add(work);
+}
+
+/* ---- lists ---- */
+
+async function loadAll() {
+	const seen = new Set();
+	for await (const page of pages("/v1/tunnels?view=full", "tunnels"))
+		for (const tunnel of page) {
+			keep(tunnel);
+			seen.add(tunnel.id);
+		}
+	for (const id of [...rows.keys()])
+		if (!seen.has(id))
+			forget(id);
+	state.isLoaded = true;
+	changed();
+}
+
+export async function loadPools() {
+	const fresh = [];
+	for await (const page of pages("/v1/pools?view=full", "pools"))
+		fresh.push(...page);
+	pools.clear();
+	fresh.forEach((pool) => pools.set(pool.id, pool));
+	changed();
+}
+
+/* The states of many members may change at once. */
+const loadPoolsSoon = soon(() => loadPools().catch(tellProblem), 1000);
+
+/* Those that events name, a few at a time; when there are many, the whole list, and no sooner than the last one is read. */
+const ONE_BY_ONE_MOST = 50;
+const stale = new Set();
+
+async function readOne(id) {
+	try {
+		keep(await ask("GET", pathOf("tunnels", id)));
+	} catch (error) {
+		if (error.status !== 404)
+			throw error;
+		forget(id);
+	}
+}
+
+let isRefreshing = false;
+async function refreshStale() {
+	if (isRefreshing)
+		return;
+	isRefreshing = true;
+	try {
+		while (stale.size > 0) {
+			const ids = [...stale];
+			stale.clear();
+			await (ids.length > ONE_BY_ONE_MOST ? loadAll() : Promise.all(ids.map(readOne)));
+		}
+	} finally {
+		isRefreshing = false;
+	}
+}
+const refreshStaleSoon = soon(() => refreshStale().catch(tellProblem), 150);
+
+function refreshSoon(id) {
+	stale.add(id);
+	refreshStaleSoon();
+}
+
+/* ---- events ---- */
+
+/* What the statistics tell anyway. */
+const IN_STATISTICS = new Set(["tunnel.probe", "tunnel.handshake", "tunnel.endpoint", "tunnel.health"]);
+
+function takeEvent(event) {
+	if (event.code)
+		throw new Error(event.detail);   // the stream ended with a problem
+	if (event.pool || event.type === "tunnel.state" || event.type === "tunnel.health")
+		loadPoolsSoon();
+	if (event.type === "node.state" || event.type.startsWith("fleet."))
+		loadFleetSoon();
+	if (event.type === "tunnel.deleted")
+		forget(event.tunnel);
+	else if (event.type === "tunnel.state")
+		takeState(event);
+	else if (event.tunnel && !IN_STATISTICS.has(event.type))
+		refreshSoon(event.tunnel);
+	if (event.type !== "heartbeat")
+		eventListeners.forEach((work) => work(event));
+}
+
+/* `none` for a token that may not see it; what was known stays while the daemon does not answer. */
+function unlessRefused(known, none) {
+	return (error) => (error instanceof Problem && error.status < 500 ? none : known);
+}
+
+/* Nothing without a fleet, and for a token that may not see all of it. */
+export async function loadFleet() {
+	state.info = await ask("GET", "/v1/info").catch(unlessRefused(state.info, null));
+	state.nodes = state.info?.fleet ? await ask("GET", "/v1/nodes").then(({ nodes }) => nodes, unlessRefused(state.nodes, [])) : [];
+	state.self = state.nodes.find((node) => node.is_self)?.id ?? null;
+	changed();
+}
+
+const loadFleetSoon = soon(loadFleet, 300);
+
+/* A daemon that is another process than the one before, or of another version, is told: its page is another, too. */
+async function greet() {
+	const old = state.info;
+	await loadFleet();
+	if (!state.info)
+		return;
+	state.version = state.info.version;
+	state.startedAt = Date.now() - state.info.uptime * 1000;
+	const lines = [];
+	if (old && old.pid !== state.info.pid)
+		lines.push(`The daemon was restarted at ${clock(state.startedAt)}. Tunnels keep their settings; connections were cut.`);
+	if (old && old.version !== state.version)
+		lines.push(`The daemon is warren ${state.version} now, and this page is of ${old.version}. Load the page again.`);
+	if (lines.length > 0)
+		note(lines);
+}
+
+function setLost(isLost) {
+	if (!isLost)
+		state.lostAt = null;
+	else
+		state.lostAt ??= Date.now();
+	changed();
+}
+
+async function* eventsOf(response) {
+	const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+	let rest = "";
+	for (;;) {
+		const { value, done } = await reader.read();
+		if (done)
+			return;
+		const lines = (rest + value).split("\n");
+		rest = lines.pop();
+		for (const line of lines.filter(Boolean))
+			yield JSON.parse(line);
+	}
+}
+
+/* What happened before the page was opened, up to the event `last`: all, or the newest 2,000 of a daemon that does not have the first any more. */
+const EARLIER_MOST = 2000;
+const EARLIER_WAIT = 3000;   // milliseconds: a token that is bound to labels may never see the last event
+
+async function readEarlier(last, signal) {
+	const options = { headers: { Accept: "application/x-ndjson" }, signal: AbortSignal.any([signal, AbortSignal.timeout(EARLIER_WAIT)]) };
+	const since = (id) => fetchFrom("GET", `/v1/events?since=${id}`, options);
+	try {
+		const response = await since(0).catch(() => since(last - EARLIER_MOST));
+		for await (const event of eventsOf(response)) {
+			if (event.type !== "heartbeat")
+				eventListeners.forEach((work) => work(event));
+			if (event.type !== "heartbeat" && event.id >= last)
+				break;
+		}
+	} catch {
+		/* There are none, or no more. */
+	}
+}
+
+let hasEarlier = false;
+
+async function readEvents(signal) {
+	const response = await fetchFrom("GET", "/v1/events", { headers: { Accept: "application/x-ndjson" }, signal });
+	/* The stream is open, so that no change after this read is missed. */
+	await greet();
+	await Promise.all([loadAll(), loadPools()]);
+	state.isLive = true;
+	setLost(false);
+	tell("");
+	for await (const event of eventsOf(response)) {
+		takeEvent(event);
+		if (event.type === "heartbeat" && !hasEarlier) {
+			hasEarlier = true;
+			readEarlier(event.id, signal);
+		}
+	}
+}
+
+async function follow(signal, onRefused) {
+	for (let wait = 1000; !signal.aborted; wait = Math.min(wait * 2, 15000)) {
+		const start = Date.now(), reading = new AbortController();
+		try {
+			await readEvents(AbortSignal.any([signal, reading.signal]));
+		} catch (error) {
+			if (error instanceof Problem && (error.status === 401 || error.status === 403))
+				return onRefused("The token is not valid, or lacks the read scope.");
+		} finally {
+			reading.abort();   // a stream that is given up is not left open
+		}
+		if (signal.aborted)
+			return undefined;
+		state.isLive = false;
+		setLost(true);
+		if (Date.now() - start > 20000)
+			wait = 1000;
+		await pause(wait, signal);
+	}
+	return undefined;
+}
+
+/* ---- statistics ---- */
+
+const worker = new Worker("/page/stats_worker.js");
+const waiting = new Map();   // number -> resolve
+let number = 0;
+worker.onmessage = ({ data }) => {
+	waiting.get(data.number)?.(data.stats);
+	waiting.delete(data.number);
+};
+
+function readStats() {
+	return new Promise((resolve) => {
+		waiting.set(++number, resolve);
+		worker.postMessage({ number, path: "/v1/stats", headers: headersWith({}) });
+	});
+}
+
+async function poll(signal) {
+	while (!signal.aborted) {
+		if (!document.hidden && state.isLive) {
+			const askedAt = performance.now(), stats = await readStats();
+			if (stats && !signal.aborted)
+				takeStats(stats, askedAt);
+		}
+		await pause(Math.min(10000, 2000 + rows.size), signal);
+	}
+}
+
+/* ---- both, for one token ---- */
+
+let session = null;   // aborts the loops of the previous token
+
+export function stop() {
+	session?.abort();
+	session = null;
+	state.isLive = false;
+}
+
+export async function start(onRefused) {
+	stop();
+	hasEarlier = false;
+	session = new AbortController();
+	const { signal } = session;
+	const [caller, version] = await Promise.all([ask("GET", "/v1/whoami"), ask("GET", "/v1/version")]);
+	Object.assign(state, { caller, version: version.version, lostAt: null });
+	changed();
+	follow(signal, onRefused);
+	poll(signal);
+}
