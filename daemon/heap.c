@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* The C library's own names of the replaced functions. */
-extern void __libc_free(void *block);                  /* NOLINT(bugprone-reserved-identifier) */
-extern void *__libc_realloc(void *block, size_t size); /* NOLINT(bugprone-reserved-identifier) */
+extern void __libc_free(void *block);                  /* NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+extern void *__libc_realloc(void *block, size_t size); /* NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 /* A copy leaves what it copied in vector registers, from where a signal, or the dynamic linker when it looks up a function, would put it
  * on the stack. */
@@ -46,29 +46,29 @@ static void clear_registers(void)
 }
 #endif
 
-void free(void *block)
+void free(void *ptr)
 {
-	if (block == NULL)
+	if (ptr == NULL)
 		return;
-	explicit_bzero(block, malloc_usable_size(block));
+	explicit_bzero(ptr, malloc_usable_size(ptr));
 	clear_registers();
-	__libc_free(block);
+	__libc_free(ptr);
 }
 
-void *realloc(void *block, size_t size)
+void *realloc(void *ptr, size_t size)
 {
-	if (block == NULL)
+	if (ptr == NULL)
 		return malloc(size);
-	size_t usable = malloc_usable_size(block);
+	size_t usable = malloc_usable_size(ptr);
 	if (size > 0 && size <= usable) {
 		/* It shrinks in place; the part that is cut off may be reused. */
-		explicit_bzero((char *)block + size, usable - size);
-		return __libc_realloc(block, size);
+		explicit_bzero((char *)ptr + size, usable - size);
+		return __libc_realloc(ptr, size);
 	}
 	void *grown = size == 0 ? NULL : malloc(size);
 	if (grown != NULL)
-		memcpy(grown, block, usable);
+		memcpy(grown, ptr, usable);
 	if (grown != NULL || size == 0)
-		free(block);
+		free(ptr);
 	return grown;
 }

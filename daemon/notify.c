@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -60,6 +61,14 @@ void notify_alive(void)
 	told_at = now;
 	/* Non-blocking, so that the loop never waits for a manager that does not read. */
 	notify("WATCHDOG=1", MSG_DONTWAIT);
+}
+
+/* systemd waits for READY=1 of the program that follows, which is the same process. */
+void notify_reloading(void)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now_us());
+	notify(text, 0);
 }
 
 void notify_stopping(void)

@@ -5,6 +5,7 @@
 void notify_ready(void);
 /* The main loop is alive. To be called often; notifies as often as the manager's watchdog requires. */
 void notify_alive(void);
+void notify_reloading(void);
 void notify_stopping(void);
 
 #endif
