@@ -8,6 +8,8 @@
 
 #include <sodium.h>
 
+#include "ipc/endpoint.h"
+#include "ipc/program_version.h"
 #include "service/spec/json_writer.h"
 #include "service/spec/labels.h"
 
@@ -53,9 +55,9 @@ struct snapshot *snapshot_reference(struct snapshot *snapshot)
 
 void snapshot_release(struct snapshot *snapshot)
 {
-	if (atomic_fetch_sub(&snapshot->references, 1) != 1)
+	if (snapshot == NULL || atomic_fetch_sub(&snapshot->references, 1) != 1)
 		return;
-	labels_free(snapshot->labels, snapshot->label_count);
+	spec_labels_free(snapshot->labels, snapshot->label_count);
 	for (size_t i = 0; i < snapshot->listen_count; i++)
 		free(snapshot->listen[i]);
 	free(snapshot->listen);
@@ -76,20 +78,38 @@ void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *st
 	}
 }
 
-static bool has_label(const struct snapshot *snapshot, const char *key, const char *value)
+bool snapshot_file_fault(const struct snapshot *snapshot, char detail[STATUS_FILE_FAULT_SIZE], int64_t *at_ms)
 {
-	for (size_t i = 0; i < snapshot->label_count; i++)
-		if (strcmp(snapshot->labels[i].key, key) == 0 && strcmp(snapshot->labels[i].value, value) == 0)
-			return true;
+	(void)snapshot;
+	(void)detail;
+	(void)at_ms;
 	return false;
 }
 
-bool snapshot_has_labels(const struct snapshot *snapshot, const struct label *labels, size_t count)
+bool snapshot_history(const struct snapshot *snapshot, struct history *history)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!has_label(snapshot, labels[i].key, labels[i].value))
-			return false;
+	if (snapshot->counters == NULL || counter_read(&snapshot->counters->bytes_sent) == 0)
+		return false;
+	*history = (struct history){ .until = 1700000020000, .count = 2, .next = 2 };
+	history->points[0] = (struct history_point){ .sent = 125, .received = 1000, .connections = 3 };
+	history->points[1] = (struct history_point){ .rtt_us = 12345 };
 	return true;
+}
+
+/* As the real one, which is not linked. */
+const struct history_point *history_at(const struct history *history, size_t index)
+{
+	return &history->points[index];
+}
+
+void snapshot_health(const struct snapshot *snapshot, struct snapshot_health *health)
+{
+	*health = (struct snapshot_health){ .since = 1700000000123, .has_probe = snapshot->spec.probe.type != SPEC_PROBE_NONE };
+	health->health = snapshot->counters == NULL ? TUNNEL_UNHEALTHY : (enum tunnel_health)counter_read(&snapshot->counters->health);
+	if (health->has_probe)
+		health->probe = (struct status_probe){ .at = 1700000000000, .failures = 2, .rtt_ms = -1, .detail = "no answer in time" };
+	else
+		health->probe.rtt_ms = -1;
 }
 
 /* Documents. */
@@ -114,14 +134,23 @@ json_t *spec_to_json(const struct spec *spec, bool secrets)
 	return json_writer_end(&writer, json_pack("{s:b, s:o, s:o}", "enabled", spec->enabled, "interface", interface, "peers", peers));
 }
 
-char *spec_to_wgquick(const struct spec *spec, bool secrets)
+char *spec_to_wgquick(const struct spec *spec, const struct spec_label *labels, size_t label_count, bool secrets)
 {
+	(void)labels;
+	(void)label_count;
 	(void)spec;
 	return strdup(secrets ? "[Interface]\nPrivateKey = " FAKE_PRIVATE_KEY "\n" : "[Interface]\n");
 }
 
-json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, struct problem *problem)
+void wgquick_locate(const json_t *lines, struct problem *problem)
 {
+	(void)lines;
+	(void)problem;
+}
+
+json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, json_t **lines, struct problem *problem)
+{
+	*lines = NULL;
 	*warnings = json_array();
 	if (memmem(text, length, "PrivateKey", 10) == NULL) {
 		problem_add(problem, "/line/1", "required", "PrivateKey is needed.");
@@ -138,7 +167,7 @@ static void read_labels(struct snapshot *snapshot, json_t *labels)
 	json_t *value;
 	snapshot->labels = calloc(json_object_size(labels) + 1, sizeof(*snapshot->labels));
 	json_object_foreach (labels, key, value)
-		snapshot->labels[snapshot->label_count++] = (struct label){ .key = strdup(key), .value = strdup(json_string_value(value)) };
+		snapshot->labels[snapshot->label_count++] = (struct spec_label){ .key = strdup(key), .value = strdup(json_string_value(value)) };
 	snapshot->labels_json = labels != NULL ? json_dumps(labels, JSON_COMPACT) : strdup("{}");
 }
 
@@ -299,13 +328,34 @@ static void run_operation(struct service *service, const struct mutation *mutati
 		return;
 	}
 	operation->snapshot = snapshot_reference(tunnel->snapshot);
+	operation->probe_type = SPEC_PROBE_PING; /* if it is one */
 	if (operation->kind == OPERATION_PROBE)
 		operation->probe =
 		    (struct message_probed){ .ok = true, .sent = 3, .received = 3, .rtt_min_ms = 1.5, .rtt_avg_ms = 2.25, .rtt_max_ms = 3 };
 }
 
+/* One connection, which says what was asked for; none with an id other than "1-2-3". The list of one user is incomplete. */
+static void list_connections(struct connection_listing *listing)
+{
+	char client[64] = "";
+	/* It has no pools. */
+	if (listing->matches_none || listing->pool[0] != '\0' || (listing->id[0] != '\0' && strcmp(listing->id, "1-2-3") != 0))
+		return;
+	if (listing->filter.client.any.sa_family != AF_UNSPEC)
+		endpoint_format(&listing->filter.client, client);
+	int length = asprintf(
+	    &listing->json, "{\"tunnel\":\"%s\",\"user\":\"%s\",\"target\":\"%s\",\"client\":\"%s\",\"protocol\":%u,\"after\":\"%s\",\"limit\":%zu}",
+	    listing->tunnel, listing->filter.user, listing->filter.target, client, listing->filter.protocol, listing->after, listing->limit);
+	listing->length = (size_t)length;
+	listing->count = listing->only_counts && listing->ends ? 7 : 1;
+	snprintf(listing->next, sizeof(listing->next), "%s", listing->limit == 1 ? "0-1-2-3" : "");
+	listing->is_incomplete = strcmp(listing->filter.user, "of a slow worker") == 0;
+}
+
 static void run_change(struct service *service, struct mutation *mutation)
 {
+	if (mutation->kind == MUTATION_CONNECTIONS)
+		list_connections(mutation->listing);
 	if (mutation->kind == MUTATION_TOKEN_CREATE)
 		mutation->token =
 		    json_pack("{s:s, s:s, s:[s], s:s}", "id", "t1", "name", mutation->token_name, "scopes", "read", "token", "shown-once");
@@ -313,7 +363,8 @@ static void run_change(struct service *service, struct mutation *mutation)
 		problem_set(&mutation->problem, PROBLEM_NOT_FOUND, "There is no such token.");
 	if (mutation->kind == MUTATION_DELETE_WHERE) {
 		for (size_t i = service->count; i-- > 0;) {
-			if (!snapshot_has_labels(service->tunnels[i].snapshot, mutation->labels, mutation->label_count))
+			if (!selectors_accept(mutation->selectors, mutation->selector_count, service->tunnels[i].snapshot->labels,
+			                      service->tunnels[i].snapshot->label_count))
 				continue;
 			drop(service, &service->tunnels[i]);
 			mutation->deleted++;
@@ -463,6 +514,18 @@ bool service_protect_path(struct service *service, const char *path)
 	return true;
 }
 
+size_t service_file_fault_count(struct service *service)
+{
+	(void)service;
+	return 0;
+}
+
+bool service_has_files(const struct service *service)
+{
+	(void)service;
+	return false;
+}
+
 bool service_has_process(const struct service *service, pid_t pid)
 {
 	return service->is_everyone && pid == getpid();
@@ -478,18 +541,56 @@ bool service_is_ready(const struct service *service)
 	return service->ready;
 }
 
-struct snapshot *service_find(struct service *service, const char *id)
+struct snapshot *service_find(struct service *service, const struct access *access, const char *id)
 {
 	pthread_mutex_lock(&service->lock);
 	const struct fake_tunnel *tunnel = find(service, id);
-	struct snapshot *snapshot = tunnel != NULL ? snapshot_reference(tunnel->snapshot) : NULL;
+	bool is_covered = tunnel != NULL && access_covers(access, tunnel->snapshot->labels, tunnel->snapshot->label_count);
+	struct snapshot *snapshot = is_covered ? snapshot_reference(tunnel->snapshot) : NULL;
 	pthread_mutex_unlock(&service->lock);
 	return snapshot;
 }
 
-bool service_find_twin(struct service *service, const struct snapshot *snapshot, char id[64])
+struct snapshot *service_find_pool(struct service *service, const struct access *access, const char *id)
 {
 	(void)service;
+	(void)access;
+	(void)id;
+	return NULL;
+}
+
+size_t service_pool_members(struct service *service, const struct access *access, const char *id, struct pool_member_view **views)
+{
+	(void)service;
+	(void)access;
+	(void)id;
+	*views = NULL;
+	return SERVICE_NO_POOL;
+}
+
+size_t service_pool_sessions(struct service *service, const struct access *access, const char *id, const char *after, struct pool_session *list,
+                             size_t most)
+{
+	(void)service;
+	(void)access;
+	(void)id;
+	(void)after;
+	(void)list;
+	(void)most;
+	return 0;
+}
+
+size_t service_pool_session_count(struct service *service, const char *id)
+{
+	(void)service;
+	(void)id;
+	return 0;
+}
+
+bool service_find_twin(struct service *service, const struct access *access, const struct snapshot *snapshot, char id[64])
+{
+	(void)service;
+	(void)access;
 	(void)snapshot;
 	(void)id;
 	return false;
@@ -499,12 +600,15 @@ static bool is_wanted(const struct snapshot *snapshot, const struct tunnel_list_
 {
 	if (filter->after != NULL && strcmp(snapshot->id, filter->after) <= 0)
 		return false;
-	if (filter->state >= 0 && counter_read(&snapshot->counters->state) != (uint64_t)filter->state)
+	if (filter->states != 0 && (filter->states & 1u << counter_read(&snapshot->counters->state)) == 0)
 		return false;
-	return snapshot_has_labels(snapshot, filter->labels, filter->label_count);
+	if (filter->healths != 0 && (filter->healths & 1u << counter_read(&snapshot->counters->health)) == 0)
+		return false;
+	return selectors_accept(filter->selectors, filter->selector_count, snapshot->labels, snapshot->label_count);
 }
 
-size_t service_list(struct service *service, const struct tunnel_list_filter *filter, struct snapshot ***snapshots, bool *more)
+size_t service_list(struct service *service, const struct access *access, const struct tunnel_list_filter *filter, struct snapshot ***snapshots,
+                    bool *more)
 {
 	size_t count = 0;
 	*more = false;
@@ -515,7 +619,8 @@ size_t service_list(struct service *service, const struct tunnel_list_filter *fi
 		return TUNNEL_LIST_FAILED;
 	}
 	for (size_t i = 0; i < service->count && !*more; i++) {
-		if (!is_wanted(service->tunnels[i].snapshot, filter))
+		const struct snapshot *one = service->tunnels[i].snapshot;
+		if (!access_covers(access, one->labels, one->label_count) || !is_wanted(one, filter))
 			continue;
 		if (filter->limit > 0 && count == filter->limit)
 			*more = true;
@@ -526,11 +631,23 @@ size_t service_list(struct service *service, const struct tunnel_list_filter *fi
 	return count;
 }
 
+bool service_can_store(const struct service *service)
+{
+	(void)service;
+	return true;
+}
+
+void service_worker_usage(struct service *service, unsigned index, struct service_worker_usage *usage)
+{
+	(void)service;
+	*usage = (struct service_worker_usage){ .cpu_us = 1500000 + index, .resident_bytes = 4096, .version = program_version.text };
+}
+
 void service_worker_stats(struct service *service, struct service_worker_stats *stats)
 {
 	(void)service;
 	*stats = (struct service_worker_stats){
-		.restarts = 2, .workers = 1, .workers_ready = 1, .connect_buckets = { 1, 2 }, .connect_count = 3, .connect_sum = 0.5
+		.restarts = 2, .workers = 1, .workers_ready = 1, .places = 1, .connect_buckets = { 1, 2 }, .connect_count = 3, .connect_sum = 0.5
 	};
 }
 
@@ -559,17 +676,23 @@ void mutation_free(struct mutation *mutation)
 		if (operation->snapshot != NULL)
 			snapshot_release(operation->snapshot);
 	}
-	labels_free(mutation->labels, mutation->label_count);
+	selectors_free(mutation->selectors, mutation->selector_count);
 	free(mutation->operations);
 	json_decref(mutation->document);
+	if (mutation->listing != NULL)
+		free(mutation->listing->json);
+	free(mutation->listing);
 	json_decref(mutation->token);
 	free(mutation->token_name);
+	access_release(mutation->access);
+	access_release(mutation->token_access);
 	problem_clear(&mutation->problem);
 	free(mutation);
 }
 
-void service_submit(struct service *service, struct mutation *mutation)
+void service_submit(struct service *service, struct access *access, struct mutation *mutation)
 {
+	mutation->access = access_reference(access);
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
 	waiting->mutation = mutation;
 	pthread_mutex_lock(&service->lock);
@@ -582,18 +705,99 @@ void service_submit(struct service *service, struct mutation *mutation)
 	pthread_mutex_unlock(&service->lock);
 }
 
-unsigned service_token_scope(struct service *service, const char *token)
+bool service_token_find(struct service *service, const char *token, struct token_bearer *bearer)
 {
 	(void)service;
+	*bearer = (struct token_bearer){ .id = "t1", .name = "one", .access = access_whole() };
 	if (strcmp(token, FAKE_READ_TOKEN) == 0)
-		return SCOPE_METRICS | SCOPE_READ;
-	if (strcmp(token, FAKE_WRITE_TOKEN) == 0)
-		return SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE;
-	return strcmp(token, FAKE_METRICS_TOKEN) == 0 ? SCOPE_METRICS : SCOPE_NONE;
+		bearer->scopes = scope_with_included(SCOPE_READ);
+	else if (strcmp(token, FAKE_WRITE_TOKEN) == 0)
+		bearer->scopes = scope_with_included(SCOPE_WRITE);
+	else if (strcmp(token, FAKE_METRICS_TOKEN) == 0)
+		bearer->scopes = SCOPE_METRICS;
+	return bearer->scopes != SCOPE_NONE;
+}
+
+bool service_token_holds(struct service *service, const char *id)
+{
+	(void)service;
+	(void)id;
+	return true;
+}
+
+uint64_t service_token_revocations(const struct service *service)
+{
+	(void)service;
+	return 0;
 }
 
 json_t *service_token_list(struct service *service)
 {
 	(void)service;
 	return json_pack("[{s:s, s:s}]", "id", "t1", "name", "one");
+}
+
+void service_upgrade(struct service *service)
+{
+	(void)service;
+}
+
+/* This one, one that is lost, and another. */
+struct roster_node *service_nodes(struct service *service, size_t *count)
+{
+	static const struct roster_node all[] = {
+		{ .id = "ams-1",
+		  .api = "https://ams-1:8470",
+		  .version = "0.1.0",
+		  .capacity = 100,
+		  .tunnels = 7,
+		  .expires_in = 13500,
+		  .is_self = true },
+		{ .id = "ams-2", .state = ROSTER_LOST },
+		{ .id = "ams-3", .api = "https://ams-3:8470" },
+	};
+	struct roster_node *nodes = malloc(sizeof(all));
+	bool is_made = nodes != NULL;
+	(void)service;
+	*count = is_made ? sizeof(all) / sizeof(all[0]) : 0;
+	if (nodes != NULL)
+		memcpy(nodes, all, sizeof(all));
+	for (size_t i = 0; i < *count; i++)
+		is_made &= (nodes[i].labels = strdup(i == 0 ? "{\"region\":\"eu\"}" : "{}")) != NULL;
+	if (is_made || nodes == NULL)
+		return nodes;
+	roster_nodes_free(nodes, *count);
+	*count = 0;
+	return NULL;
+}
+
+void roster_nodes_free(struct roster_node *nodes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(nodes[i].labels);
+	free(nodes);
+}
+
+bool tunnel_list_accepts(const struct tunnel_list_filter *filter, const struct snapshot *snapshot)
+{
+	return filter->kind == snapshot->spec.kind;
+}
+
+const char *service_node(const struct service *service)
+{
+	(void)service;
+	return NULL;
+}
+
+bool service_fleet(struct service *service, struct roster_summary *summary)
+{
+	(void)service;
+	*summary = (struct roster_summary){ .is_connected = true, .lease_ms = 9500, .tunnels = { 7, 0, 2 }, .unplaced = 1, .state = "valid" };
+	return true;
+}
+
+void service_drain(struct service *service, bool is_draining)
+{
+	(void)service;
+	(void)is_draining;
 }

@@ -74,6 +74,52 @@ static void server_sent_events_flow(void **state)
 	close(descriptor);
 }
 
+/* Of the next event. */
+static unsigned next_id(int descriptor)
+{
+	unsigned id = 0;
+	expect(descriptor, "id: ");
+	for (char digit = 0; recv(descriptor, &digit, 1, 0) == 1 && digit != '\n';)
+		id = id * 10 + (unsigned)(digit - '0');
+	return id;
+}
+
+/* An event that is not wanted is skipped, and its id with it. */
+static void a_reader_is_given_what_it_asks_for(void **state)
+{
+	(void)state;
+	fake_service_add(fixture.service, "a", "eu", 1, 1);
+	static const char *const queries[] = { "?tunnel=a&tunnel=c",
+		                               "?type=tunnel.deleted&type=worker.restarted",
+		                               "?label=pool!=us&label=pool",
+		                               "?label=pool=eu&type=tunnel.state&tunnel=a",
+		                               "?pool=a&pool=z",
+		                               "?pool=z&tunnel=a",
+		                               "?tunnel=&tunnel=/a&pool=a" };
+	static const unsigned first[] = { 3, 2, 3, 4, 5, 4, 5 };
+	enum { READERS = sizeof(first) / sizeof(first[0]) };
+	int readers[READERS];
+	for (size_t i = 0; i < READERS; i++) {
+		readers[i] = open_stream(queries[i], "");
+		expect(readers[i], "retry: 2000\n\n");
+	}
+	struct events *events = service_events(fixture.service);
+	unsigned before = (unsigned)events_last_id(events);
+	publish("b");
+	events_publish(events, EVENT_WORKER_RESTARTED, NULL, "\"worker\":0");
+	events_publish(events, EVENT_TUNNEL_DELETED, "c", "\"labels\":{\"pool\":\"ap\"}");
+	publish("a");
+	events_publish(events, EVENT_POOL_CREATED, "a", "");
+	/* Heartbeats come whatever is asked for. */
+	int beats = open_stream("?type=heartbeat", "");
+	expect(beats, "retry: 2000\n\n");
+	close(beats);
+	for (size_t i = 0; i < READERS; i++) {
+		assert_int_equal(next_id(readers[i]), before + first[i]);
+		close(readers[i]);
+	}
+}
+
 static void json_lines_resume(void **state)
 {
 	(void)state;
@@ -151,8 +197,8 @@ int main(void)
 {
 #define LIVE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		LIVE(server_sent_events_flow), LIVE(json_lines_resume),           LIVE(old_and_future_events_are_gone),
-		LIVE(slow_readers_are_told),   LIVE(readers_are_told_of_the_end),
+		LIVE(a_reader_is_given_what_it_asks_for), LIVE(server_sent_events_flow), LIVE(json_lines_resume),
+		LIVE(old_and_future_events_are_gone),     LIVE(slow_readers_are_told),   LIVE(readers_are_told_of_the_end),
 	};
 	return cmocka_run_group_tests_name("event stream", tests, NULL, NULL);
 }

@@ -50,18 +50,29 @@ static void a2_hosts_are_ours_or_not(void **state)
 	assert_true(api_host_is_ours(&rules, "anything", NULL));
 }
 
+static const struct api_host_rules none;
+
 static void a2_origins_are_the_pages_own(void **state)
 {
 	(void)state;
-	assert_true(api_host_origin_is_ours(NULL, "localhost:1", false));
-	assert_true(api_host_origin_is_ours("http://localhost:1", "localhost:1", false));
+	assert_true(api_host_origin_is_ours(&none, NULL, "localhost:1", false));
+	assert_true(api_host_origin_is_ours(&none, "http://localhost:1", "localhost:1", false));
 	static const char *const foreign[] = {
-		"",           "null", "https://localhost:1", "http://localhost", "http://localhost:2", "http://localhost:1/", "http://evil.example",
+		"",           "null", "https://localhost:2", "http://localhost", "http://localhost:2", "http://localhost:1/", "http://evil.example",
 		"localhost:1"
 	};
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
-		assert_false(api_host_origin_is_ours(foreign[i], "localhost:1", false));
-	assert_true(api_host_origin_is_ours("https://localhost:1", "localhost:1", true));
+		assert_false(api_host_origin_is_ours(&none, foreign[i], "localhost:1", false));
+	assert_true(api_host_origin_is_ours(&none, "https://localhost:1", "localhost:1", true));
+	assert_false(api_host_origin_is_ours(&none, "http://localhost:1", "localhost:1", true));
+	/* Behind a proxy that speaks TLS. */
+	assert_true(api_host_origin_is_ours(&none, "https://localhost:1", "localhost:1", false));
+	assert_true(api_host_origin_is_ours(&none, "https://warren.test", "warren.test:443", false));
+	assert_false(api_host_origin_is_ours(&none, "https://warren.test", "warren.test:80", false));
+	char *origins[] = { (char[]){ "https://warren.test:8443" } };
+	const struct api_host_rules rules = { .origins = origins, .origin_count = 1 };
+	assert_true(api_host_origin_is_ours(&rules, "https://warren.test:8443", "localhost:1", false));
+	assert_false(api_host_origin_is_ours(&rules, "https://warren.test", "localhost:1", false));
 }
 
 static void addresses_are_parsed(void **state)

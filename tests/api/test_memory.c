@@ -82,10 +82,13 @@ static void reads_are_whole_or_refused(void **state)
 	static const char *const paths[] = {
 		"/v1/tunnels",
 		"/v1/tunnels?page_size=3&label=pool%3Dpool",
+		"/v1/tunnels?label=pool&label=none!=x&state=up&state=stale&healthy=false",
 		"/v1/tunnels/ta",
 		"/v1/tunnels/ta/peers",
 		"/v1/tunnels/ta/stats",
+		"/v1/tunnels/ta/history",
 		"/v1/stats",
+		"/v1/stats?tunnel=ta&tunnel=tb&label=pool!=x",
 		"/v1/state",
 		"/v1/state?include_secrets=true",
 		"/metrics",

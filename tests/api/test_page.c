@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/page.h"
@@ -18,7 +19,9 @@ static bool contains(const struct api_file *file, const char *text)
 static void the_page_is_whole(void **state)
 {
 	(void)state;
-	static const char *const paths[] = { "/", "/style.css", "/script.js", "/openapi.json", "/openapi.yaml" };
+	static const char *const paths[] = {
+		"/", "/page/style.css", "/page/main.js", "/page/dygraph.js", "/page/qrcode.js", "/openapi.json", "/openapi.yaml"
+	};
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		const struct api_file *file = api_page_find(paths[i]);
 		assert_non_null(file);
@@ -28,22 +31,52 @@ static void the_page_is_whole(void **state)
 	assert_true(contains(api_page_find("/openapi.yaml"), "openapi: 3.1.0"));
 }
 
+static bool is_ours(const struct api_file *file)
+{
+	return strncmp(file->path, "/page/", 6) == 0 && strcmp(file->path, "/page/dygraph.js") != 0 && strcmp(file->path, "/page/qrcode.js") != 0;
+}
+
+/* Inline code and styles would be blocked; markup made from data would be a hole. The token is kept in one place. */
 static void nothing_comes_from_outside(void **state)
 {
 	(void)state;
-	const struct api_file *html = api_page_find("/"), *css = api_page_find("/style.css"), *script = api_page_find("/script.js");
 	static const char *const outside[] = { "http://", "https://", "src=\"//", "@import", "url(" };
-	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
-		assert_false(contains(html, outside[i]));
-		assert_false(contains(css, outside[i]));
-	}
-	/* Inline code and styles would be blocked; markup made from data would be a hole. */
+	static const char *const unsafe[] = { "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "javascript:" };
 	static const char *const inlined[] = { "<script>", "<style", " style=", " onclick=", "javascript:" };
+	const struct api_file *html = api_page_find("/");
+	size_t scripts = 0;
 	for (size_t i = 0; i < sizeof(inlined) / sizeof(inlined[0]); i++)
 		assert_false(contains(html, inlined[i]));
-	static const char *const unsafe[] = { "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage" };
-	for (size_t i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++)
-		assert_false(contains(script, unsafe[i]));
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
+		assert_false(contains(html, outside[i]));
+	for (size_t i = 0; i < api_file_count; i++) {
+		const struct api_file *file = &api_files[i];
+		if (!is_ours(file))
+			continue;
+		scripts += strcmp(file->type, "text/javascript; charset=utf-8") == 0;
+		for (size_t k = 0; k < sizeof(outside) / sizeof(outside[0]); k++)
+			assert_false(contains(file, outside[k]));
+		for (size_t k = 0; k < sizeof(unsafe) / sizeof(unsafe[0]); k++)
+			assert_false(contains(file, unsafe[k]));
+		assert_int_equal(contains(file, "localStorage"), strcmp(file->path, "/page/session.js") == 0);
+	}
+	assert_true(scripts > 10);
+}
+
+/* Each `import` names a file that is there. */
+static void every_import_is_served(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < api_file_count; i++) {
+		const char *at = is_ours(&api_files[i]) ? (const char *)api_files[i].bytes : NULL,
+			   *end = (const char *)api_files[i].bytes + api_files[i].length;
+		while (at != NULL && (at = memmem(at, (size_t)(end - at), "from \"./", 8)) != NULL) {
+			char path[64];
+			at += 8;
+			snprintf(path, sizeof(path), "/page/%.*s", (int)strcspn(at, "\""), at);
+			assert_non_null(api_page_find(path));
+		}
+	}
 }
 
 static void it_is_served_with_a_strict_policy(void **state)
@@ -67,6 +100,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_page_is_whole),
 		cmocka_unit_test(nothing_comes_from_outside),
+		cmocka_unit_test(every_import_is_served),
 		cmocka_unit_test(it_is_served_with_a_strict_policy),
 	};
 	return cmocka_run_group_tests_name("page", tests, NULL, NULL);

@@ -70,7 +70,8 @@ static void a1_every_route_wants_a_token_of_its_scope(void **state)
 		fill_path(route->path, path);
 		for (size_t w = 0; w < 5 && route->scope != SCOPE_NONE; w++)
 			expect(fixture_ask_as(&fixture, wrong[w], route->method, path, JSON, "{}"), 401, "The first one is in admin.token");
-		if (route->scope == SCOPE_NONE && strcmp(path, "/readyz") != 0)
+		bool depends = strcmp(path, "/readyz") == 0 || strstr(path, "/pac") != NULL || strcmp(route->path, "/page/{file}") == 0;
+		if (route->scope == SCOPE_NONE && !depends)
 			expect(fixture_ask_as(&fixture, NULL, route->method, path, "", ""), 200, NULL);
 		if (route->scope == SCOPE_ADMIN)
 			expect(fixture_ask_as(&fixture, FAKE_WRITE_TOKEN, route->method, path, JSON, "{}"), 403, "\"code\":\"forbidden\"");
@@ -79,10 +80,37 @@ static void a1_every_route_wants_a_token_of_its_scope(void **state)
 		if (route->scope == SCOPE_READ)
 			expect(fixture_ask_as(&fixture, FAKE_METRICS_TOKEN, route->method, path, "", ""), 403, "\"code\":\"forbidden\"");
 	}
+	expect(fixture_ask_as(&fixture, NULL, "GET", "/page/main.js", "", ""), 200, "import");
+	expect(fixture_ask_as(&fixture, NULL, "GET", "/page/none.js", "", ""), 404, NULL);
+	/* Only the file of a pool without users is public, and whether there is a pool is not. */
+	expect(fixture_ask_as(&fixture, NULL, "GET", "/v1/pools/p/pac", "", ""), 401, "public only if");
+	expect(fixture_ask_as(&fixture, FAKE_METRICS_TOKEN, "GET", "/v1/pools/p/pac", "", ""), 403, "public only if");
+	expect(fixture_ask_as(&fixture, FAKE_READ_TOKEN, "GET", "/v1/pools/p/pac", "", ""), 404, "no pool");
 	struct reply reply = fixture_ask_as(&fixture, NULL, "GET", "/v1/tunnels", "", "");
 	assert_true(reply_has_header(&reply, "WWW-Authenticate: Bearer realm=\"warren\""));
 	reply_clear(&reply);
 	expect(fixture_ask_as(&fixture, FAKE_METRICS_TOKEN, "GET", "/metrics", "", ""), 200, "warren_build_info");
+}
+
+static void a_node_is_drained_by_itself(void **state)
+{
+	static const char *const self = "{\"id\":\"ams-1\",\"labels\":{\"region\":\"eu\"},\"capacity\":100,\"tunnels\":7,\"state\":\"ready\","
+					"\"api\":\"https://ams-1:8470\",\"version\":\"0.1.0\",\"lease_expires_in\":13.5,\"is_self\":true}";
+	(void)state;
+	expect(fixture_ask(&fixture, "GET", "/v1/nodes", "", ""), 200, "\"id\":\"ams-2\"");
+	expect(fixture_ask(&fixture, "GET", "/v1/nodes/ams-1", "", ""), 200, self);
+	expect(fixture_ask(&fixture, "GET", "/v1/nodes/ams-9", "", ""), 404, "no such node");
+	expect(fixture_ask(&fixture, "PATCH", "/v1/nodes/ams-1", JSON, "{\"draining\":true}"), 200, "\"state\":\"draining\"");
+	expect(fixture_ask(&fixture, "PATCH", "/v1/nodes/ams-1", JSON, "{\"draining\":1}"), 422, "/draining");
+	expect(fixture_ask(&fixture, "PATCH", "/v1/nodes/ams-1", JSON, "{}"), 422, "required");
+	expect(fixture_ask(&fixture, "PATCH", "/v1/nodes/ams-2", JSON, "{\"draining\":true}"), 503, "lost");
+	struct reply reply = fixture_ask(&fixture, "PATCH", "/v1/nodes/ams-3?x=1", JSON, "{\"draining\":true}");
+	assert_int_equal(reply.status, 400);
+	reply_clear(&reply);
+	reply = fixture_ask(&fixture, "PATCH", "/v1/nodes/ams-3", JSON, "{\"draining\":true}");
+	assert_int_equal(reply.status, 307);
+	assert_true(reply_has_header(&reply, "Location: https://ams-3:8470/v1/nodes/ams-3"));
+	reply_clear(&reply);
 }
 
 static void a1_secrets_need_admin(void **state)
@@ -289,6 +317,7 @@ static void a6_keys_never_come_back(void **state)
 		                             "/v1/tunnels/a",
 		                             "/v1/tunnels/a/status",
 		                             "/v1/tunnels/a/stats",
+		                             "/v1/tunnels/a/history",
 		                             "/v1/tunnels/a/peers",
 		                             "/v1/tunnels/a/config",
 		                             "/v1/state",
@@ -307,6 +336,19 @@ static void a6_keys_never_come_back(void **state)
 	struct reply twice = fixture_ask(&fixture, "POST", "/v1/tunnels", JSON, minimal);
 	assert_null(strstr(twice.body, FAKE_PRIVATE_KEY));
 	expect(twice, 409, "\"code\":\"tunnel_exists\"");
+}
+
+static void a_history_is_lists_of_the_same_length(void **state)
+{
+	(void)state;
+	fake_service_add(fixture.service, "a", "eu", 1, 1);
+	expect(fixture_ask(&fixture, "GET", "/v1/tunnels/a/history", "", ""), 200,
+	       "{\"step\":10,\"since\":null,\"until\":null,\"throughput_sent\":[],\"throughput_received\":[],\"connections_open\":[],\"rtt_ms\":[]}");
+	counter_set(&fake_service_counters(fixture.service, "a")->bytes_sent, 1);
+	expect(fixture_ask(&fixture, "GET", "/v1/tunnels/a/history", "", ""), 200,
+	       "{\"step\":10,\"since\":\"2023-11-14T22:13:20.000Z\",\"until\":\"2023-11-14T22:13:40.000Z\",\"throughput_sent\":[1000,0],"
+	       "\"throughput_received\":[8000,0],\"connections_open\":[3,0],\"rtt_ms\":[null,12.345]}");
+	expect(fixture_ask(&fixture, "GET", "/v1/tunnels/b/history", "", ""), 404, NULL);
 }
 
 static void a8_lists_are_complete(void **state)
@@ -344,7 +386,7 @@ static void a8_lists_are_complete(void **state)
 	reply_clear(&reply);
 	expect(fixture_ask(&fixture, "DELETE", "/v1/tunnels?label=pool=us", "", ""), 200, "{\"deleted\":125}");
 	expect(fixture_ask(&fixture, "DELETE", "/v1/tunnels?lable=pool=us", "", ""), 400, "\"code\":\"invalid_request\"");
-	expect(fixture_ask(&fixture, "DELETE", "/v1/tunnels?label=pool", "", ""), 400, NULL);
+	expect(fixture_ask(&fixture, "DELETE", "/v1/tunnels?label=pool!x", "", ""), 400, NULL);
 	expect(fixture_ask(&fixture, "GET", "/v1/tunnels?page_size=1001", "", ""), 400, NULL);
 	expect(fixture_ask(&fixture, "GET", "/v1/tunnels?state=upp", "", ""), 400, NULL);
 	expect(fixture_ask(&fixture, "DELETE", "/v1/tunnels", "", ""), 200, "{\"deleted\":126}");
@@ -534,6 +576,7 @@ int main(void)
 #define LIVE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		LIVE(a1_every_route_wants_a_token_of_its_scope),
+		LIVE(a_node_is_drained_by_itself),
 		LIVE(a1_secrets_need_admin),
 		LIVE(a1_token_file_is_the_owners_alone),
 		LIVE(a2_foreign_hosts_and_origins_are_refused),
@@ -545,6 +588,7 @@ int main(void)
 		LIVE(a5_paths_are_decoded_by_segment),
 		LIVE(a5_large_heads_are_431),
 		LIVE(a6_keys_never_come_back),
+		LIVE(a_history_is_lists_of_the_same_length),
 		LIVE(a8_lists_are_complete),
 		LIVE(a9_health_answers_over_the_limit),
 		LIVE(the_daemon_is_no_client_of_its_own),

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,11 +31,24 @@ from harness.namespace import Namespace  # noqa: E402
 import scale  # noqa: E402
 import subjects  # noqa: E402
 
+WINDOW = 64  # datagrams on their way
+DATAGRAMS = {"udp64": 64, "udp512": 512, "udpmix": 0}
+
 MEASURES = [
     ("down_gbit", "Gbit/s, one stream down", "{:.2f}"),
     ("up_gbit", "Gbit/s, one stream up", "{:.2f}"),
     ("down_cpu", "CPU-seconds a GB, down", "{:.2f}"),
     ("up_cpu", "CPU-seconds a GB, up", "{:.2f}"),
+    ("mtu1280_down_cpu", "the same with an MTU of 1,280, down", "{:.2f}"),
+    ("mtu1280_up_cpu", "the same with an MTU of 1,280, up", "{:.2f}"),
+    ("mtu576_down_cpu", "the same with an MTU of 576, down", "{:.2f}"),
+    ("mtu576_up_cpu", "the same with an MTU of 576, up", "{:.2f}"),
+    ("down_calls", "system calls a MB, down", "{:.1f}"),
+    ("up_calls", "system calls a MB, up", "{:.1f}"),
+    ("down_wakeups", "wake-ups a MB, down", "{:.1f}"),
+    ("up_wakeups", "wake-ups a MB, up", "{:.1f}"),
+    ("hop_down_cpu", "CPU-seconds a GB through two tunnels, down", "{:.2f}"),
+    ("hop_up_cpu", "CPU-seconds a GB through two tunnels, up", "{:.2f}"),
     ("down64_cpu", "CPU-seconds a GB, 64 streams down", "{:.2f}"),
     ("up64_cpu", "CPU-seconds a GB, 64 streams up", "{:.2f}"),
     ("connects", "CONNECT, exchange, close: a second", "{:.0f}"),
@@ -49,6 +63,12 @@ MEASURES = [
     ("http_cpu_us", "the same: µs of CPU each", "{:.0f}"),
     ("http_p50_ms", "the same: p50, ms", "{:.2f}"),
     ("http_p99_ms", "the same: p99, ms", "{:.2f}"),
+    ("udp64", "UDP through SOCKS5, 64 bytes and back: a second", "{:.0f}"),
+    ("udp64_cpu_us", "the same: µs of CPU each", "{:.1f}"),
+    ("udp512", "the same with 512 bytes", "{:.0f}"),
+    ("udp512_cpu_us", "the same: µs of CPU each", "{:.1f}"),
+    ("udpmix", "the same with 64, 512 and 1,280 bytes, 7 : 4 : 1", "{:.0f}"),
+    ("udpmix_cpu_us", "the same: µs of CPU each", "{:.1f}"),
     ("idle_mb", "MB resident, idle", "{:.1f}"),
     ("busy_mb", "MB resident, after one stream", "{:.1f}"),
     ("busy64_mb", "MB resident, after 64 streams", "{:.1f}"),
@@ -132,34 +152,72 @@ class Meter:
     def memory(self):
         return sum(resident_bytes(pid) for pid in self.subject.pids()) / 1e6
 
-    def _stream(self, way, size, streams):
-        target = (self.subject.host, self.subject.port, self.subject.proxy or "-")
+    def _stream(self, way, size, streams, proxy):
+        target = (self.subject.host, self.subject.port, proxy or "-")
         before = self.cpu()
         result = self.world.run("stream", *target, way, int(size), streams)
         time.sleep(0.05)
         return result["bytes"], result["seconds"], self.cpu() - before
 
-    def stream(self, way, streams):
-        """One transfer of about the aimed time, its size found by a shorter one before the first run."""
-        key = (way, streams)
+    def stream(self, way, streams, pool=None):
+        """One transfer of about the aimed time, its size found by a shorter one before the first run; through a pool if one is named."""
+        key = (way, streams, pool)
+        proxy = self.subject.pools[pool] if pool else self.subject.proxy
         if key not in self.rates:
             size = 4e6
             seconds = 0
             while seconds < 0.3:
                 size *= 4
-                transferred, seconds, _ = self._stream(way, size, streams)
+                transferred, seconds, _ = self._stream(way, size, streams, proxy)
             self.rates[key] = transferred / seconds
         size = max(self.rates[key] * self.seconds, 64 * 1000)
-        transferred, seconds, cpu = self._stream(way, size, streams)
-        suffix = "" if streams == 1 else str(streams)
+        transferred, seconds, cpu = self._stream(way, size, streams, proxy)
+        prefix, suffix = f"{pool}_" if pool else "", "" if streams == 1 else str(streams)
         if streams == 1:
-            self.record(f"{way}_gbit", transferred * 8 / seconds / 1e9)
-        self.record(f"{way}{suffix}_cpu", cpu / (transferred / 1e9))
-        self.record(f"busy{suffix}_mb", self.memory())
+            self.record(f"{prefix}{way}_gbit", transferred * 8 / seconds / 1e9)
+        self.record(f"{prefix}{way}{suffix}_cpu", cpu / (transferred / 1e9))
+        if not pool:
+            self.record(f"busy{suffix}_mb", self.memory())
 
-    def exchanges(self, how, name):
+    def smaller(self, way):
+        """What the same costs in smaller packets."""
+        if not self.subject.smaller:
+            self.subject.make_smaller()
+        for mtu, proxy in self.subject.smaller.items():
+            transferred, _, cpu = self._stream(way, self._size(way) / 2, 1, proxy)
+            self.record(f"mtu{mtu}_{way}_cpu", cpu / (transferred / 1e9))
+
+    def _size(self, way):
+        return max(self.rates[(way, 1, None)] * self.seconds, 64 * 1000)
+
+    def calls(self, way):
+        """System calls, where perf counts them, and wake-ups, of a stream that is not timed: counting costs time."""
+        pids, log = self.subject.pids(), f"{self.subject.directory}/calls-{way}-{len(self.figures)}"
+        counter = None
+        if shutil.which("perf"):
+            counter = process.Process(["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-p", ",".join(map(str, pids))], log)
+            time.sleep(0.3)
+        before = wakeups(pids)
+        transferred, _, _ = self._stream(way, self._size(way), 1, self.subject.proxy)
+        self.record(f"{way}_wakeups", (wakeups(pids) - before) / (transferred / 1e6))
+        if counter:
+            counter.stop(number=signal.SIGINT)
+            count = counter.log().split(",")[0]
+            if count.isdigit():
+                self.record(f"{way}_calls", int(count) / (transferred / 1e6))
+
+    def hop(self, way):
+        """What the same costs through two tunnels, one inside the other."""
+        if not self.subject.hop:
+            self.subject.make_hop()
+        if not self.subject.hop:
+            return
+        transferred, _, cpu = self._stream(way, self._size(way) / 2, 1, self.subject.hop)
+        self.record(f"hop_{way}_cpu", cpu / (transferred / 1e9))
+
+    def exchanges(self, how, name, proxy=None):
         """Small exchanges by 8 clients: each on a fresh connection, or plain requests on kept ones."""
-        proxy = self.subject.socks_proxy if how == "socks5" else self.subject.proxy
+        proxy = proxy or (self.subject.socks_proxy if how == "socks5" else self.subject.proxy)
         if how == "socks5" and not proxy:
             return
         before = self.cpu()
@@ -167,11 +225,41 @@ class Meter:
         cpu = self.cpu() - before
         if result["errors"]:
             self.record(f"{name}_errors", result["errors"])
-        self.record("connects" if how == "connect" else name, result["count"] / result["seconds"])
+        self.record("connects" if name == "connect" else name, result["count"] / result["seconds"])
         if self.subject.proxy:
             self.record(f"{name}_cpu_us", cpu * 1e6 / max(result["count"], 1))
         self.record(f"{name}_p50_ms", result["p50_ms"])
         self.record(f"{name}_p99_ms", result["p99_ms"])
+
+    def datagrams(self, name):
+        """Datagrams that come back, of one size or mixed: the smaller they are, the more the work for each counts."""
+        subject = self.subject
+        if not subject.carries_datagrams:
+            return
+        before = self.cpu()
+        result = self.world.run("datagrams", subject.host, subject.port, subject.socks_proxy or "-", DATAGRAMS[name], WINDOW, self.seconds)
+        self.record(name, result["count"] / result["seconds"])
+        self.record(f"{name}_lost", result["lost"])
+        self.record(f"{name}_cpu_us", (self.cpu() - before) * 1e6 / max(result["count"], 1))
+
+    def pools(self):
+        """One stream each way, and CONNECT, exchange, close, through a pool, on the tunnel's worker and on another."""
+        if not self.subject.pools:
+            self.subject.make_pools()
+        for name, proxy in self.subject.pools.items():
+            self.stream("down", 1, name)
+            self.stream("up", 1, name)
+            self.exchanges("connect", name, proxy)
+
+
+def wakeups(pids):
+    """How often threads waited and were woken."""
+    count = 0
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as file:
+                count += next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
+    return count
 
 
 def resident_bytes(pid):
@@ -205,8 +293,15 @@ def measure(world, running, options):
         label = f"run {number} of {options.runs}, "
         turn(label + "down", lambda meter: meter.stream("down", 1))
         turn(label + "up", lambda meter: meter.stream("up", 1))
+        for way in ("down", "up"):
+            turn(f"{label}{way} in smaller packets", lambda meter, way=way: meter.smaller(way))
+            turn(f"{label}{way}, counted", lambda meter, way=way: meter.calls(way))
+            turn(f"{label}{way} through two", lambda meter, way=way: meter.hop(way))
         for how in ("connect", "socks5", "http"):
             turn(label + how, lambda meter, how=how: meter.exchanges(how, how))
+        for name in DATAGRAMS:
+            turn(label + name, lambda meter, name=name: meter.datagrams(name))
+        turn(label + "pools", lambda meter: meter.pools())
     for number in range(1, options.runs + 1):
         label = f"run {number} of {options.runs}, 64 streams "
         turn(label + "down", lambda meter: meter.stream("down", 64))
@@ -278,7 +373,8 @@ def measure_parts(options):
     for number in range(options.runs):
         progress(f"parts, run {number + 1} of {options.runs}")
         netstack = json.loads(process.run([f"{ROOT}/build/release/bench_netstack", "1", "64", str(1 + options.seconds / 4)]).stdout)
-        runs.append({**micro(options.seconds / 8), **netstack})
+        pool = json.loads(process.run([f"{ROOT}/build/release/bench_pool", str(options.seconds / 8)]).stdout)
+        runs.append({**micro(options.seconds / 8), **netstack, **pool})
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
@@ -316,6 +412,11 @@ PARTS = [
     ("tcp_read_ns", "local TCP read, 64 KB at once, ns a packet"), ("segment_ns", "a TCP segment through two stacks, ns for both ends"),
     ("stack_bytes", "an idle stack, bytes"), ("connection_bytes", "an idle connection, bytes for both ends"),
     ("open_connection_us", "opening a connection through two stacks, µs for both ends"),
+    ("pool_round_robin_ns", "a choice among 1,000 members in turn, ns"), ("pool_random_ns", "the same, at random"),
+    ("pool_least_connections_ns", "the same, by connections"), ("pool_lowest_latency_ns", "the same, by latency"),
+    ("pool_failover_ns", "the same, by order"), ("pool_name_ns", "a user name with parameters, and its choice, ns"),
+    ("pool_sticky_ns", "a choice by one of 100,000 sticky keys, ns"), ("pool_key_bytes", "a sticky key of 24 bytes, bytes"),
+    ("pool_rule_ns", "a match with 10,000 domains, ns"), ("pool_datagram_ns", "judging a datagram of an association by them, ns"),
 ]
 
 
@@ -327,7 +428,7 @@ def ratio(results, name, key):
 
 def goals(document):
     """(what, figure or None, comparison, goal): what is aimed at, beside what was measured."""
-    results, figures = document.get("peers", {}), document.get("scale", {})
+    results, figures, parts = document.get("peers", {}), document.get("scale", {}), document.get("parts", {})
     ours = {key: figure["median"] for key, figure in results.get("warren", {}).items()}
 
     def of(one, other, by=figures):
@@ -336,15 +437,35 @@ def goals(document):
     for way, wireproxy, tun in (("down", 1 / 7, 1 / 3), ("up", 1 / 14, 0.37)):
         rows += [(f"CPU a GB {way}, of wireproxy's", ratio(results, "wireproxy", f"{way}_cpu"), "<=", wireproxy),
                  (f"CPU a GB {way}, of wireguard-go's with a TUN", ratio(results, "wireguard-go TUN", f"{way}_cpu"), "<=", tun),
+                 (f"CPU a GB {way} through two tunnels, of one", of(f"hop_{way}_cpu", f"{way}_cpu", ours), "<=", 1.8),
                  (f"CPU a GB {way}, 64 streams of one", of(f"{way}64_cpu", f"{way}_cpu", ours), "<=", 1.2)]
     rows += [
         ("both ends, Gbit/s, of what AEAD and system calls allow", of("both_ends_gbit", "line_gbit"), ">=", 0.7),
         ("CONNECT, exchange, close: µs of CPU", ours.get("connect_cpu_us"), "<=", 65),
         ("the same: p99, of wireproxy's", ratio(results, "wireproxy", "connect_p99_ms"), "<=", 0.5),
+        ("  through a pool, member on the same worker: CPU, of the tunnel's port", of("pool_here_cpu_us", "connect_cpu_us", ours), "<=", 1.1),
+        ("  the same: p99", of("pool_here_p99_ms", "connect_p99_ms", ours), "<=", 1.5),
+        ("  through a pool, member on another worker: CPU, of the tunnel's port", of("pool_there_cpu_us", "connect_cpu_us", ours), "<=", 1.4),
+        ("  the same: p99", of("pool_there_p99_ms", "connect_p99_ms", ours), "<=", 1.5),
+    ]
+    for way in ("down", "up"):
+        for place, pool in (("the same worker", "pool_here"), ("another worker", "pool_there")):
+            rows += [(f"one stream {way} through a pool, member on {place}: Gbit/s, of the tunnel's port",
+                      of(f"{pool}_{way}_gbit", f"{way}_gbit", ours), ">=", 0.95),
+                     ("  the same: CPU a GB", of(f"{pool}_{way}_cpu", f"{way}_cpu", ours), "<=", 1.05)]
+    rows += [
         ("an idle tunnel, KB of user memory", figures.get("user_kb_a_tunnel"), "<=", 8),
         ("an idle tunnel, KB of kernel memory", figures.get("kernel_kb_a_tunnel"), "<=", 8),
         ("memory after 64 busy streams, MB", ours.get("busy64_mb"), "<=", 64),
     ]
+    if "pool_rule_ns" in parts:
+        rows += [
+            ("a choice among 1,000 members, the slowest strategy, ns",
+             max(parts[f"pool_{kind}_ns"] for kind in ("round_robin", "random", "least_connections", "lowest_latency", "failover")), "<=", 2000),
+            ("a choice by one of 100,000 sticky keys, ns", parts["pool_sticky_ns"], "<=", 2000),
+            ("  a key, bytes", parts["pool_key_bytes"], "<=", 200),
+            ("a match with 10,000 domains, ns", parts["pool_rule_ns"], "<=", 1000),
+        ]
     if "tunnels" in figures:
         share = figures["tunnels"] / 10000
         rows += [
@@ -353,6 +474,7 @@ def goals(document):
             ("  memory in all, MB", figures["memory_mb"], "<=", 200 * share),
             ("  idle, % of a core", figures["idle_cpu_percent"], "<=", 1),
             (f"an exchange on one of {figures['connections']} connections, of one of 10", of("exchange_many_us", "exchange10_us"), "<=", 1.5),
+            ("  all listed, ms", figures["list_connections_ms"], "<=", figures["connections"] / 200),
             ("2 workers and 2 pairs, Gbit/s, of 1 and 1" + (" (no cores are free for it here)" if os.cpu_count() < 8 else ""),
              of("workers2_gbit", "workers1_gbit"), ">=", 1.8),
             ("GET while traffic runs: p99, ms", figures["get_p99_ms"], "<=", 10),
@@ -384,6 +506,14 @@ def print_all(document, options):
     print(goal_table(document))
 
 
+def has_autogroups():
+    try:
+        with open("/proc/sys/kernel/sched_autogroup_enabled", encoding="ascii") as file:
+            return file.read().strip() == "1"
+    except OSError:
+        return False
+
+
 def main():
     options = arguments()
     started = time.time()
@@ -413,6 +543,9 @@ def main():
         json.dump(document, file, indent=1)
         file.write("\n")
     print_all(document, options)
+    if has_autogroups():
+        print("kernel.sched_autogroup_enabled is 1: workers, which have a session of their own, are woken up for each packet while the load keeps the "
+              "cores busy. CONNECT then costs up to half as much again. Under systemd or with 0 it is not so.")
     return 0
 
 

@@ -2,9 +2,10 @@
  *   load serve HOST PORT                                     until killed; prints the bound port
  *   load stream HOST PORT PROXY down|up BYTES STREAMS        prints {"seconds", "bytes"}
  *   load connects HOST PORT PROXY CLIENTS SECONDS HOW        prints {"seconds", "count", "errors", "p50_ms", "p99_ms"}
+ *   load datagrams HOST PORT PROXY SIZE WINDOW SECONDS       prints {"seconds", "count", "lost"}
  *   load hold HOST PORT PROXY CONNECTIONS ACTIVE SECONDS     keeps CONNECTIONS open, exchanges on ACTIVE of them; prints the same
  * PROXY is HOST:PORT of a proxy, or "-". HOW: "connect" or "socks5", a fresh connection each time, or "http", plain requests on kept
- * connections. A request is one line: "D BYTES", "U BYTES", "E", or that of HTTP's GET. */
+ * connections. A request is one line: "D BYTES", "U BYTES", "E", or that of HTTP's GET. Datagrams are echoed; SIZE 0 means a mix. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -139,6 +140,32 @@ static void *serve_connection(void *argument)
 	return NULL;
 }
 
+static void *echo_datagrams(void *argument)
+{
+	int sock = (int)(intptr_t)argument;
+	char message[2048];
+	struct sockaddr_storage from;
+
+	for (;;) {
+		socklen_t length = sizeof(from);
+		ssize_t got = recvfrom(sock, message, sizeof(message), 0, (struct sockaddr *)&from, &length);
+		if (got > 0)
+			sendto(sock, message, (size_t)got, 0, (struct sockaddr *)&from, length);
+	}
+	return NULL;
+}
+
+/* On the port that the listener got. */
+static void start_echo(const struct sockaddr *at, socklen_t length)
+{
+	pthread_t thread;
+	int room = 4 << 20, sock = socket(at->sa_family, SOCK_DGRAM, 0);
+
+	setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	if (bind(sock, at, length) != 0 || pthread_create(&thread, NULL, echo_datagrams, (void *)(intptr_t)sock) != 0)
+		die("echo");
+}
+
 static void serve(const char *host, const char *port)
 {
 	struct addrinfo *address = resolve(host, port);
@@ -151,6 +178,7 @@ static void serve(const char *host, const char *port)
 	if (bind(listener, address->ai_addr, address->ai_addrlen) != 0 || listen(listener, 1024) != 0)
 		die("listen");
 	getsockname(listener, (struct sockaddr *)&bound, &length);
+	start_echo((struct sockaddr *)&bound, length);
 	printf("%u\n", ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port));
 	fflush(stdout);
 	pthread_attr_init(&small);
@@ -420,6 +448,90 @@ static int hold(const struct target *target, unsigned count, unsigned active, do
 	return run_clients(clients, active, seconds);
 }
 
+/* --- datagrams --- */
+
+#define SOCKS_HEADER 10
+
+/* The relay's address for datagrams; the association lasts as long as `*control` is open. */
+static void associate(const struct target *target, int *control, struct sockaddr_in *relay)
+{
+	uint8_t request[10] = { 5, 3, 0, 1 }, reply[10];
+
+	*control = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(*control, target->address->ai_addr, target->address->ai_addrlen) != 0 || !send_all(*control, "\5\1\0", 3) ||
+	    recv(*control, reply, 2, MSG_WAITALL) != 2 || reply[1] != 0 || !send_all(*control, request, sizeof(request)) ||
+	    recv(*control, reply, sizeof(reply), MSG_WAITALL) != sizeof(reply) || reply[1] != 0 || reply[3] != 1)
+		die("associate");
+	*relay = (struct sockaddr_in){ .sin_family = AF_INET };
+	memcpy(&relay->sin_addr, reply + 4, 4);
+	memcpy(&relay->sin_port, reply + 8, 2);
+}
+
+/* Of twelve: seven small ones, four of middle size and a large one. */
+static size_t size_of(size_t size, size_t number)
+{
+	static const size_t mix[12] = { 64, 512, 64, 64, 512, 64, 1280, 64, 512, 64, 64, 512 };
+
+	return size > 0 ? size : mix[number % 12];
+}
+
+struct echo {
+	int sock;
+	uint8_t out[2048];
+	size_t header; /* of SOCKS, in front of each */
+	size_t size, sent, count, lost;
+};
+
+static void send_more(struct echo *echo, size_t count)
+{
+	while (count-- > 0)
+		if (send(echo->sock, echo->out, echo->header + size_of(echo->size, echo->sent++), 0) < 0)
+			die("send");
+}
+
+/* As many as `window` are on their way; when none comes for a while they are lost. */
+static void keep_sending(struct echo *echo, size_t window, double until)
+{
+	char message[2048];
+
+	send_more(echo, window);
+	while (now() < until) {
+		ssize_t got = recv(echo->sock, message, sizeof(message), 0);
+		if (got < 0)
+			echo->lost = echo->sent - echo->count;
+		else
+			echo->count++;
+		send_more(echo, got < 0 ? window : 1);
+	}
+}
+
+static int datagrams(const struct target *target, size_t size, size_t window, double seconds)
+{
+	struct echo echo = { .size = size, .out = { 0, 0, 0, 1 } };
+	struct timeval patience = { .tv_usec = 200000 };
+	struct addrinfo *there = resolve(target->host, target->port);
+	const struct sockaddr_in *far = (const struct sockaddr_in *)there->ai_addr;
+	struct sockaddr_in to = *far;
+	int control = -1;
+
+	if (size > sizeof(echo.out) - SOCKS_HEADER || far->sin_family != AF_INET)
+		die("datagrams");
+	if (target->by_proxy) {
+		associate(target, &control, &to);
+		memcpy(echo.out + 4, &far->sin_addr, 4);
+		memcpy(echo.out + 8, &far->sin_port, 2);
+		echo.header = SOCKS_HEADER;
+	}
+	echo.sock = socket(AF_INET, SOCK_DGRAM, 0);
+	setsockopt(echo.sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(echo.sock, (struct sockaddr *)&to, sizeof(to)) != 0)
+		die("datagrams");
+	double start = now();
+	keep_sending(&echo, window, start + seconds);
+	printf("{\"seconds\": %.6f, \"count\": %zu, \"lost\": %zu}\n", now() - start, echo.count, echo.lost);
+	return 0;
+}
+
 static enum how how_of(const char *name)
 {
 	return strcmp(name, "socks5") == 0 ? SOCKS5 : strcmp(name, "http") == 0 ? PLAIN_HTTP : BY_CONNECT;
@@ -442,7 +554,7 @@ int main(int argc, char **argv)
 	if (argc != 8) {
 		fprintf(stderr,
 		        "usage: load serve HOST PORT | stream HOST PORT PROXY down|up BYTES STREAMS | connects HOST PORT PROXY CLIENTS SECONDS HOW"
-		        " | hold HOST PORT PROXY CONNECTIONS ACTIVE SECONDS\n");
+		        " | datagrams HOST PORT PROXY SIZE WINDOW SECONDS | hold HOST PORT PROXY CONNECTIONS ACTIVE SECONDS\n");
 		return 2;
 	}
 	target = make_target(argv[2], argv[3], argv[4]);
@@ -450,6 +562,8 @@ int main(int argc, char **argv)
 		return stream(&target, strcmp(argv[5], "down") == 0, strtoull(argv[6], NULL, 10), clients_of(argv[7]));
 	if (strcmp(argv[1], "hold") == 0)
 		return hold(&target, (unsigned)strtoul(argv[5], NULL, 10), clients_of(argv[6]), strtod(argv[7], NULL));
+	if (strcmp(argv[1], "datagrams") == 0)
+		return datagrams(&target, strtoul(argv[5], NULL, 10), clients_of(argv[6]), strtod(argv[7], NULL));
 	target.how = how_of(argv[7]);
 	return connects(&target, clients_of(argv[5]), strtod(argv[6], NULL));
 }

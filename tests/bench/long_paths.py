@@ -22,7 +22,7 @@ import bench
 from bench import ROOT, World, process, progress, subjects
 from harness import tools
 from harness.farend import INNER, FarEnd
-from harness.namespace import Namespace, unavailable
+from harness.namespace import unavailable
 
 PATH_PORT = 51999
 BLOCK = bytes(256 << 10)

@@ -3,6 +3,7 @@ ends of a transfer its own. Each function returns figures by name."""
 
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -46,12 +47,12 @@ def tunnels_that_fit(wanted):
     return wanted if hard >= 32768 else min(wanted, hard * 2 // 5)
 
 
-def _list_all(session):
-    """Every tunnel, by pages of 1,000; milliseconds."""
+def _list_all(session, what):
+    """Every tunnel or connection, by pages of 1,000; milliseconds."""
     before, token = time.perf_counter(), ""
     while True:
-        page = session.expect(200, "GET", f"/v1/tunnels?page_size=1000&page_token={token}" if token else "/v1/tunnels?page_size=1000").json
-        token = page["next_page_token"]
+        body = session.expect(200, "GET", f"/v1/{what}?page_size=1000" + (f"&page_token={token}" if token else "")).body
+        token = re.search(rb'"next_page_token":"([^"]*)"\}\s*$', body)[1].decode()
         if not token:
             return 1000 * (time.perf_counter() - before)
 
@@ -78,7 +79,7 @@ def tunnels(directory, memory_of, count, idle_seconds):
             time.sleep(5)
             used = memory_of(daemon.family())
             figures |= {"memory_mb": used / 1e6, "user_kb_a_tunnel": (used - empty) / count / 1e3, "kernel_kb_a_tunnel": None if slab is None else (slab_bytes() - slab) / count / 1e3}
-            figures["list_ms"] = statistics.median(_list_all(session) for _ in range(5))
+            figures["list_ms"] = statistics.median(_list_all(session, "tunnels") for _ in range(5))
             for name, path in (("stats_ms", "/v1/stats"), ("metrics_ms", "/metrics")):
                 figures[name] = statistics.median(session.times_ms(path, 5))
         before = family_cpu(daemon)
@@ -93,7 +94,7 @@ def tunnels(directory, memory_of, count, idle_seconds):
 
 
 def _exchange(world, subject, memory_of, connections, seconds):
-    """µs of CPU for an exchange on one of so many connections, and the KB of user memory that each of them takes."""
+    """µs of CPU for an exchange on one of so many connections, the KB of user memory that each of them takes, and the ms to list them."""
     empty = memory_of(subject.pids())
     argv = [world.load, "hold", subject.host, str(subject.port), subject.proxy, str(connections), str(ACTIVE), str(seconds)]
     popen = subprocess.Popen(world.home.command(argv) if world.home else argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -101,18 +102,20 @@ def _exchange(world, subject, memory_of, connections, seconds):
     assert popen.stdout.readline() == "held\n", "the connections could not be made"
     time.sleep(0.5)
     kilobytes = (memory_of(subject.pids()) - empty) / connections / 1e3
+    with subject.daemon.api.session() as session:
+        listed = statistics.median(_list_all(session, "connections") for _ in range(5))
     before = family_cpu(subject.daemon)
     result = json.loads(popen.communicate("\n", timeout=300)[0])
     assert result["errors"] == 0 and popen.returncode == 0, result
-    return 1e6 * (family_cpu(subject.daemon) - before) / result["count"], kilobytes
+    return 1e6 * (family_cpu(subject.daemon) - before) / result["count"], kilobytes, listed
 
 
 def connections(world, subject, memory_of, many, seconds):
-    """An exchange on one of 10 connections, and on one of many."""
+    """An exchange on one of 10 connections, and on one of many; all of them listed."""
     subject.daemon.api.patch("bench", {"spec": {"limits": {"connections": 0}}})
-    few, _ = _exchange(world, subject, memory_of, 10, seconds)
-    cpu, kilobytes = _exchange(world, subject, memory_of, many, seconds)
-    return {"connections": many, "exchange10_us": few, "exchange_many_us": cpu, "user_kb_a_connection": kilobytes}
+    few, _, _ = _exchange(world, subject, memory_of, 10, seconds)
+    cpu, kilobytes, listed = _exchange(world, subject, memory_of, many, seconds)
+    return {"connections": many, "exchange10_us": few, "exchange_many_us": cpu, "user_kb_a_connection": kilobytes, "list_connections_ms": listed}
 
 
 def api_under_load(world, subject, count):

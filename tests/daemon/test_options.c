@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "daemon/options.h"
+#include "service/spec/json_reader.h"
+#include "tests/failing_heap.h"
 
 #define ARGUMENTS_MAX 32
 
@@ -66,6 +68,7 @@ static void what_is_wrong_is_told(void **state)
 		                             "--allow-remote=yes",
 		                             "--log-level loud",
 		                             "--log-format xml",
+		                             "--aead AVX2",
 		                             "--tls-cert /x",
 		                             "--allow-socket relative",
 		                             "--config /does/not/exist",
@@ -146,6 +149,8 @@ static const char *value_of(const struct options *options, const char *name)
 		{ "tls_key", options->api.tls_key },
 		{ "no_auth", flag(options->api.no_auth) },
 		{ "no_gso", flag(!options->service.gso) },
+		{ "aead", aead_backend_name(options->service.aead) },
+		{ "access_log", options->service.access_log },
 		{ "log_level", levels[options->log_level] },
 		{ "log_format", options->log_json && options->service.log_json ? "json" : "text" },
 	};
@@ -170,6 +175,8 @@ static const struct {
 	{ "tls_key", "/file", "/environment", "/line" },
 	{ "no_auth", "true", "false", "true" },
 	{ "no_gso", "true", "false", "true" },
+	{ "aead", "libsodium", "libsodium", "libsodium" },
+	{ "access_log", "/file", "-", "/line" },
 	{ "log_level", "error", "warn", "debug" },
 	{ "log_format", "json", "text", "json" },
 };
@@ -241,6 +248,34 @@ static void the_state_has_a_place(void **state)
 	clear_environment();
 }
 
+/* jansson drops a character of a string when an allocation fails: a daemon must not start with another address or directory than is written. */
+static void a_file_that_memory_lacks_for_is_refused(void **state)
+{
+	char path[] = "/tmp/warren-options-XXXXXX", line[128];
+	static const char text[] = "{\"state_dir\": \"/a/directory/with/a/long/name\", \"listen\": [\"127.0.0.1:8470\"]}";
+	struct options options;
+	(void)state;
+	clear_environment();
+	json_reader_start();
+	int descriptor = mkstemp(path);
+	assert_int_equal(write(descriptor, text, strlen(text)), strlen(text));
+	close(descriptor);
+	snprintf(line, sizeof(line), "--config %s", path);
+	for (unsigned allowed = 0;; allowed++) {
+		heap_fails_once_after(allowed);
+		bool is_read = read_line(&options, line);
+		heap_works();
+		if (!is_read && strstr(failure, "memory") == NULL)
+			fail_msg("after %u allocations: %s", allowed, failure);
+		if (is_read)
+			assert_string_equal(options.service.state_dir, "/a/directory/with/a/long/name");
+		options_clear(&options);
+		if (heap_refused() == 0)
+			break;
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +284,7 @@ int main(void)
 		cmocka_unit_test(the_command_line_beats_the_environment_beats_the_file),
 		cmocka_unit_test(every_option_has_three_places),
 		cmocka_unit_test(the_state_has_a_place),
+		cmocka_unit_test(a_file_that_memory_lacks_for_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

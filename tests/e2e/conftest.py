@@ -129,6 +129,15 @@ def make_daemon(directory):
 
 
 @pytest.fixture
+def make_own(directory, make_daemon):
+    """A running daemon whose program is a file of its own."""
+    def make(**options):
+        shutil.copy2(binary(), f"{directory}/warrend")
+        return make_daemon(program=f"{directory}/warrend", **options).start()
+    return make
+
+
+@pytest.fixture
 def daemon(home, make_daemon):
     """A running daemon in the home namespace."""
     return make_daemon(namespace=home).start()

@@ -20,6 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sandbox/control_sandbox.h"
+#include "service/inheritance.h"
+
 static long do_nothing(void)
 {
 	return 0;
@@ -223,4 +226,44 @@ __attribute__((constructor)) static void watch(void)
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 	for (int act = 0; act < ACT_COUNT; act++)
 		sigaction(SIGRTMIN + act, &action, NULL);
+}
+
+bool __real_inheritance_load(const struct inheritance_means *means, struct handover *handover);
+bool __wrap_inheritance_load(const struct inheritance_means *means, struct handover *handover);
+
+static void die_at(const char *moment)
+{
+	const char *chosen = getenv("WARREND_IS_KILLED");
+	if (chosen != NULL && strcmp(chosen, moment) == 0)
+		kill(getpid(), SIGKILL);
+}
+
+/* A program that its check finds good, and that then cannot take over. */
+bool __wrap_inheritance_load(const struct inheritance_means *means, struct handover *handover)
+{
+	die_at("after");
+	return getenv("WARREND_CANNOT_TAKE_OVER") == NULL && __real_inheritance_load(means, handover);
+}
+
+int __real_handover_seal(struct handover *handover);
+int __wrap_handover_seal(struct handover *handover);
+
+/* A stop at the last moment before the program is replaced. */
+int __wrap_handover_seal(struct handover *handover)
+{
+	die_at("before");
+	if (getenv("WARREND_IS_STOPPED_LATE") != NULL)
+		kill(getpid(), SIGTERM);
+	return __real_handover_seal(handover);
+}
+
+void __real_sandbox_control_rules(char text[SANDBOX_RULES_SIZE]);
+void __wrap_sandbox_control_rules(char text[SANDBOX_RULES_SIZE]);
+
+/* A version whose sandbox lacks a rule that every other one has. */
+void __wrap_sandbox_control_rules(char text[SANDBOX_RULES_SIZE])
+{
+	__real_sandbox_control_rules(text);
+	if (getenv("WARREND_LACKS_A_RULE") != NULL)
+		text[strlen(text) - 8] = '\0';
 }

@@ -11,17 +11,14 @@ from harness.answers import ANSWERS, read_strictly
 from harness.clients import Connection
 from harness.daemon import Daemon
 from harness.loop import INNER, Ends, create_pair
-from harness.servers import Server
+from harness.servers import Server, read_head
 from harness.spec import proxy_address
 
 
 def _answer(sock):
     """Sends the response that the path names; with the prefix `/slow` byte by byte."""
-    head = b""
-    while b"\r\n\r\n" not in head:
-        if not (data := sock.recv(65536)):
-            return
-        head += data
+    if not (head := read_head(sock)):
+        return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     path = head.split(b" ")[1].decode()
     answer = ANSWERS[path.rpartition("/")[2]][0]

@@ -41,8 +41,8 @@ def _sharpened(document):
         operation["parameters"] = [parameter for parameter, name in zip(operation.get("parameters", []), names) if name not in ("wait", "timeout")]
     schemas, parameters = document["components"]["schemas"], document["components"]["parameters"]
     schemas["Id"] = _or(schemas["Id"], "one", "two")
-    parameters["key"]["schema"] = _or(parameters["key"]["schema"], PEER.url)
-    parameters["state"]["schema"] = schemas["TunnelState"]
+    parameters["peer_key"]["schema"] = _or(parameters["peer_key"]["schema"], PEER.url)
+    parameters["of_state"]["schema"] = schemas["TunnelState"]
     schemas["Key"] = _or(schemas["Key"], PEER.public, keys.new_key().private)
     interface, peer = schemas["Interface"]["properties"], schemas["Peer"]["properties"]
     interface["addresses"]["items"] = _or(interface["addresses"]["items"], "10.2.0.2", "fd00::2/128")

@@ -6,12 +6,7 @@ import socket
 
 from harness.loop import INNER, Ends
 from harness.process import wait_until
-
-
-def _free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from harness.servers import free_port
 
 
 def _tell(workers, number):
@@ -21,7 +16,7 @@ def _tell(workers, number):
 
 def test_datagrams_that_a_forward_has_no_room_for_are_counted(local_daemon):
     """A burst while the worker is stopped exceeds a socket's buffer."""
-    port = _free_port()
+    port = free_port(socket.SOCK_DGRAM)
     api, ends = local_daemon.api, Ends()
     far = api.create(ends.far(), wait_up=False)
     api.create(ends.near(far["status"]["udp_port"], forwards=[

@@ -12,6 +12,7 @@ import pytest
 
 from harness import keys
 from harness.daemon import is_sanitized
+from harness.process import wait_until
 
 PEER = keys.new_key().public
 WRITERS = 4
@@ -141,6 +142,10 @@ def small_disk(directory):
     run(["umount", "-l", path], check=False)
 
 
+def store_is_writable(api):
+    return "\nwarren_store_writable 1\n" in api.expect(200, "GET", "/metrics").body.decode()
+
+
 def test_d5_full_disk(small_disk, make_daemon):
     """A full disk fails the write with 503 and leaves nothing behind; tunnels run on, reads answer; with room again, writes work."""
     daemon = make_daemon().start()
@@ -155,11 +160,35 @@ def test_d5_full_disk(small_disk, make_daemon):
     assert statuses <= {201, 503} and 503 in statuses
     assert api.request("GET", f"/v1/tunnels/t{number}").status == 404
     assert api.get("/v1/tunnels/before")["status"]["state"] in ("starting", "handshaking")
+    assert daemon.api.expect(200, "GET", "/readyz").json == {"status": "ready", "degraded": ["store_full"]}
+    assert not store_is_writable(api)
+    refused = api.expect(503, "PUT", f"/v1/tunnels/t{number}", _document(f"m{number}")).json
+    assert refused["code"] == "out_of_resources" and f"mounted at {small_disk} has no room" in refused["detail"], refused
+    assert f"mounted at {small_disk} has no room for {small_disk}" in daemon.process.log()
     os.unlink(f"{small_disk}/ballast")
+    # No write is needed for it.
+    wait_until(lambda: store_is_writable(api), what="room is found")
+    assert daemon.api.expect(200, "GET", "/readyz").json == {"status": "ready"}
     api.put(f"t{number}", _document("after"), status=201)
     daemon.kill()
     daemon.start()
     assert daemon.api.get(f"/v1/tunnels/t{number}")["labels"] == {"mark": "after"}
+    daemon.stop()
+
+
+def test_d5_reserve_grows_again(small_disk, make_daemon):
+    """Other programs took the reserve's space. It is taken back when there is room again, without a write."""
+    daemon = make_daemon().start()
+    daemon.api.put("kept", _document("kept"), status=201)
+    daemon.kill()
+    with open(f"{small_disk}/state.reserve", "wb"):
+        pass
+    _fill(f"{small_disk}/ballast")
+    daemon.start()
+    assert not store_is_writable(daemon.api) and os.stat(f"{small_disk}/state.reserve").st_size == 0
+    os.unlink(f"{small_disk}/ballast")
+    wait_until(lambda: store_is_writable(daemon.api), what="room is found")
+    assert os.stat(f"{small_disk}/state.reserve").st_size > 0
     daemon.stop()
 
 
@@ -207,3 +236,16 @@ def test_d5_full_disk_at_the_start_is_told(small_disk, make_daemon, is_first):
     daemon.start()
     assert is_first or daemon.api.get("/v1/tunnels/kept")["labels"] == {"mark": "kept"}
     daemon.stop()
+
+
+def test_d5_the_admin_token_outlives_a_full_disk(small_disk, make_daemon):
+    """A token that cannot be written replaces nothing: the old one stays valid, in the file too."""
+    daemon = make_daemon().start()
+    old = daemon.token
+    _fill(f"{small_disk}/ballast")
+    reply = daemon.tcp_api(old).request("POST", "/v1/actions/rotate-token")
+    assert reply.status == 503 and "stays valid" in reply.json["detail"], reply
+    assert daemon.token == old and daemon.tcp_api(old).get("/v1/whoami")["name"] == "admin"
+    assert not os.path.exists(f"{daemon.state_dir}/admin.token.new")
+    os.unlink(f"{small_disk}/ballast")
+    assert daemon.tcp_api(old).expect(200, "POST", "/v1/actions/rotate-token").json["token"] == daemon.token != old

@@ -1,79 +1,62 @@
-"""A client generated from the OpenAPI document by a public generator takes a tunnel from creation to deletion."""
+"""Clients generated from the OpenAPI document by public generators, for Python, Go and TypeScript, take a tunnel from creation to deletion."""
 
 import json
 import os
-import subprocess
+import shutil
 
 import pytest
 
-from harness.daemon import ROOT
 from harness.loop import Ends
-from harness.process import die_with_parent
+from harness.process import run
+from harness.tools import ROOT
 from harness.venv import BIN, program
 
-# Runs in the generator's environment, which has what the generated code needs.
-SCRIPT = """
-import sys
-from warren import AuthenticatedClient
-from warren.api.daemon import get_version
-from warren.api.observe import get_stats, get_tunnel_stats
-from warren.api.tunnels import create_tunnel, delete_tunnel, get_tunnel, list_tunnels, patch_tunnel, put_tunnel
-from warren.api.bulk import get_state, put_state
-from warren.models import (AppliedTunnel, AppliedTunnelApplied, CreateTunnelWait, Interface, ListTunnelsView, MergePatch, Peer, Problem, Proxy, Spec,
-                           State, Stats, Tunnel, TunnelInput, TunnelState)
-
-address, token, port, key, peer = sys.argv[1:]
-client = AuthenticatedClient(base_url=f"http://{address}", token=token, raise_on_unexpected_status=True, timeout=30)
-assert get_version.sync(client=client).name == "warren"
-
-spec = Spec(interface=Interface(addresses=["10.99.0.2"], private_key=key),
-            peers=[Peer(public_key=peer, endpoint=f"127.0.0.1:{port}", allowed_ips=["0.0.0.0/0"])], proxy=Proxy(listen=["127.0.0.1:0"]))
-made = create_tunnel.sync(client=client, body=TunnelInput(id="generated", spec=spec), wait=CreateTunnelWait.UP)
-assert isinstance(made, AppliedTunnel), made
-assert made.applied == AppliedTunnelApplied.CREATED and made.status.state == TunnelState.UP and made.status.listen, made
-
-again = create_tunnel.sync(client=client, body=TunnelInput(id="generated", spec=spec))
-assert isinstance(again, Problem) and again.code == "tunnel_exists", again
-assert [tunnel.id for tunnel in list_tunnels.sync(client=client, view=ListTunnelsView.FULL).tunnels] == ["far", "generated"]
-stats = get_tunnel_stats.sync("generated", client=client)
-assert isinstance(stats, Stats) and stats.handshakes >= 1 and len(get_stats.sync(client=client).tunnels) == 2
-
-patch = MergePatch.from_dict({"labels": {"made-by": "a generator"}})
-changed = patch_tunnel.sync("generated", client=client, body=patch, if_match=made.etag)
-assert changed.labels["made-by"] == "a generator" and changed.etag != made.etag
-got = get_tunnel.sync("generated", client=client)
-assert isinstance(got, Tunnel) and got.etag == changed.etag
-same = put_tunnel.sync("generated", client=client, body=TunnelInput.from_dict(got.to_dict()))
-assert same.applied == AppliedTunnelApplied.UNCHANGED, same
-state = put_state.sync(client=client, body=State.from_dict(get_state.sync(client=client).to_dict()))
-assert (state.unchanged, state.changed) == (2, 0), state
-
-assert delete_tunnel.sync_detailed("generated", client=client).status_code == 204
-assert isinstance(get_tunnel.sync("generated", client=client), Problem)
-print("done")
-"""
+SOURCES = f"{ROOT}/tests/e2e/generated"
+DOCUMENT = f"{ROOT}/openapi/openapi.json"
+NODE_MODULES = f"{ROOT}/build/tools-node/node_modules"
+GO_BIN = f"{ROOT}/build/tools-go"
 
 
-@pytest.fixture(scope="module")
-def package(session_directory):
-    """The folder that has the generated package `warren`."""
-    argv = [program("openapi-python-client"), "generate", "--path", f"{ROOT}/openapi/openapi.yaml", "--output-path", f"{session_directory}/client/warren",
-            "--meta", "none"]
-    os.makedirs(f"{session_directory}/client")
-    made = subprocess.run(argv, capture_output=True, text=True, timeout=120, preexec_fn=die_with_parent)
-    assert made.returncode == 0, made.stdout + made.stderr
-    with open(f"{ROOT}/openapi/openapi.json", encoding="utf-8") as file:
+@pytest.fixture
+def folder(directory):
+    """One for the generated client, with the test's sources beside it."""
+    shutil.copytree(SOURCES, f"{directory}/client")
+    return f"{directory}/client"
+
+
+def _run(daemon, folder, *argv):
+    """The client's steps, beside a tunnel that is the other end."""
+    ends = Ends()
+    far = daemon.api.create(ends.far(), wait_up=False)
+    port = str(far["status"]["udp_port"])
+    ran = run([*argv, daemon.address, daemon.token, port, ends.near_key.private, ends.far_key.public], cwd=folder, timeout=60, check=False)
+    assert ran.returncode == 0 and ran.stdout == "done\n", ran.stdout + ran.stderr
+
+
+def test_python(local_daemon, folder):
+    run([program("openapi-python-client"), "generate", "--path", DOCUMENT, "--output-path", f"{folder}/warren", "--meta", "none"], timeout=120)
+    with open(DOCUMENT, encoding="utf-8") as file:
         wanted = {operation["operationId"] for item in json.load(file)["paths"].values() for operation in item.values()
                   if "operationId" in operation}
-    generated = {name.removesuffix(".py").replace("_", "") for _, _, names in os.walk(f"{session_directory}/client/warren/api") for name in names}
+    generated = {name.removesuffix(".py").replace("_", "") for _, _, names in os.walk(f"{folder}/warren/api") for name in names}
     assert {name for name in wanted if name.lower() not in generated} == set(), "operations that the generator did not understand"
-    return f"{session_directory}/client"
+    _run(local_daemon, folder, f"{BIN}/python3", "client.py")
 
 
-def test_a_generated_client(local_daemon, package):
-    ends = Ends()
-    far = local_daemon.api.create(ends.far(), wait_up=False)
-    argv = [f"{BIN}/python3", "-c", SCRIPT, local_daemon.address, local_daemon.token, str(far["status"]["udp_port"]), ends.near_key.private,
-            ends.far_key.public]
-    ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=package, preexec_fn=die_with_parent)
-    assert ran.returncode == 0 and ran.stdout == "done\n", ran.stdout + ran.stderr
+def test_go(local_daemon, folder):
+    generator = f"{GO_BIN}/oapi-codegen"
+    if not os.access(generator, os.X_OK) or not shutil.which("go"):
+        pytest.skip("no oapi-codegen or no Go: scripts/test installs it as a Go module")
+    os.mkdir(f"{folder}/warren")
+    run([generator, "-config", "oapi-codegen.yaml", "-o", "warren/warren.go", DOCUMENT], cwd=folder, timeout=120)
+    run(["go", "build", "-o", "steps", "."], cwd=folder, timeout=300, env={**os.environ, "GOPROXY": "off"})
+    _run(local_daemon, folder, "./steps")
+
+
+def test_typescript(local_daemon, folder):
+    if not os.path.isdir(f"{NODE_MODULES}/openapi-fetch") or not shutil.which("node"):
+        pytest.skip("no openapi-typescript or no node: scripts/test installs it from the npm registry")
+    os.symlink(NODE_MODULES, f"{folder}/node_modules")
+    run([f"{NODE_MODULES}/.bin/openapi-typescript", DOCUMENT, "--default-non-nullable=false", "-o", "warren.d.ts"], cwd=folder, timeout=120)
+    run([f"{NODE_MODULES}/.bin/tsc", "-p", "."], cwd=folder, timeout=300)
+    _run(local_daemon, folder, "node", "client.js")

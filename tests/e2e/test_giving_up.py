@@ -8,7 +8,7 @@ import pytest
 from harness.clients import Connection, socks5_address
 from harness.loop import INNER, Ends
 from harness.process import wait_until
-from harness.servers import Server, echo
+from harness.servers import Server, echo, free_port
 from harness.spec import proxy_address
 
 SILENT = "10.99.0.77"   # an unused inner address
@@ -43,11 +43,6 @@ def _socks5(target):
 REQUESTS = [_get, _connect, _socks4, _socks5]
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @pytest.fixture
 def near(local_daemon):
     """The proxy and an outbound forward of a tunnel that is up; its DNS server receives every query and answers none."""
@@ -59,7 +54,7 @@ def near(local_daemon):
                                              "target": f"127.0.0.1:{dns.getsockname()[1]}"})
         far = api.create(document, wait_up=False)
         document = ends.near(far["status"]["udp_port"], proxy={}, forwards=[
-            {"name": "out", "direction": "outbound", "protocol": "tcp", "listen": f"127.0.0.1:{_free_port()}", "target": f"{SILENT}:80"}])
+            {"name": "out", "direction": "outbound", "protocol": "tcp", "listen": f"127.0.0.1:{free_port()}", "target": f"{SILENT}:80"}])
         document["spec"]["interface"]["dns"] = [INNER]
         yield api, api.create(document)
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import keys, tools
-from harness.clients import Download, curl, random_file
+from harness.clients import Download, fetch_page, random_file
 from harness.farend import INNER, FarEnd
 from harness.process import wait_until
 from harness.spec import Peer, proxy_address
@@ -32,9 +32,7 @@ def end(request, home, session_directory):
 
 
 def _page(home, tunnel, **options):
-    proxy = proxy_address(tunnel)
-    options.setdefault("timeout", 3)
-    return curl(home, "-f", "-x", f"http://{proxy[0]}:{proxy[1]}", f"http://{INNER}/hello", check=False, **options)
+    return fetch_page(home, tunnel, check=False, **{"timeout": 3, **options})
 
 
 def _download(home, tunnel, name, rate, timeout=60):

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from harness.daemon import binary
-from harness.process import run
+from harness.process import run, wait_until
 
 
 def refused(directory, *words, environment=None):
@@ -22,7 +22,7 @@ def refused(directory, *words, environment=None):
 
 
 @pytest.mark.parametrize("words, remedy", [
-    (["--stat-dir", "x"], "--help"), (["-h"], "--help"), (["--workers", "many"], "a number"), (["--listen", "localhost"], "HOST:PORT"),
+    (["--stat-dir", "x"], "--help"), (["-x"], "--help"), (["--workers", "many"], "a number"), (["--listen", "localhost"], "HOST:PORT"),
     (["--listen", "127.0.0.1:99999"], "HOST:PORT"), (["--listen", "::1:8470"], "[::1]:8470"), (["--tls-cert", "x"], "both or neither"), (["--listen", "0.0.0.0:0"], "--allow-remote"),
     (["--listen", "0.0.0.0:0", "--allow-remote"], "--tls-cert"), (["--listen", "0.0.0.0:0", "--no-auth"], "loopback"),
     (["--config", "/does/not/exist"], "cannot be read: No such file"), (["--log-level", "loud"], "error, warn, info or debug"),
@@ -45,7 +45,7 @@ def test_a_port_that_is_taken(directory):
     with socket.create_server(("127.0.0.1", 0)) as other:
         code, told = refused(directory, "--listen", f"127.0.0.1:{other.getsockname()[1]}")
     assert code == 1 and re.search(r"^warrend: 127\.0\.0\.1:\d+: Address already in use; .* --listen", told, re.M), told
-    assert "waiting 5 s for it to be free" in told and told.rstrip().splitlines()[-1].startswith("warrend: 127.0.0.1:"), told
+    assert "is in use: trying for up to 5 s" in told and told.rstrip().splitlines()[-1].startswith("warrend: 127.0.0.1:"), told
 
 
 def test_a_state_directory_that_is_in_use(local_daemon):
@@ -98,3 +98,24 @@ def test_help_and_version_need_nothing():
     for word, pattern in (("--version", r"^warrend \d+\.\d+\.\d+\n$"), ("--help", r"--state-dir DIR")):
         done = subprocess.run([binary(), word], capture_output=True, text=True, env={}, timeout=20)
         assert done.returncode == 0 and re.search(pattern, done.stdout) and done.stderr == "", done
+
+
+def test_info_tells_how_it_was_started(make_daemon):
+    daemon = make_daemon(arguments=("--workers", "2", "--log-level", "debug")).start()
+    info = daemon.api.get("/v1/info")
+    assert info["pid"] == daemon.pid and info["node"] == socket.gethostname() and info["uptime"] >= 0 and info["limits"]["peers_per_tunnel"] == 4096
+    assert info["options"]["workers"] == "2" and info["options"]["log_level"] == "debug" and "tls_key" not in info["options"]
+    assert [(worker["index"], worker["state"], worker["tunnels"], worker["restarts"]) for worker in info["workers"]] == [(0, "ready", 0, 0), (1, "ready", 0, 0)]
+    assert {worker["pid"] for worker in info["workers"]} == set(daemon.workers())
+    os.kill(info["workers"][1]["pid"], signal.SIGKILL)
+    again = wait_until(lambda: (now := daemon.api.get("/v1/info")["workers"][1])["restarts"] == 1 and now["state"] == "ready" and now, what="it is replaced")
+    assert again["pid"] in daemon.workers()
+
+
+@pytest.mark.parametrize("name", ["avx512", "avx2", "ipsec-mb", "libsodium"])
+def test_info_tells_the_code_that_encrypts(make_daemon, directory, name):
+    checked = run([binary(), "--check", "--state-dir", f"{directory}/checked", "--aead", name], check=False, timeout=20)
+    if checked.returncode == 2:
+        assert f"--aead '{name}': is not for this CPU" in checked.stderr
+        pytest.skip(f"this CPU has no {name}")
+    assert make_daemon(arguments=("--aead", name)).start().api.get("/v1/info")["aead"] == name

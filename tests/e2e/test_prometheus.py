@@ -2,7 +2,7 @@
 
 import json
 import os
-import shutil
+import re
 import socket
 import urllib.error
 import urllib.parse
@@ -14,7 +14,7 @@ from harness.clients import curl
 from harness.loop import INNER, Ends, create_pair, pages
 from harness.process import Process, run, wait_until
 from harness.spec import proxy_address
-from harness.tools import ROOT, TOOLS
+from harness.tools import ROOT, packaged
 
 # The published metrics that dashboards rely on, by name, type and labels.
 FAMILIES = {
@@ -24,6 +24,10 @@ FAMILIES = {
     "warren_build_info": ("gauge", {"version"}),
     "warren_tunnels": ("gauge", {"state"}),
     "warren_tunnel_up": ("gauge", {"tunnel"}),
+    "warren_tunnel_enabled": ("gauge", {"tunnel"}),
+    "warren_tunnel_healthy": ("gauge", {"tunnel"}),
+    "warren_tunnel_quota_bytes": ("gauge", {"tunnel"}),
+    "warren_tunnel_quota_used_bytes": ("gauge", {"tunnel"}),
     "warren_tunnel_info": ("gauge", {"tunnel", "listen", "endpoint"}),
     "warren_proxy_connections": ("gauge", {"tunnel", "protocol"}),
     "warren_proxy_connections_total": ("counter", {"tunnel", "protocol", "result"}),
@@ -32,6 +36,7 @@ FAMILIES = {
     "warren_handshakes_total": ("counter", {"tunnel", "result"}),
     "warren_dropped_packets_total": ("counter", {"tunnel", "reason"}),
     "warren_worker_restarts_total": ("counter", set()),
+    "warren_store_writable": ("gauge", set()),
     "warren_api_requests_total": ("counter", {"method", "route", "code"}),
     "warren_api_request_duration_seconds": ("histogram", set()),
     "process_cpu_seconds_total": ("counter", set()),
@@ -43,10 +48,7 @@ FAMILIES = {
 
 
 def _tool(name):
-    for path in (f"{TOOLS}/prometheus/usr/bin/{name}", shutil.which(name)):
-        if path and os.access(path, os.X_OK):
-            return path
-    pytest.skip(f"no {name}")
+    return packaged("prometheus", name) or pytest.skip(f"no {name}")
 
 
 @pytest.fixture
@@ -55,12 +57,13 @@ def busy(local_daemon):
     api = local_daemon.api
     with pages() as server:
         _, near = create_pair(api, Ends(), server.address)
-        api.patch("near", {"spec": {"probe": {"type": "ping", "target": INNER, "interval": 1}}})
+        api.patch("near", {"labels": {"country": "nl"}, "spec": {"probe": {"type": "ping", "target": INNER, "interval": 1}, "limits": {"total_bytes": 1 << 40}}})
+        api.expect(201, "POST", "/v1/pools", {"id": "eu", "spec": {"members": {"tunnels": ["near"]}, "sticky": {"by": "client"}}})
         host, port = proxy_address(near)
         for scheme in ("http", "socks5h"):
             curl(None, "--noproxy", "", "-x", f"{scheme}://{host}:{port}", f"http://{INNER}/")
         curl(None, "--noproxy", "", "-x", f"http://{host}:{port}", f"http://{INNER}:81/", check=False)
-        api.create({"id": "idle", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}}, wait_up=False)
+        api.create({"id": "idle", "labels": {"country": "nl"}, "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}}, wait_up=False)
         _junk(api.get("/v1/tunnels/near/status")["udp_port"])
         yield local_daemon
 
@@ -158,8 +161,20 @@ def test_prometheus_and_the_dashboard(busy, prometheus):
         for target in panel.get("targets", []):
             expression = target["expr"]
             for name, value in (("$__rate_interval", "10s"), ("$__interval", "10s"), ("$__range", "1m"), ("$tunnel", ".*"), ("$instance", ".*"),
-                                ("$job", ".*"), ("${tunnel}", ".*"), ("${tunnel:regex}", ".*")):
+                                ("$job", ".*"), ("$top", "25"), ("$label", 'label_country="nl"'), ("${tunnel}", ".*"), ("${tunnel:regex}", ".*")):
                 expression = expression.replace(name, value)
             assert prometheus.query(expression), f"{panel['title']}: no data for {expression}"
             asked += 1
     assert asked >= 10
+
+
+def test_the_alerts_fire_when_they_should(busy):
+    """promtool runs their unit tests, and each metric in them is one that the daemon has; those of a fleet are in test_fleet.py."""
+    promtool, text = _tool("promtool"), busy.api.expect(200, "GET", "/metrics").body.decode()
+    run([promtool, "test", "rules", f"{ROOT}/tests/packaging/alerts-test.yaml"])
+    with open(f"{ROOT}/openapi/prometheus-alerts.yaml", encoding="utf-8") as file:
+        expressions = [line for line in file if line.strip().startswith("expr:")]
+    names = set(re.findall(r"\b(?:warren_(?!fleet_)|process_)\w+", " ".join(expressions)))
+    assert len(names) >= 10
+    for name in names:
+        assert f"\n# TYPE {name} " in text, name

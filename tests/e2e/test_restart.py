@@ -8,29 +8,18 @@ import time
 
 import pytest
 
-from harness.clients import curl
+from harness.clients import fetch_page
 from harness.daemon import binary
-from harness.farend import INNER
 from harness.loop import Ends, create_pair
 from harness.process import run, wait_until
-from harness.spec import Peer, proxy_address
-
-
-def _free_port(home):
-    with home.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def _page(home, tunnel):
-    proxy = proxy_address(tunnel)
-    return curl(home, "-x", f"http://{proxy[0]}:{proxy[1]}", f"http://{INNER}/hello").stdout
+from harness.servers import free_port
+from harness.spec import Peer
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_tunnels_come_back(home, far, daemon, end):
     peers = [Peer(far, f"kept-{number}") for number in range(3)]
-    port = _free_port(home)
+    port = free_port(namespace=home)
     daemon.api.create(peers[0].document(proxy={"listen": [f"127.0.0.1:{port}"]}))
     daemon.api.create({**peers[1].document(), "labels": {"pool": "eu"}})
     daemon.api.create(peers[2].document(enabled=False), wait_up=False)
@@ -42,7 +31,7 @@ def test_tunnels_come_back(home, far, daemon, end):
     assert {id: daemon.api.get(f"/v1/tunnels/{id}")["etag"] for id in tags} == tags
     for id in ("kept-0", "kept-1"):
         daemon.api.wait_state(id, "up")
-        assert _page(home, daemon.api.get(f"/v1/tunnels/{id}")) == "hello from far end 0\n"
+        assert fetch_page(home, daemon.api.get(f"/v1/tunnels/{id}")).stdout == "hello from far end 0\n"
     assert daemon.api.get("/v1/tunnels/kept-0")["status"]["listen"] == [f"127.0.0.1:{port}"]
     assert daemon.api.state("kept-2") == "disabled"
 
@@ -67,7 +56,7 @@ def test_deleted_stays_deleted_and_its_key_is_gone(home, far, daemon):
 
 def test_one_bad_tunnel_does_not_stop_the_rest(home, far, daemon):
     """If another program has taken a port meanwhile, that tunnel is failed with a reason, and the others run."""
-    port = _free_port(home)
+    port = free_port(namespace=home)
     daemon.api.create(Peer(far, "good").document())
     daemon.api.create(Peer(far, "bad").document(proxy={"listen": [f"127.0.0.1:{port}"]}))
     daemon.stop()

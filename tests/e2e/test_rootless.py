@@ -9,7 +9,7 @@ import pytest
 from harness import keys
 from harness.clients import Connection, Download, curl, random_file
 from harness.daemon import binary
-from harness.servers import Server, UdpEcho, echo
+from harness.servers import Server, UdpEcho, echo, read_head
 from harness.spec import proxy_address
 
 NOBODY = 65534
@@ -18,12 +18,8 @@ NOBODY = 65534
 def _pages(directory):
     """A small page server on loopback: answers each GET with the file «page»."""
     def serve(sock):
-        head = b""
-        while b"\r\n\r\n" not in head:
-            data = sock.recv(65536)
-            if not data:
-                return
-            head += data
+        if not read_head(sock):
+            return
         with open(f"{directory}/page", "rb") as file:
             body = file.read()
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body))

@@ -8,8 +8,10 @@ import socket
 
 import pytest
 
+from harness.certificates import make_certificate
 from harness.daemon import Daemon, is_sanitized
 from harness.process import run, wait_until
+from harness.upgrade import built
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 with open(f"{HERE}/forbidden_acts.c", encoding="utf-8") as file:
@@ -25,15 +27,11 @@ WHERE_SCOPED = {"kill_parent"}
 KEPT = 1 << 10 | 1 << 12  # CAP_NET_BIND_SERVICE, CAP_NET_ADMIN
 
 
-def hooked():
-    return os.environ.get("WARREND_HOOKED", f"{os.path.dirname(os.path.dirname(HERE))}/build/release/tests/warrend_hooked")
-
-
 @pytest.fixture
 def daemon(directory):
     if is_sanitized():
         pytest.skip("skipped: under sanitizers the filter only logs")
-    daemon = Daemon(directory, program=hooked(), arguments=["--workers", "1"]).start()
+    daemon = Daemon(directory, program=built("warrend_hooked"), arguments=["--workers", "1"]).start()
     yield daemon
     daemon.kill()
 
@@ -45,12 +43,17 @@ def attempt(daemon, pid, act):
     return told.group(1)
 
 
+def told_by_name(daemon, process):
+    """The refused calls that the log of this kind of process names."""
+    return set(re.findall(rf" {process}.*the sandbox refused the system call (\w+)", daemon.process.log()))
+
+
 def test_a_worker_can_do_nothing_that_is_forbidden(daemon):
     worker, = daemon.workers()
     outcome = {act: attempt(daemon, worker, act) for act in ACTS}
     assert outcome.pop("do_nothing") == "done"
     assert len(outcome) == len(ACTS) - 1 and all(result in REFUSED for result in outcome.values()), outcome
-    assert "the sandbox refused system call" in daemon.process.log()
+    assert told_by_name(daemon, "worker") >= {"openat", "socket", "execve"}, daemon.process.log()
     assert daemon.workers() == [worker], "a refused call ends nobody"
     assert daemon.api.request("GET", "/readyz").status == 200
 
@@ -58,6 +61,7 @@ def test_a_worker_can_do_nothing_that_is_forbidden(daemon):
 def test_the_control_process_has_a_list_of_its_own(daemon):
     outcome = {act: attempt(daemon, daemon.pid, act) for act in ACTS}
     assert {act for act, result in outcome.items() if result in REFUSED} - WHERE_SCOPED == FOR_CONTROL, outcome
+    assert told_by_name(daemon, "control"), daemon.process.log()
     assert not os.path.exists("/tmp/warren-forbidden")
     assert daemon.api.request("GET", "/readyz").status == 200
 
@@ -113,12 +117,10 @@ def test_a_renewed_certificate_can_be_read(directory, renewal):
     tls = f"{directory}/tls"
     os.mkdir(tls)
     for file in "cert.pem", "new":
-        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=x",
-             "-keyout", f"{directory}/key.pem", "-out", f"{tls}/{file}"])
-        os.rename(f"{directory}/key.pem", f"{tls}/{file}.key")
+        make_certificate(f"{tls}/{file}", f"{tls}/{file}.key", "x")
     for step in steps[:-1]:
         run(["sh", "-ec", step], cwd=tls)
-    daemon = Daemon(f"{directory}/d", program=hooked(), environment={"WARREN_GIVEN_FILE": f"{tls}/{name}"},
+    daemon = Daemon(f"{directory}/d", program=built("warrend_hooked"), environment={"WARREN_GIVEN_FILE": f"{tls}/{name}"},
                     arguments=["--workers", "1", "--tls-cert", f"{tls}/{name}", "--tls-key", f"{tls}/cert.pem.key"])
     os.mkdir(daemon.directory)
     daemon.start()

@@ -8,7 +8,8 @@ import ssl
 import pytest
 
 from harness import keys
-from harness.api import Api
+from harness.api import Api, Reply
+from harness.certificates import make_certificate
 from harness.clients import curl
 from harness.daemon import binary
 from harness.process import run, wait_until
@@ -16,8 +17,8 @@ from harness.process import run, wait_until
 
 @pytest.fixture
 def certificate(directory):
-    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=warren.test",
-         "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:warren.test", "-keyout", f"{directory}/key.pem", "-out", f"{directory}/cert.pem"])
+    make_certificate(f"{directory}/cert.pem", f"{directory}/key.pem", "warren.test",
+                     "IP:127.0.0.1,DNS:localhost,DNS:warren.test")
     return f"{directory}/cert.pem", f"{directory}/key.pem"
 
 
@@ -122,7 +123,7 @@ def test_a2_origin(local_daemon):
     api, own = local_daemon.tcp_api(), f"http://{local_daemon.address}"
     port = local_daemon.address.rsplit(":", 1)[1]
     body = {"spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}}
-    for origin, expected in ((own, 201), ("http://evil.example", 403), ("null", 403), (f"https://127.0.0.1:{port}", 403), ("http://127.0.0.1:1", 403),
+    for origin, expected in ((own, 201), ("http://evil.example", 403), ("null", 403), (f"https://127.0.0.1:{port}", 201), (f"https://127.0.0.1:{port}.evil.example", 403), ("http://127.0.0.1:1", 403),
                              (f"http://127.0.0.1:{port}.evil.example", 403), ("http://127.0.0.1", 403)):
         for method, path in (("POST", "/v1/tunnels"), ("GET", "/v1/tunnels"), ("GET", "/livez")):
             reply = api.request(method, path, body if method == "POST" else None, headers={"Origin": origin})
@@ -149,8 +150,7 @@ def test_a2_preflight_and_simple_requests(local_daemon):
 def _make(path, name):
     """A new certificate and its key, as NAME-cert.pem and NAME-key.pem in the folder `path`."""
     os.makedirs(path, exist_ok=True)
-    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}/{name}-key.pem", "-out", f"{path}/{name}-cert.pem"])
+    make_certificate(f"{path}/{name}-cert.pem", f"{path}/{name}-key.pem", name, "IP:127.0.0.1")
 
 
 def _served_name(daemon):
@@ -209,3 +209,20 @@ def test_a_pair_that_does_not_fit_is_refused_at_the_start(make_daemon, directory
             "--tls-key", f"{directory}/second-key.pem"]
     result = run(argv, check=False)
     assert result.returncode == 1 and "are not a certificate and its key" in result.stderr
+
+
+def test_http_on_the_tls_port_is_answered(daemon, certificate):
+    """Whoever forgets the s of https is told so. What is neither HTTP nor TLS gets no HTTP."""
+    host, port = daemon.address.rsplit(":", 1)
+    for method in ("GET", "POST", "OPTIONS"):
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request(method, "/v1/tunnels", body=b"{}" if method == "POST" else None)
+        reply = Reply(connection.getresponse())
+        assert reply.status == 400 and reply.code == "invalid_request" and "https" in reply.json["detail"]
+        connection.close()
+    for garbage in (b"\x16", b"\x00" * 100, b"\x80\x2e\x01\x00\x02"):
+        with socket.create_connection((host, int(port)), timeout=10) as sock:
+            sock.sendall(garbage)
+            sock.shutdown(socket.SHUT_WR)
+            assert b"HTTP" not in sock.recv(1000)
+    assert _api(daemon, certificate).get("/v1/whoami")["via"] == "admin_token"

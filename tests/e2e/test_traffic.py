@@ -6,8 +6,9 @@ import pytest
 
 from harness.capture import Capture
 from harness.clients import Connection, Download, curl, curl_status, random_file, sha256_of
+from harness.daemon import binary
 from harness.farend import INNER, INNER6, NAME
-from harness.process import wait_until
+from harness.process import run, wait_until
 from harness.spec import Peer, proxy_address
 
 
@@ -61,6 +62,21 @@ def test_large_download_and_upload(home, far, proxy, directory, transfer_bytes):
     os.unlink(far.path("put/large"))
     assert outside.lines() == []
     assert names.lines() == []
+
+
+@pytest.mark.parametrize("aead", ["avx512", "avx2", "ipsec-mb", "libsodium"])
+def test_each_code_that_encrypts(home, far, make_daemon, directory, aead):
+    """32 MB both ways, and the far end is not ours."""
+    if run([binary(), "--check", "--state-dir", f"{directory}/checked", "--aead", aead], check=False, timeout=20).returncode != 0:
+        pytest.skip(f"this CPU has no {aead}")
+    daemon = make_daemon(namespace=home, arguments=("--aead", aead))
+    digest = random_file(far.path("coded"), 32 << 20)
+    proxy = _url(proxy_address(daemon.start().api.create(Peer(far, aead).document())))
+    download = Download(home, "-p", "-x", proxy, f"http://{NAME}/coded")
+    assert download.finish() == (0, digest), download.error
+    curl(home, "-p", "-x", proxy, "-T", far.path("coded"), f"http://{NAME}/put/coded", timeout=300)
+    assert sha256_of(far.path("put/coded")) == digest
+    os.unlink(far.path("coded"))
 
 
 def test_host_keeps_its_routes(home, far, daemon):

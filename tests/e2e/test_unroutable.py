@@ -6,19 +6,15 @@ import time
 import pytest
 
 from harness import keys
-from harness.clients import Connection
+from harness.clients import Connection, is_turned_away
+from harness.farend import INNER as FAR_INNER
 from harness.loop import INNER, Ends, pages
 from harness.process import wait_until
+from harness.servers import free_port
 from harness.spec import proxy_address
 
 OUTSIDE, OUTSIDE6, OF_NOBODY = "203.0.113.5", "2001:db8::5", "10.88.0.1"
 AT_ONCE = 3
-
-
-def _free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
@@ -28,8 +24,8 @@ def near(local_daemon):
     with pages() as server:
         far = api.create(ends.far(server.address), wait_up=False)
         document = ends.near(far["status"]["udp_port"], proxy={"allow_private_targets": True}, forwards=[
-            {"name": "tcp", "direction": "outbound", "protocol": "tcp", "listen": f"127.0.0.1:{_free_port()}", "target": f"{OUTSIDE}:80"},
-            {"name": "udp", "direction": "outbound", "protocol": "udp", "listen": f"127.0.0.1:{_free_port(socket.SOCK_DGRAM)}",
+            {"name": "tcp", "direction": "outbound", "protocol": "tcp", "listen": f"127.0.0.1:{free_port()}", "target": f"{OUTSIDE}:80"},
+            {"name": "udp", "direction": "outbound", "protocol": "udp", "listen": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
              "target": f"{OUTSIDE}:53"}])
         spec = document["spec"]
         spec["interface"]["addresses"] = ["10.99.0.2", "fd99::2"]
@@ -74,8 +70,7 @@ def test_a_name_server_that_no_packet_reaches_is_not_asked(near, server):
 def test_forwards_and_probes_fail_at_once(near):
     api, tunnel = near
     tcp, udp = (("127.0.0.1", int(forward["listen"].rsplit(":", 1)[1])) for forward in tunnel["spec"]["forwards"])
-    with Connection(tcp, timeout=AT_ONCE) as connection:
-        assert connection.is_at_end()
+    assert is_turned_away(tcp, AT_ONCE)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"x", udp)
         client.sendto(b"x", udp)
@@ -110,3 +105,50 @@ def test_it_is_told_at_the_create(near):
     assert len(warnings) == 3 and all(OUTSIDE in warning["detail"] for warning in warnings)
     patched = api.patch("near", {"spec": {"interface": {"dns": [INNER]}, "forwards": []}})
     assert not patched.get("warnings")
+
+
+def test_it_is_told_of_every_probe(near):
+    api, _ = near
+    api.patch("near", {"spec": {"interface": {"dns": [INNER]}, "forwards": []}})
+
+    def told(kind, target):
+        reply = api.patch("near", {"spec": {"probe": {"type": kind, "target": target}}})
+        return [warning["detail"] for warning in reply.get("warnings", [])]
+    targets = {"ping": ("{}",), "tcp": ("{}:80",), "http": ("http://{}/x", "http://{}:81"), "exit_ip": ("http://{}:80/",)}
+    for kind, forms in targets.items():
+        for form in forms:
+            for address, written in ((OUTSIDE, OUTSIDE), (OUTSIDE6, OUTSIDE6 if kind == "ping" else f"[{OUTSIDE6}]")):
+                details = told(kind, form.format(written))
+                assert len(details) == 1 and address in details[0], (kind, form, details)
+            assert told(kind, form.format(INNER)) == []
+            if kind != "ping":
+                assert told(kind, form.format("a.test")) == []
+    assert told("dns", "a.test") == []
+
+
+@pytest.mark.parametrize("kind, reason", [("unreachable", "has no route"), ("prohibit", "does not permit")])
+def test_f7_a_route_that_is_lost_and_returns(home, far, daemon, tunnel, kind, reason):
+    """The host refuses what goes to the peer: clients are told at once, and why; the tunnel is used again soon after the route is back."""
+    api, proxy, route = daemon.api, proxy_address(tunnel), (kind, f"{far.outer}/32")
+
+    def ask():
+        begun = time.monotonic()
+        with Connection(proxy, home, timeout=20) as connection:
+            status, headers, _ = connection.send(f"GET http://{FAR_INNER}/hello HTTP/1.1\r\nHost: x\r\n\r\n".encode()).read_reply()
+        assert time.monotonic() - begun < AT_ONCE
+        return status, headers.get("proxy-status", "")
+    assert ask()[0] == 200
+    home.ip("route", "add", *route)
+    try:
+        # The first one finds it.
+        status, why = ask()
+        assert status == 503 and reason in why, why
+        status, why = ask()
+        assert status == 502 and "destination_ip_unroutable" in why and reason in why, why
+        status = api.get("/v1/tunnels/main/status")
+        assert status["state"] == "stale" and reason in status["reason"], status
+        wait_until(lambda: api.stats("main")["dropped"].get("send", 0) >= 2, what="what was refused is counted")
+    finally:
+        home.ip("route", "del", *route)
+    wait_until(lambda: api.state("main") == "up", timeout=20, what="the route's return is found")
+    assert ask()[0] == 200

@@ -6,7 +6,6 @@ import threading
 import time
 
 from harness import keys
-from harness.daemon import is_sanitized
 from harness.process import wait_until
 
 CLIENTS = 8
@@ -103,7 +102,7 @@ class Walker:
         path, allowed = self.random.choice([
             ("/v1/tunnels?view=full", (200,)), ("/v1/stats", (200,)), ("/metrics", (200,)), ("/v1/state", (200,)), ("/livez", (200,)),
             (f"/v1/tunnels/{id}", (200, 404)), (f"/v1/tunnels/{id}/stats", (200, 404)), (f"/v1/tunnels/{id}/config", (200, 404)),
-            (f"/v1/tunnels/{id}/peers", (200, 404))])
+            (f"/v1/tunnels/{id}/peers", (200, 404)), ("/v1/connections", (200,))])
         self.ask(allowed, "GET", path)
 
 

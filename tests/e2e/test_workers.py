@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.clients import Connection, Download, curl, random_file
+from harness.clients import Connection, Download, fetch_page, random_file
 from harness.farend import INNER
 from harness.process import is_alive, wait_until
 from harness.spec import Peer, proxy_address
@@ -34,13 +34,8 @@ def _worker_pid(daemon, home, tunnel, other):
     assert len(pids) == 2
     before = {pid: activity(pid) for pid in pids}
     for _ in range(30):
-        _page(home, tunnel)
+        fetch_page(home, tunnel)
     return max(pids, key=lambda pid: activity(pid) - before[pid])
-
-
-def _page(home, tunnel, **options):
-    proxy = proxy_address(tunnel)
-    return curl(home, "-f", "-x", f"http://{proxy[0]}:{proxy[1]}", f"http://{INNER}/hello", **options)
 
 
 def _transfer(home, tunnel, name):
@@ -58,7 +53,7 @@ def test_killed_worker_comes_back_and_others_lose_nothing(home, far, spread):
     wait_until(lambda: hit.bytes > 1 << 20 and steady.bytes > 1 << 20, what="both transfers run")
     os.kill(pid, signal.SIGKILL)
     assert hit.finish()[0] != 0
-    wait_until(lambda: _page(home, victim, check=False, timeout=2).returncode == 0, timeout=10, what="the tunnel is back on its port")
+    wait_until(lambda: fetch_page(home, victim, check=False, timeout=2).returncode == 0, timeout=10, what="the tunnel is back on its port")
     code, got = steady.finish()
     assert (code, got) == (0, digest), steady.error
     status = daemon.api.get(f"/v1/tunnels/{victim['id']}/status")
@@ -77,7 +72,7 @@ def test_connections_made_while_the_worker_is_away_are_served(home, far, spread)
     for _ in range(5):
         victim = daemon.workers()
         os.kill(pid, signal.SIGKILL)
-        assert _page(home, tunnels[0], timeout=10).stdout == "hello from far end 0\n"
+        assert fetch_page(home, tunnels[0], timeout=10).stdout == "hello from far end 0\n"
         pid = next(iter(set(daemon.workers()) - set(victim)), pid)
 
 
@@ -89,8 +84,8 @@ def test_hung_worker_is_replaced(home, far, spread):
     before = time.monotonic()
     assert daemon.api.stats(tunnels[0]["id"])["id"] == tunnels[0]["id"]
     assert time.monotonic() - before < 4, "statistics waited for a hung worker"
-    assert _page(home, tunnels[1]).returncode == 0
-    wait_until(lambda: _page(home, tunnels[0], check=False, timeout=2).returncode == 0, timeout=15, what="the hung worker is replaced")
+    assert fetch_page(home, tunnels[1]).returncode == 0
+    wait_until(lambda: fetch_page(home, tunnels[0], check=False, timeout=2).returncode == 0, timeout=15, what="the hung worker is replaced")
     wait_until(lambda: not is_alive(pid), what="the hung worker is gone")
 
 
@@ -111,8 +106,8 @@ def test_worker_killed_again_and_again(home, far, spread):
     for _ in range(10):
         for pid in daemon.workers():
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: _page(home, tunnels[0], check=False, timeout=2).returncode == 0, timeout=10, what="tunnel 0 works")
-        wait_until(lambda: _page(home, tunnels[1], check=False, timeout=2).returncode == 0, timeout=10, what="tunnel 1 works")
+        wait_until(lambda: fetch_page(home, tunnels[0], check=False, timeout=2).returncode == 0, timeout=10, what="tunnel 0 works")
+        wait_until(lambda: fetch_page(home, tunnels[1], check=False, timeout=2).returncode == 0, timeout=10, what="tunnel 1 works")
 
 
 def test_workers_die_with_the_daemon(home, far, spread):

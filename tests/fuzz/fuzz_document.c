@@ -20,7 +20,7 @@ static void demand(bool holds)
 
 static void read_candidate(struct candidate *candidate, const json_t *document)
 {
-	candidate_init(candidate);
+	candidate_init(candidate, SPEC_TUNNEL);
 	candidate_read(candidate, document, "");
 	candidate_complete(candidate, NULL);
 }
@@ -35,21 +35,34 @@ static void check_json(const struct spec *spec)
 	json_decref(document);
 }
 
+/* Blanks at the ends of a comment's value are none of it. */
+static bool has_such_users(const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->user_count; i++)
+		if (spec->users[i].username[0] == ' ' || spec->users[i].password[strlen(spec->users[i].password) - 1] == ' ')
+			return true;
+	return false;
+}
+
 /* What a wg-quick file has no word for is lost in it. */
 static void check_file(const struct spec *spec)
 {
+	if (has_such_users(spec))
+		return;
 	struct candidate again;
 	struct problem problem;
-	json_t *warnings = NULL;
-	char *file = spec_to_wgquick(spec, true);
+	json_t *warnings = NULL, *lines = NULL;
+	char *file = spec_to_wgquick(spec, NULL, 0, true);
 	problem_init(&problem);
-	json_t *document = wgquick_to_document(file, strlen(file), &warnings, &problem);
+	json_t *document = wgquick_to_document(file, strlen(file), &warnings, &lines, &problem);
 	demand(document != NULL && json_array_size(warnings) == 0);
 	read_candidate(&again, document);
 	demand(again.problem.code == PROBLEM_NONE && again.spec.peer_count == spec->peer_count && again.spec.address_count == spec->address_count);
+	demand(again.spec.user_count == spec->user_count && (spec->listen_count == 0 || again.spec.listen_count == spec->listen_count));
 	demand(again.spec.dns_count == spec->dns_count && again.spec.mtu == spec->mtu && again.spec.listen_port == spec->listen_port);
 	candidate_clear(&again);
 	json_decref(document);
+	json_decref(lines);
 	json_decref(warnings);
 	problem_clear(&problem);
 	free(file);
@@ -60,10 +73,11 @@ static json_t *read_input(const char *text, size_t length)
 	if (length > 0 && text[0] == '{')
 		return json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
 	struct problem problem;
-	json_t *warnings = NULL;
+	json_t *warnings = NULL, *lines = NULL;
 	problem_init(&problem);
-	json_t *document = wgquick_to_document(text, length, &warnings, &problem);
+	json_t *document = wgquick_to_document(text, length, &warnings, &lines, &problem);
 	demand((document == NULL) == (problem.code != PROBLEM_NONE));
+	json_decref(lines);
 	json_decref(warnings);
 	problem_clear(&problem);
 	return document;

@@ -109,7 +109,10 @@ static void take_document(struct input *input, struct operation *operation)
 	case OPERATION_DELETE:
 	case OPERATION_PEER_DELETE:
 	case OPERATION_RECONNECT:
-	case OPERATION_PROBE: break;
+	case OPERATION_PROBE:
+	case OPERATION_MOVE:
+	case OPERATION_FORGET:
+	case OPERATION_COUNT: break;
 	}
 }
 
@@ -175,11 +178,11 @@ static void run_operation(const struct policy *policy, struct delta *delta, stru
 	                         sodium_base64_VARIANT_ORIGINAL) == 0);
 	problem_init(&operation.problem);
 	take_document(input, &operation);
-	candidate_init(&candidate);
+	candidate_init(&candidate, SPEC_TUNNEL);
 	if (operation.kind == OPERATION_CREATE || operation.kind == OPERATION_PUT)
 		candidate_read(&candidate, operation.document, "");
 	struct snapshot *before = delta->after == NULL ? NULL : snapshot_reference(delta->after);
-	unsigned scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | (is_admin ? SCOPE_ADMIN : 0);
+	unsigned scope = scope_with_included(is_admin ? SCOPE_ADMIN : SCOPE_WRITE);
 	delta_apply(delta, policy, &operation, &candidate, scope);
 	demand(operation.problem.code == PROBLEM_NONE || delta->after == before);
 	if (!is_admin && operation.problem.code == PROBLEM_NONE && delta->after != NULL)
@@ -201,7 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 		demand(policy.protection != NULL);
 	}
 	struct input input = { bytes, length };
-	struct delta delta = { .id = "t" };
+	struct delta delta = { .key = "t" };
 	while (input.left > 0)
 		run_operation(&policy, &delta, &input);
 	delta_clear(&delta);

@@ -138,7 +138,7 @@ static void create_tunnel(unsigned port)
 {
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
 	assert(mutation != NULL);
-	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->scope = scope_with_included(SCOPE_ADMIN);
 	mutation->operations[0].kind = OPERATION_CREATE;
 	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "a");
 	mutation->operations[0].document =
@@ -147,7 +147,7 @@ static void create_tunnel(unsigned port)
 	              "allowed_ips", "0.0.0.0/0", "proxy", "listen", "127.0.0.1:0", "forwards", "name", "w", "direction", "inbound", "listen",
 	              "10.0.0.2:80", "target", json_sprintf("127.0.0.1:%u", port));
 	mutation->done = on_done;
-	service_submit(service, mutation);
+	service_submit(service, access_whole(), mutation);
 	while (!is_done)
 		turn();
 	mutation_free(mutation);
@@ -175,7 +175,7 @@ static void remove_directory(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct service_options options = { .workers = 1 };
+	struct service_options options = { .workers = 1, .access_log = "/dev/null" };
 	char failure[512];
 	(void)argc;
 	(void)argv;

@@ -39,6 +39,7 @@ struct side {
 	struct tunnel tunnel;
 	struct counters_tunnel counters;
 	unsigned index;
+	struct connection connection;
 	struct relay *relay;
 	int client; /* -1: none yet */
 	bool has_room;
@@ -253,8 +254,9 @@ static void on_accept(void *owner, struct netstack_stream *stream)
 		abort();
 	setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	side->client = ends[0];
+	side->connection = (struct connection){ .tunnel = &side->tunnel };
 	struct poller *poller = poller_create(rig.context.loop, ends[1], NULL, NULL);
-	side->relay = relay_create(&side->tunnel, poller, stream, NULL, "", 0, 0, on_ended, side);
+	side->relay = relay_create(&side->connection, poller, stream, NULL, "", 0, 0, on_ended, side);
 }
 
 /* --- orders --- */
@@ -317,6 +319,7 @@ static void open_side(unsigned index)
 	*tunnel = (struct tunnel){ .context = &rig.context, .counters = &side->counters };
 	tunnel->published_at = LOOP_NEVER / 2; /* there is no device to publish of */
 	tunnel->publish_at = LOOP_NEVER;
+	tunnel->health.due = LOOP_NEVER;
 	deferred_init(&tunnel->settle, tunnel_settle, tunnel);
 	deadline_init(&tunnel->deadline, on_due, tunnel);
 	if (netstack_create(&tunnel->stack, &config, &env, rig.now) != 0 ||
@@ -350,7 +353,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 
 	rig = (struct rig){ .now = 1000 * LOOP_SECOND };
 	rig.context.loop = loop_create();
-	rig.context.pool = pool_create();
+	rig.context.blocks = block_pool_create();
 	rig.context.batch = udp_batch_create(rig.context.loop, false);
 	deferred_init(&world.release, release_packets, NULL);
 	netstack_start(&limits);
@@ -361,11 +364,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 	for (unsigned i = 0; i < 2; i++)
 		close_side(&world.sides[i]);
 	rig_turn();
-	if (pool_in_use(rig.context.pool) != 0 || netstack_memory_used() != 0)
+	if (block_pool_in_use(rig.context.blocks) != 0 || netstack_memory_used() != 0)
 		abort();
 	netstack_stop();
 	udp_batch_free(rig.context.batch);
-	pool_free(rig.context.pool);
+	block_pool_free(rig.context.blocks);
 	loop_free(rig.context.loop);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "tests/fuzz/fuzz_wireguard_world.h"
 #include "tests/wireguard/config.h"
 #include "tunnel/wireguard/hash.h"
+#include "tunnel/wireguard/sealing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -24,6 +25,25 @@ static void carry(unsigned node, unsigned from)
 		struct world_datagram datagram = nodes[node].sent[i % WORLD_QUEUE];
 		world_receive(&nodes[1 - node], &nodes[node].address, datagram.bytes, datagram.length, now);
 	}
+}
+
+/* The same as one train. */
+static void carry_together(unsigned node, unsigned from)
+{
+	struct wireguard_datagram list[WORLD_QUEUE] = { 0 };
+	size_t count = 0;
+
+	for (unsigned i = from; i < nodes[node].count; i++) {
+		const struct world_datagram *datagram = &nodes[node].sent[i % WORLD_QUEUE];
+		if (nodes[node].count - i > WORLD_QUEUE)
+			continue;
+		list[count] = (struct wireguard_datagram){ malloc(datagram->length), datagram->length, &nodes[node].address };
+		if (list[count].bytes != NULL)
+			memcpy(list[count++].bytes, datagram->bytes, datagram->length);
+	}
+	wireguard_device_receive(nodes[1 - node].device, list, count, now);
+	for (size_t i = 0; i < count; i++)
+		free(list[i].bytes);
 }
 
 static void send_packet(unsigned node, const uint8_t *packet, size_t length)
@@ -62,8 +82,9 @@ static void receive_sealed(struct cursor *cursor)
 		session->counter += (uint64_t)(jump - 200) * 1000;
 	else if (jump > 100 && counter > jump)
 		session->counter -= jump - 100u;
-	if (wireguard_session_seal(session, message, length) == 0)
-		world_receive(&nodes[0], &nodes[1].address, message, WIREGUARD_OVERHEAD + length, now);
+	wireguard_session_seal(session, message, length);
+	world_must(wireguard_sealing_finish());
+	world_receive(&nodes[0], &nodes[1].address, message, WIREGUARD_OVERHEAD + length, now);
 	session->counter = counter > session->counter ? counter : counter + 1;
 }
 
@@ -159,7 +180,8 @@ static void step(struct cursor *cursor)
 	case 9: /* all that was sent arrives, and the answers to it */
 		for (unsigned i = 0; i < 4; i++) {
 			unsigned before[2] = { nodes[0].count, nodes[1].count };
-			carry(i % 2, i < 2 ? (nodes[i % 2].count > 4 ? nodes[i % 2].count - 4 : 0) : counts[i % 2]);
+			(op / 10 % 2 == 0 ? carry : carry_together)(i % 2,
+			                                            i < 2 ? (nodes[i % 2].count > 4 ? nodes[i % 2].count - 4 : 0) : counts[i % 2]);
 			counts[1 - i % 2] = before[1 - i % 2];
 		}
 		break;

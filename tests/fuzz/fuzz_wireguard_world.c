@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/wireguard/config.h"
+#include "tunnel/wireguard/sealing.h"
 
 static void world_random(void *owner, void *bytes, size_t length)
 {
@@ -42,6 +43,7 @@ static void world_commit(void *owner, size_t length)
 	struct world_datagram *datagram = &node->sent[node->count++ % WORLD_QUEUE];
 
 	world_must(length == node->reserved && node->room[0] >= 1 && node->room[0] <= 4);
+	world_must(wireguard_sealing_finish());
 	node->reserved = 0;
 	datagram->length = length < WORLD_DATAGRAM ? length : WORLD_DATAGRAM;
 	memcpy(datagram->bytes, node->room, datagram->length);
@@ -120,7 +122,7 @@ void world_receive(struct world_node *node, const union wireguard_endpoint *from
 	if (copy == NULL)
 		return;
 	memcpy(copy, bytes, length);
-	wireguard_device_receive(node->device, copy, length, from, now);
+	receive_one(node->device, copy, length, from, now);
 	free(copy);
 }
 

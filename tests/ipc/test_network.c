@@ -82,6 +82,29 @@ static void a_mapped_address_becomes_its_own(void **state)
 	}
 }
 
+static void a_network_covers_its_addresses(void **state)
+{
+	static const struct {
+		const char *network, *address;
+		bool is_in;
+	} rows[] = { { "10.1.2.0/23", "10.1.3.255", true },
+		     { "10.1.2.0/23", "10.1.4.0", false },
+		     { "0.0.0.0/0", "192.0.2.1", true },
+		     { "192.0.2.1", "192.0.2.1", true },
+		     { "192.0.2.1", "192.0.2.0", false },
+		     { "0.0.0.0/0", "::1", false },
+		     { "2001:db8::/33", "2001:db8:7fff::1", true },
+		     { "2001:db8::/33", "2001:db8:8000::1", false },
+		     { "::1", "::1", true } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct wireguard_network network, address;
+		assert_true(network_parse(rows[i].network, false, &network) && network_parse_address(rows[i].address, &address));
+		if (network_covers(&network, address.family, address.bytes) != rows[i].is_in)
+			fail_msg("%s and %s", rows[i].network, rows[i].address);
+	}
+}
+
 static void numbers_have_one_form(void **state)
 {
 	static const char *const wrong[] = { "", "00", "01", "+1", "-1", " 1", "1 ", "1a", "123456", "65536", "99999999999999999999" };
@@ -101,6 +124,7 @@ int main(void)
 		cmocka_unit_test(which_addresses_a_host_can_have),
 		cmocka_unit_test(an_address_has_no_prefix),
 		cmocka_unit_test(a_mapped_address_becomes_its_own),
+		cmocka_unit_test(a_network_covers_its_addresses),
 		cmocka_unit_test(numbers_have_one_form),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

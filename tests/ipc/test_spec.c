@@ -132,6 +132,31 @@ static void a_stack_is_kept_while_mtu_and_addresses_stay(void **state)
 	spec_clear(&spec);
 }
 
+static uint16_t inside(const char *endpoint, const char *outer_address, uint16_t mtu, uint16_t outer_mtu, uint16_t padding)
+{
+	struct obfuscation disguise = { .padding[OBFUSCATION_DATA] = padding };
+	struct spec_peer peer = { .endpoint = { .kind = endpoint == NULL ? SPEC_PLACE_NONE : SPEC_PLACE_INET, .host = (char *)(uintptr_t)endpoint } };
+	struct spec outer = { .address_count = 1 };
+	struct spec spec = { .mtu = mtu, .peers = &peer, .peer_count = 1, .obfuscation = padding == 0 ? NULL : &disguise };
+	assert_true(network_parse(outer_address, true, &outer.addresses[0]));
+	return spec_mtu_inside(&spec, &outer, outer_mtu);
+}
+
+/* IP, UDP, and the header and tag of data; a name may have an address of either family. */
+static void packets_inside_are_as_large_as_fits(void **state)
+{
+	(void)state;
+	assert_int_equal(inside("192.0.2.1", "10.0.0.1", 1420, 1420, 0), 1360);
+	assert_int_equal(inside("192.0.2.1", "fd00::1", 1420, 1420, 0), 1360);
+	assert_int_equal(inside("2001:db8::1", "fd00::1", 1420, 1420, 0), 1340);
+	assert_int_equal(inside("vpn.example", "fd00::1", 1420, 1420, 0), 1340);
+	assert_int_equal(inside("vpn.example", "10.0.0.1", 1420, 1420, 0), 1360);
+	assert_int_equal(inside(NULL, "fd00::1", 1420, 1420, 0), 1340);
+	assert_int_equal(inside("192.0.2.1", "10.0.0.1", 1420, 1420, 16), 1344);
+	assert_int_equal(inside("192.0.2.1", "10.0.0.1", 1280, 1420, 0), 1280);
+	assert_int_equal(inside("192.0.2.1", "10.0.0.1", 1420, 576, 0), 576);
+}
+
 static void places_are_equal_by_kind_host_and_port(void **state)
 {
 	struct spec_place none = { .kind = SPEC_PLACE_NONE }, a, b;
@@ -156,6 +181,7 @@ int main(void)
 		cmocka_unit_test(an_index_is_made_anew),
 		cmocka_unit_test(the_first_of_equal_ones_is_found),
 		cmocka_unit_test(routes_end_where_networks_end),
+		cmocka_unit_test(packets_inside_are_as_large_as_fits),
 		cmocka_unit_test(a_stack_is_kept_while_mtu_and_addresses_stay),
 		cmocka_unit_test(places_are_equal_by_kind_host_and_port),
 	};

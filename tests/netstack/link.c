@@ -109,7 +109,7 @@ static bool is_lost(struct link *link, struct link_side *side, unsigned version,
 	if (out->size_max > 0 && length > out->size_max && (version == 4 || !out->is_size_of4))
 		return true;
 	if (side->in_burst) {
-		side->in_burst = link_random(link) >= 0.25;
+		side->in_burst = link_random(link) >= 1 / (out->burst_length > 0 ? out->burst_length : 4);
 		return true;
 	}
 	if (out->loss <= 0 || link_random(link) >= out->loss)

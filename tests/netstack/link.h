@@ -14,12 +14,13 @@
 
 /* One direction. */
 struct link_profile {
-	double rate;    /* bit/s, 0: no limit */
-	uint64_t delay; /* ns */
-	uint64_t queue; /* ns of waiting after which packets are dropped */
-	double loss;    /* share of packets */
-	double burst;   /* probability that a loss starts a burst, which ends with probability 1/4 at each packet */
-	double reorder; /* share of packets that come 1 to 3 ms late */
+	double rate;         /* bit/s, 0: no limit */
+	uint64_t delay;      /* ns */
+	uint64_t queue;      /* ns of waiting after which packets are dropped */
+	double loss;         /* share of packets */
+	double burst;        /* probability that a loss starts a burst */
+	double burst_length; /* its mean in packets, 0: 4 */
+	double reorder;      /* share of packets that come 1 to 3 ms late */
 	double duplicate;
 	size_t size_max;    /* larger packets are silently lost, 0: none */
 	bool is_size_of4;   /* only IPv4 packets */

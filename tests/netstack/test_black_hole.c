@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "netstack/black_hole.h"
+#include "netstack/path.h"
 #include "netstack/receiver/gap.h"
 #include "netstack/stream.h"
 #include "tests/netstack/peer.h"
@@ -106,20 +107,75 @@ static void timeouts_with_progress_between_are_loss(void **state)
 	assert_int_equal(found, 0);
 }
 
+/* RFC 2883: the far end has the bytes twice, so an acknowledgement was lost. */
+static void timeouts_of_what_arrived_are_loss(void **state)
+{
+	static const struct {
+		uint64_t left, right;
+		int more; /* timeouts, of the small one */
+		bool had_arrived;
+	} cases[] = { { 1000, 2240, 0, true },
+		      { 2240, 1000 + FULL, 0, true },
+		      { 1000, 2240, 1, true },
+		      { 0, 1000, 0, false },
+		      { FULL + 1000, 5000, 0, false } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct black_hole hole;
+		uint32_t found = 0;
+		black_hole_init(&hole, AF_INET);
+		for (int n = 0; n < 2 + cases[i].more; n++)
+			time_out(&hole, n < 2 ? FULL : 1240, 1000);
+		black_hole_doubled(&hole, cases[i].left, cases[i].right);
+		assert_int_equal(black_hole_progress(&hole, 1240, 2240, &found), FULL);
+		assert_int_equal(hole.is_watched, !cases[i].had_arrived);
+	}
+}
+
 static void a_gap_is_judged_after_the_far_end_was_asked(void **state)
 {
 	struct gap gap;
 
 	(void)state;
 	gap_init(&gap);
-	assert_int_equal(gap_expire(&gap, 0, 100 * SECOND), GAP_WAIT);
+	assert_int_equal(gap_expire(&gap, 0, true, 100 * SECOND), GAP_WAIT);
 	gap_open(&gap, 500, 100 * SECOND);
-	assert_int_equal(gap_expire(&gap, 500, 101 * SECOND), GAP_WAIT);
-	assert_int_equal(gap_expire(&gap, 900, 103 * SECOND), GAP_WAIT); /* it is another one now */
-	assert_int_equal(gap_expire(&gap, 900, 106 * SECOND), GAP_ASK);
-	assert_int_equal(gap_expire(&gap, 900, 107 * SECOND), GAP_WAIT);
-	assert_int_equal(gap_expire(&gap, 900, 108 * SECOND), GAP_JUDGE);
-	assert_int_equal(gap_expire(&gap, 900, 200 * SECOND), GAP_WAIT);
+	assert_int_equal(gap_expire(&gap, 500, true, 101 * SECOND), GAP_WAIT);
+	assert_int_equal(gap_expire(&gap, 900, true, 103 * SECOND), GAP_WAIT); /* it is another one now */
+	assert_int_equal(gap_expire(&gap, 900, true, 106 * SECOND), GAP_ASK);
+	assert_int_equal(gap_expire(&gap, 900, true, 109 * SECOND), GAP_WAIT);
+	assert_int_equal(gap_expire(&gap, 900, true, 110 * SECOND), GAP_JUDGE);
+	assert_int_equal(gap_expire(&gap, 900, true, 200 * SECOND), GAP_WAIT);
+	/* What came was all there is. */
+	gap_open(&gap, 900, 300 * SECOND);
+	assert_int_equal(gap_expire(&gap, 950, false, 303 * SECOND), GAP_WAIT);
+	assert_int_equal(gap.deadline, NETSTACK_NEVER);
+}
+
+/* When data that was sent at time 0 arrives over a path that is down until then: the timeout doubles (RFC 6298, 5.5). */
+static uint64_t repeated_at(uint64_t timeout, uint64_t down_until)
+{
+	uint64_t at = timeout;
+
+	for (uint64_t pause = timeout; at < down_until; at += pause)
+		pause *= 2;
+	return at;
+}
+
+/* The far end is heard as soon as the path is up, and repeats its data only when it is due, at most twice as late. */
+static void a_far_end_with_a_long_timeout_is_waited_for(void **state)
+{
+	(void)state;
+	for (uint64_t timeout = 200 * MS; timeout <= SECOND; timeout += 10 * MS) {
+		for (uint64_t down_until = 0; down_until < 3 * SECOND; down_until += 10 * MS) {
+			uint64_t arrives_at = repeated_at(timeout, down_until);
+			struct gap gap;
+			gap_open(&gap, 0, 0);
+			while (gap.deadline < arrives_at)
+				assert_int_not_equal(gap_expire(&gap, 0, true, gap.deadline), GAP_JUDGE);
+		}
+	}
 }
 
 /* --- through two stacks --- */
@@ -281,6 +337,89 @@ static void a_bad_path_is_no_black_hole(void **state)
 	}
 }
 
+/* --- downloads --- */
+
+struct download {
+	struct link *link;
+	struct peer near, far;
+};
+
+/* A request of 10 bytes. */
+static void open_download(struct download *download, const struct link_profile *profile, uint8_t family, uint64_t answer)
+{
+	download->link = link_create(1, 64 << 20);
+	link_set(download->link, profile);
+	peer_init(&download->near, download->link, 10);
+	peer_init(&download->far, download->link, answer);
+	download->near.keeps_open = download->far.keeps_open = true;
+	peer_listen(&download->far, 1, family, 80);
+	assert_int_equal(peer_connect(&download->near, 0, family, 80), 0);
+}
+
+static uint16_t mtu_of(const struct download *download, uint8_t family)
+{
+	struct netstack_endpoint remote = link_address(1, family, 80);
+
+	return path_mtu(link_side(download->link, 0)->stack, &remote);
+}
+
+/* Nothing that has data passes, however the far end cuts it: its empty segments show that it was sent. */
+static void an_answer_of_which_nothing_comes_is_a_sign(void **state)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	const struct link_profile profile = { .delay = 20 * MS, .size_max = 100 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		struct download download;
+		open_download(&download, &profile, families[i], 400000);
+		link_run(download.link, link_now(download.link) + 10 * SECOND, NULL, NULL);
+		assert_int_equal(download.near.received, 0);
+		assert_int_equal(mtu_of(&download, families[i]), 1280);
+		link_free(download.link);
+	}
+}
+
+/* It is asked once whether it has sent anything. */
+static void a_far_end_that_takes_its_time_is_no_black_hole(void **state)
+{
+	const struct link_profile profile = { .delay = 20 * MS };
+	struct download download;
+
+	(void)state;
+	open_download(&download, &profile, AF_INET, 0);
+	link_run(download.link, link_now(download.link) + 2 * SECOND, NULL, NULL);
+	uint64_t packets = link_side(download.link, 0)->packets;
+	link_run(download.link, link_now(download.link) + 60 * SECOND, NULL, NULL);
+	assert_int_equal(link_side(download.link, 0)->packets, packets + 1);
+	download.far.to_send = 400000;
+	peer_pump(&download.far);
+	link_run(download.link, link_now(download.link) + 10 * SECOND, NULL, NULL);
+	assert_int_equal(download.near.received, 400000);
+	assert_int_equal(mtu_of(&download, AF_INET), LINK_MTU);
+	link_free(download.link);
+}
+
+/* Losses of every kind, and outages that begin before, with and after the answer. */
+static void a_download_on_a_bad_path_is_no_black_hole(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 60; n++) {
+		struct link_profile profile = { .rate = 2e7, .delay = 20 * MS, .queue = 40 * MS };
+		struct download download;
+		profile.loss = n % 4 * 0.05;
+		profile.burst = n % 2 * 0.5;
+		open_download(&download, &profile, n % 2 == 0 ? AF_INET : AF_INET6, 300000);
+		profile.down_from = link_now(download.link) + n % 5 * 30 * MS;
+		profile.down_until = profile.down_from + n * 200 * MS;
+		link_set(download.link, &profile);
+		link_run(download.link, link_now(download.link) + 150 * SECOND, NULL, NULL);
+		assert_int_equal(download.near.received, 300000);
+		assert_int_equal(mtu_of(&download, n % 2 == 0 ? AF_INET : AF_INET6), LINK_MTU);
+		link_free(download.link);
+	}
+}
+
 /* One far end that takes no large segments, while another one does, is its own matter. */
 static void one_far_end_cannot_slow_the_others(void **state)
 {
@@ -309,12 +448,17 @@ int main(void)
 		cmocka_unit_test(nothing_is_tried_below_the_floors),
 		cmocka_unit_test(an_outage_is_no_black_hole),
 		cmocka_unit_test(timeouts_with_progress_between_are_loss),
+		cmocka_unit_test(timeouts_of_what_arrived_are_loss),
 		cmocka_unit_test(a_gap_is_judged_after_the_far_end_was_asked),
+		cmocka_unit_test(a_far_end_with_a_long_timeout_is_waited_for),
 		cmocka_unit_test(a_stream_gets_round_a_limit),
 		cmocka_unit_test(a_limit_of_the_path_takes_two_far_ends),
 		cmocka_unit_test(a_rule_of_one_far_end_is_its_own),
 		cmocka_unit_test(it_is_forgotten_after_ten_minutes),
 		cmocka_unit_test(a_bad_path_is_no_black_hole),
+		cmocka_unit_test(an_answer_of_which_nothing_comes_is_a_sign),
+		cmocka_unit_test(a_far_end_that_takes_its_time_is_no_black_hole),
+		cmocka_unit_test(a_download_on_a_bad_path_is_no_black_hole),
 		cmocka_unit_test(one_far_end_cannot_slow_the_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

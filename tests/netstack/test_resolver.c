@@ -369,6 +369,11 @@ static void takes_the_families_in_turn(void **state)
 	assert_int_equal(scene.asker.count, 0);
 	pass(&scene, SECOND);
 	assert_int_equal(scene.server.queries, 4);
+	ask(&scene, "both.example");
+	assert_int_equal(scene.server.queries, 4);
+	netstack_resolve_anew(scene.resolver, "both.example", on_answer, &scene.asker, link_now(scene.link), &scene.query);
+	pass(&scene, SECOND);
+	assert_int_equal(scene.server.queries, 6);
 	assert_int_equal(netstack_deadline(link_side(scene.link, 0)->stack), NETSTACK_NEVER);
 	close_scene(&scene);
 }

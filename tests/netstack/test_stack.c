@@ -259,6 +259,36 @@ static void datagrams_of_every_size_arrive(void **state)
 	link_free(link);
 }
 
+/* Each has its port and gets what is for it, while others come and go. */
+static void many_flows_get_their_own(void **state)
+{
+	static struct mailbox boxes[300], own;
+	struct netstack_flow *flows[300], *sender;
+	struct link *link = open_link();
+	struct netstack *stack = link_side(link, 1)->stack;
+
+	(void)state;
+	assert_int_equal(netstack_flow_open(link_side(link, 0)->stack, NULL, on_datagram, &own, &sender), 0);
+	for (uint16_t i = 0; i < 300; i++) {
+		struct netstack_endpoint at = link_address(1, AF_INET, (uint16_t)(1000 + i));
+		boxes[i].count = 0;
+		assert_int_equal(netstack_flow_open(stack, &at, on_datagram, &boxes[i], &flows[i]), 0);
+		assert_int_equal(netstack_flow_open(stack, &at, on_datagram, &boxes[i], &flows[i]), NETSTACK_IN_USE);
+	}
+	for (uint16_t i = 0; i < 300; i += 3)
+		netstack_flow_close(flows[i]);
+	for (uint16_t i = 0; i < 300; i++) {
+		struct netstack_endpoint to = link_address(1, AF_INET, (uint16_t)(1000 + i));
+		assert_int_equal(netstack_flow_send(sender, &to, &i, sizeof(i), link_now(link)), 0);
+	}
+	pass(link, SECOND);
+	for (uint16_t i = 0; i < 300; i++) {
+		assert_int_equal(boxes[i].count, i % 3 != 0);
+		assert_true(i % 3 == 0 || memcmp(boxes[i].bytes, &i, sizeof(i)) == 0);
+	}
+	link_free(link);
+}
+
 /* I7: also tells the sender, who learns it by ICMP. */
 static void serves_nothing_unasked(void **state)
 {
@@ -918,6 +948,7 @@ int main(void)
 		cmocka_unit_test(takes_nothing_for_others),
 		cmocka_unit_test(numbers_cannot_be_guessed),
 		cmocka_unit_test(datagrams_of_every_size_arrive),
+		cmocka_unit_test(many_flows_get_their_own),
 		cmocka_unit_test(serves_nothing_unasked),
 		cmocka_unit_test(fragments_are_bounded),
 		cmocka_unit_test(the_largest_datagram_overruns_nothing),

@@ -1,6 +1,7 @@
 """The packages under test: this build's, and the same one under a higher version to upgrade to."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -44,9 +45,28 @@ def package(tmp_path_factory):
     return make_package(tmp_path_factory.mktemp("package"))
 
 
+def _make_later(directory, version, program):
+    """The package of a later version, with another program. cpack sets the version of the package alone."""
+    package, tree = make_package(directory, version), directory / "tree"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    (tree / "usr/lib/warren/warrend").write_bytes(program)
+    preinst = (tree / "DEBIAN/preinst").read_text()
+    (tree / "DEBIAN/preinst").write_text(re.sub("^this=.*", f"this={version}-1", preinst, flags=re.M))
+    subprocess.run(["dpkg-deb", "-b", "--root-owner-group", tree, package], check=True, capture_output=True)
+    return package
+
+
 @pytest.fixture(scope="session")
 def newer_package(tmp_path_factory):
-    return make_package(tmp_path_factory.mktemp("newer"), "99.0")
+    """Its program calls itself so (tests/e2e/other_version.c)."""
+    with open(f"{BUILD}/tests/warrend_other", "rb") as program:
+        return _make_later(tmp_path_factory.mktemp("newer"), "99.0", program.read())
+
+
+@pytest.fixture(scope="session")
+def broken_package(tmp_path_factory):
+    """Newer still, and its program is none."""
+    return _make_later(tmp_path_factory.mktemp("broken"), "99.1", b"no program")
 
 
 @pytest.fixture(scope="session")

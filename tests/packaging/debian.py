@@ -57,10 +57,13 @@ class Root:
         assert done.returncode == 0, f"{words}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done.stdout
 
-    def install(self, package):
+    def install(self, package, *options):
+        """What apt and the maintainer scripts said."""
         shutil.copy(package, f"{self.path}/root/package.deb")
-        self.run("apt-get", "-q", "install", "-y", "--no-install-recommends", "/root/package.deb")
-        os.unlink(f"{self.path}/root/package.deb")
+        try:
+            return self.run("sh", "-c", 'exec "$@" 2>&1', "sh", "apt-get", "-q", "install", "-y", "--no-install-recommends", *options, "/root/package.deb")
+        finally:
+            os.unlink(f"{self.path}/root/package.deb")
 
     def traces(self):
         """Paths with the package's name in them; dpkg's and apt's logs are history."""

@@ -35,7 +35,7 @@ def stages():
 
 class Container:
     def __init__(self, root):
-        self.root, self.folder, self.environment, self.user, self.entry = root, "/", {}, "root", None
+        self.root, self.folder, self.environment, self.user, self.entry, self.health = root, "/", {}, "root", None, None
 
     def build(self, steps, copy):
         """`copy` does a COPY."""
@@ -53,15 +53,22 @@ class Container:
                 self.user = rest
             elif word == "ENTRYPOINT":
                 self.entry = shlex.split(re.sub(r"[\[\],]", " ", rest))
+            elif word == "HEALTHCHECK":
+                self.health = shlex.split(re.sub(r"[\[\],]", " ", rest.partition("CMD ")[2]))
             else:
                 assert word == "VOLUME", word
 
-    def start(self, *arguments):
+    def words(self):
+        """What runs a program in the container, as its user."""
         uid, gid = self.root.run("getent", "passwd", self.user).split(":")[2:4]
-        log = f"{self.root.path}/root/log"
-        with open(log, "wb") as output:
-            return subprocess.Popen(["/usr/sbin/chroot", f"--userspec={uid}:{gid}", "--groups=", self.root.path, *self.entry, *arguments],
-                                    env=self.environment, stdout=output, stderr=output)
+        return ["/usr/sbin/chroot", f"--userspec={uid}:{gid}", "--groups=", self.root.path]
+
+    def start(self, *arguments):
+        with open(f"{self.root.path}/root/log", "wb") as output:
+            return subprocess.Popen([*self.words(), *self.entry, *arguments], env=self.environment, stdout=output, stderr=output)
+
+    def is_healthy(self):
+        return subprocess.run([*self.words(), *self.health], env=self.environment, capture_output=True, check=False).returncode == 0
 
 
 def test_the_image_runs_without_privilege(make_root, package):
@@ -80,9 +87,11 @@ def test_the_image_runs_without_privilege(make_root, package):
         assert daemon.poll() is None, open(f"{container.root.path}/root/log", encoding="utf-8").read()
         done = subprocess.run(["curl", "-sS", "-f", "--unix-socket", f"{state}/api.sock", "http://localhost/v1/tunnels"], capture_output=True)
         assert done.returncode == 0 and b'"tunnels":[]' in done.stdout.replace(b" ", b""), done
+        wait_until(container.is_healthy, what="HEALTHCHECK succeeds")
     finally:
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(10) == 0
+    assert not container.is_healthy()
     assert not glob.glob(f"{container.root.path}/root/*.deb")
 
 

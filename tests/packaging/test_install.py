@@ -1,4 +1,6 @@
-"""The package in a fresh Debian: installed, used under the unit's confinement, upgraded with its tunnels, removed, purged."""
+"""The package in a fresh Debian: installed, used under the unit's confinement, upgraded under traffic, not downgraded, removed, purged.
+
+The maintainer scripts run as they are. Of systemd there is `systemctl` alone, which hands to `Systemd` what is asked of it."""
 
 import http.server
 import json
@@ -15,10 +17,20 @@ import pytest
 
 from confinement import Filter, confine
 from debian import reason_to_skip
+from harness.clients import Connection
 from harness.keys import new_key
 
 UID = 61234   # as DynamicUser= would choose one
 PAGE = b"a page from behind the far tunnel\n"
+LARGE = os.urandom(8 << 20)
+SYSTEMCTL = """#!/bin/sh
+exec 9>/run/systemctl.lock
+flock 9
+echo "$*" >/run/systemctl.asked
+read -r code words </run/systemctl.answered
+[ -z "$words" ] || echo "$words"
+exit "$code"
+"""
 
 
 WHY = reason_to_skip("curl", "wg")
@@ -46,10 +58,18 @@ class Service:
         with open(f"{self.root.path}/root/log", "ab") as log:
             self.process = subprocess.Popen(start, preexec_fn=confine(self.root.path, UID, calls), stderr=log, umask=0o077, env={
                 "STATE_DIRECTORY": "/var/lib/warren", "NOTIFY_SOCKET": "/run/notify", "WARREN_LISTEN": "127.0.0.1:0"})
+        self.wait_for(b"READY=1")
+
+    def wait_for(self, word):
+        """Until the daemon has told it to systemd."""
         try:
-            assert self.notified.recv(100) == b"READY=1"
+            while self.notified.recv(100).splitlines()[0] != word:
+                pass
         except TimeoutError:
             raise AssertionError(self.log()) from None
+
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
 
     def log(self):
         return open(f"{self.root.path}/root/log", encoding="utf-8").read()[-3000:]
@@ -58,10 +78,10 @@ class Service:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(10) == 0, self.log()
         assert "sandbox" not in self.log(), self.log()
-        assert self.notified.recv(100) == b"STOPPING=1"
+        self.wait_for(b"STOPPING=1")
 
     def close(self):
-        if self.process and self.process.poll() is None:
+        if self.is_running():
             self.process.kill()
             self.process.wait()
         self.notified.close()
@@ -86,12 +106,65 @@ def curl(*words):
     return done.stdout
 
 
+class Systemd(threading.Thread):
+    """Answers `systemctl` in the root as systemd would, about the one service; what was asked is in `asked`."""
+
+    def __init__(self, service):
+        super().__init__(daemon=True)
+        self.service, self.asked, self.run_path = service, [], f"{service.root.path}/run"
+        os.makedirs(f"{self.run_path}/systemd/system")
+        for name in ("asked", "answered"):
+            os.mkfifo(f"{self.run_path}/systemctl.{name}")
+        with open(f"{service.root.path}/usr/bin/systemctl", "w", encoding="ascii") as file:
+            file.write(SYSTEMCTL)
+        os.chmod(file.name, 0o755)
+        self.start()
+
+    def run(self):
+        while (words := self.read()) != ["end"]:
+            self.asked += words
+            try:
+                answer = self.answer(words)
+            except AssertionError as fault:
+                print(fault)   # the daemon's log
+                answer = "1"
+            with open(f"{self.run_path}/systemctl.answered", "w", encoding="ascii") as file:
+                file.write(answer + "\n")
+
+    def read(self):
+        with open(f"{self.run_path}/systemctl.asked", encoding="ascii") as file:
+            return file.read().split()
+
+    def close(self):
+        with open(f"{self.run_path}/systemctl.asked", "w", encoding="ascii") as file:
+            file.write("end")
+        self.join()
+
+    def answer(self, words):
+        service = self.service
+        if "--property=MainPID" in words:
+            return f"0 {service.process.pid if service.is_running() else 0}"
+        wanted = f"{service.root.path}/etc/systemd/system/multi-user.target.wants/warrend.service"
+        if "preset" in words:
+            os.symlink("/lib/systemd/system/warrend.service", wanted)
+        if "is-enabled" in words:
+            return "0 enabled" if os.path.lexists(wanted) else "1 disabled"
+        if "is-active" in words:
+            return "0" if service.is_running() else "3"
+        if {"stop", "restart"} & set(words) and service.is_running():
+            service.stop()
+        if {"start", "restart"} & set(words):
+            service.start()
+        return "0"
+
+
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        body = LARGE if self.path == "/large" else PAGE
         self.send_response(200)
-        self.send_header("Content-Length", str(len(PAGE)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(PAGE)
+        self.wfile.write(body)
 
     def log_message(self, *_):
         pass
@@ -128,14 +201,16 @@ def make_tunnels(service, page):
 def service(make_root, package):
     root = make_root()
     root.run("apt-get", "-q", "update")
-    root.install(package)
     service = Service(root)
+    service.systemd = Systemd(service)
+    root.install(package)
     yield service
+    service.systemd.close()
     service.close()
 
 
 def test_installed_service_carries_traffic(service, page):
-    service.start()
+    assert service.is_running(), "it is started by the installation"
     make_tunnels(service, page)
     assert service.fetch() == PAGE
     workers = subprocess.run(["pgrep", "-P", str(service.process.pid)], capture_output=True, text=True).stdout.split()
@@ -157,27 +232,55 @@ def test_a_killed_worker_comes_back_under_the_filter(service, page):
     assert service.fetch() == PAGE
 
 
-def test_upgrade_keeps_tunnels_and_configuration(service, newer_package):
+def asked(service, word, act):
+    """How often systemd was asked for it by the act."""
+    before = service.systemd.asked.count(word)
+    act()
+    return service.systemd.asked.count(word) - before
+
+
+def test_upgrade_under_traffic_loses_nothing(service, newer_package):
+    """The new program is started in the place of the old one: the same process, and a download that has begun goes on."""
     config = f"{service.root.path}/etc/warren/warrend.json"
     with open(config, "w", encoding="utf-8") as file:
         file.write('{"log_level": "debug"}\n')
     tunnels = {tunnel["id"]: tunnel["etag"] for tunnel in service.api("/v1/tunnels")["tunnels"]}
-    service.root.install(newer_package)
+    host, port = service.api("/v1/tunnels/near/status")["listen"][0].rsplit(":", 1)
+    download = Connection((host, int(port)), timeout=60)
+    assert download.http_connect("10.99.0.1:80")[0] == 200
+    download.send(b"GET /large HTTP/1.1\r\nHost: 10.99.0.1\r\n\r\n").read_head()
+    begin = download.read(1 << 16)
+    assert asked(service, "restart", lambda: service.root.install(newer_package)) == 0
     assert service.root.run("dpkg-query", "-W", "-f", "${Version}", "warren") == "99.0-1"
     assert "debug" in open(config, encoding="utf-8").read()
-    assert service.process.poll() is None and service.fetch() == PAGE, "the old daemon runs until it is restarted"
-    service.stop()
-    service.start()
+    info = service.api("/v1/info")
+    assert info["version"] == "0.1.0-other" and info["pid"] == service.process.pid
     assert {tunnel["id"]: tunnel["etag"] for tunnel in service.api("/v1/tunnels")["tunnels"]} == tunnels
-    assert service.fetch() == PAGE
+    assert begin + download.read_all() == LARGE
+    download.close()
 
 
-def test_remove_keeps_state_and_purge_leaves_nothing(service):
-    service.stop()
+def test_a_broken_program_changes_nothing(service, broken_package):
+    told = service.root.install(broken_package)
+    assert "goes on" in told and "systemctl restart warrend" in told
+    assert service.is_running() and service.api("/v1/info")["version"] == "0.1.0-other" and service.fetch() == PAGE
+
+
+def test_downgrade_is_refused(service, package):
+    """In plain words, and everything is as before."""
+    with pytest.raises(AssertionError, match=r"cannot take the place of 99\.1-1(.|\n)*Nothing has changed(.|\n)*warren load"):
+        service.root.install(package, "--allow-downgrades")
+    assert service.root.run("dpkg-query", "-W", "-f", "${Version} ${Status}", "warren") == "99.1-1 install ok installed"
+    assert service.is_running() and service.fetch() == PAGE
+
+
+def test_remove_keeps_state_and_purge_leaves_nothing(service, package):
     root = service.root
     os.makedirs(f"{root.path}/var/lib/private/warren")
-    root.run("dpkg", "--remove", "warren")
-    assert not os.path.exists(f"{root.path}/usr/sbin/warrend")
+    assert asked(service, "stop", lambda: root.run("dpkg", "--remove", "warren")) == 1
+    assert not service.is_running() and not os.path.exists(f"{root.path}/usr/sbin/warrend")
     assert os.path.exists(f"{root.path}/etc/warren/warrend.json") and os.path.exists(f"{service.state}/state.db")
+    with pytest.raises(AssertionError, match="cannot take the place"):
+        root.install(package)
     root.run("dpkg", "--purge", "warren")
     assert root.traces() == []

@@ -57,7 +57,7 @@ def test_the_two_minutes(checkout):
         printed = checkout.printed()
         assert process.poll() is None, printed[-3000:]
         assert "Hello from behind the tunnel." in printed and re.search(r'"bytes_received": [1-9]', printed), printed[-3000:]
-        assert re.search(r"Dashboard: http://127\.0\.0\.1:\d+/", printed), printed[-3000:]
+        assert re.search(r"Dashboard: http://127\.0\.0\.1:\d+/#token=\S+", printed), printed[-3000:]
     finally:
         os.killpg(process.pid, signal.SIGINT)
         code = process.wait(20)
@@ -75,7 +75,8 @@ def test_everything_else_in_order(checkout):
         assert daemon.poll() is None, checkout.printed()
         with open(f"{state}/api.addr", encoding="ascii") as file:
             address = file.read().strip()
-        shell = test_readme.Shell("/root", address, ["/usr/sbin/chroot", checkout.root.path], checkout.environment)
+        shell = test_readme.Shell("/root", address, ["/usr/sbin/chroot", checkout.root.path], checkout.environment,
+                                  "/root/warren-src/build/release")
         test_readme.use_everything(shell, f"{checkout.root.path}/root")
     finally:
         daemon.send_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "sandbox/control_sandbox.h"
 #include "sandbox/worker_sandbox.h"
 
 static int spare; /* a stream socket made before the sandbox */
@@ -221,14 +223,33 @@ static void test_an_older_kernel_is_told(void **state)
 	assert_string_equal(sandbox_lacks(false, false), "seccomp and no Landlock");
 }
 
+static void test_the_rules_of_another_version_are_compared(void **state)
+{
+	(void)state;
+	char text[SANDBOX_RULES_SIZE], less[SANDBOX_RULES_SIZE], more[SANDBOX_RULES_SIZE + 8];
+	sandbox_control_rules(text);
+	assert_int_equal(sandbox_control_lacks(text), 0);
+	/* A call less, and one that this version does not know. */
+	size_t length = strlen(text);
+	memcpy(less, text, 16);
+	memcpy(less + 16, text + 24, length - 24 + 1);
+	assert_int_equal(sandbox_control_lacks(less), 1);
+	snprintf(more, sizeof(more), "%s%s", text, "01234567");
+	assert_int_equal(sandbox_control_lacks(more), 0);
+	/* Other rules for files; nothing; and half a number. */
+	memcpy(less, text, length + 1);
+	less[7]++;
+	assert_int_equal(sandbox_control_lacks(less), 1);
+	assert_int_equal(sandbox_control_lacks(""), length / 8);
+	assert_int_equal(sandbox_control_lacks("0123"), length / 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forbidden_calls_fail),
-		cmocka_unit_test(test_forbidden_arguments_fail),
-		cmocka_unit_test(test_an_older_kernel_is_told),
-		cmocka_unit_test(test_the_data_path_goes_on),
-		cmocka_unit_test(test_a_worker_whose_parent_is_gone_does_not_start),
+		cmocka_unit_test(test_forbidden_calls_fail),    cmocka_unit_test(test_forbidden_arguments_fail),
+		cmocka_unit_test(test_an_older_kernel_is_told), cmocka_unit_test(test_the_rules_of_another_version_are_compared),
+		cmocka_unit_test(test_the_data_path_goes_on),   cmocka_unit_test(test_a_worker_whose_parent_is_gone_does_not_start),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

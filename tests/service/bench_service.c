@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -52,6 +51,13 @@ void bench_wait_ready(struct bench *bench)
 	for (int i = 0; i < 5000 && !service_is_ready(bench->service); i++)
 		nanosleep(&pause, NULL);
 	assert_true(service_is_ready(bench->service));
+	/* The turn in which the last worker became ready, and was linked to the others, is over when something is done in another one. */
+	struct mutation *mutation = mutation_create(MUTATION_CONNECTIONS, 0);
+	mutation->listing = calloc(1, sizeof(*mutation->listing));
+	assert_non_null(mutation->listing);
+	mutation->listing->matches_none = true;
+	bench_do(bench, mutation);
+	mutation_free(mutation);
 }
 
 /* A fresh directory; started. */
@@ -102,7 +108,7 @@ void bench_do(struct bench *bench, struct mutation *mutation)
 	struct waiting waiting = { .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
 	mutation->done = on_done;
 	mutation->owner = &waiting;
-	service_submit(bench->service, mutation);
+	service_submit(bench->service, access_whole(), mutation);
 	pthread_mutex_lock(&waiting.lock);
 	while (!waiting.is_done)
 		pthread_cond_wait(&waiting.done, &waiting.lock);
@@ -113,7 +119,7 @@ struct mutation *bench_edit(struct bench *bench, enum operation_kind kind, const
 {
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
 	assert_non_null(mutation);
-	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->scope = scope_with_included(SCOPE_ADMIN);
 	mutation->operations[0].kind = kind;
 	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "%s", id);
 	mutation->operations[0].document = json == NULL ? NULL : quoted_json(json);
@@ -152,16 +158,6 @@ const char *bench_document(const char *listen)
 	    "'proxy':{'listen':['%s']}}}",
 	    "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak=", listen == NULL ? "127.0.0.1:0" : listen);
 	return text;
-}
-
-size_t bench_descriptors(void)
-{
-	size_t count = 0;
-	DIR *directory = opendir("/proc/self/fd");
-	while (readdir(directory) != NULL)
-		count++;
-	closedir(directory);
-	return count;
 }
 
 static bool is_free(unsigned port)
@@ -206,7 +202,7 @@ bool bench_answers(unsigned port)
 
 struct snapshot *bench_find(struct bench *bench, const char *id)
 {
-	struct snapshot *snapshot = service_find(bench->service, id);
+	struct snapshot *snapshot = service_find(bench->service, access_whole(), id);
 	assert_non_null(snapshot);
 	return snapshot;
 }

@@ -42,8 +42,6 @@ unsigned bench_port(struct bench *bench, const char *id); /* of its first listen
 int64_t bench_now_ms(void);
 /* A document with one IPv4 address, one peer and the proxy listener (NULL: any port), for bench_edit. A static buffer. */
 const char *bench_document(const char *listen);
-/* Open descriptors of this process. */
-size_t bench_descriptors(void);
 /* A port of 127.0.0.1 that was free a moment ago. */
 unsigned bench_free_port(void);
 /* Whether a process listens there. */

@@ -12,9 +12,12 @@ struct bench_worker {
 	struct registry *registry;
 	struct slot_table *slots;
 	struct events *events;
+	struct supervisor supervisor;
 	struct worker worker;
+	uv_process_t process; /* never started */
 	struct channel *far_end;
-	uv_poll_t far_poll; /* wakes the loop for the test */
+	unsigned kills;      /* of its process, where the linker wraps uv_process_kill */
+	uv_poll_t *far_poll; /* wakes the loop for the test */
 };
 
 extern struct bench_worker bench;
@@ -28,5 +31,12 @@ struct entry *bench_worker_add(const char *id, struct spec_forward *forward);
 void bench_worker_remove(struct entry *entry);
 /* The next message to the worker that is GRANTED, waited for in the loop. Whether it came with a descriptor, which is closed. */
 struct message_ack bench_worker_granted(bool *has_descriptor);
+
+/* A new process, with channels of its own, in place of one that worker_kill has ended. */
+void bench_worker_replace(void);
+/* Answers the worker's oldest request; false when it has none. */
+bool bench_worker_answer(uint8_t status, const char *detail);
+/* The type of the next message to the worker that it has not read yet; 0 when there is none. Its descriptors are closed. */
+enum message_type bench_worker_next(void);
 
 #endif

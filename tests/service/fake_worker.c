@@ -12,6 +12,9 @@
 
 #include "ipc/channel.h"
 #include "ipc/counters.h"
+#include "ipc/pool_message.h"
+#include "ipc/query.h"
+#include "tests/service/fake_pool.h"
 
 #define SOCKETS_MAX 256
 #define LATE_MS 400
@@ -33,6 +36,7 @@ struct fake_tunnel {
 	size_t wanted_count, fresh_count;
 	uint32_t peer_slot;
 	bool has_peer;
+	unsigned transfers; /* since it was prepared */
 	struct wireguard_key peer;
 };
 
@@ -40,6 +44,8 @@ static struct fake_tunnel *tunnels;
 static struct counters *counters;
 static struct channel *channel;
 static bool ends, is_mute;           /* nothing is sent any more */
+static bool stays;                   /* SHUTDOWN is ignored */
+static struct peer_link neighbour;   /* the last link that came; its socket is closed */
 static struct message_prepared late; /* an answer that is sent when its time has come */
 static int64_t late_at;              /* 0: there is none */
 
@@ -124,8 +130,9 @@ static void take_prepare(struct message_reader *body, int *descriptors, size_t c
 	if (begins(message.id, "crash-"))
 		raise(SIGKILL);
 	is_mute |= begins(message.id, "mute-");
-	if (begins(message.id, "bad-") || begins(message.id, "full-")) {
-		send_prepared(&message, begins(message.id, "bad-") ? MESSAGE_STATUS_INVALID : MESSAGE_STATUS_NO_MEMORY, MESSAGE_APPLIED_CREATED);
+	stays |= begins(message.id, "stay-");
+	if (begins(message.id, "bad-") || begins(message.id, "full-") || message.spec.mtu == 1301) {
+		send_prepared(&message, begins(message.id, "full-") ? MESSAGE_STATUS_NO_MEMORY : MESSAGE_STATUS_INVALID, MESSAGE_APPLIED_CREATED);
 		message_prepare_clear(&message);
 		return;
 	}
@@ -141,7 +148,9 @@ static void take_prepare(struct message_reader *body, int *descriptors, size_t c
 	}
 	bool restarts = tunnel->is_used && message.spec.mtu == 1300;
 	memcpy(tunnel->id, message.id, sizeof(tunnel->id));
+	fake_pool_prepare(&message);
 	tunnel->is_prepared = true;
+	tunnel->transfers = 0;
 	tunnel->prepared_generation = message.generation;
 	tunnel->enabled = message.spec.enabled;
 	tunnel->has_peer = message.spec.peer_count > 0;
@@ -152,7 +161,7 @@ static void take_prepare(struct message_reader *body, int *descriptors, size_t c
 	if (counter_read(&counters->tunnels[message.slot].total_bytes_used) < message.total_bytes_used)
 		counter_set(&counters->tunnels[message.slot].total_bytes_used, message.total_bytes_used);
 	enum message_applied applied = restarts ? MESSAGE_APPLIED_RESTARTED : tunnel->is_used ? MESSAGE_APPLIED_IN_PLACE : MESSAGE_APPLIED_CREATED;
-	if (begins(message.id, "slow-") && message.generation > 1)
+	if (begins(message.id, "slow-") && (message.generation > 1 || begins(message.id, "slow-start-")))
 		answer_late(&message, applied);
 	else
 		send_prepared(&message, MESSAGE_STATUS_OK, applied);
@@ -296,6 +305,17 @@ static void send_odd_bytes(uint32_t slot)
 	counter_set(&counters->tunnels[slot].state, TUNNEL_STALE);
 }
 
+static void accuse(uint32_t worker, unsigned times)
+{
+	const struct peer_link broken = { .worker = worker, .incarnation = neighbour.incarnation };
+	for (unsigned i = 0; i < times; i++) {
+		struct message_writer writer;
+		message_writer_init(&writer);
+		peer_link_encode(&writer, &broken);
+		send_message(MESSAGE_LINK_BROKEN, &writer);
+	}
+}
+
 static void be_hostile_as_named(uint32_t slot)
 {
 	const char *id = tunnels[slot].id;
@@ -313,6 +333,10 @@ static void be_hostile_as_named(uint32_t slot)
 		send_gift();
 	else if (begins(id, "odd-"))
 		send_odd_bytes(slot);
+	else if (begins(id, "accuse-"))
+		accuse(neighbour.worker, 100);
+	else if (begins(id, "nobody-"))
+		accuse(UINT32_MAX, 1);
 }
 
 static void ask_as_named(uint32_t slot)
@@ -413,6 +437,79 @@ static void take_remove(const struct message_ack *message)
 	send_done(message, was_used ? MESSAGE_STATUS_OK : MESSAGE_STATUS_UNKNOWN);
 }
 
+static void send_transfer(uint32_t slot, uint64_t generation, size_t length)
+{
+	static const uint8_t bytes[2 * CHANNEL_UNTRUSTED_MAX];
+	const struct message_transfer message = { .slot = slot, .generation = generation, .state = { .bytes = bytes, .left = length } };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_transfer(&writer, &message);
+	send_message(MESSAGE_TRANSFER, &writer);
+}
+
+static void send_short_transfer(void)
+{
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_put_u16(&writer, 1);
+	send_message(MESSAGE_TRANSFER, &writer);
+}
+
+/* Sessions of its own, more than it has peers, of others, of other generations, and again when it has told that they were all. */
+static void send_swarm(const struct message_ack *message)
+{
+	for (uint32_t i = 0; i < 100; i++) {
+		send_transfer(message->slot + i, message->generation, 100);
+		send_transfer(message->slot, message->generation + 1 + i, 100);
+		send_transfer(UINT32_MAX - i, UINT64_MAX, 0);
+		send_transfer(message->slot, message->generation, 1000);
+	}
+}
+
+static void take_hand_over(const struct message_ack *message)
+{
+	const struct fake_tunnel *tunnel = &tunnels[message->slot];
+	const struct message_ack foreign = { .request = message->request + 1, .slot = message->slot, .generation = message->generation };
+	bool is_swarm = begins(tunnel->id, "swarm-");
+	if (begins(tunnel->id, "keeps-"))
+		return;
+	if (begins(tunnel->id, "huge-"))
+		send_transfer(message->slot, message->generation, 2 * CHANNEL_UNTRUSTED_MAX);
+	if (begins(tunnel->id, "short-"))
+		send_short_transfer();
+	if (is_swarm) {
+		send_swarm(message);
+		send_done(&foreign, MESSAGE_STATUS_OK);
+	}
+	take_remove(message);
+	if (!is_swarm)
+		return;
+	send_swarm(message);
+	send_done(message, MESSAGE_STATUS_OK);
+}
+
+/* No more than it has peers, and of what it has prepared. */
+static void take_transfer(struct message_reader *body)
+{
+	struct message_transfer message;
+	if (!message_decode_transfer(body, &message) || message.slot >= COUNTERS_TUNNELS)
+		exit(2);
+	struct fake_tunnel *tunnel = &tunnels[message.slot];
+	if (!tunnel->is_prepared || tunnel->prepared_generation != message.generation || ++tunnel->transfers > tunnel->has_peer)
+		exit(13);
+}
+
+/* A client that no counter shows yet. */
+static void take_hand_over_idle(const struct message_ack *message)
+{
+	if (!begins(tunnels[message->slot].id, "client-")) {
+		take_remove(message);
+		return;
+	}
+	counter_add(&counters->tunnels[message->slot].probes_failed, 1);
+	send_done(message, MESSAGE_STATUS_REFUSED);
+}
+
 static void take_probe(struct message_reader *body)
 {
 	struct message_probe message;
@@ -442,6 +539,10 @@ static void take_ack(enum message_type type, struct message_reader *body, int *d
 		take_commit(&message);
 	else if (type == MESSAGE_REMOVE)
 		take_remove(&message);
+	else if (type == MESSAGE_HAND_OVER)
+		take_hand_over(&message);
+	else if (type == MESSAGE_HAND_OVER_IDLE)
+		take_hand_over_idle(&message);
 	else if (type == MESSAGE_GRANTED)
 		take_granted(&message, descriptors, count);
 	else if (type == MESSAGE_ABORT)
@@ -452,6 +553,57 @@ static void take_ack(enum message_type type, struct message_reader *body, int *d
 		send_done(&message, MESSAGE_STATUS_OK);
 }
 
+static bool has_one_that_begins(const char *prefix)
+{
+	for (size_t i = 0; i < COUNTERS_TUNNELS; i++)
+		if (tunnels[i].is_used && begins(tunnels[i].id, prefix))
+			return true;
+	return false;
+}
+
+/* Each tunnel in use has one connection, with its slot as the number, and with odd bytes. */
+static void take_query(struct message_reader *body)
+{
+	struct query query;
+	struct message_writer writer, items;
+	if (!query_decode(body, &query))
+		exit(9);
+	if (has_one_that_begins("silent-"))
+		return;
+	bool is_endless = has_one_that_begins("endless-");
+	struct queried answer = { .request = query.request, .is_over = !is_endless, .cursor = { .place = query.cursor.place + is_endless } };
+	message_writer_init(&writer);
+	message_writer_init(&items);
+	for (uint32_t slot = 0; slot < COUNTERS_TUNNELS && !is_endless; slot++) {
+		struct query_connection connection = { .number = slot + 1, .slot = slot, .opened_at = UINT64_MAX, .user = "\xff\"\x01" };
+		if (!tunnels[slot].is_used || (query.filter.slot != QUERY_ANY_SLOT && query.filter.slot != slot))
+			continue;
+		answer.count += query.counts ? 1 : 2;
+		if (query.counts)
+			continue;
+		query_encode_connection(&items, &connection);
+		connection.slot = slot + 1000; /* of no tunnel here */
+		query_encode_connection(&items, &connection);
+	}
+	answer.count += has_one_that_begins("garbled-");
+	query_encode_answer(&writer, &answer, &items);
+	message_writer_clear(&items);
+	send_message(MESSAGE_QUERIED, &writer);
+}
+
+static void take_link(struct message_reader *body)
+{
+	if (!peer_link_decode(body, &neighbour))
+		exit(4);
+}
+
+static void take_log_level(struct message_reader *body)
+{
+	enum log_level level;
+	if (!message_decode_log_level(body, &level))
+		exit(4);
+}
+
 static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	(void)owner;
@@ -459,10 +611,21 @@ static bool on_message(void *owner, enum message_type type, struct message_reade
 		take_prepare(body, descriptors, count);
 	else if (type == MESSAGE_PROBE)
 		take_probe(body);
+	else if (type == MESSAGE_QUERY)
+		take_query(body);
+	else if (type == MESSAGE_PEER_LINK)
+		take_link(body);
+	else if (type == MESSAGE_TRANSFER)
+		take_transfer(body);
+	else if (type == MESSAGE_LOG_LEVEL)
+		take_log_level(body);
 	else if (type == MESSAGE_SHUTDOWN)
-		ends = true;
-	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT || type == MESSAGE_GRANTED)
+		ends = !stays;
+	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT || type == MESSAGE_GRANTED ||
+	         type == MESSAGE_HAND_OVER || type == MESSAGE_HAND_OVER_IDLE)
 		take_ack(type, body, descriptors, count);
+	else if (!fake_pool_take(counters, type, body))
+		exit(12);
 	return true;
 }
 

@@ -33,11 +33,25 @@ static void a_clock_that_starts_at_zero_has_the_whole_burst(void **state)
 	assert_int_equal(take_all(&allowance, 0), 5);
 }
 
+static void what_is_given_back_can_be_taken_again(void **state)
+{
+	struct allowance allowance = { 0 };
+	(void)state;
+	allowance_return(&allowance, 10);
+	for (int i = 0; i < 5; i++)
+		assert_true(allowance_take(&allowance, 10, 5, 1000));
+	assert_false(allowance_take(&allowance, 10, 5, 1000));
+	allowance_return(&allowance, 10);
+	assert_true(allowance_take(&allowance, 10, 5, 1000));
+	assert_false(allowance_take(&allowance, 10, 5, 1000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_burst_comes_back_at_the_rate),
 		cmocka_unit_test(a_clock_that_starts_at_zero_has_the_whole_burst),
+		cmocka_unit_test(what_is_given_back_can_be_taken_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

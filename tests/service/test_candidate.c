@@ -21,7 +21,7 @@
 static void read_document(struct candidate *candidate, const char *text)
 {
 	json_t *document = quoted_json(text);
-	candidate_init(candidate);
+	candidate_init(candidate, SPEC_TUNNEL);
 	candidate_read(candidate, document, "");
 	candidate_complete(candidate, NULL);
 	json_decref(document);
@@ -126,11 +126,19 @@ static const struct fault_case cases[] = {
 	{ WITH("'forwards':[{'name':'f','listen':'127.0.0.1:1','target':'10.0.0.1:1'},{'name':'g','listen':'127.0.0.1:1','target':'10.0.0.1:1'}]"),
 	  "/spec/forwards/1/listen", "duplicate" },
 	{ WITH("'limits':{'connections':1000001}"), "/spec/limits/connections", "out_of_range" },
-	{ WITH("'probe':{'type':'http','target':'x'}"), "/spec/probe/type", "invalid_value" },
+	{ WITH("'probe':{'type':'https','target':'x'}"), "/spec/probe/type", "invalid_value" },
 	{ WITH("'probe':{'type':'ping'}"), "/spec/probe/target", "required" },
 	{ WITH("'probe':{'type':'ping','target':'name'}"), "/spec/probe/target", "invalid_value" },
 	{ WITH("'probe':{'type':'tcp','target':'10.0.0.1'}"), "/spec/probe/target", "invalid_value" },
 	{ WITH("'probe':{'type':'ping','target':'10.0.0.1','interval':0}"), "/spec/probe/interval", "out_of_range" },
+	{ WITH("'placement':[]"), "/spec/placement", "wrong_type" },
+	{ WITH("'placement':{'nodes':'a'}"), "/spec/placement/nodes", "unknown_member" },
+	{ WITH("'placement':{'node':'A/B'}"), "/spec/placement/node", "invalid_id" },
+	{ WITH("'placement':{'labels':{'a b':''}}"), "/spec/placement/labels/a b", "invalid_label" },
+	{ WITH("'placement':{'labels':{'a':'','b':'','c':'','d':'','e':'','f':'','g':'','h':'','i':'','j':'','k':'','l':'','m':'','n':'','o':'',"
+	       "'p':'','q':''}}"),
+	  "/spec/placement/labels", "too_many" },
+	{ WITH("'placement':{'on_isolation':'end'}"), "/spec/placement/on_isolation", "invalid_value" },
 };
 
 static void a4_each_fault_has_its_place(void **state)
@@ -236,7 +244,7 @@ static const char whole[] =
     "'idle_timeout':60,'allow_private_targets':false},'forwards':[{'name':'db','direction':'outbound','protocol':'tcp','listen':'127.0.0.1:5432',"
     "'target':'db.inner:5432'},{'name':'web','direction':'inbound','protocol':'udp','listen':'0.0.0.0:80','target':'host.example:8080'}],"
     "'limits':{'connections':7,'rx_bits_per_second':1,'tx_bits_per_second':2,'total_bytes':3},'probe':{'type':'tcp','target':'10.2.0.1:80','interval'"
-    ":9}}}";
+    ":9},'placement':{'node':'ams-1','labels':{'region':'eu','tier':'2'},'on_isolation':'stop'}}}";
 
 static void what_is_written_reads_back(void **state)
 {
@@ -245,7 +253,7 @@ static void what_is_written_reads_back(void **state)
 	read_document(&first, whole);
 	assert_int_equal(first.problem.code, PROBLEM_NONE);
 	json_t *document = json_pack("{s:o}", "spec", spec_to_json(&first.spec, true));
-	candidate_init(&second);
+	candidate_init(&second, SPEC_TUNNEL);
 	candidate_read(&second, document, "");
 	candidate_complete(&second, NULL);
 	assert_int_equal(second.problem.code, PROBLEM_NONE);

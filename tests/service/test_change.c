@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc/key.h"
+#include "tests/descriptors.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
@@ -258,7 +259,7 @@ static void a_batch_in_order(void **state)
 static void an_atomic_batch_is_all_or_nothing(void **state)
 {
 	(void)state;
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	struct mutation *mutation = batch_of(3, true);
 	set_edit(mutation, 0, OPERATION_CREATE, "a", bench_document(NULL));
 	set_edit(mutation, 1, OPERATION_CREATE, "bad-b", bench_document(NULL));
@@ -268,8 +269,8 @@ static void an_atomic_batch_is_all_or_nothing(void **state)
 	assert_int_equal(mutation->failed_operation, 1);
 	assert_int_equal(mutation->problem.fault_count, 1);
 	mutation_free(mutation);
-	assert_null(service_find(own_bench.service, "a"));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_null(service_find(own_bench.service, access_whole(), "a"));
+	assert_int_equal(descriptors_count(), descriptors);
 	mutation = batch_of(3, true);
 	set_edit(mutation, 0, OPERATION_CREATE, "a", bench_document(NULL));
 	set_edit(mutation, 1, OPERATION_PATCH, "a", "{'labels':{'k':'v'}}");
@@ -299,7 +300,7 @@ static void a_listener_changes_hands_in_a_batch(void **state)
 	snprintf(to_second, sizeof(to_second), "{'spec':{'proxy':{'listen':['%s']}}}", second);
 	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(first)), APPLIED_CREATED);
 	assert_int_equal(applied(OPERATION_CREATE, "b", bench_document(second)), APPLIED_CREATED);
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	struct mutation *mutation = batch_of(2, true);
 	set_edit(mutation, 0, OPERATION_PATCH, "a", to_second);
 	set_edit(mutation, 1, OPERATION_PATCH, "b", to_first);
@@ -308,7 +309,7 @@ static void a_listener_changes_hands_in_a_batch(void **state)
 	mutation_free(mutation);
 	assert_int_equal(bench_port(&own_bench, "a"), two);
 	assert_int_equal(bench_port(&own_bench, "b"), one);
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 	/* From a deleted tunnel to a new one. */
 	mutation = batch_of(2, true);
 	set_edit(mutation, 0, OPERATION_CREATE, "c", bench_document(first));
@@ -333,13 +334,13 @@ static void an_overlapping_listener_makes_way(void **state)
 	bench_wait_ready(&own_bench);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	/* One that fails after the bind (the worker refuses it) restores the old one. */
 	snprintf(patch, sizeof(patch),
 	         "{'spec':{'proxy':{'listen':['0.0.0.0:%u','127.0.0.1:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port, port);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_LISTENER_IN_USE);
 	assert_true(bench_answers(port));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['0.0.0.0:%u','192.0.2.1:5'],'users':[{'username':'u','password':'p'}]}}}", port);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_VALIDATION_FAILED);
 	assert_true(bench_answers(port));
@@ -352,11 +353,11 @@ static void an_overlapping_listener_makes_way(void **state)
 	mutation_free(trial);
 	assert_int_equal(applied(OPERATION_PATCH, "a", patch), APPLIED_IN_PLACE);
 	assert_true(bench_answers(port));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", port);
 	assert_int_equal(applied(OPERATION_PATCH, "a", patch), APPLIED_IN_PLACE);
 	assert_true(bench_answers(port));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 }
 
 static void put_state(const char *json, bool dry_run, size_t created, size_t changed, size_t unchanged, size_t deleted)
@@ -385,7 +386,7 @@ static void a_state_replaces_everything(void **state)
 	put_state("{'tunnels':[" KEPT("a", "") "," KEPT("b", ",'limits':{'connections':3}") "," TUNNEL("d", "") "]}", true, 1, 1, 1, 1);
 	snapshot_release(bench_find(&own_bench, "c"));
 	put_state("{'tunnels':[" KEPT("a", "") "," KEPT("b", ",'limits':{'connections':3}") "," TUNNEL("d", "") "]}", false, 1, 1, 1, 1);
-	assert_null(service_find(own_bench.service, "c"));
+	assert_null(service_find(own_bench.service, access_whole(), "c"));
 	struct snapshot *kept = bench_find(&own_bench, "b");
 	assert_true(kept->spec.has_private_key);
 	snapshot_release(kept);
@@ -414,7 +415,7 @@ static void a_bad_state_tells_all_faults_and_does_nothing(void **state)
 	}
 	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
-	assert_null(service_find(own_bench.service, "d"));
+	assert_null(service_find(own_bench.service, access_whole(), "d"));
 }
 
 /* Three bytes of a body would else cost some kilobytes each: a state of nothing but faults is read as far as its faults are told. */
@@ -443,7 +444,7 @@ static void a_state_of_faults_costs_little(void **state)
 static void a_dry_run_changes_nothing(void **state)
 {
 	(void)state;
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	struct mutation *mutation = batch_of(1, false);
 	set_edit(mutation, 0, OPERATION_CREATE, "a", bench_document(NULL));
 	mutation->dry_run = true;
@@ -452,8 +453,8 @@ static void a_dry_run_changes_nothing(void **state)
 	assert_int_equal(mutation->operations[0].applied, APPLIED_CREATED);
 	assert_non_null(mutation->operations[0].snapshot);
 	mutation_free(mutation);
-	assert_null(service_find(own_bench.service, "a"));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_null(service_find(own_bench.service, access_whole(), "a"));
+	assert_int_equal(descriptors_count(), descriptors);
 	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
 	mutation = batch_of(1, false);
 	set_edit(mutation, 0, OPERATION_DELETE, "a", NULL);
@@ -462,6 +463,29 @@ static void a_dry_run_changes_nothing(void **state)
 	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_NONE);
 	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
+}
+
+static enum applied try_patch(const char *json, bool dry_run)
+{
+	struct mutation *mutation = batch_of(1, false);
+	set_edit(mutation, 0, OPERATION_PATCH, "a", json);
+	mutation->dry_run = dry_run;
+	bench_do(&own_bench, mutation);
+	enum applied how = mutation->operations[0].applied;
+	mutation_free(mutation);
+	return how;
+}
+
+/* Whether connections survive is what is asked before a change. */
+static void a_dry_run_tells_a_restart(void **state)
+{
+	(void)state;
+	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
+	for (int dry = 1; dry >= 0; dry--) {
+		assert_int_equal(try_patch("{'spec':{'limits':{'connections':9}}}", dry), APPLIED_IN_PLACE);
+		assert_int_equal(try_patch("{'spec':{'interface':{'mtu':1300}}}", dry), APPLIED_RESTARTED);
+	}
+	assert_int_equal(try_patch("{'spec':{'interface':{'mtu':1300}}}", true), APPLIED_UNCHANGED);
 }
 
 static enum problem_code try_edits(const char *first, const char *second)
@@ -487,7 +511,7 @@ static void a_dry_run_finds_the_taken_port(void **state)
 	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(listen)), APPLIED_CREATED);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", two);
 	assert_int_equal(applied(OPERATION_CREATE, "b", bench_document(listen)), APPLIED_CREATED);
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	snprintf(to_one, sizeof(to_one), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", one);
 	snprintf(to_two, sizeof(to_two), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", two);
 	assert_int_equal(try_edits(to_two, NULL), PROBLEM_LISTENER_IN_USE);
@@ -498,25 +522,24 @@ static void a_dry_run_finds_the_taken_port(void **state)
 	assert_int_equal(try_edits(to_two, listen), PROBLEM_NONE);
 	assert_int_equal(try_edits(to_two, to_two), PROBLEM_LISTENER_IN_USE);
 	assert_true(bench_answers(one) && bench_answers(two));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 }
 
 static void delete_where_labels_match(void **state)
 {
 	(void)state;
-	struct label labels[] = { { .key = strdup("pool"), .value = strdup("eu") } };
 	assert_int_equal(applied(OPERATION_CREATE, "a", bench_document(NULL)), APPLIED_CREATED);
 	assert_int_equal(applied(OPERATION_CREATE, "b", bench_document(NULL)), APPLIED_CREATED);
 	assert_int_equal(applied(OPERATION_PATCH, "b", "{'labels':{'pool':'eu'}}"), APPLIED_IN_PLACE);
 	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
-	mutation->labels = malloc(sizeof(labels));
-	memcpy(mutation->labels, labels, sizeof(labels));
-	mutation->label_count = 1;
+	mutation->selectors = malloc(sizeof(*mutation->selectors));
+	assert_int_equal(selector_parse("pool=eu", &mutation->selectors[0]), 0);
+	mutation->selector_count = 1;
 	bench_do(&own_bench, mutation);
 	assert_int_equal(mutation->deleted, 1);
 	mutation_free(mutation);
 	snapshot_release(bench_find(&own_bench, "a"));
-	assert_null(service_find(own_bench.service, "b"));
+	assert_null(service_find(own_bench.service, access_whole(), "b"));
 }
 
 static void on_changed(struct mutation *mutation, void *owner)
@@ -536,11 +559,11 @@ static void a_tunnel_that_has_lost_the_label_is_not_deleted(void **state)
 	set_edit(change, 0, OPERATION_PATCH, "slow-a", "{'labels':{'pool':null}}");
 	change->done = on_changed;
 	change->owner = &is_changed;
-	service_submit(own_bench.service, change);
+	service_submit(own_bench.service, access_whole(), change);
 	struct mutation *mutation = mutation_create(MUTATION_DELETE_WHERE, 0);
-	mutation->labels = malloc(sizeof(*mutation->labels));
-	mutation->labels[0] = (struct label){ .key = strdup("pool"), .value = strdup("eu") };
-	mutation->label_count = 1;
+	mutation->selectors = malloc(sizeof(*mutation->selectors));
+	assert_int_equal(selector_parse("pool=eu", &mutation->selectors[0]), 0);
+	mutation->selector_count = 1;
 	bench_do(&own_bench, mutation);
 	assert_true(is_changed);
 	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
@@ -607,7 +630,7 @@ static void who_waits_at_the_end_is_told_that_the_change_was_made(void **state)
 		mutation->timeout = 30;
 		mutation->done = on_stopped;
 		mutation->owner = &told;
-		service_submit(own_bench.service, mutation);
+		service_submit(own_bench.service, access_whole(), mutation);
 		/* It is under way when this one is answered, or waits for the handshake when the change is there. */
 		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "none", NULL), PROBLEM_NOT_FOUND);
 		assert_int_equal(i == 0 ? bench_code(&own_bench, OPERATION_PATCH, ids[i], "{'labels':{'x':'y'}}") : PROBLEM_NONE, PROBLEM_NONE);
@@ -773,7 +796,7 @@ static bool has_twin(const char *id, const char *expected)
 {
 	char twin[64] = "";
 	struct snapshot *snapshot = bench_find(&own_bench, id);
-	bool found = service_find_twin(own_bench.service, snapshot, twin);
+	bool found = service_find_twin(own_bench.service, access_whole(), snapshot, twin);
 	snapshot_release(snapshot);
 	if (found)
 		assert_string_equal(twin, expected);
@@ -877,7 +900,7 @@ static void submit(struct mutation *mutation, struct awaited *awaited)
 	mutation->done = on_done;
 	mutation->owner = awaited;
 	awaited->left++;
-	service_submit(own_bench.service, mutation);
+	service_submit(own_bench.service, access_whole(), mutation);
 }
 
 /* The worker's wish for another UDP socket waits for the turn behind a DELETE, and then "y" has the slot (P2, X8). */
@@ -944,9 +967,9 @@ static void listing_pages(void **state)
 	size_t total = 0;
 	bool more = true;
 	while (more) {
-		struct tunnel_list_filter filter = { .state = -1, .after = after, .limit = 7 };
+		struct tunnel_list_filter filter = { .after = after, .limit = 7 };
 		struct snapshot **list;
-		size_t count = service_list(own_bench.service, &filter, &list, &more);
+		size_t count = service_list(own_bench.service, access_whole(), &filter, &list, &more);
 		assert_int_equal(count, more ? 7 : 2);
 		for (size_t i = 0; i < count; i++) {
 			assert_true(strcmp(list[i]->id, after) > 0);
@@ -957,9 +980,9 @@ static void listing_pages(void **state)
 		total += count;
 	}
 	assert_int_equal(total, 30);
-	struct tunnel_list_filter up = { .state = TUNNEL_UP };
+	struct tunnel_list_filter up = { .states = 1u << TUNNEL_UP };
 	struct snapshot **list;
-	size_t count = service_list(own_bench.service, &up, &list, &more);
+	size_t count = service_list(own_bench.service, access_whole(), &up, &list, &more);
 	assert_int_equal(count, 15);
 	for (size_t i = 0; i < count; i++)
 		snapshot_release(list[i]);
@@ -985,6 +1008,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_bad_state_tells_all_faults_and_does_nothing, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_state_of_faults_costs_little, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_dry_run_changes_nothing, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_dry_run_tells_a_restart, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_dry_run_finds_the_taken_port, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(delete_where_labels_match, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_tunnel_that_has_lost_the_label_is_not_deleted, bench_set_up, bench_tear_down),

@@ -17,7 +17,6 @@
 #define OWN "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=" /* of KEY */
 #define PEER "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 #define OTHER "/UwcSPg38hW/D9Y3tcS1FOV0K1wuURMbS0sesJEP5ak="
-#define ADMIN (SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN)
 
 static const char whole[] = "{'labels':{'a':'b'},'spec':{'interface':{'private_key':'" KEY "','addresses':['10.2.0.2']},"
 			    "'peers':[{'public_key':'" PEER "','endpoint':'192.0.2.1:1','allowed_ips':['0.0.0.0/0'],'preshared_key':'" OTHER "'}],"
@@ -29,6 +28,8 @@ static const struct socket_roots roots = { .count = 0 };
 static struct policy policy;
 static struct delta delta;
 static struct operation operation;
+static enum snapshot_origin origin; /* of who asks */
+static struct operation_stamp stamp;
 
 static int set_up(void **state)
 {
@@ -36,7 +37,9 @@ static int set_up(void **state)
 	locks = lock_queue_create();
 	registry = registry_create(locks);
 	policy = (struct policy){ .protection = protection_create(registry), .roots = &roots };
-	delta = (struct delta){ .id = "t" };
+	delta = (struct delta){ .key = "t" };
+	origin = SNAPSHOT_OF_API;
+	stamp = (struct operation_stamp){ 0 };
 	return sodium_init() < 0 ? -1 : 0;
 }
 
@@ -54,12 +57,12 @@ static int tear_down(void **state)
 static enum problem_code apply(enum operation_kind kind, const char *peer, const char *text)
 {
 	struct candidate candidate;
-	operation = (struct operation){ .kind = kind, .document = text == NULL ? NULL : quoted_json(text) };
+	operation = (struct operation){ .kind = kind, .origin = origin, .stamp = stamp, .document = text == NULL ? NULL : quoted_json(text) };
 	if (peer != NULL)
 		assert_true(key_parse(peer, &operation.peer));
 	problem_init(&operation.problem);
 	delta_read(&operation, &candidate, NULL);
-	delta_apply(&delta, &policy, &operation, &candidate, ADMIN);
+	delta_apply(&delta, &policy, &operation, &candidate, scope_with_included(SCOPE_ADMIN));
 	candidate_clear(&candidate);
 	json_decref(operation.document);
 	enum problem_code code = operation.problem.code;
@@ -165,6 +168,104 @@ static void a_peer_is_who_its_address_says_and_not_the_tunnel_itself(void **stat
 	assert_int_equal(delta.after->spec.peer_count, 1);
 }
 
+static void what_is_of_a_file_is_changed_by_its_file_alone(void **state)
+{
+	(void)state;
+	policy.has_files = true;
+	origin = SNAPSHOT_OF_FILE;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	assert_int_equal(delta.after->origin, SNAPSHOT_OF_FILE);
+	origin = SNAPSHOT_OF_API;
+	assert_int_equal(apply(OPERATION_CREATE, NULL, whole), PROBLEM_MANAGED_BY_FILE);
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_MANAGED_BY_FILE);
+	assert_int_equal(apply(OPERATION_PATCH, NULL, "{'spec':{'enabled':false}}"), PROBLEM_MANAGED_BY_FILE);
+	assert_int_equal(apply(OPERATION_DELETE, NULL, NULL), PROBLEM_MANAGED_BY_FILE);
+	assert_int_equal(apply(OPERATION_PEER_PUT, OTHER, "{'allowed_ips':[]}"), PROBLEM_MANAGED_BY_FILE);
+	assert_int_equal(apply(OPERATION_PEER_DELETE, PEER, NULL), PROBLEM_MANAGED_BY_FILE);
+	origin = SNAPSHOT_OF_FILE;
+	assert_int_equal(apply(OPERATION_DELETE, NULL, NULL), PROBLEM_NONE);
+	assert_null(delta.after);
+}
+
+static void a_file_does_not_take_what_is_of_the_api(void **state)
+{
+	(void)state;
+	policy.has_files = true;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	origin = SNAPSHOT_OF_FILE;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_TUNNEL_EXISTS);
+	assert_int_equal(apply(OPERATION_DELETE, NULL, NULL), PROBLEM_TUNNEL_EXISTS);
+	assert_int_equal(delta.after->origin, SNAPSHOT_OF_API);
+}
+
+static void a_file_has_its_secrets_itself(void **state)
+{
+	(void)state;
+	origin = SNAPSHOT_OF_FILE;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	assert_int_equal(apply(OPERATION_PUT, NULL, "{'spec':{'interface':{'addresses':['10.2.0.2']}}}"), PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(apply(OPERATION_PUT, NULL, "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.2.0.2']}}}"), PROBLEM_NONE);
+	struct wireguard_key key = delta.after->public_key;
+	assert_int_equal(apply(OPERATION_PUT, NULL, "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.2.0.3']}}}"), PROBLEM_NONE);
+	assert_memory_equal(&delta.after->public_key, &key, sizeof(key));
+}
+
+static void without_files_what_came_from_one_can_be_written(void **state)
+{
+	(void)state;
+	origin = SNAPSHOT_OF_FILE;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	origin = SNAPSHOT_OF_API;
+	assert_int_equal(apply(OPERATION_PATCH, NULL, "{'spec':{'enabled':false}}"), PROBLEM_NONE);
+	assert_int_equal(delta.after->origin, SNAPSHOT_OF_API);
+}
+
+static void a_record_of_the_fleet_brings_its_revision_and_times(void **state)
+{
+	(void)state;
+	origin = SNAPSHOT_OF_FLEET;
+	stamp = (struct operation_stamp){ .revision = 900, .generation = 5, .created_at = 1000, .updated_at = 2000 };
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	const struct snapshot *made = delta.after;
+	assert_true(delta.is_stamped);
+	assert_int_equal(made->origin, SNAPSHOT_OF_FLEET);
+	assert_int_equal(made->revision, 900);
+	assert_int_equal(made->generation, 5);
+	assert_true(made->created_at == 1000 && made->updated_at == 2000);
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	assert_int_equal(operation.applied, APPLIED_UNCHANGED);
+	/* Changed and changed back: another record, whose ETag clients have. */
+	stamp.revision = 901;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	assert_int_equal(operation.applied, APPLIED_IN_PLACE);
+	assert_int_equal(delta.after->revision, 901);
+	assert_int_equal(apply(OPERATION_DELETE, NULL, NULL), PROBLEM_NONE);
+}
+
+/* It was deleted and made again before this node looked: a worker must not take a message about the first one for one about the second. */
+static void a_generation_is_never_lower_than_one_that_ran_here(void **state)
+{
+	(void)state;
+	origin = SNAPSHOT_OF_FLEET;
+	stamp = (struct operation_stamp){ .revision = 900, .generation = 5 };
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	delta.before = snapshot_reference(delta.after);
+	stamp = (struct operation_stamp){ .revision = 950, .generation = 1 };
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	assert_int_equal(delta.after->revision, 950);
+	assert_int_equal(delta.after->generation, 6);
+}
+
+static void the_fleet_does_not_take_what_is_of_this_node(void **state)
+{
+	(void)state;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_NONE);
+	origin = SNAPSHOT_OF_FLEET;
+	assert_int_equal(apply(OPERATION_PUT, NULL, whole), PROBLEM_TUNNEL_EXISTS);
+	assert_int_equal(apply(OPERATION_DELETE, NULL, NULL), PROBLEM_TUNNEL_EXISTS);
+	assert_int_equal(delta.after->origin, SNAPSHOT_OF_API);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +276,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_part_of_a_batch_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(peers_come_change_and_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_peer_is_who_its_address_says_and_not_the_tunnel_itself, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_of_a_file_is_changed_by_its_file_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_file_does_not_take_what_is_of_the_api, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_file_has_its_secrets_itself, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_record_of_the_fleet_brings_its_revision_and_times, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_generation_is_never_lower_than_one_that_ran_here, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_fleet_does_not_take_what_is_of_this_node, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_files_what_came_from_one_can_be_written, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,43 @@ static void ids_rise_by_one_and_old_ones_expire(void **state)
 	events_free(events);
 }
 
+/* A reader of the next program goes on with the id that it had; an event of unknown type, or a cut one, is refused. */
+static void the_next_program_goes_on(void **state)
+{
+	(void)state;
+	struct message_writer writer;
+	struct events *events = events_create(4, 100), *next = events_create(4, 7);
+	for (int i = 0; i < 6; i++)
+		events_publish(events, EVENT_TUNNEL_STATE, "a", "");
+	message_writer_init(&writer);
+	events_save(events, &writer);
+	struct message_reader reader = { .bytes = writer.bytes, .left = writer.length };
+	assert_true(events_load(next, &reader));
+	assert_int_equal(reader.left, 0);
+	uint64_t id;
+	enum event_type type;
+	for (uint64_t after = 101; after < 108; after++) {
+		char *json = NULL, *same = NULL;
+		uint64_t same_id;
+		enum events_read expected = events_next(events, after, &id, &type, &json);
+		assert_int_equal(events_next(next, after, &same_id, &type, &same), expected);
+		if (expected == EVENTS_GOT)
+			assert_string_equal(json, same);
+		free(json);
+		free(same);
+	}
+	events_publish(next, EVENT_TUNNEL_STATE, "a", "");
+	assert_int_equal(events_last_id(next), 107);
+	struct message_reader cut = { .bytes = writer.bytes, .left = writer.length - 1 };
+	assert_false(events_load(next, &cut));
+	writer.bytes[16] = EVENT_TYPE_COUNT;
+	struct message_reader unknown = { .bytes = writer.bytes, .left = writer.length };
+	assert_false(events_load(next, &unknown));
+	message_writer_clear(&writer);
+	events_free(events);
+	events_free(next);
+}
+
 struct woken {
 	_Atomic int count;
 };
@@ -70,7 +107,7 @@ static void readers_are_woken(void **state)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(first.count, 2000);
 	events_unsubscribe(events, one);
-	events_publish(events, EVENT_HEARTBEAT, NULL, "");
+	events_publish(events, EVENT_WORKER_RESTARTED, NULL, "");
 	assert_int_equal(first.count, 2000);
 	assert_int_equal(second.count, 2001);
 	assert_int_equal(events_last_id(events), 2001);
@@ -82,6 +119,7 @@ static void readers_are_woken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_next_program_goes_on),
 		cmocka_unit_test(ids_rise_by_one_and_old_ones_expire),
 		cmocka_unit_test(readers_are_woken),
 	};

@@ -17,6 +17,7 @@
 
 #include "ipc/log.h"
 #include "service/store/store.h"
+#include "tests/service/stored_document.h"
 
 #define LARGE (1200 * 1024)
 
@@ -35,7 +36,7 @@ static bool take_tunnel(void *owner, struct database_tunnel *tunnel)
 static bool take_token(void *owner, struct database_token *token)
 {
 	(void)owner;
-	free(token->name);
+	database_token_clear(token);
 	return true;
 }
 
@@ -61,18 +62,31 @@ static void keep_result(struct store_batch *batch, void *owner)
 	store_batch_free(batch);
 }
 
+/* {"x":"xxx…"} */
+static struct snapshot *of_length(size_t length)
+{
+	char *text = malloc(length + 9);
+	memset(text, 'x', length + 8);
+	memcpy(text, "{\"x\":\"", 6);
+	length = length < 8 ? 8 : length;
+	memcpy(text + length - 2, "\"}", 3);
+	struct snapshot *snapshot = stored_document(text);
+	free(text);
+	return snapshot;
+}
+
 static void submit(struct store *store, enum store_write_kind kind, const char *id, size_t document, int *result)
 {
 	struct store_batch *batch = store_batch_create(1);
 	struct store_write *write = &batch->writes[0];
 	write->kind = kind;
-	snprintf(write->tunnel.id, sizeof(write->tunnel.id), "%s", id);
-	write->tunnel.document = malloc(document + 1);
-	memset(write->tunnel.document, 'x', document);
-	write->tunnel.document[document] = '\0';
+	snprintf(write->tunnel.key, sizeof(write->tunnel.key), "%s", id);
+	if (kind == STORE_PUT)
+		write->snapshot = of_length(document);
 	write->tunnel.ports = strdup("{}");
 	snprintf(write->token.id, sizeof(write->token.id), "%s", id);
 	write->token.name = strdup("");
+	write->token.labels = strdup("{}");
 	batch->next_revision = 8;
 	batch->done = keep_result;
 	batch->owner = result;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -359,6 +360,37 @@ static void a_relay_has_a_port_of_its_own(void **state)
 	assert_int_equal(errno, EADDRNOTAVAIL);
 }
 
+/* Whatever is opened, what is missing is said, and nothing stays half open. */
+static void descriptors_that_are_missing_are_told(void **state)
+{
+	static const char *const places[] = { "127.0.0.1:0", "[::1]:0", "[::]:0" };
+	const union wireguard_endpoint loopback = at("127.0.0.1", 9);
+	struct rlimit limit, none;
+	int error;
+	(void)state;
+	int file = open(root, O_PATH | O_CLOEXEC);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		assert_null(open_at(places[i], SPEC_TCP, 0, false, &error));
+		assert_int_equal(error, EMFILE);
+		assert_null(open_at(places[i], SPEC_UDP, 0, false, &error));
+		assert_int_equal(error, EMFILE);
+	}
+	assert_null(host_socket_open_wireguard(0, 0, false, false, &error));
+	assert_int_equal(error, EMFILE);
+	assert_int_equal(host_socket_relay(&loopback), -1);
+	assert_int_equal(host_socket_dial(&loopback, SPEC_TCP), -1);
+	assert_int_equal(host_socket_dial_unix(file), -1);
+	assert_int_equal(errno, EMFILE);
+	assert_int_equal(socket_path_open(&roots, below("", "any.sock")), -1);
+	assert_int_equal(errno, EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	close(file);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -374,6 +406,7 @@ int main(void)
 		TEST(a_socket_of_its_own_is_not_dialled),
 		TEST(which_addresses_are_this_hosts),
 		TEST(a_relay_has_a_port_of_its_own),
+		TEST(descriptors_that_are_missing_are_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

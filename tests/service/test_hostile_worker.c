@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
+#include "tests/descriptors.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
-#define GUARD_MS 30000 /* against a hang only */
+#define GUARD_MS 200000 /* against a hang only */
 
 static int standard_error, told; /* the log goes to a file in memory */
 static size_t descriptors;
@@ -53,7 +54,7 @@ static int set_up(void **state)
 	/* Each of the two workers has one tunnel: the hostile one will be beside the first. */
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-b", bench_document(NULL)), PROBLEM_NONE);
-	descriptors = bench_descriptors();
+	descriptors = descriptors_count();
 	return 0;
 }
 
@@ -82,7 +83,7 @@ static void wait_for_end_by(const char *why)
 	int64_t start = bench_now_ms();
 	while (!was_told(why) && bench_now_ms() - start < GUARD_MS) {
 		others_are_served();
-		assert_in_range(bench_descriptors(), 1, descriptors + 1500);
+		assert_in_range(descriptors_count(), 1, descriptors + 1500);
 		pause_ms(20);
 	}
 	assert_true(was_told(why));
@@ -93,9 +94,9 @@ static void nothing_is_left_of(const char *id)
 	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, id, NULL), PROBLEM_NONE);
 	bench_wait_ready(&own_bench);
 	others_are_served();
-	for (int i = 0; i < 500 && bench_descriptors() != descriptors; i++)
+	for (int i = 0; i < 500 && descriptors_count() != descriptors; i++)
 		pause_ms(10);
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 }
 
 static void create(const char *id, const char *document)
@@ -120,7 +121,7 @@ static void an_answer_that_is_owed_ends_the_worker(void **state)
 	assert_in_range(bench_now_ms() - start, 0, GUARD_MS);
 	assert_true(was_told("it does not answer"));
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 }
 
 /* It says that it has prepared what it was to commit. */
@@ -263,6 +264,145 @@ static void odd_bytes_are_text_in_the_events(void **state)
 	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "odd-c", NULL), PROBLEM_NONE);
 }
 
+/* The connections that a tunnel has; the mutation is to be freed. */
+static struct mutation *list(const char *tunnel, bool only_counts)
+{
+	struct mutation *mutation = mutation_create(MUTATION_CONNECTIONS, 0);
+	mutation->listing = calloc(1, sizeof(*mutation->listing));
+	*mutation->listing = (struct connection_listing){ .limit = 100, .only_counts = only_counts, .filter = { .protocol = QUERY_ANY_PROTOCOL } };
+	snprintf(mutation->listing->tunnel, sizeof(mutation->listing->tunnel), "%s", tunnel);
+	bench_do(&own_bench, mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	return mutation;
+}
+
+static size_t count_of(const char *tunnel)
+{
+	struct mutation *mutation = list(tunnel, true);
+	size_t count = mutation->listing->count;
+	mutation_free(mutation);
+	return count;
+}
+
+/* One of a tunnel that the worker does not have is dropped. */
+static void odd_bytes_are_text_in_a_listing(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct mutation *mutation = list(i == 0 ? "" : "up-b", false);
+		char *text = NULL;
+		assert_true(asprintf(&text, "[%.*s]", (int)mutation->listing->length, mutation->listing->json) > 0);
+		json_t *array = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+		assert_int_equal(json_array_size(array), i == 0 ? 2 : 1);
+		assert_string_equal(mutation->listing->next, "");
+		json_decref(array);
+		free(text);
+		mutation_free(mutation);
+	}
+	assert_int_equal(count_of("absent"), 0);
+	assert_int_equal(restarts(), 0);
+}
+
+static void a_listing_that_is_not_answered_ends_the_worker(void **state)
+{
+	(void)state;
+	create("silent-c", bench_document(NULL));
+	int64_t start = bench_now_ms();
+	assert_int_equal(count_of("up-b"), 1);
+	assert_int_equal(count_of(""), 1);
+	assert_in_range(bench_now_ms() - start, 0, GUARD_MS);
+	assert_true(was_told("it does not answer"));
+	nothing_is_left_of("silent-c");
+}
+
+static void a_listing_that_does_not_end_is_ended(void **state)
+{
+	(void)state;
+	create("endless-c", bench_document(NULL));
+	int64_t start = bench_now_ms();
+	assert_int_equal(count_of(""), 1);
+	others_are_served();
+	assert_in_range(bench_now_ms() - start, 0, GUARD_MS);
+	assert_int_equal(restarts(), 0);
+	nothing_is_left_of("endless-c");
+}
+
+static void a_listing_with_a_wrong_count_ends_the_worker(void **state)
+{
+	(void)state;
+	create("garbled-c", bench_document(NULL));
+	mutation_free(list("", false));
+	assert_true(was_told("it sent a message that breaks the protocol"));
+	nothing_is_left_of("garbled-c");
+}
+
+/* The accused may be innocent: it goes on, and links are renewed at a rate. */
+static void accusations_of_another_worker_end_nobody(void **state)
+{
+	(void)state;
+	create("accuse-c", bench_document(NULL));
+	wait_for_end_by("they stay without a link until one of them is replaced");
+	assert_int_equal(restarts(), 0);
+	nothing_is_left_of("accuse-c");
+}
+
+static void an_accusation_of_nobody_ends_the_worker(void **state)
+{
+	(void)state;
+	create("nobody-c", bench_document(NULL));
+	wait_for_end_by("it sent a message that breaks the protocol");
+	nothing_is_left_of("nobody-c");
+}
+
+static int worker_of(const char *id)
+{
+	struct snapshot *snapshot = bench_find(&own_bench, id);
+	int worker = snapshot->worker;
+	snapshot_release(snapshot);
+	return worker;
+}
+
+/* Whatever its worker tells, the tunnel is on the other one afterwards, once, and answers. */
+static void move(const char *id)
+{
+	create(id, bench_document(NULL));
+	assert_int_equal(worker_of(id), 0);
+	assert_int_equal(bench_code(&own_bench, OPERATION_MOVE, id, "{'worker':1}"), PROBLEM_NONE);
+	assert_int_equal(worker_of(id), 1);
+	assert_true(bench_answers(bench_port(&own_bench, id)));
+	others_are_served();
+}
+
+/* The other worker gets as many sessions as there are peers, and nothing else: it would end. */
+static void sessions_that_were_not_asked_for_are_dropped(void **state)
+{
+	(void)state;
+	move("swarm-c");
+	assert_int_equal(restarts(), 0);
+	nothing_is_left_of("swarm-c");
+}
+
+static void sessions_that_break_the_protocol_end_the_worker(void **state)
+{
+	(void)state;
+	move("huge-c");
+	assert_true(was_told("it sent bytes that are not a message"));
+	nothing_is_left_of("huge-c");
+	move("short-c");
+	assert_true(was_told("it sent a message that breaks the protocol"));
+	nothing_is_left_of("short-c");
+	assert_int_equal(restarts(), 2);
+}
+
+static void a_worker_that_keeps_a_tunnel_is_ended(void **state)
+{
+	(void)state;
+	move("keeps-c");
+	assert_true(was_told("it does not answer"));
+	assert_int_equal(restarts(), 1);
+	nothing_is_left_of("keeps-c");
+}
+
 int main(int argc, char **argv)
 {
 	int code;
@@ -280,6 +420,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(late_wants_end_with_their_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_worker_that_does_not_read_is_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(odd_bytes_are_text_in_the_events, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(odd_bytes_are_text_in_a_listing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_listing_that_is_not_answered_ends_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_listing_that_does_not_end_is_ended, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_listing_with_a_wrong_count_ends_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(accusations_of_another_worker_end_nobody, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sessions_that_were_not_asked_for_are_dropped, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(sessions_that_break_the_protocol_end_the_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_worker_that_keeps_a_tunnel_is_ended, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_accusation_of_nobody_ends_the_worker, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

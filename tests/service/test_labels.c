@@ -11,7 +11,7 @@
 
 static struct problem problem;
 
-static size_t read_labels(const char *text, struct label **labels)
+static size_t read_labels(const char *text, struct spec_label **labels)
 {
 	struct json_reader reader;
 	json_t *document = json_loads(text, 0, NULL);
@@ -25,7 +25,7 @@ static size_t read_labels(const char *text, struct label **labels)
 
 static void they_are_sorted_and_written_as_they_were(void **state)
 {
-	struct label *labels, *copy;
+	struct spec_label *labels, *copy;
 	(void)state;
 	size_t count = read_labels("{\"labels\":{\"b\":\"2\",\"a\":\"1\",\"c/d.e-f_G\":\"\"}}", &labels);
 	assert_int_equal(count, 3);
@@ -40,8 +40,8 @@ static void they_are_sorted_and_written_as_they_were(void **state)
 	assert_int_equal(json_object_size(json), 3);
 	assert_string_equal(json_string_value(json_object_get(json, "b")), "2");
 	json_decref(json);
-	labels_free(labels, count);
-	labels_free(copy, count);
+	spec_labels_free(labels, count);
+	spec_labels_free(copy, count);
 }
 
 static const struct {
@@ -59,13 +59,13 @@ static void what_is_refused_is_named(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		struct label *labels;
+		struct spec_label *labels;
 		size_t count = read_labels(refused[i].text, &labels);
 		assert_int_equal(count, 0);
 		assert_int_equal(problem.fault_count, 1);
 		assert_string_equal(problem.faults[0].pointer, refused[i].pointer);
 		assert_string_equal(problem.faults[0].code, refused[i].code);
-		labels_free(labels, count);
+		spec_labels_free(labels, count);
 		problem_clear(&problem);
 	}
 }
@@ -73,15 +73,15 @@ static void what_is_refused_is_named(void **state)
 static void there_are_at_most_64(void **state)
 {
 	char text[2048] = "{\"labels\":{\"k0\":\"\"";
-	struct label *labels;
+	struct spec_label *labels;
 	(void)state;
-	for (size_t i = 1; i < LABELS_MAX; i++)
+	for (size_t i = 1; i < POOL_SPEC_LABELS_MAX; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ",\"k%zu\":\"\"", i);
 	size_t end = strlen(text);
 	snprintf(text + end, sizeof(text) - end, "}}");
 	size_t count = read_labels(text, &labels);
-	assert_int_equal(count, LABELS_MAX);
-	labels_free(labels, count);
+	assert_int_equal(count, POOL_SPEC_LABELS_MAX);
+	spec_labels_free(labels, count);
 	snprintf(text + end, sizeof(text) - end, ",\"more\":\"\"}}");
 	assert_int_equal(read_labels(text, &labels), 0);
 	assert_string_equal(problem.faults[0].code, "too_many");

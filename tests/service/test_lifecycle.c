@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/descriptors.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
@@ -74,8 +75,8 @@ static void s3_reconfigure_a_thousand_times(void **state)
 	char listen[32];
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
-	size_t descriptors = bench_descriptors();
-	struct snapshot *first = service_find(own_bench.service, "a");
+	size_t descriptors = descriptors_count();
+	struct snapshot *first = service_find(own_bench.service, access_whole(), "a");
 	for (int i = 0; i < 1000; i++) {
 		char patch[256];
 		/* In place, with a new stack, with another UDP port: in turns. */
@@ -84,12 +85,12 @@ static void s3_reconfigure_a_thousand_times(void **state)
 		assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", patch), PROBLEM_NONE);
 	}
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", "{'spec':{'enabled':true}}"), PROBLEM_NONE);
-	struct snapshot *last = service_find(own_bench.service, "a");
+	struct snapshot *last = service_find(own_bench.service, access_whole(), "a");
 	assert_int_equal(last->generation, 1002);
 	assert_int_equal(last->counters == first->counters, 1);
 	assert_int_equal(bench_port(&own_bench, "a"), port);
 	assert_true(bench_answers(port));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 	snapshot_release(first);
 	snapshot_release(last);
 }
@@ -123,14 +124,14 @@ static void s5_a_taken_port_is_told_at_once(void **state)
 	char listen[32];
 	int holder = take_port(port);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	struct mutation *mutation = bench_edit(&own_bench, OPERATION_CREATE, "a", bench_document(listen));
 	assert_int_equal(mutation->operations[0].problem.code, PROBLEM_LISTENER_IN_USE);
 	assert_int_equal(mutation->operations[0].problem.fault_count, 1);
 	assert_string_equal(mutation->operations[0].problem.faults[0].pointer, "/spec/proxy/listen/0");
 	mutation_free(mutation);
-	assert_null(service_find(own_bench.service, "a"));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_null(service_find(own_bench.service, access_whole(), "a"));
+	assert_int_equal(descriptors_count(), descriptors);
 	close(holder);
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(listen)), PROBLEM_NONE);
 	assert_true(bench_answers(port));
@@ -147,10 +148,10 @@ static void *read_everything(void *argument)
 {
 	size_t *seen = argument;
 	while (reading) {
-		struct tunnel_list_filter filter = { .state = -1 };
+		struct tunnel_list_filter filter = { .limit = 0 };
 		struct snapshot **list;
 		bool more;
-		size_t count = service_list(own_bench.service, &filter, &list, &more);
+		size_t count = service_list(own_bench.service, access_whole(), &filter, &list, &more);
 		for (size_t i = 0; i < count; i++) {
 			struct snapshot_status status;
 			snapshot_status(list[i], &status);
@@ -160,7 +161,7 @@ static void *read_everything(void *argument)
 			snapshot_release(list[i]);
 		}
 		free(list);
-		struct snapshot *one = service_find(own_bench.service, "up-a");
+		struct snapshot *one = service_find(own_bench.service, access_whole(), "up-a");
 		snapshot_release(one);
 	}
 	return NULL;
@@ -190,7 +191,7 @@ static void s6_numbers_of_a_deleted_tunnel_stay(void **state)
 {
 	(void)state;
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-	struct snapshot *old = service_find(own_bench.service, "a");
+	struct snapshot *old = service_find(own_bench.service, access_whole(), "a");
 	uint64_t used = counter_read(&old->counters->total_bytes_used);
 	assert_int_equal(used, 1000);
 	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
@@ -198,7 +199,7 @@ static void s6_numbers_of_a_deleted_tunnel_stay(void **state)
 		char id[16];
 		snprintf(id, sizeof(id), "b%d", i);
 		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, id, bench_document(NULL)), PROBLEM_NONE);
-		struct snapshot *other = service_find(own_bench.service, id);
+		struct snapshot *other = service_find(own_bench.service, access_whole(), id);
 		assert_ptr_not_equal(other->counters, old->counters);
 		assert_int_equal(counter_read(&other->counters->total_bytes_used), 1000);
 		snapshot_release(other);
@@ -230,7 +231,7 @@ static void s8_one_tunnel_never_touches_another(void **state)
 {
 	(void)state;
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-quiet", bench_document(NULL)), PROBLEM_NONE);
-	struct snapshot *before = service_find(own_bench.service, "up-quiet");
+	struct snapshot *before = service_find(own_bench.service, access_whole(), "up-quiet");
 	for (int i = 0; i < 50; i++) {
 		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "bad-b", bench_document(NULL)), PROBLEM_VALIDATION_FAILED);
@@ -238,7 +239,7 @@ static void s8_one_tunnel_never_touches_another(void **state)
 		assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "a", "{'spec':{'interface':{'mtu':1300}}}"), PROBLEM_NONE);
 		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	}
-	struct snapshot *after = service_find(own_bench.service, "up-quiet");
+	struct snapshot *after = service_find(own_bench.service, access_whole(), "up-quiet");
 	struct snapshot_status status;
 	snapshot_status(after, &status);
 	assert_ptr_equal(before, after);
@@ -254,7 +255,7 @@ static void a_tunnel_that_is_up_may_have_a_reason(void **state)
 	struct snapshot_status status;
 	(void)state;
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-deaf-a", bench_document(NULL)), PROBLEM_NONE);
-	struct snapshot *deaf = service_find(own_bench.service, "up-deaf-a");
+	struct snapshot *deaf = service_find(own_bench.service, access_whole(), "up-deaf-a");
 	snapshot_status(deaf, &status);
 	assert_int_equal(status.state, TUNNEL_UP);
 	assert_string_equal(status.reason, "the peer does not answer");
@@ -280,7 +281,7 @@ static void s11_bulk_delete_is_quick(void **state)
 	(void)state;
 	pthread_t reader;
 	size_t seen = 0;
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	struct mutation *created = create_many(1000);
 	if (created->problem.code != PROBLEM_NONE)
 		fail_msg("%s", created->problem.detail);
@@ -300,7 +301,7 @@ static void s11_bulk_delete_is_quick(void **state)
 	assert_in_range(took, 0, 2000);
 	print_message("1,000 deleted in %d ms\n", (int)took);
 	/* The directory that is being read, at most. */
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 }
 
 static void s11_deletes_one_by_one_are_pipelined(void **state)
@@ -341,14 +342,14 @@ static void s12_a_refused_change_leaves_the_old_one(void **state)
 	char patch[128];
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
 	unsigned port = bench_port(&own_bench, "up-a");
-	struct snapshot *before = service_find(own_bench.service, "up-a");
+	struct snapshot *before = service_find(own_bench.service, access_whole(), "up-a");
 	snprintf(patch, sizeof(patch), "{'spec':{'proxy':{'listen':['127.0.0.1:%u']}}}", taken);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", patch), PROBLEM_LISTENER_IN_USE);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'spec':{'interface':{'addresses':['nonsense']}}}"),
 	                 PROBLEM_VALIDATION_FAILED);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'spec':{'proxy':{'listen':['203.0.113.1:1']}}}"),
 	                 PROBLEM_VALIDATION_FAILED);
-	struct snapshot *after = service_find(own_bench.service, "up-a");
+	struct snapshot *after = service_find(own_bench.service, access_whole(), "up-a");
 	assert_ptr_equal(before, after);
 	assert_int_equal(bench_port(&own_bench, "up-a"), port);
 	assert_true(bench_answers(port));
@@ -375,7 +376,7 @@ static void a7_create_and_delete_at_the_same_time(void **state)
 			assert_int_equal(done[PROBLEM_NONE] + done[PROBLEM_TUNNEL_EXISTS], 125);
 		}
 	}
-	struct snapshot *left = service_find(own_bench.service, "a");
+	struct snapshot *left = service_find(own_bench.service, access_whole(), "a");
 	assert_int_equal(created - deleted, left != NULL);
 	snapshot_release(left);
 }
@@ -402,7 +403,7 @@ static void a7_a_revision_is_never_used_twice(void **state)
 	uint64_t last = 0;
 	for (int i = 0; i < 6; i++) {
 		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
-		struct snapshot *snapshot = service_find(own_bench.service, "a");
+		struct snapshot *snapshot = service_find(own_bench.service, access_whole(), "a");
 		assert_true(snapshot->revision > last);
 		last = snapshot->revision;
 		snapshot_release(snapshot);
@@ -429,12 +430,12 @@ static void p9_create_then_delete_is_the_baseline(void **state)
 	(void)state;
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
 		assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	}
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 }
 
 static void *delete_and_create(void *argument)
@@ -442,7 +443,7 @@ static void *delete_and_create(void *argument)
 	struct snapshot *snapshot = NULL;
 	(void)argument;
 	while (snapshot == NULL)
-		snapshot = service_find(own_bench.service, "a");
+		snapshot = service_find(own_bench.service, access_whole(), "a");
 	snapshot_release(snapshot);
 	assert_int_equal(bench_code(&own_bench, OPERATION_DELETE, "a", NULL), PROBLEM_NONE);
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "a", bench_document(NULL)), PROBLEM_NONE);
@@ -455,7 +456,7 @@ static void a_waiter_follows_its_tunnel_and_not_the_id(void **state)
 	pthread_t thread;
 	(void)state;
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
-	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->scope = scope_with_included(SCOPE_ADMIN);
 	mutation->wait_up = true;
 	mutation->timeout = 10;
 	mutation->operations[0].kind = OPERATION_CREATE;
@@ -490,14 +491,14 @@ static void ten_thousand_changes_of_one_tunnel_wait(void **state)
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "slow-a", bench_document(NULL)), PROBLEM_NONE);
 	for (unsigned i = 0; i <= WAITING; i++) {
 		struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
-		mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+		mutation->scope = scope_with_included(SCOPE_ADMIN);
 		mutation->operations[0].kind = OPERATION_PATCH;
 		snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "slow-a");
 		mutation->operations[0].document = quoted_json("{'spec':{'proxy':{'idle_timeout':7}}}");
 		mutation->operations[0].if_match = i == 0 ? NULL : strdup("\"1\"");
 		mutation->done = on_answered;
 		mutation->owner = &answered;
-		service_submit(own_bench.service, mutation);
+		service_submit(own_bench.service, access_whole(), mutation);
 	}
 	for (int64_t start = bench_now_ms(); answered < WAITING && bench_now_ms() - start < 30000;)
 		sched_yield();
@@ -530,7 +531,7 @@ static void a_report_concerns_who_waits_for_its_tunnel(void **state)
 	(void)state;
 	for (unsigned i = 0; i < SUSPENDED; i++) {
 		struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
-		mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+		mutation->scope = scope_with_included(SCOPE_ADMIN);
 		mutation->operations[0].kind = OPERATION_CREATE;
 		snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "wait-%u", i);
 		mutation->operations[0].document = quoted_json(bench_document(NULL));
@@ -538,7 +539,7 @@ static void a_report_concerns_who_waits_for_its_tunnel(void **state)
 		mutation->timeout = 60;
 		mutation->done = on_waited;
 		mutation->owner = &answered;
-		service_submit(own_bench.service, mutation);
+		service_submit(own_bench.service, access_whole(), mutation);
 	}
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "up-a", bench_document(NULL)), PROBLEM_NONE);
 	looked_at = 0;

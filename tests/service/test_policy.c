@@ -8,14 +8,12 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "service/change/policy.h"
 #include "service/socket/socket_path.h"
 #include "service/store/scope.h"
 #include "service/worker/protection.h"
-
-#define WRITER (SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE)
-#define ADMIN (WRITER | SCOPE_ADMIN)
 
 static struct lock_queue *locks;
 static struct registry *registry;
@@ -68,17 +66,17 @@ static const struct {
 	unsigned scope;
 	const char *code;
 } listeners[] = {
-	{ "127.0.0.1:1080", false, false, WRITER, "" },
-	{ "[::1]:0", false, false, WRITER, "" },
-	{ "0.0.0.0:1080", true, false, ADMIN, "remote_not_allowed" },
-	{ "192.0.2.1:1080", true, false, ADMIN, "remote_not_allowed" },
-	{ "0.0.0.0:1080", false, true, ADMIN, "users_required" },
-	{ "0.0.0.0:1080", true, true, WRITER, "" },
-	{ "unix:/tmp/p", false, false, ADMIN, "" },
-	{ "unix:/tmp/p", false, false, WRITER, "forbidden" },
-	{ "unix:/nonexistent/p", false, false, ADMIN, "path_not_allowed" },
-	{ "unix:/tmp/../etc/p", false, false, ADMIN, "path_not_allowed" },
-	{ "unix:/tmp/warren-api.sock", false, false, ADMIN, "own_socket" },
+	{ "127.0.0.1:1080", false, false, SCOPE_WRITE, "" },
+	{ "[::1]:0", false, false, SCOPE_WRITE, "" },
+	{ "0.0.0.0:1080", true, false, SCOPE_ADMIN, "remote_not_allowed" },
+	{ "192.0.2.1:1080", true, false, SCOPE_ADMIN, "remote_not_allowed" },
+	{ "0.0.0.0:1080", false, true, SCOPE_ADMIN, "users_required" },
+	{ "0.0.0.0:1080", true, true, SCOPE_WRITE, "" },
+	{ "unix:/tmp/p", false, false, SCOPE_ADMIN, "" },
+	{ "unix:/tmp/p", false, false, SCOPE_WRITE, "forbidden" },
+	{ "unix:/nonexistent/p", false, false, SCOPE_ADMIN, "path_not_allowed" },
+	{ "unix:/tmp/../etc/p", false, false, SCOPE_ADMIN, "path_not_allowed" },
+	{ "unix:/tmp/warren-api.sock", false, false, SCOPE_ADMIN, "own_socket" },
 };
 
 static void each_listener(void **state)
@@ -103,18 +101,18 @@ static const struct {
 	unsigned scope;
 	const char *code;
 } forwards[] = {
-	{ SPEC_OUTBOUND, "127.0.0.1:1", "10.0.0.1:1", false, WRITER, "" },
-	{ SPEC_OUTBOUND, "0.0.0.0:1", "10.0.0.1:1", false, ADMIN, "remote_not_allowed" },
-	{ SPEC_OUTBOUND, "0.0.0.0:1", "10.0.0.1:1", true, ADMIN, "" },
-	{ SPEC_OUTBOUND, "0.0.0.0:1", "10.0.0.1:1", true, WRITER, "forbidden" },
-	{ SPEC_OUTBOUND, "unix:/tmp/f", "10.0.0.1:1", false, WRITER, "forbidden" },
-	{ SPEC_INBOUND, "10.0.0.2:1", "127.0.0.1:80", false, ADMIN, "" },
-	{ SPEC_INBOUND, "10.0.0.2:1", "127.0.0.1:80", false, WRITER, "forbidden" },
-	{ SPEC_INBOUND, "10.0.0.2:1", "127.0.0.1:8470", false, ADMIN, "own_socket" },
-	{ SPEC_INBOUND, "10.0.0.2:1", "0.0.0.0:8470", false, ADMIN, "own_socket" },
-	{ SPEC_INBOUND, "10.0.0.2:1", "LocalHost:8470", false, ADMIN, "own_socket" },
-	{ SPEC_INBOUND, "10.0.0.2:1", "unix:/tmp/warren-api.sock", false, ADMIN, "own_socket" },
-	{ SPEC_INBOUND, "10.0.0.2:1", "unix:/nonexistent/s", false, ADMIN, "path_not_allowed" },
+	{ SPEC_OUTBOUND, "127.0.0.1:1", "10.0.0.1:1", false, SCOPE_WRITE, "" },
+	{ SPEC_OUTBOUND, "0.0.0.0:1", "10.0.0.1:1", false, SCOPE_ADMIN, "remote_not_allowed" },
+	{ SPEC_OUTBOUND, "0.0.0.0:1", "10.0.0.1:1", true, SCOPE_ADMIN, "" },
+	{ SPEC_OUTBOUND, "0.0.0.0:1", "10.0.0.1:1", true, SCOPE_WRITE, "forbidden" },
+	{ SPEC_OUTBOUND, "unix:/tmp/f", "10.0.0.1:1", false, SCOPE_WRITE, "forbidden" },
+	{ SPEC_INBOUND, "10.0.0.2:1", "127.0.0.1:80", false, SCOPE_ADMIN, "" },
+	{ SPEC_INBOUND, "10.0.0.2:1", "127.0.0.1:80", false, SCOPE_WRITE, "forbidden" },
+	{ SPEC_INBOUND, "10.0.0.2:1", "127.0.0.1:8470", false, SCOPE_ADMIN, "own_socket" },
+	{ SPEC_INBOUND, "10.0.0.2:1", "0.0.0.0:8470", false, SCOPE_ADMIN, "own_socket" },
+	{ SPEC_INBOUND, "10.0.0.2:1", "LocalHost:8470", false, SCOPE_ADMIN, "own_socket" },
+	{ SPEC_INBOUND, "10.0.0.2:1", "unix:/tmp/warren-api.sock", false, SCOPE_ADMIN, "own_socket" },
+	{ SPEC_INBOUND, "10.0.0.2:1", "unix:/nonexistent/s", false, SCOPE_ADMIN, "path_not_allowed" },
 };
 
 static void each_forward(void **state)
@@ -131,8 +129,8 @@ static void each_forward(void **state)
 		if (strcmp(code, forwards[i].code) != 0)
 			fail_msg("%s to %s: %s, not %s", forwards[i].listen, forwards[i].target, code, forwards[i].code);
 		/* What an admin has made stays, whoever changes the rest. */
-		if (forwards[i].scope == WRITER && code[0] != '\0') {
-			check(&spec, &spec, forwards[i].allow_remote, WRITER, code);
+		if (forwards[i].scope == SCOPE_WRITE && code[0] != '\0') {
+			check(&spec, &spec, forwards[i].allow_remote, SCOPE_WRITE, code);
 			assert_string_equal(code, "");
 		}
 		place_clear(&forward.listen);
@@ -151,23 +149,66 @@ static void the_route_to_what_an_admin_opened_is_the_admins(void **state)
 	struct spec before = { .forwards = &forward, .forward_count = 1, .peers = &mine, .peer_count = 1 }, after = before;
 	(void)state;
 	after.mtu = 1300;
-	check(&after, &before, false, WRITER, code);
+	check(&after, &before, false, SCOPE_WRITE, code);
 	assert_string_equal(code, "");
 	after.peers = &theirs;
-	check(&after, &before, false, WRITER, code);
+	check(&after, &before, false, SCOPE_WRITE, code);
 	assert_string_equal(code, "forbidden");
-	check(&after, &before, false, ADMIN, code);
+	check(&after, &before, false, SCOPE_ADMIN, code);
 	assert_string_equal(code, "");
 	place_clear(&forward.listen);
 	place_clear(&forward.target);
 }
 
+/* Without a descriptor nobody knows where a path leads: it is refused, but not as a fault of the request. */
+static void a_path_that_cannot_be_checked(void **state)
+{
+	const struct policy policy = { .protection = protection, .roots = &roots };
+	struct spec_place place = place_of("unix:/tmp/a.sock");
+	const struct spec spec = { .listen = &place, .listen_count = 1 };
+	struct rlimit limit, none;
+	struct problem problem;
+	(void)state;
+	problem_init(&problem);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	policy_check(&policy, &spec, NULL, SCOPE_ADMIN, "", &problem);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(problem.code, PROBLEM_OUT_OF_RESOURCES);
+	assert_int_equal(problem.fault_count, 0);
+	problem_clear(&problem);
+	place_clear(&place);
+}
+
+static void a_placement_needs_a_fleet(void **state)
+{
+	struct policy policy = { .protection = protection, .roots = &roots };
+	struct placement_spec placement = { .node = "ams-1" };
+	const struct spec spec = { .placement = &placement };
+	struct problem problem;
+	(void)state;
+	problem_init(&problem);
+	policy_check(&policy, &spec, NULL, SCOPE_ADMIN, "/tunnels/0", &problem);
+	assert_int_equal(problem.fault_count, 1);
+	assert_string_equal(problem.faults[0].pointer, "/tunnels/0/spec/placement");
+	assert_string_equal(problem.faults[0].code, "no_fleet");
+	problem_clear(&problem);
+	policy.is_in_fleet = true;
+	policy_check(&policy, &spec, NULL, SCOPE_WRITE, "", &problem);
+	assert_int_equal(problem.code, PROBLEM_NONE);
+	problem_clear(&problem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_placement_needs_a_fleet, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(each_listener, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(each_forward, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_route_to_what_an_admin_opened_is_the_admins, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_path_that_cannot_be_checked, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include "ipc/log.h"
 #include "service/store/store.h"
 #include "tests/service/failing_vfs.h"
+#include "tests/service/stored_document.h"
 
 enum { TUNNELS = 8, BATCHES = 60, ENTRIES = 20000, IMAGE = 1 << 22, SECTOR = 512, CUTS_A_RUN = 50 };
 enum file { FILE_DATABASE, FILE_LOG, FILES };
@@ -170,7 +171,7 @@ static bool take_tunnel(void *owner, struct database_tunnel *tunnel)
 {
 	unsigned *found = owner;
 	unsigned number = 0, mark = 0;
-	assert_int_equal(sscanf(tunnel->id, "t%u", &number), 1);
+	assert_int_equal(sscanf(tunnel->key, "t%u", &number), 1);
 	assert_int_equal(sscanf(tunnel->document, "{\"mark\":%u", &mark), 1);
 	found[number] = mark;
 	database_tunnel_clear(tunnel);
@@ -180,7 +181,7 @@ static bool take_tunnel(void *owner, struct database_tunnel *tunnel)
 static bool take_token(void *owner, struct database_token *token)
 {
 	(void)owner;
-	free(token->name);
+	database_token_clear(token);
 	return true;
 }
 
@@ -212,15 +213,16 @@ static void put(struct store_write *write, unsigned number, unsigned mark)
 	static const size_t sizes[] = { 40, 700, 3000, 9000 };
 	size_t size = sizes[roll(4)];
 	write->kind = mark == 0 ? STORE_DELETE : STORE_PUT;
-	snprintf(write->tunnel.id, sizeof(write->tunnel.id), "t%u", number);
+	snprintf(write->tunnel.key, sizeof(write->tunnel.key), "t%u", number);
 	if (mark == 0)
 		return;
-	write->tunnel.document = malloc(size + 1);
 	write->tunnel.ports = strdup("{}");
-	memset(write->tunnel.document, 'x', size);
-	write->tunnel.document[size] = '\0';
-	int head = snprintf(write->tunnel.document, size, "{\"mark\":%u,\"x\":\"", mark);
-	write->tunnel.document[head] = 'x';
+	char text[9001];
+	memset(text, 'x', size);
+	int head = snprintf(text, size, "{\"mark\":%u,\"x\":\"", mark);
+	text[head] = 'x';
+	memcpy(text + size - 2, "\"}", 3);
+	write->snapshot = stored_document(text);
 }
 
 static void acknowledge(struct store_batch *batch, void *owner)

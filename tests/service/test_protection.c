@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ipc/endpoint.h"
@@ -116,12 +117,72 @@ static void a_path_by_its_name_and_by_its_file(void **state)
 	assert_true(protection_has_file(protection, -1));
 }
 
+static void what_is_no_address_is_not_taken(void **state)
+{
+	struct sockaddr_storage address = { .ss_family = AF_UNIX };
+	(void)state;
+	assert_false(protection_add_address(protection, (struct sockaddr *)&address));
+	protect("::1", 8470);
+	assert_true(is_protected("::1", 8470));
+	/* :: reaches the loopback too. */
+	assert_true(is_protected("::", 8470));
+	assert_false(is_protected("::", 8471));
+}
+
+/* A tunnel that listens on a unix socket. */
+static void add_listener(const char *path)
+{
+	char copy[80], *root = folder;
+	const struct socket_roots roots = { .list = &root, .count = 1 };
+	struct problem problem;
+	struct socket_pool none = { .count = 0 };
+	snprintf(copy, sizeof(copy), "%s", path);
+	struct spec_place *listen = calloc(1, sizeof(*listen));
+	*listen = (struct spec_place){ .kind = SPEC_PLACE_UNIX, .host = strdup(copy) };
+	struct entry *entry = entry_create("a");
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	*snapshot = (struct snapshot){ .references = 1, .id = "a" };
+	snapshot->spec.listen = listen;
+	snapshot->spec.listen_count = 1;
+	entry->snapshot = snapshot;
+	const struct socket_request request = { .spec = &snapshot->spec, .roots = &roots, .next_id = &entry->next_socket_id, .pointer = "" };
+	problem_init(&problem);
+	assert_true(socket_list_want(&entry->sockets, &snapshot->spec));
+	assert_true(socket_list_open(&entry->sockets, &request, &none, &problem));
+	assert_true(registry_reserve(registry, 1));
+	registry_add(registry, entry);
+	registry_unreserve(registry, 1);
+}
+
+/* X7: a tunnel's listener is no target of another, by whatever name. */
+static void a_listener_of_a_tunnel_by_its_name_and_by_its_file(void **state)
+{
+	char path[80], other[80];
+	(void)state;
+	snprintf(path, sizeof(path), "%s/listener", folder);
+	snprintf(other, sizeof(other), "%s/other", folder);
+	add_listener(path);
+	assert_true(protection_has_listener_path(protection, path));
+	assert_false(protection_has_listener_path(protection, other));
+	assert_int_equal(symlink(path, other), 0);
+	assert_true(protection_has_listener_path(protection, other));
+	int file = open(other, O_PATH | O_CLOEXEC);
+	assert_true(protection_has_file(protection, file));
+	close(file);
+	/* Its file is gone, and its name still its own. */
+	assert_int_equal(unlink(path), 0);
+	assert_true(protection_has_listener_path(protection, path));
+	assert_false(is_protected("127.0.0.1", 8470));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_address_and_what_leads_to_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_socket_for_any_address_is_on_each_of_this_host, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_path_by_its_name_and_by_its_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_no_address_is_not_taken, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_listener_of_a_tunnel_by_its_name_and_by_its_file, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

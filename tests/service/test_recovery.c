@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/descriptors.h"
 #include "tests/service/bench_service.h"
 #include "tests/service/fake_worker.h"
 
@@ -51,7 +52,7 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 	struct snapshot *a = bench_find(&own_bench, "up-a"), *b = bench_find(&own_bench, "up-b");
 	assert_int_not_equal(a->worker, b->worker);
 	unsigned port = bench_port(&own_bench, "up-a");
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	int64_t start = bench_now_ms();
 	/* It goes to the first worker, and kills it whenever it is prepared. */
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "crash-c", bench_document(NULL)), PROBLEM_WORKER_UNAVAILABLE);
@@ -68,8 +69,8 @@ static void a_worker_that_dies_is_replaced_with_its_tunnels(void **state)
 	assert_int_equal(counter_read(&b->counters->total_bytes_used), 1000);
 	snapshot_release(a);
 	snapshot_release(b);
-	assert_null(service_find(own_bench.service, "crash-c"));
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_null(service_find(own_bench.service, access_whole(), "crash-c"));
+	assert_int_equal(descriptors_count(), descriptors);
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "up-a", "{'labels':{'x':'y'}}"), PROBLEM_NONE);
 }
 
@@ -277,11 +278,11 @@ static void a_fresh_udp_socket_heals(void **state)
 	bool granted;
 	char document[512];
 	(void)state;
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "udp-a", bench_document(NULL)), PROBLEM_NONE);
 	assert_int_equal(wait_for_grant("udp-a", &granted), 1);
 	assert_true(granted);
-	assert_int_equal(bench_descriptors(), descriptors + 2);
+	assert_int_equal(descriptors_count(), descriptors + 2);
 	unsigned port = bench_free_port();
 	snprintf(document, sizeof(document), "{'spec':{'interface':{'generate_private_key':true,'addresses':['10.0.0.2'],'listen_port':%u}}}", port);
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "udp-b", document), PROBLEM_NONE);
@@ -389,7 +390,7 @@ static int take_port(unsigned port)
 
 static void submit(struct mutation *mutation, const char *id, const char *json)
 {
-	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->scope = scope_with_included(SCOPE_ADMIN);
 	mutation->operations[0].kind = OPERATION_PATCH;
 	snprintf(mutation->operations[0].id, sizeof(mutation->operations[0].id), "%s", id);
 	mutation->operations[0].document = quoted_json(json);
@@ -430,14 +431,14 @@ static void a_fresh_udp_socket_waits_for_a_change_that_is_under_way(void **state
 {
 	(void)state;
 	assert_int_equal(bench_code(&own_bench, OPERATION_CREATE, "slow-udp-a", bench_document(NULL)), PROBLEM_NONE);
-	size_t descriptors = bench_descriptors();
+	size_t descriptors = descriptors_count();
 	assert_int_equal(bench_code(&own_bench, OPERATION_PATCH, "slow-udp-a", "{'spec':{'proxy':{'idle_timeout':7}}}"), PROBLEM_NONE);
 	bool granted;
 	assert_int_equal(wait_for_grant("slow-udp-a", &granted), 1);
 	struct snapshot *snapshot = bench_find(&own_bench, "slow-udp-a");
 	assert_int_equal(snapshot->udp_port, counter_read(&snapshot->counters->throughput_sent));
 	snapshot_release(snapshot);
-	assert_int_equal(bench_descriptors(), descriptors);
+	assert_int_equal(descriptors_count(), descriptors);
 }
 
 static void a_tunnel_that_policy_forbids_now_fails_alone(void **state)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,55 @@ static void numbers_of_any_kind(void **state)
 	}
 }
 
+static void tell_result(uint64_t generation, uint64_t request, uint32_t failures)
+{
+	struct message_probed probed = {
+		.request = request, .generation = generation, .sent = 1, .failures = failures, .detail = "no answer in time"
+	};
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_probed(&writer, &probed);
+	tell(MESSAGE_PROBED, &writer);
+}
+
+/* A result of the probe that was there before, or of one that was asked for, is not the tunnel's. */
+static void results_of_the_periodic_probe_are_kept(void **state)
+{
+	(void)state;
+	struct status_probe probe;
+	tell_result(3, 0, 2);
+	assert_true(status_get_probe(entry->status, &probe));
+	assert_int_equal(probe.failures, 2);
+	assert_string_equal(probe.detail, "no answer in time");
+	assert_true(probe.rtt_ms < 0);
+	tell_result(3, 9, 7);
+	tell_result(2, 0, 7);
+	entry->old_generation = 2;
+	tell_result(2, 0, 7);
+	entry->old_generation = 0;
+	assert_true(status_get_probe(entry->status, &probe));
+	assert_int_equal(probe.failures, 2);
+	status_forget_probe(entry->status);
+}
+
+static void changes_of_health_are_told(void **state)
+{
+	(void)state;
+	for (uint8_t health = 0; health < TUNNEL_HEALTH_COUNT; health++) {
+		struct message_health message = { .generation = 3, .health = health };
+		struct message_writer writer;
+		message_writer_init(&writer);
+		message_encode_health(&writer, &message);
+		tell(MESSAGE_HEALTH, &writer);
+		json_t *event = latest(EVENT_TUNNEL_HEALTH);
+		const json_t *healthy = json_object_get(event, "healthy");
+		assert_true(health == TUNNEL_HEALTHY     ? json_is_true(healthy)
+		            : health == TUNNEL_UNHEALTHY ? json_is_false(healthy)
+		                                         : json_is_null(healthy));
+		json_decref(event);
+	}
+}
+
 static void tell_state_of(uint64_t generation)
 {
 	struct message_state message = { .generation = generation, .state = TUNNEL_STALE };
@@ -214,13 +264,111 @@ static void the_old_generation_counts_until_the_commit_is_answered(void **state)
 	assert_int_equal(events_last_id(report.events), before + 2);
 }
 
+/* A worker that sends what cannot be decoded, or a number that is none of ours, breaks the protocol. */
+static void what_cannot_be_decoded_is_refused(void **state)
+{
+	static const int types[] = { MESSAGE_STATE,
+		                     MESSAGE_HANDSHAKE,
+		                     MESSAGE_ENDPOINT,
+		                     MESSAGE_PROBED,
+		                     MESSAGE_LIMIT,
+		                     MESSAGE_CONDITION,
+		                     MESSAGE_HEALTH,
+		                     MESSAGE_WANT_RESOLVE,
+		                     MESSAGE_WANT_UDP,
+		                     MESSAGE_WANT_DIAL,
+		                     MESSAGE_WANT_RELAY,
+		                     MESSAGE_PREPARE,
+		                     200 };
+	static const uint8_t bytes[] = { 1, 2, 3 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		struct message_reader reader = { .bytes = bytes, .left = sizeof(bytes) };
+		assert_false(report_take(&report, &worker, (enum message_type)types[i], &reader));
+	}
+	struct message_state message = { .generation = 3, .state = TUNNEL_STATE_COUNT };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	struct message_reader reader = { .bytes = writer.bytes, .left = writer.length };
+	assert_false(report_take(&report, &worker, MESSAGE_STATE, &reader));
+	message_writer_clear(&writer);
+}
+
+static void tell_peer(uint8_t byte)
+{
+	struct message_handshake handshake = { .generation = 3, .completed = true, .count = 1 };
+	struct message_endpoint endpoint = { .generation = 3, .count = 2 };
+	struct message_writer writer;
+	memset(&handshake.peer, byte, sizeof(handshake.peer));
+	endpoint.peer = handshake.peer;
+	endpoint.endpoint.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(7), .sin_addr.s_addr = htonl(0xc0000201u) };
+	message_writer_init(&writer);
+	message_encode_handshake(&writer, &handshake);
+	tell(MESSAGE_HANDSHAKE, &writer);
+	message_writer_init(&writer);
+	message_encode_endpoint(&writer, &endpoint);
+	tell(MESSAGE_ENDPOINT, &writer);
+}
+
+/* A peer that was removed has no news any more. */
+static void news_of_peers_are_of_those_that_there_are(void **state)
+{
+	(void)state;
+	assert_true(spec_index_peers(&entry->snapshot->spec));
+	uint64_t before = events_last_id(report.events);
+	tell_peer(6);
+	assert_int_equal(events_last_id(report.events), before);
+	tell_peer(5);
+	assert_int_equal(events_last_id(report.events), before + 2);
+	json_t *event = latest(EVENT_TUNNEL_ENDPOINT);
+	assert_string_equal(json_string_value(json_object_get(event, "endpoint")), "192.0.2.1:7");
+	json_decref(event);
+}
+
+static void conditions_come_and_go(void **state)
+{
+	(void)state;
+	for (uint32_t value = 0; value < 2; value++) {
+		struct message_condition message = { .generation = 3, .type = 0, .value = value };
+		struct message_writer writer;
+		message_writer_init(&writer);
+		message_encode_condition(&writer, &message);
+		tell(MESSAGE_CONDITION, &writer);
+		json_t *event = latest(EVENT_TUNNEL_CONDITION);
+		assert_true(value != 0 ? json_is_true(json_object_get(event, "holds")) : json_is_false(json_object_get(event, "holds")));
+		assert_int_equal(json_string_length(json_object_get(event, "detail")) != 0, value != 0);
+		json_decref(event);
+	}
+}
+
+static void a_remedy_is_told_with_its_state(void **state)
+{
+	struct message_state message = { .generation = 3, .state = TUNNEL_STALE, .healing = MESSAGE_HEALING_NONE + 1, .count = 4 };
+	struct message_writer writer;
+	(void)state;
+	message_writer_init(&writer);
+	message_encode_state(&writer, &message);
+	tell(MESSAGE_STATE, &writer);
+	json_t *event = latest(EVENT_TUNNEL_STATE);
+	assert_int_equal(json_integer_value(json_object_get(event, "count")), 4);
+	assert_true(json_is_string(json_object_get(event, "healing")));
+	json_decref(event);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(texts_of_any_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(long_texts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(numbers_of_any_kind, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(results_of_the_periodic_probe_are_kept, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(changes_of_health_are_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_old_generation_counts_until_the_commit_is_answered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_cannot_be_decoded_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(news_of_peers_are_of_those_that_there_are, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(conditions_come_and_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_remedy_is_told_with_its_state, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

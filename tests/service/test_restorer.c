@@ -12,7 +12,6 @@
 
 #include "ipc/log.h"
 #include "service/restorer.h"
-#include "service/worker/endpoint_resolver.h"
 #include "service/worker/protection.h"
 #include "service/worker/worker_process.h"
 #include "tests/failing_heap.h"
@@ -71,7 +70,7 @@ static void close_parts(void)
 
 static bool take_row(void)
 {
-	struct database_tunnel row = { .id = "t", .revision = 5, .generation = 3 };
+	struct database_tunnel row = { .key = "t", .revision = 5, .generation = 3 };
 	row.document = strdup(document);
 	row.ports = strdup("{\"udp\":0,\"listen\":[0],\"forwards\":[0]}");
 	if (row.document != NULL && row.ports != NULL)
@@ -135,47 +134,32 @@ static void a_tunnel_that_memory_is_missing_for_is_tried_again(void **state)
 	}
 }
 
-struct endpoint_resolver_query *__wrap_endpoint_resolver_ask(struct endpoint_resolver *resolver, const char *name, uint16_t port,
-                                                             void (*done)(void *owner, const struct message_addresses *addresses, bool more),
-                                                             void *owner);
-struct endpoint_resolver_query *__wrap_endpoint_resolver_ask(struct endpoint_resolver *resolver, const char *name, uint16_t port,
-                                                             void (*done)(void *owner, const struct message_addresses *addresses, bool more),
-                                                             void *owner)
-{
-	(void)resolver, (void)name, (void)port, (void)done, (void)owner;
-	return NULL;
-}
-
-/* A peer whose name nobody looks up would never have an address, and no worker would ask for it. */
-static void a_name_that_memory_is_missing_for_is_looked_up_later(void **state)
-{
-	(void)state;
-	open_parts();
-	assert_true(take_row());
-	struct entry *entry = registry_entry(registry, "t");
-	struct spec_place *endpoint = &entry->snapshot->spec.peers[0].endpoint;
-	free(endpoint->host);
-	endpoint->host = strdup("vpn.example");
-	assert_true(peer_lookup_addresses(&entry->addresses, &entry->snapshot->spec, NULL, NULL));
-	heap_fails_after(0);
-	peer_lookup_start(&lookups, entry);
-	heap_works();
-	assert_null(entry->lookups);
-	peer_lookup_retry(&lookups);
-	assert_non_null(entry->lookups);
-	peer_lookup_end_all(entry);
-	uv_run(&loop, UV_RUN_DEFAULT);
-	close_parts();
-}
-
 static void a_broken_row_is_shown_as_failed(void **state)
 {
 	(void)state;
 	open_parts();
-	struct database_tunnel row = { .id = "t", .document = strdup("{\"spec\":"), .revision = 5 };
+	struct database_tunnel row = { .key = "t", .document = strdup("{\"spec\":"), .revision = 5 };
 	assert_true(restorer_take(restorer, &row));
 	assert_non_null(registry_entry(registry, "t")->snapshot->failure);
 	close_parts();
+}
+
+/* Another node may have it by now. */
+static void what_is_of_a_fleet_does_not_run_without_it(void **state)
+{
+	(void)state;
+	for (int in_fleet = 0; in_fleet < 2; in_fleet++) {
+		open_parts();
+		policy.is_in_fleet = in_fleet;
+		struct database_tunnel row = { .key = "t", .revision = 5 };
+		assert_true(asprintf(&row.document, "{\"origin\":\"fleet\",%s", document + 1) > 0);
+		row.ports = strdup("{\"udp\":0,\"listen\":[0],\"forwards\":[0]}");
+		assert_true(restorer_take(restorer, &row));
+		const struct snapshot *snapshot = registry_entry(registry, "t")->snapshot;
+		assert_int_equal(snapshot->origin, SNAPSHOT_OF_FLEET);
+		assert_int_equal(snapshot->failure == NULL, in_fleet);
+		close_parts();
+	}
 }
 
 int main(void)
@@ -191,8 +175,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_row_is_taken_whole_or_not_at_all),
 		cmocka_unit_test(a_tunnel_that_memory_is_missing_for_is_tried_again),
-		cmocka_unit_test(a_name_that_memory_is_missing_for_is_looked_up_later),
 		cmocka_unit_test(a_broken_row_is_shown_as_failed),
+		cmocka_unit_test(what_is_of_a_fleet_does_not_run_without_it),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	slots_free(worker.slots);

@@ -33,8 +33,23 @@ static void every_set_is_written_and_read_back(void **state)
 	}
 }
 
+static void each_scope_includes_the_ones_before_it(void **state)
+{
+	(void)state;
+	assert_int_equal(scope_with_included(SCOPE_NONE), SCOPE_NONE);
+	assert_int_equal(scope_with_included(SCOPE_METRICS), SCOPE_METRICS);
+	assert_int_equal(scope_with_included(SCOPE_READ), SCOPE_READ | SCOPE_METRICS);
+	assert_int_equal(scope_with_included(SCOPE_WRITE), SCOPE_WRITE | SCOPE_READ | SCOPE_METRICS);
+	assert_int_equal(scope_with_included(SCOPE_ADMIN), SCOPE_ADMIN | SCOPE_WRITE | SCOPE_READ | SCOPE_METRICS);
+	assert_int_equal(scope_with_included(SCOPE_WRITE | SCOPE_METRICS), SCOPE_WRITE | SCOPE_READ | SCOPE_METRICS);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(each_name_is_one_bit), cmocka_unit_test(every_set_is_written_and_read_back) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_name_is_one_bit),
+		cmocka_unit_test(every_set_is_written_and_read_back),
+		cmocka_unit_test(each_scope_includes_the_ones_before_it),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,11 +99,50 @@ static void a_message_finds_the_tunnel_of_its_generation_alone(void **state)
 	slot_table_free(table);
 }
 
+static struct slots *next_of(const struct message_writer *writer)
+{
+	struct counters *counters;
+	int descriptor = counters_create(&counters);
+	struct slots *next = slots_create(counters, descriptor, 1);
+	struct message_reader reader = { .bytes = writer->bytes, .left = writer->length };
+	assert_true(slots_load(next, &reader) && reader.left == 0);
+	return next;
+}
+
+/* The next program has the tunnel in its place, and gives the others' places and no other to new tunnels. */
+static void the_next_program_has_the_same_slots(void **state)
+{
+	(void)state;
+	struct message_writer writer;
+	struct slot *first = slot_take_tunnel(slots), *second = slot_take_tunnel(slots), *peer = slot_take_peer(second);
+	uint32_t kept = slot_index(second), freed = slot_index(first);
+	slot_leave(first);
+	message_writer_init(&writer);
+	slots_save(slots, &writer);
+	struct slots *next = next_of(&writer);
+	struct slot *resumed = slot_resume_tunnel(next, kept), *resumed_peer = slot_resume_peer(resumed, slot_index(peer));
+	assert_int_equal(slot_index(resumed), kept);
+	assert_int_equal(slots_tunnels_placed(next), 1);
+	struct slot *fresh = slot_take_tunnel(next), *another = slot_take_tunnel(next);
+	assert_int_equal(slot_index(fresh), freed);
+	assert_int_not_equal(slot_index(another), kept);
+	assert_null(slot_resume_tunnel(next, COUNTERS_TUNNELS));
+	slot_release(resumed_peer);
+	slot_leave(resumed);
+	slot_leave(fresh);
+	slot_leave(another);
+	slots_free(next);
+	message_writer_clear(&writer);
+	slot_release(peer);
+	slot_leave(second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_slot_that_is_read_is_not_given_away, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_slot_is_given_once_and_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_next_program_has_the_same_slots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_peer_has_its_slot_where_its_tunnel_has, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_message_finds_the_tunnel_of_its_generation_alone, set_up, tear_down),
 	};

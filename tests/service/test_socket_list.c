@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "service/socket/socket_list.h"
 
@@ -86,6 +88,20 @@ static void what_a_spec_wants(void **state)
 }
 
 /* P5: with the ports that were written down, all come back as they were. */
+/* P1: there is no socket of the host through which its datagrams could leave. */
+static void a_tunnel_inside_another_has_no_udp_socket(void **state)
+{
+	char via[] = "outer";
+	struct spec spec = { .enabled = true, .via = via };
+	struct socket_list list;
+	(void)state;
+	assert_true(socket_list_want(&list, &spec));
+	assert_int_equal(list.count, 0);
+	assert_null(socket_list_udp(&list));
+	assert_int_equal(socket_list_udp_port(&list), 0);
+	socket_list_clear(&list);
+}
+
 static void chosen_ports_are_written_down_and_come_back(void **state)
 {
 	static const char *const places[] = { "127.0.0.1:0", "127.0.0.1:0" };
@@ -246,20 +262,26 @@ static void a_named_port_is_handed_over(void **state)
 	spec_clear(&next);
 }
 
+/* Two places of the spec cannot be bound, and nothing else is wrong with it. */
+static void refuse(const struct spec *spec, const char *first, const char *second)
+{
+	struct socket_list list;
+	assert_true(socket_list_want(&list, spec));
+	assert_false(open_all(&list, spec, NULL, false, NULL));
+	assert_int_equal(problem.code, PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(problem.fault_count, 2);
+	assert_string_equal(problem.faults[0].pointer, first);
+	assert_string_equal(problem.faults[0].code, "cannot_bind");
+	assert_string_equal(problem.faults[1].pointer, second);
+	socket_list_clear(&list);
+}
+
 static void what_cannot_be_bound_is_a_fault_of_its_place(void **state)
 {
 	static const char *const places[] = { "127.0.0.1:0", "192.0.2.1:0", "unix:/tmp/x.sock" };
 	struct spec spec = spec_of(places, 3, NULL);
-	struct socket_list list;
 	(void)state;
-	assert_true(socket_list_want(&list, &spec));
-	assert_false(open_all(&list, &spec, NULL, false, NULL));
-	assert_int_equal(problem.code, PROBLEM_VALIDATION_FAILED);
-	assert_int_equal(problem.fault_count, 2);
-	assert_string_equal(problem.faults[0].pointer, "/tunnels/2/spec/proxy/listen/1");
-	assert_string_equal(problem.faults[0].code, "cannot_bind");
-	assert_string_equal(problem.faults[1].pointer, "/tunnels/2/spec/proxy/listen/2");
-	socket_list_clear(&list);
+	refuse(&spec, "/tunnels/2/spec/proxy/listen/1", "/tunnels/2/spec/proxy/listen/2");
 	spec_clear(&spec);
 }
 
@@ -280,17 +302,110 @@ static void ports_that_are_none_are_not_taken(void **state)
 	spec_clear(&spec);
 }
 
+/* Below those that the kernel gives for port 0, another one at each call. */
+static unsigned some_port(void)
+{
+	static unsigned count;
+	return 10000 + ((unsigned)getpid() * 16 + count++) % 20000;
+}
+
+/* IPv4's port is the place's that names it, wherever it stands; otherwise [::] has both. */
+static void the_families_share_a_port(void **state)
+{
+	static const struct {
+		const char *first, *second, *forward;
+	} cases[] = { { "[::]", "0.0.0.0", NULL }, { "0.0.0.0", "[::]", NULL }, { "[::]", "127.0.0.1", NULL }, { "[::]", "[::1]", "127.0.0.1" } };
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned port = some_port();
+		char first[32], second[32], forward[32];
+		snprintf(first, sizeof(first), "%s:%u", cases[i].first, port);
+		snprintf(second, sizeof(second), "%s:%u", cases[i].second, cases[i].forward == NULL ? port : some_port());
+		snprintf(forward, sizeof(forward), "%s:%u", cases[i].forward == NULL ? "" : cases[i].forward, port);
+		const char *const places[] = { first, second };
+		struct spec spec = spec_of(places, 2, cases[i].forward == NULL ? NULL : forward);
+		struct socket_list list, again;
+		assert_true(socket_list_want(&list, &spec));
+		if (!open_all(&list, &spec, NULL, false, NULL))
+			fail_msg("%s and %s: %s", first, second, problem.fault_count > 0 ? problem.faults[0].detail : problem.detail);
+		/* And all stay where they are. */
+		assert_true(socket_list_want(&again, &spec));
+		socket_list_keep(&again, &spec, &list, false);
+		for (size_t k = 0; k < again.count; k++)
+			assert_ptr_equal(again.list[k].socket, list.list[k].socket);
+		socket_list_clear(&again);
+		socket_list_clear(&list);
+		spec_clear(&spec);
+	}
+}
+
+/* One without IPv4 does not serve a spec that leaves IPv4 to nobody else. */
+static void a_family_that_is_free_again_is_taken(void **state)
+{
+	char both[32], v4[32];
+	(void)state;
+	unsigned port = some_port();
+	snprintf(both, sizeof(both), "[::]:%u", port);
+	snprintf(v4, sizeof(v4), "0.0.0.0:%u", port);
+	const char *const places[] = { both, v4 };
+	struct spec two = spec_of(places, 2, NULL), one = spec_of(places, 1, NULL);
+	struct socket_list list, after;
+	assert_true(socket_list_want(&list, &two));
+	assert_true(open_all(&list, &two, NULL, false, NULL));
+	assert_true(socket_list_want(&after, &one));
+	socket_list_keep(&after, &one, &list, false);
+	assert_null(after.list[after.count - 1].socket);
+	socket_list_clear(&after);
+	socket_list_clear(&list);
+	spec_clear(&two);
+	spec_clear(&one);
+}
+
+static void descriptors_that_are_missing_are_told(void **state)
+{
+	static const char *const places[] = { "127.0.0.1:0" };
+	struct spec spec = spec_of(places, 1, NULL);
+	struct socket_list list;
+	struct rlimit limit, none;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_true(socket_list_want(&list, &spec));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_false(open_all(&list, &spec, NULL, false, NULL));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(problem.code, PROBLEM_OUT_OF_RESOURCES);
+	socket_list_clear(&list);
+	spec_clear(&spec);
+}
+
+/* An address that is not this host's is no conflict. */
+static void an_address_of_another_host_cannot_be_bound(void **state)
+{
+	static const char *const places[] = { "192.0.2.1:0" };
+	struct spec spec = spec_of(places, 1, "192.0.2.1:0");
+	(void)state;
+	refuse(&spec, "/tunnels/2/spec/proxy/listen/0", "/tunnels/2/spec/forwards/1/listen");
+	spec_clear(&spec);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
 		TEST(what_a_spec_wants),
+		TEST(a_tunnel_inside_another_has_no_udp_socket),
 		TEST(chosen_ports_are_written_down_and_come_back),
 		TEST(what_stays_keeps_its_socket),
 		TEST(what_is_given_up_makes_way),
 		TEST(a_named_port_is_handed_over),
 		TEST(what_cannot_be_bound_is_a_fault_of_its_place),
 		TEST(ports_that_are_none_are_not_taken),
+		TEST(the_families_share_a_port),
+		TEST(a_family_that_is_free_again_is_taken),
+		TEST(descriptors_that_are_missing_are_told),
+		TEST(an_address_of_another_host_cannot_be_bound),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,8 @@ static void fill(struct spec *spec)
 	assert_true(place_parse("127.0.0.1:53", &spec->forwards[1].listen) && place_parse("dns.example:53", &spec->forwards[1].target));
 	spec->limits =
 	    (struct spec_limits){ .connections = 7, .rx_bits_per_second = 1ull << 40, .tx_bits_per_second = 2, .total_bytes = 9007199254740991 };
-	spec->probe = (struct spec_probe){ .type = SPEC_PROBE_TCP, .target = strdup("10.0.0.1:443"), .interval = 30 };
+	spec->probe =
+	    (struct spec_probe){ .type = SPEC_PROBE_TCP, .target = strdup("10.0.0.1:443"), .interval = 30, .timeout = 6, .unhealthy_after = 2 };
 }
 
 #define HEAD(key)                                                                                                                                    \
@@ -79,7 +80,7 @@ static void fill(struct spec *spec)
 	"w.sock\"},"                                                                                                                                 \
 	"{\"name\":\"dns\",\"direction\":\"outbound\",\"protocol\":\"udp\",\"listen\":\"127.0.0.1:53\",\"target\":\"dns.example:53\"}],"             \
 	"\"limits\":{\"connections\":7,\"rx_bits_per_second\":1099511627776,\"tx_bits_per_second\":2,\"total_bytes\":9007199254740991},"             \
-	"\"probe\":{\"type\":\"tcp\",\"target\":\"10.0.0.1:443\",\"interval\":30}}"
+	"\"probe\":{\"type\":\"tcp\",\"target\":\"10.0.0.1:443\",\"interval\":30,\"timeout\":6,\"unhealthy_after\":2}}"
 
 /* P8: what is secret is told to be set, and nothing more, unless it is asked for. */
 static void with_and_without_secrets(void **state)

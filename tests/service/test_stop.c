@@ -26,9 +26,9 @@ static void on_answer(struct mutation *mutation, void *owner)
 static void submit(struct mutation *mutation)
 {
 	answers = 0;
-	mutation->scope = SCOPE_METRICS | SCOPE_READ | SCOPE_WRITE | SCOPE_ADMIN;
+	mutation->scope = scope_with_included(SCOPE_ADMIN);
 	mutation->done = on_answer;
-	service_submit(own_bench.service, mutation);
+	service_submit(own_bench.service, access_whole(), mutation);
 }
 
 static void patch(struct operation *operation, unsigned connections)

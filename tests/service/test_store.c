@@ -15,6 +15,7 @@
 #include "ipc/log.h"
 #include "service/store/store.h"
 #include "tests/service/failing_vfs.h"
+#include "tests/service/stored_document.h"
 
 #define FOUND_MAX 2000
 
@@ -34,7 +35,7 @@ static bool take_tunnel(void *owner, struct database_tunnel *tunnel)
 	struct found *found = owner;
 	if (found->count == 0)
 		snprintf(found->first_document, sizeof(found->first_document), "%s", tunnel->document);
-	memcpy(found->ids[found->count++], tunnel->id, 64);
+	memcpy(found->ids[found->count++], tunnel->key, 64);
 	database_tunnel_clear(tunnel);
 	return true;
 }
@@ -43,7 +44,7 @@ static bool take_token(void *owner, struct database_token *token)
 {
 	struct found *found = owner;
 	found->tokens++;
-	free(token->name);
+	database_token_clear(token);
 	return true;
 }
 
@@ -63,8 +64,8 @@ static struct store_batch *make(enum store_write_kind kind, const char *id, cons
 {
 	struct store_batch *batch = store_batch_create(1);
 	batch->writes[0].kind = kind;
-	snprintf(batch->writes[0].tunnel.id, 64, "%s", id);
-	batch->writes[0].tunnel.document = document == NULL ? NULL : strdup(document);
+	snprintf(batch->writes[0].tunnel.key, 64, "%s", id);
+	batch->writes[0].snapshot = document == NULL ? NULL : stored_document(document);
 	batch->writes[0].tunnel.ports = strdup("{}");
 	batch->writes[0].tunnel.revision = 7;
 	batch->next_revision = 8;
@@ -225,7 +226,9 @@ static void one_that_fails_does_not_poison_others(void **state)
 		snprintf(batch->writes[0].token.id, 32, "%s", id);
 		snprintf(batch->writes[1].token.id, 32, "%s%s", id, i == 10 ? "" : "x");
 		batch->writes[0].token.name = strdup("");
+		batch->writes[0].token.labels = strdup("{}");
 		batch->writes[1].token.name = strdup("");
+		batch->writes[1].token.labels = strdup("{}");
 		batch->done = on_done;
 		batch->owner = &failures;
 		store_submit(store, batch);
@@ -355,7 +358,7 @@ static void d3_what_is_damaged_is_refused(void **state)
 	assert_int_equal(chmod(path_of("state.db"), 0644), 0);
 	refuse("other users can read");
 	make_state();
-	execute("PRAGMA user_version = 2");
+	execute("PRAGMA user_version = 4");
 	refuse("newer");
 	make_state();
 	execute("PRAGMA application_id = 5");

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,9 @@
 static json_t *read_text(const char *text, size_t length, json_t **warnings, struct problem *problem)
 {
 	problem_init(problem);
-	return wgquick_to_document(text, length, warnings, problem);
+	json_t *lines, *document = wgquick_to_document(text, length, warnings, &lines, problem);
+	json_decref(lines);
+	return document;
 }
 
 static void read_spec(const char *text, struct candidate *candidate, size_t warning_count)
@@ -28,7 +31,7 @@ static void read_spec(const char *text, struct candidate *candidate, size_t warn
 	if (document == NULL)
 		fail_msg("%s %s", problem.faults[0].pointer, problem.faults[0].detail);
 	assert_int_equal(json_array_size(warnings), warning_count);
-	candidate_init(candidate);
+	candidate_init(candidate, SPEC_TUNNEL);
 	candidate_read(candidate, document, "");
 	candidate_complete(candidate, NULL);
 	if (candidate->problem.code != PROBLEM_NONE)
@@ -100,7 +103,7 @@ static void faults_say_what_is_wrong(void **state)
 		{ "\xff\xfe[\0I\0n\0", 8, "save it as UTF-8" },
 		{ "[Interface]\nAdress = 1\n", 0, "Unknown key Adress in [Interface]." },
 		{ "[Interface]\n" KEY "\n", 0, "Unknown key in [Interface]." },
-		{ "[Interface]\nMTU = 1500x\n", 0, "This is not a number." },
+		{ "[Interface]\nMTU = 1500x\n", 0, "MTU: This must be a number from 0 to 9000." },
 		{ "[Interface]\nAddress = 10.2.0.2/33\n", 0, "from 0 to 32" },
 		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = vpn.example\n", 0, "The port is missing" },
 		{ "[Interface]\n[Peer]\nPublicKey = " PEER "\nEndpoint = vpn.example:99999\n", 0, "The port must be" },
@@ -322,15 +325,58 @@ static void what_is_written_reads_back(void **state)
 	read_spec("[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2/24,fd00::1\nDNS=10.0.0.1\nListenPort=51820\n[Peer]\nPublicKey=" PEER
 	          "\nPresharedKey=" KEY "\nAllowedIPs=0.0.0.0/0\nEndpoint=vpn.example:51820\n",
 	          &first, 0);
-	char *text = spec_to_wgquick(&first.spec, true);
+	char *text = spec_to_wgquick(&first.spec, NULL, 0, true);
 	read_spec(text, &second, 0);
 	assert_true(spec_equal(&first.spec, &second.spec));
 	free(text);
-	text = spec_to_wgquick(&first.spec, false);
+	text = spec_to_wgquick(&first.spec, NULL, 0, false);
 	assert_null(strstr(text, KEY));
 	free(text);
 	candidate_clear(&first);
 	candidate_clear(&second);
+}
+
+/* P1: else the copy's datagrams would leave from the host. */
+static void the_outer_tunnel_is_kept(void **state)
+{
+	static const char *const lines[] = { "# warren: via = de-1", " #warren:via=de-1 \r", "#\twarren: via  =  de-1" };
+	struct candidate first, second;
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char text[256];
+		snprintf(text, sizeof(text), "[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2\n%s\n", lines[i]);
+		read_spec(text, &first, 0);
+		assert_string_equal(first.spec.via, "de-1");
+		char *written = spec_to_wgquick(&first.spec, NULL, 0, true);
+		assert_non_null(strstr(written, "\n# warren: via = de-1\n"));
+		read_spec(written, &second, 0);
+		assert_true(spec_equal(&first.spec, &second.spec));
+		free(written);
+		candidate_clear(&first);
+		candidate_clear(&second);
+	}
+}
+
+/* P1: nor may one that is meant to go through another leave from the host because its name is missing. */
+static void an_outer_tunnel_without_a_name_is_refused(void **state)
+{
+	static const char *const lines[] = { "# warren: via", "# warren: via =", "#warren:via \r" };
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char text[256];
+		struct candidate candidate;
+		struct problem problem;
+		json_t *warnings;
+		snprintf(text, sizeof(text), "[Interface]\nPrivateKey=" KEY "\nAddress=10.0.0.2\n%s\n", lines[i]);
+		json_t *document = read_text(text, strlen(text), &warnings, &problem);
+		candidate_init(&candidate, SPEC_TUNNEL);
+		candidate_read(&candidate, document, "");
+		assert_int_equal(candidate.problem.fault_count, 1);
+		assert_string_equal(candidate.problem.faults[0].pointer, "/spec/interface/via");
+		candidate_clear(&candidate);
+		json_decref(document);
+		json_decref(warnings);
+	}
 }
 
 int main(void)
@@ -347,6 +393,8 @@ int main(void)
 		cmocka_unit_test(peers_of_one_key_are_one_peer),
 		cmocka_unit_test(keepalive_may_be_off),
 		cmocka_unit_test(what_is_written_reads_back),
+		cmocka_unit_test(the_outer_tunnel_is_kept),
+		cmocka_unit_test(an_outer_tunnel_without_a_name_is_refused),
 	};
 	if (sodium_init() < 0)
 		return 1;

@@ -121,6 +121,37 @@ static void an_answer_is_due_in_ten_seconds_or_as_much_later_as_was_said(void **
 	worker_forget(&worker, &request);
 }
 
+/* Sixteen tunnels of 4,096 peers take a slow machine longer than ten seconds: each is waited for as long as those before it may take. */
+static void what_is_behind_many_peers_is_due_later(void **state)
+{
+	enum { TUNNELS = 16, PEERS = 4096, TICKS = PEERS * WORKER_PEER_MS / WORKER_TICK_MS };
+	struct answered one = { 0 };
+	struct worker_request requests[TUNNELS], other, removal = { .reply = MESSAGE_DONE, .is_removal = true, .handler = on_reply, .owner = &one };
+	uint64_t numbers[TUNNELS];
+	(void)state;
+	for (unsigned i = 0; i < TUNNELS; i++) {
+		requests[i] = (struct worker_request){ .slot = i, .reply = MESSAGE_DONE, .peers = PEERS, .handler = on_reply, .owner = &one };
+		worker_expect(&worker, &requests[i]);
+		numbers[i] = requests[i].number;
+	}
+	worker_expect(&worker, &removal);
+	assert_int_equal(removal.ticks_left, WORKER_OWING_TICKS);
+	worker_forget(&worker, &removal);
+	(void)expect(&other, 99, 1, &one);
+	for (unsigned i = 0; i < TUNNELS; i++) {
+		/* Not yet, or in the last moment. */
+		for (unsigned tick = 0; tick < TICKS; tick++)
+			assert_false(worker_owes(&worker));
+		answer(numbers[i], i, 0);
+	}
+	assert_in_range(ticks_until_it_owes(), WORKER_OWING_TICKS, WORKER_OWING_TICKS + TUNNELS); /* parts of ticks */
+	worker_answer_gone(&worker);
+	/* What was answered is no reason to wait any more. */
+	(void)expect(&other, 99, 1, &one);
+	assert_int_equal(ticks_until_it_owes(), WORKER_OWING_TICKS);
+	worker_forget(&worker, &other);
+}
+
 static void one_of_another_type_breaks_the_protocol(void **state)
 {
 	struct answered one = { 0 };
@@ -162,6 +193,7 @@ int main(void)
 		cmocka_unit_test_setup(one_that_is_forgotten_is_not_answered, set_up),
 		cmocka_unit_test_setup(a_death_answers_all_that_wait, set_up),
 		cmocka_unit_test_setup(an_answer_is_due_in_ten_seconds_or_as_much_later_as_was_said, set_up),
+		cmocka_unit_test_setup(what_is_behind_many_peers_is_due_later, set_up),
 		cmocka_unit_test_setup(one_of_another_type_breaks_the_protocol, set_up),
 		cmocka_unit_test_setup(removals_are_counted_while_they_wait, set_up),
 	};

@@ -18,14 +18,20 @@ def anonymous_kilobytes(pid):
     return 0
 
 
-def settled_descriptors(daemon, timeout=30):
-    """The daemon's descriptors once they no longer change, with no request under way."""
+def has_connections(api):
+    page = api.get("/v1/connections?page_size=1")
+    return bool(page["connections"] or page.get("incomplete"))
+
+
+def settled_descriptors(daemon, timeout=90):
+    """The daemon's descriptors once no connection is open and they no longer change. A connection whose client has gone is open until the far end
+    learns of it: what is lost on the way is sent again later and later, and not at all while the tunnel has no session."""
     deadline, last, since = time.monotonic() + timeout, None, 0.0
     while time.monotonic() < deadline:
         now = [process.descriptors(pid) for pid in daemon.family()]
         if now != last:
             last, since = now, time.monotonic()
-        if time.monotonic() - since > 3:
+        if time.monotonic() - since > 3 and not has_connections(daemon.api):
             break
         time.sleep(0.2)
     return sum(last)

@@ -18,7 +18,7 @@
 
 struct rig_message {
 	enum message_type type;
-	uint8_t bytes[1024];
+	uint8_t bytes[4096];
 	size_t length;
 };
 
@@ -78,7 +78,7 @@ struct rig {
 	bool down;
 	struct netstack_endpoint unroutable; /* no packet can be sent there */
 	uint64_t now;
-	unsigned wanted, pings;
+	unsigned wanted, pings, asked_anew;
 	struct netstack_endpoint pinged;
 	void (*pong)(void *owner, uint64_t round_trip);
 	void *pong_owner;
@@ -94,6 +94,11 @@ extern struct rig rig;
 int rig_start(void **state);
 /* Fails if blocks of the pool, connections or dials are left. */
 int rig_stop(void **state);
+
+/* The context alone, for tests whose tunnels are real (rig_context.c). The caller sets its callbacks. */
+void rig_context_start(bool gso);
+/* The tunnels and other devices are gone. Fails if blocks of the pool or keys are left. */
+void rig_context_stop(void);
 
 /* The loop. */
 void rig_turn(void); /* runs turns until nothing is left to do at this time */

@@ -20,7 +20,7 @@ static void on_handed_back(void *owner, struct poller *poller, struct block *in)
 	mine->handed_back++;
 	mine->exchange = NULL;
 	snprintf(mine->back, sizeof(mine->back), "%.*s", (int)(in->end - in->start), (const char *)in->bytes + in->start);
-	pool_give(rig.context.pool, in);
+	block_pool_give(rig.context.blocks, in);
 	poller_free(poller);
 	connection_remove(&mine->connection);
 }
@@ -41,7 +41,7 @@ void rig_browse(const char *first)
 	connection_add_waiting(&rig_browser.connection, &rig.tunnel, 1, rig_end_browser);
 	connection_set_protocol(&rig_browser.connection, COUNTERS_HTTP);
 	struct poller *poller = rig_client(&rig_browser.client);
-	struct block *in = pool_take(rig.context.pool, false);
+	struct block *in = block_pool_take(rig.context.blocks, false);
 	memcpy(in->bytes, first, strlen(first));
 	in->end = (uint32_t)strlen(first);
 	rig_browser.exchange = exchange_create(&rig_browser.connection, poller, in, &events, &rig_browser);

@@ -160,6 +160,7 @@ void netstack_stream_abort(struct netstack_stream *stream, uint64_t now)
 {
 	(void)now;
 	assert_false(stream->gone);
+	log_borrowed(stream); /* the caller frees it next */
 	stream->aborted = stream->gone = true;
 }
 
@@ -383,6 +384,15 @@ void netstack_resolve(struct netstack_resolver *resolver, const char *name,
 		return;
 	}
 	fail_msg("too many queries");
+}
+
+void netstack_resolve_anew(struct netstack_resolver *resolver, const char *name,
+                           void (*answered)(void *owner, enum netstack_name_error error, const struct netstack_endpoint *addresses, size_t count,
+                                            bool more),
+                           void *owner, uint64_t now, struct netstack_query **query)
+{
+	rig.asked_anew++;
+	netstack_resolve(resolver, name, answered, owner, now, query);
 }
 
 void netstack_query_cancel(struct netstack_query *query)

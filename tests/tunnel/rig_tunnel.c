@@ -1,6 +1,7 @@
 /* The environment of a tunnel's connections: the tunnel itself, its health, the control process, and a client. */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,6 +60,12 @@ bool tunnel_is_used_up(const struct tunnel *tunnel)
 {
 	uint64_t used = counter_read(&tunnel->counters->bytes_sent) + counter_read(&tunnel->counters->bytes_received);
 	return tunnel->spec.limits.total_bytes != 0 && used >= tunnel->spec.limits.total_bytes;
+}
+
+bool tunnel_may_pass(const struct tunnel *tunnel, struct bucket *rate, size_t length)
+{
+	uint64_t again;
+	return !tunnel_is_used_up(tunnel) && bucket_allowance(rate, length, rig.now, &again) >= length;
 }
 
 const char *tunnel_why_unroutable(const struct tunnel *tunnel, const struct netstack_endpoint *address)
@@ -180,15 +187,16 @@ int rig_start(void **state)
 	(void)state;
 	rig = (struct rig){ .now = 1000 * LOOP_SECOND, .stream_room = 1 << 18 };
 	rig.context.loop = loop_create();
-	rig.context.pool = pool_create();
+	rig.context.blocks = block_pool_create();
 	rig.context.counters = calloc(1, sizeof(struct counters));
+	counter_set(&rig.context.counters->deadline, UINT64_MAX);
 	rig.context.send = send_message;
 	rig.tunnel.context = &rig.context;
 	rig.tunnel.counters = &rig.context.counters->tunnels[3];
 	rig.tunnel.slot = 3;
 	rig.tunnel.generation = 7;
 	rig.tunnel.health.state = TUNNEL_UP;
-	rig.tunnel.health.reason = "the peer does not answer handshakes";
+	snprintf(rig.tunnel.health.reason, sizeof(rig.tunnel.health.reason), "the peer does not answer handshakes");
 	spec_init(&rig.tunnel.spec);
 	rig.tunnel.spec.enabled = true;
 	deferred_init(&rig.tunnel.settle, settle, NULL);
@@ -203,7 +211,7 @@ int rig_stop(void **state)
 	rig_pass(2 * LOOP_SECOND); /* lingering closes */
 	assert_null(rig.tunnel.dials);
 	descriptor_request_clear(&rig.context);
-	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	assert_int_equal(block_pool_in_use(rig.context.blocks), 0);
 	for (size_t i = 0; i < COUNTERS_PROTOCOLS; i++)
 		assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[i]), 0);
 	while (rig.streams != NULL) {
@@ -228,7 +236,7 @@ int rig_stop(void **state)
 	spec_clear(&rig.tunnel.spec);
 	logins_free(rig.tunnel.logins);
 	loop_free(rig.context.loop);
-	pool_free(rig.context.pool);
+	block_pool_free(rig.context.blocks);
 	free(rig.context.counters);
 	return 0;
 }

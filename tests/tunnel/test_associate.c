@@ -37,7 +37,8 @@ static void ask_with(struct netstack_endpoint claim)
 		target_from_address(&request.target, &claim);
 	user.ended = 0;
 	connection_add(&user.connection, &rig.tunnel, COUNTERS_SOCKS5, end_user);
-	user.associate = associate_create(&user.connection, rig_client(&control), &request, 2, on_ended, &user);
+	const struct associate_want want = { .request = &request, .listen_index = 2 };
+	user.associate = associate_create(&user.connection, rig_client(&control), &want, on_ended, &user);
 	assert_non_null(user.associate);
 	assert_int_equal(user.ended, 0);
 	rig_turn();

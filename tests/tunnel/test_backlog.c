@@ -70,7 +70,7 @@ static void test_any_size_is_held(void **state)
 	assert_int_equal(seen_count, 2);
 	assert_memory_equal(seen[0].text, "one", 3);
 	assert_int_equal(dropped(COUNTERS_DROP_OVERFLOW), 0);
-	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	assert_int_equal(block_pool_in_use(rig.context.blocks), 0);
 }
 
 /* P6: one block is all, and what has no room is counted. */

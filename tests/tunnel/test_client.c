@@ -29,14 +29,22 @@ static void set_user(void)
 	rig.tunnel.spec.user_count = 1;
 }
 
-static int come(const char *address)
+/* A client that has already sent the given text is accepted, within a turn. */
+static int come_saying(const char *address, const char *text)
 {
 	int ends[2];
 	union wireguard_endpoint from = rig_host(address, 4000);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(send(ends[0], text, strlen(text), MSG_NOSIGNAL), strlen(text));
 	client_accept(&port, ends[1], &from);
-	rig_turn();
 	return ends[0];
+}
+
+static int come(const char *address)
+{
+	int client = come_saying(address, "");
+	rig_turn();
+	return client;
 }
 
 static void leave(int client)
@@ -92,6 +100,18 @@ static void expect_flood_harmless(const char *says, const char *request)
 	assert_in_range(cut, 2 * FLOOD - 1024, 2 * FLOOD - 1000);
 	assert_int_equal(rig.tunnel.waiting_count, 0);
 	assert_int_equal(rig.tunnel.connection_count, 0);
+}
+
+/* What came with the connection needs no second wait. */
+static void test_a_request_is_read_in_the_turn_of_its_client(void **state)
+{
+	(void)state;
+	int client = come_saying("192.0.2.1", CONNECT "\r\n");
+	assert_non_null(rig.tunnel.dials);
+	rig_turn();
+	rig_connected(rig_stream());
+	assert_int_equal(strncmp(rig_read(client), CONNECTED, strlen(CONNECTED)), 0);
+	leave(client);
 }
 
 /* P7 */
@@ -273,11 +293,11 @@ static void test_an_ipv4_address_is_no_ipv6_network(void **state)
 /* None of the blocks that the pool gives next has the text. */
 static bool is_left_in_the_pool(const char *text)
 {
-	struct block *blocks[2] = { pool_take(rig.context.pool, false), pool_take(rig.context.pool, false) };
+	struct block *blocks[2] = { block_pool_take(rig.context.blocks, false), block_pool_take(rig.context.blocks, false) };
 	bool is_left = false;
 	for (size_t i = 0; i < 2; i++) {
 		is_left |= memmem(blocks[i]->bytes, blocks[i]->capacity, text, strlen(text)) != NULL;
-		pool_give(rig.context.pool, blocks[i]);
+		block_pool_give(rig.context.blocks, blocks[i]);
 	}
 	return is_left;
 }
@@ -588,6 +608,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, rig_stop)
 	const struct CMUnitTest tests[] = {
+		TEST(test_a_request_is_read_in_the_turn_of_its_client),
 		TEST(test_silence_does_not_lock_out_who_has_a_password),
 		TEST(test_silence_does_not_lock_out_where_nobody_needs_one),
 		TEST(test_who_was_refused_still_waits),

@@ -25,7 +25,7 @@ static struct dial *dial_name(void)
 	struct target target;
 	seen.dialed = 0;
 	assert_int_equal(target_parse(&target, "two.example", 11, 443), 0);
-	struct dial *dial = dial_start(&rig.tunnel, &target, false, on_dialed, NULL);
+	struct dial *dial = dial_start(&rig.tunnel, &rig.tunnel.spec, &target, false, on_dialed, NULL);
 	assert_non_null(dial);
 	rig_turn();
 	return dial;
@@ -85,7 +85,7 @@ static enum http_error dial_to(const char *host, bool exempt)
 	struct target target;
 	seen.dialed = 0;
 	assert_int_equal(target_parse(&target, host, strlen(host), 443), 0);
-	struct dial *dial = dial_start(&rig.tunnel, &target, exempt, on_dialed, NULL);
+	struct dial *dial = dial_start(&rig.tunnel, &rig.tunnel.spec, &target, exempt, on_dialed, NULL);
 	assert_non_null(dial);
 	rig_turn();
 	return seen.dialed == 0 ? HTTP_ERROR_NONE : seen.error;

@@ -22,7 +22,7 @@ static void test_get_goes_there_and_back(void **state)
 	assert_int_equal(counter_read(&rig.tunnel.counters->connections_ok[COUNTERS_HTTP]), 1);
 	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), strlen(GET_SENT));
 	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_received), strlen(OK2));
-	assert_int_equal(pool_in_use(rig.context.pool), 0); /* an idle connection holds nothing */
+	assert_int_equal(block_pool_in_use(rig.context.blocks), 0); /* an idle connection holds nothing */
 	rig_leave();
 	assert_int_equal(rig_browser.ended, 1);
 	assert_true(stream->released);
@@ -98,7 +98,7 @@ static void answer_in_pieces(const char *answer, size_t at, bool late, const cha
 	assert_false(stream->gone);
 	rig_leave();
 	assert_int_equal(rig_browser.ended, 1);
-	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	assert_int_equal(block_pool_in_use(rig.context.blocks), 0);
 }
 
 static void test_answers_may_be_split_anywhere(void **state)
@@ -314,7 +314,7 @@ static void test_a_large_body_waits_for_room(void **state)
 		up += step > 0 ? (size_t)step : 0;
 		rig_turn();
 		assert_true(netstack_stream_room(stream) <= 10000);
-		assert_true(pool_in_use(rig.context.pool) <= 5 * 65536);
+		assert_true(block_pool_in_use(rig.context.blocks) <= 5 * 65536);
 		const char *more = rig_stream_read(stream);
 		memcpy(got + arrived, more, strlen(more));
 		arrived += strlen(more);

@@ -1,6 +1,7 @@
 /* The life of a tunnel on a fake clock: two devices with the real protocol, one of which has a tunnel's health. Sockets, dials and the control
  * process are fakes. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,10 +14,12 @@
 
 #include "ipc/log.h"
 #include "tests/wireguard/config.h"
+#include "tunnel/connection.h"
 #include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/publish.h"
 #include "tunnel/tunnel.h"
+#include "tunnel/wireguard/sealing.h"
 
 struct side {
 	struct wireguard_device *device;
@@ -40,12 +43,15 @@ struct world {
 	char host[16];
 	struct message_addresses several; /* of the peer's name, if it has some */
 	bool is_cut;
+	int refusal; /* what sendmsg(2) says */
 	uint64_t initiations[256];
 	size_t initiation_count;
 	/* What was done about it, each with the number of initiations sent by then. */
 	size_t resolves[64], moves[64], sockets[64];
 	size_t resolve_count, move_count, socket_count;
-	unsigned went, failed;
+	unsigned went, failed, told_down;
+	bool is_open, may_open; /* the way through another tunnel */
+	unsigned resolved_inside, resumed;
 	size_t looks; /* at the clock: one a peer that is judged */
 	uint8_t last_state;
 	bool is_published, was_published_first; /* the peer's figures; before the state was up */
@@ -84,6 +90,36 @@ void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
 {
 	(void)tunnel;
 	assert_int_equal(descriptor, 99);
+}
+
+bool carrier_is_open(const struct carrier *carrier)
+{
+	(void)carrier;
+	return world.is_open;
+}
+
+const char *carrier_why_closed(struct carrier *carrier, bool *may_open)
+{
+	(void)carrier;
+	*may_open = world.may_open;
+	return "the outer tunnel o is not up";
+}
+
+void carrier_tell_all(const struct tunnel *outer)
+{
+	assert_ptr_equal(outer, &world.tunnel);
+}
+
+void carrier_resolve(struct tunnel_peer *peer)
+{
+	assert_ptr_equal(peer, &world.peer);
+	world.resolved_inside++;
+}
+
+void tunnel_resume(struct tunnel *tunnel)
+{
+	(void)tunnel;
+	world.resumed++;
 }
 
 void tunnel_run_stack(struct tunnel *tunnel, void (*run)(struct netstack *stack, uint64_t now))
@@ -128,6 +164,12 @@ void dial_fail_all(struct tunnel *tunnel)
 {
 	assert_true(health_is_down(tunnel));
 	world.failed++;
+}
+
+void connection_tell_down(struct tunnel *tunnel)
+{
+	assert_true(health_is_down(tunnel));
+	world.told_down++;
 }
 
 struct descriptor_request *descriptor_request_ask(struct context *context, enum message_type type, const struct message_want *message,
@@ -202,8 +244,13 @@ static uint8_t *env_reserve(void *owner, const union wireguard_endpoint *to, siz
 static void env_commit(void *owner, size_t length)
 {
 	struct side *side = owner, *other = side == &world.near ? &world.far : &world.near;
+	assert_true(wireguard_sealing_finish());
 	if (side == &world.near && side->room[0] == 1)
 		world.initiations[world.initiation_count++ % 256] = world.now;
+	if (side == &world.near)
+		health_tried(&world.tunnel, &side->to, world.refusal);
+	if (side == &world.near && world.refusal != 0)
+		return;
 	if (world.is_cut || side->to.v4.sin_port != other->address.v4.sin_port)
 		return;
 	assert_true(side->queued < 8);
@@ -218,7 +265,7 @@ static bool carry(struct side *from, struct side *to)
 	memcpy(datagrams, from->queue, sizeof(datagrams));
 	from->queued = 0;
 	for (size_t i = 0; i < count; i++)
-		wireguard_device_receive(to->device, datagrams[i], from->lengths[i], &from->address, world.now);
+		receive_one(to->device, datagrams[i], from->lengths[i], &from->address, world.now);
 	return count > 0;
 }
 
@@ -229,7 +276,7 @@ static void settle(void)
 		health_act(&world.tunnel);
 		moved = carry(&world.near, &world.far);
 		moved = carry(&world.far, &world.near) || moved;
-	} while (moved);
+	} while (moved || world.tunnel.health.has_events);
 }
 
 static void env_deliver(void *owner, struct wireguard_peer *peer, uint8_t *packet, size_t length)
@@ -299,10 +346,12 @@ static int start(void **state)
 	world.spec_peer =
 	    (struct spec_peer){ .public_key = world.far.public_key, .endpoint = { .kind = SPEC_PLACE_INET, .host = world.host, .port = 2 } };
 	world.tunnel.health.state = TUNNEL_STARTING;
-	world.peer =
-	    (struct tunnel_peer){ .tunnel = &world.tunnel,
-		                  .counters = &world.context.counters->peers[0],
-		                  .health = { .retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .move_at = LOOP_NEVER, .kept_waiting = true } };
+	world.tunnel.health.due = world.tunnel.health.review_at = LOOP_NEVER;
+	world.peer = (struct tunnel_peer){
+		.tunnel = &world.tunnel,
+		.counters = &world.context.counters->peers[0],
+		.health = { .retry_at = LOOP_NEVER, .judge_at = LOOP_NEVER, .move_at = LOOP_NEVER, .refused_until = LOOP_NEVER, .kept_waiting = true }
+	};
 	world.peer.peer = join(&world.near, &world.far, &world.peer, 0, true);
 	world.far_peer = join(&world.far, &world.near, NULL, 0, false);
 	return 0;
@@ -325,19 +374,38 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static uint64_t told_at(const struct health_news *news)
+{
+	return news->held > 0 ? news->quiet_until : LOOP_NEVER;
+}
+
+/* The deadline, which is never later than what all peers together say. */
+static uint64_t deadline(void)
+{
+	uint64_t at = health_deadline(&world.tunnel);
+	for (size_t i = 0; i < world.tunnel.peer_count; i++) {
+		const struct health_peer *health = &world.tunnel.peers[i]->health;
+		assert_true(at <= least(least(health->retry_at, health->judge_at), health->move_at));
+		assert_true(at <= least(told_at(&health->handshake), told_at(&health->endpoint)));
+	}
+	for (size_t i = 0; i < MESSAGE_HEALINGS; i++)
+		assert_true(at <= told_at(&world.tunnel.health.remedies[i]));
+	return at;
+}
+
 /* Acts as a worker's loop, for this time. */
 static void pass(uint64_t duration)
 {
 	uint64_t end = world.now + duration;
 	settle();
 	for (;;) {
-		uint64_t due = least(least(wireguard_device_deadline(world.near.device), wireguard_device_deadline(world.far.device)),
-		                     health_deadline(&world.tunnel));
+		uint64_t near = tunnel_has_way(&world.tunnel) ? wireguard_device_deadline(world.near.device) : LOOP_NEVER;
+		uint64_t due = least(least(near, wireguard_device_deadline(world.far.device)), deadline());
 		if (due > end)
 			break;
 		world.now = due > world.now ? due : world.now;
 		wireguard_device_tick(world.far.device, world.now);
-		if (world.tunnel.udp != NULL)
+		if (tunnel_has_way(&world.tunnel))
 			wireguard_device_tick(world.near.device, world.now);
 		health_tick(&world.tunnel, world.now);
 		settle();
@@ -413,6 +481,114 @@ static void test_f8_next_address_after_each_initiation_while_none_answered(void 
 	assert_int_equal(world.move_count, 5);
 }
 
+static void expect_refused(const char *reason)
+{
+	assert_int_equal(world.last_state, TUNNEL_STALE);
+	assert_string_equal(world.last_reason, reason);
+	assert_true(health_is_down(&world.tunnel));
+	assert_string_equal(health_why_refused(&world.peer), reason);
+}
+
+/* F7: known at once, by its reason, and over within ten seconds of the route's return, however long it was away. */
+static void test_f7_without_a_route_from_the_start(void **state)
+{
+	static const uint64_t absences[] = { 1, 40, 95, 300, 301, 302, 303, 304, 305, 306, 307, 308, 309 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(absences) / sizeof(absences[0]); i++) {
+		if (i > 0)
+			stop(NULL), start(NULL);
+		world.refusal = ENETUNREACH;
+		health_start(&world.tunnel);
+		settle();
+		expect_refused("the host has no route to the peer's endpoint");
+		pass(absences[i] * LOOP_SECOND);
+		expect_refused("the host has no route to the peer's endpoint");
+		world.refusal = 0;
+		pass(10500 * LOOP_MILLISECOND);
+		assert_int_equal(world.last_state, TUNNEL_UP);
+		assert_null(health_why_refused(&world.peer));
+		assert_false(world.tunnel.health.has_refused);
+	}
+}
+
+static void test_f7_a_route_that_is_lost_with_a_session(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(20 * LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	world.refusal = EHOSTUNREACH;
+	(void)send_packet(&world.near);
+	expect_refused("the host has no route to the peer's endpoint");
+	assert_int_equal(world.failed, 1);
+	pass(200 * LOOP_SECOND);
+	world.refusal = EPERM;
+	pass(11 * LOOP_SECOND);
+	expect_refused("the host does not permit packets to the peer's endpoint; is there a firewall rule?");
+	world.refusal = 0;
+	pass(11 * LOOP_SECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	assert_false(health_is_down(&world.tunnel));
+}
+
+/* A firewall's limit refuses single packets: the handshake that follows passes, and nobody is turned away. */
+static void test_one_refused_packet_is_no_lost_route(void **state)
+{
+	(void)state;
+	health_start(&world.tunnel);
+	pass(20 * LOOP_SECOND);
+	world.refusal = EPERM;
+	struct iovec part = { (uint8_t[40]){ 0x45, 0, 0, 40, [12] = 10, [15] = 1, [16] = 10, [19] = 2 }, 40 };
+	assert_int_equal(wireguard_device_send(world.near.device, &part, 1, 40, world.now), WIREGUARD_OK);
+	world.refusal = 0;
+	settle();
+	assert_int_equal(world.initiation_count, 2);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+	assert_int_equal(world.failed, 0);
+	assert_int_equal(world.peer.health.refusals, 0);
+}
+
+/* A firewall's limit under traffic, or a route that flaps: the state changes at most once a second, not with every few packets. */
+static void test_a_route_that_flaps_is_told_at_a_rate(void **state)
+{
+	enum { SECONDS = 20 };
+	(void)state;
+	health_start(&world.tunnel);
+	pass(20 * LOOP_SECOND);
+	for (unsigned round = 0; round < SECONDS * 100; round++) {
+		world.refusal = round % 3 < 2 ? EPERM : 0;
+		(void)send_packet(&world.near);
+		pass(10 * LOOP_MILLISECOND);
+	}
+	assert_in_range(world.failed, 1, SECONDS + 1);
+	/* It ends as ever. */
+	world.refusal = 0;
+	pass(10500 * LOOP_MILLISECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+}
+
+/* On a host without IPv6 the others are tried without waiting. */
+static void test_every_address_is_tried_before_the_route_counts_as_lost(void **state)
+{
+	(void)state;
+	world.several.count = 3;
+	world.peer.addresses = &world.several;
+	world.refusal = ENETUNREACH;
+	health_start(&world.tunnel);
+	settle();
+	assert_int_equal(world.move_count, 1);
+	assert_null(health_why_refused(&world.peer));
+	pass(LOOP_SECOND / 10);
+	assert_int_equal(world.move_count, 2);
+	assert_int_equal(world.initiation_count, 3);
+	expect_refused("the host has no route to the peer's endpoint");
+	pass(60 * LOOP_SECOND);
+	assert_true(world.initiation_count <= 16);
+	world.refusal = 0;
+	pass(10500 * LOOP_MILLISECOND);
+	assert_int_equal(world.last_state, TUNNEL_UP);
+}
+
 /* One that answered once is given four initiations: it may be restarting, or the link is broken for all. */
 static void test_an_address_that_answered_is_kept_longer(void **state)
 {
@@ -458,8 +634,29 @@ static void test_down_after_two_initiations(void **state)
 	assert_true(health_is_down(&world.tunnel));
 	assert_int_equal(world.last_state, TUNNEL_STALE);
 	assert_int_equal(world.failed, 1);
+	assert_int_equal(world.told_down, 1);
 	assert_string_equal(world.last_reason, "the peer does not answer handshakes");
 	assert_int_equal(counter_read(&world.tunnel.counters->handshake_failures), 1);
+}
+
+/* The near end no longer knows where its peer is. */
+static void forget_endpoint(void)
+{
+	wireguard_peer_remove(world.peer.peer);
+	config_forget(world.near.device);
+	world.peer.peer = join(&world.near, &world.far, &world.peer, 0, false);
+}
+
+static void test_a_peer_without_an_endpoint_is_not_one_whose_name_is_unknown(void **state)
+{
+	(void)state;
+	forget_endpoint();
+	health_review(&world.tunnel);
+	assert_int_equal(world.last_state, TUNNEL_HANDSHAKING);
+	assert_string_equal(world.last_reason, "waiting for the peer: the name of its endpoint is not resolved");
+	world.spec_peer.endpoint.kind = SPEC_PLACE_NONE;
+	health_review(&world.tunnel);
+	assert_string_equal(world.last_reason, "waiting for the peer, which has no endpoint");
 }
 
 /* Nobody uses it: after the protocol's 90 s one initiation a minute, for a day; the name is looked up before each. */
@@ -751,6 +948,7 @@ static void test_many_peers_are_judged_once_a_turn(void **state)
 		many[i].health.judge_at = world.now;
 		many[i].health.retry_at = LOOP_NEVER;
 	}
+	world.tunnel.health.due = world.now;
 	health_tick(&world.tunnel, world.now);
 	assert_in_range(world.looks, 1, 5 * MANY);
 	world.tunnel.peers = world.peers;
@@ -767,13 +965,13 @@ static void test_remedies_of_many_peers_are_told_once_a_second(void **state)
 	health_act(&world.tunnel);
 	assert_int_equal(world.resolve_count, MANY);
 	assert_int_equal(world.told[MESSAGE_HEALING_RESOLVE], 1);
-	assert_int_equal(health_deadline(&world.tunnel), world.now + LOOP_SECOND);
+	assert_int_equal(deadline(), world.now + LOOP_SECOND);
 	world.now += LOOP_SECOND;
 	health_tick(&world.tunnel, world.now);
 	assert_int_equal(world.told[MESSAGE_HEALING_RESOLVE], 2);
 	assert_int_equal(world.counted[MESSAGE_HEALING_RESOLVE], MANY);
 	assert_int_equal(counter_read(&world.tunnel.counters->healed[MESSAGE_HEALING_RESOLVE]), MANY);
-	assert_int_equal(health_deadline(&world.tunnel), LOOP_NEVER);
+	assert_int_equal(deadline(), LOOP_NEVER);
 	world.tunnel.peers = world.peers;
 	world.tunnel.peer_count = 1;
 }
@@ -798,6 +996,85 @@ static void test_eager_peer_is_told_once_a_second(void **state)
 	assert_int_equal(world.handshakes_counted - counted, done);
 }
 
+static void go_inside(void)
+{
+	world.tunnel.udp = NULL;
+	world.tunnel.carrier = (struct carrier *)&world;
+	health_start(&world.tunnel);
+}
+
+/* Nothing is sent while the outer tunnel is not up, and the first handshake comes with it. */
+static void test_the_state_inside_follows_the_outer_tunnel(void **state)
+{
+	(void)state;
+	go_inside();
+	assert_int_equal(world.tunnel.health.state, TUNNEL_STALE);
+	assert_string_equal(world.last_reason, "the outer tunnel o is not up");
+	world.may_open = true;
+	health_follow(&world.tunnel, false);
+	pass(60 * LOOP_SECOND);
+	assert_int_equal(world.tunnel.health.state, TUNNEL_HANDSHAKING);
+	assert_false(health_is_down(&world.tunnel));
+	assert_int_equal(world.initiation_count, 0);
+	world.is_open = true;
+	health_follow(&world.tunnel, false);
+	settle();
+	assert_int_equal(world.initiation_count, 1);
+	assert_int_equal(world.tunnel.health.state, TUNNEL_UP);
+	assert_int_equal(world.resumed, 1);
+	health_follow(&world.tunnel, false);
+	settle();
+	assert_int_equal(world.initiation_count, 1);
+	world.is_open = world.may_open = false;
+	health_follow(&world.tunnel, false);
+	settle();
+	assert_int_equal(world.tunnel.health.state, TUNNEL_STALE);
+	assert_int_equal(world.failed, 2);
+	pass(300 * LOOP_SECOND);
+	assert_int_equal(world.initiation_count, 1);
+}
+
+/* Another port of the outer tunnel: the peer hears of it at once, and the session goes on. */
+static void test_another_way_starts_a_handshake(void **state)
+{
+	(void)state;
+	world.is_open = true;
+	go_inside();
+	settle();
+	pass(10 * LOOP_SECOND);
+	size_t before = world.initiation_count;
+	health_follow(&world.tunnel, true);
+	settle();
+	assert_int_equal(world.initiation_count, before + 1);
+	assert_int_equal(world.tunnel.health.state, TUNNEL_UP);
+}
+
+/* The host's resolver is not told of a name that is used inside another tunnel, and its sockets are not asked for. */
+static void test_p1_names_inside_are_not_asked_for_outside(void **state)
+{
+	static const union wireguard_endpoint none;
+	(void)state;
+	world.is_cut = true;
+	wireguard_peer_set_endpoint(world.peer.peer, &none);
+	go_inside();
+	world.is_open = true;
+	health_follow(&world.tunnel, false);
+	settle();
+	assert_int_equal(world.resolved_inside, 1);
+	assert_int_equal(world.tunnel.health.state, TUNNEL_HANDSHAKING);
+	assert_non_null(strstr(world.last_reason, "the outer tunnel's interface.dns"));
+	health_unresolved(&world.peer);
+	pass(6 * LOOP_SECOND);
+	assert_int_equal(world.resolved_inside, 2);
+	wireguard_peer_set_endpoint(world.peer.peer, &world.far.address);
+	world.peer.has_address = true;
+	health_renew(&world.peer);
+	pass(65 * LOOP_SECOND);
+	assert_true(world.initiation_count >= 13 && world.resolved_inside > 6);
+	assert_int_equal(world.resolve_count, 0);
+	assert_int_equal(world.socket_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -805,6 +1082,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remedies_of_many_peers_are_told_once_a_second, start, stop),
 		cmocka_unit_test_setup_teardown(test_literal_endpoint_is_not_looked_up, start, stop),
 		cmocka_unit_test_setup_teardown(test_down_after_two_initiations, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_peer_without_an_endpoint_is_not_one_whose_name_is_unknown, start, stop),
 		cmocka_unit_test_setup_teardown(test_w16_one_initiation_a_minute_for_ever, start, stop),
 		cmocka_unit_test_setup_teardown(test_w16_traffic_keeps_the_pace, start, stop),
 		cmocka_unit_test_setup_teardown(test_figures_of_the_handshake_come_before_the_state, start, stop),
@@ -821,6 +1099,14 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_s10_stale_only_with_traffic, start, stop),
 		cmocka_unit_test_setup_teardown(test_f8_next_address_after_each_initiation_while_none_answered, start, stop),
 		cmocka_unit_test_setup_teardown(test_an_address_that_answered_is_kept_longer, start, stop),
+		cmocka_unit_test_setup_teardown(test_f7_without_a_route_from_the_start, start, stop),
+		cmocka_unit_test_setup_teardown(test_f7_a_route_that_is_lost_with_a_session, start, stop),
+		cmocka_unit_test_setup_teardown(test_one_refused_packet_is_no_lost_route, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_route_that_flaps_is_told_at_a_rate, start, stop),
+		cmocka_unit_test_setup_teardown(test_every_address_is_tried_before_the_route_counts_as_lost, start, stop),
+		cmocka_unit_test_setup_teardown(test_the_state_inside_follows_the_outer_tunnel, start, stop),
+		cmocka_unit_test_setup_teardown(test_another_way_starts_a_handshake, start, stop),
+		cmocka_unit_test_setup_teardown(test_p1_names_inside_are_not_asked_for_outside, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@ static struct intake intake;
 static int start(void **state)
 {
 	rig_start(state);
-	intake = (struct intake){ .pool = rig.context.pool };
+	intake = (struct intake){ .pool = rig.context.blocks };
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends);
 }
 
@@ -126,7 +126,7 @@ static void what_was_used_is_wiped_at_once(void **state)
 	struct block *block = intake_take(&intake);
 	assert_memory_equal(block->bytes, none, 35);
 	assert_memory_equal(block->bytes + block->start, "early", 5);
-	pool_give(rig.context.pool, block);
+	block_pool_give(rig.context.blocks, block);
 }
 
 /* X16 */
@@ -138,17 +138,17 @@ static void what_is_given_back_is_wiped(void **state)
 	assert_int_equal(intake_read(&intake, ends[1]), 1);
 	struct block *block = intake.block;
 	intake_use(&intake, 35);
-	struct block *again = pool_take(rig.context.pool, false);
+	struct block *again = block_pool_take(rig.context.blocks, false);
 	assert_ptr_equal(again, block); /* the pool gives the same one */
 	assert_memory_equal(again->bytes, none, 35);
-	pool_give(rig.context.pool, again);
+	block_pool_give(rig.context.blocks, again);
 	/* What nobody has used as well. */
 	put("Proxy-Authorization: Basic c2VjcmV0");
 	assert_int_equal(intake_read(&intake, ends[1]), 1);
 	intake_clear(&intake);
-	again = pool_take(rig.context.pool, false);
+	again = block_pool_take(rig.context.blocks, false);
 	assert_memory_equal(again->bytes, none, 35);
-	pool_give(rig.context.pool, again);
+	block_pool_give(rig.context.blocks, again);
 }
 
 static void what_is_put_is_a_copy_that_can_be_taken(void **state)
@@ -163,7 +163,7 @@ static void what_is_put_is_a_copy_that_can_be_taken(void **state)
 	assert_int_equal(block->end - block->start, 5);
 	assert_int_equal(intake_length(&intake), 0);
 	size_t capacity = block->capacity;
-	pool_give(rig.context.pool, block);
+	block_pool_give(rig.context.blocks, block);
 	char *large = calloc(1, capacity + 1);
 	assert_false(intake_put(&intake, large, capacity + 1));
 	assert_int_equal(intake_length(&intake), 0);
@@ -171,12 +171,83 @@ static void what_is_put_is_a_copy_that_can_be_taken(void **state)
 	free(large);
 }
 
+/* A read that brings nothing changes nothing. */
+static void what_comes_later_is_kept_as_well(void **state)
+{
+	(void)state;
+	intake_keep(&intake);
+	assert_int_equal(intake_read(&intake, ends[1]), 0);
+	put("hello");
+	assert_int_equal(intake_read(&intake, ends[1]), 1);
+	intake_use(&intake, 5);
+	intake_rewind(&intake);
+	assert_int_equal(intake_length(&intake), 5);
+	assert_memory_equal(intake_bytes(&intake), "hello", 5);
+}
+
+/* A client of a pool is read again from its first byte when another member is tried. */
+static void used_bytes_are_kept_until_they_are_forgotten(void **state)
+{
+	(void)state;
+	put("hello password");
+	assert_int_equal(intake_read(&intake, ends[1]), 1);
+	intake_keep(&intake);
+	intake_use(&intake, 6);
+	intake_use(&intake, 8);
+	assert_int_equal(intake_length(&intake), 0);
+	assert_int_equal(intake_read(&intake, ends[1]), 0); /* nothing more: what is kept stays */
+	intake_rewind(&intake);
+	assert_int_equal(intake_length(&intake), 14);
+	assert_memory_equal(intake_bytes(&intake), "hello password", 14);
+	intake_keep(&intake);
+	intake_use(&intake, 14);
+	const uint8_t *bytes = intake.block->bytes;
+	struct block *block = intake.block;
+	intake_forget(&intake);
+	assert_null(intake.block);
+	struct block *again = block_pool_take(rig.context.blocks, false); /* the same: it was wiped */
+	assert_ptr_equal(again, block);
+	for (size_t i = 0; i < 14; i++)
+		assert_int_equal(bytes[i], 0);
+	block_pool_give(rig.context.blocks, again);
+}
+
+/* Kept bytes move with the others, and count against the room. */
+static void what_is_kept_survives_a_larger_block(void **state)
+{
+	(void)state;
+	size_t length = 0;
+	fill(&length, 4000);
+	intake_keep(&intake);
+	intake_use(&intake, 3000);
+	fill(&length, 60000);
+	assert_int_equal(intake_length(&intake), 57000);
+	intake_rewind(&intake);
+	assert_int_equal(intake_length(&intake), 60000);
+	for (size_t i = 0; i < length; i++)
+		assert_int_equal((uint8_t)intake_bytes(&intake)[i], i % 251);
+	intake_keep(&intake);
+	intake_use(&intake, 59000);
+	struct block *block = intake_take(&intake); /* the rest only */
+	assert_int_equal(block->end - block->start, 1000);
+	assert_int_equal(block->bytes[0], 0);
+	assert_int_equal(block->bytes[10000], 0);
+	block_pool_give(rig.context.blocks, block);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(nothing_is_held_while_nothing_waits), TEST(the_end_leaves_what_waits),   TEST(a_head_grows_to_a_large_block_and_no_further),
-		TEST(what_was_used_is_wiped_at_once),      TEST(what_is_given_back_is_wiped), TEST(what_is_put_is_a_copy_that_can_be_taken),
+		TEST(nothing_is_held_while_nothing_waits),
+		TEST(the_end_leaves_what_waits),
+		TEST(a_head_grows_to_a_large_block_and_no_further),
+		TEST(what_was_used_is_wiped_at_once),
+		TEST(what_is_given_back_is_wiped),
+		TEST(what_is_put_is_a_copy_that_can_be_taken),
+		TEST(what_comes_later_is_kept_as_well),
+		TEST(used_bytes_are_kept_until_they_are_forgotten),
+		TEST(what_is_kept_survives_a_larger_block),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

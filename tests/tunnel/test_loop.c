@@ -282,6 +282,35 @@ static void test_who_leaves_is_noticed_without_reading(void **state)
 	loop_free(loop);
 }
 
+static void on_last_bytes(void *owner, int events)
+{
+	struct parting *parting = owner;
+	assert_int_equal(events & LOOP_BROKEN, 0);
+	parting->finished++;
+	poller_set(parting->poller, LOOP_BROKEN);
+}
+
+/* Reading stops at the end of what the far end sent, or before it for lack of room: then it goes on. */
+static void test_reading_resumes_after_the_far_end_finished(void **state)
+{
+	(void)state;
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	struct loop *loop = loop_create();
+	struct parting parting = { 0 };
+	parting.poller = poller_create(loop, ends[0], on_last_bytes, &parting);
+	assert_int_equal(write(ends[1], "last", 4), 4);
+	shutdown(ends[1], SHUT_WR);
+	for (int round = 1; round <= 3; round++) {
+		poller_set(parting.poller, LOOP_READABLE | LOOP_LEFT);
+		run_for_a_moment(loop);
+		assert_int_equal(parting.finished, round);
+	}
+	poller_free(parting.poller);
+	close(ends[1]);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_a_copied_socket_is_let_go),
 		cmocka_unit_test(test_an_error_is_told_whatever_is_wanted),
 		cmocka_unit_test(test_who_leaves_is_noticed_without_reading),
+		cmocka_unit_test(test_reading_resumes_after_the_far_end_finished),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include "tests/failing_heap.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/wireguard/arena.h"
+#include "tunnel/wireguard/device_private.h"
 #include "tunnel/worker/change.h"
 
 #define MANY SPEC_PEER_MAX
@@ -47,7 +48,7 @@ static int start(void **state)
 	world.context.send = send_nothing;
 	close(counters_create(&world.context.counters));
 	world.context.loop = loop_create();
-	world.context.pool = pool_create();
+	world.context.blocks = block_pool_create();
 	world.context.batch = udp_batch_create(world.context.loop, true);
 	for (unsigned i = 0; i < MANY; i++) {
 		struct wireguard_key secret;
@@ -64,7 +65,7 @@ static int stop(void **state)
 	change_remove(world.tunnel);
 	loop_end_turn(world.context.loop);
 	udp_batch_free(world.context.batch);
-	pool_free(world.context.pool);
+	block_pool_free(world.context.blocks);
 	loop_free(world.context.loop);
 	counters_unmap(world.context.counters);
 	netstack_stop();
@@ -149,6 +150,7 @@ static double now_ms(void)
 }
 
 static double longest_step; /* of the last prepare */
+static size_t steps;
 
 /* The heap fails by `allowed` from here on, within change_prepare alone. */
 static enum message_status prepare(const struct wish *wish, unsigned allowed)
@@ -181,8 +183,10 @@ static enum message_status prepare(const struct wish *wish, unsigned allowed)
 	heap_fails_after(allowed);
 	enum message_status status = change_prepare(&world.context, &world.tunnel, &message, descriptors, fresh, &applied, detail);
 	longest_step = 0;
+	steps = 1;
 	while (status == MESSAGE_STATUS_OK && change_is_preparing(world.tunnel)) {
 		double start = now_ms();
+		steps++;
 		status = change_prepare_more(&world.tunnel, detail);
 		longest_step = now_ms() - start > longest_step ? now_ms() - start : longest_step;
 	}
@@ -319,6 +323,81 @@ static void many_peers_are_taken(void **state)
 	}
 }
 
+/* How many steps it takes to free what a commit has replaced; none of them wipes the keys of more than 256 peers. */
+static size_t clean(void)
+{
+	size_t count = 1;
+	for (bool more = true; more; count++) {
+		size_t before = wireguard_arena_used();
+		more = change_clean(world.tunnel);
+		assert_in_range(before - wireguard_arena_used(), 0, 256 * WIREGUARD_PEER_SLOTS);
+	}
+	return count;
+}
+
+/* What thousands of peers cost is spread over steps, each of which is bounded in its work. */
+static void other_peers_replace_many_in_bounded_steps(void **state)
+{
+	(void)state;
+	static const struct wish many = { .peer_count = MANY / 2, .networks = 9, .mtu = 1420, .forward = "web", .networks_each = 16 };
+	static const struct wish others = {
+		.first_peer = MANY / 2, .peer_count = MANY / 2, .networks = 9, .mtu = 1420, .forward = "web", .networks_each = 16
+	};
+	change(&first);
+	assert_int_equal(prepare(&many, UINT32_MAX), MESSAGE_STATUS_OK);
+	assert_in_range(steps, MANY / 2 / 16, MANY / 2);
+	change_commit(world.tunnel);
+	world.generation++;
+	assert_int_equal(clean(), 2);
+	size_t slots = wireguard_arena_used();
+	assert_int_equal(prepare(&others, UINT32_MAX), MESSAGE_STATUS_OK);
+	size_t both = wireguard_arena_used();
+	change_commit(world.tunnel);
+	world.generation++;
+	/* Those that are gone are not known any more, before their memory is freed. */
+	assert_int_equal(world.tunnel->peer_count, MANY / 2);
+	assert_null(tunnel_peer_find(world.tunnel, &world.publics[0]));
+	assert_false(change_is_prepared(world.tunnel, world.generation));
+	assert_in_range(both - wireguard_arena_used(), 0, MANY / 2 + 256 * WIREGUARD_PEER_SLOTS); /* keys of the update, and one step */
+	assert_in_range(clean(), MANY / 2 / 256, 3 * MANY / 256);
+	assert_int_equal(wireguard_arena_used(), slots);
+	assert_null(world.tunnel->prepared_change);
+}
+
+/* One peer may have as many networks as all others together. */
+static void networks_of_one_peer_are_prepared_in_bounded_steps(void **state)
+{
+	(void)state;
+	static const struct wish one = { .peer_count = 1, .networks = 9, .mtu = 1420, .forward = "web", .networks_each = 65536 };
+	change(&first);
+	assert_int_equal(prepare(&one, UINT32_MAX), MESSAGE_STATUS_OK);
+	assert_in_range(steps, 65536 / 1024, 65536 / 1024 + 2);
+	change_commit(world.tunnel);
+	world.generation++;
+	(void)clean();
+}
+
+static void many_peers_are_removed_in_bounded_steps(void **state)
+{
+	(void)state;
+	static const struct wish many = { .peer_count = MANY / 2, .networks = 9, .mtu = 1420, .forward = "web", .networks_each = 16 };
+	size_t count = 1;
+	change(&first);
+	assert_int_equal(prepare(&many, UINT32_MAX), MESSAGE_STATUS_OK);
+	change_commit(world.tunnel);
+	(void)clean();
+	struct tunnel *tunnel = world.tunnel;
+	world.tunnel = NULL;
+	change_end(tunnel);
+	for (bool more = true; more; count++) {
+		size_t before = wireguard_arena_used();
+		more = change_free(tunnel);
+		assert_in_range(before - wireguard_arena_used(), 0, 256 * WIREGUARD_PEER_SLOTS + WIREGUARD_DEVICE_SLOTS);
+	}
+	assert_in_range(count, MANY / 2 / 256, 3 * MANY / 256);
+	assert_int_equal(wireguard_arena_used(), 0);
+}
+
 static int set_up(void **state)
 {
 	world.generation = 0;
@@ -330,11 +409,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(a_tunnel_is_made_whole_or_not_at_all),
-		TEST(a_change_in_place_is_done_whole_or_not_at_all),
-		TEST(another_key_and_stack_come_whole_or_not_at_all),
-		TEST(what_is_aborted_leaves_nothing),
-		TEST(many_peers_are_taken),
+		TEST(a_tunnel_is_made_whole_or_not_at_all),           TEST(a_change_in_place_is_done_whole_or_not_at_all),
+		TEST(another_key_and_stack_come_whole_or_not_at_all), TEST(what_is_aborted_leaves_nothing),
+		TEST(other_peers_replace_many_in_bounded_steps),      TEST(networks_of_one_peer_are_prepared_in_bounded_steps),
+		TEST(many_peers_are_removed_in_bounded_steps),        TEST(many_peers_are_taken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@ static struct relay *relay;
 static int client;
 static unsigned ended;
 
+static struct connection connection;
+
 static void on_ended(void *owner)
 {
 	(void)owner;
@@ -24,8 +26,9 @@ static void join(struct block *early, const char *first)
 	struct netstack_endpoint there = rig_endpoint("198.51.100.7", 443);
 	struct poller *poller = rig_client(&client);
 	ended = 0;
+	connection = (struct connection){ .tunnel = &rig.tunnel };
 	assert_int_equal(netstack_stream_connect(NULL, &there, &rig_deaf, NULL, rig.now, &stream), NETSTACK_OK);
-	relay = relay_create(&rig.tunnel, poller, stream, early, first, strlen(first), 300, on_ended, NULL);
+	relay = relay_create(&connection, poller, stream, early, first, strlen(first), 300, on_ended, NULL);
 	assert_non_null(relay);
 	assert_int_equal(ended, 0);
 	rig_turn();
@@ -34,7 +37,7 @@ static void join(struct block *early, const char *first)
 static void test_bytes_go_both_ways(void **state)
 {
 	(void)state;
-	struct block *early = pool_take(rig.context.pool, false);
+	struct block *early = block_pool_take(rig.context.blocks, false);
 	memcpy(early->bytes, "CONNECThello", 12);
 	early->start = 7;
 	early->end = 12;
@@ -51,7 +54,7 @@ static void test_bytes_go_both_ways(void **state)
 	assert_int_equal(stream->consumed, 8);
 	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_sent), 9);
 	assert_int_equal(counter_read(&rig.tunnel.counters->bytes_received), 8);
-	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	assert_int_equal(block_pool_in_use(rig.context.blocks), 0);
 	relay_abort(relay);
 	assert_true(stream->aborted);
 	close(client);
@@ -157,12 +160,12 @@ static void test_a_client_that_does_not_read_costs_little(void **state)
 		for (size_t sent = 0; sent < 300000; sent += sizes[i]) {
 			rig_stream_write_bytes(stream, piece, sizes[i]);
 			size_t waiting = (size_t)(stream->shown - stream->consumed);
-			assert_true(pool_in_use(rig.context.pool) <= 2 * waiting + 2 * 4096);
+			assert_true(block_pool_in_use(rig.context.blocks) <= 2 * waiting + 2 * 4096);
 		}
 		assert_true(stream->shown > stream->consumed);
 		relay_abort(relay);
 		close(client);
-		assert_int_equal(pool_in_use(rig.context.pool), 0);
+		assert_int_equal(block_pool_in_use(rig.context.blocks), 0);
 	}
 }
 
@@ -176,9 +179,9 @@ static void test_back_pressure(void **state)
 	join(NULL, "");
 	for (int i = 0; i < 50; i++)
 		rig_write_bytes(client, piece, sizeof(piece));
-	assert_true(pool_in_use(rig.context.pool) <= 4096 + 65536);
+	assert_true(block_pool_in_use(rig.context.blocks) <= 4096 + 65536);
 	assert_int_equal(strlen(rig_stream_read(stream)), 50 * sizeof(piece));
-	assert_int_equal(pool_in_use(rig.context.pool), 0);
+	assert_int_equal(block_pool_in_use(rig.context.blocks), 0);
 	stream->room = 10000;
 	bucket_set_limit(&rig.tunnel.tx_limit, 80000, rig.now);
 	rig_write_bytes(client, piece, sizeof(piece));
@@ -215,6 +218,51 @@ static void test_room_is_used_in_the_same_turn(void **state)
 	flush_all(&rig.tunnel);
 	assert_int_equal(count_borrowed(), 45000);
 	relay_abort(relay);
+	close(client);
+}
+
+/* `length` bytes of a pattern wait at the client, and the stream gets room for all of them. */
+static void send_pattern(size_t length)
+{
+	static uint8_t piece[10000];
+	const int room = 200000;
+	rig.stream_room = 1;
+	join(NULL, "");
+	setsockopt(client, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	for (size_t at = 0; at < length; at += sizeof(piece)) {
+		for (size_t i = 0; i < sizeof(piece); i++)
+			piece[i] = (uint8_t)(1 + (at + i) % 251);
+		rig_write_bytes(client, piece, sizeof(piece));
+	}
+	stream->room = 1 << 20;
+}
+
+static void assert_pattern(const char *bytes, size_t length)
+{
+	assert_int_equal(strlen(bytes), length);
+	for (size_t i = 0; i < length; i++)
+		assert_int_equal((uint8_t)bytes[i], 1 + i % 251);
+}
+
+/* A read that fills several blocks leaves no byte out and no block behind. */
+static void test_large_reads_keep_the_order(void **state)
+{
+	(void)state;
+	send_pattern(100000);
+	assert_pattern(rig_stream_read(stream), 100000);
+	assert_int_equal(block_pool_in_use(rig.context.blocks), 0);
+	relay_abort(relay);
+	close(client);
+}
+
+/* It takes what is left of a quota, to the byte. */
+static void test_large_reads_keep_within_the_quota(void **state)
+{
+	(void)state;
+	send_pattern(100000);
+	rig.tunnel.spec.limits.total_bytes = 80000;
+	assert_pattern(rig_stream_read(stream), 80000);
+	assert_int_equal(ended, 1);
 	close(client);
 }
 
@@ -259,6 +307,8 @@ int main(void)
 		TEST(test_back_pressure),
 		TEST(test_a_used_up_quota_ends_it),
 		TEST(test_room_is_used_in_the_same_turn),
+		TEST(test_large_reads_keep_the_order),
+		TEST(test_large_reads_keep_within_the_quota),
 		TEST(test_a_client_that_does_not_read_costs_little),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -283,7 +283,7 @@ static void X6_classes(void **state)
 static enum target_verdict judge(const struct spec *spec, const char *text)
 {
 	struct netstack_endpoint address = endpoint(text);
-	return target_judge(spec, &address);
+	return target_judge(spec, spec, &address);
 }
 
 static void X6_policy(void **state)
@@ -371,7 +371,7 @@ static void X6_localhost(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct target target;
 		assert_int_equal(parse(&target, cases[i].host), 0);
-		assert_int_equal(target_judge_asked(&spec, &target), cases[i].verdict);
+		assert_int_equal(target_judge_asked(&spec, &spec, &target), cases[i].verdict);
 	}
 }
 

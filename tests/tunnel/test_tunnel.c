@@ -6,13 +6,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ipc/log.h"
 #include "tests/netstack/owner.h"
 #include "tests/tunnel/rig.h"
 #include "tests/wireguard/config.h"
 #include "tunnel/connection.h"
 #include "tunnel/dial.h"
 #include "tunnel/http/target.h"
+#include "tunnel/wireguard/sealing.h"
 #include "tunnel/worker/change.h"
 
 #define INITIATION_SIZE 148 /* WireGuard paper, 5.4.2 */
@@ -129,17 +129,8 @@ static void create(void)
 
 static int start(void **state)
 {
-	struct netstack_limits limits = { .memory_budget = 16 << 20 };
 	(void)state;
-	log_start(LOG_ERROR, false, "worker");
-	assert_true(sodium_init() >= 0);
-	assert_int_equal(wireguard_start(64, false), WIREGUARD_OK);
-	netstack_start(&limits);
-	rig = (struct rig){ .now = 1000 * LOOP_SECOND };
-	rig.context.loop = loop_create();
-	rig.context.pool = pool_create();
-	rig.context.batch = udp_batch_create(rig.context.loop, true);
-	rig.context.counters = calloc(1, sizeof(struct counters));
+	rig_context_start(true);
 	rig.context.send = count_message;
 	memset(&world, 0, sizeof(world));
 	for (unsigned i = 0; i < 2; i++)
@@ -155,14 +146,7 @@ static int stop(void **state)
 	config_forget(world.far);
 	wireguard_device_free(world.far);
 	change_remove(world.tunnel);
-	loop_end_turn(rig.context.loop);
-	udp_batch_free(rig.context.batch);
-	assert_int_equal(pool_in_use(rig.context.pool), 0);
-	pool_free(rig.context.pool);
-	loop_free(rig.context.loop);
-	free(rig.context.counters);
-	netstack_stop();
-	wireguard_stop();
+	rig_context_stop();
 	for (unsigned i = 0; i < 2; i++)
 		close(world.peers[i]);
 	return 0;
@@ -243,6 +227,39 @@ static void nothing_leaves_but_to_a_peer(void **state)
 	assert_int_equal(arrived(world.peers[1], bytes), 40);
 }
 
+/* One that is silent in isolation compares the deadline itself, whatever its control process does, and goes on at once when that is later again. */
+static void nothing_leaves_in_isolation(void **state)
+{
+	struct tunnel *tunnel = world.tunnel;
+	counter *deadline = &rig.context.counters->deadline;
+	(void)state;
+	/* Without a word about isolation it goes on. */
+	counter_set(deadline, 0);
+	rig_pass(6 * LOOP_SECOND);
+	assert_int_equal(initiations_at(world.peers[0]), 1);
+	tunnel->spec.placement = calloc(1, sizeof(*tunnel->spec.placement));
+	tunnel->spec.placement->stops = true;
+	counter_set(deadline, rig.now + LOOP_SECOND);
+	assert_true(tunnel_has_way(tunnel));
+	/* What was gathered before and goes after the deadline, too. */
+	memset(udp_reserve(tunnel->udp, &world.at[0], 40), 4, 40);
+	udp_commit(tunnel->udp, 40);
+	rig.now += LOOP_SECOND;
+	udp_batch_flush(rig.context.batch);
+	rig_pass(20 * LOOP_SECOND);
+	assert_int_equal(initiations_at(world.peers[0]), 0);
+	health_follow(tunnel, true);
+	rig_turn();
+	assert_int_equal(tunnel->health.state, TUNNEL_STALE);
+	assert_non_null(strstr(tunnel->health.reason, "cut off from its fleet"));
+	assert_true(health_is_down(tunnel));
+	counter_set(deadline, rig.now + 10 * LOOP_SECOND);
+	health_follow(tunnel, false);
+	rig_turn();
+	assert_int_equal(initiations_at(world.peers[0]), 1);
+	assert_int_equal(tunnel->health.state, TUNNEL_HANDSHAKING);
+}
+
 /* limits.total_bytes counts both directions, and the control process hears of its end once. */
 static void the_quota_is_of_both_directions(void **state)
 {
@@ -259,13 +276,17 @@ static void the_quota_is_of_both_directions(void **state)
 	assert_int_equal(world.told[MESSAGE_LIMIT], 0);
 	tunnel_count_received(tunnel, 1);
 	assert_int_equal(tunnel_quota_left(tunnel), 0);
-	assert_true(tunnel_is_used_up(tunnel) && tunnel_is_used_up(tunnel));
+	assert_true(tunnel_is_used_up(tunnel));
 	assert_int_equal(world.told[MESSAGE_LIMIT], 1);
 	tunnel_count_sent(tunnel, 100);
 	assert_int_equal(tunnel_quota_left(tunnel), 0);
 	assert_int_equal(counter_read(&tunnel->counters->bytes_sent), 1100);
 	assert_int_equal(counter_read(&tunnel->counters->bytes_received), 500);
 	assert_int_equal(counter_read(&tunnel->counters->total_bytes_used), 1600);
+	/* A change that leaves it used up is told again, without traffic. */
+	tunnel->told_limit = false;
+	tunnel_begin(tunnel);
+	assert_int_equal(world.told[MESSAGE_LIMIT], 2);
 }
 
 static void a_name_that_is_resolved_is_tried_at_once(void **state)
@@ -323,6 +344,7 @@ static uint8_t *far_reserve(void *owner, const union wireguard_endpoint *to, siz
 static void far_commit(void *owner, size_t length)
 {
 	int descriptor = *(int *)owner;
+	assert_true(wireguard_sealing_finish());
 	assert_int_equal(sendto(descriptor, world.room, length, 0, &world.from.any, endpoint_length(&world.from)), (ssize_t)length);
 }
 
@@ -358,7 +380,7 @@ static void far_turn(int descriptor)
 {
 	uint8_t bytes[2048];
 	for (size_t length; (length = arrived(descriptor, bytes)) > 0;)
-		wireguard_device_receive(world.far, bytes, length, &world.from, rig.now);
+		receive_one(world.far, bytes, length, &world.from, rig.now);
 	rig_turn();
 }
 
@@ -505,9 +527,9 @@ static void connections_and_dials_end_with_the_tunnel(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		connection_add(&connections[i], world.tunnel, COUNTERS_CONNECT, end);
 	assert_int_equal(target_parse(&target, "10.1.0.7", 8, 80), 0);
-	assert_non_null(dial_start(world.tunnel, &target, true, ignore_dialed, NULL));
+	assert_non_null(dial_start(world.tunnel, &world.tunnel->spec, &target, true, ignore_dialed, NULL));
 	rig_turn();
-	tunnel_end_connections(world.tunnel);
+	tunnel_end_connections(world.tunnel, QUERY_RESULT_CLOSED);
 	rig_turn();
 	assert_int_equal(world.ended, 2);
 	assert_null(world.tunnel->connections);
@@ -520,6 +542,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(where_packets_can_go),
 		TEST(nothing_leaves_but_to_a_peer),
+		TEST(nothing_leaves_in_isolation),
 		TEST(the_quota_is_of_both_directions),
 		TEST(a_name_that_is_resolved_is_tried_at_once),
 		TEST(the_address_in_use_is_kept_while_the_name_has_it),

@@ -17,24 +17,34 @@ struct end {
 	struct udp_socket *socket;
 	union wireguard_endpoint address;
 	unsigned received, wanted;
+	size_t most; /* handed over together */
 	size_t sizes[256];
 	uint8_t firsts[256];
-	bool closed_gate;
+	bool closed_gate, cannot_complete;
+	unsigned completed; /* trains */
 	struct deferred turn;
 	const uint8_t *kept; /* the last datagram */
 	unsigned ended, had_room;
+	int outcomes[8]; /* of trains, as they were reported */
+	size_t reported;
+	bool ends_with_room;
 };
 
-static void on_received(void *owner, uint8_t *datagram, size_t length, const union wireguard_endpoint *from)
+static void on_received(void *owner, const struct udp_datagram *datagrams, size_t count)
 {
 	struct end *end = owner;
-	assert_int_equal(from->any.sa_family, AF_INET); /* never a mapped address */
-	end->sizes[end->received] = length;
-	end->firsts[end->received] = datagram[0];
-	end->kept = datagram;
+	assert_in_range(count, 1, UDP_TOGETHER);
+	if (count > end->most)
+		end->most = count;
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(datagrams[i].from->any.sa_family, AF_INET); /* never a mapped address */
+		end->sizes[end->received] = datagrams[i].length;
+		end->firsts[end->received] = datagrams[i].bytes[0];
+		end->kept = datagrams[i].bytes;
+		if (++end->received == end->wanted)
+			loop_stop(end->loop);
+	}
 	deferred_queue(end->loop, &end->turn);
-	if (++end->received == end->wanted)
-		loop_stop(end->loop);
 }
 
 /* A datagram is valid until the turn ends, for the socket that was served last too. */
@@ -49,6 +59,8 @@ static void on_writable(void *owner)
 {
 	struct end *end = owner;
 	end->had_room++;
+	if (end->ends_with_room)
+		loop_stop(end->loop);
 }
 
 /* sendmsg(2) as the test wishes: `errors` of the next calls, 0 for the kernel's own answer. */
@@ -71,6 +83,13 @@ ssize_t __wrap_sendmsg(int descriptor, const struct msghdr *message, int flags)
 	return -1;
 }
 
+static bool complete(void *owner)
+{
+	struct end *end = owner;
+	end->completed++;
+	return !end->cannot_complete;
+}
+
 static bool may_send(void *owner, const union wireguard_endpoint *to, const uint8_t *datagram, size_t length)
 {
 	struct end *end = owner;
@@ -80,7 +99,16 @@ static bool may_send(void *owner, const union wireguard_endpoint *to, const uint
 	return !end->closed_gate;
 }
 
-static const struct udp_events events = { .received = on_received, .writable = on_writable, .may_send = may_send };
+static void on_tried(void *owner, const union wireguard_endpoint *to, int error)
+{
+	struct end *end = owner;
+	assert_int_equal(to->any.sa_family, AF_INET);
+	end->outcomes[end->reported++ % 8] = error;
+}
+
+static const struct udp_events events = {
+	.received = on_received, .writable = on_writable, .complete = complete, .may_send = may_send, .tried = on_tried
+};
 
 static void open_end(struct end *end, struct loop *loop, struct udp_batch *batch)
 {
@@ -99,6 +127,37 @@ static void open_end(struct end *end, struct loop *loop, struct udp_batch *batch
 	udp_socket_start(end->socket);
 }
 
+struct pair {
+	struct loop *loop;
+	struct udp_batch *batch;
+	struct end a, b;
+};
+
+static void open_pair(struct pair *pair, bool gso)
+{
+	pair->loop = loop_create();
+	pair->batch = udp_batch_create(pair->loop, gso);
+	open_end(&pair->a, pair->loop, pair->batch);
+	open_end(&pair->b, pair->loop, pair->batch);
+}
+
+/* With a kernel that answers so. */
+static void open_failing_pair(struct pair *pair, const int *errors, size_t count)
+{
+	open_pair(pair, true);
+	memset(&kernel, 0, sizeof(kernel));
+	memcpy(kernel.errors, errors, count * sizeof(*errors));
+	kernel.count = count;
+}
+
+static void close_pair(struct pair *pair)
+{
+	udp_socket_free(pair->a.socket);
+	udp_socket_free(pair->b.socket);
+	udp_batch_free(pair->batch);
+	loop_free(pair->loop);
+}
+
 static void send_one(struct end *from, struct end *to, size_t length, uint8_t first)
 {
 	uint8_t *room = udp_reserve(from->socket, &to->address, length);
@@ -111,30 +170,27 @@ static void send_one(struct end *from, struct end *to, size_t length, uint8_t fi
 /* Datagrams arrive one by one, in order and with their own sizes, whatever trains they travelled in. */
 static void exchange(bool gso)
 {
-	struct loop *loop = loop_create();
-	struct udp_batch *batch = udp_batch_create(loop, gso);
-	struct end a, b;
-	open_end(&a, loop, batch);
-	open_end(&b, loop, batch);
+	struct pair pair;
+	open_pair(&pair, gso);
 	static const size_t sizes[] = { 1452, 1452, 1452, 148, 1452, 92, 92, 1452, 32 };
 	size_t count = sizeof(sizes) / sizeof(sizes[0]);
-	b.wanted = (unsigned)count + 100;
+	pair.b.wanted = (unsigned)count + 100;
 	for (size_t i = 0; i < count; i++)
-		send_one(&a, &b, sizes[i], (uint8_t)i);
+		send_one(&pair.a, &pair.b, sizes[i], (uint8_t)i);
 	for (unsigned i = 0; i < 100; i++) /* longer than a train */
-		send_one(&a, &b, 1000, (uint8_t)(count + i));
-	udp_batch_flush(batch);
-	loop_run(loop);
-	for (size_t i = 0; i < b.wanted; i++) {
-		assert_int_equal(b.sizes[i], i < count ? sizes[i] : 1000);
-		assert_int_equal(b.firsts[i], (uint8_t)i);
+		send_one(&pair.a, &pair.b, 1000, (uint8_t)(count + i));
+	udp_batch_flush(pair.batch);
+	loop_run(pair.loop);
+	for (size_t i = 0; i < pair.b.wanted; i++) {
+		assert_int_equal(pair.b.sizes[i], i < count ? sizes[i] : 1000);
+		assert_int_equal(pair.b.firsts[i], (uint8_t)i);
 	}
-	assert_int_equal(udp_socket_counts(a.socket)->datagrams_sent, b.wanted);
-	assert_int_equal(udp_socket_counts(b.socket)->bytes_received, udp_socket_counts(a.socket)->bytes_sent);
-	udp_socket_free(a.socket);
-	udp_socket_free(b.socket);
-	udp_batch_free(batch);
-	loop_free(loop);
+	/* Also those that the kernel gives one by one are handed over together. */
+	assert_in_range(pair.b.most, 2, UDP_TOGETHER);
+	assert_in_range(pair.a.completed, 2, 16);
+	assert_int_equal(udp_socket_counts(pair.a.socket)->datagrams_sent, pair.b.wanted);
+	assert_int_equal(udp_socket_counts(pair.b.socket)->bytes_received, udp_socket_counts(pair.a.socket)->bytes_sent);
+	close_pair(&pair);
 }
 
 static void test_trains_keep_order_and_sizes(void **state)
@@ -152,79 +208,79 @@ static void test_one_by_one_does_the_same(void **state)
 static void test_nothing_passes_the_closed_gate(void **state)
 {
 	(void)state;
-	struct loop *loop = loop_create();
-	struct udp_batch *batch = udp_batch_create(loop, true);
-	struct end a, b;
-	open_end(&a, loop, batch);
-	open_end(&b, loop, batch);
-	a.closed_gate = true;
-	send_one(&a, &b, 100, 1);
-	send_one(&a, &b, 100, 2);
-	udp_batch_flush(batch);
-	assert_int_equal(udp_socket_counts(a.socket)->refused, 2);
-	a.closed_gate = false;
-	b.wanted = 1;
-	send_one(&a, &b, 100, 3);
-	udp_batch_flush(batch);
-	loop_run(loop);
-	assert_int_equal(b.firsts[0], 3);
-	udp_socket_free(a.socket);
-	udp_socket_free(b.socket);
-	udp_batch_free(batch);
-	loop_free(loop);
+	struct pair pair;
+	open_pair(&pair, true);
+	pair.a.closed_gate = true;
+	send_one(&pair.a, &pair.b, 100, 1);
+	send_one(&pair.a, &pair.b, 100, 2);
+	udp_batch_flush(pair.batch);
+	assert_int_equal(udp_socket_counts(pair.a.socket)->refused, 2);
+	pair.a.closed_gate = false;
+	pair.b.wanted = 1;
+	send_one(&pair.a, &pair.b, 100, 3);
+	udp_batch_flush(pair.batch);
+	loop_run(pair.loop);
+	assert_int_equal(pair.b.firsts[0], 3);
+	close_pair(&pair);
+}
+
+static void test_a_train_that_is_not_complete_does_not_go(void **state)
+{
+	(void)state;
+	struct pair pair;
+	open_pair(&pair, true);
+	pair.a.cannot_complete = true;
+	send_one(&pair.a, &pair.b, 100, 1);
+	send_one(&pair.a, &pair.b, 100, 2);
+	udp_batch_flush(pair.batch);
+	assert_int_equal(pair.a.completed, 1);
+	assert_int_equal(udp_socket_counts(pair.a.socket)->refused, 2);
+	pair.a.cannot_complete = false;
+	pair.b.wanted = 1;
+	send_one(&pair.a, &pair.b, 100, 3);
+	udp_batch_flush(pair.batch);
+	loop_run(pair.loop);
+	assert_int_equal(pair.b.firsts[0], 3);
+	close_pair(&pair);
 }
 
 /* P2: and no longer. */
 static void test_datagrams_stay_until_the_turn_ends(void **state)
 {
 	(void)state;
-	struct loop *loop = loop_create();
-	struct udp_batch *batch = udp_batch_create(loop, true);
-	struct end a, b;
-	open_end(&a, loop, batch);
-	open_end(&b, loop, batch);
-	a.wanted = b.wanted = 1;
-	send_one(&a, &b, 100, 1);
-	send_one(&b, &a, 100, 2);
-	udp_batch_flush(batch);
-	while (a.received == 0 || b.received == 0)
-		loop_run(loop);
-	loop_end_turn(loop);
-	assert_int_equal(a.ended, 1);
-	assert_int_equal(b.ended, 1);
+	struct pair pair;
+	open_pair(&pair, true);
+	pair.a.wanted = pair.b.wanted = 1;
+	send_one(&pair.a, &pair.b, 100, 1);
+	send_one(&pair.b, &pair.a, 100, 2);
+	udp_batch_flush(pair.batch);
+	while (pair.a.received == 0 || pair.b.received == 0)
+		loop_run(pair.loop);
+	loop_end_turn(pair.loop);
+	assert_int_equal(pair.a.ended, 1);
+	assert_int_equal(pair.b.ended, 1);
 #ifdef POISON_WATCHED
-	assert_true(__asan_address_is_poisoned(a.kept));
-	assert_true(__asan_address_is_poisoned(b.kept));
+	assert_true(__asan_address_is_poisoned(pair.a.kept));
+	assert_true(__asan_address_is_poisoned(pair.b.kept));
 #endif
-	udp_socket_free(a.socket);
-	udp_socket_free(b.socket);
-	udp_batch_free(batch);
-	loop_free(loop);
+	close_pair(&pair);
 }
 
 /* Four datagrams of 100 bytes as one train, to a kernel that answers so. Ends when `wanted` of them came. */
 static void send_four(const int *errors, size_t count, unsigned wanted, struct end *a, struct udp_counts *counts)
 {
-	struct loop *loop = loop_create();
-	struct udp_batch *batch = udp_batch_create(loop, true);
-	struct end b;
-	open_end(a, loop, batch);
-	open_end(&b, loop, batch);
-	memset(&kernel, 0, sizeof(kernel));
-	memcpy(kernel.errors, errors, count * sizeof(*errors));
-	kernel.count = count;
-	b.wanted = wanted;
+	struct pair pair;
+	open_failing_pair(&pair, errors, count);
+	pair.b.wanted = wanted;
 	for (uint8_t i = 0; i < 4; i++)
-		send_one(a, &b, 100, i);
-	udp_batch_flush(batch);
-	loop_run(loop);
+		send_one(&pair.a, &pair.b, 100, i);
+	udp_batch_flush(pair.batch);
+	loop_run(pair.loop);
 	for (unsigned i = 0; i < wanted; i++)
-		assert_int_equal(b.firsts[i], i + 4 - wanted);
-	*counts = *udp_socket_counts(a->socket);
-	udp_socket_free(a->socket);
-	udp_socket_free(b.socket);
-	udp_batch_free(batch);
-	loop_free(loop);
+		assert_int_equal(pair.b.firsts[i], i + 4 - wanted);
+	*counts = *udp_socket_counts(pair.a.socket);
+	close_pair(&pair);
+	*a = pair.a;
 }
 
 /* What the kernel has no room for waits until it has, and its owner is told; nothing is lost or counted twice. */
@@ -246,31 +302,23 @@ static void test_a_full_socket_is_waited_for(void **state)
 static void test_a_full_socket_takes_nothing_more(void **state)
 {
 	(void)state;
-	struct loop *loop = loop_create();
-	struct udp_batch *batch = udp_batch_create(loop, true);
-	struct end a, b;
-	open_end(&a, loop, batch);
-	open_end(&b, loop, batch);
-	memset(&kernel, 0, sizeof(kernel));
-	kernel.errors[0] = kernel.errors[1] = EAGAIN;
-	kernel.count = 2;
-	b.wanted = 2;
-	send_one(&a, &b, 100, 0);
-	send_one(&a, &b, 100, 1);
+	static const int full[] = { EAGAIN, EAGAIN };
+	struct pair pair;
+	open_failing_pair(&pair, full, 2);
+	pair.b.wanted = 2;
+	send_one(&pair.a, &pair.b, 100, 0);
+	send_one(&pair.a, &pair.b, 100, 1);
 	/* A longer one ends the train, which finds no room: neither does the longer one. */
-	assert_null(udp_reserve(a.socket, &b.address, 101));
-	assert_null(udp_reserve(a.socket, &b.address, 10));
-	loop_run(loop);
+	assert_null(udp_reserve(pair.a.socket, &pair.b.address, 101));
+	assert_null(udp_reserve(pair.a.socket, &pair.b.address, 10));
+	loop_run(pair.loop);
 	/* Full a second time, and told once it was sent. */
 	assert_int_equal(kernel.asked, 3);
-	assert_int_equal(a.had_room, 1);
-	assert_int_equal(b.firsts[0], 0);
-	assert_int_equal(b.firsts[1], 1);
-	assert_non_null(udp_reserve(a.socket, &b.address, 10));
-	udp_socket_free(a.socket);
-	udp_socket_free(b.socket);
-	udp_batch_free(batch);
-	loop_free(loop);
+	assert_int_equal(pair.a.had_room, 1);
+	assert_int_equal(pair.b.firsts[0], 0);
+	assert_int_equal(pair.b.firsts[1], 1);
+	assert_non_null(udp_reserve(pair.a.socket, &pair.b.address, 10));
+	close_pair(&pair);
 }
 
 /* A train that cannot go as one goes one by one; what cannot go so either is counted, and what follows it is sent. */
@@ -309,13 +357,57 @@ static void test_a_train_that_cannot_go_is_taken_apart(void **state)
 	assert_int_equal(a.had_room, 1);
 }
 
+/* The peer may have moved while its train waited for room: P1. */
+static void test_what_waited_for_room_passes_the_gate_again(void **state)
+{
+	(void)state;
+	static const int full[] = { EAGAIN };
+	struct pair pair;
+	open_failing_pair(&pair, full, 1);
+	send_one(&pair.a, &pair.b, 100, 1);
+	send_one(&pair.a, &pair.b, 100, 2);
+	udp_batch_flush(pair.batch);
+	pair.a.closed_gate = true;
+	pair.a.ends_with_room = true;
+	loop_run(pair.loop);
+	assert_int_equal(kernel.asked, 1);
+	assert_int_equal(pair.a.had_room, 1);
+	assert_int_equal(udp_socket_counts(pair.a.socket)->refused, 2);
+	close_pair(&pair);
+}
+
+/* But not of a train that is too large for the route. */
+static void test_the_owner_is_told_what_the_kernel_says(void **state)
+{
+	(void)state;
+	static const int errors[] = { EMSGSIZE, ENETUNREACH, EPERM, 0, 0 };
+	struct pair pair;
+	open_failing_pair(&pair, errors, 5);
+	for (uint8_t i = 0; i < 5; i++) {
+		send_one(&pair.a, &pair.b, 100, i);
+		udp_batch_flush(pair.batch);
+	}
+	assert_int_equal(pair.a.reported, 4);
+	assert_int_equal(pair.a.outcomes[0], ENETUNREACH);
+	assert_int_equal(pair.a.outcomes[1], EPERM);
+	assert_int_equal(pair.a.outcomes[2], 0);
+	assert_int_equal(udp_socket_counts(pair.a.socket)->refused, 3);
+	close_pair(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_trains_keep_order_and_sizes),           cmocka_unit_test(test_one_by_one_does_the_same),
-		cmocka_unit_test(test_nothing_passes_the_closed_gate),        cmocka_unit_test(test_datagrams_stay_until_the_turn_ends),
-		cmocka_unit_test(test_a_full_socket_is_waited_for),           cmocka_unit_test(test_a_full_socket_takes_nothing_more),
+		cmocka_unit_test(test_trains_keep_order_and_sizes),
+		cmocka_unit_test(test_one_by_one_does_the_same),
+		cmocka_unit_test(test_nothing_passes_the_closed_gate),
+		cmocka_unit_test(test_a_train_that_is_not_complete_does_not_go),
+		cmocka_unit_test(test_datagrams_stay_until_the_turn_ends),
+		cmocka_unit_test(test_a_full_socket_is_waited_for),
+		cmocka_unit_test(test_a_full_socket_takes_nothing_more),
 		cmocka_unit_test(test_a_train_that_cannot_go_is_taken_apart),
+		cmocka_unit_test(test_what_waited_for_room_passes_the_gate_again),
+		cmocka_unit_test(test_the_owner_is_told_what_the_kernel_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "tunnel/proxy/udp_session.h"
 
 static struct udp_sessions table;
+static struct connection connection = { .tunnel = &rig.tunnel };
 static size_t ended;
 
 static void end(struct udp_session *session)
@@ -35,6 +36,7 @@ static struct udp_session *add(const char *address, uint16_t port)
 {
 	struct udp_session *session = calloc(1, sizeof(*session));
 	session->tunnel = &rig.tunnel;
+	session->connection = &connection;
 	session->host = rig_host(address, port);
 	udp_sessions_add(&table, session);
 	return session;

@@ -39,8 +39,11 @@ struct control {
 	struct message_ack done;
 	bool ready, probed;
 	struct message_probed probe;
-	uint8_t states[8];    /* by slot */
-	uint16_t target_port; /* where inbound forwards lead to */
+	uint8_t transfer[CHANNEL_UNTRUSTED_MAX]; /* the last one: a peer's sessions */
+	size_t transfer_length;
+	uint8_t floors[8][12]; /* labels of the last initiations, by slot */
+	uint8_t states[8];     /* by slot */
+	uint16_t target_port;  /* where inbound forwards lead to */
 };
 
 static struct control control;
@@ -86,6 +89,8 @@ static bool hear(void *owner, enum message_type type, struct message_reader *bod
 	assert_int_equal(count, 0);
 	struct message_state state;
 	struct message_want want;
+	struct message_transfer transfer;
+	struct message_handshake handshake;
 	if (type == MESSAGE_READY)
 		control.ready = true;
 	else if (type == MESSAGE_PREPARED && message_decode_prepared(body, &control.prepared))
@@ -96,6 +101,10 @@ static bool hear(void *owner, enum message_type type, struct message_reader *bod
 		control.states[state.slot] = state.state;
 	else if (type == MESSAGE_PROBED && message_decode_probed(body, &control.probe))
 		control.probed = true;
+	else if (type == MESSAGE_TRANSFER && message_decode_transfer(body, &transfer))
+		memcpy(control.transfer, transfer.state.bytes, control.transfer_length = transfer.state.left);
+	else if (type == MESSAGE_HANDSHAKE && message_decode_handshake(body, &handshake))
+		memcpy(control.floors[handshake.slot], handshake.last_timestamp, sizeof(handshake.last_timestamp));
 	else if (type == MESSAGE_WANT_DIAL && message_decode_want(body, &want))
 		grant(&want, dial_for_worker(control.target_port));
 	return true;
@@ -256,12 +265,16 @@ static void prepare(unsigned i, uint64_t generation, bool fresh, uint16_t mtu)
 		                           .socket_count = 2,
 		                           .peer_slots = peer_slots };
 	snprintf(message.id, sizeof(message.id), "tunnel-%u", i);
+	memcpy(message.timestamp_floor, control.floors[i], sizeof(message.timestamp_floor));
 	describe(&message.spec, i);
 	message.spec.mtu = mtu;
 	int descriptors[2] = { dup(udp_sockets[i]), dup(proxy_sockets[i]) };
-	struct message_writer writer;
+	struct message_writer writer, spec;
 	message_writer_init(&writer);
-	message_encode_prepare(&writer, &message);
+	message_writer_init(&spec);
+	spec_encode(&spec, &message.spec);
+	message_encode_prepare(&writer, &message, &spec);
+	message_writer_clear(&spec);
 	spec_clear(&message.spec);
 	if (!fresh) {
 		close(descriptors[0]);
@@ -322,6 +335,95 @@ static void test_ping_answers(void **state)
 	assert_true(serve(is_probed, -1));
 	assert_true(control.probe.ok);
 	assert_int_equal(control.probe.received, 2);
+}
+
+static void send_transfer(uint32_t slot, uint64_t generation, size_t length)
+{
+	struct message_transfer transfer = { .slot = slot, .generation = generation, .state = { .bytes = control.transfer, .left = length } };
+	struct message_writer writer;
+	message_writer_init(&writer);
+	message_encode_transfer(&writer, &transfer);
+	assert_int_equal(channel_send(control.channel, MESSAGE_TRANSFER, &writer, NULL, 0), CHANNEL_OK);
+}
+
+/* A handshake that follows another within 20 ms is repeated after 5 s (W6). */
+static bool answers_ping(void)
+{
+	struct message_probe probe = {
+		.request = 9, .slot = 1, .generation = 1, .type = SPEC_PROBE_PING, .target = "10.0.0.1", .count = 6, .timeout_ms = 1500
+	};
+	struct message_writer writer;
+	control.probed = false;
+	message_writer_init(&writer);
+	message_encode_probe(&writer, &probe);
+	assert_int_equal(channel_send(control.channel, MESSAGE_PROBE, &writer, NULL, 0), CHANNEL_OK);
+	assert_true(serve(is_probed, -1));
+	return control.probe.received > 0;
+}
+
+/* It is handed over and taken again, here by the same process: it goes on without a handshake. */
+static void test_a_tunnel_is_handed_over_with_its_sessions(void **state)
+{
+	(void)state;
+	const struct counters_tunnel *counters = &control.counters->tunnels[1];
+	uint64_t handshakes = counter_read(&counters->handshakes), sent = counter_read(&counters->wire_bytes_sent);
+	uint64_t since = counter_read(&counters->state_since);
+	assert_int_equal(settle(MESSAGE_HAND_OVER, 1, 7), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_HAND_OVER_IDLE, 1, 7), MESSAGE_STATUS_UNKNOWN);
+	assert_int_equal(settle(MESSAGE_HAND_OVER_IDLE, 1, 1), MESSAGE_STATUS_OK);
+	assert_int_equal(settle(MESSAGE_REMOVE, 1, 1), MESSAGE_STATUS_UNKNOWN);
+	prepare(1, 1, true, 1420);
+	send_transfer(1, 1, control.transfer_length);
+	assert_int_equal(settle(MESSAGE_COMMIT, 1, 1), MESSAGE_STATUS_OK);
+	assert_true(answers_ping());
+	assert_int_equal(counter_read(&counters->handshakes), handshakes);
+	assert_int_equal(counter_read(&counters->state), TUNNEL_UP);
+	assert_int_equal(counter_read(&counters->state_since), since);
+	assert_true(counter_read(&counters->wire_bytes_sent) >= sent);
+}
+
+/* A client that has only connected is waited for, too. */
+static void test_a_tunnel_with_a_client_is_not_handed_over_while_it_must_be_idle(void **state)
+{
+	(void)state;
+	int client = dial(proxy_ports[1]);
+	assert_true(client >= 0);
+	/* Whoever has been answered was accepted. */
+	char reply[64];
+	assert_int_equal(ask(client, "GET", 3, reply, 0), 0);
+	while (settle(MESSAGE_HAND_OVER_IDLE, 1, 1) != MESSAGE_STATUS_REFUSED) {
+		/* It was not accepted yet, and the tunnel went: here is the next. */
+		prepare(1, 1, true, 1420);
+		assert_int_equal(settle(MESSAGE_COMMIT, 1, 1), MESSAGE_STATUS_OK);
+	}
+	assert_true(answers_ping());
+	close(client);
+}
+
+/* What cannot be taken over begins with a handshake, and so does what is not told at all. */
+static void test_a_tunnel_with_broken_sessions_begins_anew(void **state)
+{
+	(void)state;
+	const struct counters_tunnel *counters = &control.counters->tunnels[1];
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t handshakes = counter_read(&counters->handshakes);
+		assert_int_equal(settle(MESSAGE_HAND_OVER, 1, 1), MESSAGE_STATUS_OK);
+		prepare(1, 1, true, 1420);
+		for (unsigned k = 0; i == 0 && k < 3; k++) /* more than it has peers */
+			send_transfer(1, 1, control.transfer_length - 1 - k);
+		assert_int_equal(settle(MESSAGE_COMMIT, 1, 1), MESSAGE_STATUS_OK);
+		assert_true(answers_ping());
+		assert_true(counter_read(&counters->handshakes) > handshakes);
+	}
+}
+
+/* From within its sandbox. */
+static void test_a_worker_tells_what_it_uses(void **state)
+{
+	(void)state;
+	const struct counters_worker *counters = &control.counters->worker;
+	assert_in_range(counter_read(&counters->cpu_us), 1, 60 * 1000000);
+	assert_in_range(counter_read(&counters->resident_bytes), 1 << 20, 1u << 30);
 }
 
 static void test_refused_target_is_502(void **state)
@@ -694,6 +796,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two_tunnels_come_up),
 		cmocka_unit_test(test_ping_answers),
+		cmocka_unit_test(test_a_tunnel_is_handed_over_with_its_sessions),
+		cmocka_unit_test(test_a_tunnel_with_a_client_is_not_handed_over_while_it_must_be_idle),
+		cmocka_unit_test(test_a_tunnel_with_broken_sessions_begins_anew),
+		cmocka_unit_test(test_a_worker_tells_what_it_uses),
 		cmocka_unit_test(test_refused_target_is_502),
 		cmocka_unit_test(test_loopback_is_403),
 		cmocka_unit_test(test_connect_echoes),

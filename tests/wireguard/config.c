@@ -64,11 +64,13 @@ static int keep(struct wireguard_update *update, struct wireguard_peer *peer, co
 	struct wireguard_peer_config config = {
 		.public_key = record->public_key,
 		.persistent_keepalive = (uint16_t)(peer->timers.persistent_interval / WIREGUARD_SECOND),
+		.persistent_keepalive_most = (uint16_t)(peer->timers.persistent_most / WIREGUARD_SECOND),
 		.allowed_ips = record->networks,
 		.allowed_ip_count = record->count,
 	};
 
 	memcpy(config.preshared_key.bytes, peer->slots[WIREGUARD_PEER_KEYS]->peer.preshared, sizeof(config.preshared_key.bytes));
+	memcpy(config.reserved, peer->reserved, sizeof(config.reserved));
 	return wireguard_update_peer(update, &config, NULL, &peer);
 }
 
@@ -108,6 +110,7 @@ static int update_device(struct wireguard_device *device, const struct wireguard
 		return result;
 	}
 	wireguard_update_commit(update, now);
+	wireguard_update_free(update);
 	if (peer != NULL)
 		*peer = updated;
 	return 0;
@@ -146,4 +149,20 @@ int config_change(struct wireguard_peer *peer, const struct wireguard_peer_confi
 int config_set_private_key(struct wireguard_device *device, const struct wireguard_key *private_key, uint64_t now)
 {
 	return update_device(device, private_key, NULL, NULL, NULL, NULL, now);
+}
+
+int config_obfuscate(struct wireguard_device *device, const struct obfuscation *config, bool has_reserved, uint64_t now)
+{
+	struct wireguard_update *update;
+	int result = wireguard_update_create(&update, device, private_key_of(device), device->peer_count);
+
+	if (result != 0)
+		return result;
+	result = keep_all(update, device, NULL);
+	if (result == 0)
+		result = wireguard_update_obfuscation(update, config, has_reserved);
+	if (result == 0)
+		wireguard_update_commit(update, now);
+	wireguard_update_free(update);
+	return result;
 }

@@ -42,7 +42,8 @@ struct link_node {
 	unsigned sent[5];    /* datagrams by message type */
 	uint64_t sent_at[5]; /* when the last one was */
 	size_t sent_bytes, largest;
-	unsigned delivered; /* inner packets */
+	unsigned random_calls; /* to the env */
+	unsigned delivered;    /* inner packets */
 	size_t delivered_bytes;
 	uint8_t packet[2048]; /* the last one */
 	size_t packet_length;
@@ -90,6 +91,9 @@ union wireguard_endpoint link_ipv6(uint64_t prefix, uint64_t host, uint16_t port
 uint64_t link_drops(struct link *link, unsigned node);
 
 /* For cmocka: the library is started and stopped around each test. */
+/* A data message, sealed and opened by itself. */
+void link_seal(struct wireguard_session *session, uint8_t *message, size_t length);
+bool link_open(const struct wireguard_session *session, uint8_t *message, size_t length);
 int link_setup(void **state);
 int link_teardown(void **state);
 #define link_test(test) cmocka_unit_test_setup_teardown(test, link_setup, link_teardown)

@@ -273,7 +273,7 @@ static void flood(struct link *link, struct link_datagram *initiation, unsigned 
 	for (unsigned i = 0; link->now < end; i++) {
 		for (unsigned j = 0; j < per_second / 10000; j++) {
 			union wireguard_endpoint from = link_ipv4((uint32_t)link_random(link), 4);
-			wireguard_device_receive(link->nodes[1].device, initiation->bytes, initiation->length, &from, link->now);
+			receive_one(link->nodes[1].device, initiation->bytes, initiation->length, &from, link->now);
 		}
 		if (i % 10 == 0)
 			link_send(link, 0, 1, 500);
@@ -329,7 +329,7 @@ static void flood_all(struct link *link, struct link_datagram **initiations, uns
 		for (unsigned i = 0; i < 10 * victims; i++) {
 			union wireguard_endpoint from = link_ipv4((uint32_t)link_random(link), 4);
 			struct link_datagram *initiation = initiations[i % victims];
-			wireguard_device_receive(link->nodes[i % victims].device, initiation->bytes, initiation->length, &from, link->now);
+			receive_one(link->nodes[i % victims].device, initiation->bytes, initiation->length, &from, link->now);
 		}
 		link_run(link, MILLISECOND);
 	}

@@ -7,6 +7,7 @@
 
 #include "tests/wireguard/link.h"
 #include "tunnel/wireguard/aead.h"
+#include "tunnel/wireguard/transfer.h"
 
 enum kind { EXCHANGE, BASE, HASH, SEAL, OPEN, COOKIE_SEAL, COOKIE_OPEN, ALLOCATION, KINDS };
 
@@ -220,17 +221,30 @@ IMB_MGR *__wrap_alloc_mb_mgr(uint64_t flags)
 	return manager_fails ? NULL : __real_alloc_mb_mgr(flags);
 }
 
-void __real_init_mb_mgr_auto(IMB_MGR *manager, IMB_ARCH *arch);
-void __wrap_init_mb_mgr_auto(IMB_MGR *manager, IMB_ARCH *arch);
-void __wrap_init_mb_mgr_auto(IMB_MGR *manager, IMB_ARCH *arch)
+static void take_over(IMB_MGR *manager)
 {
-	__real_init_mb_mgr_auto(manager, arch);
 	real_submit = manager->submit_job_nocheck;
 	real_flush = manager->flush_job;
 	manager->submit_job_nocheck = submit;
 	manager->flush_job = flush;
 	if (cpu_is_too_old)
 		manager->imb_errno = ENODEV;
+}
+
+void __real_init_mb_mgr_auto(IMB_MGR *manager, IMB_ARCH *arch);
+void __wrap_init_mb_mgr_auto(IMB_MGR *manager, IMB_ARCH *arch);
+void __wrap_init_mb_mgr_auto(IMB_MGR *manager, IMB_ARCH *arch)
+{
+	__real_init_mb_mgr_auto(manager, arch);
+	take_over(manager);
+}
+
+void __real_init_mb_mgr_avx2(IMB_MGR *manager);
+void __wrap_init_mb_mgr_avx2(IMB_MGR *manager);
+void __wrap_init_mb_mgr_avx2(IMB_MGR *manager)
+{
+	__real_init_mb_mgr_avx2(manager);
+	take_over(manager);
 }
 #endif
 
@@ -246,6 +260,18 @@ static bool is_not_plaintext(struct link *link, struct link_node *from, uint8_t 
 	return true;
 }
 
+static const struct obfuscation everything = {
+	.type = OBFUSCATION_AMNEZIAWG,
+	.junk_count = 3,
+	.junk_least = 40,
+	.junk_most = 70,
+	.padding = { 20, 30, 40, 16 },
+	.message_types = { { 100, 200 }, { 300, 400 }, { 500, 600 }, { 700, 800 } },
+	.header_key = { { 1, 2, 3 } },
+	.random_trailers = true,
+};
+static const struct obfuscation *disguise; /* of the faulty link's devices; NULL: none */
+
 static struct link *faulty_link(void)
 {
 	struct link *link = link_create(2);
@@ -253,6 +279,8 @@ static struct link *faulty_link(void)
 	link->filter = is_not_plaintext;
 	link->delay = MILLISECOND;
 	link_join(link, 0, 1);
+	for (unsigned n = 0; n < 2 && disguise != NULL; n++)
+		assert_int_equal(config_obfuscate(link->nodes[n].device, disguise, false, link->now), 0);
 	return link;
 }
 
@@ -310,7 +338,7 @@ static unsigned each_call_fails(unsigned kinds, unsigned count, unsigned step)
 	}
 }
 
-static const enum wireguard_aead_backend backends[] = { WIREGUARD_AEAD_SODIUM, WIREGUARD_AEAD_IPSEC_MB };
+static const enum aead_backend backends[] = { AEAD_LIBSODIUM, AEAD_IPSEC_MB };
 
 static void test_f3_each_seal_and_open_fails(void **state)
 {
@@ -350,6 +378,18 @@ static void test_f3_everything_fails_from_some_call_on(void **state)
 	assert_in_range(each_call_fails(all, UINT32_MAX, 17), 500, 3000);
 }
 
+static void test_f3_disguised_devices_recover(void **state)
+{
+	(void)state;
+
+	disguise = &everything;
+	assert_in_range(each_call_fails(1 << SEAL | 1 << OPEN, 1, 1), 20, 200);
+	assert_in_range(each_call_fails(1 << EXCHANGE | 1 << BASE, 1, 1), 20, 100);
+	assert_in_range(each_call_fails((1 << KINDS) - 1 - (1 << ALLOCATION), UINT32_MAX, 17), 500, 3000);
+	assert_in_range(each_call_fails(1 << ALLOCATION, 1, 1), 20, 200);
+	disguise = NULL;
+}
+
 static void test_f3_nothing_is_sent_or_accepted_while_a_kind_fails(void **state)
 {
 	(void)state;
@@ -372,7 +412,7 @@ static void test_f3_nothing_is_sent_or_accepted_while_a_kind_fails(void **state)
 			int result = link_send(link, 0, 1, 50);
 			link_run(link, SECOND);
 			if (kind == SEAL) {
-				assert_int_equal(result, WIREGUARD_CRYPTO);
+				assert_int_equal(result, WIREGUARD_OK);
 				assert_int_equal(link->nodes[0].sent[WIREGUARD_DATA], sent);
 			} else if (kind == OPEN) {
 				assert_int_equal(link->nodes[1].delivered, delivered);
@@ -393,14 +433,14 @@ static void test_f3_failed_seal_leaves_no_plaintext(void **state)
 		link_handshake(link, 0, 1);
 		fail_from(1 << SEAL, 0, 1);
 		uint64_t counter = link_peer(link, 0, 1)->sessions.current->counter;
-		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_CRYPTO);
+		assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 		is_not_plaintext(link, NULL, link->nodes[0].room, 64 + WIREGUARD_OVERHEAD);
 		assert_true(link_peer(link, 0, 1)->sessions.current->counter == counter + 1); /* its nonce is used up */
 		link_free(link);
 	}
 }
 
-static void test_f3_staged_packet_that_cannot_be_sealed_is_dropped(void **state)
+static void test_f3_staged_packet_that_cannot_be_sealed_is_lost(void **state)
 {
 	struct link *link = faulty_link();
 	(void)state;
@@ -409,7 +449,6 @@ static void test_f3_staged_packet_that_cannot_be_sealed_is_dropped(void **state)
 	link_send(link, 0, 1, 60);
 	fail_from(1 << SEAL, 1, 1); /* behind the one of the response */
 	link_run(link, SECOND);
-	assert_int_equal(link->nodes[0].device->dropped[WIREGUARD_DROP_STAGED], 1);
 	assert_int_equal(link->nodes[1].delivered, 1);
 	assert_int_equal(link->nodes[1].packet_length, 60);
 	link_free(link);
@@ -502,7 +541,14 @@ static void test_f1_change_that_fails_changes_nothing(void **state)
 	fail_from(1 << ALLOCATION, 0, 1);
 	config.persistent_keepalive = 1;
 	assert_int_equal(config_change(link_peer(link, 0, 1), &config, link->now), WIREGUARD_OUT_OF_MEMORY);
+	for (unsigned first = 0; fault.failed > 0; first++) {
+		assert_int_equal(link->nodes[0].device->timings.rekey_after.low, wireguard_timings_default.rekey_after.low);
+		assert_null(link->nodes[0].device->obfuscator);
+		fail_from(1 << ALLOCATION, first, 1);
+		(void)config_obfuscate(link->nodes[0].device, &everything, false, link->now);
+	}
 	fail_nothing();
+	assert_int_equal(config_obfuscate(link->nodes[0].device, NULL, false, link->now), 0);
 	assert_int_equal(link_send(link, 0, 1, 50), WIREGUARD_OK);
 	assert_true(link_peer(link, 0, 1)->timers.persistent_interval == 0);
 	link_free(link);
@@ -551,6 +597,36 @@ static void test_f1_no_memory_for_the_replay_window(void **state)
 	wireguard_replay_clear(&replay);
 }
 
+/* A peer without its sessions begins with a handshake. */
+static void test_f1_no_memory_for_sessions_from_another_device(void **state)
+{
+	struct link *link = link_create(2);
+	struct message_writer writer;
+	bool is_over = false;
+	(void)state;
+
+	link_join(link, 0, 1);
+	link_handshake(link, 0, 1);
+	for (unsigned i = 0; i < 100; i++) { /* with a ring */
+		assert_int_equal(link_send(link, 1, 0, 100), WIREGUARD_OK);
+		link_run(link, link->delay);
+	}
+	message_writer_init(&writer);
+	wireguard_transfer_give(link_peer(link, 0, 1), &writer);
+	for (unsigned number = 0; !is_over; number++) {
+		struct message_reader reader = { .bytes = writer.bytes, .left = writer.length };
+		fail_from(1u << ALLOCATION, number, 1);
+		int result = wireguard_transfer_take(link->nodes[0].device, &reader, link->now, NULL);
+		fail_nothing();
+		is_over = fault.failed == 0;
+		assert_int_equal(result, is_over ? WIREGUARD_OK : WIREGUARD_OUT_OF_MEMORY);
+		assert_int_equal(link->nodes[0].device->indices.used, is_over ? 1 : 0);
+	}
+	assert_int_equal(link_send(link, 0, 1, 100), WIREGUARD_OK);
+	message_writer_clear(&writer);
+	link_free(link);
+}
+
 static void test_start_that_fails(void **state)
 {
 	(void)state;
@@ -597,9 +673,10 @@ int main(void)
 		link_test(test_f3_each_hash_fails),
 		link_test(test_f3_each_cookie_fails),
 		link_test(test_f3_everything_fails_from_some_call_on),
+		link_test(test_f3_disguised_devices_recover),
 		link_test(test_f3_nothing_is_sent_or_accepted_while_a_kind_fails),
 		link_test(test_f3_failed_seal_leaves_no_plaintext),
-		link_test(test_f3_staged_packet_that_cannot_be_sealed_is_dropped),
+		link_test(test_f3_staged_packet_that_cannot_be_sealed_is_lost),
 		link_test(test_f3_keys_that_cannot_be_set),
 		link_test(test_f1_each_allocation_fails),
 		link_test(test_f1_each_allocation_of_a_device_fails),
@@ -607,6 +684,7 @@ int main(void)
 		link_test(test_f1_no_memory_to_stage),
 		link_test(test_f1_no_memory_for_the_limiter),
 		link_test(test_f1_no_memory_for_the_replay_window),
+		link_test(test_f1_no_memory_for_sessions_from_another_device),
 		link_test(test_start_that_fails),
 	};
 

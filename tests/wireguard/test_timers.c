@@ -74,7 +74,7 @@ static void test_w11_received_counter_at_the_limit(void **state)
 	for (uint64_t counter = WIREGUARD_REJECT_AFTER_MESSAGES - 1; counter <= WIREGUARD_REJECT_AFTER_MESSAGES; counter++) {
 		uint8_t message[32];
 		session->counter = counter;
-		assert_int_equal(wireguard_session_seal(session, message, 0), 0);
+		link_seal(session, message, 0);
 		link_inject(link, 1, &link->nodes[0].address, message, sizeof(message));
 		uint64_t expired = link->nodes[1].device->dropped[WIREGUARD_DROP_EXPIRED];
 		assert_int_equal(expired, counter == WIREGUARD_REJECT_AFTER_MESSAGES);
@@ -151,8 +151,8 @@ static void test_w14_w15_a_session_ends_at_180_seconds(void **state)
 	(void)state;
 
 	/* What is sealed in time and comes late is not opened; not even when the caller has forgotten to tick. */
-	assert_int_equal(wireguard_session_seal(peers[1]->sessions.current, late, 0), 0);
-	assert_int_equal(wireguard_session_seal(peers[1]->sessions.current, later, 0), 0);
+	link_seal(peers[1]->sessions.current, late, 0);
+	link_seal(peers[1]->sessions.current, later, 0);
 	link_run(link, born[0] + 180 * SECOND - 1 - link->now);
 	link_inject(link, 0, &link->nodes[1].address, late, sizeof(late));
 	assert_int_equal(link_drops(link, 0), 0);

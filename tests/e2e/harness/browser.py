@@ -5,35 +5,41 @@ import http.client
 import json
 import os
 import shutil
-import socket
 
 import pytest
 
 from .process import Process, wait_until
+from .servers import free_port
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-          "--disable-component-update", "--disable-sync", "--no-proxy-server", "--disable-dev-shm-usage"]
-KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "escape": "\ue00c", "shift": "\ue008"}
+          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "escape": "\ue00c", "shift": "\ue008",
+        "down": "\ue015", "up": "\ue013"}
+# What a person would wait for.
+_NOT_YET = {"no such element", "element not interactable", "element click intercepted", "stale element reference"}
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+class Refused(AssertionError):
+    def __init__(self, text, code):
+        super().__init__(text)
+        self.code = code
 
 
 class Browser:
-    def __init__(self, directory, width=1200, height=900):
+    def __init__(self, directory, width=1200, height=900, namespace=None, proxy="--no-proxy-server", flags=()):
+        """In `namespace`, or on this machine; `proxy` is Chromium's option that says which proxy it uses."""
         chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
         if not chromium or not driver:
             pytest.skip("no chromium or chromedriver")
         os.makedirs(f"{directory}/browser")
-        self.port = _free_port()
-        self.process = Process([driver, f"--port={self.port}", "--allowed-ips=127.0.0.1"], f"{directory}/chromedriver.log",
+        self.port, self.namespace = free_port(), namespace
+        argv = [driver, f"--port={self.port}", "--allowed-ips=127.0.0.1"]
+        self.process = Process(namespace.command(argv) if namespace else argv, f"{directory}/chromedriver.log",
                                environment={"HOME": f"{directory}/browser", "no_proxy": "127.0.0.1"})
         self.session = None
         wait_until(self._is_ready, timeout=20, what="chromedriver answers")
-        options = {"binary": chromium, "args": [*_FLAGS, f"--user-data-dir={directory}/browser/data", f"--window-size={width},{height}"]}
+        options = {"binary": chromium, "args": [*_FLAGS, *flags, proxy, f"--user-data-dir={directory}/browser/data", f"--window-size={width},{height}"]}
         made = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
         self.session = f"/session/{made['sessionId']}"
@@ -46,11 +52,14 @@ class Browser:
 
     def _ask(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        if self.namespace:
+            connection.sock = self.namespace.connect(("127.0.0.1", self.port), 60)
         connection.request(method, path, body=json.dumps(body) if body is not None else None, headers={"Content-Type": "application/json"})
         reply = connection.getresponse()
         value = json.loads(reply.read())["value"]
         connection.close()
-        assert reply.status == 200, f"{method} {path}: {value}"
+        if reply.status != 200:
+            raise Refused(f"{method} {path}: {value}", value.get("error"))
         return value
 
     def ask(self, method, path, body=None):
@@ -70,24 +79,61 @@ class Browser:
         """The value of `script`, the body of a function."""
         return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
+    def run_async(self, script, *arguments):
+        """What `script` hands to its last argument, a function."""
+        return self.ask("POST", "/execute/async", {"script": script, "args": list(arguments)})
+
     def find(self, css):
         return self.ask("POST", "/element", {"using": "css selector", "value": css})[_ELEMENT]
 
     def text(self, css):
         return self.run("const node = document.querySelector(arguments[0]); return node && node.checkVisibility() ? node.innerText : null", css)
 
-    def wait_text(self, css, text, timeout=10):
+    def wait_text(self, css, text, timeout=30):
         wait_until(lambda: text in (self.text(css) or ""), timeout, 0.05, f"{css} shows {text!r}")
 
     def is_visible(self, css):
         return self.run("const node = document.querySelector(arguments[0]); return !!node && node.checkVisibility()", css)
 
+    def _act(self, css, act, body):
+        """As soon as a person could: what is pressed may still be about to come, or be moving."""
+        def attempt():
+            try:
+                self.ask("POST", f"/element/{self.find(css)}/{act}", body)
+            except Refused as refused:
+                if refused.code not in _NOT_YET:
+                    raise
+                return False
+            return True
+        wait_until(attempt, what=f"{css} can be used")
+
     def click(self, css):
         """Clicks as a person does: scrolled into view, not covered by another element."""
-        self.ask("POST", f"/element/{self.find(css)}/click", {})
+        self._act(css, "click", {})
 
     def type(self, css, text):
-        self.ask("POST", f"/element/{self.find(css)}/value", {"text": text})
+        self._act(css, "value", {"text": text})
+
+    def hold(self, css):
+        """Presses the mouse's button on it, until `release`."""
+        origin = {_ELEMENT: self.find(css)}
+        self._mouse({"type": "pointerMove", "x": 0, "y": 0, "duration": 0, "origin": origin}, {"type": "pointerDown", "button": 0})
+
+    def release(self):
+        self._mouse({"type": "pointerUp", "button": 0})
+
+    def _mouse(self, *actions):
+        self.ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": list(actions)}]})
+
+    def set(self, css, value):
+        """Makes it the value of a field at once, as typing does letter by letter."""
+        self.run("""const node = document.querySelector(arguments[0]); node.value = arguments[1];
+            node.dispatchEvent(new Event('input', { bubbles: true })); node.dispatchEvent(new Event('change', { bubbles: true }))""", css, value)
+
+    def drop(self, name, text):
+        """A file is dropped on the page."""
+        self.run("""const data = new DataTransfer(); data.items.add(new File([arguments[1]], arguments[0]));
+            document.dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }))""", name, text)
 
     def press(self, *names):
         """Sends keys to the focused element; "shift" applies to the next one."""

@@ -1,5 +1,6 @@
 """Clients of the proxy port: curl, and raw connections for requests that curl would never send."""
 
+import base64
 import hashlib
 import os
 import socket
@@ -7,7 +8,9 @@ import struct
 import subprocess
 import threading
 
+from .farend import INNER
 from .process import die_with_parent
+from .spec import proxy_address
 
 
 def curl(namespace, *words, check=True, timeout=60, text=True):
@@ -20,6 +23,12 @@ def curl(namespace, *words, check=True, timeout=60, text=True):
     if check:
         assert result.returncode == 0, f"{argv}: exit {result.returncode}: {result.stderr}"
     return result
+
+
+def fetch_page(home, tunnel, **options):
+    """The far end's page /hello, through the tunnel's proxy."""
+    host, port = proxy_address(tunnel)
+    return curl(home, "-f", "-x", f"http://{host}:{port}", f"http://{INNER}/hello", **options)
 
 
 def curl_status(namespace, *words, **options):
@@ -171,8 +180,10 @@ class Connection:
             pass
         return body
 
-    def http_connect(self, target, headers=""):
-        """CONNECT; the reply's status."""
+    def http_connect(self, target, headers="", login=None):
+        """CONNECT, with a login NAME:PASSWORD if one is given; (status, {name: value}) of the reply."""
+        if login is not None:
+            headers += authorization(login)
         self.send(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{headers}\r\n".encode())
         return self.read_head()
 
@@ -200,6 +211,11 @@ class Connection:
         return self.socks5_request(host, port)[0]
 
 
+def authorization(login):
+    """The field that sends the login NAME:PASSWORD, text or bytes, to a proxy."""
+    return f"Proxy-Authorization: Basic {base64.b64encode(login.encode() if isinstance(login, str) else login).decode()}\r\n"
+
+
 def socks5_address(host, port):
     """ATYP, address and port as SOCKS5 writes them."""
     if isinstance(host, bytes):
@@ -210,3 +226,12 @@ def socks5_address(host, port):
         except OSError:
             pass
     return socks5_address(host.encode(), port)
+
+
+def is_turned_away(address, timeout):
+    """Whether a listener accepts a connection and ends it at once. The reset may come before connect() has returned, which then reports it."""
+    try:
+        with Connection(address, timeout=timeout) as connection:
+            return connection.is_at_end()
+    except ConnectionResetError:
+        return True

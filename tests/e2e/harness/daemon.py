@@ -52,6 +52,8 @@ class Daemon:
             with open(addr, encoding="ascii") as file:
                 self.address = file.read().strip()
             wait_until(lambda: self.api.request("GET", "/readyz").status == 200, timeout, what="the daemon is ready")
+            # Each worker is asked, behind the links to others that it is given when it becomes ready: descriptors can be counted from here on.
+            self.api.request("GET", "/v1/connections")
         return self
 
     @staticmethod

@@ -6,8 +6,9 @@ import os
 import signal
 
 from . import keys, tools
+from .certificates import make_certificate
 from .namespace import Namespace, link
-from .process import run, wait_until
+from .process import wait_until
 
 PORT = 51820
 INNER = "10.77.0.1"
@@ -28,6 +29,8 @@ http {{
     location /put/ {{ dav_methods PUT DELETE; create_full_put_path on; }}
     location /slow/ {{ alias {dir}/www/; limit_rate 2m; }}
     location /protocol {{ return 200 "$server_protocol $request_method\\n"; }}
+    location /from {{ return 200 "$remote_addr\\n"; }}
+    location /from/ {{ return 200 "$remote_addr $uri\\n"; }}
   }}
 }}
 """
@@ -70,13 +73,24 @@ class FarEnd:
     def start_wireguard(self):
         self.wireguard = self.namespace.start(self.command(), f"{self.directory}/wireguard.log",
                                               environment={"LOG_LEVEL": "error", "WG_LOG_LEVEL": "error"})
-        wait_until(lambda: os.path.exists(f"/var/run/wireguard/{self.interface}.sock"), what="the WireGuard program answers")
-        self.wg("set", self.interface, "listen-port", str(PORT), "private-key", "/dev/stdin", input=self.key.private)
-        self.namespace.ip("address", "add", f"{INNER}/16", "dev", self.interface)
-        self.namespace.ip("address", "add", f"{INNER6}/64", "dev", self.interface, "nodad")
-        self.namespace.ip("link", "set", self.interface, "mtu", "1420", "up")
+        wait_until(lambda: os.path.exists(self.control), what="the WireGuard program answers")
+        self.configure()
         for public, words in self._peers.items():
             self._set_peer(public, **words)
+
+    @property
+    def control(self):
+        """The socket that the program is configured over."""
+        return f"/var/run/wireguard/{self.interface}.sock"
+
+    def configure(self):
+        self.wg("set", self.interface, "listen-port", str(PORT), "private-key", "/dev/stdin", input=self.key.private)
+        self.set_addresses(1420)
+
+    def set_addresses(self, mtu):
+        self.namespace.ip("address", "add", f"{INNER}/16", "dev", self.interface)
+        self.namespace.ip("address", "add", f"{INNER6}/64", "dev", self.interface, "nodad")
+        self.namespace.ip("link", "set", self.interface, "mtu", str(mtu), "up")
 
     def move(self, number):
         """Changes the far end's outer IPv4 address to the one with this number in its network; the old one is removed."""
@@ -103,9 +117,11 @@ class FarEnd:
     def stop_wireguard(self):
         self.wireguard.stop()
         wait_until(lambda: not os.path.exists(f"/sys/class/net/{self.interface}"), what="the device is gone")
-        socket = f"/var/run/wireguard/{self.interface}.sock"
-        if os.path.exists(socket):
-            os.unlink(socket)
+        self._remove_control()
+
+    def _remove_control(self):
+        if os.path.exists(self.control):
+            os.unlink(self.control)
 
     @contextlib.contextmanager
     def away(self):
@@ -151,9 +167,7 @@ class FarEnd:
         return None
 
     def start_nginx(self):
-        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-             "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}",
-             "-keyout", f"{self.directory}/tls.key", "-out", f"{self.directory}/tls.crt"])
+        make_certificate(f"{self.directory}/tls.crt", f"{self.directory}/tls.key", NAME, f"DNS:{NAME}")
         self.write("hello", f"hello from far end {self.number}\n".encode())
         path = f"{self.directory}/nginx.conf"
         with open(path, "w", encoding="ascii") as file:
@@ -199,7 +213,44 @@ class FarEnd:
         for process, number in ((self.nginx, signal.SIGTERM), (self.dns, signal.SIGTERM), (self.wireguard, signal.SIGTERM)):
             if process:
                 process.stop(number=number)
-        socket = f"/var/run/wireguard/{self.interface}.sock"
-        if os.path.exists(socket):
-            os.unlink(socket)
+        self._remove_control()
         self.namespace.close()
+
+
+class Hop:
+    """Another WireGuard device in the far end's namespace, with the addresses 10.NETWORK.0.0/16. It is reached inside the far end's tunnel, at INNER
+    or at another hop's address."""
+
+    def __init__(self, far, port, network):
+        self.far, self.port, self.network = far, port, network
+        self.key = keys.new_key()
+        self.interface = f"wv{os.getpid() % 1000000}n{network}"
+        self.address = f"10.{network}.0.1"
+        self.wireguard = None
+        self.peers = []
+        self.start()
+
+    @property
+    def public_key(self):
+        return self.key.public
+
+    def start(self):
+        self.wireguard = self.far.namespace.start([tools.path(self.far.implementation), "-f", self.interface], f"{self.far.directory}/{self.interface}.log",
+                                                  environment={"LOG_LEVEL": "error"})
+        wait_until(lambda: os.path.exists(f"/var/run/wireguard/{self.interface}.sock"), what="the WireGuard program answers")
+        self.far.wg("set", self.interface, "listen-port", str(self.port), "private-key", "/dev/stdin", input=self.key.private)
+        self.far.namespace.ip("address", "add", f"{self.address}/16", "dev", self.interface)
+        self.far.namespace.ip("link", "set", self.interface, "mtu", "1420", "up")
+        for public, address in self.peers:
+            self._set_peer(public, address)
+
+    def stop(self):
+        self.wireguard.stop()
+        wait_until(lambda: not os.path.exists(f"/sys/class/net/{self.interface}"), what="the device is gone")
+
+    def add_peer(self, public, address):
+        self.peers.append((public, address))
+        self._set_peer(public, address)
+
+    def _set_peer(self, public, address):
+        self.far.wg("set", self.interface, "peer", public, "allowed-ips", f"{address}/32")

@@ -1,7 +1,7 @@
 """Pairs of tunnels that are peers of each other over loopback, so that tunnels can be up and carry data without root."""
 
 from . import keys
-from .servers import Server
+from .servers import Server, read_head
 
 INNER, INNER_CLIENT = "10.99.0.1", "10.99.0.2"
 
@@ -40,11 +40,8 @@ def pages(size=0, text=b"hello through the tunnel\n"):
     """A server on a free port that answers any HTTP request with `text`, or with that many bytes, and closes."""
     def answer(sock):
         sock.settimeout(30)
-        head = b""
-        while b"\r\n\r\n" not in head:
-            if not (data := sock.recv(65536)):
-                return
-            head += data
+        if not read_head(sock):
+            return
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (size or len(text)))
         left, block = size, bytes(1 << 18)
         while left > 0:

@@ -13,6 +13,7 @@ class Document:
         self.resolver = jsonschema.RefResolver.from_schema(document)
         self.validator = jsonschema.Draft202012Validator
         self.seen = set()   # (method, path template, status)
+        self.answers = {}   # (method, path template, status) -> the successful ones, as JSON
         self.paths = [(template, re.compile(re.sub(r"\{[^}]+\}", "[^/]+", template) + "$"), item)
                       for template, item in sorted(document["paths"].items(), key=lambda entry: "{" in entry[0])]
 
@@ -47,10 +48,22 @@ class Document:
         if not found:
             return [f"{method} {template}: status {reply.status} is not in the document"]
         where = f"{method} {template} {reply.status}"
+        if reply.status < 300 and method != "HEAD" and reply.headers.get("Content-Type") == "application/json":
+            self.answers.setdefault((method, template, str(reply.status)), []).append(reply.json)
         faults = self._check_reply(self.resolve(found), reply) if method != "HEAD" else []
         if reply.status < 400 and body is not None:
             faults += self._check_request(operation, body, content_type)
         return [f"{where}: {fault}" for fault in faults]
+
+    def examples(self):
+        """((method, path template, status), an example of such a successful answer) for each."""
+        for template, _, item in self.paths:
+            for method, operation in item.items():
+                for status, response in operation.get("responses", {}).items() if "operationId" in operation else ():
+                    content = self.resolve(response).get("content", {}).get("application/json", {})
+                    examples = [self.resolve(one)["value"] for one in content.get("examples", {}).values()]
+                    for example in examples + ([content["example"]] if "example" in content else []):
+                        yield (method.upper(), template, status), example
 
     def _check_reply(self, response, reply):
         content = response.get("content")
@@ -73,6 +86,20 @@ class Document:
             return []
         value = json.loads(body) if isinstance(body, (str, bytes)) else body
         return ["request: " + fault for fault in self.faults(content[content_type]["schema"], value)]
+
+
+def differences(example, real, where=""):
+    """How the members of an example are others than those of a real answer; whatever they are called in `labels` and `options`."""
+    if isinstance(example, dict) and isinstance(real, dict):
+        if where.rsplit("/", 1)[-1] in ("labels", "options"):
+            return []
+        there = [f"{where}/{name} is only in the {side}" for side, one, other in (("example", example, real), ("answer", real, example))
+                 for name in one.keys() - other.keys()]
+        return there + [fault for name in example.keys() & real.keys() for fault in differences(example[name], real[name], f"{where}/{name}")]
+    if isinstance(example, list) and isinstance(real, list):
+        return differences(example[0], real[0], f"{where}/0") if example and real else []
+    kinds = {type(value) if not isinstance(value, (int, float)) or isinstance(value, bool) else float for value in (example, real)} - {type(None)}
+    return [f"{where}: {example!r} is no {type(real).__name__}"] if len(kinds) > 1 else []
 
 
 class CheckedApi(Api):

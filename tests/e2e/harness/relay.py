@@ -1,4 +1,4 @@
-"""A path between two tunnels over loopback that silently drops large datagrams."""
+"""A path between two tunnels over loopback that silently drops large datagrams, or does what a subclass says."""
 
 import select
 import socket
@@ -6,13 +6,13 @@ import threading
 
 
 class Relay:
-    """Forwards datagrams between the senders to `port` and 127.0.0.1:`target`, except those of more than `size_max` bytes."""
+    """Forwards datagrams between the senders to `port` and `host`:`target`, except those of more than `size_max` bytes."""
 
-    def __init__(self, target, size_max=65535):
+    def __init__(self, target, size_max=65535, host="127.0.0.1"):
         self.size_max, self.dropped = size_max, 0
         self._near, self._far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
         self._near.bind(("127.0.0.1", 0))
-        self._far.connect(("127.0.0.1", target))
+        self._far.connect((host, target))
         self.port = self._near.getsockname()[1]
         self._client = None
         self._stop, self._stopped = socket.socketpair()
@@ -35,12 +35,17 @@ class Relay:
             data = sock.recv(65536)
         else:
             data, self._client = sock.recvfrom(65536)
+        data = self.change(data, sock is self._near)
         if len(data) > self.size_max:
             self.dropped += 1
         elif sock is self._near:
             self._far.send(data)
         elif self._client:
             self._near.sendto(data, self._client)
+
+    def change(self, data, is_to_target):
+        """What is passed on instead of the datagram."""
+        return data
 
     def __enter__(self):
         return self

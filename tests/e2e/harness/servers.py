@@ -5,6 +5,13 @@ import struct
 import threading
 
 
+def free_port(kind=socket.SOCK_STREAM, namespace=None):
+    """A port of 127.0.0.1 that nobody has."""
+    with (namespace.socket(socket.AF_INET, kind) if namespace else socket.socket(socket.AF_INET, kind)) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
 class Server:
     """Accepts on (host, port) in a namespace and runs `serve(sock)` in a thread for each connection."""
 
@@ -43,6 +50,16 @@ class Server:
         self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
         self.thread.join(5)
+
+
+def read_head(sock):
+    """What was received up to the end of a request's head or later; empty if the client closed before."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        if not (data := sock.recv(65536)):
+            return b""
+        head += data
+    return head
 
 
 def echo(sock):

@@ -1,6 +1,7 @@
 """JSON documents of tunnels."""
 
 from . import keys
+from .process import wait_until
 
 
 class Peer:
@@ -17,6 +18,12 @@ class Peer:
 
     def register(self, **words):
         self.far.add_peer(self.key.public, [f"{a}/{128 if ':' in a else 32}" for a in self.addresses], self.preshared_key, **words)
+
+    def keep_alive(self):
+        """The far end sends a keepalive each second, so that silence after an answer never asks for a handshake. The tunnel is up:
+        a far end that is told so before begins a handshake of its own, again and again, which can cross ours."""
+        wait_until(lambda: self.far.peer(self.key.public)["latest_handshake"], what="the far end has finished the handshake")
+        self.register(keepalive=1)
 
     def document(self, **members):
         """The tunnel's document; `members` replace or add members of the spec ("proxy", "interface" … are merged)."""

@@ -1,4 +1,5 @@
-"""Other WireGuard implementations: the packaged one, and newer ones that Go's and Rust's package tools install once into build/tools."""
+"""Programs that tests need: those of packages, and newer WireGuard implementations that Go's and Rust's package tools install once into
+build/tools."""
 
 import functools
 import os
@@ -7,6 +8,11 @@ import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 TOOLS = f"{ROOT}/build/tools"
+
+
+def packaged(package, name):
+    """A program of a package: installed, or unpacked by scripts/test; None if neither."""
+    return shutil.which(name) or shutil.which(f"{TOOLS}/{package}/usr/bin/{name}")
 
 
 def go_install(name, module):
@@ -45,8 +51,8 @@ def _quietly(argv, environment):
 @functools.cache
 def path(implementation):
     """The program, or None if it is not available."""
-    if implementation == "wireguard-go":
-        return shutil.which("wireguard-go")
+    if implementation in ("wireguard-go", "amneziawg-go"):
+        return shutil.which(implementation)
     if implementation == "wireguard-go-newest":
         return go_install("wireguard", "golang.zx2c4.com/wireguard@latest")
     return shutil.which("boringtun-cli") or cargo_install("boringtun-cli")

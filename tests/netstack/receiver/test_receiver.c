@@ -515,6 +515,62 @@ static void a_receiver_puts_pieces_in_order(void **state)
 	}
 }
 
+/* --- what is sent but does not arrive --- */
+
+static void claim(uint64_t place, uint64_t now)
+{
+	const struct segment segment = { .sequence = FIRST + (uint32_t)place, .flags = SEGMENT_ACK };
+
+	assert_int_equal(receiver_take(&receiver, &segment, parts, PARTS, &length, now), 0);
+}
+
+/* Its window is 65,536. */
+static void an_empty_segment_ahead_shows_what_was_sent(void **state)
+{
+	(void)state;
+	take(0, 100);
+	claim(100, 1000 * MS);
+	claim(50, 1000 * MS);
+	claim(70000, 1000 * MS);
+	assert_false(receiver_lacks_data(&receiver));
+	assert_int_equal(receiver.gap.deadline, NETSTACK_NEVER);
+	claim(1500, 1000 * MS);
+	assert_true(receiver_lacks_data(&receiver));
+	assert_int_equal(receiver.gap.deadline, 4000 * MS);
+	assert_true(receiver_lacks_large(&receiver, 1399));
+	assert_false(receiver_lacks_large(&receiver, 1400));
+	/* The same one again does not begin anew. */
+	claim(1500, 2000 * MS);
+	assert_int_equal(receiver.gap.deadline, 4000 * MS);
+	/* What is held bounds the gap. */
+	take(1000, 100);
+	assert_false(receiver_lacks_large(&receiver, 1000));
+	take(100, 1400);
+	assert_false(receiver_lacks_data(&receiver));
+}
+
+static void a_large_segment_disproves_it(void **state)
+{
+	(void)state;
+	take(0, 1380);
+	claim(9000, 1000 * MS);
+	assert_false(receiver_lacks_large(&receiver, 1240));
+}
+
+static void an_answer_is_expected_until_some_of_it_is_here(void **state)
+{
+	(void)state;
+	take(0, 100);
+	receiver_ask(&receiver);
+	receiver_expect(&receiver, 2000 * MS);
+	assert_int_equal(receiver.gap.deadline, 5000 * MS);
+	start(state);
+	receiver_ask(&receiver);
+	take(0, 100);
+	receiver_expect(&receiver, 2000 * MS);
+	assert_int_equal(receiver.gap.deadline, NETSTACK_NEVER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -544,6 +600,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_memory_nothing_is_told, start, end),
 		cmocka_unit_test_setup_teardown(what_is_unread_counts_in_the_budget, start, end),
 		cmocka_unit_test_setup_teardown(a_receiver_puts_pieces_in_order, start, end),
+		cmocka_unit_test_setup_teardown(an_empty_segment_ahead_shows_what_was_sent, start, end),
+		cmocka_unit_test_setup_teardown(a_large_segment_disproves_it, start, end),
+		cmocka_unit_test_setup_teardown(an_answer_is_expected_until_some_of_it_is_here, start, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

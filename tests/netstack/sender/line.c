@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <sys/socket.h>
 
 #include "netstack/netstack.h"
 #include "tests/netstack/sender/line.h"
@@ -29,7 +30,7 @@ static bool emit(void *owner, uint64_t place, const struct iovec *parts, size_t 
 
 void line_start(struct line *line, bool has_sack, uint64_t round_trip)
 {
-	const struct sender_env env = { .owner = line, .emit = emit };
+	const struct sender_env env = { .owner = line, .family = AF_INET6, .emit = emit };
 
 	for (size_t i = 0; i < BYTES; i++)
 		bytes[i] = (uint8_t)(i * 2654435761u >> 13);
@@ -86,7 +87,8 @@ void line_acknowledge(struct line *line, uint64_t place, size_t blocks, const st
 		.sack_count = (uint8_t)blocks,
 	};
 
-	for (size_t i = 0; i < blocks; i++) {
+	assert_in_range(blocks, 0, SEGMENT_SACK_MAX);
+	for (size_t i = 0; i < blocks && i < SEGMENT_SACK_MAX; i++) {
 		packet_write32(sack + 8 * i, LINE_FIRST + (uint32_t)ranges[i].left);
 		packet_write32(sack + 8 * i + 4, LINE_FIRST + (uint32_t)ranges[i].right);
 	}

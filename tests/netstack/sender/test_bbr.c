@@ -569,6 +569,7 @@ static void a_lossy_round_lowers_the_short_term_bounds(void **state)
 	pass_round(RATE, HELD, HELD);
 	uint64_t window = bbr.window;
 	sample.newly_lost = 5000;
+	sample.round_trip = ROUND_TRIP * 3 / 2;
 	pass_round(RATE / 2, HELD / 2, HELD);
 	assert_float_equal(bbr.bandwidth_low, RATE, 1); /* what arrived in the round before is more than 0.7 */
 	pass_round(RATE / 2, HELD / 2, HELD);
@@ -615,7 +616,7 @@ static void two_in_a_hundred_may_get_lost(void **state)
 	assert_true(isinf(bbr.bandwidth_low));
 }
 
-/* The path's own loss is learnt while cruising, slowly, and 2 % on top of half as much again are congestion. */
+/* The path's own loss is learnt while cruising, slowly, and 2 % above it and its spread are congestion. */
 static void a_lossy_path_is_no_congestion(void **state)
 {
 	(void)state;
@@ -652,6 +653,38 @@ static void the_noise_falls_faster_than_it_rises(void **state)
 	assert_float_equal(bbr.noise, 0.25 * 0.2, 0.0001);
 	pass_round(RATE, 1, HELD);
 	assert_float_equal(bbr.noise, 0.5 * 0.25 * 0.2, 0.0001);
+}
+
+/* Where losses come in bursts, some rounds have none and others many times the mean. */
+static void a_round_of_bursts_is_no_congestion(void **state)
+{
+	(void)state;
+	cruise();
+	for (int i = 0; i < 48; i++) {
+		keep_cruising();
+		if (i < 24)
+			bbr.bandwidth_low = INFINITY; /* it is learnt */
+		sample.newly_lost = i % 4 == 3 ? 10000 : 0;
+		pass_round(RATE, 2 * HELD - sample.newly_lost, HELD); /* each fourth loses 5 % */
+	}
+	assert_true(isinf(bbr.bandwidth_low));
+	sample.newly_lost = 60000; /* 30 % are too many all the same */
+	pass_round(RATE, 2 * HELD - 60000, HELD);
+	assert_false(isinf(bbr.bandwidth_low));
+}
+
+/* While others fill the queue it overflows, which is no property of the path. */
+static void losses_with_a_queue_are_no_noise(void **state)
+{
+	(void)state;
+	cruise();
+	sample.newly_lost = 4000;
+	sample.round_trip = ROUND_TRIP + ROUND_TRIP / 3;
+	for (int i = 0; i < 20; i++) {
+		keep_cruising();
+		pass_round(RATE, 2 * HELD - 4000, HELD);
+	}
+	assert_true(bbr.noise <= 0 && bbr.noise_spread <= 0);
 }
 
 /* --- the round trip --- */
@@ -981,6 +1014,8 @@ int main(void)
 		cmocka_unit_test_setup(two_in_a_hundred_may_get_lost, start),
 		cmocka_unit_test_setup(a_lossy_path_is_no_congestion, start),
 		cmocka_unit_test_setup(the_noise_falls_faster_than_it_rises, start),
+		cmocka_unit_test_setup(a_round_of_bursts_is_no_congestion, start),
+		cmocka_unit_test_setup(losses_with_a_queue_are_no_noise, start),
 		cmocka_unit_test_setup(a_standing_queue_is_let_off_for_a_moment, start),
 		cmocka_unit_test_setup(a_pause_for_the_round_trip_lasts_a_round, start),
 		cmocka_unit_test_setup(without_a_queue_there_is_no_pause, start),

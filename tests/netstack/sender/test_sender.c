@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <sys/socket.h>
 
 #include "netstack/netstack.h"
 #include "tests/netstack/dice.h"
@@ -409,6 +410,20 @@ static void duplicates_widen_the_reordering_window(void **state)
 	start(state);
 }
 
+/* Twice the acknowledgement of a full segment was lost, and then its first bytes arrive again, in a small one. */
+static void a_duplicate_shows_a_lost_acknowledgement(void **state)
+{
+	(void)state;
+	black_hole_init(&sender->hole, AF_INET);
+	send_now(3000);
+	expire_timeout();
+	expire_timeout();
+	assert_int_equal(sender->segment, 536);
+	sack(1000, 0, 536);
+	assert_int_equal(sender->segment, LINE_SIZE);
+	assert_false(sender->hole.is_watched);
+}
+
 /* RFC 2018, 8: an acknowledgement that stops at a SACKed segment says that it was thrown away. */
 static void what_was_thrown_away_is_sent_again(void **state)
 {
@@ -640,6 +655,7 @@ int main(void)
 		WITH(blocks_that_cannot_be_are_ignored),
 		WITH(blocks_in_any_order_are_no_reordering),
 		WITH(duplicates_widen_the_reordering_window),
+		WITH(a_duplicate_shows_a_lost_acknowledgement),
 		WITH(what_was_thrown_away_is_sent_again),
 		WITHOUT(without_the_option_blocks_are_ignored),
 		WITHOUT(three_duplicates_send_the_first_again),

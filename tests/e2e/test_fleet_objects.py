@@ -1,0 +1,125 @@
+"""Tunnels and pools of a fleet: changed and read at any node, run by one (service/fleet/writer.c, keeper.c, finder.c, publisher.c)."""
+
+import socket
+
+import pytest
+
+from harness.etcd import program
+from harness.fleet import READY, Fleet
+from harness.process import wait_until
+
+pytestmark = pytest.mark.skipif(program() is None, reason="etcd is not installed")
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    with Fleet(str(tmp_path_factory.mktemp("fleet"))) as fleet:
+        yield fleet
+        for node in fleet.nodes.values():
+            node.check_log()
+
+
+def _spec(number, **more):
+    return {"interface": {"generate_private_key": True, "addresses": [f"10.1.0.{number}"]}, "proxy": {"listen": []}, **more}
+
+
+def _list(node, query=""):
+    tunnels, token = [], ""
+    while True:
+        page = node.api.get(f"/v1/tunnels?page_size=10&view=full{query}&page_token={token}")
+        tunnels += page["tunnels"]
+        token = page["next_page_token"]
+        if not token:
+            return {tunnel["id"]: tunnel for tunnel in tunnels}
+
+
+def _others(fleet, name):
+    return [node for other, node in fleet.nodes.items() if other != name]
+
+
+def _owner(fleet, id):
+    wait_until(lambda: fleet["a"].api.get(f"/v1/tunnels/{id}")["status"]["node"], timeout=READY, what="an owner")
+    return fleet["a"].api.get(f"/v1/tunnels/{id}")["status"]["node"]
+
+
+def test_every_node_tells_of_the_whole_fleet(fleet):
+    ids = [f"t{number}" for number in range(COUNT)]
+    for index, node in enumerate(fleet.nodes.values()):
+        operations = [{"method": "PUT", "path": f"/v1/tunnels/{id}", "body": {"labels": {"set": "all"}, "spec": _spec(number + 2)}}
+                      for number, id in enumerate(ids) if number % 3 == index]
+        results = node.api.request("POST", "/v1/batch", {"operations": operations}).json["results"]
+        assert {result["status"] for result in results} == {201}
+    for name, node in fleet.nodes.items():
+        # As their nodes tell: none is only known to be there.
+        wait_until(lambda: {tunnel["status"]["state"] for tunnel in _list(node).values()} == {"handshaking"}, timeout=READY, what="all are told of")
+        tunnels = _list(node)
+        assert sorted(tunnels) == sorted(ids) and list(tunnels) == sorted(tunnels)
+        assert {tunnel["status"]["node"] for tunnel in tunnels.values()} == {"a", "b", "c"}
+        assert {tunnel["origin"] for tunnel in tunnels.values()} == {"fleet"}
+        assert all(node.runs(id) == (tunnel["status"]["node"] == name) for id, tunnel in tunnels.items())
+        assert _list(node, "&state=up") == {} and len(_list(node, "&label=set=all")) == COUNT
+        assert len(node.api.get("/v1/state")["tunnels"]) == COUNT
+
+
+def test_changes_at_two_nodes_are_both_made_and_an_old_etag_is_refused_by_each(fleet):
+    before = fleet["a"].api.get("/v1/tunnels/t0")
+    assert fleet["a"].api.request("PATCH", "/v1/tunnels/t0", {"labels": {"first": "1"}}, headers={"If-Match": before["etag"]}).status == 200
+    for node in fleet.nodes.values():
+        assert node.api.request("PATCH", "/v1/tunnels/t0", {"labels": {"x": "y"}}, headers={"If-Match": before["etag"]}).status == 412
+    after = fleet["b"].api.request("PATCH", "/v1/tunnels/t0", {"labels": {"second": "2"}}).json
+    assert after["labels"] == {"set": "all", "first": "1", "second": "2"} and after["generation"] == 3
+    # Of etcd where another node runs it; its own node tells what it runs.
+    for node in fleet.nodes.values():
+        wait_until(lambda: node.api.get("/v1/tunnels/t0")["etag"] == after["etag"], timeout=READY, what="the change")
+
+
+def test_what_is_live_is_asked_of_the_node_that_runs_it(fleet):
+    owner = _owner(fleet, "t1")
+    for method, path in (("GET", "status"), ("GET", "stats"), ("GET", "connections"), ("GET", "peers"), ("POST", "actions/reconnect")):
+        path = f"/v1/tunnels/t1/{path}"
+        for node in _others(fleet, owner):
+            reply = node.api.request(method, path)
+            assert (reply.status, reply.headers["Location"]) == (307, f"http://{fleet[owner].address}{path}")
+            assert node.api.request(method, path.replace("t1", "none")).status == 404
+        assert fleet[owner].api.request(method, path).status < 300
+    secret = _others(fleet, owner)[0].api.request("GET", "/v1/tunnels/t1/config?include_secrets=true")
+    assert b"PrivateKey" in secret.body
+
+
+def test_what_its_node_cannot_run_has_failed_for_every_node_until_it_can(fleet):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        spec = {**_spec(200), "proxy": {"listen": [f"127.0.0.1:{taken.getsockname()[1]}"]}}
+        assert fleet["a"].api.request("POST", "/v1/tunnels", {"id": "taken", "spec": spec}).status == 201
+
+        def states():
+            return [node.api.get("/v1/tunnels/taken")["status"] for node in fleet.nodes.values()]
+
+        wait_until(lambda: {status["state"] for status in states()} == {"failed"}, timeout=READY, what="all know")
+        assert all("in use" in status["reason"] for status in states()), states()
+    wait_until(lambda: {status["state"] for status in states()} == {"handshaking"}, timeout=READY, what="it runs")
+    assert fleet["b"].api.request("DELETE", "/v1/tunnels/taken").status == 204
+
+
+def test_a_pool_and_its_tunnels_run_on_the_node_that_they_name(fleet):
+    placement = {"placement": {"node": "b"}}
+    pool = {"id": "pool", "spec": {"members": {"tunnels": ["member"]}, "proxy": {"listen": ["127.0.0.1:0"]}}}
+    assert fleet["a"].api.request("POST", "/v1/pools", pool).json["errors"][0]["pointer"] == "/spec/placement/node"
+    pool["spec"].update(placement)
+    assert fleet["a"].api.request("POST", "/v1/tunnels", {"id": "member", "spec": _spec(201, **placement)}).status == 201
+    assert fleet["c"].api.request("POST", "/v1/pools", pool).status == 201
+    wait_until(lambda: fleet["b"].api.get("/v1/pools/pool")["status"]["members"], timeout=READY, what="its member")
+    assert _owner(fleet, "member") == "b" and fleet["c"].api.get("/v1/pools/pool")["status"]["node"] == "b"
+    moved = fleet["c"].api.request("PATCH", "/v1/tunnels/member", {"spec": {"placement": {"node": "a"}}})
+    assert (moved.status, moved.json["errors"][0]["code"]) == (422, "immutable")
+    assert fleet["c"].api.request("DELETE", "/v1/pools/pool").status == 204
+    assert fleet["a"].api.request("DELETE", "/v1/tunnels/member").status == 204
+
+
+def test_all_with_a_label_are_deleted_wherever_they_run(fleet):
+    assert fleet["c"].api.request("DELETE", "/v1/tunnels?label=set=all").json == {"deleted": COUNT}
+    for node in fleet.nodes.values():
+        wait_until(lambda: _list(node) == {}, timeout=READY, what="none is told of")
+        wait_until(lambda: not any(node.runs(f"t{number}") for number in range(COUNT)), timeout=READY, what="they have ended")

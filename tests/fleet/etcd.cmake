@@ -1,0 +1,13 @@
+# The client of etcd. Its end-to-end tests (tests/e2e/test_etcd.py) speak to it through a program.
+foreach(noun answer body received)
+	warren_test(NAME test_etcd_${noun} SOURCES etcd/test_${noun}.c LIBS warren_etcd)
+endforeach()
+warren_fuzzer(NAME fuzz_etcd_answer CORPUS etcd_answer SOURCES ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_etcd_answer.c LIBS warren_etcd)
+add_executable(etcd_driver etcd_driver.c ${failing_heap_source})
+target_link_options(etcd_driver PRIVATE ${failing_heap})
+target_link_libraries(etcd_driver PRIVATE warren_etcd warren_service warren_flags)
+set_target_properties(etcd_driver PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+warren_test(NAME test_etcd_memory SOURCES etcd/test_memory.c ${failing_heap_source} LIBS warren_etcd warren_service LINK_OPTIONS ${failing_heap})
+add_executable(etcd_node etcd_node.c)
+target_link_libraries(etcd_node PRIVATE warren_etcd warren_service warren_flags)
+set_target_properties(etcd_node PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
