@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/document.h"
+#include "api/json_body.h"
 #include "api/handlers.h"
 #include "api/operation.h"
 #include "api/operation_request.h"
@@ -23,7 +23,7 @@ static json_t *take_document(struct api_request *request, const char *const *kno
 	json_t *document = api_request_document(request);
 	problem_init(&problem);
 	if (document != NULL)
-		api_document_check_members(document, "", known, &problem);
+		api_json_body_check_members(document, "", known, &problem);
 	if (problem.code != PROBLEM_NONE) {
 		api_reply_problem(request, &problem, NULL);
 		json_decref(document);

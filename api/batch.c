@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/document.h"
+#include "api/json_body.h"
 #include "api/handlers.h"
 #include "api/operation.h"
 #include "api/problem_json.h"
@@ -109,7 +109,7 @@ static void read_operation(struct api_request *request, struct operation *operat
 		problem_add(problem, pointer, "wrong_type", "An operation must be an object.");
 		return;
 	}
-	api_document_check_members(written, pointer, operation_members, problem);
+	api_json_body_check_members(written, pointer, operation_members, problem);
 	const char *method = string_member(written, "method", true, pointer, problem);
 	const char *path = string_member(written, "path", true, pointer, problem);
 	const char *if_match = string_member(written, "if_match", false, pointer, problem);
@@ -188,7 +188,7 @@ static void finish_batch(struct api_request *request, struct mutation *mutation)
 static struct mutation *read_batch(struct api_request *request, json_t *document, struct problem *problem)
 {
 	json_t *list = json_object_get(document, "operations"), *atomic = json_object_get(document, "atomic");
-	api_document_check_members(document, "", batch_members, problem);
+	api_json_body_check_members(document, "", batch_members, problem);
 	if (atomic != NULL && !json_is_boolean(atomic))
 		problem_add(problem, "/atomic", "wrong_type", "This must be true or false.");
 	if (!json_is_array(list)) {

@@ -1,7 +1,7 @@
 /* /v1/keys: generates keys, so that clients do not need WireGuard's tools. Nothing is stored. */
 #include <sodium.h>
 
-#include "api/document.h"
+#include "api/json_body.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "service/spec/key_pair.h"
@@ -43,7 +43,7 @@ void api_keys_create(struct api_request *request)
 	problem_init(&problem);
 	json_t *preshared = json_object_get(document, "preshared");
 	if (document != NULL)
-		api_document_check_members(document, "", known, &problem);
+		api_json_body_check_members(document, "", known, &problem);
 	if (preshared != NULL && !json_is_boolean(preshared))
 		problem_add(&problem, "/preshared", "wrong_type", "This must be true or false.");
 	if (problem.code != PROBLEM_NONE)

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/document.h"
+#include "api/json_body.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 
@@ -84,7 +84,7 @@ static bool read_draining(struct api_request *request, bool *is_draining)
 	if (document == NULL)
 		return false;
 	problem_init(&problem);
-	api_document_check_members(document, "", known, &problem);
+	api_json_body_check_members(document, "", known, &problem);
 	const json_t *draining = json_object_get(document, "draining");
 	if (!json_is_boolean(draining))
 		problem_add(&problem, "/draining", draining == NULL ? "required" : "wrong_type", "This must be true or false.");

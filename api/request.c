@@ -7,9 +7,9 @@
 
 #include <sodium.h>
 
-#include "api/check.h"
+#include "api/request_check.h"
 #include "api/clock.h"
-#include "api/document.h"
+#include "api/json_body.h"
 #include "api/elsewhere.h"
 #include "api/reply.h"
 #include "service/spec/selector.h"
@@ -75,7 +75,7 @@ static enum MHD_Result take_head(struct api_request *request, const char *method
 {
 	request->method = method;
 	request->stage = API_REQUEST_BODY;
-	api_check(request);
+	api_request_check(request);
 	bool is_large = request->body_expected > request->body_cap * BODY_DISCARD;
 	if (request->problem.code != PROBLEM_NONE && (request->must_close || is_large || request->headers[API_HEADER_EXPECT] != NULL)) {
 		request->must_close = true;
@@ -157,7 +157,7 @@ json_t *api_request_document(struct api_request *request)
 		return NULL;
 	struct problem problem;
 	problem_init(&problem);
-	json_t *document = api_document_parse(request->body.bytes, request->body.length, &problem);
+	json_t *document = api_json_body_parse(request->body.bytes, request->body.length, &problem);
 	api_body_clear(&request->body, &request->api->body_bytes);
 	if (document != NULL && !json_is_object(document)) {
 		json_decref(document);

@@ -6,7 +6,7 @@
 
 #include <sodium.h>
 
-#include "api/document.h"
+#include "api/json_body.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/suspended_request.h"
@@ -113,7 +113,7 @@ static struct mutation *read_token(json_t *document, struct problem *problem)
 		problem_out_of_memory(problem);
 		return NULL;
 	}
-	api_document_check_members(document, "", known, problem);
+	api_json_body_check_members(document, "", known, problem);
 	mutation->token_name = name;
 	mutation->token_scopes = read_scopes(json_object_get(document, "scopes"), problem);
 	mutation->token_expires_at = read_expiry(document, problem);

@@ -11,14 +11,14 @@
 #include "command/member.h"
 #include "command/memory.h"
 #include "command/plan.h"
-#include "command/problem.h"
-#include "command/session.h"
-#include "command/text.h"
+#include "command/problem_text.h"
+#include "command/invocation.h"
+#include "command/terminal_text.h"
 #include "command/tunnel_view.h"
 
 /* One run of apply. */
 struct apply {
-	struct session *session;
+	struct invocation *invocation;
 	struct document_set set;
 	struct plan plan;
 	json_t *tunnels, *pools; /* as they are; pools are read only if a file describes one */
@@ -42,20 +42,21 @@ static const json_t *present(const struct apply *apply, size_t source)
 }
 
 /* PUT of a document, dry or not. At most one of the two conditions is given. To be cleared with clear_put. */
-static struct client_request make_put(const struct apply *apply, size_t source, const char *query, const char *if_match, const char *if_none_match)
+static struct api_client_request make_put(const struct apply *apply, size_t source, const char *query, const char *if_match,
+                                          const char *if_none_match)
 {
 	const struct document *document = &apply->set.list[source];
 	char *text = document->json != NULL ? json_dumps(document->json, JSON_COMPACT) : NULL;
-	return (struct client_request){ .method = "PUT",
-		                        .path = collection_path(collection_of(apply, source), document->id, query),
-		                        .type = text != NULL ? "application/json" : "text/plain",
-		                        .body = text != NULL ? text : document->text,
-		                        .length = text != NULL ? strlen(text) : document->length,
-		                        .if_match = if_match,
-		                        .if_none_match = if_none_match };
+	return (struct api_client_request){ .method = "PUT",
+		                            .path = collection_path(collection_of(apply, source), document->id, query),
+		                            .type = text != NULL ? "application/json" : "text/plain",
+		                            .body = text != NULL ? text : document->text,
+		                            .length = text != NULL ? strlen(text) : document->length,
+		                            .if_match = if_match,
+		                            .if_none_match = if_none_match };
 }
 
-static void clear_put(const struct apply *apply, size_t source, struct client_request *request)
+static void clear_put(const struct apply *apply, size_t source, struct api_client_request *request)
 {
 	if (request->body != apply->set.list[source].text)
 		memory_discard((char *)(uintptr_t)request->body);
@@ -65,14 +66,14 @@ static void clear_put(const struct apply *apply, size_t source, struct client_re
 /* The object as it is afterwards. */
 static json_t *put(struct apply *apply, size_t source, const char *if_match, const char *if_none_match)
 {
-	struct client_request request = make_put(apply, source, "", if_match, if_none_match);
-	json_t *answer = session_ask_json(apply->session, &request, false);
+	struct api_client_request request = make_put(apply, source, "", if_match, if_none_match);
+	json_t *answer = invocation_ask_json(apply->invocation, &request, false);
 	clear_put(apply, source, &request);
 	return answer;
 }
 
 /* Whether nothing is wrong but the tunnels that it goes through: what they are may be another file's. */
-static bool is_of_chain(const struct client_answer *answer)
+static bool is_of_chain(const struct api_client_answer *answer)
 {
 	static const char *const codes[] = { "unknown_tunnel", "circle", "too_deep" };
 	json_t *problem = json_loadb(answer->body, answer->length, 0, NULL), *errors = json_object_get(problem, "errors"), *error;
@@ -88,22 +89,22 @@ static bool is_of_chain(const struct client_answer *answer)
 /* What one document alone would become; NULL after a failure was told, or if it is put off. */
 static json_t *try_alone(struct apply *apply, size_t source)
 {
-	struct client_request request = make_put(apply, source, "?dry_run=true", NULL, NULL);
-	struct client_answer answer;
+	struct api_client_request request = make_put(apply, source, "?dry_run=true", NULL, NULL);
+	struct api_client_answer answer;
 	json_t *after = NULL;
-	if (!client_ask(apply->session->client, &request, &answer)) {
-		client_explain(apply->session->client);
-		session_note(apply->session, EXIT_UNREACHABLE);
+	if (!api_client_ask(apply->invocation->client, &request, &answer)) {
+		api_client_explain(apply->invocation->client);
+		invocation_note(apply->invocation, EXIT_UNREACHABLE);
 	} else if (answer.status / 100 == 2) {
 		after = json_loadb(answer.body, answer.length, 0, NULL);
 	} else if (is_of_chain(&answer)) {
 		apply->is_together = true;
 	} else {
-		problem_write(stderr, &request, &answer);
-		session_note(apply->session, EXIT_REFUSED);
-		text_line(stderr, "  in %s", apply->set.paths[source]);
+		problem_text_write(stderr, &request, &answer);
+		invocation_note(apply->invocation, EXIT_REFUSED);
+		terminal_text_line(stderr, "  in %s", apply->set.paths[source]);
 	}
-	client_answer_clear(&answer);
+	api_client_answer_clear(&answer);
 	clear_put(apply, source, &request);
 	return after;
 }
@@ -113,7 +114,7 @@ static bool read_files(struct apply *apply, const struct arguments *arguments)
 	char failure[DOCUMENT_FAILURE_MAX];
 	for (size_t i = 0; i < arguments->word_count; i++)
 		if (!document_set_add(&apply->set, arguments->words[i], failure)) {
-			session_fail(apply->session, EXIT_REFUSED, "%s", failure);
+			invocation_fail(apply->invocation, EXIT_REFUSED, "%s", failure);
 			return false;
 		}
 	return true;
@@ -124,9 +125,9 @@ static bool read_present(struct apply *apply)
 	bool has_pool = false;
 	for (size_t i = 0; i < apply->set.count; i++)
 		has_pool |= apply->set.is_pool[i];
-	apply->tunnels = collection_list(apply->session, &collection_tunnels, "", false);
+	apply->tunnels = collection_list(apply->invocation, &collection_tunnels, "", false);
 	if (apply->tunnels != NULL && has_pool)
-		apply->pools = collection_list(apply->session, &collection_pools, "", false);
+		apply->pools = collection_list(apply->invocation, &collection_pools, "", false);
 	return apply->tunnels != NULL && (apply->pools != NULL || !has_pool);
 }
 
@@ -140,8 +141,8 @@ static void add_operation(struct apply *apply, json_t *operations, size_t source
 	                         if_none_match);
 	free(path);
 	if (json_array_append_new(operations, made) != 0)
-		session_fail(apply->session, EXIT_REFUSED, "%s is not UTF-8: tunnels go through each other, so the files are sent as one request",
-		             apply->set.paths[source]);
+		invocation_fail(apply->invocation, EXIT_REFUSED,
+		                "%s is not UTF-8: tunnels go through each other, so the files are sent as one request", apply->set.paths[source]);
 }
 
 /* All operations or none. The results; NULL after the failure was told with the file of `sources` that has it. */
@@ -149,24 +150,24 @@ static json_t *ask_together(struct apply *apply, json_t *operations, const size_
 {
 	char *path = memory_print("/v1/batch%s", query), *body;
 	json_t *batch = json_pack("{s:b, s:O}", "atomic", 1, "operations", operations), *results = NULL;
-	struct client_answer answer;
+	struct api_client_answer answer;
 	body = json_dumps(batch, JSON_COMPACT);
-	struct client_request request = { .method = "POST", .path = path, .type = "application/json", .body = body, .length = strlen(body) };
-	bool has_answer = client_ask(apply->session->client, &request, &answer);
+	struct api_client_request request = { .method = "POST", .path = path, .type = "application/json", .body = body, .length = strlen(body) };
+	bool has_answer = api_client_ask(apply->invocation->client, &request, &answer);
 	json_t *json = has_answer ? json_loadb(answer.body, answer.length, 0, NULL) : NULL;
 	if (!has_answer) {
-		client_explain(apply->session->client);
-		session_note(apply->session, EXIT_UNREACHABLE);
+		api_client_explain(apply->invocation->client);
+		invocation_note(apply->invocation, EXIT_UNREACHABLE);
 	} else if (answer.status / 100 == 2) {
 		results = json_incref(json_object_get(json, "results"));
 	} else {
 		double failed = member_number(json, "operation", -1);
-		problem_write(stderr, &request, &answer);
-		session_note(apply->session, EXIT_REFUSED);
+		problem_text_write(stderr, &request, &answer);
+		invocation_note(apply->invocation, EXIT_REFUSED);
 		if (failed >= 0 && failed < (double)json_array_size(operations))
-			text_line(stderr, "  in %s", apply->set.paths[sources[(size_t)failed]]);
+			terminal_text_line(stderr, "  in %s", apply->set.paths[sources[(size_t)failed]]);
 	}
-	client_answer_clear(&answer);
+	api_client_answer_clear(&answer);
 	json_decref(json);
 	json_decref(batch);
 	memory_discard(body);
@@ -183,7 +184,7 @@ static void plan_together(struct apply *apply)
 		sources[i] = i;
 		add_operation(apply, operations, i, NULL, NULL);
 	}
-	json_t *results = apply->session->code == EXIT_OK ? ask_together(apply, operations, sources, "?dry_run=true") : NULL;
+	json_t *results = apply->invocation->code == EXIT_OK ? ask_together(apply, operations, sources, "?dry_run=true") : NULL;
 	plan_clear(&apply->plan);
 	for (size_t i = 0; i < json_array_size(results); i++)
 		plan_add(&apply->plan, collection_of(apply, i)->noun, i, present(apply, i), json_object_get(json_array_get(results, i), "body"));
@@ -195,19 +196,19 @@ static void plan_together(struct apply *apply)
 /* Asks the daemon what each document would do. False if one has a fault; all faults are told. */
 static bool make_plan(struct apply *apply, bool prunes)
 {
-	for (size_t i = 0; i < apply->set.count && apply->session->code != EXIT_UNREACHABLE; i++) {
+	for (size_t i = 0; i < apply->set.count && apply->invocation->code != EXIT_UNREACHABLE; i++) {
 		json_t *after = try_alone(apply, i);
 		if (after != NULL)
 			plan_add(&apply->plan, collection_of(apply, i)->noun, i, present(apply, i), after);
 		json_decref(after);
 	}
-	if (apply->is_together && apply->session->code == EXIT_OK)
+	if (apply->is_together && apply->invocation->code == EXIT_OK)
 		plan_together(apply);
 	if (prunes) {
 		plan_prune(&apply->plan, collection_pools.noun, json_object_get(apply->pools, "pools"));
 		plan_prune(&apply->plan, collection_tunnels.noun, json_object_get(apply->tunnels, "tunnels"));
 	}
-	return apply->session->code == EXIT_OK;
+	return apply->invocation->code == EXIT_OK;
 }
 
 static bool delete_item(struct apply *apply, const struct plan_item *item)
@@ -215,7 +216,7 @@ static bool delete_item(struct apply *apply, const struct plan_item *item)
 	const struct collection *collection = strcmp(item->noun, collection_pools.noun) == 0 ? &collection_pools : &collection_tunnels;
 	char *path = collection_path(collection, item->id, "");
 	json_t *answer =
-	    session_ask_json(apply->session, &(struct client_request){ .method = "DELETE", .path = path, .if_match = item->etag }, false);
+	    invocation_ask_json(apply->invocation, &(struct api_client_request){ .method = "DELETE", .path = path, .if_match = item->etag }, false);
 	free(path);
 	json_decref(answer);
 	return answer != NULL;
@@ -245,7 +246,7 @@ static bool do_item(struct apply *apply, const struct plan_item *item)
 {
 	bool is_done = item->kind == PLAN_DELETE ? delete_item(apply, item) : put_item(apply, item);
 	if (!is_done)
-		text_line(stderr, "  %s %s", item->noun, item->id);
+		terminal_text_line(stderr, "  %s %s", item->noun, item->id);
 	return is_done;
 }
 
@@ -279,7 +280,7 @@ static size_t do_deletions(struct apply *apply)
 	for (size_t i = 0; i < apply->plan.count; i++)
 		depths[i] = apply->plan.items[i].kind == PLAN_DELETE ? depth_of(apply, &apply->plan.items[i]) : UINT_MAX;
 	for (unsigned depth = DEPTH_MOST + 1; depth-- > 0;)
-		for (size_t i = 0; i < apply->plan.count && apply->session->code != EXIT_UNREACHABLE; i++)
+		for (size_t i = 0; i < apply->plan.count && apply->invocation->code != EXIT_UNREACHABLE; i++)
 			if (depths[i] == depth)
 				done += do_item(apply, &apply->plan.items[i]);
 	free(depths);
@@ -291,7 +292,7 @@ static size_t do_one_by_one(struct apply *apply)
 	static const enum plan_kind order[] = { PLAN_CHANGE, PLAN_CREATE };
 	size_t done = 0;
 	for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++)
-		for (size_t i = 0; i < apply->plan.count && apply->session->code != EXIT_UNREACHABLE; i++)
+		for (size_t i = 0; i < apply->plan.count && apply->invocation->code != EXIT_UNREACHABLE; i++)
 			if (apply->plan.items[i].kind == order[k])
 				done += do_item(apply, &apply->plan.items[i]);
 	return done;
@@ -322,33 +323,33 @@ static size_t do_together(struct apply *apply)
 static void do_plan(struct apply *apply)
 {
 	size_t wanted = apply->plan.count - plan_count(&apply->plan, PLAN_UNCHANGED), done = do_deletions(apply);
-	if (apply->session->code != EXIT_UNREACHABLE)
+	if (apply->invocation->code != EXIT_UNREACHABLE)
 		done += apply->is_together ? do_together(apply) : do_one_by_one(apply);
-	if (!apply->session->is_json)
+	if (!apply->invocation->is_json)
 		printf("%zu of %zu done\n", done, wanted);
 }
 
 static void show_and_do(struct apply *apply, const struct arguments *arguments)
 {
-	struct session *session = apply->session;
+	struct invocation *invocation = apply->invocation;
 	size_t deleted = plan_count(&apply->plan, PLAN_DELETE), same = plan_count(&apply->plan, PLAN_UNCHANGED);
-	if (session->is_json) {
+	if (invocation->is_json) {
 		json_t *json = plan_json(&apply->plan);
-		session_print_json(json);
+		invocation_print_json(json);
 		json_decref(json);
 	} else {
-		plan_write(&apply->plan, stdout, session->has_colour);
+		plan_write(&apply->plan, stdout, invocation->has_colour);
 		fflush(stdout);
 	}
 	if (arguments_has(arguments, "dry-run") || same == apply->plan.count)
 		return;
-	if (deleted == 0 || session_confirm(session, arguments, "Delete %zu?", deleted))
+	if (deleted == 0 || invocation_confirm(invocation, arguments, "Delete %zu?", deleted))
 		do_plan(apply);
 }
 
-enum exit_code apply_run(struct session *session, const struct arguments *arguments)
+enum exit_code apply_run(struct invocation *invocation, const struct arguments *arguments)
 {
-	struct apply apply = { .session = session };
+	struct apply apply = { .invocation = invocation };
 	if (read_files(&apply, arguments) && read_present(&apply)) {
 		if (make_plan(&apply, arguments_has(arguments, "prune")))
 			show_and_do(&apply, arguments);
@@ -359,5 +360,5 @@ enum exit_code apply_run(struct session *session, const struct arguments *argume
 	json_decref(apply.pools);
 	plan_clear(&apply.plan);
 	document_set_clear(&apply.set);
-	return session->code;
+	return invocation->code;
 }

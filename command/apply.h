@@ -5,6 +5,6 @@
 #include "command/command.h"
 
 /* Brings the daemon to what the files say, after it has shown what that means. Nothing is done if any file has a fault. */
-enum exit_code apply_run(struct session *session, const struct arguments *arguments);
+enum exit_code apply_run(struct invocation *invocation, const struct arguments *arguments);
 
 #endif

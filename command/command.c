@@ -7,11 +7,11 @@
 #include "command/apply.h"
 #include "command/instance.h"
 #include "command/observe.h"
-#include "command/pools.h"
-#include "command/state.h"
-#include "command/tokens.h"
+#include "command/pool_commands.h"
+#include "command/state_commands.h"
+#include "command/token_commands.h"
 #include "command/top.h"
-#include "command/tunnels.h"
+#include "command/tunnel_commands.h"
 
 #define LABEL_FILTER                                                                                                                                 \
 	{                                                                                                                                            \

@@ -13,7 +13,7 @@ enum exit_code { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE
 #define COMMAND_OPTIONS_MAX 8 /* the last one is the end of the table */
 #define COMMAND_NAME_MAX 32
 
-struct session;
+struct invocation;
 
 struct command {
 	const char *group; /* "pool"; NULL: none */
@@ -22,7 +22,7 @@ struct command {
 	const char *summary;
 	size_t least, most; /* of those words */
 	struct arguments_option options[COMMAND_OPTIONS_MAX];
-	enum exit_code (*run)(struct session *session, const struct arguments *arguments);
+	enum exit_code (*run)(struct invocation *invocation, const struct arguments *arguments);
 };
 
 /* Options that stand before or after any command. */

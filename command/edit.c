@@ -10,7 +10,7 @@
 #include "command/member.h"
 #include "command/memory.h"
 #include "command/pattern.h"
-#include "command/session.h"
+#include "command/invocation.h"
 
 #define HANDSHAKE_TIMEOUT 30 /* seconds that the API waits at most, by default */
 
@@ -42,7 +42,7 @@ static char *add_query(const struct arguments *arguments, const struct document 
 		return query;
 	char *listen = collection_query(arguments, "listen"), *label = collection_query(arguments, "label");
 	const char *id = arguments_value(arguments, "id") != NULL ? arguments_value(arguments, "id") : document->id;
-	char *escaped = client_escape(id != NULL ? id : "");
+	char *escaped = api_client_escape(id != NULL ? id : "");
 	char *all = memory_print("%s%s%s%s%s", query, id != NULL ? "&id=" : "", escaped, listen, label);
 	free(escaped);
 	free(label);
@@ -51,16 +51,16 @@ static char *add_query(const struct arguments *arguments, const struct document 
 	return all;
 }
 
-static json_t *post(struct session *session, const struct collection *collection, const struct arguments *arguments, struct document *document)
+static json_t *post(struct invocation *invocation, const struct collection *collection, const struct arguments *arguments, struct document *document)
 {
 	char *query = add_query(arguments, document),
 	     *path = memory_print("%s%s%s", collection->path, *query != '\0' ? "?" : "", query + (*query != '\0'));
-	struct client_request request = { .method = "POST",
-		                          .path = path,
-		                          .type = "text/plain",
-		                          .body = document->text,
-		                          .length = document->length,
-		                          .timeout = arguments_has(arguments, "wait") ? HANDSHAKE_TIMEOUT + 10 : 0 };
+	struct api_client_request request = { .method = "POST",
+		                              .path = path,
+		                              .type = "text/plain",
+		                              .body = document->text,
+		                              .length = document->length,
+		                              .timeout = arguments_has(arguments, "wait") ? HANDSHAKE_TIMEOUT + 10 : 0 };
 	char *text = NULL;
 	if (document->json != NULL) {
 		if (document->id != NULL && json_object_get(document->json, "id") == NULL)
@@ -69,91 +69,91 @@ static json_t *post(struct session *session, const struct collection *collection
 		request.body = text = json_dumps(document->json, JSON_COMPACT);
 		request.length = strlen(text);
 	}
-	json_t *answer = session_ask_json(session, &request, true);
+	json_t *answer = invocation_ask_json(invocation, &request, true);
 	memory_discard(text);
 	free(path);
 	free(query);
 	return answer;
 }
 
-json_t *edit_add(struct session *session, const struct collection *collection, const struct arguments *arguments)
+json_t *edit_add(struct invocation *invocation, const struct collection *collection, const struct arguments *arguments)
 {
 	char failure[DOCUMENT_FAILURE_MAX];
 	struct document document;
 	json_t *answer = NULL;
 	if (!document_read(&document, arguments->words[0], failure)) {
-		session_fail(session, EXIT_REFUSED, "%s", failure);
+		invocation_fail(invocation, EXIT_REFUSED, "%s", failure);
 		return NULL;
 	}
 	if (document.json != NULL && !complete(document.json, arguments))
-		session_fail(session, EXIT_USAGE, "--label is KEY=VALUE, and every option is UTF-8");
+		invocation_fail(invocation, EXIT_USAGE, "--label is KEY=VALUE, and every option is UTF-8");
 	else
-		answer = post(session, collection, arguments, &document);
+		answer = post(invocation, collection, arguments, &document);
 	document_clear(&document);
 	return answer;
 }
 
-static json_t *patch(struct session *session, const char *path, const json_t *present, const json_t *changes)
+static json_t *patch(struct invocation *invocation, const char *path, const json_t *present, const json_t *changes)
 {
 	char *body = json_dumps(changes, JSON_COMPACT);
 	const char *etag = member_text(present, "etag");
-	json_t *answer = session_ask_json(session,
-	                                  &(struct client_request){ .method = "PATCH",
-	                                                            .path = path,
-	                                                            .type = "application/merge-patch+json",
-	                                                            .body = body,
-	                                                            .length = strlen(body),
-	                                                            .if_match = *etag != '\0' ? etag : NULL },
-	                                  true);
+	json_t *answer = invocation_ask_json(invocation,
+	                                     &(struct api_client_request){ .method = "PATCH",
+	                                                                   .path = path,
+	                                                                   .type = "application/merge-patch+json",
+	                                                                   .body = body,
+	                                                                   .length = strlen(body),
+	                                                                   .if_match = *etag != '\0' ? etag : NULL },
+	                                     true);
 	memory_discard(body);
 	return answer;
 }
 
-json_t *edit_set(struct session *session, const struct collection *collection, const char *id, const char *const *assignments, size_t count)
+json_t *edit_set(struct invocation *invocation, const struct collection *collection, const char *id, const char *const *assignments, size_t count)
 {
 	char failure[ASSIGNMENT_FAILURE_MAX];
 	char *path = collection_path(collection, id, "");
-	json_t *present = session_get(session, path, false), *changes = json_object(), *answer = NULL;
+	json_t *present = invocation_get(invocation, path, false), *changes = json_object(), *answer = NULL;
 	bool is_fine = present != NULL;
 	for (size_t i = 0; i < count && is_fine; i++) {
 		is_fine = assignment_add(changes, present, assignments[i], failure);
 		if (!is_fine)
-			session_fail(session, EXIT_USAGE, "%s", failure);
+			invocation_fail(invocation, EXIT_USAGE, "%s", failure);
 	}
 	if (is_fine)
-		answer = patch(session, path, present, changes);
+		answer = patch(invocation, path, present, changes);
 	json_decref(changes);
 	json_decref(present);
 	free(path);
 	return answer;
 }
 
-static void remove_words(struct session *session, const struct collection *collection, const struct arguments *arguments)
+static void remove_words(struct invocation *invocation, const struct collection *collection, const struct arguments *arguments)
 {
 	size_t count = 0;
 	bool has_pattern = false;
 	for (size_t i = 0; i < arguments->word_count; i++)
 		has_pattern |= pattern_is(arguments->words[i]);
-	char **ids = collection_ids(session, collection, arguments->words, arguments->word_count);
+	char **ids = collection_ids(invocation, collection, arguments->words, arguments->word_count);
 	while (ids != NULL && ids[count] != NULL)
 		count++;
-	bool goes_on = ids != NULL && (!has_pattern || session_confirm(session, arguments, "Delete %zu %s%s, from %s to %s?", count, collection->noun,
-	                                                               count == 1 ? "" : "s", ids[0], ids[count - 1]));
+	bool goes_on = ids != NULL && (!has_pattern || invocation_confirm(invocation, arguments, "Delete %zu %s%s, from %s to %s?", count,
+	                                                                  collection->noun, count == 1 ? "" : "s", ids[0], ids[count - 1]));
 	for (size_t i = 0; goes_on && i < count; i++)
-		collection_delete(session, collection, ids[i], "deleted");
+		collection_delete(invocation, collection, ids[i], "deleted");
 	collection_ids_free(ids);
 }
 
 /* One request, so that nothing that appears meanwhile is missed. */
-static void remove_all(struct session *session, const struct collection *collection, const struct arguments *arguments)
+static void remove_all(struct invocation *invocation, const struct collection *collection, const struct arguments *arguments)
 {
 	char *query = collection_query(arguments, "label");
-	json_t *page = collection_list(session, collection, query, false);
+	json_t *page = collection_list(invocation, collection, query, false);
 	size_t count = json_array_size(json_object_get(page, collection->member));
-	if (page != NULL && session_confirm(session, arguments, "Delete %s%zu %ss?", *query == '\0' ? "all " : "", count, collection->noun)) {
+	if (page != NULL && invocation_confirm(invocation, arguments, "Delete %s%zu %ss?", *query == '\0' ? "all " : "", count, collection->noun)) {
 		char *path = memory_print("%s%s%s", collection->path, *query != '\0' ? "?" : "", query + (*query != '\0'));
-		json_t *answer = session_send(session, "DELETE", path, NULL, true);
-		if (answer != NULL && !session->is_json)
+		json_t *answer = invocation_send(invocation, "DELETE", path, NULL, true);
+		if (answer != NULL && !invocation->is_json)
 			printf("%.0f deleted\n", member_number(answer, "deleted", 0));
 		json_decref(answer);
 		free(path);
@@ -162,14 +162,14 @@ static void remove_all(struct session *session, const struct collection *collect
 	free(query);
 }
 
-enum exit_code edit_remove(struct session *session, const struct collection *collection, const struct arguments *arguments)
+enum exit_code edit_remove(struct invocation *invocation, const struct collection *collection, const struct arguments *arguments)
 {
 	bool has_label = arguments_has(arguments, "label"), is_all = arguments_has(arguments, "all");
 	if ((arguments->word_count > 0) + has_label + is_all != 1)
-		session_fail(session, EXIT_USAGE, "name ids, or give --label, or --all");
+		invocation_fail(invocation, EXIT_USAGE, "name ids, or give --label, or --all");
 	else if (arguments->word_count > 0)
-		remove_words(session, collection, arguments);
+		remove_words(invocation, collection, arguments);
 	else
-		remove_all(session, collection, arguments);
-	return session->code;
+		remove_all(invocation, collection, arguments);
+	return invocation->code;
 }

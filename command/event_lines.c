@@ -9,9 +9,9 @@
 
 #include "command/member.h"
 #include "command/memory.h"
-#include "command/problem.h"
-#include "command/session.h"
-#include "command/text.h"
+#include "command/problem_text.h"
+#include "command/invocation.h"
+#include "command/terminal_text.h"
 
 #define LINE_MAX_LENGTH ((size_t)1 << 20)
 #define SHOWN 1000       /* of the past */
@@ -50,7 +50,7 @@ void event_lines_clear(struct event_lines *lines)
 }
 
 struct reader {
-	const struct session *session;
+	const struct invocation *invocation;
 	int64_t last;     /* the latest id that was seen; -1: none */
 	int64_t until;    /* the id to stop at; INT64_MAX: never, -1: at the first line, which tells the latest id */
 	bool has_failed;  /* the daemon ended the stream with a problem, which was told */
@@ -89,10 +89,10 @@ static void print_event(const struct reader *reader, json_t *event)
 	fprintf(to, "%.10s %.8s  %-16s  %s", at, strlen(at) > 11 ? at + 11 : "", member_text(event, "type"), *subject != '\0' ? subject : "-");
 	print_members(to, event);
 	fclose(to);
-	if (reader->session->has_colour && strstr(line, "state=up") != NULL)
+	if (reader->invocation->has_colour && strstr(line, "state=up") != NULL)
 		fputs("\033[32m", stdout);
-	text_write(stdout, line);
-	fputs(reader->session->has_colour ? "\033[0m\n" : "\n", stdout);
+	terminal_text_write(stdout, line);
+	fputs(reader->invocation->has_colour ? "\033[0m\n" : "\n", stdout);
 	free(line);
 }
 
@@ -100,8 +100,8 @@ static void take_event(struct reader *reader, json_t *event, const char *line, s
 {
 	if (reader->is_quiet)
 		reader->found = json_incref(event);
-	else if (reader->session->is_json)
-		session_print_bytes(line, length);
+	else if (reader->invocation->is_json)
+		invocation_print_bytes(line, length);
 	else
 		print_event(reader, event);
 }
@@ -113,7 +113,7 @@ static bool on_line(void *owner, const char *line, size_t length)
 	const json_t *id = json_object_get(event, "id");
 	if (json_object_get(event, "code") != NULL) {
 		if (!reader->is_quiet)
-			text_line(stderr, "warren: %s", member_text(event, "detail"));
+			terminal_text_line(stderr, "warren: %s", member_text(event, "detail"));
 		reader->has_failed = true;
 	} else if (json_is_integer(id)) {
 		reader->last = json_integer_value(id);
@@ -130,35 +130,35 @@ static bool on_bytes(void *owner, const char *bytes, size_t length)
 }
 
 /* One connection. The answer's status, 0 if there was none. */
-static long read_stream(struct session *session, struct reader *reader, const char *path, const char *last_event_id, bool tells)
+static long read_stream(struct invocation *invocation, struct reader *reader, const char *path, const char *last_event_id, bool tells)
 {
 	struct event_lines lines = { .on_line = on_line, .owner = reader };
-	struct client_answer answer;
-	struct client_request request = {
+	struct api_client_answer answer;
+	struct api_client_request request = {
 		.path = path, .last_event_id = last_event_id, .on_bytes = on_bytes, .owner = &lines, .timeout = reader->timeout
 	};
-	bool is_whole = client_ask(session->client, &request, &answer);
+	bool is_whole = api_client_ask(invocation->client, &request, &answer);
 	long status = answer.status;
 	if (tells && status == 0 && !is_whole) {
-		client_explain(session->client);
-		session->code = EXIT_UNREACHABLE;
+		api_client_explain(invocation->client);
+		invocation->code = EXIT_UNREACHABLE;
 	} else if (tells && status / 100 != 2) {
-		problem_write(stderr, &request, &answer);
-		session->code = EXIT_REFUSED;
+		problem_text_write(stderr, &request, &answer);
+		invocation->code = EXIT_REFUSED;
 	}
-	client_answer_clear(&answer);
+	api_client_answer_clear(&answer);
 	event_lines_clear(&lines);
 	return status;
 }
 
-int64_t event_lines_latest(struct session *session)
+int64_t event_lines_latest(struct invocation *invocation)
 {
 	/* The first line of a stream that starts now tells the latest id. */
-	struct reader reader = { .session = session, .last = -1, .until = -1, .timeout = QUIET_TIMEOUT, .is_quiet = true };
-	long status = read_stream(session, &reader, "/v1/events", NULL, true);
+	struct reader reader = { .invocation = invocation, .last = -1, .until = -1, .timeout = QUIET_TIMEOUT, .is_quiet = true };
+	long status = read_stream(invocation, &reader, "/v1/events", NULL, true);
 	json_decref(reader.found);
 	if (status == 200 && reader.last < 0)
-		session_fail(session, EXIT_REFUSED, "the stream of events ended before it told the latest one");
+		invocation_fail(invocation, EXIT_REFUSED, "the stream of events ended before it told the latest one");
 	return status == 200 ? reader.last : -1;
 }
 
@@ -169,15 +169,15 @@ static time_t seconds_now(void)
 	return now.tv_sec;
 }
 
-json_t *event_lines_await(struct session *session, int64_t since, const char *filter, unsigned seconds)
+json_t *event_lines_await(struct invocation *invocation, int64_t since, const char *filter, unsigned seconds)
 {
-	struct reader reader = { .session = session, .last = since, .until = INT64_MAX, .is_quiet = true };
+	struct reader reader = { .invocation = invocation, .last = since, .until = INT64_MAX, .is_quiet = true };
 	char *path = memory_print("/v1/events?since=%lld&%s", (long long)since, filter);
 	time_t now = seconds_now(), end = now + (time_t)seconds;
 	for (; reader.found == NULL && now < end; now = seconds_now()) {
 		reader.timeout = (unsigned)(end - now);
 		reader.has_failed = false;
-		read_stream(session, &reader, path, NULL, false);
+		read_stream(invocation, &reader, path, NULL, false);
 		if (reader.found == NULL)
 			nanosleep(&(struct timespec){ .tv_nsec = AWAIT_PAUSE_MS * 1000000L }, NULL);
 	}
@@ -185,26 +185,26 @@ json_t *event_lines_await(struct session *session, int64_t since, const char *fi
 	return reader.found;
 }
 
-static enum exit_code show_past(struct session *session)
+static enum exit_code show_past(struct invocation *invocation)
 {
-	int64_t latest = event_lines_latest(session);
+	int64_t latest = event_lines_latest(invocation);
 	if (latest <= 0)
-		return session->code;
-	struct reader reader = { .session = session, .last = -1, .until = latest, .timeout = QUIET_TIMEOUT };
+		return invocation->code;
+	struct reader reader = { .invocation = invocation, .last = -1, .until = latest, .timeout = QUIET_TIMEOUT };
 	char *path = memory_print("/v1/events?since=%lld", (long long)(latest > SHOWN ? latest - SHOWN : 0));
-	long status = read_stream(session, &reader, path, NULL, false);
+	long status = read_stream(invocation, &reader, path, NULL, false);
 	free(path);
 	/* After a restart fewer are there; 0 means all. */
 	if (status != 200)
-		read_stream(session, &reader, "/v1/events?since=0", NULL, true);
-	return session->code;
+		read_stream(invocation, &reader, "/v1/events?since=0", NULL, true);
+	return invocation->code;
 }
 
-static enum exit_code follow(struct session *session)
+static enum exit_code follow(struct invocation *invocation)
 {
-	struct reader reader = { .session = session, .last = -1, .until = INT64_MAX };
-	if (read_stream(session, &reader, "/v1/events", NULL, true) / 100 != 2)
-		return session->code;
+	struct reader reader = { .invocation = invocation, .last = -1, .until = INT64_MAX };
+	if (read_stream(invocation, &reader, "/v1/events", NULL, true) / 100 != 2)
+		return invocation->code;
 	/* As long as somebody reads. */
 	for (unsigned pause = 1; ferror(stdout) == 0; pause = pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX) {
 		char id[24];
@@ -212,7 +212,7 @@ static enum exit_code follow(struct session *session)
 		sleep(pause);
 		snprintf(id, sizeof(id), "%lld", (long long)reader.last);
 		reader.has_failed = false;
-		long status = read_stream(session, &reader, "/v1/events", reader.last >= 0 ? id : NULL, false);
+		long status = read_stream(invocation, &reader, "/v1/events", reader.last >= 0 ? id : NULL, false);
 		if (status == 410) {
 			fputs("warren: events were lost; going on from now\n", stderr);
 			reader.last = -1;
@@ -220,10 +220,10 @@ static enum exit_code follow(struct session *session)
 		if (status / 100 == 2)
 			pause = 1;
 	}
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code event_lines_show(struct session *session, bool follows)
+enum exit_code event_lines_show(struct invocation *invocation, bool follows)
 {
-	return follows ? follow(session) : show_past(session);
+	return follows ? follow(invocation) : show_past(invocation);
 }

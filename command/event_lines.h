@@ -22,12 +22,12 @@ bool event_lines_feed(struct event_lines *lines, const char *bytes, size_t lengt
 void event_lines_clear(struct event_lines *lines);
 
 /* Prints what the daemon still has, the last thousand at most; or, if it follows, all that happens from now on, over restarts of the daemon. */
-enum exit_code event_lines_show(struct session *session, bool follows);
+enum exit_code event_lines_show(struct invocation *invocation, bool follows);
 
 /* The id of the latest event, 0 if there was none yet; -1 after a failure was told. */
-int64_t event_lines_latest(struct session *session);
+int64_t event_lines_latest(struct invocation *invocation);
 /* The first event after the id `since` that a filter lets pass (parameters of /v1/events, as "type=daemon.upgraded"): a new reference. Waits over
  * ends of the stream, as at a restart of the daemon. NULL if there is none within so many seconds; prints nothing. */
-json_t *event_lines_await(struct session *session, int64_t since, const char *filter, unsigned seconds);
+json_t *event_lines_await(struct invocation *invocation, int64_t since, const char *filter, unsigned seconds);
 
 #endif

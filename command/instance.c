@@ -10,8 +10,8 @@
 #include "command/member.h"
 #include "command/memory.h"
 #include "command/quantity.h"
-#include "command/session.h"
-#include "command/text.h"
+#include "command/invocation.h"
+#include "command/terminal_text.h"
 #include "ipc/program_version.h"
 
 #define LINE_MAX_LENGTH 512
@@ -20,16 +20,16 @@
 
 static const struct collection collection_nodes = { "/v1/nodes", "nodes", "node" }, collection_workers = { "/v1/workers", "workers", "worker" };
 
-enum exit_code instance_health(struct session *session, const struct arguments *arguments)
+enum exit_code instance_health(struct invocation *invocation, const struct arguments *arguments)
 {
-	json_t *ready = session_get(session, "/readyz", true);
+	json_t *ready = invocation_get(invocation, "/readyz", true);
 	char *degraded = member_join(ready, "degraded");
 	(void)arguments;
-	if (ready != NULL && !session->is_json)
-		text_line(stdout, "%s%s%s", member_text(ready, "status"), *degraded != '\0' ? ", but degraded: " : "", degraded);
+	if (ready != NULL && !invocation->is_json)
+		terminal_text_line(stdout, "%s%s%s", member_text(ready, "status"), *degraded != '\0' ? ", but degraded: " : "", degraded);
 	free(degraded);
 	json_decref(ready);
-	return session->code;
+	return invocation->code;
 }
 
 /* Every member but lists and objects of lists, as "name  value". */
@@ -57,7 +57,7 @@ static void put_members(struct table *table, const char *prefix, json_t *object)
 	}
 }
 
-static void show_workers(const struct session *session, const json_t *workers)
+static void show_workers(const struct invocation *invocation, const json_t *workers)
 {
 	struct table *table = table_create(">WORKER|>PID|STATE|>TUNNELS|>CPU|>MEMORY|>RESTARTS|VERSION");
 	size_t index;
@@ -77,104 +77,104 @@ static void show_workers(const struct session *session, const json_t *workers)
 			table_add(table, TABLE_PLAIN, text);
 		}
 	}
-	session_print_table(session, table);
+	invocation_print_table(invocation, table);
 }
 
-enum exit_code instance_info(struct session *session, const struct arguments *arguments)
+enum exit_code instance_info(struct invocation *invocation, const struct arguments *arguments)
 {
-	json_t *info = session_get(session, "/v1/info", true);
+	json_t *info = invocation_get(invocation, "/v1/info", true);
 	(void)arguments;
-	if (info != NULL && !session->is_json) {
+	if (info != NULL && !invocation->is_json) {
 		struct table *table = table_create("|");
 		put_members(table, "", info);
-		session_print_table(session, table);
-		show_workers(session, json_object_get(info, "workers"));
+		invocation_print_table(invocation, table);
+		show_workers(invocation, json_object_get(info, "workers"));
 	}
 	json_decref(info);
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code instance_workers(struct session *session, const struct arguments *arguments)
+enum exit_code instance_workers(struct invocation *invocation, const struct arguments *arguments)
 {
-	json_t *info = session_get(session, "/v1/info", true);
+	json_t *info = invocation_get(invocation, "/v1/info", true);
 	(void)arguments;
-	if (info != NULL && !session->is_json)
-		show_workers(session, json_object_get(info, "workers"));
+	if (info != NULL && !invocation->is_json)
+		show_workers(invocation, json_object_get(info, "workers"));
 	json_decref(info);
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code instance_replace(struct session *session, const struct arguments *arguments)
+enum exit_code instance_replace(struct invocation *invocation, const struct arguments *arguments)
 {
 	json_int_t seconds = arguments_number(arguments, "drain-timeout");
 	if (arguments_has(arguments, "drain-timeout") && seconds < 0) {
-		session_fail(session, EXIT_USAGE, "--drain-timeout is a whole number of seconds");
-		return session->code;
+		invocation_fail(invocation, EXIT_USAGE, "--drain-timeout is a whole number of seconds");
+		return invocation->code;
 	}
 	char *path = collection_path(&collection_workers, arguments->words[0], "/actions/replace");
-	json_t *answer = session_send(session, "POST", path, seconds < 0 ? NULL : json_pack("{s:I}", "drain_timeout", seconds), true);
-	if (answer != NULL && !session->is_json) {
+	json_t *answer = invocation_send(invocation, "POST", path, seconds < 0 ? NULL : json_pack("{s:I}", "drain_timeout", seconds), true);
+	if (answer != NULL && !invocation->is_json) {
 		char patience[QUANTITY_MAX];
 		quantity_duration(patience, member_number(answer, "drain_timeout", 0));
-		text_line(stdout, "worker %s is being replaced by worker %.0f, which waits up to %s for open connections", arguments->words[0],
-		          member_number(answer, "successor", 0), patience);
+		terminal_text_line(stdout, "worker %s is being replaced by worker %.0f, which waits up to %s for open connections",
+		                   arguments->words[0], member_number(answer, "successor", 0), patience);
 	}
 	json_decref(answer);
 	free(path);
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code instance_reload(struct session *session, const struct arguments *arguments)
+enum exit_code instance_reload(struct invocation *invocation, const struct arguments *arguments)
 {
 	(void)arguments;
-	json_t *answer = session_send(session, "POST", "/v1/actions/reload", NULL, true);
+	json_t *answer = invocation_send(invocation, "POST", "/v1/actions/reload", NULL, true);
 	char *left = member_join(answer, "restart_needed");
-	if (answer != NULL && !session->is_json)
-		text_line(stdout, "reloaded%s%s", *left != '\0' ? "; a restart is needed for: " : "", left);
+	if (answer != NULL && !invocation->is_json)
+		terminal_text_line(stdout, "reloaded%s%s", *left != '\0' ? "; a restart is needed for: " : "", left);
 	free(left);
 	json_decref(answer);
-	return session->code;
+	return invocation->code;
 }
 
-static void tell_upgrade(struct session *session, const json_t *result)
+static void tell_upgrade(struct invocation *invocation, const json_t *result)
 {
 	if (result == NULL)
-		session_fail(session, EXIT_REFUSED, "no result of the upgrade within %d s; see the log of warrend", UPGRADE_TIMEOUT);
+		invocation_fail(invocation, EXIT_REFUSED, "no result of the upgrade within %d s; see the log of warrend", UPGRADE_TIMEOUT);
 	else if (strcmp(member_text(result, "type"), "daemon.upgraded") != 0)
-		session_fail(session, EXIT_REFUSED, "the upgrade failed, and the version before goes on: %s", member_text(result, "detail"));
-	else if (!session->is_json)
+		invocation_fail(invocation, EXIT_REFUSED, "the upgrade failed, and the version before goes on: %s", member_text(result, "detail"));
+	else if (!invocation->is_json)
 		puts("upgraded");
 }
 
-enum exit_code instance_upgrade(struct session *session, const struct arguments *arguments)
+enum exit_code instance_upgrade(struct invocation *invocation, const struct arguments *arguments)
 {
 	(void)arguments;
-	int64_t before = event_lines_latest(session);
-	json_t *answer = before >= 0 ? session_send(session, "POST", "/v1/actions/upgrade", NULL, true) : NULL;
+	int64_t before = event_lines_latest(invocation);
+	json_t *answer = before >= 0 ? invocation_send(invocation, "POST", "/v1/actions/upgrade", NULL, true) : NULL;
 	if (answer != NULL) {
-		json_t *result = event_lines_await(session, before, "type=daemon.upgraded&type=daemon.upgrade_failed", UPGRADE_TIMEOUT);
-		tell_upgrade(session, result);
+		json_t *result = event_lines_await(invocation, before, "type=daemon.upgraded&type=daemon.upgrade_failed", UPGRADE_TIMEOUT);
+		tell_upgrade(invocation, result);
 		json_decref(result);
 	}
 	json_decref(answer);
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code instance_version(struct session *session, const struct arguments *arguments)
+enum exit_code instance_version(struct invocation *invocation, const struct arguments *arguments)
 {
 	(void)arguments;
-	if (!session->is_json)
+	if (!invocation->is_json)
 		printf("warren   %s\n", program_version.text);
 	fflush(stdout);
-	json_t *version = session_get(session, "/v1/version", true);
-	if (version != NULL && !session->is_json)
-		text_line(stdout, "warrend  %s", member_text(version, "version"));
+	json_t *version = invocation_get(invocation, "/v1/version", true);
+	if (version != NULL && !invocation->is_json)
+		terminal_text_line(stdout, "warrend  %s", member_text(version, "version"));
 	json_decref(version);
-	return session->code;
+	return invocation->code;
 }
 
 /* The first line of a file in the state directory. False if it cannot be read, which is told. */
-static bool read_line(struct session *session, const char *path, char line[LINE_MAX_LENGTH])
+static bool read_line(struct invocation *invocation, const char *path, char line[LINE_MAX_LENGTH])
 {
 	FILE *file = fopen(path, "re");
 	bool is_read = file != NULL && fgets(line, LINE_MAX_LENGTH, file) != NULL;
@@ -184,55 +184,56 @@ static bool read_line(struct session *session, const char *path, char line[LINE_
 	if (is_read)
 		line[strcspn(line, "\r\n")] = '\0';
 	else
-		session_fail(session, EXIT_UNREACHABLE, "%s cannot be read: %s", path, file == NULL ? strerror(error) : "it is empty");
+		invocation_fail(invocation, EXIT_UNREACHABLE, "%s cannot be read: %s", path, file == NULL ? strerror(error) : "it is empty");
 	return is_read;
 }
 
-/* "http" or "https": whichever is spoken at the address. NULL if neither is, which is told. */
-static const char *scheme_of(struct session *session, const char *address)
+/* "http" or "https": whichever is spoken there. NULL if neither is, which is told. */
+static const char *scheme_of(struct invocation *invocation, const char *host_port)
 {
 	static const char *const schemes[] = { "http", "https" };
 	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
 		char url[LINE_MAX_LENGTH + 16];
-		snprintf(url, sizeof(url), "%s://%s", schemes[i], address);
-		struct place place = { .url = url };
-		struct client *client = client_create(&place, NULL);
-		struct client_answer answer = { 0 };
+		snprintf(url, sizeof(url), "%s://%s", schemes[i], host_port);
+		struct api_address address = { .url = url };
+		struct api_client *client = api_client_create(&address, NULL);
+		struct api_client_answer answer = { 0 };
 		/* A certificate need not be trusted here: the browser asks about it. */
-		bool is_there = client != NULL && (client_ask(client, &(struct client_request){ .path = "/livez", .timeout = NEAR_TIMEOUT }, &answer)
-		                                       ? answer.status == 200
-		                                       : client_met_tls(client));
-		client_answer_clear(&answer);
-		client_free(client);
+		bool is_there =
+		    client != NULL && (api_client_ask(client, &(struct api_client_request){ .path = "/livez", .timeout = NEAR_TIMEOUT }, &answer)
+		                           ? answer.status == 200
+		                           : api_client_met_tls(client));
+		api_client_answer_clear(&answer);
+		api_client_free(client);
 		if (is_there)
 			return schemes[i];
 	}
-	session_fail(session, EXIT_UNREACHABLE, "nothing answers at %s", address);
+	invocation_fail(invocation, EXIT_UNREACHABLE, "nothing answers at %s", host_port);
 	return NULL;
 }
 
-enum exit_code instance_ui(struct session *session, const struct arguments *arguments)
+enum exit_code instance_ui(struct invocation *invocation, const struct arguments *arguments)
 {
-	const struct place *place = &session->place;
-	char address[LINE_MAX_LENGTH], token[LINE_MAX_LENGTH];
-	char *token_file = session->token_file != NULL ? memory_copy(session->token_file) : memory_print("%s/admin.token", place->state_dir);
-	char *address_file = memory_print("%s/api.addr", place->state_dir);
+	const struct api_address *address = &invocation->address;
+	char host_port[LINE_MAX_LENGTH], token[LINE_MAX_LENGTH];
+	char *token_file = invocation->token_file != NULL ? memory_copy(invocation->token_file) : memory_print("%s/admin.token", address->state_dir);
+	char *address_file = memory_print("%s/api.addr", address->state_dir);
 	const char *scheme = NULL;
 	(void)arguments;
-	if (place->url != NULL && session->token_file == NULL)
-		session_fail(session, EXIT_USAGE, "with --url give --token-file, too");
-	else if (place->url != NULL && read_line(session, token_file, token))
-		text_line(stdout, "%s%s#token=%s", place->url, place->url[strlen(place->url) - 1] == '/' ? "" : "/", token);
-	else if (place->url == NULL && read_line(session, address_file, address) && read_line(session, token_file, token) &&
-	         (scheme = scheme_of(session, address)) != NULL)
-		text_line(stdout, "%s://%s/#token=%s", scheme, address, token);
+	if (address->url != NULL && invocation->token_file == NULL)
+		invocation_fail(invocation, EXIT_USAGE, "with --url give --token-file, too");
+	else if (address->url != NULL && read_line(invocation, token_file, token))
+		terminal_text_line(stdout, "%s%s#token=%s", address->url, address->url[strlen(address->url) - 1] == '/' ? "" : "/", token);
+	else if (address->url == NULL && read_line(invocation, address_file, host_port) && read_line(invocation, token_file, token) &&
+	         (scheme = scheme_of(invocation, host_port)) != NULL)
+		terminal_text_line(stdout, "%s://%s/#token=%s", scheme, host_port, token);
 	explicit_bzero(token, sizeof(token));
 	free(address_file);
 	free(token_file);
-	return session->code;
+	return invocation->code;
 }
 
-static void print_nodes(struct session *session, const json_t *nodes)
+static void print_nodes(struct invocation *invocation, const json_t *nodes)
 {
 	struct table *table = table_create("ID|STATE|>TUNNELS|>CAPACITY|LABELS|VERSION|API");
 	size_t index;
@@ -250,41 +251,41 @@ static void print_nodes(struct session *session, const json_t *nodes)
 		table_add(table, TABLE_PLAIN, member_text(node, "api"));
 		free(labels);
 	}
-	session_print_table(session, table);
+	invocation_print_table(invocation, table);
 }
 
-enum exit_code instance_nodes(struct session *session, const struct arguments *arguments)
+enum exit_code instance_nodes(struct invocation *invocation, const struct arguments *arguments)
 {
-	json_t *all = session_get(session, "/v1/nodes", true);
+	json_t *all = invocation_get(invocation, "/v1/nodes", true);
 	const json_t *nodes = json_object_get(all, "nodes");
 	(void)arguments;
-	if (all != NULL && !session->is_json && json_array_size(nodes) == 0)
-		session_fail(session, EXIT_REFUSED, "this warrend is in no fleet: see --fleet in warrend(8)");
-	else if (all != NULL && !session->is_json)
-		print_nodes(session, nodes);
+	if (all != NULL && !invocation->is_json && json_array_size(nodes) == 0)
+		invocation_fail(invocation, EXIT_REFUSED, "this warrend is in no fleet: see --fleet in warrend(8)");
+	else if (all != NULL && !invocation->is_json)
+		print_nodes(invocation, nodes);
 	json_decref(all);
-	return session->code;
+	return invocation->code;
 }
 
-static enum exit_code set_draining(struct session *session, const struct arguments *arguments, bool drains)
+static enum exit_code set_draining(struct invocation *invocation, const struct arguments *arguments, bool drains)
 {
 	for (size_t i = 0; i < arguments->word_count; i++) {
 		char *path = collection_path(&collection_nodes, arguments->words[i], "");
-		json_t *answer = session_send(session, "PATCH", path, json_pack("{s:b}", "draining", drains), true);
-		if (answer != NULL && !session->is_json)
-			text_line(stdout, "%s %s", arguments->words[i], drains ? "drains" : "takes tunnels again");
+		json_t *answer = invocation_send(invocation, "PATCH", path, json_pack("{s:b}", "draining", drains), true);
+		if (answer != NULL && !invocation->is_json)
+			terminal_text_line(stdout, "%s %s", arguments->words[i], drains ? "drains" : "takes tunnels again");
 		json_decref(answer);
 		free(path);
 	}
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code instance_drain(struct session *session, const struct arguments *arguments)
+enum exit_code instance_drain(struct invocation *invocation, const struct arguments *arguments)
 {
-	return set_draining(session, arguments, true);
+	return set_draining(invocation, arguments, true);
 }
 
-enum exit_code instance_undrain(struct session *session, const struct arguments *arguments)
+enum exit_code instance_undrain(struct invocation *invocation, const struct arguments *arguments)
 {
-	return set_draining(session, arguments, false);
+	return set_draining(invocation, arguments, false);
 }

@@ -8,15 +8,15 @@
 #include <unistd.h>
 
 #include "command/memory.h"
-#include "command/session.h"
-#include "command/text.h"
+#include "command/invocation.h"
+#include "command/terminal_text.h"
 #include "ipc/program_version.h"
 
 /* `command` is the one whose help to name; NULL: none is known. */
 static enum exit_code complain(const char *failure, const struct command *command)
 {
 	char name[COMMAND_NAME_MAX];
-	text_line(stderr, "warren: %s", failure);
+	terminal_text_line(stderr, "warren: %s", failure);
 	if (command == NULL)
 		fputs("\"warren --help\" shows how it is used.\n", stderr);
 	else
@@ -34,17 +34,17 @@ static bool has_colour(void)
 static enum exit_code run(const struct command *command, const struct arguments *arguments)
 {
 	char failure[ARGUMENTS_FAILURE_MAX];
-	struct session session = { .token_file = arguments_value(arguments, "token-file"),
-		                   .is_json = arguments_has(arguments, "json"),
-		                   .has_colour = has_colour(),
-		                   .is_interactive = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) };
-	if (!place_find(&session.place, arguments_value(arguments, "socket"), arguments_value(arguments, "url"), failure))
+	struct invocation invocation = { .token_file = arguments_value(arguments, "token-file"),
+		                         .is_json = arguments_has(arguments, "json"),
+		                         .has_colour = has_colour(),
+		                         .is_interactive = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) };
+	if (!api_address_find(&invocation.address, arguments_value(arguments, "socket"), arguments_value(arguments, "url"), failure))
 		return complain(failure, NULL);
-	session.client = client_create(&session.place, session.token_file);
-	if (session.client == NULL)
+	invocation.client = api_client_create(&invocation.address, invocation.token_file);
+	if (invocation.client == NULL)
 		return EXIT_REFUSED;
-	enum exit_code code = command->run(&session, arguments);
-	client_free(session.client);
+	enum exit_code code = command->run(&invocation, arguments);
+	api_client_free(invocation.client);
 	/* A disk that is full must not look like success. A reader that has gone away knows. */
 	if (fflush(stdout) == 0 && ferror(stdout) == 0)
 		return code;
@@ -97,7 +97,7 @@ int main(int count, char **argv)
 	/* Whoever reads the output may stop; libcurl writes to sockets that may be closed. */
 	signal(SIGPIPE, SIG_IGN);
 	json_set_alloc_funcs(memory_take, memory_discard);
-	text_begin();
+	terminal_text_begin();
 	enum exit_code code = read_line((const char *const *)argv, &arguments, &command, &is_done);
 	if (!is_done)
 		code = run(command, &arguments);

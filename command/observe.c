@@ -9,7 +9,7 @@
 #include "command/member.h"
 #include "command/memory.h"
 #include "command/quantity.h"
-#include "command/session.h"
+#include "command/invocation.h"
 #include "command/tunnel_view.h"
 
 static void add_bytes(struct table *table, const json_t *stats, const char *name)
@@ -46,7 +46,7 @@ static void add_row(struct table *table, const char *id, const char *state, cons
 	add_count(table, stats, "handshakes");
 }
 
-static void show_all(const struct session *session, const json_t *all)
+static void show_all(const struct invocation *invocation, const json_t *all)
 {
 	struct table *table = table_create("ID|STATE|>RECEIVED|>SENT|>IN|>OUT|>OPEN|>CONNECTIONS|>HANDSHAKES");
 	size_t index;
@@ -54,7 +54,7 @@ static void show_all(const struct session *session, const json_t *all)
 	json_array_foreach (json_object_get(all, "tunnels"), index, stats)
 		add_row(table, member_text(stats, "id"), member_text(stats, "state"), stats);
 	add_row(table, "total", "", json_object_get(all, "totals"));
-	session_print_table(session, table);
+	invocation_print_table(invocation, table);
 }
 
 /* Every counter of one tunnel, objects of counters too. */
@@ -84,41 +84,41 @@ static void put_counters(struct table *table, const char *prefix, json_t *stats)
 	}
 }
 
-static void show_one(struct session *session, const char *id)
+static void show_one(struct invocation *invocation, const char *id)
 {
 	char *path = collection_path(&collection_tunnels, id, "/stats");
-	json_t *stats = session_get(session, path, true);
-	if (stats != NULL && !session->is_json) {
+	json_t *stats = invocation_get(invocation, path, true);
+	if (stats != NULL && !invocation->is_json) {
 		struct table *table = table_create("|");
 		put_counters(table, "", stats);
-		session_print_table(session, table);
+		invocation_print_table(invocation, table);
 	}
 	json_decref(stats);
 	free(path);
 }
 
-enum exit_code observe_stats(struct session *session, const struct arguments *arguments)
+enum exit_code observe_stats(struct invocation *invocation, const struct arguments *arguments)
 {
 	if (arguments->word_count == 0) {
-		json_t *all = session_get(session, "/v1/stats", true);
-		if (all != NULL && !session->is_json)
-			show_all(session, all);
+		json_t *all = invocation_get(invocation, "/v1/stats", true);
+		if (all != NULL && !invocation->is_json)
+			show_all(invocation, all);
 		json_decref(all);
-		return session->code;
+		return invocation->code;
 	}
-	char **ids = collection_ids(session, &collection_tunnels, arguments->words, arguments->word_count);
+	char **ids = collection_ids(invocation, &collection_tunnels, arguments->words, arguments->word_count);
 	for (size_t i = 0; ids != NULL && ids[i] != NULL; i++)
-		show_one(session, ids[i]);
+		show_one(invocation, ids[i]);
 	collection_ids_free(ids);
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code observe_events(struct session *session, const struct arguments *arguments)
+enum exit_code observe_events(struct invocation *invocation, const struct arguments *arguments)
 {
-	return event_lines_show(session, arguments_has(arguments, "follow"));
+	return event_lines_show(invocation, arguments_has(arguments, "follow"));
 }
 
-static void show_connections(const struct session *session, const json_t *connections)
+static void show_connections(const struct invocation *invocation, const json_t *connections)
 {
 	struct table *table = table_create("ID|TUNNEL|POOL|PROTOCOL|CLIENT|USER|TARGET|>AGE|>SENT|>RECEIVED");
 	size_t index;
@@ -133,23 +133,23 @@ static void show_connections(const struct session *session, const json_t *connec
 		add_bytes(table, connection, "bytes_sent");
 		add_bytes(table, connection, "bytes_received");
 	}
-	session_print_table(session, table);
+	invocation_print_table(invocation, table);
 }
 
-enum exit_code observe_connections(struct session *session, const struct arguments *arguments)
+enum exit_code observe_connections(struct invocation *invocation, const struct arguments *arguments)
 {
 	char *query = collection_query(arguments, "tunnel");
-	json_t *page = collection_list(session, &collection_connections, query, true);
-	if (page != NULL && !session->is_json)
-		show_connections(session, json_object_get(page, "connections"));
+	json_t *page = collection_list(invocation, &collection_connections, query, true);
+	if (page != NULL && !invocation->is_json)
+		show_connections(invocation, json_object_get(page, "connections"));
 	json_decref(page);
 	free(query);
-	return session->code;
+	return invocation->code;
 }
 
-enum exit_code observe_kill(struct session *session, const struct arguments *arguments)
+enum exit_code observe_kill(struct invocation *invocation, const struct arguments *arguments)
 {
 	for (size_t i = 0; i < arguments->word_count; i++)
-		collection_delete(session, &collection_connections, arguments->words[i], "closed");
-	return session->code;
+		collection_delete(invocation, &collection_connections, arguments->words[i], "closed");
+	return invocation->code;
 }

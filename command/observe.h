@@ -4,9 +4,9 @@
 
 #include "command/command.h"
 
-enum exit_code observe_stats(struct session *session, const struct arguments *arguments);
-enum exit_code observe_events(struct session *session, const struct arguments *arguments);
-enum exit_code observe_connections(struct session *session, const struct arguments *arguments);
-enum exit_code observe_kill(struct session *session, const struct arguments *arguments);
+enum exit_code observe_stats(struct invocation *invocation, const struct arguments *arguments);
+enum exit_code observe_events(struct invocation *invocation, const struct arguments *arguments);
+enum exit_code observe_connections(struct invocation *invocation, const struct arguments *arguments);
+enum exit_code observe_kill(struct invocation *invocation, const struct arguments *arguments);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "command/member.h"
 #include "command/memory.h"
-#include "command/text.h"
+#include "command/terminal_text.h"
 
 #define DEPTH_MAX 8
 #define VALUE_MAX ((size_t)60) /* columns of a value that is shown */
@@ -133,8 +133,8 @@ void plan_clear(struct plan *plan)
 static void write_value(FILE *to, const json_t *value)
 {
 	char *text = json_is_null(value) ? memory_copy("none") : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | MEMBER_DIGITS);
-	char *clean = text_clean(text);
-	size_t used, bytes = text_fit(clean, VALUE_MAX, &used);
+	char *clean = terminal_text_clean(text);
+	size_t used, bytes = terminal_text_fit(clean, VALUE_MAX, &used);
 	fprintf(to, "%.*s%s", (int)bytes, clean, clean[bytes] != '\0' ? "\xe2\x80\xa6" : "");
 	free(clean);
 	free(text);
@@ -146,7 +146,7 @@ static void write_differences(FILE *to, const json_t *differences)
 	json_t *difference;
 	json_array_foreach (differences, index, difference) {
 		fputs("    ", to);
-		text_write(to, json_string_value(json_array_get(difference, 0)));
+		terminal_text_write(to, json_string_value(json_array_get(difference, 0)));
 		fputs(": ", to);
 		write_value(to, json_array_get(difference, 1));
 		fputs(" -> ", to);
@@ -173,7 +173,7 @@ void plan_write(const struct plan *plan, FILE *to, bool has_colour)
 		if (item->kind == PLAN_UNCHANGED)
 			continue;
 		fprintf(to, "%s%s %s %s ", has_colour ? kinds[item->kind].colour : "", kinds[item->kind].sign, kinds[item->kind].verb, item->noun);
-		text_write(to, item->id);
+		terminal_text_write(to, item->id);
 		fprintf(to, "%s%s\n", item->restarts ? " (restarts it)" : "", has_colour ? "\033[0m" : "");
 		if (item->kind == PLAN_CHANGE)
 			write_differences(to, item->differences);

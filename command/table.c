@@ -5,7 +5,7 @@
 
 #include "command/memory.h"
 #include "command/quantity.h"
-#include "command/text.h"
+#include "command/terminal_text.h"
 
 #define COLUMNS_MAX 16
 #define GAP 2
@@ -30,8 +30,8 @@ static void put(struct table *table, enum table_tone tone, const char *text)
 {
 	table->cells = memory_resize(table->cells, (table->count + 1) * sizeof(*table->cells));
 	struct cell *cell = &table->cells[table->count++];
-	cell->text = text_clean(text);
-	cell->width = text_width(cell->text);
+	cell->text = terminal_text_clean(text);
+	cell->width = terminal_text_width(cell->text);
 	cell->tone = tone;
 }
 
@@ -92,7 +92,7 @@ static void write_cell(const struct cell *cell, size_t width, bool is_right, boo
 	bool is_cut = cell->width > width;
 	size_t used = cell->width, bytes = strlen(cell->text);
 	if (is_cut)
-		bytes = text_fit(cell->text, width - 1, &used);
+		bytes = terminal_text_fit(cell->text, width - 1, &used);
 	size_t padding = width - used - is_cut;
 	if (is_right)
 		fprintf(to, "%*s", (int)padding, "");

@@ -9,8 +9,8 @@
 #include "command/memory.h"
 #include "command/quantity.h"
 #include "command/screen.h"
-#include "command/session.h"
-#include "command/text.h"
+#include "command/invocation.h"
+#include "command/terminal_text.h"
 #include "command/tunnel_view.h"
 
 #define PERIOD 1000 /* ms */
@@ -26,10 +26,10 @@ struct row {
 	double received, sent; /* bit/s */
 };
 
-static bool refresh(struct session *session, struct view *view)
+static bool refresh(struct invocation *invocation, struct view *view)
 {
-	json_t *page = collection_list(session, &collection_tunnels, "&view=full", false);
-	json_t *stats = page != NULL ? session_get(session, "/v1/stats", false) : NULL;
+	json_t *page = collection_list(invocation, &collection_tunnels, "&view=full", false);
+	json_t *stats = page != NULL ? invocation_get(invocation, "/v1/stats", false) : NULL;
 	if (stats == NULL) {
 		json_decref(page);
 		return false;
@@ -110,7 +110,7 @@ static struct table *table_of(const struct view *view, size_t *up, size_t *count
 	return table;
 }
 
-static void draw(const struct session *session, const struct view *view)
+static void draw(const struct invocation *invocation, const struct view *view)
 {
 	char *picture = NULL, summary[128];
 	size_t length, columns, rows, up, count, used;
@@ -120,10 +120,10 @@ static void draw(const struct session *session, const struct view *view)
 		return;
 	struct table *table = table_of(view, &up, &count);
 	snprintf(summary, sizeof(summary), "%zu of %zu up   q: quit", up, count);
-	fprintf(to, "%.*s\033[K\n", (int)text_fit(summary, columns, &used), summary);
+	fprintf(to, "%.*s\033[K\n", (int)terminal_text_fit(summary, columns, &used), summary);
 	table_write(table, to,
 	            &(struct table_style){
-			.width = columns, .rows = rows > HEAD + 1 ? rows - HEAD - 1 : 1, .has_colour = session->has_colour, .ends_lines = true });
+			.width = columns, .rows = rows > HEAD + 1 ? rows - HEAD - 1 : 1, .has_colour = invocation->has_colour, .ends_lines = true });
 	table_free(table);
 	fclose(to);
 	screen_draw(picture, length);
@@ -136,43 +136,43 @@ static bool wants_to_quit(int key)
 }
 
 /* Until a key ends it or the daemon does not answer. */
-static void live(struct session *session, struct view *view)
+static void live(struct invocation *invocation, struct view *view)
 {
 	for (;;) {
 		int64_t next = screen_now_ms() + PERIOD;
-		draw(session, view);
+		draw(invocation, view);
 		for (int64_t left = PERIOD; left > 0; left = next - screen_now_ms()) {
 			int key = screen_wait((int)left);
 			if (wants_to_quit(key))
 				return;
 			if (key == 0)
-				draw(session, view);
+				draw(invocation, view);
 		}
-		if (!refresh(session, view)) {
+		if (!refresh(invocation, view)) {
 			/* What was told went to the screen that is gone now: ask once more. */
 			screen_end();
-			refresh(session, view);
+			refresh(invocation, view);
 			return;
 		}
 	}
 }
 
-enum exit_code top_run(struct session *session, const struct arguments *arguments)
+enum exit_code top_run(struct invocation *invocation, const struct arguments *arguments)
 {
 	struct view view = { 0 };
 	(void)arguments;
-	if (refresh(session, &view)) {
+	if (refresh(invocation, &view)) {
 		size_t up, count;
-		if (session->is_json) {
-			session_print_json(view.stats);
+		if (invocation->is_json) {
+			invocation_print_json(view.stats);
 		} else if (screen_begin()) {
-			live(session, &view);
+			live(invocation, &view);
 			screen_end();
 		} else {
-			session_print_table(session, table_of(&view, &up, &count));
+			invocation_print_table(invocation, table_of(&view, &up, &count));
 		}
 	}
 	json_decref(view.page);
 	json_decref(view.stats);
-	return session->code;
+	return invocation->code;
 }

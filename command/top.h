@@ -5,6 +5,6 @@
 #include "command/command.h"
 
 /* On a terminal until q is pressed; elsewhere one table. */
-enum exit_code top_run(struct session *session, const struct arguments *arguments);
+enum exit_code top_run(struct invocation *invocation, const struct arguments *arguments);
 
 #endif

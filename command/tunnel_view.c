@@ -7,8 +7,8 @@
 #include "command/member.h"
 #include "command/memory.h"
 #include "command/quantity.h"
-#include "command/session.h"
-#include "command/text.h"
+#include "command/invocation.h"
+#include "command/terminal_text.h"
 #include "ipc/wall_clock.h"
 
 enum table_tone tunnel_view_tone(const char *state)
@@ -48,7 +48,7 @@ void tunnel_view_ids(const json_t *list)
 	size_t index;
 	json_t *element;
 	json_array_foreach (list, index, element)
-		text_line(stdout, "%s", member_text(element, "id"));
+		terminal_text_line(stdout, "%s", member_text(element, "id"));
 }
 
 /* The age of the youngest handshake of any peer. */
@@ -67,7 +67,7 @@ static void handshake_age(char text[QUANTITY_MAX], const json_t *status)
 		quantity_age(text, youngest);
 }
 
-void tunnel_view_list(const struct session *session, const json_t *tunnels)
+void tunnel_view_list(const struct invocation *invocation, const json_t *tunnels)
 {
 	struct table *table = table_create("ID|STATE|HEALTHY|PROXY|HANDSHAKE|LABELS|REASON");
 	size_t index;
@@ -90,7 +90,7 @@ void tunnel_view_list(const struct session *session, const json_t *tunnels)
 		free(labels);
 		free(listen);
 	}
-	session_print_table(session, table);
+	invocation_print_table(invocation, table);
 }
 
 /* A line "name  value" of a view; the text is freed. */
@@ -183,7 +183,7 @@ static char *mtu_text(const json_t *spec, const json_t *status)
 	                          : memory_print("%.0f", wanted);
 }
 
-void tunnel_view_one(const struct session *session, const json_t *tunnel)
+void tunnel_view_one(const struct invocation *invocation, const json_t *tunnel)
 {
 	const json_t *status = json_object_get(tunnel, "status"), *spec = json_object_get(tunnel, "spec");
 	const char *state = member_text(status, "state"), *reason = member_text(status, "reason");
@@ -206,7 +206,7 @@ void tunnel_view_one(const struct session *session, const json_t *tunnel)
 	field(table, "public key", TABLE_PLAIN, memory_copy(member_text(status, "public_key")));
 	put_forwards(table, spec);
 	put_peers(table, status, spec);
-	session_print_table(session, table);
+	invocation_print_table(invocation, table);
 }
 
 static void write_result(const json_t *tunnel)
@@ -214,8 +214,8 @@ static void write_result(const json_t *tunnel)
 	const json_t *status = json_object_get(tunnel, "status");
 	const char *applied = member_text(tunnel, "applied"), *reason = member_text(status, "reason");
 	char *listen = member_join(status, "listen");
-	text_line(stdout, "%s %s, %s%s%s%s%s", member_text(tunnel, "id"), strcmp(applied, "in_place") == 0 ? "changed" : applied,
-	          member_text(status, "state"), *listen != '\0' ? ", proxy " : "", listen, *reason != '\0' ? ": " : "", reason);
+	terminal_text_line(stdout, "%s %s, %s%s%s%s%s", member_text(tunnel, "id"), strcmp(applied, "in_place") == 0 ? "changed" : applied,
+	                   member_text(status, "state"), *listen != '\0' ? ", proxy " : "", listen, *reason != '\0' ? ": " : "", reason);
 	free(listen);
 }
 
@@ -226,15 +226,15 @@ void tunnel_view_warnings(const json_t *tunnel)
 	json_array_foreach (json_object_get(tunnel, "warnings"), index, warning) {
 		const char *detail = member_text(warning, "detail");
 		if (json_object_get(warning, "line") != NULL)
-			text_line(stderr, "warning: line %.0f: %s", member_number(warning, "line", 0), detail);
+			terminal_text_line(stderr, "warning: line %.0f: %s", member_number(warning, "line", 0), detail);
 		else
-			text_line(stderr, "warning: %s", detail);
+			terminal_text_line(stderr, "warning: %s", detail);
 	}
 }
 
-void tunnel_view_report(const struct session *session, json_t *object)
+void tunnel_view_report(const struct invocation *invocation, json_t *object)
 {
-	if (object != NULL && !session->is_json)
+	if (object != NULL && !invocation->is_json)
 		write_result(object);
 	tunnel_view_warnings(object);
 	json_decref(object);

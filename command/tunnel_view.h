@@ -6,13 +6,13 @@
 
 #include "command/table.h"
 
-struct session;
+struct invocation;
 
 void tunnel_view_ids(const json_t *list);
-void tunnel_view_list(const struct session *session, const json_t *tunnels);
-void tunnel_view_one(const struct session *session, const json_t *tunnel);
+void tunnel_view_list(const struct invocation *invocation, const json_t *tunnels);
+void tunnel_view_one(const struct invocation *invocation, const json_t *tunnel);
 /* After a write of a tunnel or pool: one line that says what became of it, and its warnings. Consumes the answer, which may be NULL. */
-void tunnel_view_report(const struct session *session, json_t *object);
+void tunnel_view_report(const struct invocation *invocation, json_t *object);
 /* On stderr. */
 void tunnel_view_warnings(const json_t *tunnel);
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/check.h"
+#include "service/service_check.h"
 
 static void tell(void *owner, const char *fault)
 {

@@ -27,7 +27,7 @@
 #ifndef WARREN_FLEET_NODE_H
 #define WARREN_FLEET_NODE_H
 
-#include "fleet/request.h"
+#include "fleet/fleet_request.h"
 #include "fleet/rule.h"
 
 enum fleet_node_state {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/placement.h"
+#include "fleet/fleet_placement.h"
 
 #define HOLD_MS 300 /* after a transaction whose end is not known, or that was refused; up to HOLD_MS + SPREAD_MS */
 #define SPREAD_MS 500

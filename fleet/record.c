@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/placement.h"
+#include "fleet/fleet_placement.h"
 #include "service/spec/candidate.h"
 #include "service/spec/json_reader.h"
 #include "service/spec/json_writer.h"

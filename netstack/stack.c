@@ -20,7 +20,7 @@
 #include "netstack/random.h"
 #include "netstack/resolver.h"
 #include "netstack/stream.h"
-#include "netstack/table.h"
+#include "netstack/stream_table.h"
 #include "netstack/tcp_handshake.h"
 #include "netstack/tcp_listener.h"
 
@@ -568,6 +568,6 @@ void netstack_free(struct netstack *stack)
 	stack_end(stack);
 	retired_free_all(&stack->retired);
 	assert(netstack_stream_count(stack) == 0);
-	table_clear(&stack->streams);
+	stream_table_clear(&stack->streams);
 	release(stack);
 }

@@ -7,7 +7,7 @@
 #include "netstack/path.h"
 #include "netstack/random.h"
 #include "netstack/segment.h"
-#include "netstack/table.h"
+#include "netstack/stream_table.h"
 #include "netstack/tcp_handshake.h"
 #include "netstack/tcp_listener.h"
 
@@ -30,12 +30,12 @@ struct netstack_stream *stream_create(struct netstack *stack, const struct netst
 	stream->local = *local;
 	stream->remote = *remote;
 	stream->born_at = stack->now;
-	if (!table_insert(&stack->streams, stream)) {
+	if (!stream_table_insert(&stack->streams, stream)) {
 		free(stream);
 		return NULL;
 	}
 	if (timer_heap_add(&stack->timers, &stream->timer, run_timer) != 0) {
-		table_remove(&stack->streams, stream);
+		stream_table_remove(&stack->streams, stream);
 		free(stream);
 		return NULL;
 	}
@@ -49,7 +49,7 @@ struct netstack_stream *stream_create(struct netstack *stack, const struct netst
 
 struct netstack_stream *stream_find(struct netstack *stack, const struct netstack_endpoint *local, const struct netstack_endpoint *remote)
 {
-	return table_find(&stack->streams, local, remote);
+	return stream_table_find(&stack->streams, local, remote);
 }
 
 struct netstack_stream *stream_find_by_packet(struct netstack *stack, const struct packet *packet, const struct segment *segment)
@@ -60,7 +60,7 @@ struct netstack_stream *stream_find_by_packet(struct netstack *stack, const stru
 
 	memcpy(local.bytes, packet->target, size);
 	memcpy(remote.bytes, packet->source, size);
-	return table_find(&stack->streams, &local, &remote);
+	return stream_table_find(&stack->streams, &local, &remote);
 }
 
 /* --- queues --- */
@@ -139,7 +139,7 @@ static void lay_out(struct netstack_stream *stream)
 
 	assert(stream->pcb == NULL || tcp_handshake_is_over(stream));
 	tcp_handshake_detach(stream);
-	table_remove(&stack->streams, stream);
+	stream_table_remove(&stack->streams, stream);
 	timer_heap_remove(&stack->timers, &stream->timer);
 	if (stream->is_queued) {
 		bool was_queued = unqueue(&stack->dirty, stream) || unqueue(&stack->waiting, stream);
@@ -440,7 +440,7 @@ static bool choose_port(struct netstack *stack, struct netstack_endpoint *local,
 {
 	for (int i = 0; i < PORT_TRIES; i++) {
 		local->port = random_port();
-		if (table_find(&stack->streams, local, remote) == NULL)
+		if (stream_table_find(&stack->streams, local, remote) == NULL)
 			return true;
 	}
 	return false;

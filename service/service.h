@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "fleet/options.h"
+#include "fleet/fleet_options.h"
 #include "ipc/aead_backend.h"
 #include "ipc/handover.h"
 #include "service/change/mutation.h"

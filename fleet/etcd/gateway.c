@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/etcd/body.h"
+#include "fleet/etcd/etcd_body.h"
 
 struct etcd_gateway {
 	struct etcd_transport *transport;

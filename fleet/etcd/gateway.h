@@ -5,9 +5,9 @@
 #ifndef WARREN_FLEET_ETCD_GATEWAY_H
 #define WARREN_FLEET_ETCD_GATEWAY_H
 
-#include "fleet/etcd/answer.h"
+#include "fleet/etcd/etcd_answer.h"
 #include "fleet/etcd/transport.h"
-#include "fleet/options.h"
+#include "fleet/fleet_options.h"
 
 struct etcd_client_config {
 	const struct etcd_curl *curl;     /* borrowed; the rest is copied */

@@ -3,7 +3,7 @@
 #ifndef WARREN_FLEET_ETCD_RUNNER_H
 #define WARREN_FLEET_ETCD_RUNNER_H
 
-#include "fleet/etcd/client.h"
+#include "fleet/etcd/etcd_client.h"
 #include "fleet/placer.h"
 
 /* Told from the loop, and from within the functions of this header too, which may be called again from there but for etcd_runner_free. */

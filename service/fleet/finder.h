@@ -2,7 +2,7 @@
 #ifndef WARREN_SERVICE_FLEET_FINDER_H
 #define WARREN_SERVICE_FLEET_FINDER_H
 
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_store.h"
 #include "fleet/node.h"
 #include "fleet/seal.h"
 #include "service/change/mutation.h"

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "fleet/options.h"
+#include "fleet/fleet_options.h"
 
 struct events;
 struct fleet;

@@ -5,7 +5,7 @@
 
 #include <uv.h>
 
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_store.h"
 #include "fleet/node.h"
 #include "fleet/seal.h"
 

@@ -3,7 +3,7 @@
 #ifndef WARREN_SERVICE_FLEET_KEPT_SHARD_H
 #define WARREN_SERVICE_FLEET_KEPT_SHARD_H
 
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_store.h"
 #include "fleet/node.h"
 #include "fleet/seal.h"
 #include "service/change/mutations.h"

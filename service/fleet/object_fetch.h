@@ -3,7 +3,7 @@
 #ifndef WARREN_SERVICE_FLEET_OBJECT_FETCH_H
 #define WARREN_SERVICE_FLEET_OBJECT_FETCH_H
 
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_store.h"
 #include "service/fleet/object_plan.h"
 
 /* Embedded in what asks; all zeros but for its first members before it begins. */

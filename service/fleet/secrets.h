@@ -2,7 +2,7 @@
 #ifndef WARREN_SERVICE_FLEET_SECRETS_H
 #define WARREN_SERVICE_FLEET_SECRETS_H
 
-#include "fleet/options.h"
+#include "fleet/fleet_options.h"
 #include "fleet/seal.h"
 
 #define FLEET_PASSWORD_MOST 1024 /* bytes */

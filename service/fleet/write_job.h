@@ -5,7 +5,7 @@
 #ifndef WARREN_SERVICE_FLEET_WRITE_JOB_H
 #define WARREN_SERVICE_FLEET_WRITE_JOB_H
 
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_store.h"
 #include "service/fleet/object_fetch.h"
 
 #define WRITE_JOB_MOST 32 /* operations of an atomic one: with the longest keys they fit into a struct fleet_txn */

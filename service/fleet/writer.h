@@ -6,7 +6,7 @@
 
 #include <uv.h>
 
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_store.h"
 #include "fleet/node.h"
 #include "service/change/mutations.h"
 #include "service/fleet/finder.h"

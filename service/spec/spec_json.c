@@ -7,7 +7,7 @@
 #include "ipc/wall_clock.h"
 #include "service/spec/json_writer.h"
 #include "service/spec/labels.h"
-#include "service/spec/pool_json.h"
+#include "service/spec/spec_pool_json.h"
 #include "service/spec/spec_json.h"
 
 static json_t *key_to_json(const struct wireguard_key *key)
@@ -220,7 +220,7 @@ static json_t *peers_to_json(struct json_writer *writer, const struct spec *spec
 static void add_pool(struct json_writer *writer, json_t *object, const struct spec *spec, bool secrets)
 {
 	json_writer_set(writer, object, "proxy", proxy_to_json(writer, spec, secrets));
-	pool_to_json(writer, object, &spec->pool);
+	spec_pool_to_json(writer, object, &spec->pool);
 	json_writer_set(writer, object, "limits", limits_to_json(writer, spec));
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "command/table.h"
-#include "command/text.h"
+#include "command/terminal_text.h"
 
 static char *written(struct table *table, struct table_style style)
 {
@@ -53,7 +53,7 @@ static void no_line_is_wider_than_the_terminal(void **state)
 	for (size_t width = 1; width < 40; width++) {
 		char *text = written(sample(), (struct table_style){ .width = width }), *rest = text;
 		for (char *line; (line = strsep(&rest, "\n")) != NULL;)
-			if (text_width(line) > width)
+			if (terminal_text_width(line) > width)
 				fail_msg("%zu columns: '%s'", width, line);
 		free(text);
 	}
@@ -92,6 +92,6 @@ int main(void)
 		cmocka_unit_test(colours_do_not_count_as_columns),
 		cmocka_unit_test(a_cell_never_acts_on_the_terminal),
 	};
-	text_begin();
+	terminal_text_begin();
 	return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 # The client of etcd. Its end-to-end tests (tests/e2e/test_etcd.py) speak to it through a program.
-foreach(noun answer body received)
-	warren_test(NAME test_etcd_${noun} SOURCES etcd/test_${noun}.c LIBS warren_etcd)
+foreach(noun answer body)
+	warren_test(NAME test_etcd_${noun} SOURCES etcd/test_etcd_${noun}.c LIBS warren_etcd)
 endforeach()
+warren_test(NAME test_etcd_received SOURCES etcd/test_received.c LIBS warren_etcd)
 warren_fuzzer(NAME fuzz_etcd_answer CORPUS etcd_answer SOURCES ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_etcd_answer.c LIBS warren_etcd)
 add_executable(etcd_driver etcd_driver.c ${failing_heap_source})
 target_link_options(etcd_driver PRIVATE ${failing_heap})

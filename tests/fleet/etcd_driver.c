@@ -13,8 +13,8 @@
 #include <string.h>
 #include <uv.h>
 
-#include "fleet/etcd/client.h"
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_client.h"
+#include "fleet/etcd/etcd_store.h"
 #include "service/spec/json_reader.h"
 #include "tests/failing_heap.h"
 

@@ -3,7 +3,7 @@
 #ifndef WARREN_TESTS_FLEET_ETCD_MODEL_H
 #define WARREN_TESTS_FLEET_ETCD_MODEL_H
 
-#include "fleet/request.h"
+#include "fleet/fleet_request.h"
 
 #define MODEL_KEYS 1024
 #define MODEL_LEASES 256

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "fleet/node.h"
-#include "fleet/placement.h"
+#include "fleet/fleet_placement.h"
 #include "fleet/view.h"
 
 #define NODES_MAX 1000

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/etcd/answer.h"
+#include "fleet/etcd/etcd_answer.h"
 #include "fleet/etcd/received.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/etcd/answer.h"
-#include "fleet/etcd/body.h"
-#include "fleet/etcd/client.h"
+#include "fleet/etcd/etcd_answer.h"
+#include "fleet/etcd/etcd_body.h"
+#include "fleet/etcd/etcd_client.h"
 #include "fleet/etcd/runner.h"
 #include "service/spec/json_reader.h"
 #include "tests/failing_heap.h"

@@ -1,9 +1,9 @@
-/* etcd in the test's memory, in place of fleet/etcd/store.c: the linker wraps etcd_store_read, _write and _cancel. Jobs wait until the test answers
- * them, and are done then. */
+/* etcd in the test's memory, in place of fleet/etcd/etcd_store.c: the linker wraps etcd_store_read, _write and _cancel. Jobs wait until the test
+ * answers them, and are done then. */
 #ifndef WARREN_TESTS_SERVICE_FLEET_FAKE_STORE_H
 #define WARREN_TESTS_SERVICE_FLEET_FAKE_STORE_H
 
-#include "fleet/etcd/store.h"
+#include "fleet/etcd/etcd_store.h"
 
 struct fake_record {
 	char key[FLEET_KEY_TEXT];
