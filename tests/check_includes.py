@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The arrows between the folders, as ARCHITECTURE.md draws them: fails on an include that goes another way, and on a library that is used
-outside its folder."""
+"""The arrows between the folders, as ARCHITECTURE.md draws them: fails on an include that goes another way, on a library that is used outside its
+folder, and on two files of one name."""
 import pathlib
 import re
 import sys
@@ -48,6 +48,8 @@ LIBRARIES = {
     r"intel-ipsec-mb\.h": {"tunnel/wireguard"},
 }
 
+EVERY_PROGRAM_HAS = {"main"}  # the one name that stands more than once
+
 
 def folder_of(path):
     """The innermost folder that has a row of its own."""
@@ -80,11 +82,22 @@ def faults_of(file):
                 yield f"{relative}:{number}: {name} is for {', '.join(sorted(folders))} alone"
 
 
+def twins_in(files):
+    """Names that stand in two folders: a reader could not tell which one a comment, a test or a stack trace means."""
+    places = {}
+    for file in files:
+        places.setdefault(file.stem, set()).add(file.parent.relative_to(ROOT).as_posix())
+    for name, folders in sorted(places.items()):
+        if len(folders) > 1 and name not in EVERY_PROGRAM_HAS:
+            yield f"{name} stands in {' and '.join(sorted(folders))}: name each for what it is"
+
+
 def main():
     files = [f for folder in sorted({name.split("/")[0] for name in MAY_USE}) for f in sorted((ROOT / folder).rglob("*.[ch]"))]
     faults = [fault for file in files for fault in faults_of(file)]
+    faults += twins_in(files)
     faults += [f"{folder} is in a circle of folders" for folder in MAY_USE if folder in reach(folder)]
-    print("\n".join(faults) or f"{len(files)} files, every arrow as drawn")
+    print("\n".join(faults) or f"{len(files)} files, every arrow as drawn, every name once")
     return 1 if faults else 0
 
 
