@@ -1,5 +1,5 @@
 # warren_test(NAME test_noun SOURCES a.c b.c LIBS warren_tunnel [LABELS slow]): one cmocka program, run by ctest. The target tests_FOLDER builds
-# all of a folder.
+# all of a folder. A test names files from the root of the repository, where ctest runs it.
 enable_testing()
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
@@ -10,7 +10,7 @@ function(warren_test)
 	endif()
 	add_executable(${T_NAME} ${T_SOURCES})
 	target_link_libraries(${T_NAME} PRIVATE ${T_LIBS} warren_flags PkgConfig::CMOCKA)
-	target_compile_definitions(${T_NAME} PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}" ${T_DEFINITIONS})
+	target_compile_definitions(${T_NAME} PRIVATE ${T_DEFINITIONS})
 	target_link_options(${T_NAME} PRIVATE ${T_LINK_OPTIONS})
 	set_target_properties(${T_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 	add_test(NAME ${T_NAME} COMMAND ${T_NAME} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

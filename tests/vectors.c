@@ -13,7 +13,7 @@
 json_t *vectors_load(const char *name)
 {
 	char path[512];
-	snprintf(path, sizeof(path), "%s/../shared/vectors/%s", SOURCE_DIR, name);
+	snprintf(path, sizeof(path), "../shared/vectors/%s", name);
 	if (access(path, F_OK) != 0 && errno == ENOENT) {
 		print_message("skipped: ../shared/vectors/%s is not beside this checkout\n", name);
 		skip();

@@ -1,4 +1,4 @@
-/* Test vectors in JSON, in ../shared/vectors. Not every checkout has the folder beside it. */
+/* Test vectors in JSON, in ../shared/vectors, as seen from the root. Not every checkout has the folder beside it. */
 #ifndef WARREN_TESTS_VECTORS_H
 #define WARREN_TESTS_VECTORS_H
 
