@@ -73,6 +73,10 @@ export async function open() {
 }
 
 export function close() {
+export function forgetAll() {
+	fill($("connection-lines"), "nothing", () => []);
+}
+
 	shown = null;
 }
 

@@ -16,7 +16,7 @@ import * as nodes from "./nodes.js";
 import * as notice from "./notice.js";
 import * as overview from "./overview.js";
 import * as pools from "./pools.js";
-import { forgetToken, keepToken, takeToken, token } from "./session.js";
+import { forgetToken, keepToken, onOtherTab, takeToken, token } from "./session.js";
 import * as table from "./table.js";
 import * as tokens from "./tokens.js";
 
@@ -126,17 +126,27 @@ async function tryToStart() {
 	return undefined;
 }
 
-function signOut() {
-	forgetToken();
+/* Nothing of what the token let be seen stays, in the dialogs neither. */
+function leave() {
 	rows.clear();
 	knownPools.clear();
-	events.forgetAll();
+	for (const part of [events, connections, tokens])
+		part.forgetAll();
+	$("create-form").reset();
 	state.isLoaded = false;
 	state.info = null;
 	state.nodes = [];
 	notice.note([]);
+	notice.tell("");
 	detail.close();
+	location.hash = "#/";
+	document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
 	signIn("");
+}
+
+function signOut() {
+	forgetToken();
+	leave();
 }
 
 function init() {
@@ -148,11 +158,12 @@ function init() {
 	setInterval(updateLink, 1000);
 	$("token-form").addEventListener("submit", () => {
 		keepToken($("token").value.trim(), $("token-stay").checked);
-		$("token").value = "";
+		$("token-form").reset();
 		tryToStart();
 	});
 	$("sign-in").addEventListener("click", () => signIn(""));
 	$("sign-out").addEventListener("click", signOut);
+	onOtherTab(() => (token() ? tryToStart() : leave()));
 	addEventListener("token-changed", tryToStart);
 	addEventListener("hashchange", () => (takeToken() ? tryToStart() : route()));
 }

@@ -6,14 +6,27 @@ export function token() {
 	return sessionStorage.getItem(KEY) || localStorage.getItem(KEY);
 }
 
+/* One that is for the tab leaves alone what other tabs go on with. */
 export function keepToken(value, isLasting) {
-	forgetToken();
+	if (isLasting)
+		forgetToken();
 	(isLasting ? localStorage : sessionStorage).setItem(KEY, value);
 }
 
-/* The new one lasts as long as the one that it replaces. */
+/* The new one is kept wherever the one that it replaces is. */
 export function replaceToken(value) {
-	keepToken(value, localStorage.getItem(KEY) !== null);
+	const old = token();
+	for (const storage of [sessionStorage, localStorage])
+		if (storage.getItem(KEY) === old)
+			storage.setItem(KEY, value);
+}
+
+/* Calls `work` when another tab signs out, or in with another token, and this tab has none of its own. */
+export function onOtherTab(work) {
+	addEventListener("storage", ({ key, storageArea }) => {
+		if (storageArea === localStorage && (key === KEY || key === null) && sessionStorage.getItem(KEY) === null)
+			work();
+	});
 }
 
 export function forgetToken() {

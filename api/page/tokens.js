@@ -40,6 +40,11 @@ function showOnce(title, secret) {
 }
 
 async function create() {
+function forgetSecret() {
+	$("token-new").hidden = true;
+	$("token-new-value").replaceChildren();
+}
+
 	const scope = $("token-scope").value, labels = fromText("map", $("token-labels").value), ends = $("token-ends").value;
 	const made = await askJson("POST", "/v1/tokens", { name: $("token-name").value, scopes: SCOPES.slice(0, SCOPES.indexOf(scope) + 1),
 		...(Object.keys(labels).length ? { labels } : {}), ...(ends ? { expires_at: new Date(ends).toISOString() } : {}) });
@@ -60,12 +65,17 @@ async function rotate() {
 }
 
 export function open() {
-	$("token-new").hidden = true;
+export function forgetAll() {
+	fill($("token-lines"), "nothing", () => []);
+	forgetSecret();
+}
+
+	forgetSecret();
 	return attempt(read);
 }
 
 export function init() {
 	$("token-create").addEventListener("submit", alone(() => attempt(create)));
 	$("token-rotate").addEventListener("click", () => attempt(rotate));
-	$("token-new-close").addEventListener("click", () => { $("token-new").hidden = true; $("token-new-value").replaceChildren(); });
+	$("token-new-close").addEventListener("click", forgetSecret);
 }

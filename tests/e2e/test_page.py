@@ -162,6 +162,34 @@ def test_a_session_lasts_longer_when_that_is_asked_for(page, local_daemon):
     assert page.run("return [sessionStorage.length, localStorage.length]") == [0, 0]
 
 
+def test_signing_out_in_one_tab_signs_out_the_others(page, local_daemon):
+    """Of those that go on with a token that the browser keeps. A tab that has one of its own goes on, and what it does leaves the others alone."""
+    address, api = f"http://{local_daemon.address}/", local_daemon.api
+    _plain(api, "seen")
+    page.click("#token-stay")
+    _sign_in(page, local_daemon)
+    page.wait_text(_line("seen"), "seen")
+    first, second = page.open_tab(f"{address}#/events")
+    page.wait_text("#event-list", "tunnel.created")
+    _, own = page.open_tab(f"{address}#token={local_daemon.token}")
+    page.wait_text("#link", "live")
+    page.use_tab(first)
+    page.wait_text("#link", "live")
+    page.click("#sign-out")
+    page.use_tab(second)
+    wait_until(lambda: page.is_visible("#token"), what="the second tab is signed out, too")
+    assert page.run("return document.getElementById('event-list').textContent + document.getElementById('lines').textContent") == ""
+    page.use_tab(own)
+    page.wait_text("#link", "live")
+    assert not page.is_visible("#token")
+    page.use_tab(first)
+    page.click("#token-stay")
+    _sign_in(page, local_daemon)
+    page.use_tab(second)
+    page.wait_text("#link", "live")
+    assert not page.is_visible("#token"), "signed in by the first tab"
+
+
 def test_what_others_do_is_seen(page, local_daemon):
     """Created, relabelled, deleted by another client: the page follows without a reload. A lost link greys it, and a restart is told."""
     api = local_daemon.api

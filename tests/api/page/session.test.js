@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { forgetToken, keepToken, replaceToken, token } from "../../../api/page/session.js";
+import { forgetToken, keepToken, onOtherTab, replaceToken, token } from "../../../api/page/session.js";
 
 class FakeStorage extends Map {
 	getItem(key) { return this.get(key) ?? null; }
@@ -22,3 +22,30 @@ for (const isLasting of [false, true])
 		forgetToken();
 		assert.equal(token(), null);
 	});
+
+test("a token that is for this tab leaves the others' alone", () => {
+	Object.assign(globalThis, { sessionStorage: new FakeStorage(), localStorage: new FakeStorage() });
+	keepToken("kept", true);
+	keepToken("of the tab", false);
+	assert.deepEqual([token(), localStorage.getItem("warren-token")], ["of the tab", "kept"]);
+	replaceToken("newer");
+	assert.deepEqual([token(), localStorage.getItem("warren-token")], ["newer", "kept"]);
+	keepToken("for all", true);
+	assert.deepEqual([token(), sessionStorage.size], ["for all", 0]);
+});
+
+test("what another tab does to the token counts where this tab has none of its own", () => {
+	Object.assign(globalThis, { sessionStorage: new FakeStorage(), localStorage: new FakeStorage() });
+	let change = null, count = 0;
+	globalThis.addEventListener = (type, work) => { change = work; };
+	onOtherTab(() => { count++; });
+	change({ key: "another", storageArea: localStorage });
+	change({ key: "warren-token", storageArea: sessionStorage });
+	assert.equal(count, 0);
+	change({ key: "warren-token", storageArea: localStorage });
+	change({ key: null, storageArea: localStorage });
+	assert.equal(count, 2, "it was set or removed, or all was");
+	keepToken("own", false);
+	change({ key: "warren-token", storageArea: localStorage });
+	assert.equal(count, 2);
+});

@@ -75,6 +75,16 @@ class Browser:
     def open(self, url):
         self.ask("POST", "/url", {"url": url})
 
+    def open_tab(self, url):
+        """In a tab of its own, which is used from here on. What `use_tab` takes: the tab before and this one."""
+        before, made = self.ask("GET", "/window"), self.ask("POST", "/window/new", {"type": "tab"})["handle"]
+        self.use_tab(made)
+        self.open(url)
+        return before, made
+
+    def use_tab(self, handle):
+        self.ask("POST", "/window", {"handle": handle})
+
     def run(self, script, *arguments):
         """The value of `script`, the body of a function."""
         return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
