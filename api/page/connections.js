@@ -1,7 +1,7 @@
 /* The connections that are open, which can be cut. */
 
 import { ask, pathOf } from "./api.js";
-import { $, button, cellsOf, element, fill, headsOf, pause, setText } from "./dom.js";
+import { $, button, cellsOf, element, fill, headsOf, newestOf, pause, setText, soon } from "./dom.js";
 import { duration, plural, size } from "./format.js";
 import { can, state } from "./model.js";
 import { attempt, confirm, note } from "./notice.js";
@@ -36,10 +36,13 @@ function query() {
 	return wanted;
 }
 
-async function read() {
+function askForList() {
 	const wanted = query();
 	wanted.set("page_size", SHOWN_MOST);
-	const { connections: list, next_page_token: more, incomplete } = await ask("GET", `/v1/connections?${wanted}`);
+	return ask("GET", `/v1/connections?${wanted}`);
+}
+
+function showList({ connections: list, next_page_token: more, incomplete }) {
 	setText($("connections-count"), `${more ? "The first " : ""}${plural(list.length, "connection")}`);
 	$("connections-incomplete").hidden = !incomplete;
 	$("connections-none").hidden = list.length > 0;
@@ -48,6 +51,16 @@ async function read() {
 	fill($("connection-heads"), "once", () => headsOf(CONNECTION_HEADS));
 	fill($("connection-lines"), JSON.stringify(list), () => list.map((one) => connectionLine(one)));
 }
+
+/* While a filter is typed one answer may overtake another. */
+const read = newestOf(askForList, showList);
+
+function showFailure(error) {
+	if (error.status)
+		setText($("connections-count"), error.message);
+}
+
+const readSoon = soon(() => read().catch(showFailure), 150);
 
 async function closeAll() {
 	const wanted = query(), { closed: count } = await ask("DELETE", `/v1/connections?dry_run=true&${wanted}`);
@@ -60,6 +73,10 @@ async function closeAll() {
 	}
 }
 
+export function forgetAll() {
+	fill($("connection-lines"), "nothing", () => []);
+}
+
 let shown = null;
 
 export async function open() {
@@ -67,21 +84,17 @@ export async function open() {
 	shown = own;
 	while (shown === own) {
 		if (!document.hidden && state.lostAt === null)
-			await read().catch((error) => { if (error.status) setText($("connections-count"), error.message); });
+			await read().catch(showFailure);
 		await pause(2000);
 	}
 }
 
 export function close() {
-export function forgetAll() {
-	fill($("connection-lines"), "nothing", () => []);
-}
-
 	shown = null;
 }
 
 export function init() {
-	$("connections-form").addEventListener("input", () => read().catch(() => {}));
+	$("connections-form").addEventListener("input", readSoon);
 	$("connections-form").addEventListener("submit", (event) => event.preventDefault());
 	$("connections-close").addEventListener("click", () => attempt(closeAll));
 }

@@ -88,6 +88,24 @@ export function alone(work) {
 	};
 }
 
+/* Of calls of `read` that overlap, what the newest one gives is handed to `take`. What an older one gives is old, and so is its failure. */
+export function newestOf(read, take) {
+	let newest = 0;
+	return async () => {
+		const own = ++newest;
+		try {
+			const result = await read();
+			if (own === newest)
+				take(result);
+			return result;
+		} catch (error) {
+			if (own === newest)
+				throw error;
+			return undefined;
+		}
+	};
+}
+
 /* Calls `work` once, after a while, however often it is asked. */
 export function soon(work, milliseconds) {
 	let timer = 0;

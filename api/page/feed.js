@@ -2,7 +2,7 @@
  * cannot send a token. */
 
 import { Problem, ask, fetchFrom, headersWith, pages, pathOf } from "./api.js";
-import { pause, soon } from "./dom.js";
+import { newestOf, pause, soon } from "./dom.js";
 import { changed, forget, keep, pools, rows, state, takeState, takeStats } from "./model.js";
 import { note, tell, tellProblem } from "./notice.js";
 import { clock } from "./format.js";
@@ -15,13 +15,17 @@ export function onEvent(work) {
 
 /* ---- lists ---- */
 
+let session = null;   // aborts the loops of the token that is used; what was asked with an earlier one is not shown
+
 async function loadAll() {
-	const seen = new Set();
+	const seen = new Set(), own = session;
 	for await (const page of pages("/v1/tunnels?view=full", "tunnels"))
-		for (const tunnel of page) {
+		for (const tunnel of own === session ? page : []) {
 			keep(tunnel);
 			seen.add(tunnel.id);
 		}
+	if (own !== session)
+		return;
 	for (const id of [...rows.keys()])
 		if (!seen.has(id))
 			forget(id);
@@ -29,14 +33,20 @@ async function loadAll() {
 	changed();
 }
 
-export async function loadPools() {
-	const fresh = [];
+async function readPools() {
+	const fresh = [], own = session;
 	for await (const page of pages("/v1/pools?view=full", "pools"))
 		fresh.push(...page);
+	return own === session ? fresh : [];
+}
+
+function takePools(fresh) {
 	pools.clear();
 	fresh.forEach((pool) => pools.set(pool.id, pool));
 	changed();
 }
+
+export const loadPools = newestOf(readPools, takePools);
 
 /* The states of many members may change at once. */
 const loadPoolsSoon = soon(() => loadPools().catch(tellProblem), 1000);
@@ -46,8 +56,11 @@ const ONE_BY_ONE_MOST = 50;
 const stale = new Set();
 
 async function readOne(id) {
+	const own = session;
 	try {
-		keep(await ask("GET", pathOf("tunnels", id)));
+		const tunnel = await ask("GET", pathOf("tunnels", id));
+		if (own === session)
+			keep(tunnel);
 	} catch (error) {
 		if (error.status !== 404)
 			throw error;
@@ -105,28 +118,39 @@ function unlessRefused(known, none) {
 }
 
 /* Nothing without a fleet, and for a token that may not see all of it. */
-export async function loadFleet() {
-	state.info = await ask("GET", "/v1/info").catch(unlessRefused(state.info, null));
-	state.nodes = state.info?.fleet ? await ask("GET", "/v1/nodes").then(({ nodes }) => nodes, unlessRefused(state.nodes, [])) : [];
-	state.self = state.nodes.find((node) => node.is_self)?.id ?? null;
+async function readFleet() {
+	const info = await ask("GET", "/v1/info").catch(unlessRefused(state.info, null));
+	const nodes = info?.fleet ? await ask("GET", "/v1/nodes").then((reply) => reply.nodes, unlessRefused(state.nodes, [])) : [];
+	return { info, nodes };
+}
+
+function takeFleet({ info, nodes }) {
+	Object.assign(state, { info, nodes, self: nodes.find((node) => node.is_self)?.id ?? null });
 	changed();
 }
 
+export const loadFleet = newestOf(readFleet, takeFleet);
+
 const loadFleetSoon = soon(loadFleet, 300);
+
+/* Of the daemon that was greeted last. `state.info` may be the next one's before that is greeted, because others read it, too. */
+let greeted = null;
+let pageVersion = null;   // of the daemon that this page came from
 
 /* A daemon that is another process than the one before, or of another version, is told: its page is another, too. */
 async function greet() {
-	const old = state.info;
-	await loadFleet();
-	if (!state.info)
+	const { info } = await loadFleet();
+	if (!info)
 		return;
-	state.version = state.info.version;
-	state.startedAt = Date.now() - state.info.uptime * 1000;
-	const lines = [];
-	if (old && old.pid !== state.info.pid)
+	state.version = info.version;
+	state.startedAt = Date.now() - info.uptime * 1000;
+	const lines = [], old = greeted;
+	greeted = info;
+	pageVersion ??= info.version;
+	if (old && old.pid !== info.pid)
 		lines.push(`The daemon was restarted at ${clock(state.startedAt)}. Tunnels keep their settings; connections were cut.`);
-	if (old && old.version !== state.version)
-		lines.push(`The daemon is warren ${state.version} now, and this page is of ${old.version}. Load the page again.`);
+	if (old && old.version !== info.version && info.version !== pageVersion)
+		lines.push(`The daemon is warren ${info.version} now, and this page is of ${pageVersion}. Load the page again.`);
 	if (lines.length > 0)
 		note(lines);
 }
@@ -243,8 +267,6 @@ async function poll(signal) {
 }
 
 /* ---- both, for one token ---- */
-
-let session = null;   // aborts the loops of the previous token
 
 export function stop() {
 	session?.abort();

@@ -279,6 +279,45 @@ def test_another_version_is_told(page, local_daemon):
     page.wait_text("#note", "Load the page again")
 
 
+def test_a_restart_is_told_though_its_information_was_read_before(page, local_daemon):
+    """The view of nodes reads what the daemon says of itself, too, and may be the first that hears of the new one."""
+    _sign_in(page, local_daemon)
+    page.run(_FAULTS + """window.faults["/v1/events"] = { count: -1, status: 502, body: "" };""")
+    local_daemon.listen = local_daemon.address
+    local_daemon.stop()
+    page.wait_text("#link", "connection lost")
+    local_daemon.start()
+    page.run_async("const done = arguments[arguments.length - 1]; import('/page/feed.js').then(({ loadFleet }) => loadFleet()).then(done)")
+    page.run("window.faults = {}")
+    page.wait_text("#link", "live", timeout=40)
+    page.wait_text("#note", "was restarted at")
+
+
+def test_events_of_a_lost_connection_are_seen(page, local_daemon):
+    """What happened while the page could not hear of it stands in its list once it can."""
+    _sign_in(page, local_daemon)
+    page.run(_FAULTS + "window.faults['/v1/events'] = { count: -1, status: 502, body: '' }; location.hash = '#/events'")
+    local_daemon.listen = local_daemon.address
+    local_daemon.stop()
+    page.wait_text("#link", "connection lost")
+    local_daemon.start()
+    _plain(local_daemon.api, "meanwhile")
+    page.run("window.faults = {}")
+    page.wait_text("#link", "live", timeout=40)
+    page.wait_text("#event-list", "meanwhile")
+
+
+def test_ages_are_told_by_the_daemons_clock(page, local_daemon):
+    """A browser whose clock is a quarter of an hour ahead shows no age of a quarter of an hour."""
+    _plain(local_daemon.api, "young")
+    page.devtools("Page.addScriptToEvaluateOnNewDocument", source="const real = Date.now; Date.now = () => real() + 900000;")
+    page.open("about:blank")
+    page.open(f"http://{local_daemon.address}/#/tunnels/young")
+    _sign_in(page, local_daemon)
+    page.wait_text("#detail-since", "for ")
+    assert page.text("#detail-since").endswith(" s"), page.text("#detail-since")
+
+
 def test_a_file_that_is_too_large_is_told(page, local_daemon):
     _sign_in(page, local_daemon)
     page.drop("large.conf", "#" * (2 << 20))
@@ -445,6 +484,34 @@ def test_a_pool_is_made(page, local_daemon):
         _plain(api, id)
     page.run("location.hash = '#/pools'")
     page.wait_text("#pools-none", "no pools")
+def test_an_answer_that_was_overtaken_is_not_shown(page, local_daemon):
+    """The list of connections while a filter is typed: the answer to what was typed first comes last."""
+    _sign_in(page, local_daemon)
+    page.run("""const real = fetch; window.reads = 0;
+        window.fetch = async (path, options) => {
+            if (!path.startsWith("/v1/connections"))
+                return real(path, options);
+            const user = new URL(path, location).searchParams.get("user");
+            if (user === "slow")
+                await new Promise((resolve) => { window.letGo = resolve; });
+            else
+                window.reads++;
+            const one = { id: "1", tunnel: "t", protocol: "http", client: null, user, target: null, age: 1, bytes_received: 0, bytes_sent: 0 };
+            return Response.json({ connections: [one], next_page_token: "", incomplete: false });
+        };
+        new MutationObserver(() => { window.wasShown ||= document.getElementById("connection-lines").textContent.includes("slow"); })
+            .observe(document.getElementById("connection-lines"), { childList: true, subtree: true });
+        location.hash = "#/connections";""")
+    page.wait_text("#connections-count", "1 connection")
+    page.set("#connections-user", "slow")
+    wait_until(lambda: page.run("return Boolean(window.letGo)"), what="the first filter is asked for")
+    page.set("#connections-user", "fast")
+    page.wait_text("#connection-lines", "fast")
+    reads = page.run("window.letGo(); return window.reads")
+    wait_until(lambda: page.run("return window.reads") >= reads + 2, what="the list is read again")
+    assert not page.run("return Boolean(window.wasShown)")
+
+
     page.click("#pool-new")
     page.set("#edit-id", "eu")
     page.set("[name='spec.members.tunnels']", "a\nb")
