@@ -145,7 +145,7 @@ function updateHead() {
 	setText($("detail-health"), healthy === null ? "" : healthy ? "healthy" : "unhealthy");
 	$("detail-health").className = healthy ? "good" : "bad";
 	const since = Date.parse(tunnel.status.since);
-	setText($("detail-since"), Number.isNaN(since) ? "" : `for ${duration((Date.now() - since) / 1000)}`);
+	setText($("detail-since"), Number.isNaN(since) ? "" : `for ${duration((state.now - since) / 1000)}`);
 	const reasons = [tunnel.status.reason, ...tunnel.status.conditions.map((condition) => condition.detail)].filter(Boolean);
 	fill($("detail-reasons"), reasons.join("\n"), () => reasons.map((reason) => element("li", {}, reason)));
 	const labels = labelTexts(tunnel.labels);

@@ -2,6 +2,7 @@
  * cannot send a token. */
 
 import { Problem, ask, fetchFrom, headersWith, pages, pathOf } from "./api.js";
+import { daemonNow, forgetTimes, takeTime } from "./daemon_clock.js";
 import { newestOf, pause, soon } from "./dom.js";
 import { changed, forget, keep, pools, rows, state, takeState, takeStats } from "./model.js";
 import { note, tell, tellProblem } from "./notice.js";
@@ -108,8 +109,15 @@ function takeEvent(event) {
 		takeState(event);
 	else if (event.tunnel && !IN_STATISTICS.has(event.type))
 		refreshSoon(event.tunnel);
-	if (event.type !== "heartbeat")
+	if (event.type === "heartbeat")
+		takeHeartbeat(event);
+	else
 		eventListeners.forEach((work) => work(event));
+}
+
+function takeHeartbeat({ at }) {
+	takeTime(Date.parse(at));
+	state.now = daemonNow();
 }
 
 /* `none` for a token that may not see it; what was known stays while the daemon does not answer. */
@@ -143,7 +151,7 @@ async function greet() {
 	if (!info)
 		return;
 	state.version = info.version;
-	state.startedAt = Date.now() - info.uptime * 1000;
+	state.startedAt = daemonNow() - info.uptime * 1000;
 	const lines = [], old = greeted;
 	greeted = info;
 	pageVersion ??= info.version;
@@ -197,23 +205,23 @@ async function readEarlier(last, signal) {
 	}
 }
 
-let hasEarlier = false;
-
 async function readEvents(signal) {
 	const response = await fetchFrom("GET", "/v1/events", { headers: { Accept: "application/x-ndjson" }, signal });
-	/* The stream is open, so that no change after this read is missed. */
+	const events = eventsOf(response);
+	/* The stream begins with a heartbeat: it is open, so that no change after this read is missed, and it has the daemon's time. */
+	const { value: first, done } = await events.next();
+	if (done)
+		throw new Error("The event stream ended at once.");
+	forgetTimes();
+	takeEvent(first);
 	await greet();
 	await Promise.all([loadAll(), loadPools()]);
 	state.isLive = true;
 	setLost(false);
 	tell("");
-	for await (const event of eventsOf(response)) {
+	readEarlier(first.id, signal);   // those that were missed while the connection was lost, too
+	for await (const event of events)
 		takeEvent(event);
-		if (event.type === "heartbeat" && !hasEarlier) {
-			hasEarlier = true;
-			readEarlier(event.id, signal);
-		}
-	}
 }
 
 async function follow(signal, onRefused) {
@@ -276,7 +284,6 @@ export function stop() {
 
 export async function start(onRefused) {
 	stop();
-	hasEarlier = false;
 	session = new AbortController();
 	const { signal } = session;
 	const [caller, version] = await Promise.all([ask("GET", "/v1/whoami"), ask("GET", "/v1/version")]);

@@ -1,5 +1,6 @@
 /* Which rows are shown, in which order and groups. Without a page around it. */
 
+import { daemonNow } from "./daemon_clock.js";
 import { labelTexts } from "./format.js";
 
 const PROBLEM_ORDER = ["failed", "stale", "unhealthy", "handshaking", "starting", "condition"];
@@ -7,7 +8,7 @@ const PROBLEM_ORDER = ["failed", "stale", "unhealthy", "handshaking", "starting"
 const GRACE = 10000;   // milliseconds in which a handshake is no problem yet
 
 /* What is the matter with a row; null: nothing. */
-export function problemOf(row, now = Date.now()) {
+export function problemOf(row, now = daemonNow()) {
 	if (row.state === "elsewhere")
 		return null;
 	if (row.state === "disabled")

@@ -1,5 +1,6 @@
 /* What the page knows: a small row for each tunnel, the pools, the totals. Views are told when it changes. */
 
+import { daemonNow } from "./daemon_clock.js";
 import { soon } from "./dom.js";
 import { searchText } from "./filter.js";
 
@@ -16,7 +17,7 @@ export const state = {
 	caller: { name: "", scopes: [], labels: {} },
 	isLive: false,     // the event stream is open
 	lostAt: null,      // when the connection was lost, in milliseconds
-	now: Date.now(),   // of the last numbers; ages are seen from here
+	now: Date.now(),   // of the last numbers, by the daemon's clock; ages are seen from here
 };
 
 const listeners = new Set();
@@ -89,7 +90,7 @@ export function takeState({ tunnel, at, state: tunnelState, reason }) {
 }
 
 /* As stats_worker.js makes them. The state is from whichever is newer, the statistics or the last reply about the tunnel. */
-export function takeStats({ tunnels, totals, at }, askedAt) {
+export function takeStats({ tunnels, totals }, askedAt) {
 	for (const [id, tunnelState, healthy, rtt, sent, received, handshake, open] of tunnels) {
 		const row = rows.get(id);
 		if (!row)
@@ -100,7 +101,7 @@ export function takeStats({ tunnels, totals, at }, askedAt) {
 	}
 	if (totals)
 		state.totals = totals;
-	state.now = at;
+	state.now = daemonNow();
 	changed();
 }
 

@@ -13,7 +13,7 @@ onmessage = async ({ data: { number, path, headers } }) => {
 			throw new Error(`HTTP ${response.status}`);
 		const { tunnels, totals: all } = await response.json();
 		const totals = { sent: all.throughput_sent, received: all.throughput_received, open: all.connections_open };
-		postMessage({ number, stats: { tunnels: tunnels.map(lineOf), totals, at: Date.now() } });
+		postMessage({ number, stats: { tunnels: tunnels.map(lineOf), totals } });
 	} catch {
 		postMessage({ number, stats: null });   // the event stream reports a lost connection
 	}

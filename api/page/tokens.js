@@ -1,6 +1,7 @@
 /* Tokens: who may do what. For the admin scope. */
 
 import { ask, askJson, pathOf } from "./api.js";
+import { daemonNow } from "./daemon_clock.js";
 import { $, alone, button, cellsOf, copyButton, element, fill, setText } from "./dom.js";
 import { fromText } from "./fields.js";
 import { ago, labelTexts, moment } from "./format.js";
@@ -19,7 +20,7 @@ function lineOf(token) {
 	const name = token.name || token.id, labels = labelTexts(token.labels).join(", ");
 	const ends = token.expires_at === null ? "never" : moment(token.expires_at);
 	const texts = [name, token.scopes.at(-1), labels || "all", ends,
-		ago(token.last_used_at && Date.parse(token.last_used_at), Date.now())];
+		ago(token.last_used_at && Date.parse(token.last_used_at), daemonNow())];
 	const heads = ["Name", "Scope", "Sees", "Ends", "Last used"];
 	return element("tr", {}, ...cellsOf(heads, texts),
 		element("td", {}, button("Revoke", () => revoke(token), { class: "small danger", "aria-label": `Revoke ${name}` })));
@@ -39,12 +40,12 @@ function showOnce(title, secret) {
 	$("token-new").focus();
 }
 
-async function create() {
 function forgetSecret() {
 	$("token-new").hidden = true;
 	$("token-new-value").replaceChildren();
 }
 
+async function create() {
 	const scope = $("token-scope").value, labels = fromText("map", $("token-labels").value), ends = $("token-ends").value;
 	const made = await askJson("POST", "/v1/tokens", { name: $("token-name").value, scopes: SCOPES.slice(0, SCOPES.indexOf(scope) + 1),
 		...(Object.keys(labels).length ? { labels } : {}), ...(ends ? { expires_at: new Date(ends).toISOString() } : {}) });
@@ -64,12 +65,12 @@ async function rotate() {
 	dispatchEvent(new Event("token-changed"));
 }
 
-export function open() {
 export function forgetAll() {
 	fill($("token-lines"), "nothing", () => []);
 	forgetSecret();
 }
 
+export function open() {
 	forgetSecret();
 	return attempt(read);
 }
