@@ -40,17 +40,42 @@ async function create() {
 }
 
 async function takeFile(file) {
-	if (!file || !can("write"))
-		return;
 	if (file.size > FILE_MOST)
 		return tell(`${file.name} is larger than a tunnel's file can be.`);
+	let text = "";
+	try {
+		text = await file.text();
+	} catch {
+		return tell(`${file.name} cannot be read.`);
+	}
+	tell("");
 	openCreate();
-	$("conf").value = await file.text();
+	$("conf").value = text;
 	const name = file.name.replace(/\.conf$/, "").toLowerCase().replace(/[^a-z0-9._-]+/g, "-").replace(/^[^a-z0-9]+/, "").slice(0, 63);
 	if (!$("new-id").value)
 		$("new-id").value = name;
 	$("create-form").querySelector(".primary").focus();
 	return undefined;
+}
+
+/* What is wrong with what was dropped; null: nothing. */
+function faultOf({ items, files }) {
+	if (!can("write"))
+		return "This token may not create tunnels.";
+	const folder = [...items].find((item) => item.webkitGetAsEntry()?.isDirectory);
+	if (folder)
+		return `${folder.getAsFile()?.name ?? "This"} is a folder. Drop one .conf file; a folder of them is what the command \`warren apply\` takes.`;
+	return files.length > 1 ? "Drop one .conf file at a time. The command `warren apply` takes a folder of them." : null;
+}
+
+function drop({ dataTransfer }) {
+	const fault = faultOf(dataTransfer);
+	return fault ? tell(fault) : takeFile(dataTransfer.files[0]);
+}
+
+/* Text that is dragged goes where the browser lets it be dropped: into a field. */
+function hasFiles(event) {
+	return event.dataTransfer?.types.includes("Files");
 }
 
 export function update() {
@@ -64,12 +89,23 @@ export function init() {
 	$("new").addEventListener("click", openCreate);
 	$("empty-new").addEventListener("click", openCreate);
 	$("choose").addEventListener("click", () => $("file").click());
-	$("file").addEventListener("change", () => takeFile($("file").files[0]));
-	document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("over"); });
+	$("file").addEventListener("change", () => {
+		if ($("file").files.length > 0)
+			takeFile($("file").files[0]);
+		$("file").value = "";   // the same file can be chosen again
+	});
+	document.addEventListener("dragover", (event) => {
+		if (!hasFiles(event))
+			return;
+		event.preventDefault();
+		document.body.classList.add("over");
+	});
 	document.addEventListener("dragleave", () => document.body.classList.remove("over"));
 	document.addEventListener("drop", (event) => {
+		if (!hasFiles(event))
+			return;
 		event.preventDefault();
 		document.body.classList.remove("over");
-		takeFile(event.dataTransfer.files[0]);
+		drop(event);
 	});
 }

@@ -322,6 +322,13 @@ def test_a_file_that_is_too_large_is_told(page, local_daemon):
     _sign_in(page, local_daemon)
     page.drop("large.conf", "#" * (2 << 20))
     page.wait_text("#message-text", "large.conf is larger than a tunnel's file can be")
+    os.mkdir(f"{local_daemon.directory}/confs")
+    page.drop_path(f"{local_daemon.directory}/confs")
+    page.wait_text("#message-text", "confs is a folder. Drop one .conf file")
+    page.run("""const data = new DataTransfer(); for (const name of ["a.conf", "b.conf"]) data.items.add(new File([""], name));
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }))""")
+    page.wait_text("#message-text", "one .conf file at a time")
+    assert not page.is_visible("#create")
     page.drop('"><script>.conf', "\0\u202e junk \U0001f600")
     page.wait_text("#create", "New tunnel")
     page.click("#create-form .primary")

@@ -145,6 +145,12 @@ class Browser:
         self.run("""const data = new DataTransfer(); data.items.add(new File([arguments[1]], arguments[0]));
             document.dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }))""", name, text)
 
+    def drop_path(self, path):
+        """A file or a folder of this machine is dropped on the page, by the mouse."""
+        data = {"items": [], "files": [path], "dragOperationsMask": 1}
+        for step in ("dragEnter", "dragOver", "drop"):
+            self.devtools("Input.dispatchDragEvent", type=step, x=200, y=200, data=data)
+
     def press(self, *names):
         """Sends keys to the focused element; "shift" applies to the next one."""
         actions, held = [], []
