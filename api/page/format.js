@@ -42,6 +42,12 @@ export function moment(at) {
 	return new Date(at).toLocaleString();
 }
 
+/* The address of a page that may be made a link: another node wrote it, and a browser runs what some schemes name. Null if it is none. */
+export function webAddress(text) {
+	const isWeb = URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+	return isWeb ? text : null;
+}
+
 export function amount(count) {
 	return count.toLocaleString("en");
 }

@@ -3,7 +3,7 @@
 import { patch, pathOf } from "./api.js";
 import { $, button, cellsOf, element, fill, headsOf, pause, setText } from "./dom.js";
 import { loadFleet } from "./feed.js";
-import { amount, duration, labelTexts } from "./format.js";
+import { amount, duration, labelTexts, webAddress } from "./format.js";
 import { can, state } from "./model.js";
 import { attempt, confirm } from "./notice.js";
 
@@ -25,9 +25,10 @@ function actionOf(node) {
 	return button(text, () => drain(node, draining), { class: "small", "aria-label": `${text}: ${node.id}` });
 }
 
-/* Null without an address. */
+/* Null without an address of the web. */
 export function linkTo(node, text) {
-	return node?.api ? element("a", { href: node.api, rel: "noreferrer" }, text) : null;
+	const address = webAddress(node?.api);
+	return address ? element("a", { href: address, rel: "noreferrer" }, text) : null;
 }
 
 function lineOf(node) {

@@ -484,13 +484,6 @@ def test_a_connection_is_closed(page, local_daemon):
     page.wait_text("#connections-incomplete", "too busy")
 
 
-def test_a_pool_is_made(page, local_daemon):
-    api = local_daemon.api
-    _sign_in(page, local_daemon)
-    for id in ("a", "b"):
-        _plain(api, id)
-    page.run("location.hash = '#/pools'")
-    page.wait_text("#pools-none", "no pools")
 def test_an_answer_that_was_overtaken_is_not_shown(page, local_daemon):
     """The list of connections while a filter is typed: the answer to what was typed first comes last."""
     _sign_in(page, local_daemon)
@@ -519,6 +512,13 @@ def test_an_answer_that_was_overtaken_is_not_shown(page, local_daemon):
     assert not page.run("return Boolean(window.wasShown)")
 
 
+def test_a_pool_is_made(page, local_daemon):
+    api = local_daemon.api
+    _sign_in(page, local_daemon)
+    for id in ("a", "b"):
+        _plain(api, id)
+    page.run("location.hash = '#/pools'")
+    page.wait_text("#pools-none", "no pools")
     page.click("#pool-new")
     page.set("#edit-id", "eu")
     page.set("[name='spec.members.tunnels']", "a\nb")
@@ -735,11 +735,12 @@ def _pretend_fleet(page):
     """Of three nodes, one with a name and labels that are as hostile as they can be."""
     hostile = "<b>\u202e\"'" + "n" * 200
     nodes = [{"id": id, "is_self": id == "a", "state": state, "labels": {"zone": id}, "capacity": 100, "tunnels": 3, "version": "1.0",
-              "api": "http://127.0.0.1:1", "lease_expires_in": 9} for id, state in (("a", "ready"), ("b", "draining"), (hostile, "lost"))]
+              "api": "http://127.0.0.1:1" if id != hostile else "javascript:alert(1)", "lease_expires_in": 9} for id, state in (("a", "ready"), ("b", "draining"), (hostile, "lost"))]
     page.run(_FAULTS + """window.faults["/v1/info"] = { count: -1, change: (text) => JSON.stringify({ ...JSON.parse(text), fleet: { connected: false } }) };
         window.faults["/v1/nodes"] = { count: -1, status: 200, body: arguments[0] }; location.hash = "#/nodes";""", json.dumps({"nodes": nodes}))
     page.wait_text("#node-lines", "<b>")
     page.wait_text("#nodes-cut-off", "cut off")
+    assert page.run("return [...document.querySelectorAll('#node-lines a')].map(({ href }) => href)") == ["http://127.0.0.1:1/"]
     page.run("location.hash = '#/'")
 
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ago, duration, milliseconds, plural, rate, size } from "../../../api/page/format.js";
+import { ago, duration, milliseconds, plural, rate, size, webAddress } from "../../../api/page/format.js";
 
 test("numbers have a unit that fits", () => {
 	for (const [bits, text] of [[0, "0 bit/s"], [999, "999 bit/s"], [1000, "1.0 kbit/s"], [999960, "1.0 Mbit/s"], [8.2e9, "8.2 Gbit/s"],
@@ -24,4 +24,12 @@ test("times are rounded as people do", () => {
 	assert.equal(duration(10 * 86400), "10 days");
 	assert.equal(plural(1, "tunnel"), "1 tunnel");
 	assert.equal(plural(10000, "tunnel"), "10,000 tunnels");
+});
+
+test("only an address of the web becomes a link", () => {
+	for (const text of ["https://node-1.example:8470", "http://192.0.2.1:8470/", "HTTPS://[2001:db8::1]/"])
+		assert.equal(webAddress(text), text);
+	for (const text of ["java" + "script:alert(1)", " Java" + "Script:alert(1)", "java\tscript:alert(1)", "data:text/html,<script>", "file:///etc/passwd",
+		"blob:https://x/y", "ftp://x/", "//evil.example/", "/v1/tunnels", "node-1:8470", "", null, undefined, {}])
+		assert.equal(webAddress(text), null, String(text));
 });
