@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-#include "netstack/checksum.h"
-#include "netstack/random.h"
+#include "netstack/packet/checksum.h"
+#include "netstack/packet/random.h"
 
 #define PARTS_MAX 8
 #define MORE4 0x2000

@@ -6,7 +6,7 @@
 
 #include <ares.h>
 
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 
 #define HEADER 12
 #define CLASS_IN 1

@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "netstack/checksum.h"
+#include "netstack/packet/checksum.h"
 #include "netstack/datagram.h"
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 
 #define PORT_TRIES 64
 #define BUCKETS_FIRST 16

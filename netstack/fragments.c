@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/budget.h"
-#include "netstack/checksum.h"
+#include "netstack/packet/budget.h"
+#include "netstack/packet/checksum.h"
 #include "netstack/netstack.h"
 
 #define DATAGRAM_COUNT 4

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "netstack/packet.h"
-#include "netstack/retired.h"
+#include "netstack/packet/packet.h"
+#include "netstack/packet/retired.h"
 
 struct budget;
 struct fragments;

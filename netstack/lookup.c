@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "netstack/budget.h"
-#include "netstack/random.h"
+#include "netstack/packet/budget.h"
+#include "netstack/packet/random.h"
 
 #define SECOND 1000000000ull
 #define DEADLINE (10 * SECOND)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 
 #define ENTRIES_MAX 256
 #define SECOND 1000000000ull

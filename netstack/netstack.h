@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define NETSTACK_NEVER UINT64_MAX
+#include "netstack/packet/netstack_types.h"
+
 #define NETSTACK_ADDRESS_MAX 4 /* one IPv4 and three IPv6 addresses */
 
 struct netstack;
@@ -34,13 +35,6 @@ enum netstack_error {
 	NETSTACK_TOO_BIG = -8,     /* a datagram over the limit */
 	NETSTACK_BUSY = -9,        /* no room now */
 	NETSTACK_ABORTED = -10,    /* by us: the stack is freed */
-};
-
-/* An inner address with a port. `bytes` holds 4 or 16 significant bytes. */
-struct netstack_endpoint {
-	uint8_t family; /* AF_INET or AF_INET6 */
-	uint8_t bytes[16];
-	uint16_t port; /* host order */
 };
 
 struct netstack_config {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "netstack/black_hole.h"
+#include "netstack/packet/black_hole.h"
 #include "netstack/stream.h"
 
 #define SECOND 1000000000ull

@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "netstack/checksum.h"
+#include "netstack/packet/checksum.h"
 #include "netstack/datagram.h"
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 
 #define COOKIE_SIZE 16
 #define PAYLOAD_SIZE 56 /* as ping(8) sends */

@@ -2,7 +2,7 @@
 
 #include <arpa/inet.h>
 
-#include "netstack/checksum.h"
+#include "netstack/packet/checksum.h"
 
 #define PARTS_MAX 33   /* a header and the parts that the sender gathers */
 #define OPTIONS_MAX 36 /* two NOPs and SACK with four blocks */

@@ -5,11 +5,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/fragments.h"
 #include "netstack/netstack.h"
-#include "netstack/packet.h"
-#include "netstack/retired.h"
+#include "netstack/packet/packet.h"
+#include "netstack/packet/retired.h"
 #include "netstack/timer_heap.h"
 
 struct ping;

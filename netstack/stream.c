@@ -5,7 +5,7 @@
 
 #include "netstack/gate.h"
 #include "netstack/path.h"
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 #include "netstack/segment.h"
 #include "netstack/stream_table.h"
 #include "netstack/tcp_handshake.h"

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 
 #define FIRST_SIZE 16
 

@@ -4,10 +4,10 @@
 #include "lwip/tcp.h"
 #include "netstack/lwip/hooks.h"
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/lwip_address.h"
 #include "netstack/path.h"
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 #include "netstack/segment.h"
 #include "netstack/tcp_listener.h"
 

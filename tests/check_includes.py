@@ -29,7 +29,10 @@ MAY_USE = {
     "tunnel/http": {"netstack", "ipc"},
     "tunnel/io": {"ipc"},
     "tunnel/wireguard": {"ipc"},
-    "netstack": set(),
+    "netstack": {"netstack/sender", "netstack/receiver", "netstack/packet"},
+    "netstack/sender": {"netstack/packet"},
+    "netstack/receiver": {"netstack/packet"},
+    "netstack/packet": set(),
     "sandbox": {"ipc"},
     "ipc": set(),
 }

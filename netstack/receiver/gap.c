@@ -1,6 +1,6 @@
 #include "netstack/receiver/gap.h"
 
-#include "netstack/netstack.h"
+#include "netstack/packet/netstack_types.h"
 
 #define MS 1000000ull
 /* A sender repeats the first hole after 200 ms or a few round trips, then at doubling intervals: four times before we probe. */

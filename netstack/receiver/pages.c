@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 
 struct page {
 	struct retired_buffer retired;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "netstack/retired.h"
+#include "netstack/packet/retired.h"
 
 #define PAGES_SIZE 16384 /* BUDGET_LEAST is one */
 

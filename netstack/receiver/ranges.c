@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 
 size_t ranges_find(const struct ranges *ranges, uint64_t place)
 {

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-#include "netstack/budget.h"
-#include "netstack/netstack.h"
+#include "netstack/packet/budget.h"
+#include "netstack/packet/netstack_types.h"
 
 #define MS 1000000ull
 #define DELAY (25 * MS) /* RFC 9293, 3.8.6.3 allows 500 */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 #include "netstack/receiver/gap.h"
 #include "netstack/receiver/pages.h"
 #include "netstack/receiver/ranges.h"

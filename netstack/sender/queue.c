@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 
 #define FIRST_SIZE 8
 

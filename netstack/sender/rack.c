@@ -1,6 +1,6 @@
 #include "netstack/sender/rack.h"
 
-#include "netstack/netstack.h"
+#include "netstack/packet/netstack_types.h"
 
 #define MS 1000000ull
 #define MULTIPLIER_MAX 20

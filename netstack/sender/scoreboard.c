@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 
 #define FIRST_SIZE 16
 

@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-#include "netstack/budget.h"
-#include "netstack/netstack.h"
-#include "netstack/random.h"
+#include "netstack/packet/budget.h"
+#include "netstack/packet/netstack_types.h"
+#include "netstack/packet/random.h"
 #include "netstack/sender/transmit.h"
 
 #define MS 1000000ull

@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "netstack/black_hole.h"
-#include "netstack/packet.h"
+#include "netstack/packet/black_hole.h"
+#include "netstack/packet/packet.h"
 #include "netstack/sender/bbr.h"
 #include "netstack/sender/queue.h"
 #include "netstack/sender/rack.h"

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "netstack/netstack.h"
+#include "netstack/packet/netstack_types.h"
 
 #define MS 1000000ull
 #define OVERHEAD 60 /* headers and tunnel, so that pacing counts the bytes that the path carries */

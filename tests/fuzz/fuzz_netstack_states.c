@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "netstack/netstack.h"
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 #include "tests/netstack/craft.h"
 #include "tests/netstack/owner.h"
 

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 #include "tests/netstack/craft.h"
 #include "tests/tunnel/rig.h"
 #include "tunnel/proxy/relay.h"

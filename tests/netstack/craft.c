@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/checksum.h"
-#include "netstack/packet.h"
+#include "netstack/packet/checksum.h"
+#include "netstack/packet/packet.h"
 
 static size_t ip(uint8_t *packet, const struct netstack_endpoint *from, const struct netstack_endpoint *to, uint8_t protocol, size_t length)
 {

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <sys/socket.h>
 
-#include "netstack/black_hole.h"
+#include "netstack/packet/black_hole.h"
 #include "netstack/path.h"
 #include "netstack/receiver/gap.h"
 #include "netstack/stream.h"

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "netstack/dns.h"
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 
 #define A 1
 #define CNAME 5

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "netstack/assertion.h"
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 #include "netstack/stream.h"
 #include "tests/netstack/craft.h"
 #include "tests/netstack/peer.h"

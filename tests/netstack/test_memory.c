@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 #include "tests/failing_heap.h"
 #include "tests/netstack/craft.h"
 #include "tests/netstack/owner.h"

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "netstack/name_cache.h"
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 #include "tests/failing_heap.h"
 
 #define SECOND 1000000000ull

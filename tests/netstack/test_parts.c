@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/budget.h"
-#include "netstack/checksum.h"
+#include "netstack/packet/budget.h"
+#include "netstack/packet/checksum.h"
 #include "netstack/netstack.h"
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 #include "netstack/receiver/ranges.h"
 #include "netstack/sender/queue.h"
 #include "netstack/sender/scoreboard.h"

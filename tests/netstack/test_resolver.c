@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 
 #include "tests/netstack/link.h"
 

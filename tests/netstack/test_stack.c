@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 #include "netstack/stream.h"
 #include "tests/netstack/craft.h"
 #include "tests/netstack/peer.h"

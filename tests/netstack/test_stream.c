@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <sys/socket.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/stream.h"
 #include "tests/netstack/peer.h"
 

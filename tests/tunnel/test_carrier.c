@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "netstack/checksum.h"
+#include "netstack/packet/checksum.h"
 #include "tests/tunnel/rig.h"
 #include "tests/wireguard/config.h"
 #include "tunnel/flush.h"

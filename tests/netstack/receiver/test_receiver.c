@@ -6,7 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/netstack.h"
 #include "netstack/receiver/receiver.h"
 #include "tests/failing_heap.h"

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/receiver/ranges.h"
 #include "netstack/sender/sender.h"
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/sender/queue.h"
 #include "tests/failing_heap.h"
 #include "tests/netstack/dice.h"

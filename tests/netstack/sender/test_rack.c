@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/netstack.h"
 #include "netstack/sender/rack.h"
 

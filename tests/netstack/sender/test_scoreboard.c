@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 #include "netstack/sender/scoreboard.h"
 #include "tests/failing_heap.h"
 #include "tests/netstack/dice.h"

@@ -1,11 +1,11 @@
 /* Unpredictable sequence numbers, ports and ids. A worker cannot open files, so all of them derive from the process's seed. */
-#ifndef WARREN_NETSTACK_RANDOM_H
-#define WARREN_NETSTACK_RANDOM_H
+#ifndef WARREN_NETSTACK_PACKET_RANDOM_H
+#define WARREN_NETSTACK_PACKET_RANDOM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "netstack/netstack.h"
+#include "netstack/packet/netstack_types.h"
 
 void random_start(const uint8_t seed[32]);
 void random_stop(void); /* wipes the keys */

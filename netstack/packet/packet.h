@@ -1,8 +1,8 @@
 /* Checks packets from the tunnel before anything else sees them. A packet that passes is complete and well-formed, from a unicast address
  * to one of ours, with valid checksums and with TCP options inside their bounds. lwIP 2.1.3 reads beyond malformed options (upstream
  * fix 3d896ba0) and has a NULL dereference in its reassembly (56b29f8b), so it must never get such packets. */
-#ifndef WARREN_NETSTACK_PACKET_H
-#define WARREN_NETSTACK_PACKET_H
+#ifndef WARREN_NETSTACK_PACKET_PACKET_H
+#define WARREN_NETSTACK_PACKET_PACKET_H
 
 #include <stdbool.h>
 #include <stddef.h>

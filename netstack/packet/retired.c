@@ -1,8 +1,8 @@
-#include "netstack/retired.h"
+#include "netstack/packet/retired.h"
 
 #include <stdlib.h>
 
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 
 void retired_add(struct retired *retired, struct retired_buffer *buffer)
 {

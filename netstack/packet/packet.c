@@ -1,9 +1,9 @@
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 
 #include <string.h>
 #include <sys/socket.h>
 
-#include "netstack/checksum.h"
+#include "netstack/packet/checksum.h"
 
 /* Addresses that no far end can have: unspecified, loopback, multicast and reserved. */
 static bool is_host4(const uint8_t address[4])

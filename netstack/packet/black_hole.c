@@ -1,9 +1,9 @@
-#include "netstack/black_hole.h"
+#include "netstack/packet/black_hole.h"
 
 #include <stddef.h>
 #include <sys/socket.h>
 
-#include "netstack/packet.h"
+#include "netstack/packet/packet.h"
 
 #define PATIENCE 2 /* timeouts in a row */
 

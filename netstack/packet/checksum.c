@@ -1,4 +1,4 @@
-#include "netstack/checksum.h"
+#include "netstack/packet/checksum.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The Internet checksum (RFC 1071), 32 bytes at a time. Sums are kept in the machine's byte order until they are finished. */
-#ifndef WARREN_NETSTACK_CHECKSUM_H
-#define WARREN_NETSTACK_CHECKSUM_H
+#ifndef WARREN_NETSTACK_PACKET_CHECKSUM_H
+#define WARREN_NETSTACK_PACKET_CHECKSUM_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "netstack/budget.h"
+#include "netstack/packet/budget.h"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* Buffers that the stack no longer needs, but whose bytes may have been passed to `received`. They live until the stack is settled, because
  * owners may keep pointers into them until then. Every such buffer begins with struct retired_buffer and is freed only here. */
-#ifndef WARREN_NETSTACK_RETIRED_H
-#define WARREN_NETSTACK_RETIRED_H
+#ifndef WARREN_NETSTACK_PACKET_RETIRED_H
+#define WARREN_NETSTACK_PACKET_RETIRED_H
 
 #include <stddef.h>
 

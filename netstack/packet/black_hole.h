@@ -7,8 +7,8 @@
  *             sizes: OPEN.
  *   CHECKING  Segments have their full size again. If one passes, the path is no black hole: OPEN. After a timeout: TRYING, with the size that
  *             passed. */
-#ifndef WARREN_NETSTACK_BLACK_HOLE_H
-#define WARREN_NETSTACK_BLACK_HOLE_H
+#ifndef WARREN_NETSTACK_PACKET_BLACK_HOLE_H
+#define WARREN_NETSTACK_PACKET_BLACK_HOLE_H
 
 #include <stdbool.h>
 #include <stdint.h>

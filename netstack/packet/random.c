@@ -1,4 +1,4 @@
-#include "netstack/random.h"
+#include "netstack/packet/random.h"
 
 #include <assert.h>
 #include <sys/socket.h>

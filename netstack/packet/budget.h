@@ -3,8 +3,8 @@
  * hold as much as is free. So one alone gets half, two get a third each, and there is always some left for the next. A buffer may grow to half of
  * what its stack may still take. BUDGET_FLOOR is the minimum of each buffer while the stack has any left; after that, BUDGET_LEAST keeps a
  * stream alive. */
-#ifndef WARREN_NETSTACK_BUDGET_H
-#define WARREN_NETSTACK_BUDGET_H
+#ifndef WARREN_NETSTACK_PACKET_BUDGET_H
+#define WARREN_NETSTACK_PACKET_BUDGET_H
 
 #include <stdbool.h>
 #include <stddef.h>
