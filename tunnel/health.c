@@ -1,6 +1,5 @@
 #include "tunnel/health.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -12,13 +11,12 @@
 #include "tunnel/carrier.h"
 #include "tunnel/condition.h"
 #include "tunnel/connection.h"
-#include "tunnel/descriptor_request.h"
 #include "tunnel/dial.h"
 #include "tunnel/publish.h"
+#include "tunnel/remedy.h"
 #include "tunnel/tunnel.h"
+#include "tunnel/verdict.h"
 
-#define DOWN_AFTER 2                          /* unanswered initiations */
-#define ANSWER_TIME (1300 * LOOP_MILLISECOND) /* longer than a round trip */
 /* Together with the 5 s of waiting for an answer: one initiation a minute. */
 #define RETRY_PAUSE (55 * LOOP_SECOND)
 #define RETRY_JITTER (6 * LOOP_SECOND)
@@ -26,29 +24,7 @@
 #define REFUSED_PAUSE (5 * LOOP_SECOND)
 /* A peer stays refused for so long, whatever passes: under traffic a firewall's limit would change the state with every few packets. */
 #define REFUSED_LEAST LOOP_SECOND
-#define NEWS_PAUSE LOOP_SECOND
 #define RESOLVE_PAUSE (5 * LOOP_SECOND) /* inside another tunnel */
-
-/* After so many unanswered initiations, and again every HEAL_ROUND, the next remedy is tried. Names are looked up every 10 s: a peer that
- * has moved is found within 20 s. An address that never answered is left after one initiation. */
-#define HEAL_HANDSHAKE 1
-#define HEAL_RESOLVE 2
-#define HEAL_FAMILY 4
-#define HEAL_SOCKET 6
-#define HEAL_ROUND 6
-
-static void tell_state(struct tunnel *tunnel, enum message_healing healing, uint32_t count)
-{
-	const struct health *health = &tunnel->health;
-	struct message_state message = {
-		.slot = tunnel->slot, .generation = tunnel->generation, .state = (uint8_t)health->state, .healing = (uint8_t)healing, .count = count
-	};
-	snprintf(message.reason, sizeof(message.reason), "%s", health->reason);
-	struct message_writer writer;
-	message_writer_init(&writer);
-	message_encode_state(&writer, &message);
-	tunnel->context->send(tunnel->context, MESSAGE_STATE, &writer);
-}
 
 static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char *reason)
 {
@@ -63,50 +39,27 @@ static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char
 		counter_set(&tunnel->counters->state_since, (uint64_t)wall_clock_ms());
 		log_line(LOG_INFO, tunnel->id, "state %s%s%s", tunnel_state_name(state), *reason ? ": " : "", reason);
 	}
-	tell_state(tunnel, MESSAGE_HEALING_NONE, 0);
+	news_state(tunnel);
 	carrier_tell_all(tunnel);
 }
 
-/* Every time of a peer and of news is set with this, so that a turn need not look at all peers to find the first. */
-static void set_time(struct tunnel *tunnel, uint64_t *time, uint64_t at)
+void health_due_by(struct tunnel *tunnel, uint64_t at)
 {
-	*time = at;
 	if (at < tunnel->health.due)
 		tunnel->health.due = at;
 }
 
-static struct wireguard_peer_stats stats_of(const struct tunnel_peer *peer)
+static void set_time(struct tunnel *tunnel, uint64_t *time, uint64_t at)
 {
-	struct wireguard_peer_stats stats;
-	wireguard_peer_stats(peer->peer, &stats, loop_now(peer->tunnel->context->loop));
-	return stats;
+	*time = at;
+	health_due_by(tunnel, at);
 }
-
-/* Initiations since the peer was last heard whose time for an answer has passed. */
-static unsigned missed(const struct tunnel_peer *peer, const struct wireguard_peer_stats *stats)
-{
-	bool may_come = loop_now(peer->tunnel->context->loop) < peer->health.initiated_at + ANSWER_TIME;
-	return stats->unanswered > 0 && may_come ? stats->unanswered - 1 : stats->unanswered;
-}
-
-static bool is_named(const struct tunnel_peer *peer)
-{
-	const struct spec_peer *named = spec_peer_find(&peer->tunnel->spec, wireguard_peer_public_key(peer->peer));
-	return named != NULL && named->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&named->endpoint);
-}
-
-/* A peer's condition as a tunnel state, and its effect on connections. */
-struct verdict {
-	enum tunnel_state state;
-	bool is_down; /* connections are refused with `reason` */
-	const char *reason;
-};
 
 /* Each of its addresses was refused. A session is asked for once more: one packet may be refused by a firewall's limit. */
 static bool is_refused(const struct tunnel_peer *peer)
 {
 	size_t addresses = peer->addresses == NULL ? 1 : peer->addresses->count;
-	return peer->health.refusals >= addresses && peer->health.refusals >= addresses + stats_of(peer).can_send;
+	return peer->health.refusals >= addresses && peer->health.refusals >= addresses + tunnel_peer_stats(peer).can_send;
 }
 
 const char *health_why_refused(const struct tunnel_peer *peer)
@@ -114,62 +67,9 @@ const char *health_why_refused(const struct tunnel_peer *peer)
 	return peer->health.refused_until != LOOP_NEVER || is_refused(peer) ? peer->health.refusal : NULL;
 }
 
-static struct verdict judge(const struct tunnel_peer *peer)
-{
-	struct wireguard_peer_stats stats = stats_of(peer);
-	const char *refusal = health_why_refused(peer);
-	if (refusal != NULL)
-		return (struct verdict){ TUNNEL_STALE, true, refusal };
-	if (missed(peer, &stats) >= DOWN_AFTER)
-		return (struct verdict){ TUNNEL_STALE, true, "the peer does not answer handshakes" };
-	if (stats.last_handshake != 0)
-		return (struct verdict){ TUNNEL_UP, false, "" };
-	if (wireguard_peer_has_endpoint(peer->peer))
-		return (struct verdict){ TUNNEL_HANDSHAKING, false, "" };
-	if (!is_named(peer))
-		return (struct verdict){ TUNNEL_HANDSHAKING, true, "waiting for the peer, which has no endpoint" };
-	return (struct verdict){ TUNNEL_HANDSHAKING, true,
-		                 peer->tunnel->carrier == NULL ? "waiting for the peer: the name of its endpoint is not resolved"
-		                                               : "waiting for the peer: the outer tunnel's interface.dns has not resolved "
-		                                                 "the name of its endpoint" };
-}
-
-static int rank(const struct verdict *verdict)
-{
-	static const int ranks[TUNNEL_STATE_COUNT] = { [TUNNEL_UP] = 3, [TUNNEL_HANDSHAKING] = 1, [TUNNEL_STALE] = 0 };
-	return ranks[verdict->state] + !verdict->is_down;
-}
-
-static struct verdict judge_carrier(const struct tunnel *tunnel)
-{
-	bool may_open;
-	const char *reason = carrier_why_closed(tunnel->carrier, &may_open);
-	return (struct verdict){ may_open ? TUNNEL_HANDSHAKING : TUNNEL_STALE, !may_open, reason };
-}
-
-/* The tunnel's state is that of its best peer. */
-static struct verdict judge_all(const struct tunnel *tunnel)
-{
-	if (tunnel_is_isolated(tunnel))
-		return (struct verdict){ TUNNEL_STALE, true, "silent, because this node is cut off from its fleet (placement.on_isolation)" };
-	if (tunnel->carrier != NULL && !carrier_is_open(tunnel->carrier))
-		return judge_carrier(tunnel);
-	if (!tunnel_has_way(tunnel))
-		return (struct verdict){ TUNNEL_DISABLED, true, tunnel->spec.enabled ? "no UDP socket" : "" };
-	if (tunnel->peer_count == 0)
-		return (struct verdict){ TUNNEL_HANDSHAKING, true, "no peer is configured" };
-	struct verdict best = judge(tunnel->peers[0]);
-	for (size_t i = 1; i < tunnel->peer_count && best.state != TUNNEL_UP; i++) {
-		struct verdict other = judge(tunnel->peers[i]);
-		if (rank(&other) > rank(&best))
-			best = other;
-	}
-	return best;
-}
-
 void health_review(struct tunnel *tunnel)
 {
-	struct verdict verdict = judge_all(tunnel);
+	struct verdict verdict = verdict_of(tunnel);
 	bool was_down = tunnel->health.is_down;
 	tunnel->health.is_down = verdict.is_down;
 	set_state(tunnel, verdict.state, verdict.reason);
@@ -187,11 +87,9 @@ bool health_is_down(const struct tunnel *tunnel)
 
 bool health_is_heard(const struct tunnel_peer *peer)
 {
-	struct wireguard_peer_stats stats = stats_of(peer);
+	struct wireguard_peer_stats stats = tunnel_peer_stats(peer);
 	return stats.can_send && stats.unanswered == 0;
 }
-
-static void ask_resolve(struct tunnel_peer *peer);
 
 /* After a pause the name may have other addresses. */
 static void leave_pause(struct tunnel_peer *peer)
@@ -199,7 +97,7 @@ static void leave_pause(struct tunnel_peer *peer)
 	if (peer->health.retry_at == LOOP_NEVER)
 		return;
 	peer->health.retry_at = LOOP_NEVER;
-	ask_resolve(peer);
+	remedy_resolve(peer);
 }
 
 /* `how` is one of the device's functions that start a handshake. */
@@ -236,7 +134,7 @@ static void stop(struct tunnel_peer *peer)
 /* A name that is resolved inside another tunnel; the control process looks up the others by itself. */
 static void resolve_inside(struct tunnel_peer *peer)
 {
-	if (peer->tunnel->carrier != NULL && !peer->has_address && is_named(peer))
+	if (peer->tunnel->carrier != NULL && !peer->has_address && tunnel_peer_is_named(peer))
 		carrier_resolve(peer);
 }
 
@@ -248,7 +146,7 @@ void health_start(struct tunnel *tunnel)
 		struct tunnel_peer *peer = tunnel->peers[i];
 		if (!has_way && tunnel->carrier == NULL)
 			stop(peer);
-		else if (has_way && wireguard_peer_has_endpoint(peer->peer) && (peer->health.is_renewed || !stats_of(peer).can_send))
+		else if (has_way && wireguard_peer_has_endpoint(peer->peer) && (peer->health.is_renewed || !tunnel_peer_stats(peer).can_send))
 			begin(peer, &begun);
 		if (has_way)
 			resolve_inside(peer);
@@ -312,19 +210,13 @@ void health_resume(struct tunnel *tunnel)
 
 void health_resume_peer(struct tunnel_peer *peer)
 {
-	struct wireguard_peer_stats stats = stats_of(peer);
+	struct wireguard_peer_stats stats = tunnel_peer_stats(peer);
 	peer->health.has_answered = stats.last_handshake != 0;
 	peer->health.kept_waiting = !stats.can_send || stats.unanswered > 1;
 	const struct message_addresses *addresses = peer->addresses;
 	for (size_t i = 0; addresses != NULL && i < addresses->count; i++)
 		if (endpoint_equal(&addresses->list[i], wireguard_peer_endpoint(peer->peer)))
 			peer->address = i;
-}
-
-void health_stop(struct tunnel *tunnel)
-{
-	descriptor_request_cancel(tunnel->context, tunnel->health.want_udp);
-	tunnel->health.want_udp = NULL;
 }
 
 void health_renew(struct tunnel_peer *peer)
@@ -336,181 +228,12 @@ void health_renew(struct tunnel_peer *peer)
 	health_review(peer->tunnel);
 }
 
-static bool must_hold(struct tunnel *tunnel, struct health_news *news)
-{
-	if (loop_now(tunnel->context->loop) >= news->quiet_until)
-		return false;
-	news->held++;
-	set_time(tunnel, &news->quiet_until, news->quiet_until);
-	return true;
-}
-
-/* How many occurrences are reported now, including those held back. */
-static uint32_t take_held(const struct tunnel *tunnel, struct health_news *news, uint32_t more)
-{
-	uint32_t count = news->held + more;
-	news->held = 0;
-	news->quiet_until = loop_now(tunnel->context->loop) + NEWS_PAUSE;
-	return count;
-}
-
-static void send_handshake(struct tunnel_peer *peer, uint32_t count)
-{
-	struct tunnel *tunnel = peer->tunnel;
-	struct message_handshake message = {
-		.slot = tunnel->slot, .generation = tunnel->generation, .completed = peer->health.has_completed, .count = count
-	};
-	message.peer = *wireguard_peer_public_key(peer->peer);
-	wireguard_device_last_timestamp(tunnel->device, message.last_timestamp);
-	struct message_writer writer;
-	message_writer_init(&writer);
-	message_encode_handshake(&writer, &message);
-	tunnel->context->send(tunnel->context, MESSAGE_HANDSHAKE, &writer);
-}
-
-static void tell_handshake(struct tunnel_peer *peer, bool completed)
-{
-	peer->health.has_completed = completed;
-	if (!must_hold(peer->tunnel, &peer->health.handshake))
-		send_handshake(peer, take_held(peer->tunnel, &peer->health.handshake, 1));
-}
-
-static void send_endpoint(struct tunnel_peer *peer, uint32_t count)
-{
-	struct tunnel *tunnel = peer->tunnel;
-	struct message_endpoint message = { .slot = tunnel->slot,
-		                            .generation = tunnel->generation,
-		                            .peer = *wireguard_peer_public_key(peer->peer),
-		                            .endpoint = *wireguard_peer_endpoint(peer->peer),
-		                            .count = count };
-	struct message_writer writer;
-	message_writer_init(&writer);
-	message_encode_endpoint(&writer, &message);
-	tunnel->context->send(tunnel->context, MESSAGE_ENDPOINT, &writer);
-}
-
-static void tell_endpoint(struct tunnel_peer *peer)
-{
-	counters_set_endpoint(peer->counters, wireguard_peer_endpoint(peer->peer));
-	if (!must_hold(peer->tunnel, &peer->health.endpoint))
-		send_endpoint(peer, take_held(peer->tunnel, &peer->health.endpoint, 1));
-}
-
-/* Those whose second is over at `now`. */
-static void tell_held(struct tunnel_peer *peer, uint64_t now)
-{
-	struct health_peer *health = &peer->health;
-	if (health->handshake.held > 0 && health->handshake.quiet_until <= now)
-		send_handshake(peer, take_held(peer->tunnel, &health->handshake, 0));
-	if (health->endpoint.held > 0 && health->endpoint.quiet_until <= now)
-		send_endpoint(peer, take_held(peer->tunnel, &health->endpoint, 0));
-}
-
-static void tell_remedy(struct tunnel *tunnel, enum message_healing healing, uint32_t count)
-{
-	static const char *const texts[] = {
-		[MESSAGE_HEALING_NONE] = "",
-		[MESSAGE_HEALING_HANDSHAKE] = "starting another handshake",
-		[MESSAGE_HEALING_RESOLVE] = "resolving the endpoint's name again",
-		[MESSAGE_HEALING_FAMILY] = "trying another address of the endpoint",
-		[MESSAGE_HEALING_SOCKET] = "requesting a new UDP socket",
-	};
-	static_assert(sizeof(texts) / sizeof(texts[0]) == MESSAGE_HEALINGS, "a text for each remedy");
-	char more[48] = "";
-	if (count > 1)
-		snprintf(more, sizeof(more), " (%u times, of one peer or several)", count);
-	log_line(LOG_INFO, tunnel->id, "healing: %s%s", texts[healing], more);
-	tell_state(tunnel, healing, count);
-}
-
-/* Every remedy is counted, logged and sent as an event. */
-static void note_remedy(struct tunnel *tunnel, enum message_healing healing)
-{
-	struct health_news *news = &tunnel->health.remedies[healing];
-	counter_add(&tunnel->counters->healed[healing], 1);
-	if (!must_hold(tunnel, news))
-		tell_remedy(tunnel, healing, take_held(tunnel, news, 1));
-}
-
-static void tell_held_remedies(struct tunnel *tunnel, uint64_t now)
-{
-	for (int healing = 0; healing < MESSAGE_HEALINGS; healing++) {
-		struct health_news *news = &tunnel->health.remedies[healing];
-		if (news->held > 0 && news->quiet_until <= now)
-			tell_remedy(tunnel, (enum message_healing)healing, take_held(tunnel, news, 0));
-	}
-}
-
-static void ask_resolve(struct tunnel_peer *peer)
-{
-	struct tunnel *tunnel = peer->tunnel;
-	if (!is_named(peer))
-		return;
-	if (tunnel->carrier != NULL) {
-		carrier_resolve(peer);
-		note_remedy(tunnel, MESSAGE_HEALING_RESOLVE);
-		return;
-	}
-	struct message_want_resolve message = { .slot = tunnel->slot,
-		                                .generation = tunnel->generation,
-		                                .peer = *wireguard_peer_public_key(peer->peer) };
-	struct message_writer writer;
-	message_writer_init(&writer);
-	message_encode_want_resolve(&writer, &message);
-	tunnel->context->send(tunnel->context, MESSAGE_WANT_RESOLVE, &writer);
-	note_remedy(tunnel, MESSAGE_HEALING_RESOLVE);
-}
-
-static void on_udp_granted(void *owner, enum message_status status, int descriptor)
-{
-	struct tunnel *tunnel = owner;
-	tunnel->health.want_udp = NULL;
-	if (status != MESSAGE_STATUS_OK) {
-		log_line(LOG_WARN, tunnel->id, "healing: no new UDP socket could be opened");
-		return;
-	}
-	tunnel_replace_udp(tunnel, descriptor);
-}
-
-static void ask_socket(struct tunnel *tunnel)
-{
-	if (tunnel->health.want_udp != NULL)
-		return;
-	struct message_want want = { .slot = tunnel->slot, .generation = tunnel->generation };
-	tunnel->health.want_udp = descriptor_request_ask(tunnel->context, MESSAGE_WANT_UDP, &want, on_udp_granted, tunnel);
-	note_remedy(tunnel, MESSAGE_HEALING_SOCKET);
-}
-
-static void try_next_address(struct tunnel_peer *peer)
-{
-	if (!tunnel_peer_next_address(peer))
-		return;
-	peer->health.has_answered = false;
-	note_remedy(peer->tunnel, MESSAGE_HEALING_FAMILY);
-	tell_endpoint(peer);
-}
-
-/* `sent` initiations before the last one were not answered. */
-static void heal(struct tunnel_peer *peer, unsigned sent)
-{
-	struct tunnel *tunnel = peer->tunnel;
-	unsigned step = (sent - 1) % HEAL_ROUND + 1;
-	if (step == HEAL_HANDSHAKE)
-		note_remedy(tunnel, MESSAGE_HEALING_HANDSHAKE);
-	if (step % HEAL_RESOLVE == 0)
-		ask_resolve(peer);
-	if (step == HEAL_FAMILY && peer->health.has_answered)
-		try_next_address(peer);
-	if (step == HEAL_SOCKET && tunnel->udp != NULL)
-		ask_socket(tunnel);
-}
-
 static void on_initiation(struct tunnel_peer *peer)
 {
-	struct wireguard_peer_stats stats = stats_of(peer);
+	struct wireguard_peer_stats stats = tunnel_peer_stats(peer);
 	peer->health.initiated_at = loop_now(peer->tunnel->context->loop);
-	uint64_t timed_out_at = peer->health.initiated_at + ANSWER_TIME;
-	set_time(peer->tunnel, &peer->health.judge_at, stats.unanswered == DOWN_AFTER ? timed_out_at : LOOP_NEVER);
+	uint64_t timed_out_at = peer->health.initiated_at + HEALTH_ANSWER_TIME;
+	set_time(peer->tunnel, &peer->health.judge_at, stats.unanswered == HEALTH_DOWN_AFTER ? timed_out_at : LOOP_NEVER);
 	if (!peer->health.has_answered && peer->addresses != NULL)
 		set_time(peer->tunnel, &peer->health.move_at, timed_out_at);
 	leave_pause(peer); /* the device may have started it, because there is something to send */
@@ -519,7 +242,7 @@ static void on_initiation(struct tunnel_peer *peer)
 	peer->health.kept_waiting = true;
 	/* The one before had no answer. */
 	counter_add(&peer->tunnel->counters->handshake_failures, 1);
-	heal(peer, stats.unanswered - 1);
+	remedy_try(peer, stats.unanswered - 1);
 	peer->tunnel->health.must_review = true;
 }
 
@@ -534,8 +257,8 @@ static void on_completed(struct tunnel_peer *peer)
 	counter_set(&peer->counters->last_handshake_at, (uint64_t)wall_clock_ms());
 	/* Before the state, so that whoever waits for it reads them. */
 	publish_peer(peer, loop_now(tunnel->context->loop));
-	tell_handshake(peer, true);
-	tell_endpoint(peer);
+	news_handshake(peer, true);
+	news_endpoint(peer);
 	tunnel->health.must_review = true;
 	tunnel->health.goes_on |= kept_waiting;
 }
@@ -554,7 +277,7 @@ static void on_gave_up(struct tunnel_peer *peer)
 	if (health_why_refused(peer) != NULL)
 		pause = REFUSED_PAUSE;
 	set_time(tunnel, &peer->health.retry_at, loop_now(tunnel->context->loop) + pause);
-	tell_handshake(peer, false);
+	news_handshake(peer, false);
 	tunnel->health.must_review = true;
 }
 
@@ -606,7 +329,7 @@ static void on_tried(struct tunnel_peer *peer)
 	peer->tunnel->health.must_review |= was_refused || is_refused(peer);
 	if (health->tried == 0 || is_refused(peer))
 		return;
-	try_next_address(peer);
+	remedy_next_address(peer);
 	initiate(peer, has_answered ? wireguard_peer_initiate : wireguard_peer_restart);
 }
 
@@ -624,7 +347,7 @@ static void act(struct tunnel_peer *peer)
 	if ((events & 1u << WIREGUARD_HANDSHAKE_COMPLETED) != 0)
 		on_completed(peer);
 	else if ((events & 1u << WIREGUARD_ENDPOINT_MOVED) != 0)
-		tell_endpoint(peer);
+		news_endpoint(peer);
 	if ((events & 1u << WIREGUARD_PEER_RETURNED) != 0 && (events & 1u << WIREGUARD_HANDSHAKE_COMPLETED) == 0)
 		on_returned(peer);
 	/* Under traffic, a vanished peer is detected after two initiations: at most 5.3 + 5.3 + 1.3 s. */
@@ -632,7 +355,7 @@ static void act(struct tunnel_peer *peer)
 		initiate(peer, wireguard_peer_ask);
 	/* It may have moved; with a session, two more initiations would take too long. */
 	if ((events & 1u << WIREGUARD_PEER_SILENT) != 0)
-		ask_resolve(peer);
+		remedy_resolve(peer);
 	if ((events & 1u << WIREGUARD_INITIATION_SENT) != 0)
 		on_initiation(peer);
 	if ((events & 1u << WIREGUARD_HANDSHAKE_GAVE_UP) != 0)
@@ -687,11 +410,6 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t told_at(const struct health_news *news)
-{
-	return news->held > 0 ? news->quiet_until : LOOP_NEVER;
-}
-
 static uint64_t first_due(const struct tunnel *tunnel)
 {
 	uint64_t at = LOOP_NEVER;
@@ -701,12 +419,9 @@ static uint64_t first_due(const struct tunnel *tunnel)
 		at = least(at, health->judge_at);
 		at = least(at, health->move_at);
 		at = least(at, health->refused_until);
-		at = least(at, told_at(&health->handshake));
-		at = least(at, told_at(&health->endpoint));
+		at = least(at, news_due_of(tunnel->peers[i]));
 	}
-	for (int healing = 0; healing < MESSAGE_HEALINGS; healing++)
-		at = least(at, told_at(&tunnel->health.remedies[healing]));
-	return least(at, tunnel->health.review_at);
+	return least(least(at, news_due(tunnel)), tunnel->health.review_at);
 }
 
 uint64_t health_deadline(const struct tunnel *tunnel)
@@ -727,7 +442,7 @@ static void retry(struct tunnel_peer *peer)
 static void tick_peer(struct tunnel_peer *peer, uint64_t now)
 {
 	struct health_peer *health = &peer->health;
-	tell_held(peer, now);
+	news_tell_held_of(peer, now);
 	if (health->judge_at <= now) {
 		health->judge_at = LOOP_NEVER;
 		peer->tunnel->health.must_review = true;
@@ -738,7 +453,7 @@ static void tick_peer(struct tunnel_peer *peer, uint64_t now)
 	}
 	if (health->move_at <= now) {
 		health->move_at = LOOP_NEVER;
-		try_next_address(peer);
+		remedy_next_address(peer);
 	}
 	if (health->retry_at <= now)
 		retry(peer);
@@ -748,7 +463,7 @@ void health_tick(struct tunnel *tunnel, uint64_t now)
 {
 	if (tunnel->health.due > now)
 		return;
-	tell_held_remedies(tunnel, now);
+	news_tell_held(tunnel, now);
 	if (tunnel->health.review_at <= now) {
 		tunnel->health.review_at = LOOP_NEVER;
 		tunnel->health.must_review = true;
@@ -762,7 +477,7 @@ void health_tick(struct tunnel *tunnel, uint64_t now)
 void health_hand_over(struct tunnel *tunnel)
 {
 	health_act(tunnel);
-	tell_held_remedies(tunnel, LOOP_NEVER);
+	news_tell_held(tunnel, LOOP_NEVER);
 	for (size_t i = 0; i < tunnel->peer_count; i++)
-		tell_held(tunnel->peers[i], LOOP_NEVER);
+		news_tell_held_of(tunnel->peers[i], LOOP_NEVER);
 }

@@ -1,22 +1,20 @@
 /* A tunnel's state, derived only from the data path, as a client of the proxy sees it. `up`: connections are attempted. `stale`: they are
- * refused, because two initiations were not answered. This file also heals the tunnel: a new handshake, the endpoint's name again, another
- * address family, a new UDP socket, in turn, with back-off and jitter. An enabled tunnel never stops trying. */
+ * refused, because two initiations were not answered. An enabled tunnel never stops trying, with back-off and jitter. What it tries is in
+ * remedy.h, what it tells in news.h, and how the state is found in verdict.h. */
 #ifndef WARREN_TUNNEL_HEALTH_H
 #define WARREN_TUNNEL_HEALTH_H
 
 #include "ipc/message.h"
+#include "tunnel/io/loop.h"
+#include "tunnel/news.h"
 #include "tunnel/wireguard/device.h"
 
 struct tunnel;
 struct tunnel_peer;
 struct descriptor_request;
 
-/* Events that a far end can cause at will, or each of thousands of peers, are sent at most once a second; those held back are counted and sent at the
- * end of the second. */
-struct health_news {
-	uint64_t quiet_until;
-	uint32_t held;
-};
+#define HEALTH_DOWN_AFTER 2                          /* unanswered initiations */
+#define HEALTH_ANSWER_TIME (1300 * LOOP_MILLISECOND) /* of an initiation; longer than a round trip */
 
 struct health_peer {
 	uint64_t retry_at;      /* the next attempt after the protocol gave up, or LOOP_NEVER */
@@ -26,7 +24,7 @@ struct health_peer {
 	uint64_t refused_until; /* the host refuses to send to it at least so long, or LOOP_NEVER */
 	bool kept_waiting;      /* an initiation was not answered, or there never was a handshake: connections may wait for one */
 	unsigned events;        /* enum wireguard_event as a bit set, not yet handled */
-	struct health_news endpoint, handshake;
+	struct news_pause endpoint, handshake;
 	bool has_completed; /* of the handshake event that was sent last, or is held back */
 	bool has_answered;  /* there was a handshake at the address in use */
 	bool is_renewed;    /* the change being committed replaces its endpoint or preshared key */
@@ -42,7 +40,7 @@ struct health {
 	bool is_down;
 	bool had_way, must_follow; /* there was a way to the network when it was last looked at; it may be another now */
 	struct descriptor_request *want_udp;
-	struct health_news remedies[MESSAGE_HEALINGS]; /* of all peers together */
+	struct news_pause remedies[MESSAGE_HEALINGS]; /* of all peers together */
 	bool has_events;
 	bool has_refused;          /* a peer to which the host refused to send, or refuses */
 	uint64_t due;              /* not later than any time of the peers, of the news and of the review; LOOP_NEVER: there is none */
@@ -52,7 +50,6 @@ struct health {
 
 /* After a commit: starts handshakes with every peer that has no session, or is renewed, and whose endpoint is known. */
 void health_start(struct tunnel *tunnel);
-void health_stop(struct tunnel *tunnel);
 /* Another worker had the tunnel: what it published holds, and is not told again. Before health_start, as is the second for each peer whose sessions
  * were taken over. */
 void health_resume(struct tunnel *tunnel);
@@ -82,6 +79,9 @@ void health_wanted(struct tunnel *tunnel);
 /* Whether connections are refused at once, with `reason`. Decided together with the state, by health_review. */
 bool health_is_down(const struct tunnel *tunnel);
 uint64_t health_deadline(const struct tunnel *tunnel);
+/* The deadline is not later than `at`. Every time of a peer and of news is told with this, so that a turn need not look at all peers to find
+ * the first. */
+void health_due_by(struct tunnel *tunnel, uint64_t at);
 void health_tick(struct tunnel *tunnel, uint64_t now);
 /* Derives the state from the peers again, after they changed. */
 void health_review(struct tunnel *tunnel);

@@ -11,6 +11,7 @@
 #include "tunnel/flush.h"
 #include "tunnel/login.h"
 #include "tunnel/publish.h"
+#include "tunnel/remedy.h"
 #include "tunnel/wireguard/sealing.h"
 
 static uint64_t now_of(const struct tunnel *tunnel)
@@ -497,7 +498,7 @@ void tunnel_peer_free(struct tunnel_peer *peer)
 
 void tunnel_close(struct tunnel *tunnel)
 {
-	health_stop(tunnel);
+	remedy_stop(tunnel);
 	carrier_part_all(tunnel);
 	/* Sends the resets of the connections just ended before the socket is closed. */
 	publish_socket(tunnel);

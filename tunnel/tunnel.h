@@ -93,6 +93,20 @@ static inline bool tunnel_has_way(const struct tunnel *tunnel)
 	return tunnel->udp != NULL || (tunnel->carrier != NULL && carrier_is_open(tunnel->carrier));
 }
 
+static inline struct wireguard_peer_stats tunnel_peer_stats(const struct tunnel_peer *peer)
+{
+	struct wireguard_peer_stats stats;
+	wireguard_peer_stats(peer->peer, &stats, loop_now(peer->tunnel->context->loop));
+	return stats;
+}
+
+/* Whether its endpoint is a name. */
+static inline bool tunnel_peer_is_named(const struct tunnel_peer *peer)
+{
+	const struct spec_peer *named = spec_peer_find(&peer->tunnel->spec, wireguard_peer_public_key(peer->peer));
+	return named != NULL && named->endpoint.kind == SPEC_PLACE_INET && !place_is_literal(&named->endpoint);
+}
+
 /* After a commit: starts handshakes and reports the state. */
 void tunnel_begin(struct tunnel *tunnel);
 /* Of a tunnel whose connections, probes, listeners and forwards have ended (change_remove): closes the rest. Only tunnel_free may follow. */

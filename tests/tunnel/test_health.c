@@ -374,7 +374,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static uint64_t told_at(const struct health_news *news)
+static uint64_t told_at(const struct news_pause *news)
 {
 	return news->held > 0 ? news->quiet_until : LOOP_NEVER;
 }

@@ -14,6 +14,7 @@
 #include "tunnel/proxy/forward.h"
 #include "tunnel/proxy/listener.h"
 #include "tunnel/publish.h"
+#include "tunnel/remedy.h"
 #include "tunnel/wireguard/transfer.h"
 
 /* What a step of preparing does, in networks, of which each takes some 80 ns: 16 peers, because each new one costs a key exchange. */
@@ -586,7 +587,7 @@ static void take_carrier(struct tunnel *tunnel, struct prepared_change *change)
 {
 	const struct spec *spec = &tunnel->spec;
 	if (spec->via != NULL)
-		health_stop(tunnel);
+		remedy_stop(tunnel);
 	if (change->carrier != NULL || !spec->enabled || spec->via == NULL)
 		tunnel_take_carrier(tunnel, change->carrier);
 	change->carrier = NULL;
