@@ -429,14 +429,17 @@ uint64_t health_deadline(const struct tunnel *tunnel)
 	return tunnel->health.due;
 }
 
+/* Without a way it waits for that: take_way begins with every peer. */
 static void retry(struct tunnel_peer *peer)
 {
-	if (wireguard_peer_has_endpoint(peer->peer)) {
+	bool has_way = tunnel_has_way(peer->tunnel);
+	if (has_way && wireguard_peer_has_endpoint(peer->peer)) {
 		initiate(peer, wireguard_peer_retry);
 		return;
 	}
 	peer->health.retry_at = LOOP_NEVER;
-	resolve_inside(peer);
+	if (has_way)
+		resolve_inside(peer);
 }
 
 static void tick_peer(struct tunnel_peer *peer, uint64_t now)

@@ -1034,6 +1034,34 @@ static void test_the_state_inside_follows_the_outer_tunnel(void **state)
 	assert_int_equal(world.initiation_count, 1);
 }
 
+/* The peer gave up before the way closed. Its next attempt waits for the way, and does not keep the worker awake until then. */
+static void test_a_pause_that_ends_without_a_way_keeps_nobody_awake(void **state)
+{
+	(void)state;
+	world.is_cut = world.is_open = true;
+	go_inside();
+	health_follow(&world.tunnel, false);
+	pass(100 * LOOP_SECOND);
+	assert_int_not_equal(world.peer.health.retry_at, LOOP_NEVER);
+	world.is_open = false;
+	health_follow(&world.tunnel, false);
+	settle();
+	size_t before = world.initiation_count;
+	for (unsigned ticks = 0; deadline() != LOOP_NEVER; ticks++) {
+		assert_true(ticks < 100);
+		world.now = deadline() > world.now ? deadline() : world.now;
+		health_tick(&world.tunnel, world.now);
+		settle();
+	}
+	assert_int_equal(world.initiation_count, before);
+	world.is_cut = false;
+	world.is_open = true;
+	health_follow(&world.tunnel, false);
+	settle();
+	assert_int_equal(world.initiation_count, before + 1);
+	assert_int_equal(world.tunnel.health.state, TUNNEL_UP);
+}
+
 /* Another port of the outer tunnel: the peer hears of it at once, and the session goes on. */
 static void test_another_way_starts_a_handshake(void **state)
 {
@@ -1105,6 +1133,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_route_that_flaps_is_told_at_a_rate, start, stop),
 		cmocka_unit_test_setup_teardown(test_every_address_is_tried_before_the_route_counts_as_lost, start, stop),
 		cmocka_unit_test_setup_teardown(test_the_state_inside_follows_the_outer_tunnel, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_pause_that_ends_without_a_way_keeps_nobody_awake, start, stop),
 		cmocka_unit_test_setup_teardown(test_another_way_starts_a_handshake, start, stop),
 		cmocka_unit_test_setup_teardown(test_p1_names_inside_are_not_asked_for_outside, start, stop),
 	};
