@@ -24,6 +24,9 @@
 #define REFUSED_PAUSE (5 * LOOP_SECOND)
 /* A peer stays refused for so long, whatever passes: under traffic a firewall's limit would change the state with every few packets. */
 #define REFUSED_LEAST LOOP_SECOND
+/* Each client of a tunnel that is down wants it. A peer that was told once has the protocol's pace for longer than this. */
+#define WANTED_PAUSE LOOP_SECOND
+#define RETRIES_A_TICK 8                /* each costs three key exchanges; the other peers' are left for the next tick, which is at once */
 #define RESOLVE_PAUSE (5 * LOOP_SECOND) /* inside another tunnel */
 
 static void set_state(struct tunnel *tunnel, enum tunnel_state state, const char *reason)
@@ -110,10 +113,10 @@ static void initiate(struct tunnel_peer *peer, void (*how)(struct wireguard_peer
 	tunnel_wake(peer->tunnel);
 }
 
-static void begin(struct tunnel_peer *peer, size_t *begun)
+/* One of many, which leaves its pause when the initiation is sent. */
+static void begin(struct tunnel_peer *peer, enum wireguard_beginning how, size_t *begun)
 {
-	leave_pause(peer);
-	wireguard_peer_begin(peer->peer, peer->health.is_renewed, begun, loop_now(peer->tunnel->context->loop));
+	wireguard_peer_begin(peer->peer, how, begun, loop_now(peer->tunnel->context->loop));
 	tunnel_wake(peer->tunnel);
 }
 
@@ -147,7 +150,7 @@ void health_start(struct tunnel *tunnel)
 		if (!has_way && tunnel->carrier == NULL)
 			stop(peer);
 		else if (has_way && wireguard_peer_has_endpoint(peer->peer) && (peer->health.is_renewed || !tunnel_peer_stats(peer).can_send))
-			begin(peer, &begun);
+			begin(peer, peer->health.is_renewed ? WIREGUARD_BEGIN_RESTARTED : WIREGUARD_BEGIN, &begun);
 		if (has_way)
 			resolve_inside(peer);
 		peer->health.is_renewed = false;
@@ -174,11 +177,8 @@ static void take_way(struct tunnel *tunnel)
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
 		struct tunnel_peer *peer = tunnel->peers[i];
 		forget_refusals(peer);
-		peer->health.is_renewed = !health_is_heard(peer);
-		if (wireguard_peer_has_endpoint(peer->peer))
-			begin(peer, &begun);
+		begin(peer, health_is_heard(peer) ? WIREGUARD_BEGIN : WIREGUARD_BEGIN_RESTARTED, &begun);
 		resolve_inside(peer);
-		peer->health.is_renewed = false;
 	}
 	tunnel_resume(tunnel);
 	tunnel->health.goes_on = true;
@@ -401,8 +401,14 @@ void health_act(struct tunnel *tunnel)
 
 void health_wanted(struct tunnel *tunnel)
 {
+	struct health *health = &tunnel->health;
+	uint64_t now = loop_now(tunnel->context->loop);
+	size_t begun = 0;
+	if (now < health->wanted_until || !tunnel_has_way(tunnel))
+		return;
+	health->wanted_until = now + WANTED_PAUSE;
 	for (size_t i = 0; i < tunnel->peer_count; i++)
-		initiate(tunnel->peers[i], wireguard_peer_initiate);
+		begin(tunnel->peers[i], WIREGUARD_BEGIN, &begun);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -442,7 +448,7 @@ static void retry(struct tunnel_peer *peer)
 		resolve_inside(peer);
 }
 
-static void tick_peer(struct tunnel_peer *peer, uint64_t now)
+static void tick_peer(struct tunnel_peer *peer, unsigned *retries, uint64_t now)
 {
 	struct health_peer *health = &peer->health;
 	news_tell_held_of(peer, now);
@@ -458,12 +464,13 @@ static void tick_peer(struct tunnel_peer *peer, uint64_t now)
 		health->move_at = LOOP_NEVER;
 		remedy_next_address(peer);
 	}
-	if (health->retry_at <= now)
+	if (health->retry_at <= now && (*retries)++ < RETRIES_A_TICK)
 		retry(peer);
 }
 
 void health_tick(struct tunnel *tunnel, uint64_t now)
 {
+	unsigned retries = 0;
 	if (tunnel->health.due > now)
 		return;
 	news_tell_held(tunnel, now);
@@ -472,7 +479,7 @@ void health_tick(struct tunnel *tunnel, uint64_t now)
 		tunnel->health.must_review = true;
 	}
 	for (size_t i = 0; i < tunnel->peer_count; i++)
-		tick_peer(tunnel->peers[i], now);
+		tick_peer(tunnel->peers[i], &retries, now);
 	review_once(tunnel);
 	tunnel->health.due = first_due(tunnel);
 }

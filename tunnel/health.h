@@ -44,6 +44,7 @@ struct health {
 	bool has_events;
 	bool has_refused;          /* a peer to which the host refused to send, or refuses */
 	uint64_t due;              /* not later than any time of the peers, of the news and of the review; LOOP_NEVER: there is none */
+	uint64_t wanted_until;     /* until then clients need not be heard again (health_wanted) */
 	uint64_t review_at;        /* when the state is taken anew, whatever happens; LOOP_NEVER: not */
 	bool must_review, goes_on; /* of what was acted on: the state is taken anew; who waited for a session goes on */
 };
@@ -74,7 +75,8 @@ void health_review_at(struct tunnel *tunnel, uint64_t at);
 void health_unresolved(struct tunnel_peer *peer);
 /* Whether there is a session and no initiation is unanswered. */
 bool health_is_heard(const struct tunnel_peer *peer);
-/* A client wants to use the tunnel while it is down: returns to one attempt every 5 s. */
+/* A client wants to use the tunnel while it is down: returns to one attempt every 5 s. Of many peers some are begun with now, and the others one by
+ * one. */
 void health_wanted(struct tunnel *tunnel);
 /* Whether connections are refused at once, with `reason`. Decided together with the state, by health_review. */
 bool health_is_down(const struct tunnel *tunnel);

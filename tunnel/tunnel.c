@@ -244,7 +244,7 @@ void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
 	}
 	tunnel_take_udp(tunnel, fresh);
 	for (size_t i = 0; i < tunnel->peer_count; i++)
-		wireguard_peer_begin(tunnel->peers[i]->peer, false, &begun, now_of(tunnel));
+		wireguard_peer_begin(tunnel->peers[i]->peer, WIREGUARD_BEGIN, &begun, now_of(tunnel));
 }
 
 /* The end of a turn. */
@@ -381,9 +381,10 @@ void tunnel_resolved(struct tunnel *tunnel, const struct message_resolved *messa
 
 void tunnel_reconnect(struct tunnel *tunnel)
 {
+	size_t begun = 0;
 	for (size_t i = 0; i < tunnel->peer_count; i++) {
 		tunnel->peers[i]->health.retry_at = LOOP_NEVER;
-		wireguard_peer_reconnect(tunnel->peers[i]->peer, now_of(tunnel));
+		wireguard_peer_begin(tunnel->peers[i]->peer, WIREGUARD_BEGIN_WITHOUT_SESSION, &begun, now_of(tunnel));
 	}
 	health_review(tunnel);
 	tunnel_wake(tunnel);

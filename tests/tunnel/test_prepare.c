@@ -323,6 +323,65 @@ static void many_peers_are_taken(void **state)
 	}
 }
 
+/* Initiations that no peer has answered. */
+static unsigned sent(void)
+{
+	unsigned count = 0;
+	for (size_t i = 0; i < world.tunnel->peer_count; i++)
+		count += tunnel_peer_stats(world.tunnel->peers[i]).unanswered;
+	return count;
+}
+
+static void have_many(const struct wish *many)
+{
+	change(&first);
+	assert_int_equal(prepare(many, UINT32_MAX), MESSAGE_STATUS_OK);
+	change_commit(world.tunnel);
+	world.generation++;
+	while (change_clean(world.tunnel))
+		;
+}
+
+/* Whatever makes thousands of peers begin, a turn of the worker begins with a few. */
+static void many_peers_begin_in_bounded_turns(void **state)
+{
+	static const struct wish many = { .first_peer = 8, .peer_count = MANY - 8, .networks = 9, .mtu = 1420, .forward = "web" };
+	(void)state;
+	have_many(&many);
+	tunnel_begin(world.tunnel);
+	assert_int_equal(sent(), 8);
+	health_wanted(world.tunnel);
+	assert_int_equal(sent(), 16);
+	/* More clients at the same time want nothing that was not wanted. */
+	health_wanted(world.tunnel);
+	assert_int_equal(sent(), 16);
+	world.tunnel->health.wanted_until = 0;
+	health_wanted(world.tunnel);
+	assert_int_equal(sent(), 24);
+	/* What was sent before is forgotten with the sessions. */
+	tunnel_reconnect(world.tunnel);
+	assert_int_equal(sent(), 8);
+}
+
+/* A worker that was kept from running finds the pauses of all peers over. */
+static void retries_of_many_peers_are_bounded_in_a_turn(void **state)
+{
+	enum { PEERS = MANY / 16 };
+	static const struct wish many = { .first_peer = 8, .peer_count = PEERS, .networks = 9, .mtu = 1420, .forward = "web" };
+	(void)state;
+	have_many(&many);
+	uint64_t now = loop_now(world.context.loop);
+	for (unsigned i = 0; i < PEERS; i++)
+		world.tunnel->peers[i]->health.retry_at = now;
+	health_due_by(world.tunnel, now);
+	for (unsigned tick = 1; tick <= PEERS / 8; tick++) {
+		assert_true(health_deadline(world.tunnel) <= now);
+		health_tick(world.tunnel, now);
+		assert_int_equal(sent(), 8 * tick);
+	}
+	assert_true(health_deadline(world.tunnel) > now);
+}
+
 /* How many steps it takes to free what a commit has replaced; none of them wipes the keys of more than 256 peers. */
 static size_t clean(void)
 {
@@ -412,7 +471,8 @@ int main(void)
 		TEST(a_tunnel_is_made_whole_or_not_at_all),           TEST(a_change_in_place_is_done_whole_or_not_at_all),
 		TEST(another_key_and_stack_come_whole_or_not_at_all), TEST(what_is_aborted_leaves_nothing),
 		TEST(other_peers_replace_many_in_bounded_steps),      TEST(networks_of_one_peer_are_prepared_in_bounded_steps),
-		TEST(many_peers_are_removed_in_bounded_steps),        TEST(many_peers_are_taken),
+		TEST(many_peers_are_removed_in_bounded_steps),        TEST(many_peers_begin_in_bounded_turns),
+		TEST(retries_of_many_peers_are_bounded_in_a_turn),    TEST(many_peers_are_taken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

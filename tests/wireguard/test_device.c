@@ -238,6 +238,57 @@ static void test_a_tick_is_bounded(void **state)
 	link_free(link);
 }
 
+/* The first few of many begin at once and each other after a gap, also those that had given up, which have a whole round of attempts again. */
+static void test_many_begin_with_gaps(void **state)
+{
+	enum { PEERS = 100, ROUND = 20 * PEERS };
+	struct wireguard_peer *peers[PEERS];
+	(void)state;
+
+	struct link *link = link_create(1);
+	struct link_node *node = &link->nodes[0];
+	link->is_cut = true;
+	for (unsigned i = 0; i < PEERS; i++) {
+		struct wireguard_peer_config config = { .endpoint = link_ipv4(0x0a090000 + i, 1) };
+		randombytes_buf(config.public_key.bytes, sizeof(config.public_key.bytes));
+		assert_int_equal(config_add(node->device, &config, NULL, &peers[i], link->now), 0);
+	}
+	for (unsigned round = 1; round <= 6; round++) {
+		enum wireguard_beginning how = round % 3 == 0   ? WIREGUARD_BEGIN
+		                               : round % 3 == 1 ? WIREGUARD_BEGIN_RESTARTED
+		                                                : WIREGUARD_BEGIN_WITHOUT_SESSION;
+		size_t begun = 0;
+		unsigned before = node->sent[WIREGUARD_INITIATION];
+		for (unsigned i = 0; i < PEERS; i++)
+			wireguard_peer_begin(peers[i], how, &begun, link->now);
+		assert_int_equal(begun, PEERS);
+		assert_int_equal(node->sent[WIREGUARD_INITIATION] - before, 8);
+		link_run(link, 10 * MILLISECOND);
+		assert_in_range(node->sent[WIREGUARD_INITIATION] - before, 8 + 19, 8 + 21);
+		link_run(link, PEERS * MILLISECOND);
+		assert_int_equal(node->sent[WIREGUARD_INITIATION] - before, PEERS);
+		link_run(link, 200 * SECOND);
+		assert_in_range(node->sent[WIREGUARD_INITIATION] - before, ROUND - PEERS, ROUND + PEERS);
+	}
+	link_free(link);
+}
+
+/* One without an endpoint takes no turn of those that have one. */
+static void test_where_a_peer_is_not_known_nothing_begins(void **state)
+{
+	(void)state;
+	struct link *link = link_create(2);
+	static const union wireguard_endpoint nowhere;
+	size_t begun = 0;
+	link_join(link, 0, 1);
+	wireguard_peer_set_endpoint(link_peer(link, 0, 1), &nowhere);
+	wireguard_peer_begin(link_peer(link, 0, 1), WIREGUARD_BEGIN_RESTARTED, &begun, link->now);
+	assert_int_equal(begun, 0);
+	link_run(link, SECOND);
+	assert_int_equal(link->nodes[0].sent[WIREGUARD_INITIATION], 0);
+	link_free(link);
+}
+
 static union wireguard_endpoint place_number(unsigned number)
 {
 	union wireguard_endpoint endpoint = { .any.sa_family = AF_UNSPEC };
@@ -722,6 +773,8 @@ int main(void)
 		link_test(test_deliver_may_send),
 		link_test(test_peers_are_found_and_listed),
 		link_test(test_a_tick_is_bounded),
+		link_test(test_many_begin_with_gaps),
+		link_test(test_where_a_peer_is_not_known_nothing_begins),
 		link_test(test_endpoints_are_known),
 		link_test(test_stats),
 		link_test(test_w33_private_key_changes_mid_traffic),

@@ -66,6 +66,13 @@ struct wireguard_env {
 	void (*notify)(void *owner, struct wireguard_peer *peer, enum wireguard_event event);
 };
 
+/* How a handshake begins. */
+enum wireguard_beginning {
+	WIREGUARD_BEGIN,                 /* as wireguard_peer_initiate */
+	WIREGUARD_BEGIN_RESTARTED,       /* as wireguard_peer_restart */
+	WIREGUARD_BEGIN_WITHOUT_SESSION, /* as wireguard_peer_reconnect */
+};
+
 struct wireguard_datagram {
 	uint8_t *bytes;
 	size_t length;
@@ -189,9 +196,9 @@ void wireguard_peer_ask(struct wireguard_peer *peer, uint64_t now);
 void wireguard_peer_reconnect(struct wireguard_peer *peer, uint64_t now);
 /* Starts a handshake at once and keeps the sessions, because the endpoint or the preshared key has changed. */
 void wireguard_peer_restart(struct wireguard_peer *peer, uint64_t now);
-/* The one or the other (`restarts`) for one of many peers; `begun` counts them from 0. The first few are sent at once and the others with gaps,
+/* One of these for one of many peers; `begun` counts those with an endpoint, from 0. The first few are sent at once and the others with gaps,
  * since each costs several key exchanges. */
-void wireguard_peer_begin(struct wireguard_peer *peer, bool restarts, size_t *begun, uint64_t now);
+void wireguard_peer_begin(struct wireguard_peer *peer, enum wireguard_beginning how, size_t *begun, uint64_t now);
 /* After WIREGUARD_HANDSHAKE_GAVE_UP: sends one more initiation, and gives up again if it is not answered and there is nothing to send. */
 void wireguard_peer_retry(struct wireguard_peer *peer, uint64_t now);
 /* Wipes sessions and handshake and drops staged packets, as if the peer had just been added. */

@@ -174,7 +174,9 @@ void wireguard_peer_tick(struct wireguard_peer *peer, uint64_t now);
 
 /* handshake.c */
 
-/* Sends an initiation unless one, or a response, was sent in the last REKEY_TIMEOUT. */
+/* Whether an initiation may be sent: REKEY_TIMEOUT after the last handshake message, or URGENT_GAP after it. */
+bool wireguard_handshake_is_due(const struct wireguard_peer *peer, uint64_t now);
+/* Sends an initiation if it is due, and else sees to it that one is sent later, where one is needed. */
 void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, uint64_t now);
 /* Abandons the initiation that waits for a response, if any. */
 void wireguard_handshake_abandon(struct wireguard_peer *peer);

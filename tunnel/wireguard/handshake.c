@@ -70,17 +70,26 @@ static void send_initiation(struct wireguard_peer *peer, uint64_t now)
 	wireguard_peer_notify(peer, WIREGUARD_INITIATION_SENT);
 }
 
+static uint64_t pause_of(const struct wireguard_peer *peer)
+{
+	return peer->is_urgent ? URGENT_GAP : peer->device->timings.rekey_timeout.low * WIREGUARD_SECOND;
+}
+
+bool wireguard_handshake_is_due(const struct wireguard_peer *peer, uint64_t now)
+{
+	return peer->last_sent_handshake == WIREGUARD_NEVER || now - peer->last_sent_handshake >= pause_of(peer);
+}
+
 void wireguard_handshake_initiate(struct wireguard_peer *peer, bool is_retry, uint64_t now)
 {
 	if (!is_retry)
 		peer->timers.attempts = 0;
 	if (!wireguard_peer_has_endpoint(peer))
 		return;
-	uint64_t pause = peer->is_urgent ? URGENT_GAP : peer->device->timings.rekey_timeout.low * WIREGUARD_SECOND;
-	if (peer->last_sent_handshake == WIREGUARD_NEVER || now - peer->last_sent_handshake >= pause)
+	if (wireguard_handshake_is_due(peer, now))
 		send_initiation(peer, now);
 	else if (peer->is_urgent)
-		wireguard_timers_initiation_due(&peer->timers, peer->last_sent_handshake + pause);
+		wireguard_timers_initiation_due(&peer->timers, peer->last_sent_handshake + pause_of(peer));
 	else if (!wireguard_session_can_send(peer->sessions.current, now))
 		/* We may have answered an initiation whose sender is gone; then only we can retry for the packets waiting here. */
 		wireguard_timers_initiation_delayed(&peer->timers, peer->last_sent_handshake);

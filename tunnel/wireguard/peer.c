@@ -6,6 +6,10 @@
 
 #include "tunnel/wireguard/device_private.h"
 
+/* Of many peers that begin together so many initiations are sent at once, each of which costs three key exchanges, and the others one by one. */
+#define AT_ONCE 8
+#define GAP (WIREGUARD_SECOND / 2000)
+
 #define STRANGERS 2 /* in as many looks */
 #define STRANGER_PAUSE 100000000ull
 #define STRANGER_AGE 2000000000ull /* of a session that the peer has heard of */
@@ -390,17 +394,40 @@ void wireguard_peer_ask(struct wireguard_peer *peer, uint64_t now)
 		wireguard_handshake_initiate(peer, false, now);
 }
 
+static void prepare(struct wireguard_peer *peer, enum wireguard_beginning how)
+{
+	if (how == WIREGUARD_BEGIN_WITHOUT_SESSION)
+		wireguard_peer_forget(peer);
+	if (how == WIREGUARD_BEGIN_RESTARTED) {
+		peer->is_urgent = true;
+		peer->stats.unanswered = 0;
+	}
+}
+
 void wireguard_peer_reconnect(struct wireguard_peer *peer, uint64_t now)
 {
-	wireguard_peer_forget(peer);
+	prepare(peer, WIREGUARD_BEGIN_WITHOUT_SESSION);
 	wireguard_handshake_initiate(peer, false, now);
 }
 
 void wireguard_peer_restart(struct wireguard_peer *peer, uint64_t now)
 {
-	peer->is_urgent = true;
-	peer->stats.unanswered = 0;
+	prepare(peer, WIREGUARD_BEGIN_RESTARTED);
 	wireguard_handshake_initiate(peer, false, now);
+}
+
+void wireguard_peer_begin(struct wireguard_peer *peer, enum wireguard_beginning how, size_t *begun, uint64_t now)
+{
+	prepare(peer, how);
+	if (!wireguard_peer_has_endpoint(peer))
+		return;
+	if (*begun < AT_ONCE || !wireguard_handshake_is_due(peer, now)) {
+		*begun += wireguard_handshake_is_due(peer, now);
+		wireguard_handshake_initiate(peer, false, now);
+		return;
+	}
+	peer->timers.attempts = 0;
+	wireguard_timers_initiation_due(&peer->timers, now + (++*begun - AT_ONCE) * GAP);
 }
 
 void wireguard_peer_retry(struct wireguard_peer *peer, uint64_t now)

@@ -6,10 +6,6 @@
 
 #include "tunnel/wireguard/device_private.h"
 
-/* A device sends this many initiations at once, each of which costs three key exchanges, and the others one by one. */
-#define AT_ONCE 8
-#define GAP (WIREGUARD_SECOND / 2000)
-
 /* The future configuration of one peer. */
 struct wireguard_update_item {
 	struct wireguard_peer *peer;
@@ -219,7 +215,7 @@ static void renew(const struct wireguard_update *update, uint64_t now)
 			continue;
 		wireguard_peer_forget(peer);
 		if (was_active)
-			wireguard_peer_begin(peer, true, &begun, now);
+			wireguard_peer_begin(peer, WIREGUARD_BEGIN_RESTARTED, &begun, now);
 	}
 }
 
@@ -263,18 +259,4 @@ void wireguard_update_free(struct wireguard_update *update)
 	wireguard_obfuscator_free(update->obfuscator);
 	wireguard_arena_release(&update->secret, 1);
 	free(update);
-}
-
-void wireguard_peer_begin(struct wireguard_peer *peer, bool restarts, size_t *begun, uint64_t now)
-{
-	size_t before = (*begun)++;
-
-	if (restarts) {
-		peer->is_urgent = true;
-		peer->stats.unanswered = 0;
-	}
-	if (before < AT_ONCE)
-		wireguard_handshake_initiate(peer, false, now);
-	else
-		wireguard_timers_initiation_due(&peer->timers, now + (before - AT_ONCE + 1) * GAP);
 }
