@@ -457,6 +457,28 @@ static void many_peers_are_removed_in_bounded_steps(void **state)
 	assert_int_equal(wireguard_arena_used(), 0);
 }
 
+/* Their sessions are told in one turn, which takes a millisecond, and the keys are wiped in others. */
+static void many_peers_are_handed_over_in_bounded_steps(void **state)
+{
+	static const struct wish many = { .peer_count = MANY / 2, .networks = 9, .mtu = 1420, .forward = "web", .networks_each = 16 };
+	size_t count = 1;
+	(void)state;
+	have_many(&many);
+	tunnel_begin(world.tunnel);
+	struct tunnel *tunnel = world.tunnel;
+	world.tunnel = NULL;
+	size_t before = wireguard_arena_used();
+	change_hand_over(tunnel);
+	assert_in_range(before - wireguard_arena_used(), 0, 256);
+	for (bool more = true; more; count++) {
+		before = wireguard_arena_used();
+		more = change_free(tunnel);
+		assert_in_range(before - wireguard_arena_used(), 0, 256 * WIREGUARD_PEER_SLOTS + WIREGUARD_DEVICE_SLOTS);
+	}
+	assert_in_range(count, MANY / 2 / 256, 3 * MANY / 256);
+	assert_int_equal(wireguard_arena_used(), 0);
+}
+
 static int set_up(void **state)
 {
 	world.generation = 0;
@@ -468,11 +490,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, stop)
 	const struct CMUnitTest tests[] = {
-		TEST(a_tunnel_is_made_whole_or_not_at_all),           TEST(a_change_in_place_is_done_whole_or_not_at_all),
-		TEST(another_key_and_stack_come_whole_or_not_at_all), TEST(what_is_aborted_leaves_nothing),
-		TEST(other_peers_replace_many_in_bounded_steps),      TEST(networks_of_one_peer_are_prepared_in_bounded_steps),
-		TEST(many_peers_are_removed_in_bounded_steps),        TEST(many_peers_begin_in_bounded_turns),
-		TEST(retries_of_many_peers_are_bounded_in_a_turn),    TEST(many_peers_are_taken),
+		TEST(a_tunnel_is_made_whole_or_not_at_all),
+		TEST(a_change_in_place_is_done_whole_or_not_at_all),
+		TEST(another_key_and_stack_come_whole_or_not_at_all),
+		TEST(what_is_aborted_leaves_nothing),
+		TEST(other_peers_replace_many_in_bounded_steps),
+		TEST(networks_of_one_peer_are_prepared_in_bounded_steps),
+		TEST(many_peers_are_removed_in_bounded_steps),
+		TEST(many_peers_are_handed_over_in_bounded_steps),
+		TEST(many_peers_begin_in_bounded_turns),
+		TEST(retries_of_many_peers_are_bounded_in_a_turn),
+		TEST(many_peers_are_taken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

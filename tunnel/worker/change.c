@@ -829,5 +829,4 @@ void change_hand_over(struct tunnel *tunnel)
 	for (size_t i = 0; i < tunnel->peer_count; i++)
 		send_state(tunnel->peers[i]);
 	tunnel_close(tunnel);
-	(void)tunnel_free(tunnel, SIZE_MAX);
 }

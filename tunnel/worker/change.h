@@ -30,7 +30,7 @@ void change_remove(struct tunnel *tunnel);
 void change_end(struct tunnel *tunnel);
 /* Frees some of it; true: there is more. All keys are wiped when there is no more. */
 bool change_free(struct tunnel *tunnel);
-/* The same for a tunnel that goes to another worker: its connections are cut for that reason, and a TRANSFER of each peer is sent. */
+/* Like change_end, for a tunnel that goes to another worker: its connections are cut for that reason, and a TRANSFER of each peer is sent. */
 void change_hand_over(struct tunnel *tunnel);
 /* Whether a connection would be cut by it, of a client that waits, too. */
 bool change_has_connections(const struct tunnel *tunnel);

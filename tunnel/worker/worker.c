@@ -38,8 +38,8 @@ struct worker {
 	struct tunnel *tunnels[COUNTERS_TUNNELS];
 	struct incoming incoming;            /* the change being decoded in steps */
 	struct message_prepared prepared;    /* the reply to the change being prepared in steps */
-	struct message_ack settled;          /* the COMMIT or REMOVE after which is cleaned up in steps */
-	struct tunnel *leaving;              /* the removed tunnel that is freed in steps, or NULL */
+	struct message_ack settled;          /* the COMMIT, REMOVE or HAND_OVER after which is cleaned up in steps */
+	struct tunnel *leaving;              /* the tunnel that was removed or handed over and is freed in steps, or NULL */
 	void (*step)(struct worker *worker); /* what is done at next_step, or NULL */
 	struct deadline next_step;
 	int exit_code;
@@ -265,6 +265,16 @@ static void free_more(struct worker *worker)
 	reply_ack(worker, &worker->settled, MESSAGE_STATUS_OK);
 }
 
+/* Everything of the tunnel has ended. */
+static void leave(struct worker *worker, struct tunnel *tunnel, const struct message_ack *ack)
+{
+	access_report_flush(&worker->context.access_report); /* after the reply nobody knows the tunnel's name */
+	worker->tunnels[ack->slot] = NULL;
+	worker->leaving = tunnel;
+	worker->settled = *ack;
+	free_more(worker);
+}
+
 static void on_remove(struct worker *worker, const struct message_ack *ack)
 {
 	struct tunnel *tunnel = in_slot(worker, ack->slot);
@@ -273,11 +283,7 @@ static void on_remove(struct worker *worker, const struct message_ack *ack)
 		return;
 	}
 	change_end(tunnel);
-	access_report_flush(&worker->context.access_report); /* after the reply nobody knows the tunnel's name */
-	worker->tunnels[ack->slot] = NULL;
-	worker->leaving = tunnel;
-	worker->settled = *ack;
-	free_more(worker);
+	leave(worker, tunnel, ack);
 }
 
 static void on_hand_over(struct worker *worker, const struct message_ack *ack, bool only_idle)
@@ -287,12 +293,12 @@ static void on_hand_over(struct worker *worker, const struct message_ack *ack, b
 		reply_ack(worker, ack, MESSAGE_STATUS_REFUSED);
 		return;
 	}
-	if (tunnel != NULL) {
-		change_hand_over(tunnel);
-		worker->tunnels[ack->slot] = NULL;
+	if (tunnel == NULL) {
+		reply_ack(worker, ack, MESSAGE_STATUS_UNKNOWN);
+		return;
 	}
-	access_report_flush(&worker->context.access_report);
-	reply_ack(worker, ack, tunnel == NULL ? MESSAGE_STATUS_UNKNOWN : MESSAGE_STATUS_OK);
+	change_hand_over(tunnel);
+	leave(worker, tunnel, ack);
 }
 
 static void on_transfer(struct worker *worker, struct message_reader *body)
