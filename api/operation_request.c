@@ -52,6 +52,29 @@ static void add_location(struct MHD_Response *response, const struct operation *
 	api_reply_header(response, MHD_HTTP_HEADER_LOCATION, location);
 }
 
+#define INSIDE_MAX 100
+
+/* Names the tunnels that went through it, because they have no way now. */
+static void reply_deleted(struct api_request *request, const struct operation *operation)
+{
+	struct snapshot *inside[INSIDE_MAX];
+	struct text none, ids;
+	text_init(&none);
+	text_init(&ids);
+	bool is_tunnel = operation->kind == OPERATION_DELETE && operation->object == SPEC_TUNNEL;
+	size_t count = is_tunnel ? service_find_inside(request->api->service, request->caller.access, operation->id, inside, INSIDE_MAX) : 0;
+	for (size_t i = 0; i < count; i++) {
+		text_printf(&ids, "%s%s", i == 0 ? "" : ", ", inside[i]->id);
+		snapshot_release(inside[i]);
+	}
+	struct MHD_Response *response = api_reply_create(request, NULL, &none);
+	text_put_char(&ids, '\0');
+	if (count > 0 && !ids.failed)
+		api_reply_header(response, "Warren-Inside", ids.bytes);
+	text_clear(&ids);
+	api_reply_send(request, MHD_HTTP_NO_CONTENT, response);
+}
+
 static void finish_operation(struct api_request *request, struct mutation *mutation)
 {
 	struct operation *operation = &mutation->operations[0];
@@ -68,7 +91,7 @@ static void finish_operation(struct api_request *request, struct mutation *mutat
 	}
 	unsigned status = api_operation_status(operation);
 	if (status == MHD_HTTP_NO_CONTENT) {
-		api_reply_empty(request, status);
+		reply_deleted(request, operation);
 		return;
 	}
 	struct text body;

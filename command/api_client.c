@@ -103,6 +103,19 @@ static size_t take(char *bytes, size_t one, size_t length, void *owner)
 	return length;
 }
 
+static size_t take_header(char *bytes, size_t one, size_t length, void *owner)
+{
+	(void)one;
+	static const char name[] = "Warren-Inside:";
+	struct api_client_answer *answer = owner;
+	if (answer->inside != NULL || length < sizeof(name) || strncasecmp(bytes, name, sizeof(name) - 1) != 0)
+		return length;
+	const char *value = bytes + sizeof(name) - 1;
+	size_t blanks = strspn(value, " "), end = strcspn(value, "\r\n");
+	answer->inside = memory_print("%.*s", (int)(end - blanks), value + blanks);
+	return length;
+}
+
 static struct curl_slist *add_header(struct curl_slist *list, const char *name, const char *value)
 {
 	if (value == NULL)
@@ -160,6 +173,8 @@ bool api_client_ask(struct api_client *client, const struct api_client_request *
 	}
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->error);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT);
@@ -200,6 +215,7 @@ void api_client_explain(const struct api_client *client)
 void api_client_answer_clear(struct api_client_answer *answer)
 {
 	free(answer->location);
+	free(answer->inside);
 	memory_discard(answer->body); /* saved states and tokens are secrets */
 	*answer = (struct api_client_answer){ 0 };
 }

@@ -27,6 +27,7 @@ struct api_client_answer {
 	long status; /* 0: none came */
 	char *body;  /* ends with a NUL byte that `length` does not count */
 	size_t length, room;
+	char *inside;   /* ids of tunnels that go through the one that was deleted, "b, c"; NULL: none */
 	char *location; /* that a redirect leads to; NULL: none. None is followed, because the token is not for others. */
 };
 

@@ -11,6 +11,8 @@
 #include "command/memory.h"
 #include "command/pattern.h"
 #include "command/invocation.h"
+#include "command/terminal_text.h"
+#include "command/way.h"
 
 #define HANDSHAKE_TIMEOUT 30 /* seconds that the API waits at most, by default */
 
@@ -128,6 +130,55 @@ json_t *edit_set(struct invocation *invocation, const struct collection *collect
 	return answer;
 }
 
+static void tell_lost(const char *lost, const char *gone)
+{
+	if (lost != NULL)
+		terminal_text_line(stderr, "warning: %s went through %s, and cannot send until they get another way", lost, gone);
+}
+
+/* Which tunnels outside of `ids` go through one of these; NULL: none. */
+static char *lost_with(struct invocation *invocation, const struct collection *collection, char *const *ids)
+{
+	if (collection != &collection_tunnels)
+		return NULL;
+	json_t *all = collection_list(invocation, collection, "", false);
+	char *lost = way_lost(json_object_get(all, collection->member), ids);
+	json_decref(all);
+	return lost;
+}
+
+static void remove_one(struct invocation *invocation, const struct collection *collection, char *const *ids, size_t index)
+{
+	char *path = collection_path(collection, ids[index], "");
+	struct api_client_answer answer;
+	if (invocation_ask(invocation, &(struct api_client_request){ .method = "DELETE", .path = path }, &answer)) {
+		char *lost = answer.inside != NULL ? way_lost_of(answer.inside, ids) : NULL;
+		if (!invocation->is_json)
+			terminal_text_line(stdout, "%s deleted", ids[index]);
+		tell_lost(lost, ids[index]);
+		free(lost);
+		api_client_answer_clear(&answer);
+	}
+	free(path);
+}
+
+static bool confirm(struct invocation *invocation, const struct arguments *arguments, const char *lost, const char *what)
+{
+	const char *between = lost != NULL ? "Through what is deleted go " : "", *end = lost != NULL ? ". " : "";
+	return invocation_confirm(invocation, arguments, "%s%s%sDelete %s?", between, lost != NULL ? lost : "", end, what);
+}
+
+static bool confirm_words(struct invocation *invocation, const struct collection *collection, const struct arguments *arguments, char *const *ids,
+                          size_t count)
+{
+	char *what = memory_print("%zu %s%s, from %s to %s", count, collection->noun, count == 1 ? "" : "s", ids[0], ids[count - 1]);
+	char *lost = invocation->is_interactive ? lost_with(invocation, collection, ids) : NULL;
+	bool goes_on = confirm(invocation, arguments, lost, what);
+	free(lost);
+	free(what);
+	return goes_on;
+}
+
 static void remove_words(struct invocation *invocation, const struct collection *collection, const struct arguments *arguments)
 {
 	size_t count = 0;
@@ -137,11 +188,22 @@ static void remove_words(struct invocation *invocation, const struct collection 
 	char **ids = collection_ids(invocation, collection, arguments->words, arguments->word_count);
 	while (ids != NULL && ids[count] != NULL)
 		count++;
-	bool goes_on = ids != NULL && (!has_pattern || invocation_confirm(invocation, arguments, "Delete %zu %s%s, from %s to %s?", count,
-	                                                                  collection->noun, count == 1 ? "" : "s", ids[0], ids[count - 1]));
+	bool goes_on = ids != NULL && (!has_pattern || confirm_words(invocation, collection, arguments, ids, count));
 	for (size_t i = 0; goes_on && i < count; i++)
-		collection_delete(invocation, collection, ids[i], "deleted");
+		remove_one(invocation, collection, ids, i);
 	collection_ids_free(ids);
+}
+
+/* The ids of a page. */
+static char **ids_of(const json_t *list)
+{
+	size_t index;
+	json_t *element;
+	char **ids = memory_take((json_array_size(list) + 1) * sizeof(*ids));
+	json_array_foreach (list, index, element)
+		ids[index] = memory_copy(member_text(element, "id"));
+	ids[json_array_size(list)] = NULL;
+	return ids;
 }
 
 /* One request, so that nothing that appears meanwhile is missed. */
@@ -149,16 +211,24 @@ static void remove_all(struct invocation *invocation, const struct collection *c
 {
 	char *query = collection_query(arguments, "label");
 	json_t *page = collection_list(invocation, collection, query, false);
-	size_t count = json_array_size(json_object_get(page, collection->member));
-	if (page != NULL && invocation_confirm(invocation, arguments, "Delete %s%zu %ss?", *query == '\0' ? "all " : "", count, collection->noun)) {
+	char **ids = ids_of(json_object_get(page, collection->member));
+	char *lost = page != NULL && *query != '\0' ? lost_with(invocation, collection, ids) : NULL;
+	char *what =
+	    memory_print("%s%zu %ss", *query == '\0' ? "all " : "", json_array_size(json_object_get(page, collection->member)), collection->noun);
+	if (page != NULL && confirm(invocation, arguments, lost, what)) {
 		char *path = memory_print("%s%s%s", collection->path, *query != '\0' ? "?" : "", query + (*query != '\0'));
 		json_t *answer = invocation_send(invocation, "DELETE", path, NULL, true);
 		if (answer != NULL && !invocation->is_json)
 			printf("%.0f deleted\n", member_number(answer, "deleted", 0));
+		if (answer != NULL)
+			tell_lost(lost, "what was deleted");
 		json_decref(answer);
 		free(path);
 	}
+	collection_ids_free(ids);
 	json_decref(page);
+	free(lost);
+	free(what);
 	free(query);
 }
 

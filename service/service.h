@@ -113,6 +113,8 @@ size_t service_pool_sessions(struct service *service, const struct access *acces
 size_t service_pool_session_count(struct service *service, const char *id);
 /* The id of another enabled tunnel with the same key and the same peer: each of the two ends the other's sessions. */
 bool service_find_twin(struct service *service, const struct access *access, const struct snapshot *snapshot, char id[64]);
+/* As tunnel_list_inside. */
+size_t service_find_inside(struct service *service, const struct access *access, const char *id, struct snapshot **snapshots, size_t most);
 /* As tunnel_list_read. */
 size_t service_list(struct service *service, const struct access *access, const struct tunnel_list_filter *filter, struct snapshot ***snapshots,
                     bool *more);

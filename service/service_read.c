@@ -130,6 +130,11 @@ bool service_find_twin(struct service *service, const struct access *access, con
 	return tunnel_list_find_twin(service->registry, access, snapshot, id);
 }
 
+size_t service_find_inside(struct service *service, const struct access *access, const char *id, struct snapshot **snapshots, size_t most)
+{
+	return tunnel_list_inside(service->registry, access, id, snapshots, most);
+}
+
 bool service_has_files(const struct service *service)
 {
 	return service->options.tunnels_dir[0] != '\0';

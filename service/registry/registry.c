@@ -350,6 +350,16 @@ size_t registry_read_key(struct registry *registry, const struct wireguard_key *
 	return count;
 }
 
+size_t registry_read_inside(struct registry *registry, const char *id, struct snapshot **snapshots, size_t most)
+{
+	size_t count = 0;
+	pthread_mutex_lock(&registry->lock);
+	for (const struct entry *entry = NULL; count < most && (entry = registry_next_inside(registry, id, entry)) != NULL;)
+		snapshots[count++] = snapshot_reference(entry->snapshot);
+	pthread_mutex_unlock(&registry->lock);
+	return count;
+}
+
 size_t registry_read(struct registry *registry, enum spec_kind kind, const char *after, struct snapshot **snapshots, size_t most)
 {
 	char key[OBJECT_KEY_SIZE];

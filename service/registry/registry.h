@@ -97,6 +97,8 @@ struct snapshot *registry_swap(struct registry *registry, struct entry *entry, c
 struct snapshot *registry_find(struct registry *registry, const char *key);
 /* Takes up to `most` references to the tunnels with this public key; returns the count. */
 size_t registry_read_key(struct registry *registry, const struct wireguard_key *key, struct snapshot **snapshots, size_t most);
+/* Takes up to `most` references to the tunnels that go through the one with this id, whether that is there or not; returns the count. */
+size_t registry_read_inside(struct registry *registry, const char *id, struct snapshot **snapshots, size_t most);
 /* Takes up to `most` references to those of the kind with ids greater than `after` ("" for all); returns the count. */
 size_t registry_read(struct registry *registry, enum spec_kind kind, const char *after, struct snapshot **snapshots, size_t most);
 

@@ -38,6 +38,18 @@ bool tunnel_list_find_twin(struct registry *registry, const struct access *acces
 	return found;
 }
 
+size_t tunnel_list_inside(struct registry *registry, const struct access *access, const char *id, struct snapshot **snapshots, size_t most)
+{
+	size_t count = registry_read_inside(registry, id, snapshots, most), kept = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (access_covers(access, snapshots[i]->labels, snapshots[i]->label_count))
+			snapshots[kept++] = snapshots[i];
+		else
+			snapshot_release(snapshots[i]);
+	}
+	return kept;
+}
+
 static bool is_named(const struct tunnel_list_filter *filter, const char *id)
 {
 	for (size_t i = 0; i < filter->id_count; i++)

@@ -27,5 +27,8 @@ size_t tunnel_list_read(struct registry *registry, const struct access *access, 
                         bool *more);
 /* The id of another enabled tunnel, which the access covers, with the same key and the same peer: each of the two ends the other's sessions. */
 bool tunnel_list_find_twin(struct registry *registry, const struct access *access, const struct snapshot *snapshot, char id[64]);
+/* Takes up to `most` references to the tunnels that the access covers and that go through the one with this id, whether that is there or not, in
+ * no order; returns the count. */
+size_t tunnel_list_inside(struct registry *registry, const struct access *access, const char *id, struct snapshot **snapshots, size_t most);
 
 #endif

@@ -153,6 +153,33 @@ def test_rm_asks_on_a_terminal(local_daemon):
     terminal.close()
 
 
+def test_rm_names_the_tunnels_that_lose_their_way(warren, local_daemon):
+    api = local_daemon.api
+
+    def make():
+        for id, via in (("out", None), ("in-1", "out"), ("in-2", "out"), ("deep", "in-1")):
+            document = _tunnel(id)
+            document["spec"]["interface"]["via"] = via
+            api.put(id, {**document, "labels": {"place": "outer" if id == "out" else "inner"}})
+    make()
+    assert set(api.request("DELETE", "/v1/tunnels/out?dry_run=true").headers["Warren-Inside"].split(", ")) == {"in-1", "in-2"}
+    assert "Warren-Inside" not in api.request("DELETE", "/v1/tunnels/deep").headers
+    gone = warren("rm", "out")
+    assert gone.stdout == "out deleted\n" and re.search(r"warning: in-[12], in-[12] went through out", gone.stderr), gone.stderr
+    make()
+    assert "warning" not in warren("rm", "in-1", "deep").stderr
+    make()
+    assert "warning: in-1, in-2 went through" in warren("rm", "--label", "place=outer").stderr
+    assert "warning" not in warren("rm", "--all").stderr
+    make()
+    for words in (("ou*",), ("--label", "place=outer")):
+        terminal = Terminal(local_daemon.state_dir, "rm", *words)
+        terminal.wait_for(r"in-1, in-2.*\[y/N\]")
+        terminal.type("n\n")
+        assert terminal.wait() == 1
+        terminal.close()
+
+
 def test_json_is_the_answer_of_the_api(warren, local_daemon):
     local_daemon.api.create(_tunnel("a"), wait_up=False)
     answer = local_daemon.api.request("GET", "/v1/tunnels/a").body.decode()
