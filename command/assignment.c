@@ -111,6 +111,21 @@ static bool put_path(json_t *patch, const json_t *present, char *path, const cha
 	return put(patch, present, name, text, failure);
 }
 
+/* `interface.obfuscation=lwo`: the type alone. Members of another type would be faults beside it; null removes them. */
+static bool put_obfuscation(json_t *patch, const json_t *present, const char *type, char failure[ASSIGNMENT_FAILURE_MAX])
+{
+	char path[] = "spec.interface.obfuscation.type";
+	json_t *below = json_object_get(json_object_get(json_object_get(present, "spec"), "interface"), "obfuscation");
+	if (!put_path(patch, present, path, type, failure))
+		return false;
+	const char *before = json_string_value(json_object_get(below, "type")), *member;
+	json_t *value, *obfuscation = json_object_get(json_object_get(json_object_get(patch, "spec"), "interface"), "obfuscation");
+	json_object_foreach (below, member, value)
+		if (before != NULL && strcmp(before, type) != 0 && json_object_get(obfuscation, member) == NULL)
+			json_object_set_new(obfuscation, member, json_null());
+	return true;
+}
+
 static bool put_label(json_t *patch, const char *key, const char *text, char failure[ASSIGNMENT_FAILURE_MAX])
 {
 	json_t *labels = json_object_get(patch, "labels");
@@ -141,7 +156,8 @@ bool assignment_add(json_t *patch, const json_t *present, const char *word, char
 	}
 	bool is_whole = strncmp(word, "spec.", 5) == 0 || strncmp(word, "spec=", 5) == 0 || strncmp(word, "labels=", 7) == 0;
 	char *path = memory_print("%s%.*s", is_whole ? "" : "spec.", (int)(equals - word), word);
-	bool is_fine = put_path(patch, present, path, equals + 1, failure);
+	bool is_type = strcmp(path, "spec.interface.obfuscation") == 0 && (strcmp(equals + 1, "lwo") == 0 || strcmp(equals + 1, "amneziawg") == 0);
+	bool is_fine = is_type ? put_obfuscation(patch, present, equals + 1, failure) : put_path(patch, present, path, equals + 1, failure);
 	free(path);
 	return is_fine;
 }

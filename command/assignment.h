@@ -2,7 +2,7 @@
  *
  * The member is a dotted path: `labels.KEY` (the rest of the word is the key), or a path below the spec, whose `spec.` may be left out:
  * `limits.connections=64`, `peers.0.endpoint=vpn.example:51820`. The value is JSON or plain text; what the member is now decides for plain text:
- * a text stays one, a list takes texts separated by commas. */
+ * a text stays one, a list takes texts separated by commas. `interface.obfuscation=lwo` (or `amneziawg`) sets its type. */
 #ifndef WARREN_COMMAND_ASSIGNMENT_H
 #define WARREN_COMMAND_ASSIGNMENT_H
 

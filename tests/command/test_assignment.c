@@ -54,6 +54,20 @@ static void values_are_json_or_text(void **state)
 	EXPECT("{\"spec\":{\"proxy\":{\"users\":[{\"username\":\"u\"}]}}}", "proxy.users=[{\"username\":\"u\"}]");
 }
 
+static void the_type_of_obfuscation_stands_for_it(void **state)
+{
+	(void)state;
+	static const char lwo[] = "{\"spec\":{\"interface\":{\"obfuscation\":{\"type\":\"lwo\"}}}}";
+	json_t *interface = json_object_get(json_object_get(present, "spec"), "interface");
+	EXPECT(lwo, "interface.obfuscation=lwo");
+	EXPECT("{\"spec\":{\"interface\":{\"obfuscation\":null}}}", "interface.obfuscation=null");
+	json_object_set_new(interface, "obfuscation", json_pack("{s:s, s:i}", "type", "amneziawg", "jc", 5));
+	EXPECT("{\"spec\":{\"interface\":{\"obfuscation\":{\"jc\":null,\"type\":\"lwo\"}}}}", "spec.interface.obfuscation=lwo");
+	EXPECT("{\"spec\":{\"interface\":{\"obfuscation\":{\"type\":\"amneziawg\"}}}}", "interface.obfuscation=amneziawg");
+	json_object_set_new(interface, "obfuscation", json_null());
+	EXPECT(lwo, "interface.obfuscation=lwo");
+}
+
 static void what_is_there_decides_about_plain_text(void **state)
 {
 	(void)state;
@@ -111,6 +125,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(values_are_json_or_text, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_type_of_obfuscation_stands_for_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_there_decides_about_plain_text, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(labels_are_texts_and_their_keys_may_have_dots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(elements_of_a_list_are_changed_in_a_copy_of_it, set_up, tear_down),

@@ -109,6 +109,10 @@ def test_set_changes_members(warren, local_daemon):
     a = local_daemon.api.get("/v1/tunnels/a")
     assert a["spec"]["peers"][0]["endpoint"] == "127.0.0.1:2" and a["spec"]["peers"][0]["preshared_key_set"] and a["labels"] == {}
     assert not a["spec"]["enabled"]
+    assert "a changed" in warren("set", "a", "interface.obfuscation=amneziawg", "interface.obfuscation.jmax=50", "interface.obfuscation.jc=2").stdout
+    assert local_daemon.api.get("/v1/tunnels/a")["spec"]["interface"]["obfuscation"]["jc"] == 2
+    warren("set", "a", "interface.obfuscation=lwo")
+    assert local_daemon.api.get("/v1/tunnels/a")["spec"]["interface"]["obfuscation"] == {"type": "lwo"}
     assert "is not MEMBER=VALUE" in warren("set", "a", "enabled", code=2).stderr
 
 
