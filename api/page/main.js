@@ -34,13 +34,16 @@ function namesInAddress() {
 	}
 }
 
+function isSignedIn() {
+	return state.caller.scopes.length > 0;
+}
+
 /* `isFresh` after signing in: then the view is opened even if it is the one that is shown. */
 function route(isFresh = false) {
 	const [name, id] = namesInAddress();
 	const old = view;
 	view = Object.hasOwn(VIEWS, name) ? name : "tunnels";
 	for (const one of Object.keys(VIEWS)) {
-		$(`view-${one}`).hidden = one !== view;
 		const link = document.querySelector(`nav a[href="#/${one === "tunnels" ? "" : one}"]`);
 		setAttribute(link, "aria-current", one === view ? "page" : "false");
 	}
@@ -48,9 +51,9 @@ function route(isFresh = false) {
 		VIEWS[old]?.close?.();
 	if (view !== "tunnels" || !id)
 		detail.close();
-	else if (state.caller.scopes.length > 0)
+	else if (isSignedIn())
 		detail.open(id);
-	if (state.caller.scopes.length > 0 && (isFresh || old !== view || view === "pools"))
+	if (isSignedIn() && (isFresh || old !== view || view === "pools"))
 		VIEWS[view]?.open?.(id);
 	update();
 }
@@ -59,7 +62,7 @@ function route(isFresh = false) {
 
 function updateLink() {
 	const isLost = state.lostAt !== null;
-	setText($("link"), isLost ? "connection lost" : state.isLive ? "live" : token() ? "connecting" : "signed out");
+	setText($("link"), isLost ? "connection lost" : state.isLive ? "live" : isSignedIn() || $("sign-in").hidden ? "connecting" : "signed out");
 	setAttribute($("link"), "class", `chip ${isLost ? "lost" : state.isLive ? "live" : ""}`);
 	document.body.classList.toggle("lost-link", isLost);
 	$("lost").hidden = !isLost;
@@ -69,12 +72,15 @@ function updateLink() {
 
 function update() {
 	updateLink();
+	for (const one of Object.keys(VIEWS))
+		$(`view-${one}`).hidden = one !== view || !isSignedIn();
+	$("views").hidden = !isSignedIn();
 	createDialog.update();
 	$("nav-tokens").hidden = !can("admin");
 	$("nav-nodes").hidden = state.nodes.length === 0;
 	const { name, scopes } = state.caller, scope = scopes.at(-1) || "";
 	setText($("who"), name && name !== scope ? `${name}, ${scope}` : scope);
-	setText($("version"), state.version ? `warren ${state.version}` : "");
+	setText($("version"), state.version ? ` · warren ${state.version}` : "");
 	setText($("uptime"), state.info ? ` · on ${state.info.node} since ${moment(state.startedAt)}` : "");
 	if (view === "tunnels") {
 		overview.update();

@@ -84,6 +84,7 @@ def test_a_tunnels_life(page, local_daemon):
     page.type("#token", "wrong")
     page.press("enter")
     page.wait_text("#token-message", "not valid")
+    assert page.text("#link") == "signed out" and not page.is_visible("#view-tunnels"), "nothing is told to who is not signed in"
     page.run("document.getElementById('token').value = ''")
     _sign_in(page, local_daemon)
     page.wait_text("#empty", "no tunnels yet")
