@@ -66,8 +66,10 @@ function goTo(pointer) {
 	const place = isJson() && locate($("edit-text").value, pointer);
 	if (!place)
 		return;
-	$("edit-text").focus();
-	$("edit-text").setSelectionRange(...place);
+	const box = $("edit-text"), line = box.value.slice(0, place[0]).split("\n").length - 1;
+	box.focus();
+	box.setSelectionRange(...place);
+	box.scrollTop = (line - 4) * parseFloat(getComputedStyle(box).lineHeight);   // no browser scrolls to a selection by itself
 }
 
 /* At its member, if the form has it; the list of all has it anyway. */
@@ -87,8 +89,11 @@ function showFault({ pointer, detail }) {
 function showFaults(faults) {
 	clearFaults();
 	faults.forEach(showFault);
-	if (faults.length > 0)
-		goTo(faults[0].pointer);
+	if (faults.length === 0)
+		return;
+	if (!isJson())
+		$("edit-form").querySelector("[aria-invalid]")?.focus();
+	goTo(faults[0].pointer);
 }
 
 /* ---- saving ---- */
@@ -114,6 +119,7 @@ function showPlanned(isPlanned) {
 	editing.checking = null;
 	$("edit-plan").hidden = !isPlanned;
 	$("edit-save").hidden = !isPlanned;
+	$("edit-check").classList.toggle("primary", !isPlanned);
 }
 
 function showPlan(planned) {
@@ -123,7 +129,6 @@ function showPlan(planned) {
 		element("del", {}, textOf(before)), " → ", element("ins", {}, textOf(after)))));
 	showPlanned(true);
 	$("edit-save").hidden = planned.applied === "unchanged" && changes.length === 0;
-	$("edit-plan").scrollIntoView({ block: "nearest" });
 	($("edit-save").hidden ? $("edit-cancel") : $("edit-save")).focus();
 }
 
@@ -211,6 +216,7 @@ export function edit(kind, object, onSaved) {
 	drawForm();
 	clearFaults();
 	$("edit").showModal();
+	$("edit-fields").parentElement.scrollTop = 0;
 	$("edit-title").focus();
 }
 
