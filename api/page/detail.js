@@ -138,7 +138,8 @@ function peers() {
 
 function updateHead() {
 	const { id, tunnel } = shown, row = rows.get(id);
-	const now = row?.state ?? tunnel.status.state, healthy = row ? row.healthy : tunnel.status.health.healthy;
+	const now = row?.state ?? tunnel.status.state, known = row ? row.healthy : tunnel.status.health.healthy;
+	const healthy = now === "disabled" ? null : known;
 	setText($("detail-title"), id);
 	setText($("detail-state"), now === "elsewhere" ? `on ${row.node}` : now);
 	$("detail-state").className = `chip ${now}`;
@@ -174,7 +175,7 @@ function update() {
 	fill($("detail-facts"), JSON.stringify([tunnel, health, received, sent, connections, wire]), facts);
 	fill($("detail-peers"), JSON.stringify([tunnel.etag, stats?.peers]), peers);
 	const events = eventsOf(shown.id);
-	fill($("detail-events"), `${events[0]?.id} ${events.length}`, () => events.slice(0, 50).map(describeEvent));
+	fill($("detail-events"), `${events[0]?.id} ${events.length}`, () => events.slice(0, 50).map((event) => describeEvent(event, false)));
 	$("detail-events-none").hidden = events.length > 0;
 }
 
@@ -247,7 +248,7 @@ export function open(id) {
 		return;
 	close();
 	const charts = {
-		rates: makeChart("Rates", [{ label: "received", colour: "received" }, { label: "sent", colour: "sent" }], rate),
+		rates: makeChart("Rates", [{ label: "received", colour: "received" }, { label: "sent", colour: "sent" }], rate, true),
 		open: makeChart("Open connections", [{ label: "open", colour: "received" }], (value) => String(Math.round(value)), true),
 		rtt: makeChart("Round trip", [{ label: "round trip", colour: "sent" }], milliseconds),
 	};

@@ -2,7 +2,7 @@
 
 import { $, element, fill, soon, viewOf } from "./dom.js";
 import { onEvent } from "./feed.js";
-import { clock, milliseconds } from "./format.js";
+import { milliseconds, moment, timeOfDay } from "./format.js";
 
 const KEPT_MOST = 2000, SHOWN_MOST = 300;
 const kept = [];   // the newest first
@@ -15,7 +15,10 @@ function detailOf(event) {
 		return event.ok ? `${event.received} of ${event.sent} answers, ${milliseconds(event.rtt_avg_ms)}` : `failed: ${event.detail}`;
 	case "tunnel.health": return event.healthy === null ? "not known" : event.healthy ? "healthy" : "not healthy";
 	case "tunnel.condition": return `${event.condition}${event.holds ? "" : " is over"}: ${event.detail}`;
-	case "tunnel.changed": return event.applied;
+	case "tunnel.changed": return event.applied.replace("_", " ");
+	case "tunnel.handshake": return event.completed ? "completed" : "given up: the peer does not answer";
+	case "tunnel.endpoint": return event.endpoint;
+	case "node.state": return `${event.node} ${event.state}`;
 	case "worker.restarted": return `worker ${event.worker}`;
 	case "worker.replacing":
 	case "worker.replaced":
@@ -24,10 +27,12 @@ function detailOf(event) {
 	}
 }
 
-export function describeEvent(event) {
+/* Among those of one tunnel its name is left out. */
+export function describeEvent(event, hasObject = true) {
 	const object = event.tunnel || event.pool, kind = event.pool ? "pools" : "tunnels";
-	return element("li", {}, element("time", { datetime: event.at, class: "dim" }, clock(event.at)), element("span", { class: "type" }, event.type),
-		object ? element("a", { href: viewOf(kind, object) }, object) : null, element("span", {}, detailOf(event)));
+	const link = object ? element("a", { href: viewOf(kind, object) }, object) : element("span");
+	return element("li", {}, element("time", { datetime: event.at, title: moment(event.at), class: "dim" }, timeOfDay(event.at)),
+		element("span", { class: "type" }, event.type), hasObject ? link : null, element("span", {}, detailOf(event)));
 }
 
 export function eventsOf(tunnel) {
@@ -38,7 +43,7 @@ export function open() {
 	const text = $("events-text").value.trim().toLowerCase(), type = $("events-type").value;
 	const textOf = (event) => `${event.tunnel || event.pool || ""} ${event.type} ${detailOf(event)}`.toLowerCase();
 	const list = kept.filter((event) => (!type || event.type.startsWith(type)) && (!text || textOf(event).includes(text)));
-	fill($("event-list"), `${list[0]?.id} ${list.at(-1)?.id} ${list.length}`, () => list.slice(0, SHOWN_MOST).map(describeEvent));
+	fill($("event-list"), `${list[0]?.id} ${list.at(-1)?.id} ${list.length}`, () => list.slice(0, SHOWN_MOST).map((event) => describeEvent(event)));
 	$("events-none").hidden = list.length > 0;
 }
 

@@ -38,6 +38,11 @@ export function clock(at) {
 	return new Date(at).toLocaleTimeString();
 }
 
+/* With the day, if it is another. */
+export function timeOfDay(at, now = Date.now()) {
+	return new Date(at).toDateString() === new Date(now).toDateString() ? clock(at) : moment(at);
+}
+
 export function moment(at) {
 	return new Date(at).toLocaleString();
 }

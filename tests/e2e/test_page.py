@@ -118,6 +118,8 @@ def test_a_tunnels_life(page, local_daemon):
         _show(page, "detail")
     page.click("[aria-label='Disable near']")
     page.wait_text("#detail-state", "disabled")
+    assert page.text("#detail-health") == "", "what is disabled is neither healthy nor unhealthy"
+    page.wait_text("#detail-events", "tunnel.endpoint\n127.0.0.1:")
     assert api.get("/v1/tunnels/near")["spec"]["enabled"] is False
     page.click("[aria-label='Enable near']")
     page.wait_text("#detail-state", "up")

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ago, duration, milliseconds, plural, rate, size, webAddress } from "../../../api/page/format.js";
+import { ago, duration, milliseconds, plural, rate, size, timeOfDay, webAddress } from "../../../api/page/format.js";
 
 test("numbers have a unit that fits", () => {
 	for (const [bits, text] of [[0, "0 bit/s"], [999, "999 bit/s"], [1000, "1.0 kbit/s"], [999960, "1.0 Mbit/s"], [8.2e9, "8.2 Gbit/s"],
@@ -32,4 +32,10 @@ test("only an address of the web becomes a link", () => {
 	for (const text of ["java" + "script:alert(1)", " Java" + "Script:alert(1)", "java\tscript:alert(1)", "data:text/html,<script>", "file:///etc/passwd",
 		"blob:https://x/y", "ftp://x/", "//evil.example/", "/v1/tunnels", "node-1:8470", "", null, undefined, {}])
 		assert.equal(webAddress(text), null, String(text));
+});
+
+test("an event of another day has its day", () => {
+	const at = new Date(2026, 0, 2, 3, 4, 5);
+	assert.equal(timeOfDay(at, new Date(2026, 0, 2, 23, 0, 0)), at.toLocaleTimeString());
+	assert.equal(timeOfDay(at, new Date(2026, 0, 3, 1, 0, 0)), at.toLocaleString());
 });
