@@ -81,7 +81,7 @@ export function makeChart(title, series, format, isWhole = false) {
 			if (points.length === 0) {
 				graph?.destroy();
 				graph = null;
-				setText(plot, "Nothing was carried in the last hour.");
+				setText(plot, "Nothing in the last hour.");
 			} else if (!window.Dygraph) {
 				setText(plot, "This warrend was built without dygraphs, which draws the graph.");
 			} else if (plot.isConnected) {

@@ -1,7 +1,7 @@
 /* The connections that are open, which can be cut. */
 
 import { ask, pathOf } from "./api.js";
-import { $, button, cellsOf, element, fill, headsOf, newestOf, pause, setText, soon } from "./dom.js";
+import { $, button, cellsOf, element, fill, headsOf, newestOf, pause, setText, soon, viewOf } from "./dom.js";
 import { duration, plural, size } from "./format.js";
 import { can, state } from "./model.js";
 import { attempt, confirm, note } from "./notice.js";
@@ -18,7 +18,7 @@ function kill(one, row) {
 
 export function connectionLine(one, hasTunnel = true) {
 	const target = one.address && one.target !== one.address ? `${one.target ?? ""} ${one.address}` : one.target ?? "";
-	const through = one.pool ? `${one.tunnel} by ${one.pool}` : one.tunnel;
+	const through = element("span", {}, element("a", { href: viewOf("tunnels", one.tunnel) }, one.tunnel), one.pool ? ` by ${one.pool}` : "");
 	const texts = [through, one.protocol, one.client ?? "unix socket", one.user ?? "", target, duration(one.age), size(one.bytes_received),
 		size(one.bytes_sent)];
 	const cells = cellsOf(CONNECTION_HEADS, texts);

@@ -65,7 +65,7 @@ export function copyButton(text) {
 
 /* The heads of a list's columns, and the cells of one of its lines. The column of its buttons has a name only for screen readers. */
 export function headsOf(names) {
-	return names.map((name) => element("th", { scope: "col" }, name || element("span", { class: "unseen" }, "Actions")));
+	return names.map((name) => element("th", { scope: "col", "data-name": name }, name || element("span", { class: "unseen" }, "Actions")));
 }
 
 export function cellsOf(names, contents) {

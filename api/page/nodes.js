@@ -7,7 +7,7 @@ import { amount, duration, labelTexts, webAddress } from "./format.js";
 import { can, state } from "./model.js";
 import { attempt, confirm } from "./notice.js";
 
-const HEADS = ["Node", "State", "Tunnels", "Labels", "Version", "Lost in", ""], LEASE = HEADS.indexOf("Lost in");
+const HEADS = ["Node", "State", "Tunnels", "Labels", "Version", "Lease ends in", ""], LEASE = HEADS.indexOf("Lease ends in");
 
 async function drain(node, draining) {
 	const text = "Its tunnels go to other nodes, some at a time, and it gets no more until it is let have some again. Connections through them are cut.";

@@ -4,7 +4,7 @@ import { ask, pathOf } from "./api.js";
 import { $, button, cellsOf, copyButton, element, fill, headsOf, viewOf } from "./dom.js";
 import { edit } from "./edit.js";
 import { loadPools } from "./feed.js";
-import { health, milliseconds, plural } from "./format.js";
+import { health, labelTexts, milliseconds, plural } from "./format.js";
 import { can, pools, state } from "./model.js";
 import { attempt, confirm } from "./notice.js";
 
@@ -78,8 +78,9 @@ function cardOf(pool) {
 	return element("li", { class: "card", id: `pool-${id}` }, element("div", { class: "title" }, ...title),
 		status.reason ? element("p", { class: "reason" }, status.reason) : null,
 		element("p", { class: "dim" }, describe(pool)),
+		element("p", { class: "labels" }, ...labelTexts(pool.labels).map((label) => element("span", {}, label))),
 		...status.listen.map((address) => element("p", {}, element("span", { class: "mono" }, address), " ", copyButton(address))),
-		element("p", {}, element("a", { href: pac, class: "mono" }, "PAC"), " ", copyButton(pac)),
+		element("p", {}, element("a", { href: pac }, "Proxy file for browsers (PAC)"), " ", copyButton(pac)),
 		membersOf(pool), element("div", { class: "actions" }, ...actions(pool)));
 }
 

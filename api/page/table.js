@@ -37,6 +37,12 @@ function makeLine() {
 	return line;
 }
 
+/* What is idle is not in colour, so that what carries something is seen. */
+function updateRate(node, name, arrow, row) {
+	setText(node, row.state === "disabled" || row.state === "elsewhere" ? "–" : `${arrow} ${rate(row[name])}`);
+	setAttribute(node, "class", `cell ${name}${row[name] > 0 ? "" : " idle"}`);
+}
+
 function updateTunnel(line, row) {
 	line.id = row.id;
 	setText(line.link, row.id);
@@ -52,8 +58,8 @@ function updateTunnel(line, row) {
 	setText(line.cells.health, row.state === "disabled" || row.state === "elsewhere" ? "–" : health(row.healthy));
 	setAttribute(line.cells.health, "class", `cell health ${row.healthy === false && problem ? "bad" : row.healthy ? "good" : "dim"}`);
 	setText(line.cells.rtt, milliseconds(row.rtt));
-	setText(line.cells.received, `↓ ${rate(row.received)}`);
-	setText(line.cells.sent, `↑ ${rate(row.sent)}`);
+	updateRate(line.cells.received, "received", "↓", row);
+	updateRate(line.cells.sent, "sent", "↑", row);
 	setText(line.cells.handshake, ago(row.handshake, state.now));
 	setText(line.cells.open, String(row.open));
 	setText(line.cells.address, row.listen.join(", ") || "–");

@@ -354,10 +354,10 @@ def test_an_edit_is_shown_before_it_is_made_and_keeps_others(page, local_daemon)
     page.click("#edit-check")
     page.wait_text("#edit-faults", "/spec/interface/mtu")
     assert page.run("const box = document.getElementById('edit-text'); return box.value.slice(box.selectionStart, box.selectionEnd)") == "17"
-    page.click("#edit-as-form")
-    page.set("[name='spec.interface.mtu']", "1400")
     assert page.run("const { scrollTop, clientHeight } = document.getElementById('edit-text'); return scrollTop > 0 && scrollTop < clientHeight"), \
         "the fault is in the middle of many lines, and is scrolled to"
+    page.click("#edit-as-form")
+    page.set("[name='spec.interface.mtu']", "1400")
     page.click("#edit-fields details:last-child > summary")
     page.set("[name='spec.probe.type']", "ping")
     page.set("[name='spec.probe.target']", "10.2.0.1")
