@@ -111,7 +111,7 @@ function facts() {
 	if (stats?.dropped && spec.interface.obfuscation)
 		add("Not recognized", `${plural(stats.dropped.unrecognized, "datagram")}: junk, or sent with other parameters`);
 	if (stats) {
-		add("Carried", `${size(stats.bytes_received)} received, ${size(stats.bytes_sent)} sent`);
+		add("Payload", `${size(stats.bytes_received)} received, ${size(stats.bytes_sent)} sent`);
 		add("On the wire", `${size(stats.wire_bytes_received)} received, ${size(stats.wire_bytes_sent)} sent`);
 		add("Connections", `${plural(stats.connections_open, "connection")} open, ${amount(stats.connections_total)} in all`);
 		if (spec.limits.total_bytes)
@@ -248,7 +248,7 @@ export function open(id) {
 		return;
 	close();
 	const charts = {
-		rates: makeChart("Rates", [{ label: "received", colour: "received" }, { label: "sent", colour: "sent" }], rate, true),
+		rates: makeChart("Payload per second", [{ label: "received", colour: "received" }, { label: "sent", colour: "sent" }], rate, true),
 		open: makeChart("Open connections", [{ label: "open", colour: "received" }], (value) => String(Math.round(value)), true),
 		rtt: makeChart("Round trip", [{ label: "round trip", colour: "sent" }], milliseconds),
 	};

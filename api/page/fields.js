@@ -93,9 +93,9 @@ export const TUNNEL = [
 		{ name: "target", label: "Target", kind: "text" }] }] },
 	{ title: "Limits (0: none)", fields: [
 		{ path: "spec.limits.connections", label: "Connections", kind: "number" },
-		{ path: "spec.limits.rx_bits_per_second", label: "Down, bit/s", kind: "number" },
-		{ path: "spec.limits.tx_bits_per_second", label: "Up, bit/s", kind: "number" },
-		{ path: "spec.limits.total_bytes", label: "Bytes in all", kind: "number" }] },
+		{ path: "spec.limits.rx_bits_per_second", label: "Received, bit/s", kind: "number" },
+		{ path: "spec.limits.tx_bits_per_second", label: "Sent, bit/s", kind: "number" },
+		{ path: "spec.limits.total_bytes", label: "Payload in all, bytes", kind: "number" }] },
 	{ title: "Probe", fields: [{ path: "spec.probe", label: "Probe", kind: "variant", variants: PROBES }] },
 ];
 
