@@ -4,7 +4,7 @@
 import { Problem, ask, fetchFrom, headersWith, pages, pathOf } from "./api.js";
 import { daemonNow, forgetTimes, takeTime } from "./daemon_clock.js";
 import { newestOf, pause, soon } from "./dom.js";
-import { changed, forget, keep, pools, rows, state, takeState, takeStats } from "./model.js";
+import { changed, expect, forget, keep, pools, rows, state, takeState, takeStats } from "./model.js";
 import { note, tell, tellProblem } from "./notice.js";
 import { clock } from "./format.js";
 
@@ -103,8 +103,10 @@ function takeEvent(event) {
 		loadPoolsSoon();
 	if (event.type === "node.state" || event.type.startsWith("fleet."))
 		loadFleetSoon();
+	if (event.type === "tunnel.created")
+		expect(event.tunnel);
 	if (event.type === "tunnel.deleted")
-		forget(event.tunnel);
+		forget(event.tunnel, Date.parse(event.at));
 	else if (event.type === "tunnel.state")
 		takeState(event);
 	else if (event.tunnel && !IN_STATISTICS.has(event.type))

@@ -56,6 +56,10 @@ function rowOf(tunnel) {
 	return row;
 }
 
+/* When those that were deleted lately were: a reply from before may come after the event that tells so. */
+const GONE_MOST = 1000;
+const gone = new Map();   // id -> milliseconds
+
 /* A reply may be overtaken by that to a later request. */
 export function isOlder(tunnel, than) {
 	return tunnel.created_at === than.created_at && tunnel.generation < than.generation;
@@ -63,7 +67,7 @@ export function isOlder(tunnel, than) {
 
 export function keep(tunnel) {
 	const old = rows.get(tunnel.id), row = rowOf(tunnel);
-	if (old && isOlder(tunnel, old))
+	if ((old && isOlder(tunnel, old)) || Date.parse(tunnel.created_at) < gone.get(tunnel.id))
 		return;
 	if (old)
 		Object.assign(row, { sent: old.sent, received: old.received, open: old.open });
@@ -71,9 +75,19 @@ export function keep(tunnel) {
 	changed();
 }
 
-export function forget(id) {
+/* `deletedAt` is in milliseconds, by the daemon's clock, if that is known. */
+export function forget(id, deletedAt) {
 	rows.delete(id);
+	if (deletedAt !== undefined)
+		gone.set(id, deletedAt);
+	if (gone.size > GONE_MOST)
+		gone.delete(gone.keys().next().value);
 	changed();
+}
+
+/* It is made again, whenever that was. */
+export function expect(id) {
+	gone.delete(id);
 }
 
 /* Of an event: a network that goes and comes changes all at once, and nothing needs to be read for it. */
