@@ -20,7 +20,6 @@ from harness.browser import Browser
 from harness.certificates import make_certificate
 from harness.daemon import ROOT, binary
 from harness.process import Process, wait_until
-from harness.servers import free_port
 
 TUNNEL = {"spec": {"enabled": False, "interface": {"generate_private_key": True, "addresses": ["10.2.0.2"]}}}
 NGINX = """
@@ -51,13 +50,18 @@ class _Front:
     def __init__(self, daemon, directory):
         if not shutil.which("nginx"):
             pytest.skip("nginx is not installed")
-        self.port, self.directory = free_port(), directory
+        self.directory = directory
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
         make_certificate(f"{directory}/cert.pem", f"{directory}/key.pem", "warren.test", "DNS:warren.test,IP:127.0.0.1")
         user = "user root;" if os.geteuid() == 0 else ""
         with open(f"{directory}/nginx.conf", "w", encoding="ascii") as file:
             file.write(NGINX.format(dir=directory, port=self.port, location=_location(daemon.address), user=user))
-        self.process = Process(["nginx", "-p", directory, "-e", f"{directory}/nginx-error.log", "-c", f"{directory}/nginx.conf"], f"{directory}/nginx.log")
-        wait_until(lambda: os.path.exists(f"{directory}/nginx.pid"), what="nginx runs")
+        # It takes the socket of the program that it replaces, as when it is upgraded: nobody else can have got the port meanwhile.
+        self.process = Process(["nginx", "-p", directory, "-e", f"{directory}/nginx-error.log", "-c", f"{directory}/nginx.conf"], f"{directory}/nginx.log",
+                               environment={"NGINX": f"{listener.fileno()};"}, descriptors=[listener.fileno()])
+        wait_until(lambda: os.path.exists(f"{directory}/nginx.pid"), 60, what="nginx runs")
+        listener.close()
         self.context = ssl.create_default_context(cafile=f"{directory}/cert.pem")
 
     def api(self, token, **headers):
@@ -110,7 +114,7 @@ def test_a_browser_uses_the_page_behind_tls(front, directory):
         browser.open(f"{front.origin}/#token={front.daemon.token}")
         browser.wait_text("#link", "live")
         browser.drop("made.conf", f"[Interface]\nPrivateKey = {keys.new_key().private}\nAddress = 10.3.0.2\n")
-        wait_until(lambda: browser.run("return document.getElementById('new-id').value") == "made", what="the file is taken")
+        browser.wait(lambda: browser.run("return document.getElementById('new-id').value") == "made", "the file is taken")
         browser.click("#create-form .primary")
         browser.wait_text("#detail-title", "made")
         front.daemon.api.delete("made")

@@ -25,7 +25,7 @@ def browser(directory):
 @pytest.fixture
 def page(browser, local_daemon):
     browser.open(f"http://{local_daemon.address}/")
-    wait_until(lambda: browser.is_visible("#token"), what="the token is asked for")
+    browser.wait(lambda: browser.is_visible("#token"), "the token is asked for")
     return browser
 
 
@@ -61,9 +61,9 @@ def _plain(api, id, **spec):
 
 
 def _edit(page, id):
-    wait_until(lambda: page.is_visible(f"[aria-label='Edit {id}']"), what="the tunnel")
+    page.wait(lambda: page.is_visible(f"[aria-label='Edit {id}']"), "the tunnel")
     page.click(f"[aria-label='Edit {id}']")
-    wait_until(lambda: page.is_visible("[name='spec.interface.mtu']"), what="the form")
+    page.wait(lambda: page.is_visible("[name='spec.interface.mtu']"), "the form")
 
 
 def _press(page, text):
@@ -93,7 +93,7 @@ def test_a_tunnels_life(page, local_daemon):
         far = api.create(ends.far(server.address), wait_up=False)
         page.drop("Near.conf", ends.near_conf(far["status"]["udp_port"]).replace("10.99.0.2/32", "10.99.0.2/99"))
         page.wait_text("#create", "New tunnel")
-        wait_until(lambda: page.run("return document.getElementById('new-id').value") == "near", what="the file's name is the tunnel's")
+        page.wait(lambda: page.run("return document.getElementById('new-id').value") == "near", "the file's name is the tunnel's")
         page.click("#create-form .primary")
         page.wait_text("#faults", "Line 3:")
         _show(page, "fault")
@@ -112,8 +112,8 @@ def test_a_tunnels_life(page, local_daemon):
             page.wait_text("#detail-connection-lines", "10.99.0.1:80")
         curl(None, "--noproxy", "", "-x", f"http://{host}:{port}", f"http://{INNER}/", "-o", "/dev/null")
         page.wait_text("#detail-facts", "52.4 MB received")
-        page.wait_text("#detail-charts .legend", "received", timeout=20)
-        wait_until(lambda: page.run("return document.querySelector('#detail-charts canvas') !== null"), 25, what="the graph of what was carried")
+        page.wait_text("#detail-charts .legend", "received")
+        page.wait(lambda: page.run("return document.querySelector('#detail-charts canvas') !== null"), "the graph of what was carried")
         assert "highest" in page.run("return document.querySelector('#detail-charts .plot').getAttribute('aria-label')")
         _show(page, "detail")
     page.click("[aria-label='Disable near']")
@@ -125,14 +125,14 @@ def test_a_tunnels_life(page, local_daemon):
     page.wait_text("#detail-state", "up")
     handshakes = api.stats("near")["handshakes"]
     page.click("[aria-label='Reconnect near']")
-    wait_until(lambda: api.stats("near")["handshakes"] > handshakes, what="a new handshake")
+    page.wait(lambda: api.stats("near")["handshakes"] > handshakes, "a new handshake")
     page.click("[aria-label='Delete near']")
     page.wait_text("#question", "Delete near?")
     page.click("#question [value=no]")
     api.get("/v1/tunnels/near")
     page.click("[aria-label='Delete near']")
     page.click("#question-yes")
-    wait_until(lambda: not page.is_visible("#detail") and not page.is_visible(_line("near")), what="it is gone")
+    page.wait(lambda: not page.is_visible("#detail") and not page.is_visible(_line("near")), "it is gone")
     api.get("/v1/tunnels/near", status=404)
     assert [message for message in _complaints(page) if "422" not in message and "404" not in message] == []
 
@@ -148,7 +148,7 @@ def test_an_address_with_a_token_signs_in(browser, local_daemon):
     browser.open(address)
     browser.wait_text("#link", "live")
     browser.click("#sign-out")
-    wait_until(lambda: browser.is_visible("#token"), what="the token is asked for")
+    browser.wait(lambda: browser.is_visible("#token"), "the token is asked for")
     browser.run("location.hash = arguments[0]", link.split("#")[1])
     browser.wait_text("#link", "live")
     assert not browser.is_visible("#token") and browser.run("return location.href") == address
@@ -180,7 +180,7 @@ def test_signing_out_in_one_tab_signs_out_the_others(page, local_daemon):
     page.wait_text("#link", "live")
     page.click("#sign-out")
     page.use_tab(second)
-    wait_until(lambda: page.is_visible("#token"), what="the second tab is signed out, too")
+    page.wait(lambda: page.is_visible("#token"), "the second tab is signed out, too")
     assert page.run("return document.getElementById('event-list').textContent + document.getElementById('lines').textContent") == ""
     page.use_tab(own)
     page.wait_text("#link", "live")
@@ -204,7 +204,7 @@ def test_what_others_do_is_seen(page, local_daemon):
     page.type("#filter-text", "nothing-like-it")
     page.wait_text("#none", "No tunnel")
     page.set("#filter-text", "us")
-    wait_until(lambda: page.is_visible(_line("other")), what="it is found")
+    page.wait(lambda: page.is_visible(_line("other")), "it is found")
     local_daemon.listen = local_daemon.address
     local_daemon.stop()
     page.wait_text("#link", "connection lost")
@@ -212,11 +212,11 @@ def test_what_others_do_is_seen(page, local_daemon):
     assert page.run("return getComputedStyle(document.getElementById('view-tunnels')).filter") == "grayscale(1)"
     _show(page, "lost")
     local_daemon.start()
-    page.wait_text("#link", "live", timeout=20)
+    page.wait_text("#link", "live")
     page.wait_text("#note", "was restarted at")
     assert not page.is_visible("#lost")
     api.delete("other")
-    wait_until(lambda: not page.is_visible(_line("other")), what="the line is gone")
+    page.wait(lambda: not page.is_visible(_line("other")), "the line is gone")
     page.click("#sign-out")
     local_daemon.stop()
     page.type("#token", local_daemon.token)
@@ -246,7 +246,7 @@ def test_an_address_that_no_link_has(page, local_daemon):
         page.open("about:blank")
         page.open(f"http://{local_daemon.address}/#/{place}")
         page.wait_text("#link", "live")
-        wait_until(lambda: page.is_visible("#view-tunnels") and not page.is_visible("#detail"), what=f"{place[:40]}: the list")
+        page.wait(lambda: page.is_visible("#view-tunnels") and not page.is_visible("#detail"), f"{place[:40]}: the list")
 
 
 def test_faults_while_the_page_starts(page, local_daemon):
@@ -278,7 +278,7 @@ def test_another_version_is_told(page, local_daemon):
     _sign_in(page, local_daemon)
     page.run(_FAULTS + """window.faults["/v1/info"] = { count: -1, change: (text) => JSON.stringify({ ...JSON.parse(text), version: "99.1" }) };""")
     local_daemon.api.request("POST", "/v1/actions/upgrade")
-    page.wait_text("#note", "warren 99.1", timeout=60)
+    page.wait_text("#note", "warren 99.1")
     page.wait_text("#note", "Load the page again")
 
 
@@ -292,7 +292,7 @@ def test_a_restart_is_told_though_its_information_was_read_before(page, local_da
     local_daemon.start()
     page.run_async("const done = arguments[arguments.length - 1]; import('/page/feed.js').then(({ loadFleet }) => loadFleet()).then(done)")
     page.run("window.faults = {}")
-    page.wait_text("#link", "live", timeout=40)
+    page.wait_text("#link", "live")
     page.wait_text("#note", "was restarted at")
 
 
@@ -306,7 +306,7 @@ def test_events_of_a_lost_connection_are_seen(page, local_daemon):
     local_daemon.start()
     _plain(local_daemon.api, "meanwhile")
     page.run("window.faults = {}")
-    page.wait_text("#link", "live", timeout=40)
+    page.wait_text("#link", "live")
     page.wait_text("#event-list", "meanwhile")
 
 
@@ -378,7 +378,7 @@ def test_an_edit_is_shown_before_it_is_made_and_keeps_others(page, local_daemon)
     page.click("#edit-take")
     page.wait_text("#edit-effect", "restarted")
     page.click("#edit-save")
-    wait_until(lambda: not page.is_visible("#edit"), what="saved")
+    page.wait(lambda: not page.is_visible("#edit"), "saved")
     both = api.get("/v1/tunnels/e")
     assert both["labels"] == {"warren.weight": "7"} and both["spec"]["interface"]["mtu"] == 1400
     assert both["spec"]["probe"].items() >= {"type": "http", "target": "http://10.2.0.1/", "expected_status": 204}.items()
@@ -404,13 +404,13 @@ def test_a_late_reply_does_not_close_another_edit(page, local_daemon):
             return reply;
         };""")
     page.click("#edit-save")
-    wait_until(lambda: page.run("return Boolean(window.letGo)"), what="the request")
+    page.wait(lambda: page.run("return Boolean(window.letGo)"), "the request")
     page.click("#edit-cancel")
     page.run("location.hash = '#/tunnels/next'")
     _edit(page, "next")
     page.set("[name='spec.interface.mtu']", "1300")
     page.run("letGo()")
-    wait_until(lambda: page.run("return window.isAnswered === true"), what="the reply")
+    page.wait(lambda: page.run("return window.isAnswered === true"), "the reply")
     assert local_daemon.api.get("/v1/tunnels/slow")["spec"]["interface"]["mtu"] == 1400
     assert page.is_visible("#edit"), "the reply about the first closes no other's form"
     assert page.run("return document.querySelector('[name=\"spec.interface.mtu\"]').value") == "1300"
@@ -430,7 +430,7 @@ def test_secrets_stay_when_a_tunnel_is_edited(page, local_daemon):
     page.click("#edit-check")
     page.wait_text("#edit-effect", "in place")
     page.click("#edit-save")
-    wait_until(lambda: api.get("/v1/tunnels/s")["labels"] == {"a": "b"}, what="saved")
+    page.wait(lambda: api.get("/v1/tunnels/s")["labels"] == {"a": "b"}, "saved")
     assert api.request("GET", "/v1/state?include_secrets=true").json["tunnels"][0]["spec"] == before
 
 
@@ -440,7 +440,7 @@ def test_an_obfuscation_is_shown_and_kept(page, local_daemon):
     _sign_in(page, local_daemon)
     page.drop("Awg.conf", f"[Interface]\nPrivateKey = {keys.new_key().private}\nAddress = 10.2.0.2\nJc = 4\nJmin = 40\nJmax = 70\n"
                           f"S1 = 12\nS2 = 12\nS3 = 12\nS4 = 12\nHeaderProtectionKey = {secret}\n[Peer]\nPublicKey = {peer.public}\nAllowedIPs = 10.9.0.0/24\n")
-    wait_until(lambda: page.is_visible("#create-form .primary"), what="the form")
+    page.wait(lambda: page.is_visible("#create-form .primary"), "the form")
     page.click("#create-form .primary")
     page.wait_text("#detail-facts", "amneziawg, jc 4, jmin 40, jmax 70, s1 12, s2 12, s3 12, s4 12, header_protection_key_set true")
     page.wait_text("#detail-facts", "0 datagrams: junk, or sent with other parameters")
@@ -454,14 +454,14 @@ def test_an_obfuscation_is_shown_and_kept(page, local_daemon):
     page.wait_text("#edit-effect", "in place")
     page.click("#edit-save")
     before["interface"]["obfuscation"]["jc"] = 5
-    wait_until(lambda: api.request("GET", "/v1/state?include_secrets=true").json["tunnels"][0]["spec"] == before, what="saved, with its key")
+    page.wait(lambda: api.request("GET", "/v1/state?include_secrets=true").json["tunnels"][0]["spec"] == before, "saved, with its key")
     page.wait_text("#detail-facts", "jc 5")
     _edit(page, "awg")
     page.set("[name='spec.interface.obfuscation.type']", "")
     page.click("#edit-check")
     page.wait_text("#edit-changes", "/spec/interface/obfuscation")
     page.click("#edit-save")
-    wait_until(lambda: "obfuscation" not in api.get("/v1/tunnels/awg")["spec"]["interface"], what="it is gone")
+    page.wait(lambda: "obfuscation" not in api.get("/v1/tunnels/awg")["spec"]["interface"], "it is gone")
     _plain(api, "warp", peers=[{"public_key": peer.public, "allowed_ips": ["10.9.0.0/24"], "reserved": [35, 74, 190]}])
     page.run("location.hash = '#/tunnels/warp'")
     page.wait_text("#detail-peers", "reserved 35, 74, 190")
@@ -480,7 +480,7 @@ def test_a_connection_is_closed(page, local_daemon):
             page.hold("#connection-lines button")
             reads = "return performance.getEntriesByType('resource').filter((one) => one.name.includes('/v1/connections')).length"
             before = page.run(reads)
-            wait_until(lambda: page.run(reads) >= before + 2, what="the list is read again")
+            page.wait(lambda: page.run(reads) >= before + 2, "the list is read again")
             page.release()
             assert connection.is_at_end()
     page.wait_text("#connections-none", "No connection")
@@ -509,11 +509,11 @@ def test_an_answer_that_was_overtaken_is_not_shown(page, local_daemon):
         location.hash = "#/connections";""")
     page.wait_text("#connections-count", "1 connection")
     page.set("#connections-user", "slow")
-    wait_until(lambda: page.run("return Boolean(window.letGo)"), what="the first filter is asked for")
+    page.wait(lambda: page.run("return Boolean(window.letGo)"), "the first filter is asked for")
     page.set("#connections-user", "fast")
     page.wait_text("#connection-lines", "fast")
     reads = page.run("window.letGo(); return window.reads")
-    wait_until(lambda: page.run("return window.reads") >= reads + 2, what="the list is read again")
+    page.wait(lambda: page.run("return window.reads") >= reads + 2, "the list is read again")
     assert not page.run("return Boolean(window.wasShown)")
 
 
@@ -551,7 +551,7 @@ def test_a_pool_is_made(page, local_daemon):
     page.wait_text("#pool-eu", "New exits")
     page.click("[aria-label='Delete eu']")
     page.click("#question-yes")
-    wait_until(lambda: not page.is_visible("#pool-eu"), what="the pool is gone")
+    page.wait(lambda: not page.is_visible("#pool-eu"), "the pool is gone")
 
 
 def _shows(browser, url, text):
@@ -575,7 +575,7 @@ def test_a_pool_is_made_and_its_pac_used(directory, local_daemon):
             browser.open(f"http://{local_daemon.address}/#token={local_daemon.token}")
             browser.wait_text("#link", "live")
             browser.run("location.hash = '#/pools'")
-            wait_until(lambda: browser.is_visible("#pool-new"), what="the view of pools")
+            browser.wait(lambda: browser.is_visible("#pool-new"), "the view of pools")
             browser.click("#pool-new")
             browser.set("#edit-id", "eu")
             browser.set("[name='spec.members.tunnels']", "near")
@@ -586,7 +586,7 @@ def test_a_pool_is_made_and_its_pac_used(directory, local_daemon):
             # Chromium asks again for a file that was not there, after 8 and 32 s; before it has the file it would go out directly.
             fetched = 'route="/v1/pools/{id}/pac",code="200"'
             wait_until(lambda: fetched in api.expect(200, "GET", "/metrics").body.decode(), 90, 0.5, "the browser has the file")
-            wait_until(lambda: _shows(browser, f"http://{INNER}/", "hello through the tunnel"), 90, 0.5, what="a page through the pool")
+            wait_until(lambda: _shows(browser, f"http://{INNER}/", "hello through the tunnel"), 90, 0.5, "a page through the pool")
     finally:
         browser.close()
 
@@ -618,14 +618,14 @@ def test_many_are_changed_at_once(page, local_daemon):
     page.wait_text("#bulk-count", "15 selected")
     page.type("#bulk-label", "batch=1")
     page.press("enter")
-    wait_until(lambda: len(api.get("/v1/tunnels?label=batch=1")["tunnels"]) == 15, what="labelled")
-    wait_until(lambda: not page.is_visible("#bulk"), what="nothing is selected any more")
+    page.wait(lambda: len(api.get("/v1/tunnels?label=batch=1")["tunnels"]) == 15, "labelled")
+    page.wait(lambda: not page.is_visible("#bulk"), "nothing is selected any more")
     page.click("#select-all")
     page.click("#bulk-actions .danger")
     page.wait_text("#question", "Delete 15 tunnels?")
     assert "t-00001" in page.text("#question-names")
     page.click("#question-yes")
-    wait_until(lambda: len(api.get("/v1/tunnels")["tunnels"]) == 15, what="deleted")
+    page.wait(lambda: len(api.get("/v1/tunnels")["tunnels"]) == 15, "deleted")
 
 
 def test_a_token_is_made_and_offered_what_it_may_do(page, local_daemon):
@@ -640,7 +640,7 @@ def test_a_token_is_made_and_offered_what_it_may_do(page, local_daemon):
     secret = page.text("#token-new-value code")
     page.wait_text("#token-lines", "watcher")
     page.run("location.hash = arguments[0]", f"token={secret}")
-    wait_until(lambda: page.run("return document.getElementById('who').textContent") == "watcher, read", what="signed in with it")
+    page.wait(lambda: page.run("return document.getElementById('who').textContent") == "watcher, read", "signed in with it")
     page.run("location.hash = '#/tunnels/r'")
     page.wait_text("#detail-title", "r")
     page.wait_text("#detail-facts", "Addresses inside")
@@ -653,7 +653,7 @@ def test_ten_thousand_tunnels(page, local_daemon):
     api = local_daemon.api
     _many(api, 10000)
     _sign_in(page, local_daemon)
-    page.wait_text("#shown-count", "10,000 tunnels", timeout=60)
+    page.wait_text("#shown-count", "10,000 tunnels")
     assert page.run("return document.querySelectorAll('#lines .line').length") < 60
     waits = page.run_async("""const done = arguments[arguments.length - 1], box = document.getElementById('filter-text'), waits = [];
         const type = (texts) => { if (texts.length === 0) return done(waits); const began = performance.now(); box.value = texts[0];
@@ -665,7 +665,7 @@ def test_ten_thousand_tunnels(page, local_daemon):
     print(f"10,000 tunnels: from input to paint {max(waits):.0f} ms at most, {sorted(waits)[len(waits) // 2]:.0f} ms as a rule; heap {heap >> 20} MB")
     assert max(waits) < 3000 and heap < 300 << 20
     page.run("scrollTo(0, document.body.scrollHeight)")
-    wait_until(lambda: page.is_visible(_line("t-09999")), what="the last line is drawn when it is scrolled to")
+    page.wait(lambda: page.is_visible(_line("t-09999")), "the last line is drawn when it is scrolled to")
     page.run("scrollTo(0, 0)")
     page.set("#filter-text", "t-05")
     page.wait_text("#shown-count", "1,000 of 10,000")
@@ -678,7 +678,7 @@ def test_keyboard_alone(page, local_daemon):
     api = local_daemon.api
     _sign_in(page, local_daemon)
     _plain(api, "k")
-    wait_until(lambda: page.is_visible(_line("k")), what="the line")
+    page.wait(lambda: page.is_visible(_line("k")), "the line")
     page.tab_to("new")
     page.press("enter")
     page.wait_text("#create", "New tunnel")
@@ -688,14 +688,14 @@ def test_keyboard_alone(page, local_daemon):
     page.press(*"typed")
     page.press("enter")
     page.wait_text("#detail-title", "typed")
-    wait_until(lambda: page.is_visible("[aria-label='Disable typed']"), what="the actions")
+    page.wait(lambda: page.is_visible("[aria-label='Disable typed']"), "the actions")
     page.press("escape")
-    wait_until(lambda: page.focused() == "typed", what="the focus comes back to the line")
+    page.wait(lambda: page.focused() == "typed", "the focus comes back to the line")
     page.press("up")
     assert page.focused() == "k"
     page.press("down")
     page.press("enter")
-    wait_until(lambda: page.is_visible("[aria-label='Disable typed']"), what="the actions")
+    page.wait(lambda: page.is_visible("[aria-label='Disable typed']"), "the actions")
     page.tab_to("Disable typed")
     page.press("space")
     page.wait_text("#detail-state", "disabled")
@@ -711,8 +711,8 @@ def test_keyboard_alone(page, local_daemon):
     page.press("tab")
     assert page.focused() == "question-yes"
     page.press("enter")
-    wait_until(lambda: api.request("GET", "/v1/tunnels/typed").status == 404, what="deleted")
-    wait_until(lambda: page.focused() == "tunnels-title", what="the focus is near the list")
+    page.wait(lambda: api.request("GET", "/v1/tunnels/typed").status == 404, "deleted")
+    page.wait(lambda: page.focused() == "tunnels-title", "the focus is near the list")
     outline = page.run("document.getElementById('filter-text').focus(); return getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid", "the focus is seen"
 
@@ -784,7 +784,7 @@ def test_axe_finds_nothing(page, local_daemon):
     source, found = axe(), []
 
     def look(where):
-        wait_until(lambda: page.run("return document.getAnimations().every(({ playState }) => playState !== 'running')"), what="nothing fades in")
+        page.wait(lambda: page.run("return document.getAnimations().every(({ playState }) => playState !== 'running')"), "nothing fades in")
         page.run(source)
         found.extend([where, *violation] for violation in page.run_async("""const done = arguments[arguments.length - 1];
             axe.run(document).then((result) => done(result.violations.map((one) => [one.id, one.help, one.nodes.map((node) => node.html)])))"""))
@@ -821,6 +821,6 @@ def test_axe_finds_nothing(page, local_daemon):
     for view, shown in (("pools", "#pool-eu"), ("connections", "#connections-none"), ("events", "#view-events"), ("nodes", "#view-nodes"),
                         ("tokens", "#tokens-none")):
         page.run("location.hash = arguments[0]", f"#/{view}")
-        wait_until(lambda css=shown: page.is_visible(css), what=view)
+        page.wait(lambda css=shown: page.is_visible(css), view)
         look(view)
     assert found == [], "\n".join(map(str, found))

@@ -4,18 +4,19 @@ import base64
 import http.client
 import json
 import os
+import re
 import shutil
 
 import pytest
 
 from .process import Process, wait_until
-from .servers import free_port
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
           "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "escape": "\ue00c", "shift": "\ue008",
         "down": "\ue015", "up": "\ue013"}
+PATIENCE = 60   # seconds: a guard against a hang, which a busy machine must not reach
 # What a person would wait for.
 _NOT_YET = {"no such element", "element not interactable", "element click intercepted", "stale element reference"}
 
@@ -33,27 +34,31 @@ class Browser:
         if not chromium or not driver:
             pytest.skip("no chromium or chromedriver")
         os.makedirs(f"{directory}/browser")
-        self.port, self.namespace = free_port(), namespace
-        argv = [driver, f"--port={self.port}", "--allowed-ips=127.0.0.1"]
+        self.port, self.namespace = None, namespace
+        argv = [driver, "--port=0", "--allowed-ips=127.0.0.1"]
         self.process = Process(namespace.command(argv) if namespace else argv, f"{directory}/chromedriver.log",
                                environment={"HOME": f"{directory}/browser", "no_proxy": "127.0.0.1"})
         self.session = None
-        wait_until(self._is_ready, timeout=20, what="chromedriver answers")
+        wait_until(self._is_ready, PATIENCE, what="chromedriver answers")
         options = {"binary": chromium, "args": [*_FLAGS, *flags, proxy, f"--user-data-dir={directory}/browser/data", f"--window-size={width},{height}"]}
         made = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
         self.session = f"/session/{made['sessionId']}"
 
     def _is_ready(self):
+        told = re.search(r"started successfully on port (\d+)", self.process.log())
+        if not told:
+            return False
+        self.port = int(told[1])
         try:
             return self._ask("GET", "/status")["ready"]
         except OSError:
             return False
 
     def _ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3 * PATIENCE)
         if self.namespace:
-            connection.sock = self.namespace.connect(("127.0.0.1", self.port), 60)
+            connection.sock = self.namespace.connect(("127.0.0.1", self.port), 3 * PATIENCE)
         connection.request(method, path, body=json.dumps(body) if body is not None else None, headers={"Content-Type": "application/json"})
         reply = connection.getresponse()
         value = json.loads(reply.read())["value"]
@@ -99,7 +104,10 @@ class Browser:
     def text(self, css):
         return self.run("const node = document.querySelector(arguments[0]); return node && node.checkVisibility() ? node.innerText : null", css)
 
-    def wait_text(self, css, text, timeout=30):
+    def wait(self, condition, what):
+        wait_until(condition, PATIENCE, 0.05, what)
+
+    def wait_text(self, css, text, timeout=PATIENCE):
         wait_until(lambda: text in (self.text(css) or ""), timeout, 0.05, f"{css} shows {text!r}")
 
     def is_visible(self, css):
@@ -115,7 +123,7 @@ class Browser:
                     raise
                 return False
             return True
-        wait_until(attempt, what=f"{css} can be used")
+        self.wait(attempt, f"{css} can be used")
 
     def click(self, css):
         """Clicks as a person does: scrolled into view, not covered by another element."""

@@ -19,13 +19,14 @@ def die_with_parent():
 class Process:
     """A long-running program whose output goes to a file."""
 
-    def __init__(self, argv, log, name=None, environment=None, cwd=None):
+    def __init__(self, argv, log, name=None, environment=None, cwd=None, descriptors=()):
+        """`descriptors` are files of this process that it has, too, by the same numbers."""
         self.name = name or os.path.basename(argv[0])
         self.log_path = log
         with open(log, "ab") as output:
             self.popen = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd,
-                env={**os.environ, **(environment or {})}, preexec_fn=die_with_parent)
+                env={**os.environ, **(environment or {})}, pass_fds=descriptors, preexec_fn=die_with_parent)
         self.pid = self.popen.pid
         _running.append(self)
 
