@@ -74,13 +74,7 @@ static json_t *read_file(struct api_request *request, const json_t *body, size_t
 	json_t *document = wgquick_to_document(json_string_value(body), json_string_length(body), &warnings, &lines, &faults);
 	keep(&request->warnings, index, warnings);
 	keep(&request->lines, index, lines);
-	for (size_t i = 0; i < faults.fault_count; i++) {
-		char pointer[128];
-		snprintf(pointer, sizeof(pointer), "%s%s", place, faults.faults[i].pointer);
-		problem_add(problem, pointer, faults.faults[i].code, "%s", faults.faults[i].detail);
-	}
-	if (document == NULL && faults.fault_count == 0)
-		problem_out_of_memory(problem);
+	problem_add_all(problem, place, &faults);
 	problem_clear(&faults);
 	return document;
 }

@@ -115,6 +115,8 @@ static bool prepare(struct api_request *request, struct mutation *mutation, json
 	struct problem problem;
 	problem_init(&problem);
 	operation->is_file = request->kind == API_BODY_WGQUICK;
+	operation->faults = request->faults;
+	problem_init(&request->faults);
 	bool good = api_operation_fill(operation, request->route, request->parameters, document, "", &problem);
 	if (!good && document == NULL)
 		api_reply_failure(request, PROBLEM_NOT_FOUND, "There is no such %s.", operation->object == SPEC_POOL ? "pool" : "tunnel or peer");

@@ -59,6 +59,7 @@ void api_request_completed(void *context, struct MHD_Connection *connection, voi
 	api_body_clear(&request->body, &api->body_bytes);
 	api_request_target_clear(&request->target);
 	problem_clear(&request->problem);
+	problem_clear(&request->faults);
 	json_decref(request->warnings);
 	json_decref(request->lines);
 	access_release(request->caller.access);

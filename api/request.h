@@ -59,6 +59,7 @@ struct api_request {
 	bool is_secret;            /* the reply is wiped after it is sent */
 	json_t *warnings;          /* of a wg-quick body or its spec, owned, or NULL */
 	json_t *lines;             /* of a wg-quick body (wgquick_locate), owned, or NULL */
+	struct problem faults;     /* of a wg-quick body, until the operation has them */
 	struct mutation *mutation; /* answered, owned */
 	struct mutation *found;    /* what other nodes run, while the handler goes on with it (elsewhere.h); borrowed, or NULL */
 	void (*finish)(struct api_request *request, struct mutation *mutation);

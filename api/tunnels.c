@@ -83,19 +83,17 @@ static json_t *read_wgquick(struct api_request *request)
 {
 	if (!api_request_labels_are_valid(request))
 		return NULL;
-	struct problem problem;
-	problem_init(&problem);
+	struct problem *problem = &request->faults;
 	json_t *document = wgquick_to_document(request->body.bytes != NULL ? request->body.bytes : "", request->body.length, &request->warnings,
-	                                       &request->lines, &problem);
+	                                       &request->lines, problem);
 	api_body_clear(&request->body, &request->api->body_bytes);
 	if (document != NULL && !add_parameters(request, document)) {
 		json_decref(document);
 		document = NULL;
-		problem_set(&problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label must be UTF-8 text.");
+		problem_set(problem, PROBLEM_INVALID_REQUEST, "The query parameters id, listen and label must be UTF-8 text.");
 	}
 	if (document == NULL)
-		api_reply_problem(request, &problem, NULL);
-	problem_clear(&problem);
+		api_reply_problem(request, problem, NULL);
 	return document;
 }
 

@@ -249,6 +249,7 @@ static void prepare_file(struct candidate *candidate, const struct spec *base)
 void delta_read(const struct operation *operation, struct candidate *candidate, const struct snapshot *now)
 {
 	candidate_init(candidate, operation->object);
+	problem_add_all(&candidate->problem, "", &operation->faults);
 	if (now == NULL && needs_existing(operation->kind))
 		return;
 	switch (operation->kind) {

@@ -30,6 +30,7 @@ static void clear_operation(struct operation *operation)
 	free(operation->if_match);
 	free(operation->if_none_match);
 	problem_clear(&operation->problem);
+	problem_clear(&operation->faults);
 }
 
 static void free_listing(struct connection_listing *listing)

@@ -62,6 +62,7 @@ struct operation {
 	char id[64];                      /* empty with OPERATION_CREATE: the document's, else chosen by the server */
 	json_t *document;                 /* owned. CREATE, PUT: {"id", "labels", "spec", …}; PATCH: a merge patch of it (RFC 7396); PEER_*: a peer.
 	                                     PROBE: NULL, or {"type", "target", "count", "timeout"}; MOVE: {"worker"} */
+	struct problem faults;            /* owned. CREATE, PUT: of the document, found where it was read. It is refused, with what else is wrong */
 	bool is_file;                     /* PUT: the document comes from a wg-quick file, and members that such a file cannot express are kept */
 	struct wireguard_key peer;        /* PEER_* */
 	const struct selector *selectors; /* DELETE: of a tunnel that they accept when its turn comes; borrowed of the mutation */

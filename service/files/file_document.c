@@ -63,6 +63,9 @@ static bool read_content(int directory, const char *name, struct content *conten
 	return error == 0;
 }
 
+/* Stands for a secret that cannot be read, so that it is not told to be missing, too. What has it is not applied. */
+#define UNREAD "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+
 /* Replaces the member NAME_file by NAME, which the file has. */
 static void read_secret(struct json_reader *reader, const struct secret_places *places, json_t *object, const char *name)
 {
@@ -79,10 +82,11 @@ static void read_secret(struct json_reader *reader, const struct secret_places *
 		fault = "The secret itself is given, too: give one of both.";
 	if (fault != NULL)
 		json_reader_fault_at(reader, member, "invalid_secret_file", fault);
-	else if (path != NULL)
+	if (fault != NULL || path == NULL)
+		snprintf(text, sizeof(text), "%s", UNREAD);
+	if (json_object_get(object, name) == NULL)
 		json_writer_set(&writer, object, name, json_string(text));
-	if (path != NULL)
-		sodium_memzero(text, sizeof(text));
+	sodium_memzero(text, sizeof(text));
 	if (writer.failed)
 		problem_out_of_memory(reader->problem);
 	(void)json_object_del(object, member);
@@ -155,8 +159,5 @@ json_t *file_document_read(const struct secret_places *places, const struct file
 	else if (read_content(places->directory, name->text, &content, problem))
 		document = name->form == FILE_FORM_WGQUICK ? read_wgquick(&content, lines, problem) : read_json(places, &content, problem);
 	content_clear(&content);
-	if (problem->code == PROBLEM_NONE)
-		return document;
-	json_decref(document);
-	return NULL;
+	return document;
 }

@@ -26,7 +26,7 @@ struct check {
 
 static void tell(struct check *check, size_t index, const char *detail)
 {
-	char line[1024];
+	char line[1200];
 	snprintf(line, sizeof(line), "%.250s/%s: %s", check->path, check->files[index].name.text, detail);
 	check->tell(check->owner, line);
 }
@@ -36,12 +36,13 @@ static void check_document(struct check *check, size_t index, const json_t *docu
 	const struct file_name *name = &check->files[index].name;
 	struct candidate candidate;
 	candidate_init(&candidate, name->object);
+	problem_add_all(&candidate.problem, "", problem);
+	problem_clear(problem);
 	candidate_read(&candidate, document, "");
 	candidate_complete(&candidate, NULL);
 	if (candidate.id[0] != '\0' && strcmp(candidate.id, name->id) != 0)
 		problem_add(&candidate.problem, "/id", "mismatch", "The id differs from the name of the file.");
-	if (candidate.problem.code == PROBLEM_NONE)
-		policy_check(check->policy, &candidate.spec, NULL, scope_with_included(SCOPE_ADMIN), "", &candidate.problem);
+	policy_check(check->policy, &candidate.spec, NULL, scope_with_included(SCOPE_ADMIN), "", &candidate.problem);
 	if (candidate.spec.via != NULL)
 		snprintf(check->vias[index], SPEC_VIA_SIZE, "%s", candidate.spec.via);
 	*problem = candidate.problem;
@@ -66,17 +67,25 @@ static void check_file(struct check *check, size_t index, struct problem *proble
 	json_decref(document);
 }
 
+static void tell_faults(struct check *check, size_t index, const struct problem *problem)
+{
+	char detail[768];
+	if (problem->code != PROBLEM_NONE && (problem->fault_count == 0 || problem->fault_count == PROBLEM_FAULT_MAX))
+		tell(check, index, problem->detail);
+	for (size_t i = 0; i < problem->fault_count; i++) {
+		const struct problem_fault *fault = &problem->faults[i];
+		snprintf(detail, sizeof(detail), "%s%s%s", fault->pointer, fault->pointer[0] == '\0' ? "" : ": ", fault->detail);
+		tell(check, index, detail);
+	}
+}
+
 static void check_each(struct check *check)
 {
-	char detail[512];
 	for (size_t i = 0; i < check->count; i++) {
 		struct problem problem;
 		problem_init(&problem);
 		check_file(check, i, &problem);
-		if (problem.code != PROBLEM_NONE) {
-			folder_pass_describe(&problem, detail, sizeof(detail));
-			tell(check, i, detail);
-		}
+		tell_faults(check, i, &problem);
 		problem_clear(&problem);
 	}
 }

@@ -246,6 +246,8 @@ static void put(struct folder_pass *pass, size_t index)
 		operation->kind = OPERATION_PUT;
 		operation->object = file->name.object;
 		operation->document = document;
+		operation->faults = problem;
+		problem_init(&problem);
 		snprintf(operation->id, sizeof(operation->id), "%s", file->name.id);
 		submit(pass, mutation, on_put, file);
 	}

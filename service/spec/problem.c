@@ -119,3 +119,14 @@ void problem_add(struct problem *problem, const char *pointer, const char *code,
 	}
 	problem->faults[problem->fault_count++] = fault;
 }
+
+void problem_add_all(struct problem *problem, const char *pointer, const struct problem *other)
+{
+	if (other->code != PROBLEM_NONE && other->fault_count == 0 && problem->code == PROBLEM_NONE)
+		problem_set(problem, other->code, "%s", other->detail);
+	for (size_t i = 0; i < other->fault_count; i++) {
+		char place[512];
+		snprintf(place, sizeof(place), "%s%s", pointer, other->faults[i].pointer);
+		problem_add(problem, place, other->faults[i].code, "%s", other->faults[i].detail);
+	}
+}

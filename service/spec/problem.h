@@ -59,5 +59,7 @@ void problem_set(struct problem *problem, enum problem_code code, const char *fo
 void problem_out_of_memory(struct problem *problem);
 /* Adds a fault, and makes the problem validation_failed if it was none. Faults beyond the maximum are only counted, in the detail. */
 void problem_add(struct problem *problem, const char *pointer, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Adds the faults of another, whose document is at `pointer` of this one's; or becomes what it is, if that has none. */
+void problem_add_all(struct problem *problem, const char *pointer, const struct problem *other);
 
 #endif

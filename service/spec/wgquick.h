@@ -16,11 +16,12 @@
 
 /* Writes a tunnel as a file, with comments for what wg-quick has no word for (wgquick_comment.h). malloc'ed; NULL when out of memory. */
 char *spec_to_wgquick(const struct spec *spec, const struct spec_label *labels, size_t label_count, bool secrets);
-/* A file, with those comments, to the document of a create or put ({"labels": …, "spec": …}); NULL with faults at "/line/N". `warnings` gets
- * [{"line", "code", "detail"}], and `lines` what wgquick_locate needs; new references. */
+/* A file, with those comments, to the document of a create or put ({"labels": …, "spec": …}). With faults, at "/line/N", it is not to be applied:
+ * it lacks what has them, and tells what else is wrong; NULL: nothing of it can be judged. `warnings` gets [{"line", "code", "detail"}], and `lines`
+ * what wgquick_locate needs; new references. */
 json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, json_t **lines, struct problem *problem);
-/* Faults in the document become faults of the file: "/line/N", and the name of its key. Those of places that no line has said stay. `lines` may be
- * NULL: the document was no file. */
+/* Faults in the document become faults of the file: "/line/N", and the name of its key. Those of places that no line has said stay, and those that
+ * only follow from a line's own fault go. `lines` may be NULL: the document was no file. */
 void wgquick_locate(const json_t *lines, struct problem *problem);
 
 #endif

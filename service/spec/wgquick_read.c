@@ -30,6 +30,8 @@ struct reading {
 	bool keeps_preshared_key; /* the last [Peer] has the comment about it */
 	bool keeps_header_key;    /* [Interface] has the comment about it */
 	bool has_interface;
+	bool has_unknown_section;
+	bool has_conflict; /* it has two obfuscations: neither is judged */
 };
 
 /* The line has said what is at this place of the document. */
@@ -89,6 +91,7 @@ static bool read_obfuscation_key(struct reading *reading, const char *key, char 
 		json_t *object = amneziawg(reading);
 		snprintf(pointer, sizeof(pointer), OBFUSCATION "/%s", field->member);
 		note_place(reading, pointer);
+		reading->has_conflict |= !is_amneziawg(object);
 		if (!is_amneziawg(object))
 			wgquick_fault(&reading->at, "conflict", "The file has the obfuscation lwo already, which has no keys.");
 		else if (*value != '\0')
@@ -103,7 +106,9 @@ static void finish_obfuscation(struct reading *reading)
 {
 	json_t *object = json_object_get(reading->interface, "obfuscation");
 	const char *member = "header_protection_key";
-	if (is_amneziawg(object) && json_object_get(object, member) == NULL && !reading->keeps_header_key)
+	if (reading->has_conflict)
+		(void)json_object_del(reading->interface, "obfuscation");
+	else if (is_amneziawg(object) && json_object_get(object, member) == NULL && !reading->keeps_header_key)
 		json_writer_set(&reading->at.writer, object, member, json_null());
 }
 
@@ -231,6 +236,7 @@ static void read_section(struct reading *reading, const char *name)
 		begin_peer(reading);
 	} else {
 		reading->section = SECTION_NONE;
+		reading->has_unknown_section = true;
 		wgquick_fault(&reading->at, "unknown_section", "A section must be [Interface] or [Peer].");
 	}
 }
@@ -247,6 +253,7 @@ static void read_comment(struct reading *reading, char *text, bool is_alone)
 		wgquick_fault(&reading->at, comment.code, comment.detail);
 	else
 		note_place(reading, comment.pointer);
+	reading->has_conflict |= comment.code != NULL && strcmp(comment.code, "conflict") == 0;
 }
 
 /* Cuts the line's comment off. */
@@ -328,12 +335,13 @@ static const char *whole_fault(const char *text, size_t length)
 static void read_file(struct reading *reading, const char *text, size_t length)
 {
 	const char *spoiled = whole_fault(text, length);
-	if (spoiled == NULL) {
+	if (spoiled == NULL)
 		read_lines(reading, text, length);
-		return;
-	}
 	reading->at.line = 1;
-	wgquick_fault(&reading->at, "invalid_value", spoiled);
+	if (spoiled != NULL)
+		wgquick_fault(&reading->at, "invalid_value", spoiled);
+	else if (!reading->has_interface && !reading->has_unknown_section)
+		wgquick_fault(&reading->at, "required", "There is no [Interface] section.");
 }
 
 json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, json_t **lines, struct problem *problem)
@@ -356,11 +364,7 @@ json_t *wgquick_to_document(const char *text, size_t length, json_t **warnings, 
 	json_decref(reading.peers_by_key);
 	if (reading.at.writer.failed)
 		problem_out_of_memory(problem);
-	if (problem->code == PROBLEM_NONE && !reading.has_interface) {
-		reading.at.line = 1;
-		wgquick_fault(&reading.at, "required", "There is no [Interface] section.");
-	}
-	if (problem->code == PROBLEM_NONE)
+	if (reading.has_interface && problem->code != PROBLEM_OUT_OF_RESOURCES)
 		return document;
 	json_decref(document);
 	return NULL;
@@ -396,21 +400,46 @@ static json_int_t line_of(const json_t *lines, const char *pointer)
 	return json_integer_value(line);
 }
 
+/* Whether the line has a fault of its own, which its reader has found. */
+static bool has_own_fault(const struct problem *problem, json_int_t line)
+{
+	char place[32];
+	snprintf(place, sizeof(place), "/line/%lld", (long long)line);
+	for (size_t i = 0; i < problem->fault_count; i++)
+		if (strcmp(problem->faults[i].pointer, place) == 0)
+			return true;
+	return false;
+}
+
+/* What is missing because its line cannot be read. A number of a message that cannot be read may overlap another or not. */
+static bool follows(const json_t *lines, const struct problem *problem, const struct problem_fault *fault)
+{
+	static const char *const numbers[] = { OBFUSCATION "/h1", OBFUSCATION "/h2", OBFUSCATION "/h3", OBFUSCATION "/h4" };
+	bool it_does = has_own_fault(problem, line_of(lines, fault->pointer));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && strcmp(fault->code, "overlap") == 0; i++)
+		it_does |= has_own_fault(problem, json_integer_value(json_object_get(lines, numbers[i])));
+	return it_does;
+}
+
+static void locate(const json_t *lines, const struct problem_fault *fault, struct problem *located)
+{
+	const char *key = key_of(fault->pointer);
+	char place[32];
+	json_int_t line = line_of(lines, fault->pointer);
+	snprintf(place, sizeof(place), "/line/%lld", (long long)line);
+	problem_add(located, line > 0 ? place : fault->pointer, fault->code, "%s%s%s", key == NULL ? "" : key, key == NULL ? "" : ": ",
+	            fault->detail);
+}
+
 void wgquick_locate(const json_t *lines, struct problem *problem)
 {
 	struct problem located;
 	problem_init(&located);
 	if (lines == NULL || problem->fault_count == 0)
 		return;
-	for (size_t i = 0; i < problem->fault_count; i++) {
-		const struct problem_fault *fault = &problem->faults[i];
-		const char *key = key_of(fault->pointer);
-		char place[32];
-		json_int_t line = line_of(lines, fault->pointer);
-		snprintf(place, sizeof(place), "/line/%lld", (long long)line);
-		problem_add(&located, line > 0 ? place : fault->pointer, fault->code, "%s%s%s", key == NULL ? "" : key, key == NULL ? "" : ": ",
-		            fault->detail);
-	}
+	for (size_t i = 0; i < problem->fault_count; i++)
+		if (!follows(lines, problem, &problem->faults[i]))
+			locate(lines, &problem->faults[i], &located);
 	memcpy(located.detail, problem->detail, sizeof(located.detail));
 	problem_clear(problem);
 	*problem = located;

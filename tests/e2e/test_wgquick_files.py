@@ -1,11 +1,17 @@
 """Real-world wg-quick files: whatever wg-quick and wg accept is accepted. A table lists their result next to ours."""
 
+import json
+import os
+import re
+import subprocess
+
 import pytest
 
 from harness.clients import Connection
 from harness.command import Command
-from harness.daemon import Daemon
+from harness.daemon import Daemon, binary
 from harness.files import FILES, INTERFACE, KEY, SECTION, have_tools, name_of, strip, wg_takes
+from harness.process import wait_until
 from harness.servers import free_port
 from harness.spec import proxy_address
 
@@ -50,6 +56,60 @@ def test_a_put_file_without_a_preshared_key_removes_it(module_daemon):
 def test_a_label_parameter_without_a_value_is_told(module_daemon):
     reply = module_daemon.api.expect(400, "POST", "/v1/tunnels?label=", SECTION.encode(), content_type="text/plain")
     assert "label=KEY=VALUE" in reply.json["detail"]
+
+
+WRONG = f"""[Interface]
+PrivateKey = {KEY[:20]}
+Address = 10.2.0.2/32
+Foo = 1
+Jc = 3
+H1 = x
+H2 = 1
+# warren: usr = a
+# warren: user = b
+# warren: listen = 0.0.0.0:3128
+# warren: via = -
+[Peer]
+PublicKey = {KEY}
+AllowedIPs = 10.0.0.0/33
+"""
+WRONG_LINES = [f"/line/{line}" for line in (2, 4, 5, 6, 8, 9, 10, 11, 14)]
+
+
+def test_faults_of_every_kind_are_told_at_once(make_daemon, directory):
+    """Of keys, values, comments, of what only the whole shows, and of the operator's policy. What follows from another fault is not told: the key that
+    is missing because it cannot be read, and the number that may overlap another."""
+    folder = f"{directory}/tunnels"
+    os.mkdir(folder)
+    daemon = make_daemon(arguments=["--tunnels-dir", folder]).start()
+    api = daemon.api
+    for method, path in (("POST", "/v1/tunnels?id=a"), ("PUT", "/v1/tunnels/a")):
+        reply = api.request(method, path, WRONG, content_type="text/plain")
+        assert reply.status == 422 and sorted(reply.pointers, key=lambda place: int(place[6:])) == WRONG_LINES, reply.json
+    api.create({"id": "b", "spec": {"interface": {"generate_private_key": True, "addresses": ["10.2.0.9"]}}}, wait_up=False)
+    before = api.get("/v1/tunnels/b")["spec"]
+    assert set(api.request("PUT", "/v1/tunnels/b", WRONG, content_type="text/plain").pointers) == set(WRONG_LINES)
+    assert api.get("/v1/tunnels/b")["spec"] == before
+    path = f"{directory}/c.conf"
+    for name in (path, f"{folder}/c.conf"):
+        with open(name, "w", encoding="ascii") as file:
+            file.write(WRONG)
+    told = Command(daemon.state_dir)("apply", path, code=1).stderr
+    assert [place for place in WRONG_LINES if f"line {place[6:]}: " not in told] == [], told
+    wait_until(lambda: "and 6 more" in daemon.process.log(), what="the log tells the file")
+    checked = subprocess.run([binary(), "--check", "--state-dir", f"{directory}/other", "--tunnels-dir", folder], capture_output=True, text=True, check=False)
+    assert checked.returncode == 2
+    assert [place for place in WRONG_LINES if f"c.conf: {place}: " not in checked.stderr] == [], checked.stderr
+    assert len(checked.stderr.strip().split("\n")) == len(WRONG_LINES), checked.stderr
+
+
+def test_faults_of_a_document_and_of_its_secrets_are_told_at_once(directory):
+    folder = f"{directory}/tunnels"
+    os.mkdir(folder)
+    with open(f"{folder}/a.json", "w", encoding="ascii") as file:
+        json.dump({"spec": {"interface": {"private_key_file": "none", "addresses": ["10.2.0.2"], "mtu": 1}, "proxy": {"listen": ["0.0.0.0:1"]}}}, file)
+    checked = subprocess.run([binary(), "--check", "--state-dir", f"{directory}/other", "--tunnels-dir", folder], capture_output=True, text=True, check=False)
+    assert sorted(re.findall(r"a\.json: (\S+):", checked.stderr)) == ["/spec/interface/mtu", "/spec/interface/private_key_file", "/spec/proxy/listen/0"]
 
 
 COMMENTS = "# warren: user = u:p\n# warren: label = a=b\n# warren: listen = 127.0.0.1:{port}\n"

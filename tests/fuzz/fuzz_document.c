@@ -76,7 +76,7 @@ static json_t *read_input(const char *text, size_t length)
 	json_t *warnings = NULL, *lines = NULL;
 	problem_init(&problem);
 	json_t *document = wgquick_to_document(text, length, &warnings, &lines, &problem);
-	demand((document == NULL) == (problem.code != PROBLEM_NONE));
+	demand(document != NULL || problem.code != PROBLEM_NONE);
 	json_decref(lines);
 	json_decref(warnings);
 	problem_clear(&problem);

@@ -154,8 +154,10 @@ static void read_file(struct candidate *candidate, const char *text, const struc
 	problem_init(problem);
 	json_t *document = wgquick_to_document(text, strlen(text), &warnings, &lines, problem);
 	candidate_init(candidate, SPEC_TUNNEL);
-	if (document != NULL)
+	if (document != NULL && problem->code == PROBLEM_NONE)
 		read_document(candidate, document, previous);
+	else
+		json_decref(document);
 	wgquick_locate(lines, &candidate->problem);
 	json_decref(lines);
 	json_decref(warnings);

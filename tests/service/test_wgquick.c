@@ -20,7 +20,10 @@ static json_t *read_text(const char *text, size_t length, json_t **warnings, str
 	problem_init(problem);
 	json_t *lines, *document = wgquick_to_document(text, length, warnings, &lines, problem);
 	json_decref(lines);
-	return document;
+	if (problem->code == PROBLEM_NONE)
+		return document;
+	json_decref(document); /* what of it can be judged */
+	return NULL;
 }
 
 static void read_spec(const char *text, struct candidate *candidate, size_t warning_count)

@@ -22,13 +22,13 @@ static void read_file(struct candidate *candidate, const char *text)
 	problem_init(&problem);
 	json_t *document = wgquick_to_document(text, strlen(text), &warnings, &lines, &problem);
 	candidate_init(candidate, SPEC_TUNNEL);
+	problem_add_all(&candidate->problem, "", &problem);
+	problem_clear(&problem);
 	if (document != NULL) {
 		candidate_read(candidate, document, "");
 		candidate_complete(candidate, NULL);
-		wgquick_locate(lines, &candidate->problem);
-	} else {
-		candidate->problem = problem;
 	}
+	wgquick_locate(lines, &candidate->problem);
 	json_decref(document);
 	json_decref(lines);
 	json_decref(warnings);

@@ -54,7 +54,10 @@ static json_t *read_file(const char *text)
 	assert_true(file_name_read(&name, text));
 	json_t *lines, *document = file_document_read(&places, &name, &lines, &problem);
 	json_decref(lines);
-	return document;
+	if (problem.code == PROBLEM_NONE)
+		return document;
+	json_decref(document); /* what of it can be judged */
+	return NULL;
 }
 
 static const char *text_at(const json_t *document, const char *first, const char *second, const char *third)
