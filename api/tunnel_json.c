@@ -110,13 +110,14 @@ static void write_condition(struct text *text, bool is_first, const char *type, 
 	text_put_char(text, '}');
 }
 
-static bool write_file_fault(struct text *text, bool is_first, const struct snapshot *snapshot)
+static bool write_source_fault(struct text *text, bool is_first, const struct snapshot *snapshot)
 {
-	char detail[STATUS_FILE_FAULT_SIZE];
+	char detail[STATUS_SOURCE_FAULT_SIZE];
 	int64_t at;
-	if (!snapshot_file_fault(snapshot, detail, &at))
+	if (!snapshot_source_fault(snapshot, detail, &at))
 		return false;
-	text_put(text, is_first ? "{\"type\":\"FileInvalid\",\"at\":" : ",{\"type\":\"FileInvalid\",\"at\":");
+	text_put(text, is_first ? "{\"type\":" : ",{\"type\":");
+	text_put(text, snapshot->origin == SNAPSHOT_OF_FLEET ? "\"record_refused\",\"at\":" : "\"FileInvalid\",\"at\":");
 	text_put_json_time(text, at);
 	text_put(text, ",\"detail\":");
 	text_put_json(text, detail);
@@ -148,7 +149,7 @@ static void write_conditions(struct text *text, const struct api_request *reques
 	if (is_used_up)
 		write_condition(text, true, "limit_reached", "limits.total_bytes is used up.");
 	bool is_first = !is_used_up;
-	if (write_file_fault(text, is_first, snapshot) || write_isolation(text, is_first, request, snapshot))
+	if (write_source_fault(text, is_first, snapshot) || write_isolation(text, is_first, request, snapshot))
 		is_first = false;
 	for (unsigned i = 0; counters != NULL && i < MESSAGE_CONDITIONS; i++) {
 		uint64_t value = counter_read(&counters->conditions[i]);

@@ -32,15 +32,20 @@ const char *tunnel_view_health(const json_t *status)
 
 char *tunnel_view_reason(const json_t *status)
 {
-	const char *reason = member_text(status, "reason"), *fault = "";
+	const char *reason = member_text(status, "reason"), *fault = "", *source = "";
 	size_t index;
 	json_t *condition;
-	json_array_foreach (member_at(status, "conditions"), index, condition)
-		if (strcmp(member_text(condition, "type"), "FileInvalid") == 0)
-			fault = member_text(condition, "detail");
+	json_array_foreach (member_at(status, "conditions"), index, condition) {
+		const char *type = member_text(condition, "type");
+		bool is_of_file = strcmp(type, "FileInvalid") == 0;
+		if (!is_of_file && strcmp(type, "record_refused") != 0)
+			continue;
+		fault = member_text(condition, "detail");
+		source = is_of_file ? "its file is wrong" : "its change is refused";
+	}
 	if (*fault == '\0')
 		return memory_copy(reason);
-	return memory_print("%s%sits file is wrong: %s", reason, *reason != '\0' ? "; " : "", fault);
+	return memory_print("%s%s%s: %s", reason, *reason != '\0' ? "; " : "", source, fault);
 }
 
 void tunnel_view_ids(const json_t *list)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,6 +92,8 @@ static void digest(uint8_t bytes[crypto_generichash_BYTES], const struct fleet_s
 	crypto_generichash_update(&state, (const uint8_t *)place->object, strlen(place->object) + 1);
 	crypto_generichash_update(&state, (const uint8_t *)place->member, strlen(place->member) + 1);
 	crypto_generichash_update(&state, version, sizeof(version));
+	if (place->rest != NULL)
+		crypto_generichash_update(&state, (const uint8_t *)place->rest, place->rest_length);
 	crypto_generichash_final(&state, bytes, crypto_generichash_BYTES);
 }
 
@@ -144,4 +148,57 @@ bool fleet_seal_is_current(const struct fleet_keyring *ring, const char *text)
 	uint8_t sealed[SEALED_MAX];
 	size_t length;
 	return ring->count > 0 && decode(text, sealed, &length) && find(ring, sealed + 1) == &ring->keys[0];
+}
+
+/* ---- Whole records ---- */
+
+#define RECORD_HEAD "{\"seal\":\""
+#define RECORD_TAIL "\","
+#define RECORD_MEMBER "record" /* no JSON pointer, so it is no secret's place */
+
+int fleet_seal_record(const struct fleet_keyring *ring, const char *object, const char *json, char **text)
+{
+	const struct fleet_seal_place place = { .object = object, .member = RECORD_MEMBER, .rest = json + 1, .rest_length = strlen(json + 1) };
+	char seal[FLEET_SEALED_TEXT];
+	assert(json[0] == '{' && json[1] == '"');
+	*text = NULL;
+	if (fleet_seal(ring, &place, "", 0, seal) != FLEET_SEAL_OK)
+		return FLEET_SEAL_NO_KEY;
+	size_t size = sizeof(RECORD_HEAD RECORD_TAIL) + strlen(seal) + place.rest_length;
+	*text = malloc(size);
+	if (*text == NULL)
+		return FLEET_SEAL_NO_MEMORY;
+	snprintf(*text, size, RECORD_HEAD "%s" RECORD_TAIL "%s", seal, place.rest);
+	return FLEET_SEAL_OK;
+}
+
+/* Its seal, and in `place` what that covers; false: it has none. */
+static bool split_record(const char *text, size_t length, char seal[FLEET_SEALED_TEXT], struct fleet_seal_place *place)
+{
+	const size_t head = strlen(RECORD_HEAD), tail = strlen(RECORD_TAIL);
+	const char *end = length < head || memcmp(text, RECORD_HEAD, head) != 0 ? NULL : memchr(text + head, '"', length - head);
+	size_t size = end == NULL ? 0 : (size_t)(end - text) - head;
+	if (end == NULL || size >= FLEET_SEALED_TEXT || length - head - size < tail || memcmp(end, RECORD_TAIL, tail) != 0)
+		return false;
+	memcpy(seal, text + head, size);
+	seal[size] = '\0';
+	place->rest = end + tail;
+	place->rest_length = length - head - size - tail;
+	return true;
+}
+
+int fleet_seal_check_record(const struct fleet_keyring *ring, const char *object, const char *text, size_t length)
+{
+	struct fleet_seal_place place = { .object = object, .member = RECORD_MEMBER };
+	char seal[FLEET_SEALED_TEXT];
+	uint8_t nothing[FLEET_SECRET_MAX];
+	size_t size;
+	return split_record(text, length, seal, &place) ? fleet_seal_open(ring, &place, seal, nothing, &size) : FLEET_SEAL_MALFORMED;
+}
+
+bool fleet_seal_record_is_current(const struct fleet_keyring *ring, const char *text, size_t length)
+{
+	struct fleet_seal_place place;
+	char seal[FLEET_SEALED_TEXT];
+	return split_record(text, length, seal, &place) && fleet_seal_is_current(ring, seal);
 }

@@ -3,8 +3,12 @@
  *
  *     1 byte: 1, the format | 8 bytes: the key's id | 24 bytes: nonce | the secret, encrypted | 16 bytes: tag
  *
- * The tag covers the object's id, the object's version and the member of the object: moved to another of these, a text does not open. No I/O but for
- * a key's file. */
+ * The tag covers the object's id, the object's version and the member of the object: moved to another of these, a text does not open. A whole record
+ * has a seal of its own as its first member, whose tag covers every other byte of it:
+ *
+ *     {"seal":SEALED TEXT,"labels":… }
+ *
+ * so that what is not secret cannot be changed either. No I/O but for a key's file. */
 #ifndef WARREN_FLEET_SEAL_H
 #define WARREN_FLEET_SEAL_H
 
@@ -25,6 +29,7 @@ enum fleet_seal_error {
 	FLEET_SEAL_UNKNOWN_KEY = -5, /* sealed with a key that is not in the ring */
 	FLEET_SEAL_MALFORMED = -6,   /* not a sealed text */
 	FLEET_SEAL_FORGED = -7,      /* changed, or of another place */
+	FLEET_SEAL_NO_MEMORY = -8,
 };
 
 /* Derived from a key's file: the id says nothing about it. */
@@ -44,6 +49,8 @@ struct fleet_seal_place {
 	const char *object; /* its id */
 	const char *member; /* "interface.private_key" */
 	uint64_t version;   /* of the object, differs with each change of it */
+	const char *rest;   /* what the tag covers besides: `rest_length` bytes; NULL: nothing */
+	size_t rest_length;
 };
 
 /* Adds the key of a file of 32 random bytes. Returns a fleet_seal_error. */
@@ -58,5 +65,13 @@ int fleet_seal_open(const struct fleet_keyring *ring, const struct fleet_seal_pl
                     size_t *length);
 /* Whether the ring's first key sealed it; otherwise it is to be sealed anew. */
 bool fleet_seal_is_current(const struct fleet_keyring *ring, const char *text);
+
+/* Puts the seal of a whole record before the members of `json`, a compact object that has at least one. The text is malloc'ed. FLEET_SEAL_OK,
+ * _NO_KEY or _NO_MEMORY. */
+int fleet_seal_record(const struct fleet_keyring *ring, const char *object, const char *json, char **text);
+/* Whether the record is as a node of the fleet wrote it for this object: FLEET_SEAL_OK, _UNKNOWN_KEY, _MALFORMED (it has no seal) or _FORGED. */
+int fleet_seal_check_record(const struct fleet_keyring *ring, const char *object, const char *text, size_t length);
+/* Whether the ring's first key sealed the record. */
+bool fleet_seal_record_is_current(const struct fleet_keyring *ring, const char *text, size_t length);
 
 #endif

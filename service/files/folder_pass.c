@@ -126,12 +126,12 @@ static void set_condition(struct folder_pass *pass, const struct file_name *name
 	make_key(name, key);
 	struct entry *entry = registry_entry(pass->means.registry, key);
 	if (entry != NULL && entry->snapshot->origin == SNAPSHOT_OF_FILE)
-		status_set_file_fault(entry->status, detail, at);
+		status_set_source_fault(entry->status, detail, at);
 }
 
 static void tell(struct folder_pass *pass, const struct file_name *name, const struct problem *problem, bool is_second)
 {
-	char detail[STATUS_FILE_FAULT_SIZE];
+	char detail[STATUS_SOURCE_FAULT_SIZE];
 	int64_t now = wall_clock_ms();
 	folder_pass_describe(problem, detail, sizeof(detail));
 	int64_t at = fault_list_add(pass->means.faults, name->text, detail, now);

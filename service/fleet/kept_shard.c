@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ipc/log.h"
+#include "ipc/wall_clock.h"
 #include "service/fleet/object_record.h"
 #include "service/registry/registry.h"
 #include "service/store/scope.h"
@@ -83,14 +84,24 @@ static bool was_told(const struct kept_shard *shard, const char *key, const char
 	return false;
 }
 
+/* A condition of what runs here; "": there is none. */
+static void set_condition(const struct kept_shard *shard, const char *key, const char *detail)
+{
+	struct entry *entry = registry_entry(shard->means->registry, key);
+	if (entry != NULL && entry->snapshot->origin == SNAPSHOT_OF_FLEET)
+		status_set_source_fault(entry->status, detail, wall_clock_ms());
+}
+
 /* The object stays as it was here, or is not here. */
 static void note_fault(struct kept_shard *shard, const char *key, const char *detail)
 {
 	struct kept_fault *fault = &shard->new_faults[shard->new_fault_count++];
 	memcpy(fault->key, key, sizeof(fault->key));
 	snprintf(fault->detail, sizeof(fault->detail), "%s", detail);
-	if (!was_told(shard, fault->key, fault->detail))
-		log_line(LOG_ERROR, object_key_id(key), "fleet: this node cannot run it as it is to be: %s", fault->detail);
+	if (was_told(shard, fault->key, fault->detail))
+		return;
+	log_line(LOG_ERROR, object_key_id(key), "fleet: this node cannot run it as it is to be: %s", fault->detail);
+	set_condition(shard, fault->key, fault->detail);
 }
 
 static void describe(const struct problem *problem, char text[160])
@@ -155,10 +166,12 @@ static void on_done(struct mutation *mutation, void *owner)
 	const struct problem *problem = problem_of(mutation);
 	bool is_gone = operation->kind == OPERATION_DELETE && problem->code == PROBLEM_NOT_FOUND;
 	char detail[160];
+	char key[OBJECT_KEY_SIZE];
 	shard->under_way--;
-	if (problem->code != PROBLEM_NONE && !is_gone && !shard->is_lost) {
-		char key[OBJECT_KEY_SIZE];
-		object_key_make(key, operation->object, operation->id);
+	object_key_make(key, operation->object, operation->id);
+	if (problem->code == PROBLEM_NONE) {
+		set_condition(shard, key, "");
+	} else if (!is_gone && !shard->is_lost) {
 		describe(problem, detail);
 		note_fault(shard, key, detail);
 	}
@@ -192,6 +205,15 @@ static bool is_here(const struct kept_shard *shard, const struct found_object *f
 	       entry->snapshot->revision == found->record.stamp.revision;
 }
 
+/* A node writes later ones only, so this one was copied and put back by somebody else. */
+static bool has_gone_back(const struct kept_shard *shard, const struct found_object *found)
+{
+	const struct entry *entry = registry_entry(shard->means->registry, found->key);
+	const struct operation_stamp *stamp = &found->record.stamp;
+	return entry != NULL && entry->snapshot->origin == SNAPSHOT_OF_FLEET && entry->snapshot->created_at == stamp->created_at &&
+	       entry->snapshot->updated_at > stamp->updated_at;
+}
+
 static void put_next(struct kept_shard *shard)
 {
 	struct found_object *found = &shard->found[shard->found_cursor++];
@@ -199,8 +221,14 @@ static void put_next(struct kept_shard *shard)
 		note_fault(shard, found->key, object_record_explain((enum object_record_error)found->error));
 		return;
 	}
-	if (is_here(shard, found))
+	if (is_here(shard, found)) {
+		set_condition(shard, found->key, "");
 		return;
+	}
+	if (has_gone_back(shard, found)) {
+		note_fault(shard, found->key, "its record in etcd is an older one than that which runs here: somebody has put it back");
+		return;
+	}
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
 	if (mutation == NULL) {
 		note_fault(shard, found->key, "out of memory");

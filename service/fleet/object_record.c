@@ -18,7 +18,8 @@ const char *object_record_explain(enum object_record_error error)
 	switch (error) {
 	case OBJECT_RECORD_OK: break;
 	case OBJECT_RECORD_INVALID: return "its record in etcd is not one that this version can read";
-	case OBJECT_RECORD_SEALED: return "a secret in its record does not open with a key of --fleet-key-file";
+	case OBJECT_RECORD_SEALED: return "its record in etcd is sealed with a key that is not in --fleet-key-file here";
+	case OBJECT_RECORD_FORGED: return "its record in etcd is forged: no node of this fleet has written it as it is";
 	case OBJECT_RECORD_TOO_LARGE: return "it is larger than a record in etcd can be (1 MB)";
 	case OBJECT_RECORD_NO_MEMORY: return "out of memory";
 	}
@@ -110,6 +111,11 @@ static void seal_missing(struct sealing *sealing, const char *pointer, const jso
 
 /* ---- Opening ---- */
 
+static int error_of_seal(int error)
+{
+	return error == FLEET_SEAL_OK ? OBJECT_RECORD_OK : error == FLEET_SEAL_UNKNOWN_KEY ? OBJECT_RECORD_SEALED : OBJECT_RECORD_FORGED;
+}
+
 /* The object or array that has the pointer's last name, which comes back in `name`; NULL: there is none. */
 static json_t *holder_of(json_t *spec, const char *pointer, char name[POINTER_MAX])
 {
@@ -134,8 +140,9 @@ static int open_one(const struct sealing *sealing, json_t *spec, const char *poi
 	json_t *holder = holder_of(spec, pointer, name);
 	if (holder == NULL || !json_is_string(sealed))
 		return OBJECT_RECORD_INVALID;
-	if (fleet_seal_open(sealing->ring, &place, json_string_value(sealed), secret, &length) != FLEET_SEAL_OK)
-		return OBJECT_RECORD_SEALED;
+	int opened = fleet_seal_open(sealing->ring, &place, json_string_value(sealed), secret, &length);
+	if (opened != FLEET_SEAL_OK)
+		return error_of_seal(opened);
 	json_t *value = json_stringn((const char *)secret, length);
 	sodium_memzero(secret, sizeof(secret));
 	return value != NULL && json_object_set_new(holder, name, value) == 0 ? OBJECT_RECORD_OK : OBJECT_RECORD_NO_MEMORY;
@@ -168,19 +175,17 @@ static bool read_stamp(struct operation_stamp *stamp, const json_t *value)
 	return number_in(value, "generation") > 0 && stamp->created_at > 0 && stamp->updated_at >= stamp->created_at;
 }
 
-static int read_value(struct object_record *record, const struct fleet_keyring *ring, const struct fleet_key *key, json_t *value)
+static int read_value(struct object_record *record, struct sealing *sealing, const struct fleet_key *key, json_t *value)
 {
 	struct json_writer writer = { .failed = false };
-	struct sealing sealing = { .ring = ring };
 	json_t *labels = json_object_get(value, "labels"), *spec = json_object_get(value, "spec"), *sealed = json_object_get(value, "sealed");
 	if (!json_is_object(labels) || !json_is_object(spec) || !json_is_object(sealed) || !read_stamp(&record->stamp, value))
 		return OBJECT_RECORD_INVALID;
 	int error = check_place(key, spec);
 	if (error != OBJECT_RECORD_OK)
 		return error;
-	object_key_make(sealing.object, key->is_pool ? SPEC_POOL : SPEC_TUNNEL, key->name);
-	sealing.version = (uint64_t)record->stamp.updated_at;
-	error = open_all(&sealing, spec, sealed);
+	sealing->version = (uint64_t)record->stamp.updated_at;
+	error = open_all(sealing, spec, sealed);
 	if (error != OBJECT_RECORD_OK)
 		return error;
 	record->document = json_object();
@@ -192,6 +197,7 @@ static int read_value(struct object_record *record, const struct fleet_keyring *
 
 int object_record_read(struct object_record *record, const struct fleet_keyring *ring, const struct fleet_kv *kv)
 {
+	struct sealing sealing = { .ring = ring };
 	struct fleet_key key;
 	json_error_t where;
 	bool lacks_memory = false;
@@ -199,8 +205,12 @@ int object_record_read(struct object_record *record, const struct fleet_keyring 
 	fleet_key_read(&key, kv->key);
 	if (key.kind != FLEET_KEY_OBJECT || kv->length > OBJECT_RECORD_MOST)
 		return OBJECT_RECORD_INVALID;
+	object_key_make(sealing.object, key.is_pool ? SPEC_POOL : SPEC_TUNNEL, key.name);
+	int error = error_of_seal(fleet_seal_check_record(ring, sealing.object, kv->value, kv->length));
+	if (error != OBJECT_RECORD_OK)
+		return error;
 	json_t *value = json_reader_load(kv->value, kv->length, &where, &lacks_memory);
-	int error = lacks_memory ? OBJECT_RECORD_NO_MEMORY : value == NULL ? OBJECT_RECORD_INVALID : read_value(record, ring, &key, value);
+	error = lacks_memory ? OBJECT_RECORD_NO_MEMORY : value == NULL ? OBJECT_RECORD_INVALID : read_value(record, &sealing, &key, value);
 	json_decref(value);
 	if (error != OBJECT_RECORD_OK)
 		object_record_clear(record);
@@ -238,8 +248,12 @@ int object_record_write(char **text, const struct fleet_keyring *ring, const str
 	struct sealing sealing = { .ring = ring, .version = (uint64_t)snapshot->updated_at };
 	object_key_make(sealing.object, snapshot->spec.kind, snapshot->id);
 	json_t *value = value_of(&sealing, snapshot);
-	*text = json_writer_text(value);
+	char *plain = json_writer_text(value);
+	*text = NULL;
+	if (plain != NULL)
+		fleet_seal_record(ring, sealing.object, plain, text);
 	json_decref(value);
+	free(plain);
 	if (*text == NULL)
 		return OBJECT_RECORD_NO_MEMORY;
 	if (strlen(*text) <= OBJECT_RECORD_MOST)

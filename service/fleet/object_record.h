@@ -1,10 +1,10 @@
 /* A tunnel or a pool as a record in etcd, at t/CLASS/S/ID:
  *
- *     {"labels": …, "spec": …, "sealed": {POINTER: TEXT …}, "generation": N, "created_at": MS, "updated_at": MS}
+ *     {"seal": TEXT, "labels": …, "spec": …, "sealed": {POINTER: TEXT …}, "generation": N, "created_at": MS, "updated_at": MS}
  *
- * The spec is as the API shows it, without a secret. Each secret is sealed (fleet/seal.h), bound to the object, to its place in the spec, a JSON
- * pointer, and to `updated_at`, which differs with each change. What is secret is what spec_to_json leaves out unless it is asked for, so none can be
- * forgotten here. No I/O, no clock, no thread. */
+ * The seal covers all that follows it (fleet/seal.h), so that nobody but a node can move an endpoint or a label. The spec is as the API shows it,
+ * without a secret. Each secret is sealed, bound to the object, to its place in the spec, a JSON pointer, and to `updated_at`, which differs with
+ * each change. What is secret is what spec_to_json leaves out unless it is asked for, so none can be forgotten here. No I/O, no clock, no thread. */
 #ifndef WARREN_SERVICE_FLEET_OBJECT_RECORD_H
 #define WARREN_SERVICE_FLEET_OBJECT_RECORD_H
 
@@ -20,9 +20,10 @@
 enum object_record_error {
 	OBJECT_RECORD_OK = 0,
 	OBJECT_RECORD_INVALID = -1, /* not a record, or one that belongs to another key */
-	OBJECT_RECORD_SEALED = -2,  /* a secret does not open: another key, or forged */
-	OBJECT_RECORD_TOO_LARGE = -3,
-	OBJECT_RECORD_NO_MEMORY = -4,
+	OBJECT_RECORD_SEALED = -2,  /* sealed with a key that this node does not have */
+	OBJECT_RECORD_FORGED = -3,  /* not as a node of the fleet wrote it */
+	OBJECT_RECORD_TOO_LARGE = -4,
+	OBJECT_RECORD_NO_MEMORY = -5,
 };
 const char *object_record_explain(enum object_record_error error); /* a sentence */
 

@@ -12,6 +12,8 @@ uint64_t published_fingerprint(const struct snapshot *snapshot)
 {
 	struct snapshot_status status;
 	struct snapshot_health health;
+	char fault[STATUS_SOURCE_FAULT_SIZE];
+	int64_t fault_at;
 	snapshot_status(snapshot, &status);
 	snapshot_health(snapshot, &health);
 	uint64_t mixed = fleet_hash(snapshot->id) ^ snapshot->revision;
@@ -19,6 +21,8 @@ uint64_t published_fingerprint(const struct snapshot *snapshot)
 	mixed = fleet_hash_mix(mixed) ^ fleet_hash(status.reason) ^ (uint64_t)status.since;
 	for (size_t i = 0; i < snapshot->listen_count; i++)
 		mixed = fleet_hash_mix(mixed) ^ fleet_hash(snapshot->listen[i]);
+	if (snapshot_source_fault(snapshot, fault, &fault_at))
+		mixed = fleet_hash_mix(mixed) ^ fleet_hash(fault);
 	return fleet_hash_mix(mixed);
 }
 
@@ -47,6 +51,8 @@ void published_add(struct json_writer *writer, json_t *value, const char *key, c
 {
 	struct snapshot_status status;
 	struct snapshot_health health;
+	char fault[STATUS_SOURCE_FAULT_SIZE];
+	int64_t fault_at;
 	json_t *told = json_object();
 	snapshot_status(snapshot, &status);
 	snapshot_health(snapshot, &health);
@@ -57,6 +63,10 @@ void published_add(struct json_writer *writer, json_t *value, const char *key, c
 	json_writer_set(writer, told, "healthy", health_of(health.health));
 	json_writer_set(writer, told, "health_since", json_integer(health.since));
 	json_writer_set(writer, told, "listen", listen_of(writer, snapshot));
+	if (snapshot_source_fault(snapshot, fault, &fault_at)) {
+		json_writer_set(writer, told, "fault", json_string(fault));
+		json_writer_set(writer, told, "fault_at", json_integer(fault_at));
+	}
 	json_writer_set(writer, json_object_get(value, "objects"), key, told);
 }
 
@@ -106,6 +116,7 @@ void published_take(struct snapshot *snapshot, const json_t *told)
 {
 	struct snapshot_elsewhere *elsewhere = snapshot->elsewhere;
 	const char *reason = json_string_value(json_object_get(told, "reason"));
+	const char *fault = json_string_value(json_object_get(told, "fault"));
 	const json_t *healthy = json_object_get(told, "healthy");
 	if (reason == NULL || !read_state(told, &elsewhere->status.state))
 		return;
@@ -118,6 +129,8 @@ void published_take(struct snapshot *snapshot, const json_t *told)
 	elsewhere->health_since = json_integer_value(json_object_get(told, "health_since"));
 	if (elsewhere->health_since == 0)
 		elsewhere->health_since = elsewhere->status.since;
+	elsewhere->fault_at = json_integer_value(json_object_get(told, "fault_at"));
+	snprintf(elsewhere->fault, sizeof(elsewhere->fault), "%s", fault == NULL ? "" : fault);
 	elsewhere->is_told = true;
 	take_listen(snapshot, json_object_get(told, "listen"));
 }

@@ -1,6 +1,7 @@
 /* How the tunnels and pools of a shard are, as their node tells the others in s/CLASS/S:
  *
- *     {"node": NAME, "objects": {KEY: {"state", "reason", "since", "generation", "healthy", "health_since", "listen"}}}
+ *     {"node": NAME, "objects": {KEY: {"state", "reason", "since", "generation", "healthy", "health_since", "listen",
+ *         "fault", "fault_at"}}}
  *
  * KEY is an object's key (object_key.h). Whatever is read may be anybody's: it is bounded, or ignored. No I/O, no clock. */
 #ifndef WARREN_SERVICE_FLEET_PUBLISHED_H

@@ -17,7 +17,8 @@ static const char *key_fault(int error)
 	case FLEET_SEAL_OK:
 	case FLEET_SEAL_UNKNOWN_KEY:
 	case FLEET_SEAL_MALFORMED:
-	case FLEET_SEAL_FORGED: break;
+	case FLEET_SEAL_FORGED:
+	case FLEET_SEAL_NO_MEMORY: break;
 	}
 	return "";
 }

@@ -117,9 +117,14 @@ void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *st
 		snprintf(status->reason, sizeof(status->reason), "%s", obstacle);
 }
 
-bool snapshot_file_fault(const struct snapshot *snapshot, char detail[STATUS_FILE_FAULT_SIZE], int64_t *at_ms)
+bool snapshot_source_fault(const struct snapshot *snapshot, char detail[STATUS_SOURCE_FAULT_SIZE], int64_t *at_ms)
 {
-	return snapshot->status != NULL && status_get_file_fault(snapshot->status, detail, at_ms);
+	const struct snapshot_elsewhere *elsewhere = snapshot->elsewhere;
+	if (elsewhere == NULL)
+		return snapshot->status != NULL && status_get_source_fault(snapshot->status, detail, at_ms);
+	snprintf(detail, STATUS_SOURCE_FAULT_SIZE, "%s", elsewhere->fault);
+	*at_ms = elsewhere->fault_at;
+	return elsewhere->fault[0] != '\0';
 }
 
 /* That of the peer with the latest handshake. */

@@ -76,6 +76,8 @@ struct snapshot_elsewhere {
 	struct snapshot_status status;
 	enum tunnel_health health;
 	int64_t health_since;
+	char fault[160]; /* why that node does not run it as it is to be; "": it does */
+	int64_t fault_at;
 };
 
 struct snapshot *snapshot_reference(struct snapshot *snapshot);
@@ -83,7 +85,8 @@ void snapshot_release(struct snapshot *snapshot);
 /* Before anyone sees it: no listening addresses. */
 void snapshot_drop_sockets(struct snapshot *snapshot);
 void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *status);
-bool snapshot_file_fault(const struct snapshot *snapshot, char detail[STATUS_FILE_FAULT_SIZE], int64_t *at_ms); /* false: there is none */
+/* What is wrong with the file or the record that it comes from; false: nothing is. */
+bool snapshot_source_fault(const struct snapshot *snapshot, char detail[STATUS_SOURCE_FAULT_SIZE], int64_t *at_ms);
 /* A copy of what it carried in the last hour; false: nothing is kept of it. */
 bool snapshot_history(const struct snapshot *snapshot, struct history *history);
 void snapshot_health(const struct snapshot *snapshot, struct snapshot_health *health);

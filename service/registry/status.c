@@ -13,8 +13,8 @@ struct runtime_status {
 	struct status_report report;
 	char *reason, *obstacle;    /* NULL: "". Most tunnels have neither */
 	struct status_probe *probe; /* NULL: no result */
-	char *file_fault;           /* NULL: none */
-	int64_t file_fault_at;      /* UNIX time in ms */
+	char *source_fault;         /* NULL: none */
+	int64_t source_fault_at;    /* UNIX time in ms */
 	struct history *history;    /* NULL: none */
 	/* of a pool */
 	enum tunnel_state state;
@@ -45,7 +45,7 @@ void status_release(struct runtime_status *status)
 	free(status->reason);
 	free(status->obstacle);
 	free(status->probe);
-	free(status->file_fault);
+	free(status->source_fault);
 	free(status->history);
 	free(status);
 }
@@ -76,23 +76,23 @@ void status_set_obstacle(struct runtime_status *status, const char *obstacle)
 	free(old);
 }
 
-void status_set_file_fault(struct runtime_status *status, const char *detail, int64_t at_ms)
+void status_set_source_fault(struct runtime_status *status, const char *detail, int64_t at_ms)
 {
-	char *copy = detail[0] == '\0' ? NULL : strndup(detail, STATUS_FILE_FAULT_SIZE - 1);
+	char *copy = detail[0] == '\0' ? NULL : strndup(detail, STATUS_SOURCE_FAULT_SIZE - 1);
 	pthread_mutex_lock(&status->lock);
-	char *old = status->file_fault;
-	status->file_fault = copy;
-	status->file_fault_at = at_ms;
+	char *old = status->source_fault;
+	status->source_fault = copy;
+	status->source_fault_at = at_ms;
 	pthread_mutex_unlock(&status->lock);
 	free(old);
 }
 
-bool status_get_file_fault(struct runtime_status *status, char detail[STATUS_FILE_FAULT_SIZE], int64_t *at_ms)
+bool status_get_source_fault(struct runtime_status *status, char detail[STATUS_SOURCE_FAULT_SIZE], int64_t *at_ms)
 {
 	pthread_mutex_lock(&status->lock);
-	bool has_fault = status->file_fault != NULL;
-	snprintf(detail, STATUS_FILE_FAULT_SIZE, "%s", has_fault ? status->file_fault : "");
-	*at_ms = status->file_fault_at;
+	bool has_fault = status->source_fault != NULL;
+	snprintf(detail, STATUS_SOURCE_FAULT_SIZE, "%s", has_fault ? status->source_fault : "");
+	*at_ms = status->source_fault_at;
 	pthread_mutex_unlock(&status->lock);
 	return has_fault;
 }

@@ -35,10 +35,10 @@ struct status_report {
 void status_set_report(struct runtime_status *status, const struct status_report *report, const char *reason);
 /* A reason from the control process (a name that does not resolve …), shown if the worker gave none; "" removes it. */
 void status_set_obstacle(struct runtime_status *status, const char *obstacle);
-/* What is wrong with the file that makes the tunnel, since when (UNIX time in ms); "": nothing. */
-void status_set_file_fault(struct runtime_status *status, const char *detail, int64_t at_ms);
-#define STATUS_FILE_FAULT_SIZE 512
-bool status_get_file_fault(struct runtime_status *status, char detail[STATUS_FILE_FAULT_SIZE], int64_t *at_ms); /* false: nothing */
+/* What is wrong with the file that makes the tunnel, or with its record in the fleet, since when (UNIX time in ms); "": nothing. */
+void status_set_source_fault(struct runtime_status *status, const char *detail, int64_t at_ms);
+#define STATUS_SOURCE_FAULT_SIZE 512
+bool status_get_source_fault(struct runtime_status *status, char detail[STATUS_SOURCE_FAULT_SIZE], int64_t *at_ms); /* false: nothing */
 /* A pool's own state, which is found here and not by its worker; returns whether it differs from the one before. */
 bool status_set_state(struct runtime_status *status, enum tunnel_state state, const char *reason, int64_t now_ms);
 enum tunnel_state status_get_state(struct runtime_status *status, char reason[160], int64_t *since);

@@ -78,7 +78,7 @@ void snapshot_status(const struct snapshot *snapshot, struct snapshot_status *st
 	}
 }
 
-bool snapshot_file_fault(const struct snapshot *snapshot, char detail[STATUS_FILE_FAULT_SIZE], int64_t *at_ms)
+bool snapshot_source_fault(const struct snapshot *snapshot, char detail[STATUS_SOURCE_FAULT_SIZE], int64_t *at_ms)
 {
 	(void)snapshot;
 	(void)detail;

@@ -1,10 +1,11 @@
 """Tunnels and pools of a fleet: changed and read at any node, run by one (service/fleet/writer.c, keeper.c, finder.c, publisher.c)."""
 
+import json
 import socket
 
 import pytest
 
-from harness.etcd import program
+from harness.etcd import base64_of, program, text_of
 from harness.fleet import READY, Fleet
 from harness.process import wait_until
 
@@ -116,6 +117,62 @@ def test_a_pool_and_its_tunnels_run_on_the_node_that_they_name(fleet):
     assert (moved.status, moved.json["errors"][0]["code"]) == (422, "immutable")
     assert fleet["c"].api.request("DELETE", "/v1/pools/pool").status == 204
     assert fleet["a"].api.request("DELETE", "/v1/tunnels/member").status == 204
+
+
+def _records(fleet, folder):
+    """What etcd has below it, by key without the fleet's prefix."""
+    prefix = f"/warren/v1/{folder}"
+    found = fleet.cluster.members[0].call("/v3/kv/range", {"key": base64_of(prefix), "range_end": base64_of(prefix[:-1] + "0")}).get("kvs", [])
+    return {text_of(kv["key"])[len("/warren/v1/"):]: kv for kv in found}
+
+
+def _record_of(fleet, id):
+    """The key of a tunnel's record, and its value."""
+    return next((key, text_of(kv["value"])) for key, kv in _records(fleet, "t/").items() if key.endswith(f"/{id}"))
+
+
+def _overwrite(fleet, key, value):
+    """As whoever can write to etcd can; the shard's owner is told, as a node would tell it."""
+    place = key.rsplit("/", 1)[0].replace("t/", "p/changed/", 1)
+    count = text_of(_records(fleet, "p/changed/")[place]["value"])
+    puts = [{"request_put": {"key": base64_of(f"/warren/v1/{name}"), "value": base64_of(text)}} for name, text in ((key, value), (place, count))]
+    fleet.cluster.members[0].call("/v3/kv/txn", {"success": puts})
+
+
+def _condition(node, id):
+    conditions = node.api.get(f"/v1/tunnels/{id}")["status"]["conditions"]
+    return next((condition["detail"] for condition in conditions if condition["type"] == "record_refused"), None)
+
+
+def test_a_record_that_no_node_has_written_is_refused_and_told(fleet):
+    far = {"peers": [{"public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "endpoint": "127.0.0.1:9", "allowed_ips": ["10.9.0.0/24"]}]}
+    assert fleet["a"].api.request("POST", "/v1/tunnels", {"id": "forged", "spec": _spec(202, **far)}).status == 201
+    owner = fleet[_owner(fleet, "forged")]
+    wait_until(lambda: owner.runs("forged"), timeout=READY, what="it runs")
+    key, value = _record_of(fleet, "forged")
+    assert "127.0.0.1:9" in value
+    # Its endpoint moved, without its seal, and as another tunnel's record.
+    unsealed = {name: member for name, member in json.loads(value).items() if name != "seal"}
+    for forged in (value.replace("127.0.0.1:9", "127.0.0.1:7"), json.dumps(unsealed), "{}"):
+        _overwrite(fleet, key, forged)
+        wait_until(lambda: "forged" in (_condition(owner, "forged") or ""), timeout=READY, what="its node knows")
+        assert owner.api.get("/v1/tunnels/forged")["spec"]["peers"][0]["endpoint"] == "127.0.0.1:9"
+        other = _others(fleet, owner.name)[0].api.request("GET", "/v1/tunnels/forged")
+        assert (other.status, "forged" in other.json["detail"]) == (500, True)
+        assert fleet["b"].api.request("PATCH", "/v1/tunnels/forged", {"labels": {"x": "y"}}).status == 500
+        _overwrite(fleet, key, value)
+        wait_until(lambda: _condition(owner, "forged") is None, timeout=READY, what="it is as it was")
+    # What it once was is no more.
+    assert fleet["b"].api.request("PATCH", "/v1/tunnels/forged", {"labels": {"x": "y"}}).status == 200
+    new = _record_of(fleet, "forged")[1]
+    wait_until(lambda: owner.api.get("/v1/tunnels/forged")["labels"] == {"x": "y"}, timeout=READY, what="the change")
+    _overwrite(fleet, key, value)
+    for node in fleet.nodes.values():
+        wait_until(lambda: "older" in (_condition(node, "forged") or ""), timeout=READY, what=f"{node.name} knows of the old one")
+    assert owner.api.get("/v1/tunnels/forged")["labels"] == {"x": "y"}
+    _overwrite(fleet, key, new)
+    wait_until(lambda: _condition(owner, "forged") is None, timeout=READY, what="it is as it was")
+    assert fleet["b"].api.request("DELETE", "/v1/tunnels/forged").status == 204
 
 
 def test_all_with_a_label_are_deleted_wherever_they_run(fleet):

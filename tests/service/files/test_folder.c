@@ -89,7 +89,7 @@ static void wrong_files_do_not_keep_the_service_from_being_ready(void **state)
 
 static void a_wrong_file_is_told_at_its_tunnel_until_it_is_right(void **state)
 {
-	char detail[STATUS_FILE_FAULT_SIZE];
+	char detail[STATUS_SOURCE_FAULT_SIZE];
 	int64_t at;
 	(void)state;
 	start_with_folder();
@@ -98,13 +98,13 @@ static void a_wrong_file_is_told_at_its_tunnel_until_it_is_right(void **state)
 	write_text("a.conf", "nonsense");
 	wait_faults(1);
 	struct snapshot *snapshot = bench_find(&own_bench, "a");
-	assert_true(snapshot_file_fault(snapshot, detail, &at));
+	assert_true(snapshot_source_fault(snapshot, detail, &at));
 	assert_non_null(strstr(detail, "/line/1"));
 	snapshot_release(snapshot);
 	write_tunnel("a.conf", "10.2.0.2");
 	wait_faults(0);
 	snapshot = bench_find(&own_bench, "a");
-	assert_false(snapshot_file_fault(snapshot, detail, &at));
+	assert_false(snapshot_source_fault(snapshot, detail, &at));
 	assert_int_equal(snapshot->generation, 1);
 	snapshot_release(snapshot);
 }

@@ -23,6 +23,7 @@
 /* ---- etcd ---- */
 
 static struct fleet_keyring ring = { .count = 1 };
+static bool is_of_one_creation; /* what is stored under one id */
 
 static void key_of(const char *id, struct fleet_key *key, char text[FLEET_KEY_TEXT])
 {
@@ -46,6 +47,8 @@ static void store(const char *id, unsigned address, const char *listen)
 	candidate_complete(&candidate, NULL);
 	assert_int_equal(candidate.problem.code, PROBLEM_NONE);
 	struct snapshot *snapshot = snapshot_make(id, &candidate.labels, 0, &candidate.spec, NULL, NULL, NULL, 1000 + fake_store.revision + 1);
+	if (is_of_one_creation)
+		snapshot->created_at = 1000;
 	key_of(id, &key, name);
 	char *value;
 	assert_int_equal(object_record_write(&value, &ring, snapshot), OBJECT_RECORD_OK);
@@ -310,14 +313,44 @@ static void what_cannot_be_made_keeps_nobody_waiting_and_is_tried_again(void **s
 static void a_record_that_cannot_be_read_leaves_what_is_here(void **state)
 {
 	struct fleet_key key;
-	char name[FLEET_KEY_TEXT];
+	char name[FLEET_KEY_TEXT], detail[STATUS_SOURCE_FAULT_SIZE];
+	int64_t at;
 	(void)state;
 	store("a", 2, "");
 	gain("a");
+	assert_false(snapshot_source_fault(find("a"), detail, &at));
 	key_of("a", &key, name);
 	fake_store_put(name, "{}");
 	gain("a");
 	assert_int_equal(find("a")->spec.addresses[0].bytes[3], 2);
+	assert_true(snapshot_source_fault(find("a"), detail, &at));
+	assert_non_null(strstr(detail, "forged"));
+	store("a", 2, "");
+	gain("a");
+	assert_false(snapshot_source_fault(find("a"), detail, &at));
+}
+
+/* Who can write to etcd has a copy of each record that ever was. */
+static void an_older_record_that_is_put_back_is_refused(void **state)
+{
+	char name[FLEET_KEY_TEXT], detail[STATUS_SOURCE_FAULT_SIZE];
+	struct fleet_key key;
+	int64_t at;
+	(void)state;
+	is_of_one_creation = true;
+	store("a", 2, "");
+	key_of("a", &key, name);
+	char *old = strdup(fake_store_find(name)->value);
+	store("a", 3, "");
+	gain("a");
+	assert_int_equal(find("a")->spec.addresses[0].bytes[3], 3);
+	fake_store_put(name, old);
+	gain("a");
+	assert_int_equal(find("a")->spec.addresses[0].bytes[3], 3);
+	assert_true(snapshot_source_fault(find("a"), detail, &at));
+	assert_non_null(strstr(detail, "older"));
+	free(old);
+	is_of_one_creation = false;
 }
 
 static void a_shard_that_cannot_be_read_is_not_told_and_read_again(void **state)
@@ -391,6 +424,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_of_no_shard_at_the_start_ends_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_cannot_be_made_keeps_nobody_waiting_and_is_tried_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_record_that_cannot_be_read_leaves_what_is_here, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_older_record_that_is_put_back_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_shard_that_cannot_be_read_is_not_told_and_read_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_stopped_keeper_changes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_keeper_can_end_while_a_change_is_under_way, set_up, tear_down),

@@ -116,6 +116,47 @@ static void no_secret_can_be_read_in_etcd(void **state)
 	free(value);
 }
 
+/* As a node would have written it. */
+static char *sealed_again(const char *object, json_t *value)
+{
+	char *text, *plain;
+	json_object_del(value, "seal");
+	plain = json_dumps(value, JSON_COMPACT);
+	assert_int_equal(fleet_seal_record(&ring, object, plain, &text), FLEET_SEAL_OK);
+	free(plain);
+	return text;
+}
+
+/* Whatever has changed a record without the key. */
+static void what_is_not_secret_cannot_be_changed_either(void **state)
+{
+	static const char from[] = "10.2.0.2", to[] = "10.2.0.3";
+	struct object_record record;
+	struct spec_label label = { (char[]){ "region" }, (char[]){ "eu" } };
+	const struct placement_spec placement = { .node = "ams-1", .labels = &label, .label_count = 1 };
+	char key[FLEET_KEY_TEXT], *first = written(SPEC_TUNNEL, "t", tunnel), *value = strdup(first);
+	(void)state;
+	free(first);
+	key_of(SPEC_TUNNEL, "t", &placement, key);
+	assert_int_equal(read_text(&record, key, value), OBJECT_RECORD_OK);
+	object_record_clear(&record);
+	size_t at = (size_t)(strstr(value, from) - value);
+	memcpy(value + at, to, strlen(to));
+	assert_int_equal(read_text(&record, key, value), OBJECT_RECORD_FORGED);
+	assert_null(record.document);
+	memcpy(value + at, from, strlen(from));
+	assert_int_equal(read_text(&record, key, value), OBJECT_RECORD_OK);
+	object_record_clear(&record);
+	/* Without its seal it is a record of nobody. */
+	json_t *document = json_loads(value, 0, NULL);
+	json_object_del(document, "seal");
+	char *plain = json_dumps(document, JSON_COMPACT);
+	assert_int_equal(read_text(&record, key, plain), OBJECT_RECORD_FORGED);
+	json_decref(document);
+	free(plain);
+	free(value);
+}
+
 /* The key of `from` in place of that of `to`. */
 static int moved(const char *from, const char *to, const char *id, int64_t updated_at)
 {
@@ -128,7 +169,7 @@ static int moved(const char *from, const char *to, const char *id, int64_t updat
 		json_object_set(sealed, to, json_object_get(sealed, from));
 	if (updated_at != 0)
 		json_object_set_new(value, "updated_at", json_integer(updated_at));
-	char *text = json_dumps(value, 0);
+	char *text = sealed_again(id, value);
 	key_of(SPEC_TUNNEL, id, &placement, key);
 	int error = read_text(&record, key, text);
 	object_record_clear(&record);
@@ -142,14 +183,14 @@ static void a_sealed_text_opens_only_where_it_was_put(void **state)
 {
 	(void)state;
 	assert_int_equal(moved(NULL, NULL, "t", 0), OBJECT_RECORD_OK);
-	assert_int_equal(moved("/interface/private_key", "/peers/0/preshared_key", "t", 0), OBJECT_RECORD_SEALED);
-	assert_int_equal(moved(NULL, NULL, "u", 0), OBJECT_RECORD_SEALED);
-	assert_int_equal(moved(NULL, NULL, "t", 2001), OBJECT_RECORD_SEALED);
+	assert_int_equal(moved("/interface/private_key", "/peers/0/preshared_key", "t", 0), OBJECT_RECORD_FORGED);
+	assert_int_equal(moved(NULL, NULL, "u", 0), OBJECT_RECORD_FORGED);
+	assert_int_equal(moved(NULL, NULL, "t", 2001), OBJECT_RECORD_FORGED);
 	assert_int_equal(moved("/interface/private_key", "/none/private_key", "t", 0), OBJECT_RECORD_INVALID);
-	assert_int_equal(moved("/interface/private_key", "/peers/x/y", "t", 0), OBJECT_RECORD_SEALED);
+	assert_int_equal(moved("/interface/private_key", "/peers/x/y", "t", 0), OBJECT_RECORD_FORGED);
 	assert_int_equal(moved("/interface/private_key", "/peers/7/y", "t", 0), OBJECT_RECORD_INVALID);
 	assert_int_equal(moved("/interface/private_key", "nonsense", "t", 0), OBJECT_RECORD_INVALID);
-	assert_int_equal(moved("/interface/private_key", "/", "t", 0), OBJECT_RECORD_SEALED);
+	assert_int_equal(moved("/interface/private_key", "/", "t", 0), OBJECT_RECORD_FORGED);
 	ring.keys[0].id[0] ^= 1;
 	struct fleet_seal_key other = ring.keys[0];
 	ring.keys[0].id[0] ^= 1;
@@ -180,11 +221,8 @@ static void a_record_of_another_place_is_none(void **state)
 
 static void nonsense_is_no_record(void **state)
 {
-	static const char *const texts[] = { "",
-		                             "null",
-		                             "[]",
-		                             "{}",
-		                             "{'labels':{},'spec':{},'sealed':{}}",
+	static const char *const strangers[] = { "", "null", "[]", "{}" };
+	static const char *const texts[] = { "{'labels':{},'spec':{},'sealed':{}}",
 		                             "{'labels':{},'spec':[],'sealed':{},'generation':1,'created_at':1,'updated_at':1}",
 		                             "{'labels':{},'spec':{},'sealed':{},'generation':0,'created_at':1,'updated_at':1}",
 		                             "{'labels':{},'spec':{},'sealed':{},'generation':1,'created_at':2,'updated_at':1}",
@@ -194,12 +232,17 @@ static void nonsense_is_no_record(void **state)
 	char key[FLEET_KEY_TEXT], text[256];
 	(void)state;
 	key_of(SPEC_TUNNEL, "t", NULL, key);
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
+		assert_int_equal(read_text(&record, key, strangers[i]), OBJECT_RECORD_FORGED);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char *sealed;
 		snprintf(text, sizeof(text), "%s", texts[i]);
 		for (char *quote = text; (quote = strchr(quote, '\'')) != NULL;)
 			*quote = '"';
-		assert_int_equal(read_text(&record, key, text), OBJECT_RECORD_INVALID);
+		assert_int_equal(fleet_seal_record(&ring, "t", text, &sealed), FLEET_SEAL_OK);
+		assert_int_equal(read_text(&record, key, sealed), OBJECT_RECORD_INVALID);
 		assert_null(record.document);
+		free(sealed);
 	}
 }
 
@@ -225,6 +268,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_reads_back),
 		cmocka_unit_test(no_secret_can_be_read_in_etcd),
+		cmocka_unit_test(what_is_not_secret_cannot_be_changed_either),
 		cmocka_unit_test(a_sealed_text_opens_only_where_it_was_put),
 		cmocka_unit_test(a_record_of_another_place_is_none),
 		cmocka_unit_test(nonsense_is_no_record),

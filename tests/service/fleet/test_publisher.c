@@ -162,7 +162,7 @@ static void what_this_node_cannot_run_has_failed(void **state)
 	json_t *value = json_loads(told_of("a")->value, 0, NULL);
 	const json_t *told = json_object_get(published_objects(value, "me"), "a");
 	assert_string_equal(json_string_value(json_object_get(told, "state")), "failed");
-	assert_string_equal(json_string_value(json_object_get(told, "reason")), object_record_explain(OBJECT_RECORD_INVALID));
+	assert_string_equal(json_string_value(json_object_get(told, "reason")), object_record_explain(OBJECT_RECORD_FORGED));
 	json_decref(value);
 	assert_int_equal(look(), 0);
 }
