@@ -29,6 +29,16 @@ static bool take_name(const char *text, char name[FLEET_NAME])
 	return true;
 }
 
+/* Letters of both cases, other than in names. */
+static bool take_token_id(const char *text, char name[FLEET_NAME])
+{
+	size_t length = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-");
+	if (length == 0 || length >= FLEET_NAME || text[length] != '\0')
+		return false;
+	memcpy(name, text, length + 1);
+	return true;
+}
+
 static bool take_id(const char *text, struct fleet_key *key)
 {
 	key->is_pool = take_prefix(&text, "+");
@@ -66,6 +76,8 @@ static enum fleet_key_kind read_key(struct fleet_key *key, const char *text)
 {
 	if (strcmp(text, "p/leader") == 0)
 		return FLEET_KEY_LEADER;
+	if (strcmp(text, "p/tokens") == 0)
+		return FLEET_KEY_TOKENS;
 	if (take_prefix(&text, "p/node/"))
 		return take_name(text, key->name) ? FLEET_KEY_NODE : FLEET_KEY_OTHER;
 	if (take_prefix(&text, "p/shard/"))
@@ -76,6 +88,8 @@ static enum fleet_key_kind read_key(struct fleet_key *key, const char *text)
 		return take_place(&text, key) && *text == '\0' ? FLEET_KEY_STATUS : FLEET_KEY_OTHER;
 	if (take_prefix(&text, "t/"))
 		return take_place(&text, key) && *text == '/' && take_id(text + 1, key) ? FLEET_KEY_OBJECT : FLEET_KEY_OTHER;
+	if (take_prefix(&text, "k/"))
+		return take_token_id(text, key->name) ? FLEET_KEY_TOKEN : FLEET_KEY_OTHER;
 	if (take_prefix(&text, "id/"))
 		return take_id(text, key) ? FLEET_KEY_ID : FLEET_KEY_OTHER;
 	return FLEET_KEY_OTHER;
@@ -93,6 +107,8 @@ void fleet_key_write(const struct fleet_key *key, char text[FLEET_KEY_TEXT])
 	switch (key->kind) {
 	case FLEET_KEY_OTHER: *text = '\0'; break;
 	case FLEET_KEY_LEADER: snprintf(text, FLEET_KEY_TEXT, "p/leader"); break;
+	case FLEET_KEY_TOKENS: snprintf(text, FLEET_KEY_TEXT, "p/tokens"); break;
+	case FLEET_KEY_TOKEN: snprintf(text, FLEET_KEY_TEXT, "k/%s", key->name); break;
 	case FLEET_KEY_NODE: snprintf(text, FLEET_KEY_TEXT, "p/node/%s", key->name); break;
 	case FLEET_KEY_SHARD: snprintf(text, FLEET_KEY_TEXT, "p/shard/%s/%u", key->class, key->shard); break;
 	case FLEET_KEY_CHANGED: snprintf(text, FLEET_KEY_TEXT, "p/changed/%s/%u", key->class, key->shard); break;

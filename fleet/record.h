@@ -4,6 +4,8 @@
  *     p/node/NODE              a heartbeat, on the node's lease
  *     p/shard/CLASS/S          {"n": NODE, "f": NODE, "ts_floor": MS}; its revision is the shard's epoch
  *     p/changed/CLASS/S        {"count": N}, written in the transaction that writes a tunnel of the shard
+ *     p/tokens                 {"id": ID}: of the token that was written or deleted last, in the same transaction
+ *     k/ID                     a token, sealed
  *     t/CLASS/S/ID             a tunnel; a pool's id has a plus before it, since a tunnel may have the same
  *     s/CLASS/S                how a shard's tunnels and pools are, as its node tells it
  *     id/ID                    {"class": CLASS}, which makes ids unique
@@ -35,6 +37,8 @@ enum fleet_key_kind {
 	FLEET_KEY_STATUS,  /* `class`, `shard` */
 	FLEET_KEY_OBJECT,  /* `class`, `shard`, `name`: its id, `is_pool` */
 	FLEET_KEY_ID,      /* `name`: the id, `is_pool` */
+	FLEET_KEY_TOKENS,
+	FLEET_KEY_TOKEN, /* `name`: its id */
 };
 
 struct fleet_key {

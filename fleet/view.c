@@ -212,6 +212,13 @@ static int apply_leader(struct fleet_view *view, const struct fleet_kv *kv, uint
 	return FLEET_VIEW_OK;
 }
 
+/* A deleted one counts, too: whatever it was, tokens are read again. */
+static void apply_tokens(struct fleet_view *view, const struct fleet_kv *kv)
+{
+	if (kv->revision > view->tokens)
+		view->tokens = kv->revision;
+}
+
 /* ---- The whole ---- */
 
 bool fleet_view_init(struct fleet_view *view, const char *name, uint64_t now)
@@ -253,9 +260,11 @@ int fleet_view_apply(struct fleet_view *view, const struct fleet_kv *kv, uint64_
 	case FLEET_KEY_NODE: return apply_node(view, kv, key.name, now);
 	case FLEET_KEY_SHARD:
 	case FLEET_KEY_CHANGED: return apply_shard(view, kv, &key, now);
+	case FLEET_KEY_TOKENS: apply_tokens(view, kv); break;
 	case FLEET_KEY_STATUS:
 	case FLEET_KEY_OBJECT:
 	case FLEET_KEY_ID:
+	case FLEET_KEY_TOKEN:
 	case FLEET_KEY_OTHER: break;
 	}
 	return FLEET_VIEW_OK;

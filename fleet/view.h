@@ -27,6 +27,7 @@ struct fleet_kv {
 	int64_t revision; /* mod_revision */
 	int64_t lease;    /* 0: none */
 	bool is_deleted;  /* an event that deletes the key, at `revision` */
+	int64_t created;  /* create_revision: differs when the key was deleted and put again */
 };
 
 struct fleet_view_node {
@@ -69,6 +70,7 @@ struct fleet_view {
 	size_t touched_first, touched_count;
 	int leader; /* a node, or FLEET_NOBODY */
 	int64_t leader_revision;
+	int64_t tokens;       /* revision of p/tokens, which differs when the fleet's tokens must be read again; 0: there is none */
 	int64_t lost, gained; /* the newest revisions at which FLEET_ME lost and gained shards */
 	uint64_t generation;  /* differs when something has changed that placement depends on */
 	uint64_t beyond;      /* records that exceeded a bound */

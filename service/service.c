@@ -278,9 +278,14 @@ static void wake_up(void *owner)
 	uv_async_send(&service->wake);
 }
 
+/* Without its fleet nobody says whether a token of it was revoked. */
 static bool take_token(void *owner, struct database_token *token)
 {
-	return token_table_load(owner, token);
+	struct service *service = owner;
+	if (service->options.fleet != NULL || token->id[0] != TOKEN_OF_FLEET)
+		return token_table_load(service->tokens, token);
+	database_token_clear(token);
+	return true;
 }
 
 /* The pools have been read. */
@@ -417,7 +422,7 @@ static bool open_store(struct service *service, char failure[512])
 	const struct store_loader loader = { .take_tunnel = restorer_take,
 		                             .tunnels = service->restorer,
 		                             .take_token = take_token,
-		                             .tokens = service->tokens,
+		                             .tokens = service,
 		                             .take_session = take_session,
 		                             .sessions = service };
 	service->store = store_open(service->state_dir.path, NULL, &loader, wake_up, service, failure);

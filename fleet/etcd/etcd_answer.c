@@ -176,6 +176,7 @@ static struct fleet_kv kv_of(const json_t *element, const char *key, const void 
 		.value = value,
 		.length = length,
 		.revision = number_in(kv, "mod_revision"),
+		.created = number_in(kv, "create_revision"),
 		.lease = number_in(kv, "lease"),
 		.is_deleted = type != NULL && strcmp(type, "DELETE") == 0,
 	};

@@ -18,6 +18,8 @@
 #include "service/fleet/roster.h"
 #include "service/fleet/publisher.h"
 #include "service/fleet/secrets.h"
+#include "service/fleet/token_keeper.h"
+#include "service/fleet/token_writer.h"
 #include "service/fleet/writer.h"
 #include "service/registry/registry.h"
 #include "service/store/state_dir.h"
@@ -42,6 +44,8 @@ struct fleet {
 	struct writer *writer;
 	struct finder *finder;
 	struct publisher *publisher;
+	struct token_keeper *token_keeper;
+	struct token_writer *token_writer;
 	struct inbox *inbox;
 	uv_timer_t leaving;
 	bool is_begun;            /* `leaving` is a handle of the loop */
@@ -102,6 +106,13 @@ static void on_applied(void *owner, int64_t revision)
 {
 	const struct fleet *fleet = owner;
 	keeper_applied(fleet->keeper, revision);
+	token_keeper_look(fleet->token_keeper);
+}
+
+static void on_tokens_looked(void *owner)
+{
+	const struct fleet *fleet = owner;
+	token_writer_look(fleet->token_writer);
 }
 
 static void on_deadline(void *owner, uint64_t deadline)
@@ -163,7 +174,7 @@ static void on_running(void *owner, int64_t revision)
 
 bool fleet_takes(const struct mutation *mutation)
 {
-	return writer_takes(mutation) || mutation->kind == MUTATION_LOOK_UP;
+	return writer_takes(mutation) || token_writer_takes(mutation) || mutation->kind == MUTATION_LOOK_UP;
 }
 
 static void refuse(struct mutation *mutation, enum problem_code code, const char *detail)
@@ -185,6 +196,8 @@ void fleet_run(struct fleet *fleet)
 		next = mutation->next;
 		if (fleet->writer != NULL && mutation->kind == MUTATION_LOOK_UP)
 			finder_begin(fleet->finder, mutation);
+		else if (fleet->writer != NULL && token_writer_takes(mutation))
+			token_writer_begin(fleet->token_writer, mutation);
 		else if (fleet->writer != NULL)
 			writer_begin(fleet->writer, mutation);
 		else
@@ -203,6 +216,7 @@ void fleet_end_writes(struct fleet *fleet)
 		return;
 	writer_end(fleet->writer);
 	finder_end(fleet->finder);
+	token_writer_end(fleet->token_writer);
 }
 
 /* ---- Life ---- */
@@ -256,6 +270,25 @@ static bool make_node(struct fleet *fleet)
 	return fleet->runner != NULL && fleet->store != NULL;
 }
 
+static bool make_token_parts(struct fleet *fleet)
+{
+	const struct mutation_means *means = mutations_means(fleet->means.mutations);
+	const struct token_keeper_means keeping = { .loop = fleet->means.loop,
+		                                    .store = fleet->store,
+		                                    .ring = &fleet->secrets.ring,
+		                                    .node = etcd_runner_node(fleet->runner),
+		                                    .tokens = means->tokens,
+		                                    .disk = means->store,
+		                                    .looked = on_tokens_looked,
+		                                    .owner = fleet };
+	fleet->token_keeper = token_keeper_create(&keeping);
+	const struct token_writer_means writing = {
+		.loop = fleet->means.loop, .store = fleet->store, .ring = &fleet->secrets.ring, .tokens = means->tokens, .keeper = fleet->token_keeper
+	};
+	fleet->token_writer = token_writer_create(&writing);
+	return fleet->token_keeper != NULL && fleet->token_writer != NULL;
+}
+
 static bool make_parts(struct fleet *fleet)
 {
 	if (!make_node(fleet))
@@ -289,7 +322,7 @@ static bool make_parts(struct fleet *fleet)
 		                                    .keeper = fleet->keeper,
 		                                    .name = fleet->options->node };
 	fleet->publisher = publisher_create(&publishing);
-	return fleet->keeper != NULL && fleet->writer != NULL && fleet->finder != NULL && fleet->publisher != NULL;
+	return make_token_parts(fleet) && fleet->keeper != NULL && fleet->writer != NULL && fleet->finder != NULL && fleet->publisher != NULL;
 }
 
 static bool draining_path(const struct fleet *fleet, char path[PATH_MAX])
@@ -353,12 +386,16 @@ void fleet_tick(struct fleet *fleet)
 
 void fleet_pause(struct fleet *fleet)
 {
+	token_writer_free(fleet->token_writer);
+	token_keeper_free(fleet->token_keeper);
 	publisher_free(fleet->publisher);
 	finder_free(fleet->finder);
 	writer_free(fleet->writer);
 	keeper_free(fleet->keeper);
 	etcd_store_free(fleet->store);
 	etcd_runner_free(fleet->runner);
+	fleet->token_writer = NULL;
+	fleet->token_keeper = NULL;
 	fleet->publisher = NULL;
 	fleet->finder = NULL;
 	fleet->writer = NULL;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/log.h"
 #include "ipc/wall_clock.h"
 #include "service/spec/json_reader.h"
 #include "service/spec/json_writer.h"
@@ -191,9 +192,10 @@ static json_t *time_to_json(int64_t at)
 
 static json_t *token_to_json(const struct database_token *token, int64_t last_used_at)
 {
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "id", token->id, "name", token->name, "scopes", scope_list_to_json(token->scopes),
-	                 "labels", json_loads(token->labels, 0, NULL), "created_at", time_to_json(token->created_at), "expires_at",
-	                 time_to_json(token->expires_at), "last_used_at", time_to_json(last_used_at));
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s}", "id", token->id, "name", token->name, "scopes",
+	                 scope_list_to_json(token->scopes), "labels", json_loads(token->labels, 0, NULL), "created_at",
+	                 time_to_json(token->created_at), "expires_at", time_to_json(token->expires_at), "last_used_at", time_to_json(last_used_at),
+	                 "origin", token->id[0] == TOKEN_OF_FLEET ? "fleet" : "api");
 }
 
 static void answer_fault(token_table_done *done, void *owner, enum problem_code code, const char *detail)
@@ -229,17 +231,27 @@ static void succeed(struct token_write *write)
 	free_write(write);
 }
 
+/* A copy. False when out of memory. */
+static bool fill(struct store_write *write, enum store_write_kind kind, const struct database_token *token)
+{
+	write->kind = kind;
+	write->token = *token;
+	write->token.name = write->token.labels = NULL;
+	if (kind == STORE_TOKEN_DELETE)
+		return true;
+	write->token.name = strdup(token->name);
+	write->token.labels = strdup(token->labels);
+	return write->token.name != NULL && write->token.labels != NULL;
+}
+
 static bool submit(struct token_write *write, struct store *store, enum store_write_kind kind, void (*done)(struct store_batch *batch, void *owner))
 {
 	struct store_batch *batch = store_batch_create(1);
 	if (batch == NULL)
 		return false;
-	batch->writes[0] = (struct store_write){ .kind = kind, .token = write->token };
-	batch->writes[0].token.name = strdup(write->token.name);
-	batch->writes[0].token.labels = strdup(write->token.labels);
 	batch->done = done;
 	batch->owner = write;
-	if (batch->writes[0].token.name == NULL || batch->writes[0].token.labels == NULL) {
+	if (!fill(&batch->writes[0], kind, &write->token)) {
 		store_batch_free(batch);
 		return false;
 	}
@@ -247,21 +259,12 @@ static bool submit(struct token_write *write, struct store *store, enum store_wr
 	return true;
 }
 
-static struct token_write *start_write(struct token_table *tokens, const char *name, const struct access *access, token_table_done *done, void *owner)
+static struct token_write *start_write(struct token_table *tokens, token_table_done *done, void *owner)
 {
 	struct token_write *write = calloc(1, sizeof(*write));
-	json_t *labels = access_to_json(access);
 	if (write != NULL)
-		*write = (struct token_write){ .tokens = tokens,
-			                       .token.name = strdup(name),
-			                       .token.labels = labels == NULL ? NULL : json_writer_text(labels),
-			                       .done = done,
-			                       .owner = owner };
-	json_decref(labels);
-	if (write == NULL || (write->token.name != NULL && write->token.labels != NULL))
-		return write;
-	free_write(write);
-	return NULL;
+		*write = (struct token_write){ .tokens = tokens, .done = done, .owner = owner };
+	return write;
 }
 
 static void on_made(struct store_batch *batch, void *owner)
@@ -278,39 +281,57 @@ static void on_made(struct store_batch *batch, void *owner)
 	succeed(write);
 }
 
-/* Fills in the random parts, and the token as shown this one time. */
-static bool draw(struct token_write *write, const struct token_wanted *wanted)
+/* False when out of memory. */
+static bool describe_wanted(struct database_token *token, const struct token_wanted *wanted)
+{
+	json_t *labels = access_to_json(wanted->access);
+	*token = (struct database_token){ .name = strdup(wanted->name),
+		                          .labels = labels == NULL ? NULL : json_writer_text(labels),
+		                          .scopes = wanted->scopes,
+		                          .created_at = wall_clock_ms() / 1000 * 1000,
+		                          .expires_at = wanted->expires_at };
+	json_decref(labels);
+	return token->name != NULL && token->labels != NULL;
+}
+
+json_t *token_table_draw(const struct token_wanted *wanted, char mark, struct database_token *token)
 {
 	char text[64] = TOKEN_PREFIX;
 	size_t prefix = strlen(text);
-	struct database_token *token = &write->token;
-	token->scopes = wanted->scopes;
-	token->expires_at = wanted->expires_at;
-	token->created_at = wall_clock_ms() / 1000 * 1000;
+	if (!describe_wanted(token, wanted)) {
+		database_token_clear(token);
+		return NULL;
+	}
 	random_text(text + prefix, sizeof(text) - prefix, RANDOM_TEXT_BYTES_MAX);
 	random_text(token->id, sizeof(token->id), 9);
 	/* An id is a part of a path and of command lines: it starts with a letter. */
-	token->id[0] = 't';
+	token->id[0] = mark;
 	hash_token(text, token->hash);
-	write->shown = token_to_json(token, 0);
-	bool is_shown = json_object_set_new(write->shown, "token", json_string(text)) == 0;
+	json_t *shown = token_to_json(token, 0);
+	bool is_shown = json_object_set_new(shown, "token", json_string(text)) == 0;
 	sodium_memzero(text, sizeof(text));
-	return is_shown;
+	if (is_shown)
+		return shown;
+	json_decref(shown);
+	database_token_clear(token);
+	return NULL;
 }
 
 void token_table_make(struct token_table *tokens, struct store *store, const struct token_wanted *wanted, token_table_done *done, void *owner)
 {
-	if (tokens->count + tokens->reserved >= TOKENS_MAX) {
+	if (token_table_is_full(tokens)) {
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, "There are too many tokens.");
 		return;
 	}
-	struct token_write *write = start_write(tokens, wanted->name, wanted->access, done, owner);
+	struct token_write *write = start_write(tokens, done, owner);
 	if (write == NULL) {
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, no_memory);
 		return;
 	}
 	bool has_room = reserve(tokens);
-	if (has_room && draw(write, wanted) && submit(write, store, STORE_TOKEN_PUT, on_made))
+	if (has_room)
+		write->shown = token_table_draw(wanted, TOKEN_OWN, &write->token);
+	if (write->shown != NULL && submit(write, store, STORE_TOKEN_PUT, on_made))
 		return;
 	tokens->reserved -= has_room;
 	fail(write, PROBLEM_OUT_OF_RESOURCES, no_memory);
@@ -384,7 +405,7 @@ void token_table_delete(struct token_table *tokens, struct store *store, const c
 		answer_fault(done, owner, PROBLEM_NOT_FOUND, "There is no token with this id.");
 		return;
 	}
-	struct token_write *write = start_write(tokens, token->stored.name, access_whole(), done, owner);
+	struct token_write *write = start_write(tokens, done, owner);
 	if (write == NULL) {
 		answer_fault(done, owner, PROBLEM_OUT_OF_RESOURCES, undeleted);
 		return;
@@ -392,6 +413,118 @@ void token_table_delete(struct token_table *tokens, struct store *store, const c
 	memcpy(write->token.id, token->stored.id, sizeof(write->token.id));
 	if (!submit(write, store, STORE_TOKEN_DELETE, on_deleted))
 		fail(write, PROBLEM_OUT_OF_RESOURCES, undeleted);
+}
+
+/* ---- The fleet's ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct database_token *first = a, *second = b;
+	return strcmp(first->id, second->id);
+}
+
+/* What makes the table equal to the list: `known` says which of the list it has already. */
+struct fleet_difference {
+	struct database_token *list; /* sorted by id */
+	size_t count;
+	bool *known;
+	struct store_batch *batch;
+	struct token *table; /* room for all that the table will have */
+	size_t capacity;
+};
+
+static bool is_of_fleet(const struct token *token)
+{
+	return token->stored.id[0] == TOKEN_OF_FLEET;
+}
+
+/* Where a token of the table is in the list; NULL: it is revoked. */
+static const struct database_token *listed(const struct fleet_difference *difference, const struct token *token)
+{
+	return difference->count == 0 ? NULL : bsearch(&token->stored, difference->list, difference->count, sizeof(*difference->list), compare_ids);
+}
+
+static bool fill_batch(const struct token_table *tokens, struct fleet_difference *difference)
+{
+	struct store_batch *batch = difference->batch;
+	bool has_memory = true;
+	batch->count = 0;
+	for (size_t i = 0; i < tokens->count; i++) {
+		const struct database_token *found = is_of_fleet(&tokens->list[i]) ? listed(difference, &tokens->list[i]) : NULL;
+		if (found != NULL)
+			difference->known[found - difference->list] = true;
+		else if (is_of_fleet(&tokens->list[i]))
+			has_memory &= fill(&batch->writes[batch->count++], STORE_TOKEN_DELETE, &tokens->list[i].stored);
+	}
+	for (size_t i = 0; i < difference->count && has_memory; i++)
+		if (!difference->known[i])
+			has_memory = fill(&batch->writes[batch->count++], STORE_TOKEN_PUT, &difference->list[i]);
+	return has_memory;
+}
+
+/* Nothing can fail any more. */
+static void exchange(struct token_table *tokens, struct fleet_difference *difference)
+{
+	struct token *old = tokens->list;
+	size_t old_count = tokens->count, kept = 0;
+	pthread_mutex_lock(&tokens->lock);
+	for (size_t i = 0; i < old_count; i++) {
+		if (!is_of_fleet(&old[i]) || listed(difference, &old[i]) != NULL) {
+			difference->table[kept++] = old[i];
+			continue;
+		}
+		clear(&old[i]);
+		atomic_fetch_add(&tokens->revocations, 1);
+	}
+	for (size_t i = 0; i < difference->count; i++) {
+		struct database_token *added = &difference->list[i];
+		if (!difference->known[i])
+			difference->table[kept++] = (struct token){ .stored = *added, .access = access_of(added->labels) };
+		else
+			database_token_clear(added);
+	}
+	tokens->list = difference->table;
+	tokens->count = kept;
+	tokens->capacity = difference->capacity;
+	pthread_mutex_unlock(&tokens->lock);
+	free(old);
+}
+
+static void on_fleet_stored(struct store_batch *batch, void *owner)
+{
+	(void)owner;
+	if (batch->result != 0)
+		log_line(LOG_WARN, NULL, "fleet: its tokens could not be stored: after a restart without etcd they are as they were before");
+	store_batch_free(batch);
+}
+
+bool token_table_take_fleet(struct token_table *tokens, struct store *store, struct database_token *list, size_t count)
+{
+	struct fleet_difference difference = { .list = list, .count = count, .capacity = tokens->count + tokens->reserved + count + 1 };
+	if (count > 1)
+		qsort(list, count, sizeof(*list), compare_ids);
+	difference.known = calloc(count + 1, sizeof(*difference.known));
+	difference.batch = store_batch_create(tokens->count + count);
+	difference.table = calloc(difference.capacity, sizeof(*difference.table));
+	bool has_memory = difference.known != NULL && difference.batch != NULL && difference.table != NULL && fill_batch(tokens, &difference);
+	if (has_memory) {
+		exchange(tokens, &difference);
+		difference.table = NULL;
+	}
+	if (has_memory && difference.batch->count > 0) {
+		difference.batch->done = on_fleet_stored;
+		store_submit(store, difference.batch);
+		difference.batch = NULL;
+	}
+	free(difference.table);
+	store_batch_free(difference.batch);
+	free(difference.known);
+	return has_memory;
+}
+
+bool token_table_is_full(struct token_table *tokens)
+{
+	return tokens->count + tokens->reserved >= TOKENS_MAX;
 }
 
 static bool is_use_due(const struct token *token)

@@ -1,4 +1,6 @@
-/* The tokens of callers: only their hashes are kept, in memory and in the store. Any thread, unless stated otherwise. */
+/* The tokens of callers: only their hashes are kept, in memory and in the store. Any thread, unless stated otherwise.
+ *
+ * A token is this daemon's own, or its fleet's. The first letter of its id says which, so that each is dealt with where it is kept. */
 #ifndef WARREN_SERVICE_STORE_TOKEN_TABLE_H
 #define WARREN_SERVICE_STORE_TOKEN_TABLE_H
 
@@ -11,6 +13,8 @@
 struct token_table;
 
 #define TOKEN_NAME_MAX 128
+#define TOKEN_OWN 't' /* first letters of ids */
+#define TOKEN_OF_FLEET 'f'
 
 /* A token that is to be made. */
 struct token_wanted {
@@ -47,6 +51,14 @@ typedef void token_table_done(void *owner, json_t *token, const struct problem *
 void token_table_make(struct token_table *tokens, struct store *store, const struct token_wanted *wanted, token_table_done *done, void *owner);
 /* The token is revoked at once, even if the disk fails; one that could not be deleted there can be deleted again. */
 void token_table_delete(struct token_table *tokens, struct store *store, const char *id, token_table_done *done, void *owner);
+
+/* Makes the secret and the record of a token whose id begins with `mark`, for somebody else to keep; database_token_clear. The token as it is shown
+ * this one time (a new reference); NULL when out of memory. */
+json_t *token_table_draw(const struct token_wanted *wanted, char mark, struct database_token *token);
+/* The service's thread. Makes the fleet's tokens those of the list, whose members are taken: one that is not in it is revoked at once. What has
+ * changed is stored, too, for a start without etcd. False when out of memory: nothing has changed. */
+bool token_table_take_fleet(struct token_table *tokens, struct store *store, struct database_token *list, size_t count);
+bool token_table_is_full(struct token_table *tokens);
 
 /* Stores when tokens were used last, of each at most once a minute. The service's thread. */
 void token_table_checkpoint(struct token_table *tokens, struct store *store);

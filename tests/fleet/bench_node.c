@@ -47,7 +47,7 @@ void reply(enum fleet_request_kind kind, enum fleet_result result, int64_t revis
 
 void event_of(const char *key, const char *value, int64_t revision, int64_t lease)
 {
-	struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, lease, value == NULL };
+	struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, lease, value == NULL, 0 };
 	fleet_node_watch_event(node, &kv, now);
 	fleet_node_watch_progress(node, revision, now);
 }

@@ -108,7 +108,7 @@ static void refuse(struct etcd_model *model, const struct fleet_txn *txn, struct
 	const struct model_kv *kv = txn->read == NULL ? NULL : find(model, txn->read);
 	reply->result = FLEET_REFUSED;
 	if (kv != NULL)
-		reply->found = (struct fleet_kv){ kv->key, kv->value, strlen(kv->value), kv->revision, kv->lease, false };
+		reply->found = (struct fleet_kv){ kv->key, kv->value, strlen(kv->value), kv->revision, kv->lease, false, 0 };
 }
 
 void etcd_model_txn(struct etcd_model *model, const struct fleet_txn *txn, struct fleet_reply *reply)

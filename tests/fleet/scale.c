@@ -146,7 +146,7 @@ static double measure_heartbeat(const char *value)
 {
 	enum { TIMES = 20000 };
 	struct fleet_view view;
-	struct fleet_kv kv = { "p/node/node-17", value, strlen(value), 1, 1, false };
+	struct fleet_kv kv = { "p/node/node-17", value, strlen(value), 1, 1, false, 0 };
 	if (!fleet_view_init(&view, "me", 0))
 		abort();
 	double begin = now_ms();

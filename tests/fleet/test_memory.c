@@ -21,7 +21,7 @@ static bool has_shard;
 
 static struct fleet_kv kv_of(const char *key, const char *value, int64_t at, int64_t lease)
 {
-	return (struct fleet_kv){ key, value, strlen(value), at, lease, false };
+	return (struct fleet_kv){ key, value, strlen(value), at, lease, false, 0 };
 }
 
 static void list(void)

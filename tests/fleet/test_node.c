@@ -133,7 +133,7 @@ static void refuse_join(const char *value, int64_t revision, int64_t lease)
 {
 	struct fleet_reply answer = { .kind = FLEET_JOIN, .result = FLEET_REFUSED, .revision = revision, .cluster = CLUSTER };
 	if (value != NULL)
-		answer.found = (struct fleet_kv){ "p/node/me", value, strlen(value), revision, lease, false };
+		answer.found = (struct fleet_kv){ "p/node/me", value, strlen(value), revision, lease, false, 0 };
 	fleet_node_reply(node, &answer, now);
 }
 
@@ -222,8 +222,8 @@ static void a_name_without_a_key_waits_if_shards_name_it(void **state)
 	(void)state;
 	join();
 	expect(FLEET_LIST);
-	fleet_node_listed(node, &(struct fleet_kv){ "p/node/me", own, strlen(own), 10, LEASE, false }, now);
-	fleet_node_listed(node, &(struct fleet_kv){ "p/shard/any/7", value, strlen(value), 4, 0, false }, now);
+	fleet_node_listed(node, &(struct fleet_kv){ "p/node/me", own, strlen(own), 10, LEASE, false, 0 }, now);
+	fleet_node_listed(node, &(struct fleet_kv){ "p/shard/any/7", value, strlen(value), 4, 0, false, 0 }, now);
 	reply(FLEET_LIST, FLEET_DONE, 15);
 	struct fleet_change change;
 	assert_true(fleet_node_next_change(node, &change));
@@ -294,8 +294,8 @@ static void a_gap_in_what_it_knows_of_its_name_makes_it_wait(void **state)
 	expect(FLEET_JOIN);
 	reply(FLEET_JOIN, FLEET_DONE, 40);
 	expect(FLEET_LIST);
-	fleet_node_listed(node, &(struct fleet_kv){ "p/node/me", own, strlen(own), 40, LEASE, false }, now);
-	fleet_node_listed(node, &(struct fleet_kv){ "p/shard/any/7", value, strlen(value), 25, 0, false }, now);
+	fleet_node_listed(node, &(struct fleet_kv){ "p/node/me", own, strlen(own), 40, LEASE, false, 0 }, now);
+	fleet_node_listed(node, &(struct fleet_kv){ "p/shard/any/7", value, strlen(value), 25, 0, false, 0 }, now);
 	reply(FLEET_LIST, FLEET_DONE, 41);
 	confirm_all();
 	now += 13000;
@@ -325,7 +325,7 @@ static void a_stream_that_stands_still_is_opened_elsewhere(void **state)
 
 static void events_count_when_their_revision_is_whole(void **state)
 {
-	struct fleet_kv kv = { "p/shard/any/7", "{\"n\":\"me\"}", 10, 30, 0, false };
+	struct fleet_kv kv = { "p/shard/any/7", "{\"n\":\"me\"}", 10, 30, 0, false, 0 };
 	(void)state;
 	become_valid();
 	fleet_node_watch_event(node, &kv, now);
@@ -381,7 +381,7 @@ static void an_epoch_that_went_back_leads_astray(void **state)
 	fleet_node_watch_ended(node, true, now);
 	expect(FLEET_HEARTBEAT);
 	expect(FLEET_LIST);
-	fleet_node_listed(node, &(struct fleet_kv){ "p/shard/any/7", value, strlen(value), 3, 0, false }, now);
+	fleet_node_listed(node, &(struct fleet_kv){ "p/shard/any/7", value, strlen(value), 3, 0, false, 0 }, now);
 	reply(FLEET_LIST, FLEET_DONE, 90);
 	assert_int_equal(fleet_node_state(node, now), FLEET_NODE_ASTRAY);
 }

@@ -25,6 +25,8 @@ static void a_key_is_read_and_written_as_it_was(void **state)
 		{ "t/any/17/+t-1", FLEET_KEY_OBJECT }, /* a pool */
 		{ "id/t-1", FLEET_KEY_ID },
 		{ "s/region=eu/7", FLEET_KEY_STATUS },
+		{ "p/tokens", FLEET_KEY_TOKENS },
+		{ "k/fA_b-9", FLEET_KEY_TOKEN },
 		{ "id/+t-1", FLEET_KEY_ID },
 	};
 	(void)state;
@@ -72,6 +74,11 @@ static void other_keys_are_none_of_ours(void **state)
 		                            "t/any/1",
 		                            "t/any/1/",
 		                            "t/any/1/A",
+		                            "p/tokens/",
+		                            "k/",
+		                            "k/a.b",
+		                            "k/a/b",
+		                            "k/0123456789012345678901234567890123456789012345678901234567890123",
 		                            "id/",
 		                            "id/a/b",
 		                            "q/leader" };

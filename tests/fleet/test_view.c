@@ -27,13 +27,23 @@ static int end(void **state)
 
 static void put_into(struct fleet_view *to, const char *key, const char *value, int64_t revision)
 {
-	struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, 0, value == NULL };
+	struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, 0, value == NULL, 0 };
 	assert_int_equal(fleet_view_apply(to, &kv, 1000 + (uint64_t)revision), FLEET_VIEW_OK);
 }
 
 static void put(const char *key, const char *value, int64_t revision)
 {
 	put_into(&view, key, value, revision);
+}
+
+static void tokens_are_told_by_their_newest_change(void **state)
+{
+	(void)state;
+	assert_int_equal(view.tokens, 0);
+	put("p/tokens", "{}", 5);
+	put("p/tokens", NULL, 7);
+	put("p/tokens", "{}", 6);
+	assert_int_equal(view.tokens, 7);
 }
 
 static void a_shard_has_the_owner_of_its_newest_record(void **state)
@@ -226,6 +236,7 @@ static void generations_change_with_what_placement_depends_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(tokens_are_told_by_their_newest_change),
 		TEST(a_shard_has_the_owner_of_its_newest_record),
 		TEST(a_repeated_event_takes_nothing_back),
 		TEST(a_record_that_cannot_be_read_names_nobody),

@@ -538,12 +538,12 @@ static void take_reply(struct world *world, struct world_event *event)
 	if (reply->kind == FLEET_LIST)
 		for (size_t i = 0; i < event->found_count; i++) {
 			const struct model_kv *kv = &event->found[i];
-			fleet_node_listed(machine->node, &(struct fleet_kv){ kv->key, kv->value, strlen(kv->value), kv->revision, kv->lease, false },
-			                  now);
+			fleet_node_listed(machine->node,
+			                  &(struct fleet_kv){ kv->key, kv->value, strlen(kv->value), kv->revision, kv->lease, false, 0 }, now);
 		}
 	else if (event->found_count == 1) {
 		const struct model_kv *kv = event->found;
-		reply->found = (struct fleet_kv){ kv->key, kv->value, strlen(kv->value), kv->revision, kv->lease, false };
+		reply->found = (struct fleet_kv){ kv->key, kv->value, strlen(kv->value), kv->revision, kv->lease, false, 0 };
 	}
 	if (reply->kind == FLEET_LEAD || reply->kind == FLEET_PLACE)
 		fleet_placer_reply(machine->placer, reply, now);
@@ -569,7 +569,7 @@ static void take_stream(struct world *world, size_t index)
 		end -= 1 + world_roll(world, end - machine->stream_next - 1);
 	for (; machine->stream_next < end; machine->stream_next++) {
 		const struct model_kv *kv = &etcd->history[machine->stream_next % MODEL_HISTORY];
-		struct fleet_kv event = { kv->key, kv->value, kv->value == NULL ? 0 : strlen(kv->value), kv->revision, kv->lease, kv->value == NULL };
+		struct fleet_kv event = { kv->key, kv->value, kv->value == NULL ? 0 : strlen(kv->value), kv->revision, kv->lease, kv->value == NULL, 0 };
 		fleet_node_watch_event(machine->node, &event, now);
 		revision = kv->revision;
 	}

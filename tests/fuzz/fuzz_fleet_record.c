@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 		char *key = strsep(&next, "\n"), *value = strchr(key, ' ');
 		if (value != NULL)
 			*value++ = '\0';
-		struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, 0, value == NULL };
+		struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, 0, value == NULL, 0 };
 		check_key(&kv);
 		if (value != NULL) {
 			check_heartbeat(&kv);

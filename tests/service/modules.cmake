@@ -67,3 +67,5 @@ endforeach()
 warren_test(NAME test_fleet_secrets SOURCES fleet/test_secrets.c LIBS ${libraries} warren_fleet)
 warren_test(NAME test_fleet_objects_memory SOURCES fleet/test_fleet_memory.c ${fake_store} ${mutations} ${failing_heap_source} LIBS ${libraries} warren_fleet
 	PkgConfig::UV PkgConfig::SQLITE LINK_OPTIONS ${wrap_store} ${failing_heap} -Wl,--wrap=uv_process_kill)
+warren_test(NAME test_fleet_tokens SOURCES fleet/test_fleet_tokens.c ${fake_store} ${mutations} ${failing_heap_source} LIBS ${libraries} warren_fleet
+	PkgConfig::UV PkgConfig::SQLITE LINK_OPTIONS ${wrap_store} ${failing_heap} -Wl,--wrap=uv_process_kill)

@@ -68,6 +68,8 @@ static char *copy(const char *text)
 static void write_record(const char *key, const char *value)
 {
 	struct fake_record *record = record_of(key);
+	if (record->value == NULL)
+		record->created = fake_store.revision;
 	free(record->value);
 	record->value = copy(value);
 	record->revision = fake_store.revision;
@@ -166,9 +168,11 @@ static void do_read(const struct job *job)
 		bool is_meant = job->key[length - 1] == '/' ? strncmp(record->key, job->key, length) == 0 : strcmp(record->key, job->key) == 0;
 		if (record->value == NULL || !is_meant)
 			continue;
-		const struct fleet_kv kv = {
-			.key = record->key, .value = record->value, .length = strlen(record->value), .revision = record->revision
-		};
+		const struct fleet_kv kv = { .key = record->key,
+			                     .value = record->value,
+			                     .length = strlen(record->value),
+			                     .revision = record->revision,
+			                     .created = record->created };
 		job->listener.record(job->listener.owner, &kv);
 	}
 }

@@ -8,7 +8,7 @@
 struct fake_record {
 	char key[FLEET_KEY_TEXT];
 	char *value; /* NULL: it was deleted */
-	int64_t revision;
+	int64_t revision, created;
 };
 
 struct fake_store {

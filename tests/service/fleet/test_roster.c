@@ -25,7 +25,7 @@ static uint64_t now, last_event;
 
 static void tell(const char *key, const char *value, int64_t revision)
 {
-	const struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, LEASE, value == NULL };
+	const struct fleet_kv kv = { key, value, value == NULL ? 0 : strlen(value), revision, LEASE, value == NULL, 0 };
 	fleet_node_watch_event(node, &kv, now);
 	fleet_node_watch_progress(node, revision, now);
 }
