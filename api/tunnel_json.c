@@ -283,6 +283,10 @@ static void write_node(struct text *text, const struct api_request *request, con
 		text_put(text, "null");
 	else
 		text_put_json(text, node);
+	if (snapshot->elsewhere == NULL || !snapshot->elsewhere->is_told || snapshot->elsewhere->age == UINT64_MAX)
+		return;
+	text_put(text, ",\"age\":");
+	text_put_milli(text, snapshot->elsewhere->age);
 }
 
 void api_tunnel_write_worker(struct text *text, const struct api_request *request, const struct snapshot *snapshot)

@@ -57,6 +57,7 @@ struct fleet_heartbeat {
 	uint64_t t;      /* its CLOCK_BOOTTIME when it sent this, in ms */
 	int64_t applied; /* "a": it has applied and carried out every assignment up to this revision; 0: none yet */
 	uint64_t wall;   /* its time of day, in ms */
+	uint64_t told;   /* when it looked last at how its tunnels are, and had written it, by the clock of `t`; 0: never */
 	char boot[FLEET_NAME];
 	bool drain, bye;
 	uint32_t capacity;         /* tunnels */

@@ -352,6 +352,16 @@ void fleet_view_touch_own(struct fleet_view *view)
 			touch(view, (uint32_t)i);
 }
 
+/* It was true at `told`, and the heartbeat that says so was sent at `t`, both by its clock, and received after that. */
+uint64_t fleet_view_age(const struct fleet_view *view, int node, uint64_t now)
+{
+	const struct fleet_view_node *known = &view->nodes[node];
+	const struct fleet_heartbeat *heartbeat = &known->heartbeat;
+	if (heartbeat->told == 0 || heartbeat->told > heartbeat->t || now < known->heard_at)
+		return UINT64_MAX;
+	return now - known->heard_at + (heartbeat->t - heartbeat->told);
+}
+
 void fleet_view_forgive(struct fleet_view *view, uint64_t now)
 {
 	for (size_t i = 0; i < view->node_count; i++)

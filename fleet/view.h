@@ -92,6 +92,8 @@ const struct fleet_view_shard *fleet_view_find(const struct fleet_view *view, co
 const struct fleet_view_shard *fleet_view_take(struct fleet_view *view);
 /* Touches the shards that FLEET_ME owns. */
 void fleet_view_touch_own(struct fleet_view *view);
+/* How old what a node has told of its tunnels is at most, in ms; UINT64_MAX: not known. */
+uint64_t fleet_view_age(const struct fleet_view *view, int node, uint64_t now);
 /* Every node counts as heard of now. */
 void fleet_view_forgive(struct fleet_view *view, uint64_t now);
 /* Whether a shard's record names FLEET_ME. */

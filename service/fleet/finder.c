@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/etcd/runner.h"
 #include "service/fleet/object_fetch.h"
 #include "service/fleet/published.h"
 #include "service/spec/candidate.h"
@@ -142,8 +143,10 @@ static void take_told(struct find_job *job, const struct fleet_key *key, json_t 
 	const char *name;
 	json_object_foreach (objects, name, told) {
 		struct snapshot *snapshot = found_with(job->mutation, name);
-		if (snapshot != NULL && strcmp(snapshot->elsewhere->node, view->nodes[shard->owner].name) == 0)
-			published_take(snapshot, told);
+		if (snapshot == NULL || strcmp(snapshot->elsewhere->node, view->nodes[shard->owner].name) != 0)
+			continue;
+		published_take(snapshot, told);
+		snapshot->elsewhere->age = fleet_view_age(view, shard->owner, etcd_runner_now());
 	}
 }
 

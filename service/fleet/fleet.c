@@ -156,6 +156,12 @@ static void on_left(void *owner)
 	fleet->means.left(fleet->means.owner, roster_has_others(fleet->roster));
 }
 
+static void on_told(void *owner, uint64_t at)
+{
+	const struct fleet *fleet = owner;
+	etcd_runner_told(fleet->runner, at);
+}
+
 static void on_silent(void *owner, int64_t revision)
 {
 	const struct fleet *fleet = owner;
@@ -320,7 +326,9 @@ static bool make_parts(struct fleet *fleet)
 		                                    .store = fleet->store,
 		                                    .node = etcd_runner_node(fleet->runner),
 		                                    .keeper = fleet->keeper,
-		                                    .name = fleet->options->node };
+		                                    .name = fleet->options->node,
+		                                    .told = on_told,
+		                                    .owner = fleet };
 	fleet->publisher = publisher_create(&publishing);
 	return make_token_parts(fleet) && fleet->keeper != NULL && fleet->writer != NULL && fleet->finder != NULL && fleet->publisher != NULL;
 }

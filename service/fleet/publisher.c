@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/etcd/runner.h"
 #include "service/fleet/object_record.h"
 #include "service/fleet/published.h"
 
-#define LOOK_MS 2000
+#define LOOK_MS 1000       /* with the 3 s between heartbeats, which tell of it, what others know is 5 s old at most */
 #define SHARDS_MOST 32     /* of a transaction */
 #define BYTES_MOST 700000u /* of its values: in base64 they fit into the 1.5 MiB that etcd takes */
 
@@ -33,6 +34,8 @@ struct publisher {
 	struct shard_print pending[SHARDS_MOST];
 	char *values[SHARDS_MOST];
 	size_t pending_count, pending_bytes;
+	bool has_more;      /* that does not fit */
+	uint64_t looked_at; /* CLOCK_BOOTTIME in ms */
 };
 
 static int compare_items(const void *a, const void *b)
@@ -126,6 +129,7 @@ static void put(struct publisher *publisher, struct fleet_txn *txn, const struct
 	char key[FLEET_KEY_TEXT], *text = value_of(publisher, items, count);
 	if (text == NULL || publisher->pending_bytes + strlen(text) > BYTES_MOST || !place_of_item(publisher, &items[0], &place)) {
 		free(text); /* at another time */
+		publisher->has_more = true;
 		return;
 	}
 	place.kind = FLEET_KEY_STATUS;
@@ -167,22 +171,25 @@ static void on_written(void *owner, enum etcd_error error, bool has_succeeded, i
 	(void)has_succeeded;
 	(void)revision;
 	publisher->asked = NULL;
-	bool has_more = publisher->pending_count == SHARDS_MOST;
 	if (error == ETCD_OK)
 		remember(publisher);
 	clear_pending(publisher);
-	if (error == ETCD_OK && has_more)
+	if (error == ETCD_OK && publisher->has_more)
 		publisher_look(publisher);
+	else if (error == ETCD_OK)
+		publisher->means.told(publisher->means.owner, publisher->looked_at);
 }
 
 static void fill(struct publisher *publisher, struct fleet_txn *txn, const struct item *items, size_t count)
 {
-	for (size_t first = 0, next; first < count && publisher->pending_count < SHARDS_MOST; first = next) {
+	for (size_t first = 0, next; first < count; first = next) {
 		struct shard_print print = { .shard = items[first].shard };
 		for (next = first; next < count && items[next].shard == print.shard; next++)
 			print.fingerprint += fingerprint_of(&items[next]);
 		print.fingerprint += next - first;
-		if (!is_written(publisher, &print))
+		bool is_new = !is_written(publisher, &print);
+		publisher->has_more |= is_new && publisher->pending_count == SHARDS_MOST;
+		if (is_new && publisher->pending_count < SHARDS_MOST)
 			put(publisher, txn, &items[first], next - first, &print);
 	}
 }
@@ -209,11 +216,15 @@ void publisher_look(struct publisher *publisher)
 	struct fleet_txn *txn = malloc(sizeof(*txn));
 	if (faults != NULL && items != NULL && txn != NULL && publisher->asked == NULL) {
 		fleet_txn_clear(txn);
+		publisher->has_more = false;
+		publisher->looked_at = etcd_runner_now();
 		size_t count = collect(publisher, faults, fault_count, items);
 		forget_others(publisher, items, count);
 		fill(publisher, txn, items, count);
 		if (publisher->pending_count > 0)
 			publisher->asked = etcd_store_write(publisher->means.store, txn, &listener);
+		else if (!publisher->has_more)
+			publisher->means.told(publisher->means.owner, publisher->looked_at);
 		if (publisher->asked == NULL)
 			clear_pending(publisher);
 	}

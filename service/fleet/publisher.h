@@ -1,4 +1,4 @@
-/* Tells the other nodes how the tunnels and pools of this node's shards are (published.h), and which it cannot run: looks every two seconds, and
+/* Tells the other nodes how the tunnels and pools of this node's shards are (published.h), and which it cannot run: looks every second, and
  * writes what differs from what it wrote last, a few shards at a time. Service's thread. */
 #ifndef WARREN_SERVICE_FLEET_PUBLISHER_H
 #define WARREN_SERVICE_FLEET_PUBLISHER_H
@@ -20,6 +20,9 @@ struct publisher_means {
 	const struct fleet_node *node;
 	const struct keeper *keeper;
 	const char *name; /* of this node */
+	/* All was written as it was at that time: CLOCK_BOOTTIME in ms. From the loop. */
+	void (*told)(void *owner, uint64_t at);
+	void *owner;
 };
 
 struct publisher *publisher_create(const struct publisher_means *means); /* NULL when out of memory */

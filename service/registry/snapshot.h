@@ -73,6 +73,7 @@ struct snapshot_health {
 struct snapshot_elsewhere {
 	char node[64]; /* its name; "": no node runs it now */
 	bool is_told;  /* the node has told of it */
+	uint64_t age;  /* of what it has told: ms at most, when this was made; UINT64_MAX: not known */
 	struct snapshot_status status;
 	enum tunnel_health health;
 	int64_t health_since;

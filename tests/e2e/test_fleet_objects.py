@@ -1,6 +1,7 @@
 """Tunnels and pools of a fleet: changed and read at any node, run by one (service/fleet/writer.c, keeper.c, finder.c, publisher.c)."""
 
 import json
+import signal
 import socket
 
 import pytest
@@ -61,6 +62,28 @@ def test_every_node_tells_of_the_whole_fleet(fleet):
         assert all(node.runs(id) == (tunnel["status"]["node"] == name) for id, tunnel in tunnels.items())
         assert _list(node, "&state=up") == {} and len(_list(node, "&label=set=all")) == COUNT
         assert len(node.api.get("/v1/state")["tunnels"]) == COUNT
+
+
+def test_what_another_node_runs_is_marked_with_its_age(fleet):
+    def ages():
+        own = {tunnel["id"] for tunnel in _list(fleet["a"]).values() if "age" not in tunnel["status"]}
+        assert all(fleet["a"].runs(id) for id in own)
+        return [tunnel["status"]["age"] for tunnel in _list(fleet["a"]).values() if tunnel["id"] not in own]
+
+    def oldest():
+        return max(ages())
+
+    assert 0 < len(ages()) < COUNT
+    wait_until(lambda: oldest() <= 5, timeout=READY, what="all are told of within 5 s")
+    one = next(id for id, tunnel in _list(fleet["a"]).items() if tunnel["status"]["node"] == "b")
+    # A node that stands still tells nothing more, and it is seen. It is back before others take what it has.
+    fleet["b"].process.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: fleet["a"].api.get(f"/v1/tunnels/{one}")["status"].get("age", 0) > 5, timeout=READY, what="an older one")
+    finally:
+        fleet["b"].process.send_signal(signal.SIGCONT)
+    wait_until(lambda: oldest() <= 5, timeout=READY, what="it tells again")
+    fleet.wait_ready()
 
 
 def test_changes_at_two_nodes_are_both_made_and_an_old_etag_is_refused_by_each(fleet):

@@ -36,6 +36,19 @@ static void put(const char *key, const char *value, int64_t revision)
 	put_into(&view, key, value, revision);
 }
 
+static void what_a_node_tells_ages_by_its_clock_and_by_ours(void **state)
+{
+	(void)state;
+	put("p/node/a", "{\"t\":50000}", 4);
+	assert_true(fleet_view_age(&view, 1, 1004) == UINT64_MAX); /* it has told nothing */
+	put("p/node/a", "{\"t\":50000,\"told\":49300}", 5);
+	assert_int_equal(fleet_view_age(&view, 1, 1005), 700);
+	assert_int_equal(fleet_view_age(&view, 1, 4005), 3700);
+	assert_true(fleet_view_age(&view, 1, 1004) == UINT64_MAX);
+	put("p/node/a", "{\"t\":50000,\"told\":50001}", 6);
+	assert_true(fleet_view_age(&view, 1, 2000) == UINT64_MAX);
+}
+
 static void tokens_are_told_by_their_newest_change(void **state)
 {
 	(void)state;
@@ -236,6 +249,7 @@ static void generations_change_with_what_placement_depends_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(what_a_node_tells_ages_by_its_clock_and_by_ours),
 		TEST(tokens_are_told_by_their_newest_change),
 		TEST(a_shard_has_the_owner_of_its_newest_record),
 		TEST(a_repeated_event_takes_nothing_back),

@@ -150,6 +150,7 @@ static void it_is_as_its_node_tells(void **state)
 		assert_int_equal(status.state, i < 2 ? TUNNEL_UP : TUNNEL_STARTING);
 		assert_int_equal(health.health == TUNNEL_HEALTHY, i < 2);
 		assert_int_equal(mutation->found[0]->listen_count, i < 2);
+		assert_true(i >= 2 || mutation->found[0]->elsewhere->age == UINT64_MAX); /* no heartbeat says when */
 		assert_true(i >= 2 || (status.since == 7 && status.observed_generation == 3 && health.since == 8));
 		mutation_free(mutation);
 	}

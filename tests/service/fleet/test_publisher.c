@@ -20,6 +20,16 @@ static struct fleet_keyring ring = { .count = 1 };
 static struct keeper *keeper;
 static struct publisher *publisher;
 
+static unsigned written; /* times that all was */
+static uint64_t written_at;
+
+static void on_written(void *owner, uint64_t at)
+{
+	(void)owner;
+	written++;
+	written_at = at;
+}
+
 static void on_told(void *owner, int64_t revision)
 {
 	(void)owner, (void)revision;
@@ -35,7 +45,10 @@ static int set_up(void **state)
 		.loop = &bench.loop, .registry = bench.registry, .mutations = changes.mutations, .ring = &ring, .silent = on_told, .running = on_told
 	};
 	keeper = keeper_create(&keeping);
-	const struct publisher_means means = { .keeper = keeper, .loop = &bench.loop, .registry = bench.registry, .node = node, .name = "me" };
+	const struct publisher_means means = {
+		.keeper = keeper, .loop = &bench.loop, .registry = bench.registry, .node = node, .name = "me", .told = on_written
+	};
+	written = 0;
 	publisher = publisher_create(&means);
 	return node == NULL || publisher == NULL;
 }
@@ -106,9 +119,17 @@ static void what_differs_is_told_once(void **state)
 	assert_null(published_objects(value, "other"));
 	assert_string_equal(json_string_value(json_object_get(told, "state")), "starting");
 	json_decref(value);
+	assert_int_equal(written, 1);
+	uint64_t before = written_at;
+	assert_true(before != 0);
 	assert_int_equal(look(), 0);
+	assert_int_equal(written, 2); /* nothing differs: that is news, too */
+	assert_true(written_at >= before);
 	put("a", SNAPSHOT_OF_FLEET, 3);
-	assert_int_equal(look(), 1);
+	publisher_look(publisher);
+	assert_int_equal(written, 2); /* not before etcd has it */
+	assert_int_equal(fake_store_answer(), 1);
+	assert_int_equal(written, 3);
 	assert_int_equal(look(), 0);
 }
 
@@ -121,6 +142,7 @@ static void a_write_that_fails_is_made_again(void **state)
 	publisher_look(publisher); /* one at a time */
 	assert_int_equal(fake_store_waiting(), 1);
 	fake_store_fail(ETCD_TIMED_OUT, false);
+	assert_int_equal(written, 0);
 	assert_int_equal(look(), 1);
 	assert_non_null(told_of("a"));
 }
