@@ -169,10 +169,12 @@ struct mutation {
 struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count);
 /* For who has made it, and has the answer: frees its documents here, in a thread that may take its time, and what the service still needs later. */
 void mutation_free(struct mutation *mutation);
-void mutation_release(struct mutation *mutation);                                          /* the service's reference, and that to a part */
-void operation_choose_id(struct operation *operation);                                     /* CREATE: the document's, else one is made */
-bool operation_is_write(const struct operation *operation);                                /* and no action */
-void operation_name(struct operation *operation);                                          /* gives it the key of its object and id */
+void mutation_release(struct mutation *mutation);           /* the service's reference, and that to a part */
+void operation_choose_id(struct operation *operation);      /* CREATE: the document's, else one is made */
+bool operation_is_write(const struct operation *operation); /* and no action */
+void operation_name(struct operation *operation);           /* gives it the key of its object and id */
+/* With `wait=up`: whether the answer need not wait any more, for how it is `now` (NULL: it is gone). The operation then has the result. */
+bool operation_is_waiting_over(struct operation *operation, struct snapshot *now, bool is_late);
 void operation_delete(struct operation *operation, enum spec_kind object, const char *id); /* makes it a DELETE */
 /* By what it asks for. */
 enum mutation_course mutation_course_of(const struct mutation *mutation);

@@ -121,30 +121,36 @@ static void release_turn(struct mutation *mutation)
 		lock_queue_release(mutations_means(mutation->all)->locks, &mutation->claim);
 }
 
-/* Whether the waiting is over; the operation then says how. */
-bool mutation_is_waiting_over(struct mutation *mutation)
+bool operation_is_waiting_over(struct operation *operation, struct snapshot *now, bool is_late)
 {
-	struct operation *operation = &mutation->operations[0];
-	const struct entry *entry = tunnel_identity_find(&mutation->awaited, mutations_means(mutation->all)->registry);
 	struct snapshot_status status;
-	if (entry == NULL) {
+	if (now == NULL) {
 		problem_set(&operation->problem, PROBLEM_NOT_FOUND, "The %s was deleted before it was up.", spec_kind_name(operation->object));
 		return true;
 	}
-	snapshot_status(entry->snapshot, &status);
+	snapshot_status(now, &status);
+	bool is_hopeless = status.state == TUNNEL_DISABLED && !now->spec.enabled;
+	if (status.state != TUNNEL_UP && !is_hopeless && !is_late)
+		return false;
+	struct snapshot *before = operation->snapshot;
+	operation->snapshot = snapshot_reference(now);
+	snapshot_release(before);
 	if (status.state == TUNNEL_UP)
 		return true;
-	bool is_hopeless = status.state == TUNNEL_DISABLED && !entry->snapshot->spec.enabled;
-	if (!is_hopeless && uv_now(mutations_means(mutation->all)->loop) < mutation->deadline)
-		return false;
-	snapshot_release(operation->snapshot);
-	operation->snapshot = snapshot_reference(entry->snapshot);
 	bool is_told = status.reason[0] != '\0' && (status.state != TUNNEL_STALE || operation->object == SPEC_POOL);
 	problem_set(&operation->problem, PROBLEM_HANDSHAKE_TIMEOUT, "The %s exists, but it is not up: %.160s.", spec_kind_name(operation->object),
 	            is_told       ? status.reason
 	            : is_hopeless ? "it is disabled"
 	                          : "the peer has not answered: check both keys, the endpoint and whether UDP passes");
 	return true;
+}
+
+/* Whether the waiting is over; the operation then says how. */
+bool mutation_is_waiting_over(struct mutation *mutation)
+{
+	const struct mutation_means *means = mutations_means(mutation->all);
+	const struct entry *entry = tunnel_identity_find(&mutation->awaited, means->registry);
+	return operation_is_waiting_over(&mutation->operations[0], entry == NULL ? NULL : entry->snapshot, uv_now(means->loop) >= mutation->deadline);
 }
 
 /* What waits for the tunnel's turn may run from within, and the mutation be gone by the time of the return. */

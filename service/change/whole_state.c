@@ -123,6 +123,14 @@ static bool sort_state(struct mutation *mutation, const struct operation ***sort
 	return true;
 }
 
+bool whole_state_check_ids(struct mutation *mutation)
+{
+	const struct operation **sorted;
+	bool has_memory = sort_state(mutation, &sorted);
+	free(sorted);
+	return has_memory;
+}
+
 static bool has_key(const struct operation *const *sorted, size_t count, const char *key)
 {
 	size_t low = 0, high = count;

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "service/fleet/fleet_state.h"
+#include "service/fleet/up_waiter.h"
 #include "service/fleet/write_job.h"
 #include "service/registry/registry.h"
 
@@ -13,6 +15,7 @@ struct writer {
 	struct writer_means means;
 	uv_timer_t look;
 	struct write_job *writing, *awaiting;
+	struct up_waiter *up; /* what is done, and is answered when it is up */
 };
 
 bool writer_takes(const struct mutation *mutation)
@@ -65,14 +68,19 @@ static void count_deleted(struct mutation *mutation)
 	}
 }
 
-static void answer(struct write_job *job)
+static void answer(struct writer *writer, struct write_job *job)
 {
 	struct mutation *mutation = job->mutation;
 	if (mutation->kind == MUTATION_DELETE_WHERE)
 		count_deleted(mutation);
+	if (mutation->kind == MUTATION_STATE)
+		fleet_state_finish(mutation);
 	unlink_job(job);
 	write_job_free(job);
-	mutation->done(mutation, mutation->owner);
+	if (up_waiter_wants(mutation))
+		up_waiter_add(writer->up, mutation);
+	else
+		mutation->done(mutation, mutation->owner);
 }
 
 /* ---- What was written is waited for ---- */
@@ -119,7 +127,7 @@ static void on_look(uv_timer_t *timer)
 	for (struct write_job *job = writer->awaiting, *next; job != NULL; job = next) {
 		next = job->next;
 		if (is_over(writer, job))
-			answer(job);
+			answer(writer, job);
 	}
 	if (writer->awaiting == NULL)
 		uv_timer_stop(timer);
@@ -132,7 +140,7 @@ static void on_written(struct write_job *job, void *owner)
 	link_job(&writer->awaiting, job);
 	job->deadline = uv_now(writer->means.loop) + AWAIT_MOST;
 	if (is_over(writer, job))
-		answer(job);
+		answer(writer, job);
 	else if (!uv_is_active((uv_handle_t *)&writer->look))
 		uv_timer_start(&writer->look, on_look, LOOK_MS, LOOK_MS);
 }
@@ -162,14 +170,10 @@ static size_t count_own(const struct writer *writer, struct mutation *mutation)
 
 static const char *why_not(const struct mutation *mutation)
 {
-	if (mutation->kind == MUTATION_STATE)
-		return "In a fleet there is no state that is put as a whole, because no transaction of etcd can have it: use PUT of each, or "
-		       "batches.";
 	for (size_t i = 0; i < mutation->operation_count; i++)
 		if (!operation_is_write(&mutation->operations[i]))
-			return "In a fleet a batch that changes tunnels or pools can have no actions.";
-	if (mutation->wait_up)
-		return "In a fleet wait=up is not possible: read the status of the tunnel instead.";
+			return "In a fleet a batch that changes tunnels or pools can have no actions: each is for the node that runs the tunnel. "
+			       "Send it apart.";
 	return NULL;
 }
 
@@ -212,6 +216,19 @@ static void on_gathered(struct mutation *mutation, void *owner)
 	begin_job(owner, mutation);
 }
 
+/* What the fleet has is known: what is not in the document is deleted. */
+static void on_state_gathered(struct mutation *mutation, void *owner)
+{
+	struct writer *writer = owner;
+	mutation->all = writer->means.mutations;
+	if (fleet_state_plan(mutation, writer->means.registry)) {
+		begin_job(writer, mutation);
+		return;
+	}
+	mutation->failed_operation = mutation->operation_count;
+	mutation->done(mutation, mutation->owner);
+}
+
 void writer_begin(struct writer *writer, struct mutation *mutation)
 {
 	size_t own = mutation->kind == MUTATION_OPERATIONS ? count_own(writer, mutation) : 0;
@@ -225,6 +242,8 @@ void writer_begin(struct writer *writer, struct mutation *mutation)
 		refuse(mutation, PROBLEM_INVALID_REQUEST, why);
 	else if (mutation->kind == MUTATION_DELETE_WHERE)
 		finder_gather(writer->means.finder, mutation, on_gathered, writer);
+	else if (mutation->kind == MUTATION_STATE)
+		finder_gather(writer->means.finder, mutation, on_state_gathered, writer);
 	else
 		begin_job(writer, mutation);
 }
@@ -237,6 +256,11 @@ struct writer *writer_create(const struct writer_means *means)
 	if (writer == NULL)
 		return NULL;
 	writer->means = *means;
+	writer->up = up_waiter_create(&(struct up_waiter_means){ means->loop, means->registry, means->finder });
+	if (writer->up == NULL) {
+		free(writer);
+		return NULL;
+	}
 	uv_timer_init(means->loop, &writer->look);
 	writer->look.data = writer;
 	return writer;
@@ -256,10 +280,11 @@ void writer_end(struct writer *writer)
 			               "The daemon is stopping: the change may have been made. Read it before you try again.");
 		else
 			write_job_fail(job, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
-		answer(job);
+		answer(writer, job);
 	}
 	while (writer->awaiting != NULL)
-		answer(writer->awaiting);
+		answer(writer, writer->awaiting);
+	up_waiter_end(writer->up);
 }
 
 void writer_free(struct writer *writer)
@@ -267,5 +292,6 @@ void writer_free(struct writer *writer)
 	if (writer == NULL)
 		return;
 	writer_end(writer);
+	up_waiter_free(writer->up);
 	uv_close((uv_handle_t *)&writer->look, on_closed);
 }

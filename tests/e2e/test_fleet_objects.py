@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from harness.etcd import base64_of, program, text_of
-from harness.fleet import READY, Fleet
+from harness.fleet import READY, Fleet, Page
 from harness.process import wait_until
 
 pytestmark = pytest.mark.skipif(program() is None, reason="etcd is not installed")
@@ -20,6 +20,12 @@ def fleet(tmp_path_factory):
         yield fleet
         for node in fleet.nodes.values():
             node.check_log()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with Page(str(tmp_path_factory.mktemp("page"))) as page:
+        yield page
 
 
 def _spec(number, **more):
@@ -203,3 +209,46 @@ def test_all_with_a_label_are_deleted_wherever_they_run(fleet):
     for node in fleet.nodes.values():
         wait_until(lambda: _list(node) == {}, timeout=READY, what="none is told of")
         wait_until(lambda: not any(node.runs(f"t{number}") for number in range(COUNT)), timeout=READY, what="they have ended")
+
+
+def test_an_answer_waits_until_the_tunnel_is_up_wherever_it_runs(fleet, page):
+    for name, node in fleet.nodes.items():
+        document = page.tunnel(f"up-{name}", node="b")
+        reply = node.api.request("POST", "/v1/tunnels?wait=up&timeout=60", document)
+        assert (reply.status, reply.json["status"]["state"], reply.json["status"]["node"]) == (201, "up", "b"), reply
+        assert page.arrives(document)
+        far_away = {"spec": {"peers": [{**document["spec"]["peers"][0], "endpoint": "127.0.0.1:9"}]}}
+        reply = node.api.request("PATCH", f"/v1/tunnels/up-{name}?wait=up&timeout=2", {**far_away, "spec": {**far_away["spec"], "enabled": False}})
+        assert (reply.status, reply.json["code"]) == (504, "handshake_timeout")
+        assert node.api.request("DELETE", f"/v1/tunnels/up-{name}").status == 204
+
+
+def test_a_state_is_what_the_fleet_has_afterwards(fleet):
+    tunnels = [{"id": f"s{number}", "labels": {"set": "state"}, "spec": _spec(number + 2)} for number in range(6)]
+    assert fleet["a"].api.request("PUT", "/v1/state", {"tunnels": tunnels}).json == {"created": 6, "changed": 0, "unchanged": 0, "deleted": 0}
+    for node in fleet.nodes.values():
+        wait_until(lambda: sorted(_list(node)) == [f"s{number}" for number in range(6)], timeout=READY, what="all are told of")
+    # What was read can be put, at another node, and is the same.
+    whole = fleet["b"].api.get("/v1/state?include_secrets=true")
+    whole.pop("pools")
+    assert fleet["c"].api.request("PUT", "/v1/state", whole).json == {"created": 0, "changed": 0, "unchanged": 6, "deleted": 0}
+    whole["tunnels"] = whole["tunnels"][2:]
+    whole["tunnels"][0]["labels"] = {"set": "other"}
+    assert fleet["c"].api.request("PUT", "/v1/state?dry_run=true", whole).json == {"created": 0, "changed": 1, "unchanged": 3, "deleted": 2}
+    assert fleet["c"].api.request("PUT", "/v1/state", whole).json == {"created": 0, "changed": 1, "unchanged": 3, "deleted": 2}
+    for node in fleet.nodes.values():
+        wait_until(lambda: sorted(_list(node)) == [f"s{number}" for number in range(2, 6)], timeout=READY, what="two have gone")
+    # One that cannot be made is told, and the others are made.
+    inside = {"interface": {**_spec(8)["interface"], "via": "fine"}}
+    reply = fleet["a"].api.request("PUT", "/v1/state", {"tunnels": [{"id": "not", "spec": inside}, {"id": "fine", "spec": _spec(9)}]})
+    assert (reply.status, [error["pointer"] for error in reply.json["errors"]]) == (422, ["/tunnels/0/spec/placement/node"]), reply
+    assert "1 of 6 objects" in reply.json["detail"] and sorted(_list(fleet["b"])) == ["fine"]
+    assert fleet["a"].api.request("PUT", "/v1/state", {"tunnels": []}).status == 200
+    for node in fleet.nodes.values():
+        wait_until(lambda: _list(node) == {}, timeout=READY, what="none is left")
+
+
+def test_an_action_is_no_part_of_a_batch_that_changes(fleet):
+    operations = [{"method": "PUT", "path": "/v1/tunnels/x", "body": {"spec": _spec(2)}}, {"method": "POST", "path": "/v1/tunnels/x/actions/reconnect"}]
+    reply = fleet["a"].api.request("POST", "/v1/batch", {"operations": operations})
+    assert (reply.status, "the node that runs the tunnel" in reply.json["detail"]) == (400, True)

@@ -290,6 +290,16 @@ static void without_etcd_it_is_told_what_is_known(void **state)
 	assert_non_null(strstr(record("a", FLEET_KEY_OBJECT)->value, "\"enabled\":false"));
 }
 
+static struct mutation *batch_of_an_action_and_a_change(void)
+{
+	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 2);
+	mutation->scope = ~0u;
+	mutation->operations[0].kind = OPERATION_RECONNECT;
+	strcpy(mutation->operations[0].id, "a");
+	operation_delete(&mutation->operations[1], SPEC_TUNNEL, "a");
+	return mutation;
+}
+
 static void what_is_wrong_is_not_written(void **state)
 {
 	int64_t before;
@@ -302,8 +312,7 @@ static void what_is_wrong_is_not_written(void **state)
 	finish(begin(mutation));
 	assert_int_equal(mutation->operations[0].applied, APPLIED_CREATED);
 	assert_int_equal(code_of(mutation), PROBLEM_NONE);
-	mutation = bench_mutations_make(OPERATION_CREATE, "a", TUNNEL("10.2.0.2", ""));
-	mutation->wait_up = true;
+	mutation = batch_of_an_action_and_a_change();
 	assert_int_equal(code_of(finish(begin(mutation))), PROBLEM_INVALID_REQUEST);
 	assert_int_equal(fake_store.revision, before);
 }
@@ -519,6 +528,217 @@ static void all_with_a_label_are_deleted_wherever_they_run(void **state)
 	mutation_free(mutation);
 }
 
+/* ---- wait=up ---- */
+
+static struct mutation *waiting(enum operation_kind kind, const char *json, unsigned timeout)
+{
+	struct mutation *mutation = bench_mutations_make(kind, "a", json);
+	mutation->wait_up = true;
+	mutation->timeout = timeout;
+	give("a", "any", "other");
+	return begin(mutation);
+}
+
+static void tell(const char *state, unsigned generation)
+{
+	char key[FLEET_KEY_TEXT], value[256];
+	place("a", "any", FLEET_KEY_STATUS, key);
+	snprintf(value, sizeof(value),
+	         "{\"node\":\"other\",\"objects\":{\"a\":{\"state\":\"%s\",\"reason\":\"told\",\"since\":1,\"generation\":%u,\"healthy\":null}}}",
+	         state, generation);
+	fake_store_put(key, value);
+}
+
+/* So many of the waiter's looks, of which none answers. */
+static void expect_patience(void)
+{
+	for (int i = 0; i < 600; i++) {
+		turn();
+		uv_sleep(1);
+	}
+	assert_int_equal(answered, 0);
+}
+
+static void an_answer_waits_until_its_node_tells_that_it_is_up(void **state)
+{
+	(void)state;
+	struct mutation *mutation = waiting(OPERATION_CREATE, TUNNEL("10.2.0.2", ""), 60);
+	expect_patience();
+	tell("handshaking", 1);
+	expect_patience();
+	tell("up", 1);
+	finish(mutation);
+	struct snapshot_status status;
+	snapshot_status(mutation->operations[0].snapshot, &status);
+	assert_int_equal(status.state, TUNNEL_UP);
+	assert_int_equal(code_of(mutation), PROBLEM_NONE);
+	/* What it was before the change does not count. */
+	mutation = waiting(OPERATION_PATCH, "{'spec':{'interface':{'mtu':1300}}}", 60);
+	expect_patience();
+	tell("up", 2);
+	assert_int_equal(code_of(finish(mutation)), PROBLEM_NONE);
+}
+
+static void an_answer_waits_no_longer_than_it_is_to(void **state)
+{
+	(void)state;
+	tell("handshaking", 1);
+	struct mutation *mutation = finish(waiting(OPERATION_CREATE, TUNNEL("10.2.0.2", ""), 1));
+	assert_non_null(strstr(mutation->operations[0].problem.detail, "told"));
+	assert_int_equal(code_of(mutation), PROBLEM_HANDSHAKE_TIMEOUT);
+	/* etcd goes away meanwhile: it exists, and that is all. */
+	mutation = waiting(OPERATION_PATCH, "{'spec':{'interface':{'mtu':1300}}}", 1);
+	for (int i = 0; i < 5; i++)
+		turn();
+	for (int i = 0; i < TURNS_MOST && answered == 0; i++) {
+		fake_store_fail(ETCD_UNREACHABLE, false);
+		uv_run(&bench.loop, UV_RUN_NOWAIT);
+		uv_sleep(1);
+	}
+	assert_int_equal(answered, 1);
+	answered = 0;
+	assert_int_equal(code_of(mutation), PROBLEM_HANDSHAKE_TIMEOUT);
+	/* A disabled one will not be up. */
+	tell("disabled", 3);
+	assert_int_equal(code_of(finish(waiting(OPERATION_PATCH, "{'spec':{'enabled':false}}", 3600))), PROBLEM_HANDSHAKE_TIMEOUT);
+}
+
+static void who_waits_is_told_of_a_deletion_and_of_the_end(void **state)
+{
+	char key[FLEET_KEY_TEXT];
+	(void)state;
+	struct mutation *mutation = waiting(OPERATION_CREATE, TUNNEL("10.2.0.2", ""), 60);
+	for (int i = 0; i < 5; i++)
+		turn();
+	place("a", "any", FLEET_KEY_OBJECT, key);
+	fake_store_delete(key);
+	place("a", "any", FLEET_KEY_ID, key);
+	fake_store_delete(key);
+	assert_int_equal(code_of(finish(mutation)), PROBLEM_NOT_FOUND);
+	mutation = waiting(OPERATION_CREATE, TUNNEL("10.2.0.2", ""), 60);
+	for (int i = 0; i < 4; i++)
+		turn();
+	uv_sleep(300);
+	uv_run(&bench.loop, UV_RUN_NOWAIT); /* it asks, and is not answered */
+	writer_end(writer);
+	assert_int_equal(answered, 1);
+	assert_int_equal(code_of(mutation), PROBLEM_WORKER_UNAVAILABLE);
+	fake_store_answer();
+	fake_store_answer();
+}
+
+/* ---- A whole state ---- */
+
+static struct mutation *put_state(const char *text, bool is_dry)
+{
+	struct mutation *mutation = mutation_create(MUTATION_STATE, 0);
+	mutation->document = quoted_json(text);
+	mutation->scope = ~0u;
+	mutation->dry_run = is_dry;
+	return begin(mutation);
+}
+
+#define ELEMENT(id, address) "{'id':'" id "','spec':{'interface':{'private_key':'" KEY "','addresses':['" address "']}}}"
+
+static void assert_counted(const struct mutation *mutation, size_t created, size_t changed, size_t unchanged, size_t deleted)
+{
+	assert_int_equal(mutation->created, created);
+	assert_int_equal(mutation->changed, changed);
+	assert_int_equal(mutation->unchanged, unchanged);
+	assert_int_equal(mutation->deleted, deleted);
+}
+
+static void a_state_is_what_the_fleet_has_afterwards(void **state)
+{
+	static const char text[] = "{'tunnels':[" ELEMENT("b", "10.2.0.3") "," ELEMENT("c", "10.2.0.4") "," ELEMENT("d", "10.2.0.5") "]}";
+	(void)state;
+	for (char id[] = "a"; id[0] <= 'd'; id[0]++)
+		give(id, "any", "other");
+	assert_int_equal(code(OPERATION_CREATE, "a", TUNNEL("10.2.0.2", "")), PROBLEM_NONE);
+	assert_int_equal(code(OPERATION_CREATE, "b", TUNNEL("10.2.0.3", "")), PROBLEM_NONE);
+	assert_int_equal(code(OPERATION_CREATE, "c", TUNNEL("10.2.0.9", "")), PROBLEM_NONE);
+	mutation_free(bench_mutations_do(OPERATION_CREATE, "own", TUNNEL("10.2.0.2", "")));
+	int64_t before = fake_store.revision;
+	struct mutation *mutation = finish(put_state(text, true));
+	assert_counted(mutation, 1, 1, 1, 1);
+	mutation_free(mutation);
+	assert_int_equal(fake_store.revision, before);
+	mutation = finish(put_state(text, false));
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	assert_counted(mutation, 1, 1, 1, 1);
+	mutation_free(mutation);
+	assert_null(record("a", FLEET_KEY_OBJECT));
+	assert_non_null(strstr(record("c", FLEET_KEY_OBJECT)->value, "10.2.0.4"));
+	assert_non_null(record("d", FLEET_KEY_OBJECT));
+	assert_non_null(registry_entry(bench.registry, "own")); /* of this node, and not of the fleet */
+	mutation = finish(put_state(text, false));
+	assert_counted(mutation, 0, 0, 3, 0);
+	mutation_free(mutation);
+}
+
+static void a_state_with_faults_changes_nothing(void **state)
+{
+	static const struct {
+		const char *text, *pointer;
+	} cases[] = {
+		{ "{'tunnels':[" ELEMENT("b", "10.2.0.3") ",{'id':'c','spec':{'mtu':7}}]}", "/tunnels/1/spec/mtu" },
+		{ "{'tunnels':[" ELEMENT("b", "10.2.0.3") "," ELEMENT("b", "10.2.0.3") "]}", "/tunnels/1/id" },
+		{ "{'tunnels':[" ELEMENT("b", "10.2.0.3") "," ELEMENT("own", "10.2.0.3") "]}", "/tunnels/1" },
+		{ "{}", "/tunnels" },
+		{ "7", "" },
+	};
+	(void)state;
+	assert_int_equal(code(OPERATION_CREATE, "a", TUNNEL("10.2.0.2", "")), PROBLEM_NONE);
+	mutation_free(bench_mutations_do(OPERATION_CREATE, "own", TUNNEL("10.2.0.2", "")));
+	int64_t before = fake_store.revision;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct mutation *mutation = finish(put_state(cases[i].text, false));
+		assert_int_equal(mutation->problem.code, PROBLEM_VALIDATION_FAILED);
+		assert_string_equal(mutation->problem.faults[0].pointer, cases[i].pointer);
+		mutation_free(mutation);
+	}
+	assert_int_equal(fake_store.revision, before);
+}
+
+/* Each object is a transaction of its own: what could not be done is told, and what could be is done. */
+static void a_state_tells_of_each_object_that_it_could_not_make(void **state)
+{
+	static const char text[] =
+	    "{'tunnels':[" ELEMENT("b", "10.2.0.3") "],'pools':[{'id':'p','spec':{'members':{'tunnels':['b']}}},{'id':'q','spec':{'members':"
+						    "{'tunnels':['b']},'placement':{'node':'ams-1'}}}]}";
+	(void)state;
+	give("b", "any", "other");
+	give("q", "@ams-1", "ams-1");
+	struct mutation *mutation = finish(put_state(text, false));
+	assert_int_equal(mutation->problem.code, PROBLEM_VALIDATION_FAILED);
+	assert_int_equal(mutation->problem.fault_count, 1);
+	assert_string_equal(mutation->problem.faults[0].pointer, "/pools/0/spec/placement/node");
+	assert_non_null(strstr(mutation->problem.detail, "1 of 3"));
+	mutation_free(mutation);
+	assert_non_null(record("b", FLEET_KEY_OBJECT));
+	assert_non_null(fake_store_find("id/+q"));
+	/* Without `pools` those stay; etcd goes away before the last. */
+	mutation = put_state("{'tunnels':[]}", false);
+	answer_jobs(4);
+	fake_store_fail(ETCD_TIMED_OUT, false);
+	finish(mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_FLEET_UNAVAILABLE);
+	assert_string_equal(mutation->problem.faults[0].pointer, "");
+	assert_non_null(strstr(mutation->problem.faults[0].detail, "tunnel b: "));
+	mutation_free(mutation);
+	assert_non_null(fake_store_find("id/+q"));
+	/* Others delete it first: it is as it is to be. */
+	char key[FLEET_KEY_TEXT];
+	mutation = put_state("{'tunnels':[]}", false);
+	answer_jobs(1);
+	place("b", "any", FLEET_KEY_OBJECT, key);
+	fake_store_delete(key);
+	finish(mutation);
+	assert_int_equal(mutation->problem.code, PROBLEM_NONE);
+	assert_counted(mutation, 0, 0, 0, 0);
+	mutation_free(mutation);
+}
+
 static void what_is_under_way_at_the_end_is_answered(void **state)
 {
 	static const struct {
@@ -554,6 +774,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_etcd_it_is_told_what_is_known, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_wrong_is_not_written, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_rules_of_a_fleet_hold, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_waits_until_its_node_tells_that_it_is_up, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_waits_no_longer_than_it_is_to, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_waits_is_told_of_a_deletion_and_of_the_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_state_is_what_the_fleet_has_afterwards, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_state_with_faults_changes_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_state_tells_of_each_object_that_it_could_not_make, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_this_node_runs_is_answered_when_it_runs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_atomic_batch_is_one_transaction, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_largest_atomic_batch_fits, set_up, tear_down),
