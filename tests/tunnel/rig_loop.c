@@ -63,6 +63,11 @@ struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *re
 	return poller;
 }
 
+void poller_set_sole(struct poller *poller, bool is_sole)
+{
+	(void)poller, (void)is_sole;
+}
+
 void poller_set(struct poller *poller, int events)
 {
 	assert_false(poller->freed);

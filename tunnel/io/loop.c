@@ -36,6 +36,7 @@ struct poller {
 	uint8_t events;      /* wanted */
 	uint8_t held;        /* registered with epoll; 0: not registered */
 	bool is_changed;
+	bool is_sole; /* no other process has the socket */
 	poller_ready *ready;
 	void *owner;
 };
@@ -191,6 +192,11 @@ void poller_set_owner(struct poller *poller, poller_ready *ready, void *owner)
 	poller->owner = owner;
 }
 
+void poller_set_sole(struct poller *poller, bool is_sole)
+{
+	poller->is_sole = is_sole;
+}
+
 void poller_free(struct poller *poller)
 {
 	if (poller == NULL)
@@ -198,7 +204,7 @@ void poller_free(struct poller *poller)
 	forget_change(poller);
 	/* Closing is not enough where another process has the socket too. */
 	poller->events = 0;
-	if (poller->held != 0)
+	if (poller->held != 0 && !poller->is_sole)
 		tell_epoll(poller);
 	close(poller->descriptor);
 	poller->descriptor = -1;

@@ -38,6 +38,8 @@ void poller_set(struct poller *poller, int events); /* 0 stops */
 int poller_events(const struct poller *poller);
 int poller_descriptor(const struct poller *poller);
 void poller_set_owner(struct poller *poller, poller_ready *ready, void *owner);
+/* Whether this process alone has the socket, which is not so at first. Then closing it is enough, and saves a system call. */
+void poller_set_sole(struct poller *poller, bool is_sole);
 /* Safe within its own callback. Closes the descriptor at once. NULL is allowed. */
 void poller_free(struct poller *poller);
 

@@ -270,6 +270,7 @@ static bool post_client(struct link *link, struct packet *packet, struct poller 
 	int before = poller_events(client);
 	poller_set_owner(client, on_nothing, NULL);
 	poller_set(client, 0);
+	poller_set_sole(client, false);
 	if (post(link, packet))
 		return true;
 	poller_set(client, before);

@@ -592,6 +592,7 @@ void client_accept(struct listener *listener, int descriptor, const union wiregu
 		free(client);
 		return;
 	}
+	poller_set_sole(poller, true);
 	connection_add_waiting(&client->connection, tunnel, address_source(from), client_end);
 	client_init(client, poller, listener->index, from);
 	if (tunnel->pool != NULL) {

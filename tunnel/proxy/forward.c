@@ -191,6 +191,7 @@ void forward_accept(struct listener *listener, int descriptor, const union wireg
 		fail(passage, COUNTERS_FAILED_MEMORY);
 		return;
 	}
+	poller_set_sole(passage->client, true);
 	poller_set(passage->client, LOOP_LEFT);
 	start_dial(passage, &tunnel->spec.forwards[listener->index].target);
 }
