@@ -226,10 +226,10 @@ int target_parse(struct target *target, const char *host, size_t length, uint16_
 		target->host[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
 	if (is_address(target)) {
 		struct netstack_endpoint address = target->address;
-		if (!bracketed || address.family == AF_INET6) {
+		if (address.family == AF_INET6)
 			target_from_address(target, &address);
-			return 0;
-		}
+		if (!bracketed || address.family == AF_INET6)
+			return 0; /* inet_pton takes one form of an IPv4 address only */
 	} else if (!bracketed && is_name(target->host, length)) {
 		return 0;
 	}
