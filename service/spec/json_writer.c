@@ -71,8 +71,11 @@ static int gather(const char *bytes, size_t length, void *owner)
 char *json_writer_text(const json_t *json)
 {
 	struct gathering text = { .length = 0 };
-	if (json != NULL && json_dump_callback(json, gather, &text, JSON_COMPACT | JSON_ENCODE_ANY) == 0 && !text.failed)
-		return text.bytes;
-	free(text.bytes);
-	return NULL;
+	if (json == NULL || json_dump_callback(json, gather, &text, JSON_COMPACT | JSON_ENCODE_ANY) != 0 || text.failed) {
+		free(text.bytes);
+		return NULL;
+	}
+	/* Many texts are kept as long as their tunnel. */
+	char *exact = realloc(text.bytes, text.length + 1);
+	return exact == NULL ? text.bytes : exact;
 }

@@ -312,7 +312,7 @@ void link_handshake(struct link *link, unsigned a, unsigned b)
 
 uint64_t link_drops(struct link *link, unsigned node)
 {
-	const uint64_t *drops = link->nodes[node].device->dropped;
+	const uint32_t *drops = link->nodes[node].device->dropped;
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < WIREGUARD_DROP_COUNT; i++)

@@ -197,7 +197,7 @@ static struct link_datagram *initiation_of(struct link *link, unsigned from, uns
 static void test_w6_replayed_older_and_quick_initiations(void **state)
 {
 	struct link *link = link_create(2);
-	const uint64_t *drops = link->nodes[1].device->dropped;
+	const uint32_t *drops = link->nodes[1].device->dropped;
 	(void)state;
 
 	link_join(link, 0, 1);

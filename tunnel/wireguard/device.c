@@ -116,7 +116,8 @@ void wireguard_device_last_timestamp(const struct wireguard_device *device, uint
 
 void wireguard_device_take_drops(struct wireguard_device *device, uint64_t drops[WIREGUARD_DROP_COUNT])
 {
-	memcpy(drops, device->dropped, sizeof(device->dropped));
+	for (size_t i = 0; i < WIREGUARD_DROP_COUNT; i++)
+		drops[i] = device->dropped[i];
 	memset(device->dropped, 0, sizeof(device->dropped));
 }
 
