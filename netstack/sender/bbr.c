@@ -17,6 +17,7 @@
 #define FIRST_WINDOW 10 /* segments, RFC 6928 */
 #define LEAST_WINDOW 4
 #define PACING_MARGIN 0.99
+#define CRUISE_WINDOW 1.1 /* of what the path holds: more is a queue that hides the path's rate from who shares it */
 #define UP_GROWTH 1.1 /* of the bandwidth, by a round with a gain of 1.25 */
 
 static void enter_startup(struct bbr *bbr)
@@ -153,7 +154,7 @@ static void start_cruise(struct bbr *bbr)
 {
 	bbr->state = BBR_CRUISE;
 	bbr->pacing_gain = 1;
-	bbr->window_gain = 2;
+	bbr->window_gain = CRUISE_WINDOW;
 }
 
 static void start_refill(struct bbr *bbr, const struct bbr_context *context)

@@ -15,6 +15,7 @@
 #define RATE 1e6
 #define ROUND_TRIP (100 * MS)
 #define HELD 100000
+#define CRUISED (11 * HELD / 10)
 #define TRAINS (3 * 2 * SIZE) /* what is allowed on top: three trains of two segments */
 
 static struct bbr bbr;
@@ -229,7 +230,7 @@ static void it_cruises_at_the_bandwidth(void **state)
 	cruise();
 	pass_round(RATE, HELD, HELD);
 	assert_float_equal(bbr.pacing_rate, 0.99 * RATE, 1);    /* 5.6.2: a hundredth less, so that queues run off */
-	assert_int_equal(bbr.window, 2 * HELD + TRAINS + HELD); /* a round's acknowledgements come in one lump here */
+	assert_int_equal(bbr.window, CRUISED + TRAINS + HELD); /* a round's acknowledgements come in one lump here */
 }
 
 /* 5.3.3.6: two to three seconds after it went down. */
@@ -906,21 +907,21 @@ static void acknowledgements_in_lumps_get_room(void **state)
 	cruise();
 	context.now += 2 * ROUND_TRIP; /* the lumps of the startup are over */
 	flow(1200);
-	assert_int_equal(bbr.window, 2 * HELD + TRAINS + SIZE);
+	assert_int_equal(bbr.window, CRUISED + TRAINS + SIZE);
 	sample.acknowledged = 30000;
 	context.delivered += 30000;
 	bbr_update(&bbr, &sample, &context);
-	assert_int_equal(bbr.window, 2 * HELD + TRAINS + 31000);
+	assert_int_equal(bbr.window, CRUISED + TRAINS + 31000);
 	context.now += 40 * MS;
 	flow(490);
-	assert_int_equal(bbr.window, 2 * HELD + TRAINS + 31000);
+	assert_int_equal(bbr.window, CRUISED + TRAINS + 31000);
 	flow(700);
-	uint64_t window = 2 * HELD + TRAINS + SIZE;
+	uint64_t window = CRUISED + TRAINS + SIZE;
 	assert_int_equal(bbr.window, window);
 	sample.acknowledged = 10 * HELD; /* a lump is no more than was in flight */
 	context.delivered += 10 * HELD;
 	bbr_update(&bbr, &sample, &context);
-	assert_int_equal(bbr.window, 2 * HELD + TRAINS + window);
+	assert_int_equal(bbr.window, CRUISED + TRAINS + window);
 }
 
 /* 5.6.4.6. */
