@@ -9,14 +9,13 @@ import shutil
 
 import pytest
 
-from .process import Process, wait_until
+from .process import PATIENCE, Process, wait_until
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
           "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 KEYS = {"tab": "\ue004", "enter": "\ue007", "space": " ", "escape": "\ue00c", "shift": "\ue008",
         "down": "\ue015", "up": "\ue013"}
-PATIENCE = 60   # seconds: a guard against a hang, which a busy machine must not reach
 # What a person would wait for.
 _NOT_YET = {"no such element", "element not interactable", "element click intercepted", "stale element reference"}
 
@@ -39,7 +38,7 @@ class Browser:
         self.process = Process(namespace.command(argv) if namespace else argv, f"{directory}/chromedriver.log",
                                environment={"HOME": f"{directory}/browser", "no_proxy": "127.0.0.1"})
         self.session = None
-        wait_until(self._is_ready, PATIENCE, what="chromedriver answers")
+        wait_until(self._is_ready, timeout=20, what="chromedriver answers")
         options = {"binary": chromium, "args": [*_FLAGS, *flags, proxy, f"--user-data-dir={directory}/browser/data", f"--window-size={width},{height}"]}
         made = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})
@@ -56,9 +55,9 @@ class Browser:
             return False
 
     def _ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=3 * PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * PATIENCE)
         if self.namespace:
-            connection.sock = self.namespace.connect(("127.0.0.1", self.port), 3 * PATIENCE)
+            connection.sock = self.namespace.connect(("127.0.0.1", self.port), 60 * PATIENCE)
         connection.request(method, path, body=json.dumps(body) if body is not None else None, headers={"Content-Type": "application/json"})
         reply = connection.getresponse()
         value = json.loads(reply.read())["value"]
@@ -105,9 +104,9 @@ class Browser:
         return self.run("const node = document.querySelector(arguments[0]); return node && node.checkVisibility() ? node.innerText : null", css)
 
     def wait(self, condition, what):
-        wait_until(condition, PATIENCE, 0.05, what)
+        wait_until(condition, 20, 0.05, what)
 
-    def wait_text(self, css, text, timeout=PATIENCE):
+    def wait_text(self, css, text, timeout=20):
         wait_until(lambda: text in (self.text(css) or ""), timeout, 0.05, f"{css} shows {text!r}")
 
     def is_visible(self, css):
@@ -198,5 +197,6 @@ class Browser:
             file.write(base64.b64decode(self.ask("GET", "/screenshot")))
 
     def complaints(self):
-        """The messages of the browser's console, violations of the content policy included."""
-        return [entry["message"] for entry in self.ask("POST", "/se/log", {"type": "browser"}) if entry["level"] != "DEBUG"]
+        """The messages of the browser's console, violations of the content policy included, but for those of its own pages."""
+        return [entry["message"] for entry in self.ask("POST", "/se/log", {"type": "browser"})
+                if entry["level"] != "DEBUG" and not entry["message"].startswith("chrome://")]
