@@ -22,6 +22,7 @@ def pytest_configure(config):
     # A test run that is told to end still takes down what it made, one in the background (where SIGINT is ignored) too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    namespace.isolate()
 
 
 def pytest_collection_modifyitems(items):

@@ -7,15 +7,10 @@ import pytest
 
 from harness.clients import Connection
 from harness.loop import INNER, Ends, pages
+from harness.servers import free_port
 from harness.spec import proxy_address
 
 USERS = [{"username": "u", "password": "pw"}]
-
-
-def _free_port():
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-        probe.bind(("::", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
@@ -43,7 +38,7 @@ def test_both_families_are_served(near):
 @pytest.mark.parametrize("four", ["127.0.0.1", "0.0.0.0"])
 def test_ipv4_may_have_a_place_of_its_own(near, order, four):
     """And every change from one to the other takes effect in place."""
-    port = _free_port()
+    port = free_port()
     both, six = [f"[::]:{port}", f"{four}:{port}"][::order], [f"[::]:{port}"]
     api, _ = near(*both)
     assert _works("127.0.0.1", port) and _works("::1", port)

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import socket
 import subprocess
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from harness.daemon import ROOT, binary
 from harness.loop import INNER, Ends, pages
 from harness.process import die_with_parent
+from harness.servers import free_port
 
 with open(f"{ROOT}/README.md", encoding="utf-8") as file:
     README = file.read()
@@ -136,9 +136,7 @@ def use_everything(shell, directory):
 
 
 def _pools(shell):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        shell.replacements["127.0.0.1:3128"] = f"127.0.0.1:{free.getsockname()[1]}"
+    shell.replacements["127.0.0.1:3128"] = f"127.0.0.1:{free_port()}"
     for line in block("/v1/pools").splitlines():
         shown = shell.run(line)
         if line.startswith("curl"):

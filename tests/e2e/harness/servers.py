@@ -1,15 +1,25 @@
 """Small servers for a far end, where nginx would hide what a test needs to see or do."""
 
+import contextlib
+import itertools
+import os
 import socket
 import struct
 import threading
 
 
+# Below the ports that the kernel gives to connections (ip_local_port_range), and each once: nobody can take one before it is used.
+_PORTS = range(10000, 32768)
+_next_port = itertools.count(os.getpid())
+
+
 def free_port(kind=socket.SOCK_STREAM, namespace=None):
     """A port of 127.0.0.1 that nobody has."""
-    with (namespace.socket(socket.AF_INET, kind) if namespace else socket.socket(socket.AF_INET, kind)) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    for number in _next_port:
+        port = _PORTS[number % len(_PORTS)]
+        with (namespace.socket(socket.AF_INET, kind) if namespace else socket.socket(socket.AF_INET, kind)) as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 class Server:
