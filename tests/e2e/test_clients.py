@@ -209,7 +209,7 @@ class Association:
         self.relay = (host, port)
         self.sock = home.socket(kind=socket.SOCK_DGRAM)
         self.sock.bind((proxy[0], 0))
-        self.sock.settimeout(3)
+        self.sock.settimeout(30)
 
     def __enter__(self):
         return self
@@ -236,7 +236,7 @@ class Association:
         except TimeoutError:
             return True
         finally:
-            self.sock.settimeout(3)
+            self.sock.settimeout(30)
         return False
 
 

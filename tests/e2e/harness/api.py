@@ -5,6 +5,8 @@ import json
 import socket
 import time
 
+from .process import PATIENCE
+
 
 class Reply:
     def __init__(self, response):
@@ -110,7 +112,7 @@ class Api:
             took.append(1000 * (time.perf_counter() - before))
         return sorted(took)
 
-    def create(self, document, wait_up=True, timeout=15):
+    def create(self, document, wait_up=True, timeout=60):
         """POST /v1/tunnels; returns the tunnel, which is up if asked to wait."""
         query = f"?wait=up&timeout={timeout}" if wait_up else ""
         return self.expect(201, "POST", f"/v1/tunnels{query}", document).json
@@ -134,8 +136,8 @@ class Api:
         return self.get(f"/v1/tunnels/{id}/status")["state"]
 
     def wait_state(self, id, state, timeout=20):
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + PATIENCE * timeout
         while (status := self.get(f"/v1/tunnels/{id}/status"))["state"] != state:
-            assert time.monotonic() < deadline, f"{id} is not {state} within {timeout} s: {status}"
+            assert time.monotonic() < deadline, f"{id} is not {state} within {PATIENCE * timeout} s: {status}"
             time.sleep(0.02)
         return status

@@ -90,7 +90,7 @@ class Download:
 class Connection:
     """A TCP connection to a proxy port with the small readers that protocols need."""
 
-    def __init__(self, address, namespace=None, timeout=10):
+    def __init__(self, address, namespace=None, timeout=60):
         self.sock = namespace.connect(address, timeout) if namespace else socket.create_connection(address, timeout)
         self.buffer = b""
 

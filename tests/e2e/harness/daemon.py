@@ -6,7 +6,7 @@ import time
 
 from . import process
 from .api import Api
-from .process import Process, wait_until
+from .process import PATIENCE, Process, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 _REPORTS = ("the sandbox refused", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer", "Assertion ")
@@ -99,11 +99,11 @@ class Daemon:
         """SIGTERM; it must exit with 0 in time and must not have logged anything unexpected."""
         before = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30 if is_sanitized() else limit)
+        code = self.process.wait(PATIENCE * limit)
         elapsed = time.monotonic() - before
         if code is None:
             self.process.stop(number=signal.SIGKILL)
-            raise AssertionError(f"warrend did not end within {limit} s of SIGTERM:\n{self.tail()}")
+            raise AssertionError(f"warrend did not end within {PATIENCE * limit} s of SIGTERM:\n{self.tail()}")
         self.check_log()
         assert code == 0, f"warrend ended with {code} after SIGTERM:\n{self.tail()}"
         return elapsed

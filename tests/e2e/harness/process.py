@@ -6,6 +6,9 @@ import signal
 import subprocess
 import time
 
+# A bound of time guards against a hang and nothing else: on a machine that does other work, each is so many times longer.
+PATIENCE = 5
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _running = []
@@ -47,7 +50,7 @@ class Process:
             _running.remove(self)
         return code
 
-    def stop(self, timeout=5, number=signal.SIGTERM):
+    def stop(self, timeout=5 * PATIENCE, number=signal.SIGTERM):
         """Terminates it, by force if necessary, and returns the exit code."""
         self.send_signal(number)
         code = self.wait(timeout)
@@ -69,13 +72,13 @@ def stop_all():
 
 def wait_until(condition, timeout=10, interval=0.02, what="condition"):
     """Polls until `condition()` is true and returns its value."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + PATIENCE * timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what}")
+            raise AssertionError(f"not within {PATIENCE * timeout} s: {what}")
         time.sleep(interval)
 
 
