@@ -198,7 +198,7 @@ def test_forwards_go_on_through_replacements(home, far, make_daemon):
                     client.sendall(b"x" * 1000)
                     client.shutdown(socket.SHUT_WR)
                     (served if len(b"".join(iter(lambda: client.recv(4096), b""))) == 1000 else cut).append(1)
-            except ConnectionError:
+            except (ConnectionError, TimeoutError):   # a reset can be lost, as any packet
                 cut.append(1)
 
     def send(namespace, target, direction):
