@@ -127,7 +127,7 @@ def test_s3_thousand_reconfigurations_under_traffic(home, far, daemon):
     def tight_loop():
         while not stop.is_set():
             try:
-                with Connection(proxy, home, timeout=10) as connection:
+                with Connection(proxy, home) as connection:
                     connection.send(f"GET http://{INNER}/hello HTTP/1.1\r\nHost: {INNER}\r\nConnection: close\r\n\r\n".encode())
                     status, _, body = connection.read_reply()
                     assert (status, body) == (200, b"hello from far end 0\n"), (status, body)
@@ -151,12 +151,15 @@ def test_s3_thousand_reconfigurations_under_traffic(home, far, daemon):
     try:
         for number in range(20):
             change(number)
-        baseline, threads, memory = daemon.descriptors(), daemon.threads(), daemon.resident_kilobytes()
-        most = 0
-        for number in range(count):
-            change(number)
-            if number % 50 == 0:
-                most = max(most, daemon.descriptors())
+        baseline, threads, most, grown = daemon.descriptors(), daemon.threads(), 0, []
+        # What a leak adds, it adds again; the buffers of a stream that a busy machine holds up come once.
+        while not grown or grown[-1] > 8192 and len(grown) < 3 and not is_sanitized():
+            memory = daemon.resident_kilobytes()
+            for number in range(count):
+                change(number)
+                if number % 50 == 0:
+                    most = max(most, daemon.descriptors())
+            grown.append(daemon.resident_kilobytes() - memory)
     finally:
         stop.set()
         looper.join()
@@ -165,8 +168,7 @@ def test_s3_thousand_reconfigurations_under_traffic(home, far, daemon):
     assert most <= baseline + 8
     assert daemon.threads() == threads
     wait_until(lambda: daemon.descriptors() <= baseline, what="descriptors are back")
-    if not is_sanitized():
-        assert daemon.resident_kilobytes() < memory + 8192
+    assert grown[-1] <= 8192 or is_sanitized(), grown
     assert daemon.api.stats("busy")["generation"] >= count
 
 
