@@ -145,8 +145,32 @@ static void add_operation(struct apply *apply, json_t *operations, size_t source
 		                "%s is not UTF-8: tunnels go through each other, so the files are sent as one request", apply->set.paths[source]);
 }
 
-/* All operations or none. The results; NULL after the failure was told with the file of `sources` that has it. */
-static json_t *ask_together(struct apply *apply, json_t *operations, const size_t *sources, const char *query)
+static bool has_file(const struct apply *apply, const char *id)
+{
+	for (size_t i = 0; i < apply->set.count; i++)
+		if (!apply->set.is_pool[i] && strcmp(apply->set.list[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* Those of tunnels inside others, which no file describes: what these go through may then go through more. */
+static void add_deletions(const struct apply *apply, json_t *operations)
+{
+	size_t index;
+	json_t *tunnel;
+	json_array_foreach (json_object_get(apply->tunnels, "tunnels"), index, tunnel) {
+		const char *id = member_text(tunnel, "id");
+		if (*member_text(tunnel, "spec.interface.via") == '\0' || strcmp(member_text(tunnel, "origin"), "file") == 0 || has_file(apply, id))
+			continue;
+		char *path = collection_path(&collection_tunnels, id, "");
+		json_array_append_new(operations, json_pack("{s:s, s:s}", "method", "DELETE", "path", path));
+		free(path);
+	}
+}
+
+/* All operations or none. The results; NULL after the failure was told with the file of the `count` sources, those of the first operations, that
+ * has it. */
+static json_t *ask_together(struct apply *apply, json_t *operations, const size_t *sources, size_t count, const char *query)
 {
 	char *path = memory_print("/v1/batch%s", query), *body;
 	json_t *batch = json_pack("{s:b, s:O}", "atomic", 1, "operations", operations), *results = NULL;
@@ -164,7 +188,7 @@ static json_t *ask_together(struct apply *apply, json_t *operations, const size_
 		double failed = member_number(json, "operation", -1);
 		problem_text_write(stderr, &request, &answer);
 		invocation_note(apply->invocation, EXIT_REFUSED);
-		if (failed >= 0 && failed < (double)json_array_size(operations))
+		if (failed >= 0 && failed < (double)count)
 			terminal_text_line(stderr, "  in %s", apply->set.paths[sources[(size_t)failed]]);
 	}
 	api_client_answer_clear(&answer);
@@ -175,8 +199,8 @@ static json_t *ask_together(struct apply *apply, json_t *operations, const size_
 	return results;
 }
 
-/* Judges all files as what they are together. */
-static void plan_together(struct apply *apply)
+/* Judges all files as what they are together, without what is deleted before. */
+static void plan_together(struct apply *apply, bool prunes)
 {
 	size_t *sources = memory_take((apply->set.count + 1) * sizeof(*sources));
 	json_t *operations = json_array();
@@ -184,9 +208,12 @@ static void plan_together(struct apply *apply)
 		sources[i] = i;
 		add_operation(apply, operations, i, NULL, NULL);
 	}
-	json_t *results = apply->invocation->code == EXIT_OK ? ask_together(apply, operations, sources, "?dry_run=true") : NULL;
+	if (prunes)
+		add_deletions(apply, operations);
+	bool goes_on = apply->invocation->code == EXIT_OK;
+	json_t *results = goes_on ? ask_together(apply, operations, sources, apply->set.count, "?dry_run=true") : NULL;
 	plan_clear(&apply->plan);
-	for (size_t i = 0; i < json_array_size(results); i++)
+	for (size_t i = 0; results != NULL && i < apply->set.count; i++)
 		plan_add(&apply->plan, collection_of(apply, i)->noun, i, present(apply, i), json_object_get(json_array_get(results, i), "body"));
 	json_decref(results);
 	json_decref(operations);
@@ -203,7 +230,7 @@ static bool make_plan(struct apply *apply, bool prunes)
 		json_decref(after);
 	}
 	if (apply->is_together && apply->invocation->code == EXIT_OK)
-		plan_together(apply);
+		plan_together(apply, prunes);
 	if (prunes) {
 		plan_prune(&apply->plan, collection_pools.noun, json_object_get(apply->pools, "pools"));
 		plan_prune(&apply->plan, collection_tunnels.noun, json_object_get(apply->tunnels, "tunnels"));
@@ -310,7 +337,7 @@ static size_t do_together(struct apply *apply)
 		sources[count++] = item->source;
 		add_operation(apply, operations, item->source, etag_of(item), none_of(item));
 	}
-	json_t *results = ask_together(apply, operations, sources, "");
+	json_t *results = ask_together(apply, operations, sources, count, "");
 	json_array_foreach (results, index, result)
 		tunnel_view_warnings(json_object_get(result, "body"));
 	done = json_array_size(results);

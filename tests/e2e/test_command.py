@@ -332,6 +332,22 @@ def test_apply_judges_files_that_go_through_each_other_together(warren, local_da
     assert deleted == ["c", "b", "a"]
 
 
+def test_apply_makes_room_by_what_it_deletes(warren, local_daemon, directory):
+    """The tunnel at the end of a chain of four is deleted, so that the chain can be longer at the other end."""
+    folder = f"{directory}/tunnels"
+    for name, via in (("a", "b"), ("b", "c"), ("c", "d"), ("d", None)):
+        _write(folder, f"{name}.conf", _through(via, "10.2.0.2"))
+    warren("apply", folder)
+    os.remove(f"{folder}/a.conf")
+    for name, via in (("d", "e"), ("e", None)):
+        _write(folder, f"{name}.conf", _through(via, "10.2.0.2"))
+    assert "At most four tunnels" in warren("apply", folder, code=1).stderr
+    assert warren("apply", folder, "--prune", "--dry-run").stdout.endswith("1 to create, 1 to change, 1 to delete, 2 unchanged\n")
+    assert warren("apply", folder, "--prune", "--yes").stdout.endswith("3 of 3 done\n")
+    tunnels = local_daemon.api.get("/v1/tunnels")["tunnels"]
+    assert {tunnel["id"]: tunnel["spec"]["interface"].get("via") for tunnel in tunnels} == {"b": "c", "c": "d", "d": "e", "e": None}
+
+
 def test_apply_asks_before_it_deletes(local_daemon, directory):
     folder = f"{directory}/tunnels"
     _write(folder, "a.conf", _conf())
