@@ -72,9 +72,15 @@ static void read_listen(struct reading *reading, char *value)
 	add_to_proxy(reading, "listen", json_string(value));
 }
 
-/* In place: NAME:PASSWORD; a name has no colon (RFC 7617, 2). */
+/* In place: NAME:PASSWORD; a name has no colon (RFC 7617, 2). Or the user in JSON, where that would not hold it. */
 static void read_user(struct reading *reading, char *value)
 {
+	json_t *whole = *value == '{' ? json_loads(value, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	if (json_object_get(whole, "username") != NULL) {
+		add_to_proxy(reading, "users", whole);
+		return;
+	}
+	json_decref(whole);
 	char *colon = strchr(value, ':');
 	if (colon == NULL) {
 		add_to_proxy(reading, "users", json_pack("{s:s}", "username", value));
@@ -159,9 +165,27 @@ static bool ends_with_blank(const char *text)
 	return length > 0 && text[length - 1] == ' ';
 }
 
-static bool is_exact(const struct spec_user *user)
+/* Whether NAME:PASSWORD, or the name alone, is read as it was. A name that begins like JSON is none. */
+static bool is_exact(const struct spec_user *user, bool secrets)
 {
-	return user->username[0] != ' ' && user->password[0] != '\0' && !ends_with_blank(user->password);
+	return strchr(" {", user->username[0]) == NULL && !ends_with_blank(secrets ? user->password : user->username);
+}
+
+/* P8: a user that came back under another name, or not at all, could open a port to others. False when out of memory. */
+static bool write_user(FILE *file, const struct spec_user *user, bool secrets)
+{
+	if (is_exact(user, secrets)) {
+		fprintf(file, WGQUICK_COMMENT_MARK " user = %s%s%s\n", user->username, secrets ? ":" : "", secrets ? user->password : "");
+		return true;
+	}
+	json_t *json = json_pack("{s:s, s:s*}", "username", user->username, "password", secrets ? user->password : NULL);
+	char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+	if (text != NULL)
+		fprintf(file, WGQUICK_COMMENT_MARK " user = %s\n", text);
+	json_decref(json);
+	bool is_whole = text != NULL;
+	free(text);
+	return is_whole;
 }
 
 /* Any free loopback port is what a file without listeners gets. */
@@ -200,12 +224,10 @@ bool wgquick_comment_write(FILE *file, const struct spec *spec, const struct spe
 		fprintf(file, WGQUICK_COMMENT_MARK " via = %s\n", spec->via);
 	if (spec->obfuscation != NULL && spec->obfuscation->type == OBFUSCATION_LWO)
 		fprintf(file, WGQUICK_COMMENT_MARK " obfuscation = %s\n", obfuscation_type_name(OBFUSCATION_LWO));
-	for (size_t i = 0; i < spec->user_count; i++) {
-		const struct spec_user *user = &spec->users[i];
-		bool has_password = secrets && is_exact(user);
-		fprintf(file, WGQUICK_COMMENT_MARK " user = %s%s%s\n", user->username, has_password ? ":" : "", has_password ? user->password : "");
-	}
+	bool is_whole = true;
+	for (size_t i = 0; i < spec->user_count; i++)
+		is_whole &= write_user(file, &spec->users[i], secrets);
 	for (size_t i = 0; i < label_count; i++)
 		write_label(file, &labels[i]);
-	return has_default_listener(spec) || write_listeners(file, spec);
+	return is_whole && (has_default_listener(spec) || write_listeners(file, spec));
 }

@@ -35,20 +35,9 @@ static void check_json(const struct spec *spec)
 	json_decref(document);
 }
 
-/* Blanks at the ends of a comment's value are none of it. */
-static bool has_such_users(const struct spec *spec)
-{
-	for (size_t i = 0; i < spec->user_count; i++)
-		if (spec->users[i].username[0] == ' ' || spec->users[i].password[strlen(spec->users[i].password) - 1] == ' ')
-			return true;
-	return false;
-}
-
 /* What a wg-quick file has no word for is lost in it. */
 static void check_file(const struct spec *spec)
 {
-	if (has_such_users(spec))
-		return;
 	struct candidate again;
 	struct problem problem;
 	json_t *warnings = NULL, *lines = NULL;
