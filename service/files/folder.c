@@ -82,6 +82,13 @@ static void on_finished(void *owner)
 	answer(folder);
 }
 
+static void on_entry(void *owner, struct entry *entry)
+{
+	struct folder *folder = owner;
+	if (entry->snapshot->spec.kind == SPEC_TUNNEL && folder_pass_awaits(&folder->pass, entry->id))
+		folder_watch_wake(&folder->watch, 0);
+}
+
 struct folder *folder_create(const struct folder_means *means)
 {
 	struct folder *folder = calloc(1, sizeof(*folder));
@@ -108,6 +115,7 @@ struct folder *folder_create(const struct folder_means *means)
 		return NULL;
 	}
 	folder_pass_init(&folder->pass, &pass);
+	registry_watch(means->registry, &(struct registry_watcher){ .changed = on_entry, .owner = folder });
 	return folder;
 }
 
@@ -147,6 +155,7 @@ bool folder_reload(struct folder *folder, void (*done)(void *owner), void *owner
 void folder_stop(struct folder *folder)
 {
 	folder->is_stopping = true;
+	registry_unwatch(folder->pass.means.registry, folder);
 	folder_watch_stop(&folder->watch);
 	folder_pass_stop(&folder->pass);
 }

@@ -197,6 +197,31 @@ static bool may_put_off(const struct folder_pass *pass, const struct problem *pr
 	return pass->round < SPEC_VIA_MOST && problem->fault_count == 1 && strcmp(problem->faults[0].pointer, "/spec/interface/via") == 0;
 }
 
+/* The file's fault is that a tunnel is not there, which may come through the API. */
+static void await_outer(struct folder_pass *pass, const struct operation *operation, const struct problem *problem)
+{
+	if (problem->fault_count != 1 || strcmp(problem->faults[0].code, "unknown_tunnel") != 0)
+		return;
+	const char *via = json_string_value(json_object_get(json_object_get(json_object_get(operation->document, "spec"), "interface"), "via"));
+	char key[OBJECT_KEY_SIZE];
+	object_key_make(key, SPEC_TUNNEL, via);
+	void *more = reallocarray(pass->awaited, pass->awaited_count + 1, sizeof(*pass->awaited));
+	/* It may have come since that was judged. */
+	pass->may_pass_by |= more == NULL || registry_entry(pass->means.registry, key) != NULL;
+	if (more == NULL)
+		return;
+	pass->awaited = more;
+	snprintf(pass->awaited[pass->awaited_count++], SPEC_VIA_SIZE, "%s", via);
+}
+
+bool folder_pass_awaits(const struct folder_pass *pass, const char *id)
+{
+	for (size_t i = 0; i < pass->awaited_count; i++)
+		if (strcmp(pass->awaited[i], id) == 0)
+			return true;
+	return false;
+}
+
 static void on_put(struct mutation *mutation, void *owner)
 {
 	struct folder_file *file = owner;
@@ -209,6 +234,7 @@ static void on_put(struct mutation *mutation, void *owner)
 	file->lines = NULL;
 	pass->has_put_off |= file->is_put_off;
 	if (problem->code != PROBLEM_NONE && !file->is_put_off) {
+		await_outer(pass, &mutation->operations[0], problem);
 		tell(pass, &file->name, problem, false);
 	} else if (problem->code == PROBLEM_NONE) {
 		bool is_change = mutation->operations[0].applied != APPLIED_UNCHANGED;
@@ -356,11 +382,19 @@ static bool find_removed(struct folder_pass *pass)
 	return pass->removed != NULL;
 }
 
+static void forget_awaited(struct folder_pass *pass)
+{
+	free(pass->awaited);
+	pass->awaited = NULL;
+	pass->awaited_count = 0;
+}
+
 void folder_pass_start(struct folder_pass *pass)
 {
 	pass->is_running = true;
 	pass->changed = 0;
 	pass->may_pass_by = pass->is_unreadable = false;
+	forget_awaited(pass);
 	fault_list_begin(pass->means.faults);
 	pass->places.directory = open(pass->means.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (pass->means.credentials != NULL)
@@ -386,4 +420,5 @@ void folder_pass_stop(struct folder_pass *pass)
 void folder_pass_clear(struct folder_pass *pass)
 {
 	end(pass);
+	forget_awaited(pass);
 }

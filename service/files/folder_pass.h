@@ -43,7 +43,9 @@ struct folder_pass {
 	size_t under_way; /* mutations */
 	bool is_running, is_in_turn;
 	/* of the last pass */
-	size_t changed;     /* objects that were made, changed or deleted */
+	size_t changed;                 /* objects that were made, changed or deleted */
+	char (*awaited)[SPEC_VIA_SIZE]; /* ids of tunnels that files go through and that are not there */
+	size_t awaited_count;
 	bool may_pass_by;   /* a fault that is not one of the file: a port that is taken … */
 	bool is_unreadable; /* the directory; nothing was done */
 };
@@ -54,6 +56,9 @@ void folder_pass_start(struct folder_pass *pass);
 /* Submits no more; what is under way ends. */
 void folder_pass_stop(struct folder_pass *pass);
 void folder_pass_clear(struct folder_pass *pass); /* when nothing is under way */
+
+/* Whether a file of the last pass, or of this one, would be applied if there were this tunnel. */
+bool folder_pass_awaits(const struct folder_pass *pass, const char *id);
 
 /* The directory's files, sorted, malloc'ed; NULL with errno. For --check, too. */
 struct folder_file *folder_pass_list(int directory, size_t *count);

@@ -274,7 +274,7 @@ void membership_end(struct membership *membership)
 {
 	if (membership == NULL)
 		return;
-	registry_watch(membership->means.registry, &(struct registry_watcher){ .owner = NULL });
+	registry_unwatch(membership->means.registry, membership);
 	while (membership->pools != NULL) {
 		struct pool *pool = membership->pools;
 		membership->pools = pool->next;

@@ -11,6 +11,7 @@
 #include "service/registry/status.h"
 
 #define BUCKETS 1024 /* a few tunnels each when there are thousands; keys are as good as random */
+#define WATCHERS_MAX 2
 
 struct registry {
 	const struct lock_queue *locks;
@@ -23,7 +24,7 @@ struct registry {
 	struct entry *by_via[BUCKETS];
 	uint64_t chain_version;
 	uint64_t last_number;
-	struct registry_watcher watcher; /* its functions are NULL: nobody */
+	struct registry_watcher watchers[WATCHERS_MAX]; /* without an owner: nobody */
 };
 
 struct registry *registry_create(const struct lock_queue *locks)
@@ -152,13 +153,25 @@ void registry_unreserve(struct registry *registry, size_t count)
 
 void registry_watch(struct registry *registry, const struct registry_watcher *watcher)
 {
-	registry->watcher = *watcher;
+	size_t free_place = 0;
+	while (registry->watchers[free_place].owner != NULL)
+		free_place++;
+	assert(free_place < WATCHERS_MAX && watcher->owner != NULL);
+	registry->watchers[free_place] = *watcher;
+}
+
+void registry_unwatch(struct registry *registry, const void *owner)
+{
+	for (size_t i = 0; i < WATCHERS_MAX; i++)
+		if (registry->watchers[i].owner == owner)
+			registry->watchers[i] = (struct registry_watcher){ .owner = NULL };
 }
 
 static void tell_changed(const struct registry *registry, struct entry *entry)
 {
-	if (entry->is_listed && registry->watcher.changed != NULL)
-		registry->watcher.changed(registry->watcher.owner, entry);
+	for (size_t i = 0; i < WATCHERS_MAX && entry->is_listed; i++)
+		if (registry->watchers[i].changed != NULL)
+			registry->watchers[i].changed(registry->watchers[i].owner, entry);
 }
 
 void registry_number(struct registry *registry, struct entry *entry)
@@ -289,8 +302,9 @@ void registry_remove(struct registry *registry, struct entry *entry)
 	unlink_entry(registry, entry);
 	memmove(&registry->list[at], &registry->list[at + 1], (registry->count - at) * sizeof(struct entry *));
 	pthread_mutex_unlock(&registry->lock);
-	if (registry->watcher.removed != NULL)
-		registry->watcher.removed(registry->watcher.owner, entry);
+	for (size_t i = 0; i < WATCHERS_MAX; i++)
+		if (registry->watchers[i].removed != NULL)
+			registry->watchers[i].removed(registry->watchers[i].owner, entry);
 }
 
 size_t registry_unbound_count(const struct registry *registry)

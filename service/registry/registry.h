@@ -53,7 +53,8 @@ struct registry_watcher {
 	void (*removed)(void *owner, struct entry *entry);
 	void *owner;
 };
-void registry_watch(struct registry *registry, const struct registry_watcher *watcher);
+void registry_watch(struct registry *registry, const struct registry_watcher *watcher); /* one of two at most */
+void registry_unwatch(struct registry *registry, const void *owner);                    /* nothing if that does not watch */
 
 struct entry *entry_create(const char *key); /* NULL when out of memory */
 /* Closes its sockets and releases its resources. Its look-ups must have ended. */

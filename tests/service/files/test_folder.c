@@ -87,6 +87,21 @@ static void wrong_files_do_not_keep_the_service_from_being_ready(void **state)
 	assert_true(is_there("bad"));
 }
 
+static void a_file_is_applied_when_the_tunnel_comes_that_it_goes_through(void **state)
+{
+	(void)state;
+	start_with_folder();
+	write_text("in.conf", "[Interface]\nPrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\nAddress = 10.2.0.2\n# warren: via = out\n");
+	write_text("deep.conf", "[Interface]\nPrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\nAddress = 10.2.0.3\n# warren: via = in\n");
+	run();
+	wait_faults(2);
+	assert_int_equal(bench_code(&own_bench, OPERATION_PUT, "other", bench_document(NULL)), PROBLEM_NONE);
+	assert_false(is_there("in"));
+	assert_int_equal(bench_code(&own_bench, OPERATION_PUT, "out", bench_document(NULL)), PROBLEM_NONE);
+	wait_faults(0);
+	assert_true(is_there("in") && is_there("deep"));
+}
+
 static void a_wrong_file_is_told_at_its_tunnel_until_it_is_right(void **state)
 {
 	char detail[STATUS_SOURCE_FAULT_SIZE];
@@ -166,6 +181,7 @@ int main(int argc, char **argv)
 	bench_log_level = LOG_ERROR;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(wrong_files_do_not_keep_the_service_from_being_ready, bench_set_up, bench_tear_down),
+		cmocka_unit_test_setup_teardown(a_file_is_applied_when_the_tunnel_comes_that_it_goes_through, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_wrong_file_is_told_at_its_tunnel_until_it_is_right, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(two_files_for_one_tunnel_are_one_fault, bench_set_up, bench_tear_down),
 		cmocka_unit_test_setup_teardown(a_key_that_is_generated_stays, bench_set_up, bench_tear_down),
