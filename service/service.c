@@ -248,6 +248,7 @@ static void on_tick(uv_timer_t *timer)
 	if (!mutations_are_stopping(service->mutations)) {
 		mover_tick(service->mover);
 		gatherer_tick(service->gatherer);
+		balancer_tick(service->balancer, service->supervisor, uv_now(&service->loop));
 		replacer_tick(service->replacer);
 	}
 	mutations_check_workers(service->mutations);
@@ -360,6 +361,8 @@ static bool make_movers(struct service *service)
 	};
 	service->mover = mover_create(&moving);
 	service->gatherer = gatherer_create(service->registry, service->mover);
+	const struct balancer_means balancing = { .registry = service->registry, .locks = service->locks, .mover = service->mover };
+	service->balancer = balancer_create(&balancing);
 	const struct replacer_means replacing = { .loop = &service->loop,
 		                                  .registry = service->registry,
 		                                  .locks = service->locks,
@@ -370,7 +373,7 @@ static bool make_movers(struct service *service)
 		                                  .owner = service,
 		                                  .drain_seconds = service->options.drain_seconds };
 	service->replacer = replacer_create(&replacing);
-	return service->mover != NULL && service->gatherer != NULL && service->replacer != NULL;
+	return service->mover != NULL && service->gatherer != NULL && service->balancer != NULL && service->replacer != NULL;
 }
 
 static bool make_worker_parts(struct service *service)
@@ -785,6 +788,7 @@ static void free_parts(struct service *service)
 	replacer_free(service->replacer);
 	provisioner_free(service->provisioner);
 	gatherer_free(service->gatherer);
+	balancer_free(service->balancer);
 	protection_free(service->protection);
 	checkpointer_free(service->checkpointer);
 	slot_table_free(service->slots);

@@ -11,6 +11,7 @@
 #include "service/socket/socket_path.h"
 #include "service/store/state_dir.h"
 #include "service/worker/access_log.h"
+#include "service/worker/balancer.h"
 #include "service/worker/gatherer.h"
 #include "service/worker/peer_lookup.h"
 #include "service/worker/report.h"
@@ -32,6 +33,7 @@ struct service {
 	struct provisioner *provisioner;
 	struct mover *mover;
 	struct gatherer *gatherer;
+	struct balancer *balancer;
 	struct replacer *replacer;
 	struct broker *broker;
 	struct connection_lister *lister;
