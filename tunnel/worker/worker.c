@@ -205,7 +205,7 @@ static void decode_more(struct worker *worker)
 		take_prepare(worker);
 }
 
-static void on_prepare(struct worker *worker, const struct message_reader *body, int *descriptors, size_t count)
+static void on_prepare(struct worker *worker, struct message_reader *body, int *descriptors, size_t count)
 {
 	if (incoming_begin(&worker->incoming, body, descriptors, count))
 		go_on(worker, decode_more);
@@ -286,19 +286,24 @@ static void on_remove(struct worker *worker, const struct message_ack *ack)
 	leave(worker, tunnel, ack);
 }
 
-static void on_hand_over(struct worker *worker, const struct message_ack *ack, bool only_idle)
+static void on_hand_over(struct worker *worker, const struct message_ack *ack)
 {
 	struct tunnel *tunnel = find(worker, ack->slot, ack->generation);
-	if (tunnel != NULL && only_idle && change_has_connections(tunnel)) {
-		reply_ack(worker, ack, MESSAGE_STATUS_REFUSED);
-		return;
-	}
 	if (tunnel == NULL) {
 		reply_ack(worker, ack, MESSAGE_STATUS_UNKNOWN);
 		return;
 	}
 	change_hand_over(tunnel);
 	leave(worker, tunnel, ack);
+}
+
+static void on_hand_over_idle(struct worker *worker, const struct message_ack *ack)
+{
+	const struct tunnel *tunnel = find(worker, ack->slot, ack->generation);
+	if (tunnel != NULL && change_has_connections(tunnel))
+		reply_ack(worker, ack, MESSAGE_STATUS_REFUSED);
+	else
+		on_hand_over(worker, ack);
 }
 
 static void on_transfer(struct worker *worker, struct message_reader *body)
@@ -321,29 +326,17 @@ static void on_reconnect(struct worker *worker, const struct message_ack *ack)
 	reply_ack(worker, ack, tunnel == NULL ? MESSAGE_STATUS_UNKNOWN : MESSAGE_STATUS_OK);
 }
 
-static void on_ack(struct worker *worker, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+static void on_granted(struct worker *worker, struct message_reader *body, int *descriptors, size_t count)
 {
 	struct message_ack ack;
 	if (!message_decode_ack(body, &ack)) {
 		stop(worker, 1);
 		return;
 	}
-	if (type == MESSAGE_COMMIT) {
-		on_commit(worker, &ack);
-	} else if (type == MESSAGE_ABORT) {
-		on_abort(worker, &ack);
-	} else if (type == MESSAGE_REMOVE) {
-		on_remove(worker, &ack);
-	} else if (type == MESSAGE_HAND_OVER || type == MESSAGE_HAND_OVER_IDLE) {
-		on_hand_over(worker, &ack, type == MESSAGE_HAND_OVER_IDLE);
-	} else if (type == MESSAGE_RECONNECT) {
-		on_reconnect(worker, &ack);
-	} else {
-		int descriptor = count > 0 ? descriptors[0] : -1;
-		if (count > 0)
-			descriptors[0] = -1;
-		descriptor_request_answer(&worker->context, &ack, descriptor);
-	}
+	int descriptor = count > 0 ? descriptors[0] : -1;
+	if (count > 0)
+		descriptors[0] = -1;
+	descriptor_request_answer(&worker->context, &ack, descriptor);
 }
 
 static void on_resolved(struct worker *worker, struct message_reader *body)
@@ -380,8 +373,9 @@ static void on_query(struct worker *worker, struct message_reader *body)
 }
 
 /* The connections end here and not in free_worker, so that they can be told. */
-static void shut_down(struct worker *worker)
+static void on_shutdown(struct worker *worker, struct message_reader *body)
 {
+	(void)body;
 	for (unsigned i = 0; i < COUNTERS_TUNNELS; i++) {
 		change_remove(worker->tunnels[i]);
 		worker->tunnels[i] = NULL;
@@ -438,32 +432,51 @@ static void on_pool_count(struct worker *worker, struct message_reader *body)
 	worker_send(&worker->context, MESSAGE_POOL_COUNTED, &writer);
 }
 
-/* False when it cannot be decoded. */
-static bool take_pool_message(struct pools *pools, enum message_type type, struct message_reader *body)
+/* These are false when it cannot be decoded. */
+
+static bool take_elsewhere(struct pools *pools, struct message_reader *body)
 {
-	static struct pool_sessions sessions; /* 4 KB, consumed at once */
 	struct pool_elsewhere elsewhere;
-	struct pool_members members;
-	uint64_t number;
-	if (type == MESSAGE_POOL && pool_elsewhere_decode(body, &elsewhere))
+	bool is_whole = pool_elsewhere_decode(body, &elsewhere);
+	if (is_whole)
 		pools_take_elsewhere(pools, &elsewhere);
-	else if (type == MESSAGE_POOL_END && pool_end_decode(body, &number))
-		pools_take_end(pools, number);
-	else if (type == MESSAGE_POOL_SESSIONS && pool_sessions_decode(body, &sessions))
-		pools_take_sessions(pools, &sessions);
-	else if ((type == MESSAGE_POOL_MEMBERS || type == MESSAGE_POOL_MEMBER) && pool_members_decode(body, &members))
-		pools_take_members(pools, &members, type == MESSAGE_POOL_MEMBERS);
-	else
-		return false;
-	return true;
+	return is_whole;
 }
 
-static void on_pool_message(struct worker *worker, enum message_type type, struct message_reader *body)
+static bool take_end(struct pools *pools, struct message_reader *body)
 {
-	if (take_pool_message(worker->context.pools, type, body))
-		return;
-	log_line(LOG_ERROR, NULL, "the control process sent a pool that cannot be decoded");
-	stop(worker, 1);
+	uint64_t number;
+	bool is_whole = pool_end_decode(body, &number);
+	if (is_whole)
+		pools_take_end(pools, number);
+	return is_whole;
+}
+
+static bool take_sessions(struct pools *pools, struct message_reader *body)
+{
+	static struct pool_sessions sessions; /* 4 KB, consumed at once */
+	bool is_whole = pool_sessions_decode(body, &sessions);
+	if (is_whole)
+		pools_take_sessions(pools, &sessions);
+	return is_whole;
+}
+
+static bool take_members(struct pools *pools, struct message_reader *body)
+{
+	struct pool_members members;
+	bool is_whole = pool_members_decode(body, &members);
+	if (is_whole)
+		pools_take_members(pools, &members, true);
+	return is_whole;
+}
+
+static bool take_member(struct pools *pools, struct message_reader *body)
+{
+	struct pool_members members;
+	bool is_whole = pool_members_decode(body, &members);
+	if (is_whole)
+		pools_take_members(pools, &members, false);
+	return is_whole;
 }
 
 static void on_log_level(struct worker *worker, struct message_reader *body)
@@ -475,35 +488,65 @@ static void on_log_level(struct worker *worker, struct message_reader *body)
 		stop(worker, 1);
 }
 
+/* By the form of the message: an ack, something that comes with descriptors, of pools, or another. */
+static const struct {
+	void (*ack)(struct worker *worker, const struct message_ack *ack);
+	void (*with_descriptors)(struct worker *worker, struct message_reader *body, int *descriptors, size_t count);
+	bool (*of_pools)(struct pools *pools, struct message_reader *body);
+	void (*other)(struct worker *worker, struct message_reader *body);
+} orders[] = {
+	[MESSAGE_PREPARE] = { .with_descriptors = on_prepare },
+	[MESSAGE_COMMIT] = { .ack = on_commit },
+	[MESSAGE_ABORT] = { .ack = on_abort },
+	[MESSAGE_REMOVE] = { .ack = on_remove },
+	[MESSAGE_RESOLVED] = { .other = on_resolved },
+	[MESSAGE_RECONNECT] = { .ack = on_reconnect },
+	[MESSAGE_PROBE] = { .other = on_probe },
+	[MESSAGE_GRANTED] = { .with_descriptors = on_granted },
+	[MESSAGE_SHUTDOWN] = { .other = on_shutdown },
+	[MESSAGE_QUERY] = { .other = on_query },
+	[MESSAGE_PEER_LINK] = { .with_descriptors = on_link },
+	[MESSAGE_POOL] = { .of_pools = take_elsewhere },
+	[MESSAGE_POOL_END] = { .of_pools = take_end },
+	[MESSAGE_POOL_MEMBERS] = { .of_pools = take_members },
+	[MESSAGE_POOL_MEMBER] = { .of_pools = take_member },
+	[MESSAGE_POOL_SESSIONS] = { .of_pools = take_sessions },
+	[MESSAGE_POOL_FORGET] = { .other = on_pool_forget },
+	[MESSAGE_POOL_COUNT] = { .other = on_pool_count },
+	[MESSAGE_HAND_OVER] = { .ack = on_hand_over },
+	[MESSAGE_LOG_LEVEL] = { .other = on_log_level },
+	[MESSAGE_HAND_OVER_IDLE] = { .ack = on_hand_over_idle },
+	[MESSAGE_TRANSFER] = { .other = on_transfer },
+};
+
+/* False when it cannot be decoded. */
+static bool take_order(struct worker *worker, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
+{
+	struct message_ack ack;
+	if (type >= sizeof(orders) / sizeof(orders[0]))
+		return true;
+	if (orders[type].ack != NULL) {
+		if (!message_decode_ack(body, &ack))
+			return false;
+		orders[type].ack(worker, &ack);
+	} else if (orders[type].with_descriptors != NULL) {
+		orders[type].with_descriptors(worker, body, descriptors, count);
+	} else if (orders[type].of_pools != NULL) {
+		return orders[type].of_pools(worker->context.pools, body);
+	} else if (orders[type].other != NULL) {
+		orders[type].other(worker, body);
+	}
+	return true;
+}
+
+/* What this version does not know is left, as later control processes rely on it. */
 static bool on_message(void *owner, enum message_type type, struct message_reader *body, int *descriptors, size_t count)
 {
 	struct worker *worker = owner;
-	if (type == MESSAGE_PREPARE)
-		on_prepare(worker, body, descriptors, count);
-	else if (type == MESSAGE_COMMIT || type == MESSAGE_ABORT || type == MESSAGE_REMOVE || type == MESSAGE_RECONNECT || type == MESSAGE_GRANTED ||
-	         type == MESSAGE_HAND_OVER || type == MESSAGE_HAND_OVER_IDLE)
-		on_ack(worker, type, body, descriptors, count);
-	else if (type == MESSAGE_TRANSFER)
-		on_transfer(worker, body);
-	else if (type == MESSAGE_RESOLVED)
-		on_resolved(worker, body);
-	else if (type == MESSAGE_PROBE)
-		on_probe(worker, body);
-	else if (type == MESSAGE_QUERY)
-		on_query(worker, body);
-	else if (type == MESSAGE_PEER_LINK)
-		on_link(worker, body, descriptors, count);
-	else if (type == MESSAGE_POOL_FORGET)
-		on_pool_forget(worker, body);
-	else if (type == MESSAGE_POOL_COUNT)
-		on_pool_count(worker, body);
-	else if (type == MESSAGE_POOL || type == MESSAGE_POOL_END || type == MESSAGE_POOL_MEMBERS || type == MESSAGE_POOL_MEMBER ||
-	         type == MESSAGE_POOL_SESSIONS)
-		on_pool_message(worker, type, body);
-	else if (type == MESSAGE_LOG_LEVEL)
-		on_log_level(worker, body);
-	else if (type == MESSAGE_SHUTDOWN)
-		shut_down(worker);
+	if (!take_order(worker, type, body, descriptors, count)) {
+		log_line(LOG_ERROR, NULL, "the control process sent a message of type %u that cannot be decoded", type);
+		stop(worker, 1);
+	}
 	return !worker->broken;
 }
 
