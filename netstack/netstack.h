@@ -59,7 +59,8 @@ struct netstack_limits {
 	size_t memory_budget;
 	void (*failed)(const char *text);
 };
-void netstack_start(const struct netstack_limits *limits);
+/* Before the first stack. NETSTACK_OK or NETSTACK_OUT_OF_MEMORY. */
+int netstack_start(const struct netstack_limits *limits);
 void netstack_stop(void);
 size_t netstack_memory_used(void);
 size_t netstack_state_size(void); /* bytes of lwIP state that a stack copies: a build check and a figure */

@@ -59,17 +59,18 @@ size_t netstack_state_size(void)
 	return (size_t)(__stop_lwip_state - __start_lwip_state);
 }
 
-void netstack_start(const struct netstack_limits *limits)
+int netstack_start(const struct netstack_limits *limits)
 {
 	random_start(limits->seed);
 	assertion_start(limits->failed);
 	budget_start(limits->memory_budget);
 	if (process.pristine != NULL)
-		return;
+		return NETSTACK_OK;
 	process.pristine = malloc(netstack_state_size());
 	if (process.pristine == NULL)
-		abort();
+		return NETSTACK_OUT_OF_MEMORY;
 	memcpy(process.pristine, __start_lwip_state, netstack_state_size());
+	return NETSTACK_OK;
 }
 
 void netstack_stop(void)

@@ -612,9 +612,11 @@ static bool start_libraries(const struct worker_options *options)
 	struct netstack_limits limits = { .memory_budget = options->memory_budget == 0 ? BUDGET_DEFAULT : options->memory_budget,
 		                          .failed = tell_assertion };
 	randombytes_buf(limits.seed, sizeof(limits.seed));
-	netstack_start(&limits);
+	int error = netstack_start(&limits);
 	sodium_memzero(limits.seed, sizeof(limits.seed));
-	return true;
+	if (error != NETSTACK_OK)
+		log_line(LOG_ERROR, NULL, "the worker could not start: out of memory for lwIP's state");
+	return error == NETSTACK_OK;
 }
 
 static bool start_context(struct worker *worker, int channel_descriptor, int counters_descriptor, unsigned index, bool gso)
