@@ -76,6 +76,7 @@ struct rig {
 	size_t stream_room;
 	bool settles_late; /* bytes of streams are lent while the stack is settled */
 	bool down;
+	bool has_little_memory; /* messages may be lost for want of it */
 	struct netstack_endpoint unroutable; /* no packet can be sent there */
 	uint64_t now;
 	unsigned wanted, pings, asked_anew;
@@ -91,6 +92,8 @@ struct rig {
 
 extern struct rig rig;
 
+/* Zeroed memory of the test's own, which a failing heap (tests/failing_heap.h) gives all the same. To be freed with free. */
+void *rig_alloc(size_t size);
 int rig_start(void **state);
 /* Fails if blocks of the pool, connections or dials are left. */
 int rig_stop(void **state);

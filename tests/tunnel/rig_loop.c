@@ -58,6 +58,8 @@ uint64_t loop_now(struct loop *loop)
 struct poller *poller_create(struct loop *loop, int descriptor, poller_ready *ready, void *owner)
 {
 	struct poller *poller = calloc(1, sizeof(*poller));
+	if (poller == NULL)
+		return NULL;
 	*poller = (struct poller){ .next = loop->pollers, .descriptor = descriptor, .ready = ready, .owner = owner };
 	loop->pollers = poller;
 	return poller;

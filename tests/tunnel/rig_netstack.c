@@ -17,6 +17,13 @@ struct shown {
 };
 static struct shown *shown, *late;
 
+void *rig_alloc(size_t size)
+{
+	void *memory = NULL;
+	assert_int_equal(posix_memalign(&memory, _Alignof(max_align_t), size), 0);
+	return memset(memory, 0, size);
+}
+
 struct netstack_endpoint rig_endpoint(const char *address, uint16_t port)
 {
 	struct netstack_endpoint endpoint = { .port = port };
@@ -62,11 +69,11 @@ const struct netstack_stream_events rig_deaf = {
 
 static struct netstack_stream *stream_create(const struct netstack_endpoint *remote)
 {
-	struct netstack_stream *stream = calloc(1, sizeof(*stream));
+	struct netstack_stream *stream = rig_alloc(sizeof(*stream));
 	stream->remote = *remote;
 	stream->room = rig.stream_room;
 	stream->next = rig.streams;
-	stream->log = calloc(1, 1 << 20);
+	stream->log = rig_alloc(1 << 20);
 	rig.streams = stream;
 	return stream;
 }
@@ -238,9 +245,9 @@ static void show(struct shown *piece)
 
 void rig_stream_write_bytes(struct netstack_stream *stream, const char *bytes, size_t length)
 {
-	struct shown *piece = calloc(1, sizeof(*piece));
+	struct shown *piece = rig_alloc(sizeof(*piece));
 	assert_false(stream->gone);
-	*piece = (struct shown){ .stream = stream, .length = length, .bytes = malloc(length) };
+	*piece = (struct shown){ .stream = stream, .length = length, .bytes = rig_alloc(length) };
 	memcpy(piece->bytes, bytes, length);
 	if (rig.settles_late) {
 		piece->next = late;
@@ -296,7 +303,7 @@ int netstack_listen(struct netstack *stack, const struct netstack_endpoint *at, 
                     void *owner, struct netstack_listener **listener)
 {
 	(void)stack;
-	struct netstack_listener *fresh = calloc(1, sizeof(*fresh));
+	struct netstack_listener *fresh = rig_alloc(sizeof(*fresh));
 	*fresh = (struct netstack_listener){ .next = rig.listeners, .at = *at, .accept = accept, .owner = owner };
 	rig.listeners = *listener = fresh;
 	return NETSTACK_OK;
@@ -332,7 +339,7 @@ int netstack_flow_open(struct netstack *stack, const struct netstack_endpoint *a
 	(void)stack;
 	if (rig.flow_error != NETSTACK_OK)
 		return rig.flow_error;
-	struct netstack_flow *fresh = calloc(1, sizeof(*fresh));
+	struct netstack_flow *fresh = rig_alloc(sizeof(*fresh));
 	*fresh = (struct netstack_flow){ .next = rig.flows, .received = received, .owner = owner };
 	if (at != NULL)
 		fresh->at = *at;

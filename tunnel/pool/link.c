@@ -18,6 +18,7 @@
 #define ENDED_MOST 128u               /* in a message */
 #define BYTES_MOST 65536u             /* of a client: a large block */
 #define NO_PLACE UINT32_MAX
+#define TELL_PAUSE LOOP_SECOND         /* while there is no memory */
 #define UNREAD_MOST (10 * LOOP_SECOND) /* without taking a message that waits */
 
 enum { HANDOVER = 1, RETURN, ENDED };
@@ -68,7 +69,7 @@ struct link {
 	struct client_end ended[ENDED_MOST];
 	uint32_t ended_count;
 	struct deferred tell;
-	struct deadline unread;
+	struct deadline unread, tell_again;
 	bool is_broken;
 };
 
@@ -336,6 +337,8 @@ static void tell(void *owner)
 {
 	struct link *link = owner;
 	struct packet *packet = link->ended_count == 0 ? NULL : make_packet(ENDED, link->ended_count);
+	if (packet == NULL && link->ended_count > 0)
+		deadline_set(context_of(link)->loop, &link->tell_again, loop_now(context_of(link)->loop) + TELL_PAUSE);
 	if (packet == NULL)
 		return;
 	memcpy(packet->ended, link->ended, link->ended_count * sizeof(*link->ended));
@@ -650,6 +653,7 @@ struct link *link_create(struct pools *pools, uint32_t worker, uint32_t incarnat
 	link->last = &link->first;
 	deferred_init(&link->tell, tell, link);
 	deadline_init(&link->unread, on_unread, link);
+	deadline_init(&link->tell_again, tell, link);
 	link->poller = poller_create(context_of(link)->loop, descriptor, on_ready, link);
 	if (link->poller == NULL) {
 		close(descriptor);
@@ -685,6 +689,7 @@ void link_free(struct link *link)
 		free_packet(link, take_packet(link));
 	deferred_cancel(context_of(link)->loop, &link->tell);
 	deadline_set(context_of(link)->loop, &link->unread, LOOP_NEVER);
+	deadline_set(context_of(link)->loop, &link->tell_again, LOOP_NEVER);
 	poller_free(link->poller);
 	free(link->places);
 	free(link);
