@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -405,6 +406,167 @@ static void a_worker_that_does_not_read_costs_little(void **state)
 	rig_turn();
 }
 
+/* A browser sends long heads: they go with the client, and come back with it. */
+static void long_bytes_travel_whole(void **state)
+{
+	static char request[30000];
+	(void)state;
+	rig_pool_tell(THERE, THERE, 0);
+	link_to(THERE);
+	int length = snprintf(request, sizeof(request), "CONNECT 198.51.100.7:443 HTTP/1.1\r\nHost: x\r\nX-Long: %020000d\r\n\r\n", 1);
+	struct head head = handover(request), back;
+	int client = give_client(&head, request);
+	assert_int_equal(head.count, length);
+	rig_connected(rig_stream());
+	assert_int_equal(strncmp(rig_read(client), "HTTP/1.1 200 ", 13), 0);
+	close(client);
+	rig_stream_close(rig_stream(), NETSTACK_OK);
+	assert_true(take(&back));
+	head.pool = POOL + 1;
+	client = give_client(&head, request);
+	assert_true(take(&back));
+	assert_int_equal(back.count, length);
+	close(client);
+}
+
+/* Whose far end is of TCP, in either family. */
+static void a_client_of_tcp_is_served(void **state)
+{
+	(void)state;
+	rig_pool_tell(THERE, THERE, 0);
+	link_to(THERE);
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		union wireguard_endpoint at = { .any = { .sa_family = v6 != 0 ? AF_INET6 : AF_INET } };
+		socklen_t size = sizeof(at);
+		int listener = socket_of(at.any.sa_family, SOCK_STREAM), client = socket_of(at.any.sa_family, SOCK_STREAM);
+		if (v6 != 0)
+			at.v6.sin6_addr = in6addr_loopback;
+		assert_int_equal(bind(listener, &at.any, endpoint_length(&at)), 0);
+		assert_int_equal(listen(listener, 1), 0);
+		assert_int_equal(getsockname(listener, &at.any, &size), 0);
+		assert_int_equal(connect(client, &at.any, endpoint_length(&at)), 0);
+		int accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		close(listener);
+		const struct head head = handover(CONNECT);
+		give(&head, sizeof(head), CONNECT, strlen(CONNECT), &accepted, 1);
+		assert_non_null(there.connections);
+		rig_connected(rig_stream());
+		assert_int_equal(strncmp(rig_read(client), "HTTP/1.1 200 ", 13), 0);
+		close(client);
+		rig_stream_close(rig_stream(), NETSTACK_OK);
+		rig_turn();
+	}
+	assert_true(is_linked(THERE));
+}
+
+/* A pool that has its home here is nobody else's to send clients of, and so is one whose home is a third worker. */
+static void only_its_home_sends_a_pools_clients(void **state)
+{
+	struct pool_elsewhere message = { .pool = POOL, .home = 5 };
+	struct head back;
+	(void)state;
+	rig_pool_tell(HERE, HERE, 0);
+	link_to(HERE);
+	struct head head = handover(CONNECT);
+	head.member = 1 + HERE;
+	close(give_client(&head, CONNECT));
+	assert_true(take(&back));
+	assert_int_equal(back.is_bounced, 1);
+	assert_null(rig.tunnel.connections);
+	close(hostile);
+	rig_turn();
+	assert_true(spec_copy(&message.spec, &front.spec));
+	pools_take_elsewhere(workers[THERE], &message);
+	rig_pool_tell_members(workers[THERE], THERE, THERE);
+	link_to(THERE);
+	head.member = 1 + THERE;
+	close(give_client(&head, CONNECT));
+	assert_true(take(&back));
+	assert_int_equal(back.is_bounced, 1);
+	assert_null(there.connections);
+}
+
+/* Of clients that have ended: places and results as there are, and not more than a message has. */
+static void ends_out_of_range_break_the_link(void **state)
+{
+	struct client_end {
+		uint32_t place, serial, succeeded, failed;
+		uint16_t protocol, failure;
+	} end;
+	struct head handed, head = { .pool = POOL, .type = ENDED, .count = 1 };
+	(void)state;
+	rig_pool_tell(THERE, THERE, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		link_to(HERE);
+		int client = visit_there();
+		assert_true(take(&handed));
+		end = (struct client_end){ .place = handed.place, .serial = handed.serial, .failed = 1 };
+		end.place = i == 0 ? 1u << 20 : handed.place;
+		end.protocol = i == 1 ? COUNTERS_PROTOCOLS : COUNTERS_CONNECT;
+		end.failure = i == 2 ? COUNTERS_FAILURES : COUNTERS_FAILED_RESET;
+		end.serial += i == 3; /* of an earlier client: it says nothing of this one */
+		give(&head, sizeof(head), &end, sizeof(end), NULL, 0);
+		assert_int_equal(is_linked(HERE), i >= 3);
+		assert_int_equal(front.pool->visit_count, i == 3);
+		if (i >= 3)
+			pools_link_ended(workers[HERE], pools_link(workers[HERE], THERE), false);
+		close(client);
+		close(hostile);
+		rig_turn();
+	}
+	static struct client_end many[129];
+	link_to(THERE);
+	head.count = 129;
+	give(&head, sizeof(head), many, sizeof(many), NULL, 0);
+	expect_broken(THERE);
+}
+
+/* The victim has no descriptors left: the kernel cuts the client off, whose place is free again. */
+static void a_client_that_cannot_be_received_is_told_as_failed(void **state)
+{
+	struct rlimit limit, none;
+	struct head back, head = handover(CONNECT);
+	int ends[2];
+	(void)state;
+	rig_pool_tell(THERE, THERE, 0);
+	link_to(THERE);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){ .rlim_cur = 3, .rlim_max = limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	give(&head, sizeof(head), CONNECT, strlen(CONNECT), &ends[1], 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_true(is_linked(THERE));
+	assert_null(there.connections);
+	assert_true(take(&back));
+	assert_int_equal(back.type, ENDED);
+	close(ends[0]);
+}
+
+/* The reader comes back before its time is over: what waited is sent, in its order. */
+static void what_waits_is_sent_when_the_other_reads(void **state)
+{
+	enum { CLIENTS = 400 };
+	static int clients[CLIENTS];
+	struct head handed;
+	unsigned taken = 0;
+	(void)state;
+	rig_pool_tell(THERE, THERE, 0);
+	front.spec.limits.connections = 0;
+	link_to(HERE);
+	for (size_t i = 0; i < CLIENTS; i++)
+		clients[i] = visit_there();
+	rig_pass(5 * LOOP_SECOND);
+	for (bool is_there = true; is_there; rig_turn())
+		for (is_there = false; take(&handed); is_there = true, taken++)
+			assert_int_equal(handed.type, HANDOVER);
+	assert_int_equal(taken, CLIENTS);
+	rig_pass(20 * LOOP_SECOND);
+	assert_true(is_linked(HERE));
+	for (size_t i = 0; i < CLIENTS; i++)
+		close(clients[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -420,6 +582,12 @@ int main(void)
 		TEST(results_out_of_range_break_the_link),
 		TEST(another_client_is_judged_as_any),
 		TEST(a_worker_that_does_not_read_costs_little),
+		TEST(long_bytes_travel_whole),
+		TEST(a_client_of_tcp_is_served),
+		TEST(only_its_home_sends_a_pools_clients),
+		TEST(ends_out_of_range_break_the_link),
+		TEST(a_client_that_cannot_be_received_is_told_as_failed),
+		TEST(what_waits_is_sent_when_the_other_reads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -994,6 +994,203 @@ static void a_pool_may_end_while_a_client_waits(void **state)
 	close(client);
 }
 
+/* A client's name for a session that is no UTF-8 is one all the same (Latin-1), and the key is text. */
+static void a_user_that_is_no_utf8_has_a_key(void **state)
+{
+	(void)state;
+	front.spec.pool.sticky_by = SPEC_STICKY_USER;
+	rig_pool_tell(HERE, THERE, 0);
+	int client = come_as("caf\xe9", 80);
+	assert_string_equal(rig.tunnel.connections->session, "caf\xc3\xa9");
+	close(client);
+	rig_turn();
+}
+
+/* Whoever asks for a target comes through the same member. */
+static void a_session_may_be_the_targets(void **state)
+{
+	(void)state;
+	front.spec.pool.sticky_by = SPEC_STICKY_TARGET;
+	rig_pool_tell(HERE, THERE, 0);
+	int client = come_with(CONNECT "\r\n");
+	rig_connected(rig_stream());
+	assert_string_equal(rig.tunnel.connections->session, "198.51.100.7");
+	leave(client);
+}
+
+/* One whose clients have no address, as those of a unix socket, has no key by the client. */
+static void a_client_without_an_address_has_no_key(void **state)
+{
+	(void)state;
+	front.spec.pool.sticky_by = SPEC_STICKY_CLIENT;
+	rig_pool_tell(HERE, THERE, 0);
+	int client = rig_pool_come();
+	front.connections->client.family = 0;
+	rig_write(client, CONNECT "\r\n");
+	rig_connected(rig_stream());
+	assert_null(rig.tunnel.connections->session);
+	leave(client);
+}
+
+/* Its clients end, those in the other worker, too, and nobody's key is wanted again. */
+static void a_pool_that_is_disabled_has_no_clients(void **state)
+{
+	(void)state;
+	rig_pool_tell(HERE, THERE, 0);
+	rig.tunnel.spec.limits.connections = 1;
+	int here = come_with(CONNECT "\r\n"), elsewhere = come_with(CONNECT "\r\n");
+	assert_non_null(rig.tunnel.connections);
+	assert_non_null(there.connections);
+	front.spec.enabled = false;
+	rig_pool_tell(HERE, THERE, 0);
+	rig_turn();
+	assert_null(front.pool->visits);
+	assert_null(rig.tunnel.connections);
+	assert_null(there.connections);
+	there.health.state = TUNNEL_STALE;
+	rig_pass(20 * LOOP_SECOND);
+	assert_int_equal(rig.wanted, 0);
+	close(here);
+	close(elsewhere);
+}
+
+/* The control process is wrong, or an earlier message is late: the home stays. */
+static void a_pool_has_one_home(void **state)
+{
+	(void)state;
+	struct pool_elsewhere message = { .pool = POOL, .home = THERE };
+	rig_pool_tell(HERE, HERE, 0);
+	assert_true(spec_copy(&message.spec, &front.spec));
+	pools_take_elsewhere(workers[HERE], &message);
+	pools_take_end(workers[HERE], POOL);
+	pools_take_end(workers[HERE], POOL + 1);
+	assert_ptr_equal(pools_find(workers[HERE], POOL), front.pool);
+	int client = come_with(CONNECT "\r\n");
+	expect_served(client, &rig.tunnel);
+	leave(client);
+}
+
+static void load(uint64_t pool, const char *key, const char *tunnel, uint64_t expires_at, bool is_last)
+{
+	static struct pool_sessions message;
+	message = (struct pool_sessions){ .pool = pool, .is_last = is_last, .count = 1 };
+	strcpy(message.list[0].key, key);
+	strcpy(message.list[0].tunnel, tunnel);
+	message.list[0].expires_at = expires_at;
+	pools_take_sessions(workers[HERE], &message);
+}
+
+/* They were stored: one of a tunnel that is no member any more, or that has expired, is none. */
+static void stored_sessions_have_their_members(void **state)
+{
+	static const uint64_t far_future = 4000000000;
+	(void)state;
+	front.spec.pool.sticky_ttl = 600;
+	load(POOL, "early", "there", far_future, false); /* nobody knows the pool */
+	rig_pool_tell(HERE, THERE, 0);
+	load(POOL + 1, "k", "there", far_future, true);
+	load(POOL, "k", "there", far_future, false);
+	load(POOL, "gone", "no-member", far_future, true);
+	load(POOL, "past", "there", 1, true);
+	assert_int_equal(sticky_find(front.pool->sticky, "k", 1, rig.now), 1 + THERE);
+	assert_int_equal(sticky_find(front.pool->sticky, "gone", 4, rig.now), 0);
+	rig_pass(LOOP_SECOND);
+	assert_int_equal(sticky_find(front.pool->sticky, "past", 4, rig.now), 0);
+	int client = come_with(SESSION_K);
+	assert_non_null(there.connections);
+	leave(client);
+	/* The operator's words: one, all, and how many connections there are. */
+	static struct pool_forget forget = { .key = "k" };
+	static struct pool_count count = { .count = 2, .keys = { "k", "none" } };
+	struct pool_counted counted;
+	client = come_with(SESSION_K);
+	pool_count_sessions(front.pool, &count, &counted);
+	assert_int_equal(counted.count, 2);
+	assert_int_equal(counted.open[0], 1);
+	assert_int_equal(counted.open[1], 0);
+	leave(client);
+	assert_int_equal(pool_forget_sessions(front.pool, &forget), 1);
+	assert_int_equal(pool_forget_sessions(front.pool, &forget), 0);
+	assert_int_equal(sticky_find(front.pool->sticky, "k", 1, rig.now), 0);
+	load(POOL, "k", "there", far_future, true);
+	forget.all = true;
+	assert_in_range(pool_forget_sessions(front.pool, &forget), 1, 3);
+}
+
+/* A home that hands its pool over tells all sessions, however many messages that takes. */
+static void a_home_tells_every_session_before_it_goes(void **state)
+{
+	enum { SESSIONS = 3 * POOL_SESSIONS_PIECE + 1 };
+	char key[32];
+	(void)state;
+	front.spec.pool.sticky_ttl = 600;
+	rig_pool_tell(HERE, THERE, 0);
+	rig_pass(2 * LOOP_SECOND);
+	rig.sent_count = 0;
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		snprintf(key, sizeof(key), "key-%u", i);
+		struct sticky_entry *held = sticky_hold(front.pool->sticky, key, strlen(key), i, 1 + THERE, rig.now);
+		assert_non_null(held);
+		sticky_release(front.pool->sticky, held, rig.now);
+	}
+	pool_hand_over(&front);
+	size_t told = 0;
+	static struct pool_sessions sessions;
+	for (size_t i = 0; i < rig.sent_count; i++) {
+		struct message_reader reader = { .bytes = rig.sent[i].bytes, .left = rig.sent[i].length };
+		if (rig.sent[i].type == MESSAGE_POOL_SESSIONS && pool_sessions_decode(&reader, &sessions))
+			told += sessions.count;
+	}
+	assert_int_equal(told, SESSIONS);
+	pool_hand_over(&rig.tunnel); /* no pool */
+}
+
+/* A tunnel in the member's slot that is another one, or an earlier one. */
+static void a_member_is_the_tunnel_of_its_name_and_generation(void **state)
+{
+	(void)state;
+	rig_pool_tell(HERE, HERE, 0);
+	const struct pool_member *member = chooser_find(front.pool->parts.chooser, 1 + HERE);
+	assert_ptr_equal(pools_member_tunnel(workers[HERE], member), &rig.tunnel);
+	rig.tunnel.generation = 6;
+	assert_null(pools_member_tunnel(workers[HERE], member));
+	rig.tunnel.generation = 8;
+	assert_ptr_equal(pools_member_tunnel(workers[HERE], member), &rig.tunnel);
+	strcpy(rig.tunnel.id, "other");
+	assert_null(pools_member_tunnel(workers[HERE], member));
+	rig.tunnel.pool = front.pool;
+	strcpy(rig.tunnel.id, "here");
+	assert_null(pools_member_tunnel(workers[HERE], member));
+	rig.tunnel.pool = NULL;
+	assert_null(pools_member_tunnel(workers[HERE], NULL));
+	assert_null(pools_member_tunnel(workers[THERE], member));
+}
+
+/* Of thousands each is told its open connections, in pieces. */
+static void open_connections_of_many_members_are_told_in_pieces(void **state)
+{
+	enum { MEMBERS = 2 * POOL_OPEN_PIECE };
+	static struct pool_open open;
+	size_t told = 0;
+	(void)state;
+	rig_pool_tell(HERE, HERE, 0);
+	struct pool_members message = { .pool = POOL, .is_first = true, .is_last = true, .list = calloc(MEMBERS, sizeof(struct pool_member)) };
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		struct pool_member *member = &message.list[message.count++];
+		*member = (struct pool_member){ .number = 1 + i, .worker = HERE, .slot = 3, .generation = 7, .weight = 1, .order = i, .up = true };
+		snprintf(member->id, sizeof(member->id), "m%u", i);
+	}
+	pools_take_members(workers[HERE], &message, true);
+	rig.sent_count = 0;
+	rig_pass(LOOP_SECOND);
+	for (size_t i = 0; i < rig.sent_count; i++) {
+		struct message_reader reader = { .bytes = rig.sent[i].bytes, .left = rig.sent[i].length };
+		if (rig.sent[i].type == MESSAGE_POOL_OPEN && pool_open_decode(&reader, &open))
+			told += open.count;
+	}
+	assert_int_equal(told, MEMBERS);
+}
+
 /* After a worker's death the pool is there before its members and sessions are: clients wait in the queue and are not refused. */
 static void nothing_is_accepted_before_members_and_sessions_are_known(void **state)
 {
@@ -1060,6 +1257,15 @@ int main(void)
 		TEST(a_worker_that_never_knows_a_member_is_not_waited_for_without_end),
 		TEST(a_member_that_failed_is_not_tried_again),
 		TEST(a_pool_may_end_while_a_client_waits),
+		TEST(a_user_that_is_no_utf8_has_a_key),
+		TEST(a_session_may_be_the_targets),
+		TEST(a_client_without_an_address_has_no_key),
+		TEST(a_pool_that_is_disabled_has_no_clients),
+		TEST(a_pool_has_one_home),
+		TEST(stored_sessions_have_their_members),
+		TEST(a_home_tells_every_session_before_it_goes),
+		TEST(a_member_is_the_tunnel_of_its_name_and_generation),
+		TEST(open_connections_of_many_members_are_told_in_pieces),
 		TEST(nothing_is_accepted_before_members_and_sessions_are_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
