@@ -6,5 +6,7 @@ foreach(noun flush connection connection_table connection_query access_report li
 	warren_test(NAME test_${noun} SOURCES test_${noun}.c $<TARGET_OBJECTS:warren_rig> LIBS warren_tunnel
 		LINK_OPTIONS -Wl,--wrap=getsockname,--wrap=getpeername,--wrap=recvmsg,--wrap=sendmsg)
 endforeach()
-warren_test(NAME test_pool_memory SOURCES test_pool_memory.c ${failing_heap_source} $<TARGET_OBJECTS:warren_rig> LIBS warren_tunnel
-	LINK_OPTIONS ${failing_heap} -Wl,--wrap=getsockname,--wrap=getpeername,--wrap=recvmsg,--wrap=sendmsg)
+foreach(noun pool_memory proxy_memory)
+	warren_test(NAME test_${noun} SOURCES test_${noun}.c ${failing_heap_source} $<TARGET_OBJECTS:warren_rig> LIBS warren_tunnel
+		LINK_OPTIONS ${failing_heap} -Wl,--wrap=getsockname,--wrap=getpeername,--wrap=recvmsg,--wrap=sendmsg)
+endforeach()
