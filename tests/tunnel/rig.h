@@ -138,6 +138,7 @@ struct netstack_stream *rig_accept(struct netstack_listener *listener, const cha
 union wireguard_endpoint rig_host(const char *address, uint16_t port);
 struct netstack_endpoint rig_endpoint(const char *address, uint16_t port);
 void rig_name(const char *name, const char *address); /* answers a query; NULL: not found */
+void rig_name_first(const char *name, const char *address); /* one of its answers, after which another comes */
 bool rig_is_asked(const char *name);
 /* The latest message of a type, or NULL. */
 const struct rig_message *rig_sent(enum message_type type);

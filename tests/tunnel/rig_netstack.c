@@ -431,6 +431,15 @@ void rig_name(const char *name, const char *address)
 	rig_turn();
 }
 
+void rig_name_first(const char *name, const char *address)
+{
+	const struct netstack_endpoint found = rig_endpoint(address, 0);
+	for (size_t i = 0; i < 16; i++)
+		if (rig.queries[i].used && strcmp(rig.queries[i].name, name) == 0)
+			rig.queries[i].answered(rig.queries[i].owner, NETSTACK_NAME_OK, &found, 1, true);
+	rig_turn();
+}
+
 /* Pings. */
 
 int netstack_ping(struct netstack *stack, const struct netstack_endpoint *to, uint64_t timeout, void (*answered)(void *owner, uint64_t round_trip),

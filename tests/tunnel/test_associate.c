@@ -374,6 +374,96 @@ static void test_who_gives_up_before_the_grant_frees_its_place(void **state)
 	leave();
 }
 
+/* A name's addresses come in two answers: the first that the policy allows counts. */
+static void test_a_name_of_two_answers(void **state)
+{
+	(void)state;
+	begin(0);
+	send_to("two.example", 53, "one");
+	rig_name_first("two.example", "127.0.0.1");
+	send_to("two.example", 53, "more");
+	assert_int_equal(rig.flows->sent, 0);
+	rig_name_first("two.example", "198.51.100.7");
+	assert_int_equal(rig.flows->sent, 2);
+	rig_name("two.example", "198.51.100.8");
+	send_to("two.example", 53, "three");
+	const struct netstack_endpoint there = rig_endpoint("198.51.100.7", 53);
+	assert_memory_equal(&rig.flows->last_to, &there, sizeof(there));
+	leave();
+}
+
+/* More than a turn takes are taken in the next. */
+static void test_a_flood_is_taken_in_turns(void **state)
+{
+	enum { MANY = 200 };
+	static const char datagram[] = "\0\0\0\1\306\63\144\7\0\65x";
+	(void)state;
+	begin(0);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(send(relay, datagram, sizeof(datagram) - 1, 0), sizeof(datagram) - 1);
+	rig_turn();
+	assert_int_equal(rig.flows->sent, MANY);
+	leave();
+}
+
+static uint64_t failures(enum counters_failure why)
+{
+	return counter_read(&rig.tunnel.counters->connections_failed[why]);
+}
+
+/* Each refusal has its place in the statistics. */
+static void test_refusals_are_told_apart(void **state)
+{
+	struct connection other;
+	(void)state;
+	relay = -1;
+	rig.local = rig_host("192.168.1.1", 1080);
+	rig.peer = rig_host("192.168.1.9", 4000);
+	ask(0);
+	rig_grant(MESSAGE_STATUS_REFUSED, -1);
+	assert_int_equal(failures(COUNTERS_FAILED_POLICY), 1);
+	close(control);
+	rig.tunnel.spec.limits.connections = 1;
+	connection_add(&other, &rig.tunnel, COUNTERS_CONNECT, rig_never_end);
+	ask(0);
+	assert_int_equal(failures(COUNTERS_FAILED_LIMIT), 1);
+	connection_remove(&other);
+	close(control);
+	rig.tunnel.spec.limits.connections = 0;
+	rig.tunnel.spec.limits.total_bytes = 1;
+	counter_set(&rig.tunnel.counters->bytes_sent, 1);
+	ask(0);
+	assert_int_equal(failures(COUNTERS_FAILED_LIMIT), 2);
+	assert_memory_equal(rig_read(control), "\x05\x01", 2);
+	close(control);
+	/* The relay has no address that could be told. */
+	rig.tunnel.spec.limits.total_bytes = 0;
+	ask(0);
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+	rig.local = (union wireguard_endpoint){ .any = { .sa_family = AF_UNSPEC } };
+	rig_grant(MESSAGE_STATUS_OK, ends[1]);
+	assert_int_equal(failures(COUNTERS_FAILED_MEMORY), 1);
+	assert_int_equal(user.ended, 1);
+	close(ends[0]);
+	close(control);
+}
+
+/* Without a limit of inactivity it stays as long as its control connection, on which a client may say anything. */
+static void test_without_a_limit_silence_does_not_end_it(void **state)
+{
+	(void)state;
+	rig.tunnel.spec.idle_timeout = 0;
+	begin(0);
+	rig_write(control, "what is this");
+	rig_pass(24 * 3600 * LOOP_SECOND);
+	assert_int_equal(user.ended, 0);
+	send_to("198.51.100.5", 53, "x");
+	assert_int_equal(rig.flows->sent, 1);
+	leave();
+	assert_int_equal(user.ended, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
@@ -388,6 +478,10 @@ int main(void)
 		TEST(test_silence_ends_it),
 		TEST(test_aborts_leave_nothing),
 		TEST(test_who_gives_up_before_the_grant_frees_its_place),
+		TEST(test_a_name_of_two_answers),
+		TEST(test_a_flood_is_taken_in_turns),
+		TEST(test_refusals_are_told_apart),
+		TEST(test_without_a_limit_silence_does_not_end_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -449,6 +449,226 @@ static void test_inbound_udp_is_bounded(void **state)
 	assert_int_equal(counter_read(&rig.tunnel.counters->connections_open[COUNTERS_FORWARD]), 256);
 }
 
+static uint64_t failures(enum counters_failure why)
+{
+	return counter_read(&rig.tunnel.counters->connections_failed[why]);
+}
+
+static uint64_t drops(enum counters_drop why)
+{
+	return counter_read(&rig.tunnel.counters->dropped[why]);
+}
+
+static int open_outbound_udp(const char *target)
+{
+	int client;
+	add("dns", SPEC_OUTBOUND, SPEC_UDP, "127.0.0.1", 5353, target, 53);
+	listener.udp = forward_udp_create(&listener, pair(&client, SOCK_DGRAM));
+	forward_udp_start(listener.udp);
+	rig.from = rig_host("127.0.0.1", 4000);
+	return client;
+}
+
+/* A name's addresses come in two answers. The first that a packet can be sent to counts. */
+static void test_outbound_udp_to_a_name_of_two_answers(void **state)
+{
+	(void)state;
+	rig.unroutable = rig_endpoint("198.51.100.9", 0);
+	int client = open_outbound_udp("dns.example");
+	rig_write(client, "one");
+	rig.flows->received(rig.flows->owner, &rig.unroutable, (const uint8_t *)"early", 5); /* nobody was asked anything */
+	assert_int_equal(drops(COUNTERS_DROP_STRANGER), 1);
+	rig_name_first("dns.example", "198.51.100.9");
+	assert_int_equal(rig.flows->sent, 0);
+	rig_name_first("dns.example", "10.9.0.53");
+	assert_int_equal(rig.flows->sent, 1);
+	rig_name("dns.example", "10.9.0.54");
+	rig_write(client, "two");
+	assert_int_equal(rig.flows->sent, 2);
+	const struct netstack_endpoint there = rig_endpoint("10.9.0.53", 53);
+	assert_memory_equal(&rig.flows->last_to, &there, sizeof(there));
+	rig.from = rig_host("127.0.0.1", 4001);
+	rig_write(client, "three");
+	rig_name("dns.example", "198.51.100.9");
+	assert_int_equal(failures(COUNTERS_FAILED_UNREACHABLE), 1);
+	rig.from = rig_host("127.0.0.1", 4002);
+	rig_write(client, "four");
+	rig_name_first("dns.example", "198.51.100.9");
+	rig_name("dns.example", NULL);
+	assert_int_equal(failures(COUNTERS_FAILED_NAME), 1);
+	close(client);
+}
+
+static void test_outbound_udp_that_cannot_be_sent(void **state)
+{
+	(void)state;
+	rig.unroutable = rig_endpoint("198.51.100.9", 53);
+	int client = open_outbound_udp("198.51.100.9");
+	rig_write(client, "x");
+	assert_int_equal(failures(COUNTERS_FAILED_UNREACHABLE), 1);
+	assert_int_equal(rig.flows->sent, 0);
+	rig.unroutable = (struct netstack_endpoint){ 0 };
+	rig.flow_error = NETSTACK_OUT_OF_MEMORY;
+	rig.from = rig_host("127.0.0.1", 4001);
+	rig_write(client, "x");
+	assert_int_equal(failures(COUNTERS_FAILED_MEMORY), 1);
+	rig.flow_error = NETSTACK_OK;
+	rig.tunnel.spec.limits.connections = 2;
+	rig.from = rig_host("127.0.0.1", 4002);
+	rig_write(client, "x");
+	assert_int_equal(failures(COUNTERS_FAILED_LIMIT), 1);
+	assert_int_equal(drops(COUNTERS_DROP_OVERFLOW), 1);
+	close(client);
+}
+
+/* The operator's change left it without a target that it could have: nothing is sent, and what was open ends. */
+static void test_outbound_udp_without_a_target(void **state)
+{
+	(void)state;
+	int client = open_outbound_udp("10.9.0.53");
+	rig_write(client, "x");
+	assert_int_equal(rig.flows->sent, 1);
+	rig.tunnel.listeners = &listener;
+	apply(); /* the same: it goes on */
+	assert_non_null(rig.tunnel.connections);
+	rig.tunnel.spec.forwards[0].target.port = 54;
+	apply();
+	assert_null(rig.tunnel.connections);
+	rig_write(client, "x");
+	assert_int_equal(rig.flows->last_to.port, 54);
+	rig.tunnel.spec.forwards[0].target.kind = SPEC_PLACE_UNIX;
+	apply();
+	assert_null(rig.tunnel.connections);
+	rig_write(client, "x");
+	clear();
+	apply();
+	rig_write(client, "x");
+	rig.tunnel.listeners = NULL;
+	assert_int_equal(drops(COUNTERS_DROP_OVERFLOW), 2);
+	close(client);
+}
+
+/* More than a turn takes are taken in the next. */
+static void test_a_flood_of_datagrams_is_taken_in_turns(void **state)
+{
+	enum { MANY = 200 };
+	(void)state;
+	int client = open_outbound_udp("10.9.0.53");
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(send(client, "x", 1, 0), 1);
+	rig_turn();
+	assert_int_equal(rig.flows->sent, MANY);
+	close(client);
+}
+
+/* Refused by the policy or the host, and a host where nobody listens, which may change. */
+static void test_inbound_udp_that_the_host_refuses(void **state)
+{
+	(void)state;
+	add("dns", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 53, "127.0.0.1", 5353);
+	apply();
+	struct netstack_flow *flow = rig.flows;
+	struct netstack_endpoint source = rig_endpoint("10.2.0.9", 1);
+	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
+	rig_grant(MESSAGE_STATUS_REFUSED, -1);
+	assert_int_equal(failures(COUNTERS_FAILED_REFUSED), 1);
+	source.port = 2;
+	flow->received(flow->owner, &source, (const uint8_t *)"ab", 2);
+	rig_grant(MESSAGE_STATUS_DESCRIPTORS, -1);
+	assert_int_equal(failures(COUNTERS_FAILED_UNREACHABLE), 1);
+	source.port = 3;
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t size = sizeof(at);
+	int closed = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), mine = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(closed, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(getsockname(closed, (struct sockaddr *)&at, &size), 0);
+	assert_int_equal(connect(mine, (struct sockaddr *)&at, sizeof(at)), 0);
+	flow->received(flow->owner, &source, (const uint8_t *)"lost", 4);
+	close(closed);
+	rig_grant(MESSAGE_STATUS_OK, mine);
+	for (unsigned i = 0; i < 3; i++) {
+		flow->received(flow->owner, &source, (const uint8_t *)"lost", 4);
+		rig_turn();
+	}
+	assert_non_null(rig.tunnel.connections);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_ok[COUNTERS_FORWARD]), 1);
+}
+
+/* Each answer of the control process has its place in the statistics. */
+static void test_inbound_tells_why_the_host_refused(void **state)
+{
+	static const struct {
+		enum message_status status;
+		enum counters_failure failure;
+	} cases[] = {
+		{ MESSAGE_STATUS_REFUSED, COUNTERS_FAILED_REFUSED },   { MESSAGE_STATUS_UNREACHABLE, COUNTERS_FAILED_UNREACHABLE },
+		{ MESSAGE_STATUS_TIMED_OUT, COUNTERS_FAILED_TIMEOUT }, { MESSAGE_STATUS_DESCRIPTORS, COUNTERS_FAILED_MEMORY },
+		{ MESSAGE_STATUS_NO_MEMORY, COUNTERS_FAILED_MEMORY },
+	};
+	(void)state;
+	add("web", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	apply();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t before = failures(cases[i].failure);
+		struct netstack_stream *stream = rig_accept(rig.listeners, "10.2.0.9", 5555);
+		rig_grant(cases[i].status, -1);
+		assert_true(stream->aborted);
+		assert_int_equal(failures(cases[i].failure), before + 1);
+	}
+}
+
+/* A port inside that cannot be had is logged, and the tunnel runs all the same. */
+static void test_a_port_that_cannot_be_had_is_left(void **state)
+{
+	(void)state;
+	add("a", SPEC_INBOUND, SPEC_TCP, "name.example", 80, "127.0.0.1", 8080);
+	add("b", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 81, "127.0.0.1", 8080);
+	rig.tunnel.spec.forwards[0].listen.kind = SPEC_PLACE_INET;
+	apply();
+	assert_non_null(rig.tunnel.forwards);
+	assert_int_equal(rig.listeners->at.port, 81);
+	assert_null(rig.listeners->next);
+}
+
+/* A client that resets while its target is dialled for is gone at once. */
+static void test_outbound_ends_with_a_reset(void **state)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	const struct linger now = { .l_onoff = 1 };
+	socklen_t size = sizeof(at);
+	(void)state;
+	add("db", SPEC_OUTBOUND, SPEC_TCP, "127.0.0.1", 5432, "10.9.0.5", 5432);
+	int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(door, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(door, 1), 0);
+	assert_int_equal(getsockname(door, (struct sockaddr *)&at, &size), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&at, sizeof(at)), 0);
+	forward_accept(&listener, accept4(door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), &nobody);
+	rig_turn();
+	assert_non_null(rig.tunnel.connections);
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	close(client);
+	close(door);
+	rig_turn();
+	assert_null(rig.tunnel.connections);
+	assert_true(rig_stream()->aborted);
+	assert_int_equal(failures(COUNTERS_FAILED_CLIENT_GONE), 1);
+}
+
+/* One whose target is no address of the tunnel's network. */
+static void test_outbound_to_a_unix_socket_is_none(void **state)
+{
+	int client;
+	(void)state;
+	add("db", SPEC_OUTBOUND, SPEC_TCP, "127.0.0.1", 5432, "10.9.0.5", 5432);
+	rig.tunnel.spec.forwards[0].target.kind = SPEC_PLACE_UNIX;
+	forward_accept(&listener, pair(&client, SOCK_STREAM), &nobody);
+	rig_turn();
+	assert_true(rig_is_at_end(client));
+	assert_null(rig.tunnel.connections);
+	close(client);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -468,6 +688,15 @@ int main(void)
 		TEST(test_outbound_udp_to_a_name),
 		TEST(test_inbound_udp),
 		TEST(test_inbound_udp_is_bounded),
+		TEST(test_outbound_udp_to_a_name_of_two_answers),
+		TEST(test_outbound_udp_that_cannot_be_sent),
+		TEST(test_outbound_udp_without_a_target),
+		TEST(test_a_flood_of_datagrams_is_taken_in_turns),
+		TEST(test_inbound_udp_that_the_host_refuses),
+		TEST(test_inbound_tells_why_the_host_refused),
+		TEST(test_a_port_that_cannot_be_had_is_left),
+		TEST(test_outbound_ends_with_a_reset),
+		TEST(test_outbound_to_a_unix_socket_is_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
