@@ -604,6 +604,191 @@ static int start(void **state)
 	return rig_start(state);
 }
 
+/* X2: bytes come one by one. */
+static void say_slowly(int client, const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		rig_write_bytes(client, bytes + i, 1);
+}
+
+static void test_socks_may_be_split_anywhere(void **state)
+{
+	static const char five[] = "\5\1\0\3\13web.example\1\273", four[] = "\4\1\1\273\306\63\144\7user";
+	(void)state;
+	set_user();
+	int client = come("192.0.2.1");
+	say_slowly(client, "\5\2\0\2", 4);
+	assert_memory_equal(rig_read(client), "\5\2", 2);
+	say_slowly(client, "\1\1u\1p", 5);
+	assert_memory_equal(rig_read(client), "\1\0", 2);
+	say_slowly(client, five, sizeof(five) - 1);
+	assert_true(rig_is_asked("web.example"));
+	rig_name("web.example", "198.51.100.7");
+	rig_connected(rig_stream());
+	assert_memory_equal(rig_read(client), "\5\0\0\1", 4);
+	leave(client);
+	rig.tunnel.spec.user_count = 0;
+	client = come("192.0.2.1");
+	say_slowly(client, four, sizeof(four));
+	rig_connected(rig_stream());
+	assert_memory_equal(rig_read(client), "\0\132", 2);
+	leave(client);
+	rig.tunnel.spec.user_count = 1;
+}
+
+/* What is no SOCKS is answered as the protocol has it, or not at all, and closed. */
+static void test_malformed_socks_is_closed(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t length;
+		const char *reply;
+		size_t reply_length;
+	} cases[] = {
+		{ "\5\1\1", 3, "\5\377", 2 },                                /* no method that is known */
+		{ "\5\1\0\4\1\0\1\306\63\144\7\1\273", 13, "\5\0\5", 3 },    /* another version in the request */
+		{ "\5\1\0\5\2\0\1\306\63\144\7\1\273", 13, "\5\0\5\7", 4 },  /* BIND */
+		{ "\5\1\0\5\1\0\7\306\63\144\7\1\273", 13, "\5\0\5\10", 4 }, /* another kind of address */
+		{ "\5\1\0\5\1\0\3\0\1\273", 10, "\5\0\5", 3 },               /* a name without a letter */
+		{ "\4\2\1\273\306\63\144\7", 9, "\0\133", 2 },               /* BIND */
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int client = come("192.0.2.1");
+		rig_write_bytes(client, cases[i].bytes, cases[i].length);
+		assert_memory_equal(rig_read(client), cases[i].reply, cases[i].reply_length);
+		assert_true(rig_is_at_end(client));
+		close(client);
+		rig_turn();
+	}
+	/* A login of another version, where one is asked for. */
+	set_user();
+	int client = come("192.0.2.1");
+	rig_write_bytes(client, "\5\1\2", 3);
+	assert_memory_equal(rig_read(client), "\5\2", 2);
+	rig_write_bytes(client, "\2\1u\1p", 5);
+	assert_string_equal(rig_read(client), "");
+	rig_pass(2 * LOOP_SECOND); /* as a wrong password */
+	assert_memory_equal(rig_read(client), "\1\1", 2);
+	assert_true(rig_is_at_end(client));
+	close(client);
+	rig_turn();
+	assert_int_equal(rig_stream_count(), 0);
+}
+
+/* HEAD has no body, of a refusal either: the connection would be out of step. */
+static void test_a_refused_head_has_no_body(void **state)
+{
+	(void)state;
+	set_user();
+	int client = come("192.0.2.1");
+	rig_write(client, "HEAD http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n");
+	const char *seen = rig_read(client);
+	assert_int_equal(strncmp(seen, "HTTP/1.1 407 ", 13), 0);
+	assert_string_equal(strstr(seen, "\r\n\r\n"), "\r\n\r\n");
+	close(client);
+	rig_turn();
+}
+
+/* One end of a TCP connection whose other end was accepted. */
+static int come_by_tcp(void)
+{
+	union wireguard_endpoint at = rig_host("127.0.0.1", 0);
+	socklen_t size = sizeof(at);
+	int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(door, &at.any, sizeof(at.v4)), 0);
+	assert_int_equal(listen(door, 1), 0);
+	assert_int_equal(getsockname(door, &at.any, &size), 0);
+	assert_int_equal(connect(client, &at.any, sizeof(at.v4)), 0);
+	client_accept(&port, accept4(door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), &at);
+	close(door);
+	rig_turn();
+	return client;
+}
+
+static void reset(int client)
+{
+	const struct linger now = { .l_onoff = 1 };
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+	close(client);
+	rig_turn();
+}
+
+/* Nothing is kept for a client that has reset, whatever it waited for. */
+static void test_a_reset_ends_it_in_every_state(void **state)
+{
+	static const char *const said[] = {
+		"",
+		"CONNECT 198",
+		CONNECT "\r\n",
+		"GET http://198.51.100.7/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST http://198.51.100.7/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n12345",
+		"\5",
+		"\5\1\377",
+	};
+	(void)state;
+	for (unsigned connected = 0; connected < 2; connected++)
+		for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+			size_t streams = rig_stream_count();
+			int client = come_by_tcp();
+			rig_write(client, said[i]);
+			if (connected != 0 && rig_stream_count() > streams) {
+				rig_connected(rig_stream());
+				rig_stream_read(rig_stream());
+				rig_stream_write(rig_stream(), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n12");
+			}
+			reset(client);
+			assert_null(rig.tunnel.connections);
+			assert_null(rig.tunnel.dials);
+			assert_true(rig_stream_count() == 0 || rig_stream()->gone);
+		}
+}
+
+/* Without a limit of inactivity nobody is cut, whatever they do. */
+static void test_without_a_limit_silence_ends_nobody(void **state)
+{
+	(void)state;
+	rig.tunnel.spec.idle_timeout = 0;
+	int tunnel = come("192.0.2.1"), request = come("192.0.2.1");
+	rig_write(tunnel, CONNECT "\r\n");
+	rig_connected(rig_stream());
+	struct netstack_stream *first = rig_stream();
+	rig_write(request, "GET http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n");
+	rig_connected(rig_stream());
+	rig_pass(24 * 3600 * LOOP_SECOND);
+	rig_stream_write(first, "late");
+	rig_stream_write(rig_stream(), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	assert_non_null(strstr(rig_read(tunnel), "late"));
+	assert_non_null(strstr(rig_read(request), "200 OK"));
+	rig_stream_close(first, NETSTACK_OK);
+	close(tunnel);
+	leave(request);
+}
+
+/* A tunnel that goes down says so to what is a pool's alone: a connection of its own may come back with the peer. */
+static void test_its_own_requests_wait_for_a_peer_that_is_away(void **state)
+{
+	static const char get[] = "GET http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n";
+	(void)state;
+	int idle = come("192.0.2.1"), dialled = come("192.0.2.1"), passing = come("192.0.2.1");
+	rig_write(passing, get);
+	rig_connected(rig_stream());
+	struct netstack_stream *stream = rig_stream();
+	rig_write(dialled, get);
+	connection_tell_down(&rig.tunnel);
+	rig_turn();
+	rig_stream_write(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	assert_non_null(strstr(rig_read(passing), "200 OK"));
+	connection_tell_down(&rig.tunnel); /* between two requests */
+	rig_turn();
+	assert_int_equal(rig.tunnel.connection_count, 2);
+	assert_false(rig_is_at_end(idle));
+	rig_stream_close(stream, NETSTACK_OK);
+	close(passing);
+	close(idle);
+	leave(dialled);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, rig_stop)
@@ -630,6 +815,12 @@ int main(void)
 		TEST(test_who_leaves_is_let_go),
 		TEST(test_a_connect_follows_a_get),
 		TEST(test_all_end_with_the_tunnel),
+		TEST(test_socks_may_be_split_anywhere),
+		TEST(test_malformed_socks_is_closed),
+		TEST(test_a_refused_head_has_no_body),
+		TEST(test_a_reset_ends_it_in_every_state),
+		TEST(test_without_a_limit_silence_ends_nobody),
+		TEST(test_its_own_requests_wait_for_a_peer_that_is_away),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

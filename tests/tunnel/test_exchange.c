@@ -621,10 +621,109 @@ static void test_a_client_that_finishes_is_not_waited_for(void **state)
 	}
 }
 
+/* A server may end in order without having answered, or in the middle; a body without a length ends with it. */
+static void test_a_server_that_closes_in_order(void **state)
+{
+	static const struct {
+		const char *answer, *expected;
+	} cases[] = {
+		{ "", "HTTP/1.1 502 " },
+		{ "HTTP/1.1 200", "HTTP/1.1 502 " },
+		{ "HTTP/1.1 200 OK\r\n\r\nall of it", "HTTP/1.1 200 OK\r\n" },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		rig_browse(GET);
+		rig_connected(rig_stream());
+		if (cases[i].answer[0] != '\0')
+			rig_stream_write(rig_stream(), cases[i].answer);
+		rig_stream_close(rig_stream(), NETSTACK_OK);
+		const char *seen = rig_read(rig_browser.client);
+		assert_int_equal(strncmp(seen, cases[i].expected, strlen(cases[i].expected)), 0);
+		if (i == 2)
+			assert_non_null(strstr(seen, "all of it"));
+		rig_leave();
+	}
+}
+
+/* The client's body is still on its way when the server changes the protocol: the rest of it comes first. */
+static void test_an_upgrade_before_the_body_is_whole(void **state)
+{
+	static const char post[] = "POST http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\nConnection: upgrade\r\nUpgrade: x\r\n"
+				   "Content-Length: 10\r\n\r\n12345";
+	(void)state;
+	rig_browse(post);
+	struct netstack_stream *stream = rig_stream();
+	rig_connected(stream);
+	rig_stream_read(stream);
+	rig_stream_write(stream, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nfirst");
+	rig_write(rig_browser.client, "67890");
+	assert_string_equal(rig_stream_read(stream), "67890");
+	assert_non_null(strstr(rig_read(rig_browser.client), "first"));
+	rig_write(rig_browser.client, "other protocol");
+	assert_string_equal(rig_stream_read(stream), "other protocol");
+	rig_stream_write(stream, "both ways");
+	assert_string_equal(rig_read(rig_browser.client), "both ways");
+	rig_stream_close(stream, NETSTACK_RESET);
+	rig_leave();
+}
+
+/* The client has not read what came, and closes in the middle of its body: its kernel resets. */
+static void test_a_reset_in_an_upload_ends_it(void **state)
+{
+	static const char post[] = "POST http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\nContent-Length: 99\r\n\r\n12345";
+	(void)state;
+	rig_browse(post);
+	struct netstack_stream *stream = rig_stream();
+	rig_connected(stream);
+	rig_stream_read(stream);
+	rig_stream_write(stream, "HTTP/1.1 100 Continue\r\n\r\n");
+	close(rig_browser.client);
+	rig_turn();
+	assert_int_equal(rig_browser.ended, 1);
+	assert_true(stream->aborted);
+	assert_int_equal(counter_read(&rig.tunnel.counters->connections_failed[COUNTERS_FAILED_CLIENT_GONE]), 1);
+	rig_browser.client = -1;
+}
+
+/* What is used up between two requests on a kept connection is told for the second. */
+static void test_a_kept_connection_ends_with_the_quota(void **state)
+{
+	(void)state;
+	rig_use_once();
+	rig.tunnel.spec.limits.total_bytes = 1;
+	rig_write(rig_browser.client, GET);
+	assert_int_equal(strncmp(rig_read(rig_browser.client), "HTTP/1.1 503 ", 13), 0);
+	assert_int_equal(rig_stream_count(), 1);
+	rig_leave();
+	rig.tunnel.spec.limits.total_bytes = 0;
+}
+
+/* A HEAD that fails has no body, and the connection goes on. */
+static void test_a_head_that_fails_has_no_body(void **state)
+{
+	(void)state;
+	rig_browse("HEAD http://198.51.100.7/ HTTP/1.1\r\nHost: 198.51.100.7\r\n\r\n");
+	rig_refuse(rig_stream(), NETSTACK_REFUSED);
+	const char *seen = rig_read(rig_browser.client);
+	assert_int_equal(strncmp(seen, "HTTP/1.1 502 ", 13), 0);
+	assert_string_equal(strstr(seen, "\r\n\r\n"), "\r\n\r\n");
+	rig_write(rig_browser.client, GET);
+	rig_connected(rig_stream());
+	rig_stream_write(rig_stream(), OK2);
+	assert_string_equal(rig_read(rig_browser.client), OK2_SENT);
+	rig_leave();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 	const struct CMUnitTest tests[] = {
+		TEST(test_a_server_that_closes_in_order),
+		TEST(test_an_upgrade_before_the_body_is_whole),
+		TEST(test_a_reset_in_an_upload_ends_it),
+		TEST(test_a_kept_connection_ends_with_the_quota),
+		TEST(test_a_head_that_fails_has_no_body),
 		TEST(test_get_goes_there_and_back),
 		TEST(test_connections_are_used_again),
 		TEST(test_requests_may_be_split_anywhere),
