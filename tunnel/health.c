@@ -198,6 +198,7 @@ static void follow(struct tunnel *tunnel)
 void health_unresolved(struct tunnel_peer *peer)
 {
 	set_time(peer->tunnel, &peer->health.retry_at, loop_now(peer->tunnel->context->loop) + RESOLVE_PAUSE);
+	tunnel_wake(peer->tunnel); /* it is the outer tunnel's turn */
 }
 
 void health_resume(struct tunnel *tunnel)

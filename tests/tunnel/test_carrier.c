@@ -51,6 +51,10 @@ static struct {
 	size_t echoed;
 	const char *via[DEPTH]; /* overrides */
 	uint16_t mtu;
+	bool is_named;   /* the endpoint of the tunnel that is put has a name, and the control process knows no address */
+	bool is_unknown; /* the name server does not know the name (yet) */
+	bool is_mute;    /* it does not answer */
+	unsigned asked;  /* questions to the name server */
 } world;
 
 ssize_t __real_sendmsg(int descriptor, const struct msghdr *message, int flags);
@@ -168,6 +172,45 @@ static void echo(struct far *far, uint8_t *packet, size_t length)
 	assert_int_equal(wireguard_device_send(far->device, &part, 1, length, rig.now), WIREGUARD_OK);
 }
 
+/* A name server at 10.98.0.53: every name has the address of the far end of tunnel 1, and another one first that is nowhere. */
+static void answer_name(struct far *far, uint8_t *packet, size_t length)
+{
+	static const uint8_t records[] = {
+		0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 1, 0, 2, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 1, 0, 3
+	};
+	uint8_t reply[1024], *dns = reply + UDP_HEADERS;
+	size_t end = UDP_HEADERS + 12;
+	world.asked++;
+	if (world.is_mute)
+		return;
+	while (packet[end] != 0)
+		end += 1u + packet[end];
+	end += 5;
+	bool is_found = !world.is_unknown && packet[end - 3] == 1; /* A */
+	assert_true(end <= length && end + sizeof(records) <= sizeof(reply));
+	memcpy(reply, packet, end);
+	dns[2] |= 0x80;
+	dns[3] = world.is_unknown ? 3 : 0;
+	dns[7] = is_found ? 2 : 0;
+	dns[11] = 0;
+	if (is_found)
+		memcpy(reply + end, records, sizeof(records));
+	length = end + (is_found ? sizeof(records) : 0);
+	uint16_t total = htons((uint16_t)length), size = htons((uint16_t)(length - 20));
+	memcpy(reply + 2, &total, 2);
+	memset(reply + 10, 0, 2);
+	memcpy(reply + 24, &size, 2);
+	memset(reply + 26, 0, 2);
+	memcpy(reply + 12, packet + 16, 4);
+	memcpy(reply + 16, packet + 12, 4);
+	uint16_t sum = (uint16_t)~checksum_fold(checksum_add(0, reply, 20));
+	memcpy(reply + 10, &sum, 2);
+	memcpy(reply + 20, packet + 22, 2);
+	memcpy(reply + 22, packet + 20, 2);
+	struct iovec part = { reply, length };
+	assert_int_equal(wireguard_device_send(far->device, &part, 1, length, rig.now), WIREGUARD_OK);
+}
+
 static void far_deliver(void *owner, struct wireguard_peer *peer, uint8_t *packet, size_t length)
 {
 	struct far *far = owner;
@@ -180,6 +223,10 @@ static void far_deliver(void *owner, struct wireguard_peer *peer, uint8_t *packe
 	assert_int_equal(packet[6] & 0x3f, 0); /* no fragment */
 	memcpy(&from.v4.sin_addr, packet + 12, 4);
 	memcpy(&from.v4.sin_port, packet + 20, 2);
+	if (packet[17] == 98) {
+		answer_name(far, packet, length);
+		return;
+	}
 	if (packet[17] == 99) {
 		echo(far, packet, length);
 		return;
@@ -293,7 +340,7 @@ static void put_edited(unsigned level, void (*edit)(struct spec *spec))
 	if (message.spec.via != NULL)
 		to.v4.sin_addr.s_addr = htonl(10u << 24 | level << 16 | 2);
 	message.endpoints = calloc(1, sizeof(*message.endpoints));
-	message.endpoints[0] = (struct message_addresses){ .count = 1, .list = { to } };
+	message.endpoints[0] = (struct message_addresses){ .count = !world.is_named, .list = { to } };
 	message.peer_slots = calloc(1, sizeof(*message.peer_slots));
 	message.peer_slots[0] = level;
 	bool has_socket = message.spec.via == NULL && message.spec.enabled;
@@ -412,6 +459,49 @@ static void four_tunnels_in_a_row(void **state)
 		assert_int_equal(counter_read(&world.tunnels[i]->counters->bytes_sent),
 		                 counter_read(&world.tunnels[i + 1]->counters->wire_bytes_sent));
 	}
+}
+
+static void set_server(struct spec *spec)
+{
+	spec->dns = calloc(1, sizeof(*spec->dns));
+	assert_true(network_parse("10.98.0.53", true, &spec->dns[0]));
+	spec->dns_count = 1;
+}
+
+static void set_name(struct spec *spec)
+{
+	free(spec->peers[0].endpoint.host);
+	spec->peers[0].endpoint.host = strdup("peer.example");
+}
+
+/* The outer tunnel's name server has the address; the host's resolver is not asked (ignore_message). A name that is not known yet is asked for
+ * again. */
+static void a_name_is_resolved_in_the_outer_tunnel(void **state)
+{
+	(void)state;
+	put_edited(0, set_server);
+	world.is_named = world.is_unknown = true;
+	put_edited(1, set_name);
+	assert_int_equal(state_of(1), TUNNEL_HANDSHAKING);
+	assert_non_null(strstr(world.tunnels[1]->health.reason, "has not resolved"));
+	unsigned asked = world.asked;
+	assert_true(asked > 0);
+	pass(60 * LOOP_SECOND);
+	assert_in_range(world.asked - asked, 11, 100); /* each 5 s */
+	world.is_unknown = false;
+	pass(6 * LOOP_SECOND);
+	assert_int_equal(state_of(1), TUNNEL_UP);
+	/* It was known from then on, and a tunnel that goes while it asks leaves no question. */
+	world.is_unknown = true;
+	put_edited(1, set_name);
+	assert_int_equal(state_of(1), TUNNEL_UP);
+	drop(1);
+	pass(61 * LOOP_SECOND); /* so long the address is remembered */
+	world.is_mute = true;
+	put_edited(1, set_name);
+	assert_non_null(world.tunnels[1]->peers[0]->lookup);
+	drop(1);
+	pass(20 * LOOP_SECOND);
 }
 
 /* P1: not even the control process gives it a socket. */
@@ -768,6 +858,7 @@ static void any_order_of_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_name_is_resolved_in_the_outer_tunnel, start, stop),
 		cmocka_unit_test_setup_teardown(four_tunnels_in_a_row, start, stop),
 		cmocka_unit_test_setup_teardown(a_tunnel_inside_takes_no_socket, start, stop),
 		cmocka_unit_test_setup_teardown(the_outer_tunnel_may_come_later, start, stop),
