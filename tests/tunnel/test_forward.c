@@ -669,6 +669,67 @@ static void test_outbound_to_a_unix_socket_is_none(void **state)
 	close(client);
 }
 
+static size_t open_listeners(void)
+{
+	size_t count = 0;
+	for (const struct netstack_listener *each = rig.listeners; each != NULL; each = each->next)
+		count += !each->closed;
+	return count;
+}
+
+static size_t open_flows(void)
+{
+	size_t count = 0;
+	for (const struct netstack_flow *each = rig.flows; each != NULL; each = each->next)
+		count += !each->closed;
+	return count;
+}
+
+/* Whatever of a forward changes, there is one port for each that is wanted afterwards, and two may change places. */
+static void test_every_change_leaves_the_ports_that_are_wanted(void **state)
+{
+	(void)state;
+	add("a", SPEC_INBOUND, SPEC_TCP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	add("b", SPEC_INBOUND, SPEC_UDP, "10.2.0.2", 80, "127.0.0.1", 8080);
+	add("out", SPEC_OUTBOUND, SPEC_TCP, "127.0.0.1", 80, "10.9.0.5", 8080);
+	apply();
+	assert_int_equal(open_listeners(), 1);
+	assert_int_equal(open_flows(), 1);
+	struct spec_forward *forwards = rig.tunnel.spec.forwards;
+	forwards[0].transport = SPEC_UDP; /* they change places */
+	forwards[1].transport = SPEC_TCP;
+	apply();
+	assert_int_equal(open_listeners(), 1);
+	assert_int_equal(open_flows(), 1);
+	forwards[0].listen.port = 81;
+	apply();
+	assert_int_equal(open_flows(), 1);
+	assert_int_equal(rig.flows->at.port, 81);
+	forwards[1].target.port = 9090;
+	apply();
+	assert_int_equal(open_listeners(), 1);
+	forwards[1].direction = SPEC_OUTBOUND;
+	apply();
+	assert_int_equal(open_listeners(), 0);
+	forwards[1].direction = SPEC_INBOUND;
+	free(forwards[1].name);
+	forwards[1].name = strdup("c");
+	apply();
+	assert_int_equal(open_listeners(), 1);
+	/* Two that lead to one port: the second takes nothing of the first. */
+	struct forward *fresh;
+	free(forwards[1].name);
+	forwards[1].name = strdup("d");
+	assert_true(forward_prepare(&rig.tunnel, &rig.tunnel.spec, rig.tunnel.stack, &fresh));
+	forward_discard(fresh);
+	assert_int_equal(open_listeners(), 1);
+	apply();
+	assert_int_equal(open_listeners(), 1);
+	clear();
+	apply();
+	assert_int_equal(open_listeners() + open_flows(), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -697,6 +758,7 @@ int main(void)
 		TEST(test_a_port_that_cannot_be_had_is_left),
 		TEST(test_outbound_ends_with_a_reset),
 		TEST(test_outbound_to_a_unix_socket_is_none),
+		TEST(test_every_change_leaves_the_ports_that_are_wanted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

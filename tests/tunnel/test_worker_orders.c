@@ -567,6 +567,33 @@ static void test_the_channel_may_end_between_two_steps(void **state)
 	assert_true(code == 0 || code == 1); /* the one that is noticed first */
 }
 
+static bool is_inside(void)
+{
+	return world.state.slot == TUNNEL_SLOT + 5 && strstr(world.state.reason, "outer tunnel t2") != NULL;
+}
+
+/* It finds its outer tunnel by the id, among pools and others, whether that is there before it or comes later. */
+static void test_a_tunnel_inside_finds_its_outer_tunnel(void **state)
+{
+	struct wish wish;
+	(void)state;
+	have_pool(1);
+	for (uint64_t generation = 1; generation <= 2; generation++) {
+		wish_tunnel(&wish, generation, 1);
+		wish.message.slot = TUNNEL_SLOT + 5;
+		wish.message.spec.via = strdup("t2");
+		wish.message.socket_count = 0;
+		snprintf(wish.message.id, sizeof(wish.message.id), "t7");
+		assert_int_equal(prepare(&wish), MESSAGE_STATUS_OK);
+		assert_int_equal(settle(MESSAGE_COMMIT, TUNNEL_SLOT + 5, generation), MESSAGE_STATUS_OK);
+		serve(is_inside);
+		if (generation == 1)
+			have_tunnel(1, 1);
+	}
+	assert_int_equal(settle(MESSAGE_REMOVE, TUNNEL_SLOT, 1), MESSAGE_STATUS_OK);
+	expect_alive();
+}
+
 static bool is_silent(void)
 {
 	return world.state.state == TUNNEL_STALE && strncmp(world.state.reason, "silent", 6) == 0;
@@ -629,6 +656,7 @@ int main(void)
 		TEST(test_connections_are_asked_for),
 		TEST(test_thousands_of_peers_take_steps),
 		TEST(test_the_channel_may_end_between_two_steps),
+		TEST(test_a_tunnel_inside_finds_its_outer_tunnel),
 		TEST(test_isolation_is_told_and_ends),
 	};
 	return cmocka_run_group_tests(tests, start_all, stop_all);
