@@ -230,6 +230,8 @@ def test_p5_control_process_killed_during_moves_and_replacements(home, far, two)
     assert min(counted) > 0
     two.stop()   # which stores them
     two.start()
+    for tunnel in tunnels:
+        two.api.wait_state(tunnel["id"], "up")
     descriptors, dice = two.descriptors(), random.Random(11)
     for turn in range(4):
         asked = [("tunnels/p%d/actions/move" % i, {"worker": 1 - _worker(two, f"p{i}")}) for i in range(3)]
@@ -255,7 +257,7 @@ def test_p5_control_process_killed_during_moves_and_replacements(home, far, two)
         for tunnel in tunnels:
             two.api.wait_state(tunnel["id"], "up")
             assert two.api.get(f"/v1/tunnels/{tunnel['id']}/status")["listen"] == tunnel["status"]["listen"]
-        wait_until(lambda: two.descriptors() == descriptors, what="no descriptor is left")
+        wait_until(lambda: two.descriptors() <= descriptors, what="no descriptor is left")
     assert all(fetch_page(home, tunnel).returncode == 0 for tunnel in tunnels)
 
 
