@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "service/spec/candidate.h"
+#include "ipc/object_id.h"
 #include "service/spec/labels.h"
 
 #define ANY "any"
@@ -133,7 +133,7 @@ static int read_label(struct fleet_class *class, char *part)
 
 static int read_pin(struct fleet_class *class, const char *name)
 {
-	if (!candidate_id_is_valid(name))
+	if (!object_id_is_valid(name))
 		return FLEET_CLASS_INVALID;
 	memcpy(class->node, name, strlen(name) + 1);
 	return FLEET_CLASS_OK;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "fleet/fleet_placement.h"
+#include "ipc/object_id.h"
 #include "ipc/place.h"
-#include "service/spec/candidate.h"
 #include "service/spec/labels.h"
 
 #define PREFIX "/warren/v1/"
@@ -83,7 +83,7 @@ static bool set_seal_key(struct fleet_options *options, const char *value, char 
 
 static bool set_node(struct fleet_options *options, const char *value, char failure[512])
 {
-	if (!candidate_id_is_valid(value) || strlen(value) >= FLEET_NAME)
+	if (!object_id_is_valid(value) || strlen(value) >= FLEET_NAME)
 		return fail(failure, "\"%.200s\" is no id of a node; use a-z, 0-9, dots, hyphens and underscores, at most %d of them", value,
 		            FLEET_NAME - 1);
 	return keep(&options->node, value, failure);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fleet/fleet_placement.h"
-#include "service/spec/candidate.h"
+#include "ipc/object_id.h"
 #include "service/spec/json_reader.h"
 #include "service/spec/json_writer.h"
 #include "service/spec/labels.h"
@@ -23,7 +23,7 @@ static bool take_prefix(const char **text, const char *prefix)
 
 static bool take_name(const char *text, char name[FLEET_NAME])
 {
-	if (!candidate_id_is_valid(text))
+	if (!object_id_is_valid(text))
 		return false;
 	memcpy(name, text, strlen(text) + 1);
 	return true;
@@ -189,7 +189,7 @@ static void read_text(struct reading *reading, const char *member, char *text, s
 static void read_name(struct reading *reading, const char *member, char name[FLEET_NAME])
 {
 	read_text(reading, member, name, FLEET_NAME);
-	if (*name != '\0' && !candidate_id_is_valid(name) && reading->error == FLEET_RECORD_OK)
+	if (*name != '\0' && !object_id_is_valid(name) && reading->error == FLEET_RECORD_OK)
 		reading->error = FLEET_RECORD_INVALID;
 }
 

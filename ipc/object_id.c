@@ -1,5 +1,7 @@
 #include "ipc/object_id.h"
 
+#include <string.h>
+
 static bool is_word(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -10,6 +12,14 @@ static char lower(char c)
 	if (c >= 'A' && c <= 'Z')
 		c = (char)(c - 'A' + 'a');
 	return c;
+}
+
+bool object_id_is_valid(const char *id)
+{
+	size_t length = strlen(id);
+	if (length == 0 || length >= OBJECT_ID_SIZE || strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789._-") != length)
+		return false;
+	return strchr("._-", id[0]) == NULL;
 }
 
 bool object_id_from_name(char id[OBJECT_ID_SIZE], const char *name, size_t length)

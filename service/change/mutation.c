@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "service/spec/candidate.h"
+#include "ipc/object_id.h"
 
 struct mutation *mutation_create(enum mutation_kind kind, size_t operation_count)
 {
@@ -111,7 +111,7 @@ void operation_choose_id(struct operation *operation)
 	const char *asked = json_string_value(json_object_get(operation->document, "id"));
 	if (operation->kind != OPERATION_CREATE || operation->id[0] != '\0')
 		return;
-	if (asked != NULL && candidate_id_is_valid(asked))
+	if (asked != NULL && object_id_is_valid(asked))
 		snprintf(operation->id, sizeof(operation->id), "%s", asked);
 	else
 		make_id(operation->id, operation->object);

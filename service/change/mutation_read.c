@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ipc/object_id.h"
 #include "service/change/delta.h"
 #include "service/change/mutation_step.h"
 #include "service/change/whole_state.h"
@@ -23,7 +24,7 @@ static void read_operation(struct operation *operation, struct candidate *candid
 	delta_read(operation, candidate, now);
 	operation_choose_id(operation);
 	/* The document's reader has not checked the id from the path. */
-	if (has_document(operation->kind) && !candidate_id_is_valid(operation->id))
+	if (has_document(operation->kind) && !object_id_is_valid(operation->id))
 		problem_add(&candidate->problem, "/id", "invalid_id", CANDIDATE_INVALID_ID);
 }
 

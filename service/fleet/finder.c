@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "fleet/etcd/runner.h"
+#include "ipc/object_id.h"
 #include "service/fleet/object_fetch.h"
 #include "service/fleet/published.h"
-#include "service/spec/candidate.h"
 
 struct find_job {
 	struct find_job *next, **before;
@@ -297,7 +297,7 @@ void finder_begin(struct finder *finder, struct mutation *mutation)
 		mutation->done(mutation, mutation->owner);
 		return;
 	}
-	if (mutation->wanted[0] != '\0' && !candidate_id_is_valid(mutation->wanted)) {
+	if (mutation->wanted[0] != '\0' && !object_id_is_valid(mutation->wanted)) {
 		finish(job);
 		return;
 	}

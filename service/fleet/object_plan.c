@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/object_id.h"
 #include "service/change/reach.h"
 #include "service/registry/snapshot_make.h"
 
@@ -52,7 +53,7 @@ struct snapshot *object_plan_read(const struct fleet_keyring *ring, const struct
 static void check_id(const struct operation *operation, struct candidate *candidate)
 {
 	bool is_put = operation->kind == OPERATION_CREATE || operation->kind == OPERATION_PUT;
-	if (is_put && !candidate_id_is_valid(operation->id))
+	if (is_put && !object_id_is_valid(operation->id))
 		problem_add(&candidate->problem, "/id", "invalid_id", CANDIDATE_INVALID_ID);
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/object_id.h"
+
 #define TRIES_MOST 8 /* when others write the same */
 
 /* How many objects a shard has, as it is and as it will be. */
@@ -311,7 +313,7 @@ static void fetch(struct write_job *job)
 	operation_choose_id(operation);
 	operation_name(operation);
 	/* Nothing has an id that is none; the plan says so. */
-	if (!candidate_id_is_valid(operation->id))
+	if (!object_id_is_valid(operation->id))
 		plan(job);
 	else if (!object_fetch_begin(&job->fetch, operation->object, operation->id))
 		fail_for_memory(job);

@@ -8,6 +8,7 @@
 
 #include "ipc/key.h"
 #include "ipc/network.h"
+#include "ipc/object_id.h"
 #include "ipc/place.h"
 #include "ipc/wall_clock.h"
 #include "service/spec/json_writer.h"
@@ -35,20 +36,12 @@ void candidate_clear(struct candidate *candidate)
 	*candidate = (struct candidate){ .label_count = 0 };
 }
 
-bool candidate_id_is_valid(const char *id)
-{
-	size_t length = strlen(id);
-	if (length == 0 || length > 63 || strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789._-") != length)
-		return false;
-	return strchr("._-", id[0]) == NULL;
-}
-
 static void read_id(struct candidate *candidate, struct json_reader *reader, const json_t *document)
 {
 	const char *id = json_reader_string(reader, document, "id");
 	if (id == NULL)
 		return;
-	if (candidate_id_is_valid(id))
+	if (object_id_is_valid(id))
 		snprintf(candidate->id, sizeof(candidate->id), "%s", id);
 	else
 		json_reader_fault_at(reader, "id", "invalid_id", CANDIDATE_INVALID_ID);
@@ -154,7 +147,7 @@ static void read_via(struct spec *spec, struct json_reader *reader, const json_t
 	const char *text = json_reader_string(reader, interface, "via");
 	if (text == NULL)
 		return;
-	if (!candidate_id_is_valid(text)) {
+	if (!object_id_is_valid(text)) {
 		json_reader_fault_at(reader, "via", "invalid_id", "This must be the id of another tunnel.");
 		return;
 	}

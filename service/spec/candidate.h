@@ -70,6 +70,5 @@ void candidate_read_place(struct json_reader *reader, const char *text, bool is_
 /* A member that must be there, or NULL with a fault. */
 const char *candidate_required_string(struct json_reader *reader, const json_t *value, const char *member);
 #define CANDIDATE_INVALID_ID "An id must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen, and start with a letter or digit."
-bool candidate_id_is_valid(const char *id);
 
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/object_id.h"
 #include "service/spec/candidate.h"
 
 static void read_node(struct json_reader *reader, const json_t *value, struct placement_spec *placement)
@@ -9,7 +10,7 @@ static void read_node(struct json_reader *reader, const json_t *value, struct pl
 	const char *text = json_reader_string(reader, value, "node");
 	if (text == NULL)
 		return;
-	if (candidate_id_is_valid(text) && strlen(text) < sizeof(placement->node))
+	if (object_id_is_valid(text) && strlen(text) < sizeof(placement->node))
 		memcpy(placement->node, text, strlen(text) + 1);
 	else
 		json_reader_fault_at(reader, "node", "invalid_id", "This must be the name of a node of the fleet.");

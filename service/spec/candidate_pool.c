@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ipc/network.h"
+#include "ipc/object_id.h"
 #include "ipc/place.h"
 #include "service/spec/candidate.h"
 
@@ -90,7 +91,7 @@ static void read_selection(struct json_reader *reader, const json_t *object, str
 	static const char *const known[] = { "tunnels", "labels", NULL };
 	static const struct text_list tunnels = { .member = "tunnels",
 		                                  .most = POOL_SPEC_TUNNELS_MAX,
-		                                  .is_valid = candidate_id_is_valid,
+		                                  .is_valid = object_id_is_valid,
 		                                  .code = "invalid_id",
 		                                  .detail = "This must be the id of a tunnel." };
 	json_reader_known(reader, object, known, NULL);

@@ -6,6 +6,7 @@
 
 #include "ipc/message.h"
 #include "ipc/network.h"
+#include "ipc/object_id.h"
 #include "ipc/place.h"
 #include "service/spec/candidate.h"
 
@@ -271,7 +272,7 @@ static void read_forward(const struct spec *spec, struct json_reader *reader, co
 	}
 	json_reader_known(reader, value, known, NULL);
 	const char *name = candidate_required_string(reader, value, "name");
-	if (name != NULL && !candidate_id_is_valid(name))
+	if (name != NULL && !object_id_is_valid(name))
 		json_reader_fault_at(reader, "name", "invalid_value", "A name must be 1 to 63 characters of a-z, 0-9, dot, underscore and hyphen.");
 	else if (name != NULL)
 		forward->name = json_reader_copy(reader, name);

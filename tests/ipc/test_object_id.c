@@ -40,12 +40,29 @@ static void a_name_without_letter_or_digit_gives_none(void **state)
 	assert_false(object_id_from_name(id, "", 0));
 }
 
+static void an_id_begins_with_a_letter_or_digit_and_has_63_characters_at_most(void **state)
+{
+	static const char *const good[] = { "a", "0", "a.b_c-d", "ams-1" }, *const bad[] = { "", ".a", "_a", "-a", "A", "a b", "a/b", "\xc3\xa9" };
+	char longest[OBJECT_ID_SIZE + 1];
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(object_id_is_valid(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(object_id_is_valid(bad[i]));
+	memset(longest, 'a', sizeof(longest));
+	longest[OBJECT_ID_SIZE] = '\0';
+	assert_false(object_id_is_valid(longest));
+	longest[OBJECT_ID_SIZE - 1] = '\0';
+	assert_true(object_id_is_valid(longest));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_name_becomes_an_id),
 		cmocka_unit_test(a_long_name_is_cut),
 		cmocka_unit_test(a_name_without_letter_or_digit_gives_none),
+		cmocka_unit_test(an_id_begins_with_a_letter_or_digit_and_has_63_characters_at_most),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

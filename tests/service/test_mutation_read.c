@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "ipc/key.h"
-#include "service/spec/candidate.h"
+#include "ipc/object_id.h"
 #include "service/store/scope.h"
 #include "tests/failing_heap.h"
 #include "tests/service/bench_mutations.h"
@@ -27,7 +27,7 @@ static void a_tunnel_without_an_id_gets_one(void **state)
 		assert_int_equal(bench_mutations_code(mutation), PROBLEM_NONE);
 		assert_int_equal(strlen(id), 15);
 		assert_memory_equal(id, "t-", 2);
-		assert_true(candidate_id_is_valid(id));
+		assert_true(object_id_is_valid(id));
 		assert_string_not_equal(id, before);
 		snprintf(before, sizeof(before), "%s", id);
 		mutation_free(mutation);
