@@ -1,5 +1,5 @@
-/* The placer: whichever valid node holds `p/leader` gives shards to nodes (placement.h) and takes them away. No I/O, no clock: it reads a node's view
- * and asks for transactions. One thread.
+/* The placer: whichever valid node holds `p/leader` gives shards to nodes (fleet_placement.h) and takes them away. No I/O, no clock: it reads a
+ * node's view and asks for transactions. One thread.
  *
  * Every move is a transaction that compares the placer's key, the shard's epoch and, if the owner is dead, the revision of that node's last
  * heartbeat. So a placer that is no longer one changes nothing, nobody moves a shard that has moved, and a node that has written once more keeps its

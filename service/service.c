@@ -10,7 +10,7 @@
 #include "ipc/log.h"
 #include "ipc/program_version.h"
 #include "ipc/wall_clock.h"
-#include "service/change/mutations.h"
+#include "service/change/mutation_step.h"
 #include "service/expirer.h"
 #include "service/files/folder.h"
 #include "service/fleet/fleet.h"
@@ -342,7 +342,7 @@ static bool make_parts(struct service *service)
 	service->registry = registry_create(service->locks);
 	service->slots = slot_table_create(places_of(service));
 	service->protection = protection_create(service->registry);
-	service->mutations = mutations_create();
+	service->mutations = mutations_create(&mutation_machine);
 	service->sessions = session_store_create();
 	return service->events != NULL && service->tokens != NULL && service->locks != NULL && service->registry != NULL && service->slots != NULL &&
 	       service->protection != NULL && service->mutations != NULL && service->sessions != NULL;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "service/change/delta.h"
-#include "service/change/mutation_step.h"
+#include "service/change/mutation_deltas.h"
 #include "service/change/reach.h"
 
 static bool makes_tunnel(const struct operation *operation)

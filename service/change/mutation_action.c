@@ -41,7 +41,7 @@ static void on_answer(void *owner, const struct worker_reply *reply)
 	struct operation *operation = &mutation->operations[0];
 	if (!reply->gone && reply->type == MESSAGE_POOL_COUNTED) {
 		if (!take_counted(mutation, &operation->page, &reply->counted))
-			mutation_step(mutation, MUTATION_EVENT_ACTED);
+			mutations_step(mutation, MUTATION_EVENT_ACTED);
 		return;
 	}
 	if (reply->gone)
@@ -52,7 +52,7 @@ static void on_answer(void *owner, const struct worker_reply *reply)
 		take_forgotten(mutation, operation, &reply->forgotten);
 	else if (reply->ack.status != MESSAGE_STATUS_OK)
 		problem_set(&operation->problem, PROBLEM_WORKER_UNAVAILABLE, "The tunnel is not running.");
-	mutation_step(mutation, MUTATION_EVENT_ACTED);
+	mutations_step(mutation, MUTATION_EVENT_ACTED);
 }
 
 /* A request takes several round trips, and the far end's time. */
@@ -186,7 +186,7 @@ static void on_moved(void *owner, enum mover_result result, const char *failure)
 		snapshot_release(operation->snapshot);
 		operation->snapshot = snapshot_reference(entry->snapshot);
 	}
-	mutation_step(mutation, MUTATION_EVENT_ACTED);
+	mutations_step(mutation, MUTATION_EVENT_ACTED);
 }
 
 /* NULL: the operation has the problem. */
@@ -236,12 +236,12 @@ static void on_listed(void *owner)
 	const struct problem *problem = &mutation->listing->problem;
 	if (problem->code != PROBLEM_NONE)
 		problem_set(&mutation->problem, problem->code, "%s", problem->detail);
-	mutation_step(mutation, MUTATION_EVENT_ACTED);
+	mutations_step(mutation, MUTATION_EVENT_ACTED);
 }
 
 static void on_reloaded(void *owner)
 {
-	mutation_step(owner, MUTATION_EVENT_ACTED);
+	mutations_step(owner, MUTATION_EVENT_ACTED);
 }
 
 static void replace_worker(struct mutation *mutation)

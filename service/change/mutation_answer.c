@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "service/change/delta.h"
+#include "service/change/mutation_deltas.h"
 #include "service/change/mutation_step.h"
 #include "service/change/whole_state.h"
 

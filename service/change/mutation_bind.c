@@ -1,6 +1,7 @@
 /* What the tunnels need on this host to become what they are to be: sockets, slots, addresses. No worker knows of it yet. */
 
 #include "service/change/delta.h"
+#include "service/change/mutation_deltas.h"
 #include "service/change/mutation_step.h"
 #include "service/worker/placement.h"
 

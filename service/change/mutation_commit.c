@@ -71,7 +71,7 @@ static void on_retired(void *owner, const struct worker_reply *reply)
 		provisioner_renew(mutations_means(mutation->all)->provisioner, delta->entry);
 	}
 	if (--mutation->pending == 0)
-		mutation_step(mutation, MUTATION_EVENT_COMMITTED);
+		mutations_step(mutation, MUTATION_EVENT_COMMITTED);
 }
 
 static void ask_worker(struct mutation *mutation, struct delta *delta, enum message_type type, uint64_t generation)
@@ -181,7 +181,7 @@ static void on_stored(struct store_batch *batch, void *owner)
 	store_explain(mutations_means(mutation->all)->store, result, why, sizeof(why));
 	if (result != 0)
 		problem_set(&mutation->problem, PROBLEM_OUT_OF_RESOURCES, "The change could not be written to the disk: %s.", why);
-	mutation_step(mutation, result == 0 ? MUTATION_EVENT_STORED : MUTATION_EVENT_FAILED);
+	mutations_step(mutation, result == 0 ? MUTATION_EVENT_STORED : MUTATION_EVENT_FAILED);
 }
 
 static bool begin_batch(struct mutation *mutation)

@@ -31,7 +31,7 @@ static void start_part(struct mutation *parent, size_t index)
 	part->scope = parent->scope;
 	part->access = access_reference(parent->access);
 	part->course = mutation_course_of(part);
-	mutation_step(part, mutation_rules_of(part->course)->start);
+	mutations_step(part, mutation_rules_of(part->course)->start);
 }
 
 /* One after the other, because a later operation may count on an earlier one (a port that was given up). A loop and no recursion: thousands
@@ -62,14 +62,14 @@ void mutation_part_done(struct mutation *parent, const struct problem *problem)
 	if (parent->course == MUTATION_MANY_DELETES) {
 		count_deleted(parent, problem);
 		if (--parent->pending == 0)
-			mutation_step(parent, MUTATION_EVENT_PARTS_DONE);
+			mutations_step(parent, MUTATION_EVENT_PARTS_DONE);
 		return;
 	}
 	parent->cursor++;
 	if (parent->is_starting)
 		parent->goes_on = true;
 	else if (go_on(parent))
-		mutation_step(parent, MUTATION_EVENT_PARTS_DONE);
+		mutations_step(parent, MUTATION_EVENT_PARTS_DONE);
 }
 
 /* Of the tunnels that match now; each is compared again on its turn (delta_apply). */

@@ -5,10 +5,10 @@
 
 #include "service/change/chain.h"
 #include "service/change/delta.h"
+#include "service/change/mutation_deltas.h"
 #include "service/change/mutation_step.h"
 #include "service/change/reach.h"
 #include "service/change/whole_state.h"
-#include "service/registry/id_hash.h"
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -31,7 +31,7 @@ static size_t collect_keys(const struct mutation *mutation, const char **keys)
 
 static void on_turn(void *owner)
 {
-	mutation_step(owner, MUTATION_EVENT_TURN_CAME);
+	mutations_step(owner, MUTATION_EVENT_TURN_CAME);
 }
 
 /* The turn may come from within, and the mutation be gone by the time of the return. */
@@ -52,70 +52,6 @@ enum mutation_event mutation_enter_locking(struct mutation *mutation)
 	mutation->is_claimed = false;
 	problem_out_of_memory(&mutation->problem);
 	return MUTATION_EVENT_FAILED;
-}
-
-static uint32_t *index_of(const struct mutation *mutation, const char *key)
-{
-	for (size_t at = id_hash(key);; at++) {
-		uint32_t *place = &mutation->index[at & (mutation->index_size - 1)];
-		if (*place == 0 || strcmp(mutation->deltas[*place - 1].key, key) == 0)
-			return place;
-	}
-}
-
-struct delta *mutation_find_delta(const struct mutation *mutation, const char *key)
-{
-	uint32_t place = mutation->index == NULL ? 0 : *index_of(mutation, key);
-	return place == 0 ? NULL : &mutation->deltas[place - 1];
-}
-
-const struct snapshot *mutation_find_tunnel(const struct mutation *mutation, const char *id)
-{
-	char key[OBJECT_KEY_SIZE];
-	object_key_make(key, SPEC_TUNNEL, id);
-	const struct delta *delta = mutation_find_delta(mutation, key);
-	if (delta != NULL)
-		return delta->after;
-	const struct entry *entry = registry_entry(mutations_means(mutation->all)->registry, key);
-	return entry == NULL ? NULL : entry->snapshot;
-}
-
-static struct delta *delta_for(struct mutation *mutation, const char *key)
-{
-	uint32_t *place = index_of(mutation, key);
-	if (*place != 0)
-		return &mutation->deltas[*place - 1];
-	struct delta *delta = &mutation->deltas[mutation->delta_count++];
-	*place = (uint32_t)mutation->delta_count;
-	*delta = (struct delta){ .entry = registry_entry(mutations_means(mutation->all)->registry, key) };
-	snprintf(delta->key, sizeof(delta->key), "%s", key);
-	if (delta->entry != NULL) {
-		delta->before = snapshot_reference(delta->entry->snapshot);
-		delta->after = snapshot_reference(delta->entry->snapshot);
-	}
-	return delta;
-}
-
-static bool make_room(struct mutation *mutation)
-{
-	size_t count = mutation->operation_count;
-	mutation->index_size = 16;
-	while (mutation->index_size < count * 2)
-		mutation->index_size *= 2;
-	mutation->deltas = calloc(count + 1, sizeof(*mutation->deltas));
-	mutation->index = calloc(mutation->index_size, sizeof(*mutation->index));
-	if (mutation->deltas != NULL && mutation->index != NULL)
-		return true;
-	problem_out_of_memory(&mutation->problem);
-	return false;
-}
-
-void mutation_blame(struct mutation *mutation, const struct delta *delta)
-{
-	/* The last operation of that tunnel made it what it is. */
-	for (size_t i = 0; i < mutation->operation_count; i++)
-		if (strcmp(mutation->operations[i].key, delta->key) == 0)
-			mutation->failed_operation = i;
 }
 
 /* Between what the caller may see before and what it may leave behind. */
@@ -146,7 +82,7 @@ static bool plan(struct mutation *mutation, size_t index)
 	struct operation *operation = &mutation->operations[index];
 	struct candidate *candidate = mutation->candidates == NULL ? NULL : &mutation->candidates[index];
 	if (operation->problem.code == PROBLEM_NONE)
-		apply(mutation, delta_for(mutation, operation->key), operation, candidate);
+		apply(mutation, mutation_take_delta(mutation, operation->key), operation, candidate);
 	if (operation->problem.code == PROBLEM_NONE)
 		return true;
 	fail_with(mutation, index);
@@ -170,7 +106,7 @@ enum mutation_event mutation_enter_planning(struct mutation *mutation)
 	bool begins = mutation->deltas == NULL;
 	if (begins && mutation->course == MUTATION_WHOLE_STATE)
 		whole_state_begin(mutation);
-	if (begins && !make_room(mutation))
+	if (begins && !mutation_make_deltas(mutation))
 		return MUTATION_EVENT_FAILED;
 	for (; mutation->cursor < mutation->operation_count; mutation->cursor++) {
 		if (!mutations_take_work(mutation->all, peers_of(mutation, mutation->cursor)))

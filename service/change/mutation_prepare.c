@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "service/change/delta.h"
+#include "service/change/mutation_deltas.h"
 #include "service/change/mutation_step.h"
 #include "service/worker/runtime.h"
 
@@ -68,7 +69,7 @@ static void on_prepared(void *owner, const struct worker_reply *reply)
 		delta->applied = reply->prepared.applied;
 	}
 	if (--mutation->pending == 0)
-		mutation_step(mutation, outcome(mutation));
+		mutations_step(mutation, outcome(mutation));
 }
 
 static bool send_prepare(struct mutation *mutation, struct delta *delta)

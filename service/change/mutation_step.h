@@ -1,27 +1,19 @@
-/* The steps of a mutation from state to state. Service's thread, except READING and QUEUED. */
+/* The machine of mutations: its states' entry actions, and what runs them. Service's thread, except READING and QUEUED. */
 #ifndef WARREN_SERVICE_CHANGE_MUTATION_STEP_H
 #define WARREN_SERVICE_CHANGE_MUTATION_STEP_H
 
 #include "service/change/mutations.h"
 
-/* Handles an event, which its state must allow. Afterwards the mutation may have been answered and freed. */
-void mutation_step(struct mutation *mutation, enum mutation_event event);
+extern const struct mutation_machine mutation_machine;
 
 /* Entry actions of the states: each returns the event that follows at once, or MUTATION_EVENT_NONE to wait for one; the mutation may then
  * already have been freed. With MUTATION_EVENT_MORE it is called again in the loop's next turn, and goes on at the mutation's cursor. */
 
 /* mutation_read.c */
 bool mutation_read(struct mutation *mutation); /* before the first step; false when out of memory. Any thread */
-/* mutations.c */
-enum mutation_event mutation_enter_queued(struct mutation *mutation);
 /* mutation_plan.c */
 enum mutation_event mutation_enter_locking(struct mutation *mutation);
 enum mutation_event mutation_enter_planning(struct mutation *mutation);
-void mutation_blame(struct mutation *mutation, const struct delta *delta); /* the problem belongs to that tunnel's operation */
-/* The one of this key, once PLANNING has begun; NULL when there is none. */
-struct delta *mutation_find_delta(const struct mutation *mutation, const char *key);
-/* The tunnel with this id as the mutation leaves it, borrowed; NULL when there is none. */
-const struct snapshot *mutation_find_tunnel(const struct mutation *mutation, const char *id);
 /* mutation_bind.c */
 enum mutation_event mutation_enter_binding(struct mutation *mutation);
 /* mutation_prepare.c */

@@ -7,7 +7,7 @@ static void on_written(void *owner, json_t *token, const struct problem *problem
 	mutation->token = token;
 	if (problem->code != PROBLEM_NONE)
 		problem_set(&mutation->problem, problem->code, "%s", problem->detail);
-	mutation_step(mutation, MUTATION_EVENT_TOKEN_WRITTEN);
+	mutations_step(mutation, MUTATION_EVENT_TOKEN_WRITTEN);
 }
 
 enum mutation_event mutation_enter_writing_token(struct mutation *mutation)

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 
 #include "service/change/inbox.h"
-#include "service/change/mutation_step.h"
 #include "service/registry/id_hash.h"
 
 #define PEERS_OF_A_PIECE 64
 #define SUSPENDED_LISTS 1024 /* thousands of tunnels that are created with wait=up */
 
 struct mutations {
+	const struct mutation_machine *machine;
 	struct mutation_means means;
 	struct inbox *inbox;
 	struct mutation *under_way;                  /* without parts */
@@ -23,11 +23,12 @@ struct mutations {
 	bool is_stopping;
 };
 
-struct mutations *mutations_create(void)
+struct mutations *mutations_create(const struct mutation_machine *machine)
 {
 	struct mutations *mutations = calloc(1, sizeof(*mutations));
 	if (mutations == NULL)
 		return NULL;
+	mutations->machine = machine;
 	mutations->inbox = inbox_create();
 	if (mutations->inbox != NULL)
 		return mutations;
@@ -53,15 +54,20 @@ void mutations_free(struct mutations *mutations)
 	free(mutations);
 }
 
+void mutations_step(struct mutation *mutation, enum mutation_event event)
+{
+	mutation->all->machine->step(mutation, event);
+}
+
 void mutations_submit(struct mutations *mutations, struct mutation *mutation)
 {
 	assert(mutation->done != NULL && mutation->state == MUTATION_READING);
 	mutation->references++;
 	mutation->all = mutations;
 	mutation->course = mutation_course_of(mutation);
-	if (!mutation_read(mutation))
+	if (!mutations->machine->read(mutation))
 		problem_out_of_memory(&mutation->problem);
-	mutation_step(mutation, MUTATION_EVENT_READ);
+	mutations_step(mutation, MUTATION_EVENT_READ);
 }
 
 static void refuse_at_the_end(struct mutation *mutation)
@@ -74,13 +80,12 @@ void mutations_refuse_to_wait(struct mutation *mutation)
 	problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE, "The change was made; the daemon is stopping before the first handshake.");
 }
 
-/* The service's thread may have taken it and freed it by the time of the return. */
-enum mutation_event mutation_enter_queued(struct mutation *mutation)
+bool mutations_enqueue(struct mutation *mutation)
 {
 	if (inbox_put(mutation->all->inbox, mutation))
-		return MUTATION_EVENT_NONE;
+		return true;
 	refuse_at_the_end(mutation);
-	return MUTATION_EVENT_REFUSED;
+	return false;
 }
 
 static void start(struct mutations *mutations, struct mutation *mutation)
@@ -94,7 +99,7 @@ static void start(struct mutations *mutations, struct mutation *mutation)
 	mutations->under_way = mutation;
 	if (mutations->is_stopping)
 		refuse_at_the_end(mutation);
-	mutation_step(mutation, is_unread || mutations->is_stopping ? MUTATION_EVENT_REFUSED : mutation_rules_of(mutation->course)->start);
+	mutations_step(mutation, is_unread || mutations->is_stopping ? MUTATION_EVENT_REFUSED : mutation_rules_of(mutation->course)->start);
 }
 
 void mutations_run(struct mutations *mutations)
@@ -146,7 +151,7 @@ void mutations_go_on(struct mutations *mutations)
 		mutations->unfinished = mutation->next_waiting;
 		if (mutations->unfinished == NULL)
 			mutations->last = &mutations->unfinished;
-		mutation_step(mutation, MUTATION_EVENT_MORE);
+		mutations_step(mutation, MUTATION_EVENT_MORE);
 	}
 	if (mutations->unfinished == NULL)
 		uv_idle_stop(&mutations->next_turn);
@@ -165,14 +170,14 @@ void mutations_check_workers(struct mutations *mutations)
 	while (list != NULL) {
 		struct mutation *mutation = list;
 		list = mutation->next_waiting;
-		if (mutation_has_workers(mutation)) {
-			mutation_step(mutation, MUTATION_EVENT_WORKER_READY);
+		if (mutations->machine->has_workers(mutation)) {
+			mutations_step(mutation, MUTATION_EVENT_WORKER_READY);
 		} else if (!mutations->is_stopping && uv_now(mutations->means.loop) < mutation->deadline) {
 			mutations_await_worker(mutation);
 		} else {
 			problem_set(&mutation->problem, PROBLEM_WORKER_UNAVAILABLE,
 			            "The worker of this tunnel is being replaced; try again in a moment.");
-			mutation_step(mutation, MUTATION_EVENT_FAILED);
+			mutations_step(mutation, MUTATION_EVENT_FAILED);
 		}
 	}
 }
@@ -193,12 +198,12 @@ static void check_list(struct mutation **list)
 {
 	for (struct mutation **at = list; *at != NULL;) {
 		struct mutation *mutation = *at;
-		if (!mutation_is_waiting_over(mutation)) {
+		if (!mutation->all->machine->is_waiting_over(mutation)) {
 			at = &mutation->next_waiting;
 			continue;
 		}
 		*at = mutation->next_waiting;
-		mutation_step(mutation, MUTATION_EVENT_WAITING_OVER);
+		mutations_step(mutation, MUTATION_EVENT_WAITING_OVER);
 	}
 }
 
@@ -219,7 +224,7 @@ static void end_list(struct mutation **list)
 		struct mutation *mutation = *list;
 		*list = mutation->next_waiting;
 		mutations_refuse_to_wait(mutation);
-		mutation_step(mutation, MUTATION_EVENT_REFUSED);
+		mutations_step(mutation, MUTATION_EVENT_REFUSED);
 	}
 }
 

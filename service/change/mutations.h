@@ -44,7 +44,17 @@ struct mutation_means {
 	void *reload_owner;
 };
 
-struct mutations *mutations_create(void); /* NULL when out of memory */
+/* What runs a mutation (mutation_step.c). Here only from outside, so that its states may use what is here. */
+struct mutation_machine {
+	bool (*read)(struct mutation *mutation); /* before the first step; false when out of memory. Any thread */
+	/* Handles an event, which the mutation's state must allow. Afterwards it may have been answered and freed. */
+	void (*step)(struct mutation *mutation, enum mutation_event event);
+	bool (*has_workers)(const struct mutation *mutation); /* all workers that it needs are ready */
+	bool (*is_waiting_over)(struct mutation *mutation);   /* SUSPENDED; if so, the operation has the result */
+};
+
+/* NULL when out of memory. */
+struct mutations *mutations_create(const struct mutation_machine *machine);
 /* Before the first is submitted. */
 void mutations_start(struct mutations *mutations, const struct mutation_means *means);
 void mutations_free(struct mutations *mutations); /* when none is in progress */
@@ -66,6 +76,9 @@ void mutations_go_on(struct mutations *mutations);
 bool mutations_are_under_way(const struct mutations *mutations);
 
 /* For the files of change/. */
+/* Something that the mutation waited for has happened. Afterwards it may have been answered and freed. */
+void mutations_step(struct mutation *mutation, enum mutation_event event);
+bool mutations_enqueue(struct mutation *mutation); /* false when they are being stopped */
 const struct mutation_means *mutations_means(const struct mutations *mutations);
 uint64_t mutations_take_revision(struct mutations *mutations);
 uint64_t mutations_next_revision(const struct mutations *mutations);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "service/change/mutation_step.h"
+#include "service/change/mutation_deltas.h"
 
 bool reach_has(const struct mutation *mutation, const struct snapshot *snapshot)
 {

@@ -69,7 +69,7 @@ int bench_mutations_set_up(void **state)
 		                                 .lookups = &changes.lookups,
 		                                 .policy = &changes.policy,
 		                                 .roots = &roots };
-	changes.mutations = mutations_create();
+	changes.mutations = mutations_create(&mutation_machine);
 	mutations_start(changes.mutations, &changes.means);
 	return 0;
 }

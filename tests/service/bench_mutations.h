@@ -2,7 +2,7 @@
 #ifndef WARREN_TESTS_SERVICE_BENCH_MUTATIONS_H
 #define WARREN_TESTS_SERVICE_BENCH_MUTATIONS_H
 
-#include "service/change/mutations.h"
+#include "service/change/mutation_step.h"
 #include "tests/service/bench_worker.h"
 
 struct bench_mutations {

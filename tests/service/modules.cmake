@@ -16,7 +16,7 @@ warren_test(NAME test_mutation_memory SOURCES test_mutation_memory.c ${mutations
 foreach(step plan bind prepare answer)
 	warren_test(NAME test_mutation_${step} SOURCES test_mutation_${step}.c ${mutations} LIBS ${libraries} PkgConfig::UV PkgConfig::SQLITE)
 endforeach()
-foreach(step read parts)
+foreach(step deltas read parts)
 	warren_test(NAME test_mutation_${step} SOURCES test_mutation_${step}.c ${mutations} ${failing_heap_source} LIBS ${libraries} PkgConfig::UV PkgConfig::SQLITE
 		LINK_OPTIONS ${failing_heap} -Wl,--wrap=uv_process_kill)
 endforeach()
