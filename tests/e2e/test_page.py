@@ -103,6 +103,8 @@ def test_a_tunnels_life(page, local_daemon):
         assert page.run("return location.hash") == "#/tunnels/near"
         page.wait_text("#detail-state", "up")
         page.wait_text("#note", "PostUp")
+        assert page.run("""const { left, top } = document.getElementById('note-lines').getBoundingClientRect();
+            return document.getElementById('note').contains(document.elementFromPoint(left + 9, top + 9))"""), "the drawer does not cover it"
         near = api.get("/v1/tunnels/near")
         page.wait_text("#detail-facts", near["status"]["listen"][0])
         host, port = proxy_address(near)
