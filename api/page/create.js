@@ -1,7 +1,8 @@
 /* A new tunnel from a wg-quick file: pasted, chosen, or dropped anywhere on the page. */
 
 import { ask } from "./api.js";
-import { $, alone, element, viewOf } from "./dom.js";
+import { $, alone, element, setText, viewOf } from "./dom.js";
+import { labelTexts } from "./format.js";
 import { can, keep, rows, state } from "./model.js";
 import { noteWarnings, tell, tellProblem } from "./notice.js";
 
@@ -78,7 +79,15 @@ function hasFiles(event) {
 	return event.dataTransfer?.types.includes("Files");
 }
 
+function emptyText() {
+	if (can("write"))
+		return "There are no tunnels yet. A tunnel begins with the .conf file of your VPN provider: drop it on this page, or paste it.";
+	const labels = labelTexts(state.caller.labels);
+	return labels.length > 0 ? `No tunnel has the labels that this token sees: ${labels.join(", ")}.` : "There are no tunnels yet.";
+}
+
 export function update() {
+	setText($("empty-text"), emptyText());
 	$("new").hidden = !can("write") || (rows.size === 0 && state.isLoaded);
 	$("empty-new").hidden = !can("write");
 }

@@ -131,7 +131,8 @@ export function update() {
 	measure();
 	setAttribute($("table"), "aria-rowcount", String(shown.lines.length + 1));
 	const part = shown.rows.length === rows.size ? "" : `${amount(shown.rows.length)} of `;
-	setText($("shown-count"), `${part}${plural(rows.size, "tunnel")}`);
+	const labels = labelTexts(state.caller.labels);
+	setText($("shown-count"), `${part}${plural(rows.size, "tunnel")}${labels.length > 0 ? ` with ${labels.join(", ")}` : ""}`);
 	$("table").hidden = shown.rows.length === 0;
 	$("filters").hidden = rows.size === 0;
 	$("empty").hidden = rows.size > 0 || !state.isLoaded;

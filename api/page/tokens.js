@@ -45,8 +45,16 @@ function forgetSecret() {
 	$("token-new-value").replaceChildren();
 }
 
+/* A label without a value would be another label, and the token would see nothing. */
+function labelsOf(text) {
+	const wrong = fromText("lines", text).find((label) => !label.includes("="));
+	if (wrong)
+		throw new Error(`${wrong} is no label. Write key=value.`);
+	return fromText("map", text);
+}
+
 async function create() {
-	const scope = $("token-scope").value, labels = fromText("map", $("token-labels").value), ends = $("token-ends").value;
+	const scope = $("token-scope").value, labels = labelsOf($("token-labels").value), ends = $("token-ends").value;
 	const made = await askJson("POST", "/v1/tokens", { name: $("token-name").value, scopes: SCOPES.slice(0, SCOPES.indexOf(scope) + 1),
 		...(Object.keys(labels).length ? { labels } : {}), ...(ends ? { expires_at: new Date(ends).toISOString() } : {}) });
 	$("token-create").reset();

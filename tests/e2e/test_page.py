@@ -647,12 +647,20 @@ def test_a_token_is_made_and_offered_what_it_may_do(page, local_daemon):
     page.wait_text("#detail-title", "r")
     page.wait_text("#detail-facts", "Addresses inside")
     for css in ("#nav-tokens", "#new", "#detail-actions button", "#lines [type=checkbox]", "#pool-new"):
+    page.type("#token-labels", "country")
+    page.click("#token-create .primary")
+    page.wait_text("#message-text", "country is no label")
+    page.set("#token-labels", "country=nl")
         assert not page.is_visible(css), css
 
 
 def test_ten_thousand_tunnels(page, local_daemon):
     """The table holds only what the window shows, and a filter is painted at once. Bounds here guard against a hang: the figures are a report."""
     api = local_daemon.api
+    page.run("location.hash = '#/'")
+    page.wait_text("#empty", "No tunnel has the labels that this token sees: country=nl.")
+    api.patch("r", {"labels": {"country": "nl"}})
+    page.wait_text("#shown-count", "1 tunnel with country=nl")
     _many(api, 10000)
     _sign_in(page, local_daemon)
     page.wait_text("#shown-count", "10,000 tunnels")
