@@ -57,7 +57,7 @@ def test_the_two_minutes(checkout):
         printed = checkout.printed()
         assert process.poll() is None, printed[-3000:]
         assert "Hello from behind the tunnel." in printed and re.search(r'"bytes_received": [1-9]', printed), printed[-3000:]
-        assert re.search(r"Dashboard: http://127\.0\.0\.1:\d+/#token=\S+", printed), printed[-3000:]
+        assert re.search(r"Web page: http://127\.0\.0\.1:\d+/#token=\S+", printed), printed[-3000:]
     finally:
         os.killpg(process.pid, signal.SIGINT)
         code = process.wait(20)
