@@ -7,6 +7,7 @@ import { $, button, copyButton, element, fill, headsOf, pause, setText, viewOf }
 import { edit } from "./edit.js";
 import { describeEvent, eventsOf } from "./events.js";
 import { exportTunnel } from "./export.js";
+import { problemOf } from "./filter.js";
 import { ago, amount, duration, labelTexts, milliseconds, moment, plural, rate, size } from "./format.js";
 import { linkTo } from "./nodes.js";
 import { can, forget, isElsewhere, isOlder, keep, onChange, rows, state } from "./model.js";
@@ -27,7 +28,10 @@ function setEnabled(enabled) {
 }
 
 function reconnect() {
-	return attempt(() => ask("POST", pathOf("tunnels", shown.id, "/actions/reconnect")));
+	return attempt(async () => {
+		await ask("POST", pathOf("tunnels", shown.id, "/actions/reconnect"));
+		setText($("detail-probe"), "A new handshake was begun.");
+	});
 }
 
 async function probe() {
@@ -136,6 +140,16 @@ function peers() {
 	});
 }
 
+/* Of a tunnel whose peers have never answered, though their addresses are known. */
+function adviceOf(now) {
+	const list = shown.stats?.peers ?? [];
+	const isUnheard = list.length > 0 && list.every((peer) => peer.endpoint && peer.wire_bytes_received === 0);
+	if (now !== "stale" || !isUnheard)
+		return "";
+	return "Nothing has come back yet. Compare the public key below with the one that the provider has for you, and the peer's key and endpoint "
+		+ "with its file. UDP may be blocked on the way: try another port of the provider.";
+}
+
 function updateHead() {
 	const { id, tunnel } = shown, row = rows.get(id);
 	const now = row?.state ?? tunnel.status.state, known = row ? row.healthy : tunnel.status.health.healthy;
@@ -144,10 +158,11 @@ function updateHead() {
 	setText($("detail-state"), now === "elsewhere" ? `on ${row.node}` : now);
 	$("detail-state").className = `chip ${now}`;
 	setText($("detail-health"), healthy === null ? "" : healthy ? "healthy" : "unhealthy");
-	$("detail-health").className = healthy ? "good" : "bad";
+	$("detail-health").className = healthy ? "good" : row && problemOf(row) === null ? "dim" : "bad";
 	const since = Date.parse(tunnel.status.since);
 	setText($("detail-since"), Number.isNaN(since) ? "" : `for ${duration((state.now - since) / 1000)}`);
-	const reasons = [tunnel.status.reason, ...tunnel.status.conditions.map((condition) => condition.detail)].filter(Boolean);
+	const conditions = tunnel.status.conditions.map((condition) => condition.detail);
+	const reasons = [tunnel.status.reason, ...conditions, adviceOf(now)].filter(Boolean);
 	fill($("detail-reasons"), reasons.join("\n"), () => reasons.map((reason) => element("li", {}, reason)));
 	const labels = labelTexts(tunnel.labels);
 	fill($("detail-labels"), labels.join("\n"), () => labels.map((label) => element("span", {}, label)));

@@ -122,8 +122,14 @@ function showPlanned(isPlanned) {
 	$("edit-check").classList.toggle("primary", !isPlanned);
 }
 
+function isEmpty(value) {
+	return value !== null && typeof value === "object" && Object.keys(value).length === 0;
+}
+
+/* What was left out and stays empty is no change. */
 function showPlan(planned) {
-	const { labels, spec } = planned, changes = [...differences(editing.before, { labels, spec }), ...secretsIn(editing.document)];
+	const { labels, spec } = planned, isTold = ({ before, after }) => before !== undefined || !isEmpty(after);
+	const changes = [...differences(editing.before, { labels, spec }).filter(isTold), ...secretsIn(editing.document)];
 	setText($("edit-effect"), EFFECTS[planned.applied] || planned.applied);
 	$("edit-changes").replaceChildren(...changes.map(({ pointer, before, after }) => element("li", {}, element("code", {}, pointer), " ",
 		element("del", {}, textOf(before)), " → ", element("ins", {}, textOf(after)))));

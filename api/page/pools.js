@@ -55,6 +55,8 @@ function memberLine(member) {
 }
 
 function membersOf({ id, status }) {
+	if (status.members.length === 0)
+		return element("p", { class: "dim" }, "No tunnel is a member yet. Edit it: name tunnels, or labels that they have.");
 	const shown = status.members.slice(0, MEMBERS_MOST), rest = status.members.length - shown.length;
 	const heads = element("thead", {}, element("tr", {}, ...headsOf(MEMBER_HEADS)));
 	const table = element("table", { class: "list" }, heads, element("tbody", {}, ...shown.map(memberLine)));

@@ -418,6 +418,16 @@ def test_a_late_reply_does_not_close_another_edit(page, local_daemon):
     assert page.run("return document.querySelector('[name=\"spec.interface.mtu\"]').value") == "1300"
 
 
+def test_what_to_do_about_a_silent_peer_is_told(page, local_daemon):
+    _plain(local_daemon.api, "mute", peers=[{"public_key": keys.new_key().public, "endpoint": "127.0.0.1:9", "allowed_ips": ["0.0.0.0/0"]}])
+    _sign_in(page, local_daemon)
+    page.run("location.hash = '#/tunnels/mute'")
+    page.wait_text("#detail-state", "handshaking")
+    assert page.run("return document.getElementById('detail-health').className") != "bad", "a handshake may take a while"
+    page.wait_text("#detail-reasons", "the peer does not answer handshakes")
+    page.wait_text("#detail-reasons", "Compare the public key")
+
+
 def test_secrets_stay_when_a_tunnel_is_edited(page, local_daemon):
     """An edit of something else keeps the private key, the preshared key and the password, which the page never has."""
     api = local_daemon.api
@@ -637,30 +647,30 @@ def test_a_token_is_made_and_offered_what_it_may_do(page, local_daemon):
     _sign_in(page, local_daemon)
     page.click("#nav-tokens")
     page.type("#token-name", "watcher")
+    page.type("#token-labels", "country")
+    page.click("#token-create .primary")
+    page.wait_text("#message-text", "country is no label")
+    page.set("#token-labels", "country=nl")
     page.click("#token-create .primary")
     page.wait_text("#token-new", "shown only now")
     secret = page.text("#token-new-value code")
     page.wait_text("#token-lines", "watcher")
     page.run("location.hash = arguments[0]", f"token={secret}")
     page.wait(lambda: page.run("return document.getElementById('who').textContent") == "watcher, read", "signed in with it")
+    page.run("location.hash = '#/'")
+    page.wait_text("#empty", "No tunnel has the labels that this token sees: country=nl.")
+    api.patch("r", {"labels": {"country": "nl"}})
+    page.wait_text("#shown-count", "1 tunnel with country=nl")
     page.run("location.hash = '#/tunnels/r'")
     page.wait_text("#detail-title", "r")
     page.wait_text("#detail-facts", "Addresses inside")
     for css in ("#nav-tokens", "#new", "#detail-actions button", "#lines [type=checkbox]", "#pool-new"):
-    page.type("#token-labels", "country")
-    page.click("#token-create .primary")
-    page.wait_text("#message-text", "country is no label")
-    page.set("#token-labels", "country=nl")
         assert not page.is_visible(css), css
 
 
 def test_ten_thousand_tunnels(page, local_daemon):
     """The table holds only what the window shows, and a filter is painted at once. Bounds here guard against a hang: the figures are a report."""
     api = local_daemon.api
-    page.run("location.hash = '#/'")
-    page.wait_text("#empty", "No tunnel has the labels that this token sees: country=nl.")
-    api.patch("r", {"labels": {"country": "nl"}})
-    page.wait_text("#shown-count", "1 tunnel with country=nl")
     _many(api, 10000)
     _sign_in(page, local_daemon)
     page.wait_text("#shown-count", "10,000 tunnels")
