@@ -9,9 +9,15 @@ import { attempt, confirm, note } from "./notice.js";
 const SHOWN_MOST = 500;
 export const CONNECTION_HEADS = ["Tunnel", "Protocol", "Client", "User", "Target", "Age", "Received", "Sent", ""];
 
+/* What ended by itself meanwhile is closed, too. */
+function unlessEnded(error) {
+	if (error.status !== 404)
+		throw error;
+}
+
 function kill(one, row) {
 	return attempt(async () => {
-		await ask("DELETE", pathOf("connections", one.id));
+		await ask("DELETE", pathOf("connections", one.id)).catch(unlessEnded);
 		row.remove();
 	});
 }

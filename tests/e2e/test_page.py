@@ -508,6 +508,10 @@ def test_an_answer_that_was_overtaken_is_not_shown(page, local_daemon):
         window.fetch = async (path, options) => {
             if (!path.startsWith("/v1/connections"))
                 return real(path, options);
+            if (options.method === "DELETE") {
+                window.isAsked = true;
+                return new Response('{"detail": "no such connection"}', { status: 404 });
+            }
             const user = new URL(path, location).searchParams.get("user");
             if (user === "slow")
                 await new Promise((resolve) => { window.letGo = resolve; });
@@ -527,6 +531,9 @@ def test_an_answer_that_was_overtaken_is_not_shown(page, local_daemon):
     reads = page.run("window.letGo(); return window.reads")
     page.wait(lambda: page.run("return window.reads") >= reads + 2, "the list is read again")
     assert not page.run("return Boolean(window.wasShown)")
+    page.click("#connection-lines button")
+    page.wait(lambda: page.run("return window.isAsked === true && document.querySelectorAll('#connection-lines tr').length === 0"), "its line goes")
+    assert not page.is_visible("#message"), "a connection that has ended by itself is no failure"
 
 
 def test_a_pool_is_made(page, local_daemon):
