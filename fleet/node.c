@@ -74,9 +74,12 @@ static bool describe(struct fleet_node *node, const struct fleet_node_config *co
 {
 	struct fleet_key key = { .kind = FLEET_KEY_NODE };
 	char text[FLEET_VALUE_TEXT];
-	node->self = (struct fleet_heartbeat){
-		.t = FLEET_TIME_MAX, .applied = INT64_MAX, .wall = FLEET_TIME_MAX, .told = FLEET_TIME_MAX, .capacity = config->capacity
-	};
+	node->self = (struct fleet_heartbeat){ .t = FLEET_TIME_MAX,
+		                               .applied = INT64_MAX,
+		                               .settled = INT64_MAX,
+		                               .wall = FLEET_TIME_MAX,
+		                               .told = FLEET_TIME_MAX,
+		                               .capacity = config->capacity };
 	if (!copy_text(key.name, sizeof(key.name), config->name) || !copy_text(node->self.boot, sizeof(node->self.boot), config->boot) ||
 	    !copy_text(node->self.address, sizeof(node->self.address), config->address) ||
 	    !copy_text(node->self.version, sizeof(node->self.version), config->version == NULL ? "" : config->version) ||
@@ -84,7 +87,10 @@ static bool describe(struct fleet_node *node, const struct fleet_node_config *co
 		return false;
 	node->self.label_count = config->label_count;
 	fleet_key_write(&key, node->key);
-	return fleet_heartbeat_write(&node->self, text) == FLEET_RECORD_OK;
+	bool fits = fleet_heartbeat_write(&node->self, text) == FLEET_RECORD_OK;
+	node->self.settled = 0; /* until it is said */
+	node->self.told = 0;
+	return fits;
 }
 
 struct fleet_node *fleet_node_create(const struct fleet_node_config *config, uint64_t now)
@@ -692,6 +698,11 @@ void fleet_node_silent(struct fleet_node *node, int64_t revision)
 void fleet_node_running(struct fleet_node *node, int64_t revision)
 {
 	confirm(node, &node->running, node->view.gained, revision);
+}
+
+void fleet_node_settled(struct fleet_node *node, int64_t revision)
+{
+	node->self.settled = revision;
 }
 
 void fleet_node_told(struct fleet_node *node, uint64_t at)

@@ -97,6 +97,8 @@ int64_t fleet_node_applied(const struct fleet_node *node);
 void fleet_node_silent(struct fleet_node *node, int64_t revision);
 void fleet_node_running(struct fleet_node *node, int64_t revision);
 
+/* Its shards are as their records were at that revision; its next heartbeat says so. */
+void fleet_node_settled(struct fleet_node *node, int64_t revision);
 /* How its tunnels were at that time is written for the others; its next heartbeat says so. */
 void fleet_node_told(struct fleet_node *node, uint64_t at);
 

@@ -215,6 +215,7 @@ int fleet_heartbeat_read(struct fleet_heartbeat *heartbeat, const char *text, si
 	*heartbeat = (struct fleet_heartbeat){
 		.t = read_number(&reading, "t", FLEET_TIME_MAX),
 		.applied = (int64_t)read_number(&reading, "a", INT64_MAX),
+		.settled = (int64_t)read_number(&reading, "c", INT64_MAX),
 		.wall = read_number(&reading, "wall", FLEET_TIME_MAX),
 		.told = read_number(&reading, "told", FLEET_TIME_MAX),
 		.drain = read_flag(&reading, "drain"),
@@ -295,6 +296,7 @@ int fleet_heartbeat_write(const struct fleet_heartbeat *heartbeat, char text[FLE
 	json_t *object = json_object();
 	json_writer_set(&writer, object, "t", json_integer((json_int_t)heartbeat->t));
 	json_writer_set(&writer, object, "a", json_integer(heartbeat->applied));
+	json_writer_set(&writer, object, "c", json_integer(heartbeat->settled));
 	json_writer_set(&writer, object, "wall", json_integer((json_int_t)heartbeat->wall));
 	json_writer_set(&writer, object, "told", json_integer((json_int_t)heartbeat->told));
 	json_writer_set(&writer, object, "boot", json_string(heartbeat->boot));

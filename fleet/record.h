@@ -56,6 +56,7 @@ void fleet_key_write(const struct fleet_key *key, char text[FLEET_KEY_TEXT]);
 struct fleet_heartbeat {
 	uint64_t t;      /* its CLOCK_BOOTTIME when it sent this, in ms */
 	int64_t applied; /* "a": it has applied and carried out every assignment up to this revision; 0: none yet */
+	int64_t settled; /* "c": its shards are as their records were at that revision, and what left them runs there no more; 0: not yet */
 	uint64_t wall;   /* its time of day, in ms */
 	uint64_t told;   /* when it looked last at how its tunnels are, and had written it, by the clock of `t`; 0: never */
 	char boot[FLEET_NAME];

@@ -352,6 +352,31 @@ void fleet_view_touch_own(struct fleet_view *view)
 			touch(view, (uint32_t)i);
 }
 
+static bool node_has_let_go(const struct fleet_view *view, int node, int64_t revision, const struct fleet_rule *rule, uint64_t now)
+{
+	if (node == FLEET_NOBODY || node == FLEET_ME)
+		return true;
+	const struct fleet_view_node *known = &view->nodes[node];
+	return known->heartbeat.settled >= revision || known->heartbeat.bye || now >= known->heard_at + fleet_rule_silence(rule);
+}
+
+bool fleet_view_has_let_go(const struct fleet_view *view, const struct fleet_view_shard *shard, int64_t revision, const struct fleet_rule *rule,
+                           uint64_t now)
+{
+	return node_has_let_go(view, shard->owner, revision, rule, now) && node_has_let_go(view, shard->from, revision, rule, now);
+}
+
+/* What a node has told last of its time of day, and for as long as it may have sent since. */
+uint64_t fleet_view_floor(const struct fleet_view *view, const struct fleet_view_shard *shard, const struct fleet_rule *rule)
+{
+	const int nodes[] = { shard->owner, shard->from };
+	uint64_t floor = shard->ts_floor;
+	for (size_t i = 0; i < 2; i++)
+		if (nodes[i] != FLEET_NOBODY && view->nodes[nodes[i]].wall + fleet_rule_silence(rule) > floor)
+			floor = view->nodes[nodes[i]].wall + fleet_rule_silence(rule);
+	return floor < FLEET_TIME_MAX ? floor : FLEET_TIME_MAX;
+}
+
 /* It was true at `told`, and the heartbeat that says so was sent at `t`, both by its clock, and received after that. */
 uint64_t fleet_view_age(const struct fleet_view *view, int node, uint64_t now)
 {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "fleet/record.h"
+#include "fleet/rule.h"
 
 #define FLEET_NODES_MAX 1024
 #define FLEET_CLASSES_MAX 1024
@@ -92,6 +93,12 @@ const struct fleet_view_shard *fleet_view_find(const struct fleet_view *view, co
 const struct fleet_view_shard *fleet_view_take(struct fleet_view *view);
 /* Touches the shards that FLEET_ME owns. */
 void fleet_view_touch_own(struct fleet_view *view);
+/* Whether no other node may still run what has left a shard at that revision: who has the shard, or must let it go, has settled since, has said that
+ * it goes, or has been silent for so long that it runs nothing. */
+bool fleet_view_has_let_go(const struct fleet_view *view, const struct fleet_view_shard *shard, int64_t revision, const struct fleet_rule *rule,
+                           uint64_t now);
+/* No handshake of what has left the shard was later: UNIX time in ms. */
+uint64_t fleet_view_floor(const struct fleet_view *view, const struct fleet_view_shard *shard, const struct fleet_rule *rule);
 /* How old what a node has told of its tunnels is at most, in ms; UINT64_MAX: not known. */
 uint64_t fleet_view_age(const struct fleet_view *view, int node, uint64_t now);
 /* Every node counts as heard of now. */

@@ -185,6 +185,11 @@ void etcd_runner_running(struct etcd_runner *runner, int64_t revision)
 	turn(runner);
 }
 
+void etcd_runner_settled(struct etcd_runner *runner, int64_t revision)
+{
+	fleet_node_settled(runner->node, revision);
+}
+
 void etcd_runner_told(struct etcd_runner *runner, uint64_t at)
 {
 	fleet_node_told(runner->node, at);

@@ -32,6 +32,8 @@ void etcd_runner_start(struct etcd_runner *runner);
 /* What the workers have carried out (fleet_node_silent, fleet_node_running). */
 void etcd_runner_silent(struct etcd_runner *runner, int64_t revision);
 void etcd_runner_running(struct etcd_runner *runner, int64_t revision);
+/* This node's shards are as their records were at that revision (fleet_node_settled). */
+void etcd_runner_settled(struct etcd_runner *runner, int64_t revision);
 /* How this node's tunnels were at that time is written (fleet_node_told). */
 void etcd_runner_told(struct etcd_runner *runner, uint64_t at);
 void etcd_runner_drain(struct etcd_runner *runner, bool is_draining);

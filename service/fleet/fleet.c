@@ -156,6 +156,13 @@ static void on_left(void *owner)
 	fleet->means.left(fleet->means.owner, roster_has_others(fleet->roster));
 }
 
+static void on_settled(void *owner, int64_t revision)
+{
+	const struct fleet *fleet = owner;
+	if (fleet->runner != NULL)
+		etcd_runner_settled(fleet->runner, revision);
+}
+
 static void on_told(void *owner, uint64_t at)
 {
 	const struct fleet *fleet = owner;
@@ -304,8 +311,10 @@ static bool make_parts(struct fleet *fleet)
 		                              .mutations = fleet->means.mutations,
 		                              .store = fleet->store,
 		                              .ring = &fleet->secrets.ring,
+		                              .node = etcd_runner_node(fleet->runner),
 		                              .silent = on_silent,
 		                              .running = on_running,
+		                              .settled = on_settled,
 		                              .owner = fleet };
 	fleet->keeper = keeper_create(&keeping);
 	const struct finder_means finding = {

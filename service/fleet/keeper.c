@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/etcd/runner.h"
 #include "ipc/log.h"
 #include "service/fleet/kept_shard.h"
 #include "service/fleet/object_record.h"
@@ -31,8 +32,8 @@ struct keeper {
 	uv_timer_t turn;
 	struct kept_shard *shards[LISTS];
 	struct sweep sweep;
-	int64_t applied, silent, running; /* the last two: as they are told */
-	bool lacks_shard;                 /* memory was missing for one, which is not served */
+	int64_t applied, silent, running, settled; /* the last three: as they are told */
+	bool lacks_shard;                          /* memory was missing for one, which is not served */
 	bool is_stopped, is_closing, is_closed;
 };
 
@@ -74,12 +75,12 @@ static struct kept_shard *gain(struct keeper *keeper, const struct fleet_change 
 /* What is known of all shards, gathered in one walk. Lost ones with nothing under way go. */
 struct survey {
 	size_t reading, under_way, lost_under_way;
-	bool all_served;
+	bool all_served, all_settled;
 };
 
 static struct survey survey(struct keeper *keeper)
 {
-	struct survey found = { .all_served = !keeper->lacks_shard };
+	struct survey found = { .all_served = !keeper->lacks_shard, .all_settled = true };
 	for (size_t i = 0; i < LISTS; i++) {
 		for (struct kept_shard **at = &keeper->shards[i]; *at != NULL;) {
 			struct kept_shard *shard = *at;
@@ -87,6 +88,7 @@ static struct survey survey(struct keeper *keeper)
 			found.under_way += shard->under_way;
 			found.lost_under_way += shard->is_lost ? shard->under_way : 0;
 			found.all_served &= shard->is_lost || shard->is_served;
+			found.all_settled &= shard->is_lost ? shard->under_way == 0 : !shard->is_behind;
 			if (!shard->is_lost || kept_shard_is_busy(shard)) {
 				at = &shard->next;
 				continue;
@@ -256,8 +258,13 @@ static void on_turn(uv_timer_t *timer)
 	step_sweep(keeper, &now);
 	bool is_swept = !keeper->sweep.is_due && !keeper->sweep.is_running;
 	uint64_t next = is_swept ? step_shards(keeper, &now) : keeper->sweep.is_due ? SWEEP_AGAIN_MS : UINT64_MAX;
-	if (is_swept && survey(keeper).all_served)
+	struct survey after = survey(keeper);
+	if (is_swept && after.all_served)
 		keeper->running = keeper->applied;
+	if (is_swept && after.all_settled && keeper->settled != keeper->applied) {
+		keeper->settled = keeper->applied;
+		keeper->means.settled(keeper->means.owner, keeper->settled);
+	}
 	if (next != UINT64_MAX)
 		wake(keeper, next);
 	mutations_run(keeper->means.mutations);
@@ -280,6 +287,46 @@ static void on_moved(void *owner)
 	wake(owner, 0);
 }
 
+/* ---- What moves ---- */
+
+/* What this node has of the place itself. */
+static bool is_let_go_here(const struct keeper *keeper, const struct fleet_key *place, const char *key, int64_t revision)
+{
+	const struct entry *entry = registry_entry(keeper->means.registry, key);
+	struct fleet_key now;
+	for (const struct kept_shard *shard = keeper->shards[list_of(place->class, place->shard)]; shard != NULL; shard = shard->next) {
+		bool is_meant = shard->number == place->shard && strcmp(shard->class, place->class) == 0;
+		if (is_meant && (shard->is_lost ? kept_shard_is_busy(shard) : shard->applied < revision))
+			return false;
+	}
+	return entry == NULL || entry->snapshot->origin != SNAPSHOT_OF_FLEET ||
+	       !object_record_place(&now, entry->snapshot->spec.kind, entry->snapshot->id, entry->snapshot->spec.placement) ||
+	       strcmp(now.class, place->class) != 0;
+}
+
+bool keeper_has_let_go(struct keeper *keeper, const char *class, const char *key, int64_t revision, uint64_t *floor)
+{
+	const struct fleet_rule rule = FLEET_RULE_DEFAULT;
+	const struct fleet_view *view = fleet_node_view(keeper->means.node);
+	struct fleet_class read;
+	struct fleet_key place;
+	if (fleet_class_read(&read, class) != FLEET_CLASS_OK)
+		return false; /* at another time, if memory is out; no node writes another text */
+	place.shard = fleet_class_shard_of(&read, object_key_id(key));
+	fleet_class_clear(&read);
+	snprintf(place.class, sizeof(place.class), "%s", class);
+	const struct fleet_view_shard *shard = fleet_view_find(view, place.class, place.shard);
+	if (shard != NULL && floor != NULL && fleet_view_floor(view, shard, &rule) > *floor)
+		*floor = fleet_view_floor(view, shard, &rule);
+	return (shard == NULL || fleet_view_has_let_go(view, shard, revision, &rule, etcd_runner_now())) &&
+	       is_let_go_here(keeper, &place, key, revision);
+}
+
+static bool on_asked(void *owner, const char *class, const char *key, int64_t revision, uint64_t *floor)
+{
+	return keeper_has_let_go(owner, class, key, revision, floor);
+}
+
 /* ---- The keeper ---- */
 
 struct keeper *keeper_create(const struct keeper_means *means)
@@ -293,6 +340,7 @@ struct keeper *keeper_create(const struct keeper_means *means)
 		                            .mutations = means->mutations,
 		                            .store = means->store,
 		                            .ring = means->ring,
+		                            .has_let_go = on_asked,
 		                            .moved = on_moved,
 		                            .owner = keeper };
 	keeper->sweep.is_due = true;
@@ -344,7 +392,7 @@ void keeper_change(struct keeper *keeper, const struct fleet_change *change)
 		return;
 	}
 	shard->ts_floor = change->ts_floor;
-	shard->must_read = true;
+	shard->must_read = shard->is_behind = true;
 }
 
 void keeper_applied(struct keeper *keeper, int64_t revision)

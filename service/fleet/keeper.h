@@ -20,10 +20,13 @@ struct keeper_means {
 	struct mutations *mutations;
 	struct etcd_store *store;
 	const struct fleet_keyring *ring;
+	const struct fleet_node *node;
 	/* Every change up to a revision is carried out: what was lost is gone from the workers; what was gained is served, as far as this node can.
 	 * From the loop, never from within a function of this header. */
 	void (*silent)(void *owner, int64_t revision);
 	void (*running)(void *owner, int64_t revision);
+	/* Every shard of ours is as its records were at a revision, and what left them is here no more (fleet_node_settled). */
+	void (*settled)(void *owner, int64_t revision);
 	void *owner;
 };
 
@@ -43,6 +46,10 @@ struct keeper_fault {
 struct keeper_fault *keeper_faults(const struct keeper *keeper, size_t *count);
 /* Whether a shard of ours is as its records were at that revision, as far as this node can. */
 bool keeper_has_applied(const struct keeper *keeper, const char *class, uint32_t number, int64_t revision);
+
+/* Whether no node, this one included, runs what was in a class at that revision any more. `floor`, if it is not NULL, is raised above its handshakes.
+ */
+bool keeper_has_let_go(struct keeper *keeper, const char *class, const char *key, int64_t revision, uint64_t *floor);
 
 /* A shard is ours or no more, or its tunnels must be read again. */
 void keeper_change(struct keeper *keeper, const struct fleet_change *change);

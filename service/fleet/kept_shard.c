@@ -13,6 +13,7 @@
 
 #define RETRY_MS 500 /* doubled with each pass that has faults */
 #define RETRY_MS_MOST 16000
+#define HOLD_MS 200 /* until it is looked again whether another node has let go */
 
 struct found_object {
 	char key[OBJECT_KEY_SIZE];
@@ -42,7 +43,7 @@ static void clear_pass(struct kept_shard *shard)
 	shard->removed = NULL;
 	shard->new_faults = NULL;
 	shard->found_count = shard->found_room = shard->found_cursor = shard->removed_count = shard->removed_cursor = shard->new_fault_count = 0;
-	shard->is_applying = shard->lacks_memory = false;
+	shard->is_applying = shard->lacks_memory = shard->has_left = shard->is_holding = false;
 }
 
 void kept_shard_free(struct kept_shard *shard)
@@ -132,6 +133,8 @@ static void end_when_done(struct kept_shard *shard)
 	shard->faults = shard->new_faults;
 	shard->fault_count = shard->new_fault_count;
 	shard->new_faults = NULL;
+	shard->is_behind = shard->must_read || shard->has_left;
+	bool is_holding = shard->is_holding;
 	clear_pass(shard);
 	shard->is_served = true;
 	shard->applied = shard->revision;
@@ -139,6 +142,8 @@ static void end_when_done(struct kept_shard *shard)
 		try_later(shard);
 	else
 		shard->retries = 0;
+	if (is_holding)
+		shard->retry_at = uv_now(shard->means->loop) + HOLD_MS;
 }
 
 static void fail(struct kept_shard *shard, const char *why)
@@ -174,6 +179,7 @@ static void on_done(struct mutation *mutation, void *owner)
 	} else if (!is_gone && !shard->is_lost) {
 		describe(problem, detail);
 		note_fault(shard, key, detail);
+		shard->has_left |= operation->kind == OPERATION_DELETE;
 	}
 	mutation_free(mutation);
 	end_when_done(shard);
@@ -192,6 +198,7 @@ static void remove_next(struct kept_shard *shard)
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
 	if (mutation == NULL) {
 		note_fault(shard, key, "out of memory");
+		shard->has_left = true;
 		return;
 	}
 	operation_delete(&mutation->operations[0], object_key_kind(key), object_key_id(key));
@@ -214,9 +221,26 @@ static bool has_gone_back(const struct kept_shard *shard, const struct found_obj
 	       entry->snapshot->updated_at > stamp->updated_at;
 }
 
+/* Where it was before it may still run: then it must not run here yet. What runs here already was let go. */
+static bool must_hold(const struct kept_shard *shard, const struct found_object *found, uint64_t *floor)
+{
+	const struct entry *entry = registry_entry(shard->means->registry, found->key);
+	char *classes = found->record.former, *rest = classes;
+	bool is_held = false;
+	if (classes == NULL || (entry != NULL && kept_shard_has(shard, entry->snapshot)))
+		return false;
+	for (char *class = strsep(&rest, " "); class != NULL; class = strsep(&rest, " ")) {
+		is_held |= !shard->means->has_let_go(shard->means->owner, class, found->key, (int64_t)found->record.stamp.revision, floor);
+		if (rest != NULL)
+			rest[-1] = ' ';
+	}
+	return is_held;
+}
+
 static void put_next(struct kept_shard *shard)
 {
 	struct found_object *found = &shard->found[shard->found_cursor++];
+	uint64_t floor = shard->ts_floor;
 	if (found->error != OBJECT_RECORD_OK) {
 		note_fault(shard, found->key, object_record_explain((enum object_record_error)found->error));
 		return;
@@ -229,6 +253,10 @@ static void put_next(struct kept_shard *shard)
 		note_fault(shard, found->key, "its record in etcd is an older one than that which runs here: somebody has put it back");
 		return;
 	}
+	if (must_hold(shard, found, &floor)) {
+		shard->is_holding = true;
+		return;
+	}
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, 1);
 	if (mutation == NULL) {
 		note_fault(shard, found->key, "out of memory");
@@ -238,7 +266,7 @@ static void put_next(struct kept_shard *shard)
 	operation->kind = OPERATION_PUT;
 	operation->object = object_key_kind(found->key);
 	operation->stamp = found->record.stamp;
-	operation->ts_floor = shard->ts_floor;
+	operation->ts_floor = floor;
 	operation->document = json_incref(found->record.document);
 	snprintf(operation->id, sizeof(operation->id), "%s", object_key_id(found->key));
 	submit(shard, mutation);

@@ -23,6 +23,8 @@ struct kept_means {
 	struct mutations *mutations;
 	struct etcd_store *store;
 	const struct fleet_keyring *ring;
+	/* Whether nobody runs what was in a class at that revision any more; raises the floor of its handshakes. */
+	bool (*has_let_go)(void *owner, const char *class, const char *key, int64_t revision, uint64_t *floor);
 	void (*moved)(void *owner); /* a reading or a mutation has ended; from the loop */
 	void *owner;
 };
@@ -35,6 +37,7 @@ struct kept_shard {
 	uint64_t ts_floor;
 	bool is_lost;      /* not ours any more: it is gone once nothing is under way */
 	bool must_read;    /* a pass is to begin */
+	bool is_behind;    /* no pass was completed since: what its records have no more may be here */
 	bool is_served;    /* a pass was completed since it is ours */
 	int64_t applied;   /* the revision of the last one */
 	uint64_t retry_at; /* uv_now, of a pass with faults that may pass by; 0: never */
@@ -48,6 +51,8 @@ struct kept_shard {
 	char (*removed)[OBJECT_KEY_SIZE];
 	size_t removed_count, removed_cursor;
 	bool lacks_memory;
+	bool has_left;             /* what was to go could not */
+	bool is_holding;           /* something waits for another node to let it go */
 	size_t under_way;          /* mutations */
 	struct kept_fault *faults; /* of the last pass */
 	size_t fault_count;

@@ -19,6 +19,7 @@ struct object_fetch {
 	struct snapshot *found; /* referenced; NULL: there is none */
 	int error;              /* enum object_record_error: why what is there cannot be read */
 	struct etcd_job *asked; /* private */
+	bool is_second;         /* private */
 };
 
 /* The id is valid. False when out of memory, and then nothing is told. */

@@ -7,9 +7,11 @@
 #include "service/change/reach.h"
 #include "service/registry/snapshot_make.h"
 
+#define FORMER_TEXT (OBJECT_PLAN_FORMER * FLEET_CLASS_TEXT)
+
 /* ---- Reading ---- */
 
-static struct snapshot *snapshot_of(const struct object_record *record, enum spec_kind kind, const char *id, int *error)
+static struct snapshot *snapshot_of(struct object_record *record, enum spec_kind kind, const char *id, int *error)
 {
 	struct candidate candidate;
 	struct snapshot *snapshot = NULL;
@@ -32,6 +34,8 @@ static struct snapshot *snapshot_of(const struct object_record *record, enum spe
 	snapshot->revision = record->stamp.revision;
 	snapshot->generation = record->stamp.generation;
 	snapshot->created_at = record->stamp.created_at;
+	snapshot->former = record->former; /* taken */
+	record->former = NULL;
 	return snapshot;
 }
 
@@ -79,7 +83,6 @@ static bool names_node(const struct spec *spec)
 static void check_place(struct object_plan *plan, const struct spec *spec)
 {
 	struct problem *problem = &plan->operation->problem;
-	struct fleet_key before;
 	const char *pointer = plan->delta.pointer;
 	char place[128];
 	snprintf(place, sizeof(place), "%s/spec/placement", pointer);
@@ -88,16 +91,53 @@ static void check_place(struct object_plan *plan, const struct spec *spec)
 		return;
 	}
 	const struct snapshot *known = plan->delta.before;
-	bool has_moved = known != NULL && object_record_place(&before, spec->kind, plan->operation->id, known->spec.placement) &&
-	                 strcmp(before.class, plan->place.class) != 0;
-	if (has_moved)
-		problem_add(problem, place, "immutable",
-		            "The node and its labels stay as they were, or two nodes could run it for a moment: delete it and create it anew.");
+	bool has_moved = known != NULL && object_record_place(&plan->before, spec->kind, plan->operation->id, known->spec.placement) &&
+	                 strcmp(plan->before.class, plan->place.class) != 0;
+	if (!has_moved)
+		plan->before.kind = FLEET_KEY_OTHER;
 	snprintf(place, sizeof(place), "%s/spec/placement/node", pointer);
 	if (spec->kind == SPEC_POOL && !names_node(spec))
 		problem_add(problem, place, "required", "In a fleet a pool serves the tunnels of one node: name the node.");
 	if (spec->via != NULL && !names_node(spec))
 		problem_add(problem, place, "required", "A tunnel inside another one runs on that one's node: name the node in both.");
+}
+
+/* Of the classes that it was in, those that may still have it; writes them into `text`. False: there are too many. */
+static bool list_former(const struct object_plan *plan, const struct object_plan_means *means, char *known, char text[FORMER_TEXT])
+{
+	bool has_moved = plan->before.kind == FLEET_KEY_OBJECT;
+	size_t count = 0, length = 0;
+	text[0] = '\0';
+	for (const char *class = strsep(&known, " "); class != NULL; class = strsep(&known, " ")) {
+		bool is_over = means->has_let_go != NULL && means->has_let_go(means->owner, class, plan->operation->key, plan->revision);
+		bool is_left = has_moved && strcmp(class, plan->before.class) == 0;
+		if (is_over || is_left || strlen(class) >= FLEET_CLASS_TEXT)
+			continue;
+		if (++count == OBJECT_PLAN_FORMER)
+			return false;
+		length += (size_t)snprintf(text + length, FORMER_TEXT - length, "%s%s", length == 0 ? "" : " ", class);
+	}
+	if (has_moved)
+		snprintf(text + length, FORMER_TEXT - length, "%s%s", length == 0 ? "" : " ", plan->before.class);
+	return true;
+}
+
+static void name_former(struct object_plan *plan, const struct object_plan_means *means)
+{
+	struct problem *problem = &plan->operation->problem;
+	struct snapshot *after = plan->delta.after;
+	const char *before = plan->delta.before == NULL || plan->delta.before->former == NULL ? "" : plan->delta.before->former;
+	char text[FORMER_TEXT], *known = strdup(before);
+	bool fits = known != NULL && list_former(plan, means, *known == '\0' ? NULL : known, text);
+	if (known == NULL)
+		problem_out_of_memory(problem);
+	else if (!fits)
+		problem_set(problem, PROBLEM_FLEET_UNAVAILABLE,
+		            "It is still on its way from where it was before: nothing was changed. Try again in a moment.");
+	free(known);
+	after->former = fits && text[0] != '\0' ? strdup(text) : NULL;
+	if (fits && text[0] != '\0' && after->former == NULL)
+		problem_out_of_memory(problem);
 }
 
 static void write_value(struct object_plan *plan, const struct fleet_keyring *ring)
@@ -137,7 +177,10 @@ void object_plan_make(struct object_plan *plan, const struct object_plan_means *
 	apply(plan, means->policy, mutation);
 	if (operation->problem.code == PROBLEM_NONE && plan->delta.after != NULL)
 		check_place(plan, &plan->delta.after->spec);
-	if (operation->problem.code == PROBLEM_NONE && plan->delta.after != NULL && object_plan_changes(plan))
+	bool is_written = operation->problem.code == PROBLEM_NONE && plan->delta.after != NULL && object_plan_changes(plan);
+	if (is_written)
+		name_former(plan, means);
+	if (is_written && operation->problem.code == PROBLEM_NONE)
 		write_value(plan, means->ring);
 	if (operation->problem.code == PROBLEM_NONE)
 		write_answer(plan);

@@ -1,7 +1,8 @@
 /* What one operation makes of a record of the fleet: checked as a change of this node's own is, by the same readers and rules, and by those of a
  * fleet:
  *
- * - What an object asks of a node does not change. Its place would, and two nodes could run it for a moment.
+ * - What an object asks of a node may change: it moves to another place in one transaction, and its record names the place that it was in, so that
+ *   nobody runs it anew before that one's node has let it go (keeper_has_let_go).
  * - A pool, and a tunnel inside another one, run beside the tunnels that they use. So each names its node.
  *
  * No I/O. The service's thread. */
@@ -14,7 +15,8 @@
 struct object_plan {
 	struct operation *operation; /* borrowed */
 	struct fleet_key place;
-	int64_t revision; /* of the record before; 0: there is none */
+	struct fleet_key before; /* of a record that moves: its place until now; kind FLEET_KEY_OTHER: it stays */
+	int64_t revision;        /* of the record before; 0: there is none */
 	struct delta delta;
 	char *value; /* the record after; NULL: it is deleted */
 };
@@ -23,7 +25,12 @@ struct object_plan {
 struct object_plan_means {
 	const struct policy *policy;
 	const struct fleet_keyring *ring;
+	/* Whether the nodes of a former class have let it go, as it was at that revision; NULL: it is not known of any. */
+	bool (*has_let_go)(void *owner, const char *class, const char *key, int64_t revision);
+	void *owner;
 };
+
+#define OBJECT_PLAN_FORMER 8 /* classes */
 
 /* The object as a record has it, whose reference is the caller's; NULL with an object_record_error. */
 struct snapshot *object_plan_read(const struct fleet_keyring *ring, const struct fleet_kv *kv, int *error);

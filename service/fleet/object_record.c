@@ -179,6 +179,7 @@ static int read_value(struct object_record *record, struct sealing *sealing, con
 {
 	struct json_writer writer = { .failed = false };
 	json_t *labels = json_object_get(value, "labels"), *spec = json_object_get(value, "spec"), *sealed = json_object_get(value, "sealed");
+	const char *former = json_string_value(json_object_get(value, "former"));
 	if (!json_is_object(labels) || !json_is_object(spec) || !json_is_object(sealed) || !read_stamp(&record->stamp, value))
 		return OBJECT_RECORD_INVALID;
 	int error = check_place(key, spec);
@@ -192,6 +193,10 @@ static int read_value(struct object_record *record, struct sealing *sealing, con
 	json_writer_set(&writer, record->document, "labels", json_incref(labels));
 	json_writer_set(&writer, record->document, "spec", json_incref(spec));
 	record->document = json_writer_end(&writer, record->document);
+	if (former != NULL)
+		record->former = strdup(former);
+	if (former != NULL && record->former == NULL)
+		return OBJECT_RECORD_NO_MEMORY;
 	return record->document == NULL ? OBJECT_RECORD_NO_MEMORY : OBJECT_RECORD_OK;
 }
 
@@ -222,6 +227,7 @@ int object_record_read(struct object_record *record, const struct fleet_keyring 
 void object_record_clear(struct object_record *record)
 {
 	json_decref(record->document);
+	free(record->former);
 	*record = (struct object_record){ .document = NULL };
 }
 
@@ -239,6 +245,8 @@ static json_t *value_of(struct sealing *sealing, const struct snapshot *snapshot
 	json_writer_set(&sealing->writer, value, "generation", json_integer((json_int_t)snapshot->generation));
 	json_writer_set(&sealing->writer, value, "created_at", json_integer(snapshot->created_at));
 	json_writer_set(&sealing->writer, value, "updated_at", json_integer(snapshot->updated_at));
+	if (snapshot->former != NULL)
+		json_writer_set(&sealing->writer, value, "former", json_string(snapshot->former));
 	json_decref(whole);
 	return json_writer_end(&sealing->writer, value);
 }

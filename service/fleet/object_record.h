@@ -1,10 +1,12 @@
 /* A tunnel or a pool as a record in etcd, at t/CLASS/S/ID:
  *
- *     {"seal": TEXT, "labels": …, "spec": …, "sealed": {POINTER: TEXT …}, "generation": N, "created_at": MS, "updated_at": MS}
+ *     {"seal": TEXT, "labels": …, "spec": …, "sealed": {POINTER: TEXT …}, "generation": N, "created_at": MS, "updated_at": MS,
+ *      "former": CLASSES}
  *
  * The seal covers all that follows it (fleet/seal.h), so that nobody but a node can move an endpoint or a label. The spec is as the API shows it,
  * without a secret. Each secret is sealed, bound to the object, to its place in the spec, a JSON pointer, and to `updated_at`, which differs with
- * each change. What is secret is what spec_to_json leaves out unless it is asked for, so none can be forgotten here. No I/O, no clock, no thread. */
+ * each change. `former` names, with blanks between, the classes that it was in before and whose nodes may not have let it go. What is secret is what
+ * spec_to_json leaves out unless it is asked for, so none can be forgotten here. No I/O, no clock, no thread. */
 #ifndef WARREN_SERVICE_FLEET_OBJECT_RECORD_H
 #define WARREN_SERVICE_FLEET_OBJECT_RECORD_H
 
@@ -30,6 +32,7 @@ const char *object_record_explain(enum object_record_error error); /* a sentence
 struct object_record {
 	json_t *document; /* {"labels", "spec"}, secrets included, for a PUT; owned */
 	struct operation_stamp stamp;
+	char *former; /* classes, as in a snapshot; owned, or NULL */
 };
 
 /* Where an object belongs. False: what it asks of a node is too long for a key. */

@@ -135,6 +135,18 @@ static void on_written(void *owner, enum etcd_error error, bool has_succeeded, i
 /* Bytes of an operation's keys and values but for the record: its class is in five of them, its id in four, and there are six keys. */
 #define OPERATION_TEXT (5 * FLEET_CLASS_TEXT + 4 * FLEET_NAME + 6 * 24 + 64)
 static_assert(WRITE_JOB_MOST * OPERATION_TEXT <= FLEET_TXN_TEXT && WRITE_JOB_MOST * 3 <= FLEET_TXN_ENTRIES, "all operations fit");
+/* Of one that moves: the classes are in nine texts, and there are nine keys, of four comparisons and five puts. */
+#define MOVE_TEXT (9 * FLEET_CLASS_TEXT + 7 * FLEET_NAME + 9 * 24 + 128)
+static_assert(WRITE_JOB_MOVES * MOVE_TEXT <= FLEET_TXN_TEXT && WRITE_JOB_MOVES * 5 <= FLEET_TXN_ENTRIES, "all that move fit");
+
+/* Of one that moves: the record is not at its place any more. */
+static void leave_place(struct fleet_txn *txn, const struct object_plan *plan)
+{
+	char before[FLEET_KEY_TEXT];
+	fleet_key_write(&plan->before, before);
+	fleet_txn_compare(txn, before, FLEET_MOD_REVISION, plan->revision);
+	fleet_txn_delete(txn, before);
+}
 
 /* False when out of memory. */
 static bool add_object(struct fleet_txn *txn, const struct object_plan *plan)
@@ -144,18 +156,22 @@ static bool add_object(struct fleet_txn *txn, const struct object_plan *plan)
 	id.kind = FLEET_KEY_ID;
 	fleet_key_write(&plan->place, object);
 	fleet_key_write(&id, name);
-	fleet_txn_compare(txn, object, FLEET_MOD_REVISION, plan->revision);
+	bool has_moved = plan->before.kind == FLEET_KEY_OBJECT;
+	fleet_txn_compare(txn, object, FLEET_MOD_REVISION, has_moved ? 0 : plan->revision);
+	if (has_moved)
+		leave_place(txn, plan);
 	if (plan->value == NULL) {
 		fleet_txn_delete(txn, object);
 		fleet_txn_delete(txn, name);
 		return true;
 	}
 	fleet_txn_put_borrowed(txn, object, plan->value);
-	if (plan->revision != 0)
+	if (plan->revision != 0 && !has_moved)
 		return true;
 	if (fleet_id_write(plan->place.class, class) != FLEET_RECORD_OK)
 		return false;
-	fleet_txn_compare(txn, name, FLEET_MOD_REVISION, 0);
+	if (!has_moved)
+		fleet_txn_compare(txn, name, FLEET_MOD_REVISION, 0);
 	fleet_txn_put(txn, name, class, 0);
 	return true;
 }
@@ -240,16 +256,24 @@ static void read_counts(struct write_job *job)
 		fail_for_memory(job);
 }
 
-static void count(struct write_job *job, const struct object_plan *plan)
+static void count_at(struct write_job *job, const struct fleet_key *place, int difference)
 {
-	struct fleet_key key = plan->place;
+	struct fleet_key key = *place;
 	size_t i = 0;
 	key.kind = FLEET_KEY_CHANGED;
 	while (i < job->count_count && (job->counts[i].key.shard != key.shard || strcmp(job->counts[i].key.class, key.class) != 0))
 		i++;
 	if (i == job->count_count)
 		job->counts[job->count_count++] = (struct shard_count){ .key = key };
-	job->counts[i].difference += object_plan_difference(plan);
+	job->counts[i].difference += difference;
+}
+
+static void count(struct write_job *job, const struct object_plan *plan)
+{
+	bool has_moved = plan->before.kind == FLEET_KEY_OBJECT;
+	count_at(job, &plan->place, has_moved ? 1 : object_plan_difference(plan));
+	if (has_moved)
+		count_at(job, &plan->before, -1);
 }
 
 static void begin_transaction(struct write_job *job)
@@ -287,6 +311,10 @@ static void plan(struct write_job *job)
 	} else {
 		object_plan_make(made, &job->means, mutation, operation, found);
 		job->plan_count++;
+		if (made->before.kind == FLEET_KEY_OBJECT && operation->problem.code == PROBLEM_NONE && mutation->atomic &&
+		    mutation->operation_count > WRITE_JOB_MOVES)
+			problem_set(&operation->problem, PROBLEM_INVALID_REQUEST,
+			            "In a fleet an atomic batch that changes where something runs can have at most 16 operations.");
 	}
 	size_t index = job->index++;
 	bool is_good = operation->problem.code == PROBLEM_NONE;
@@ -362,7 +390,7 @@ struct write_job *write_job_create(struct etcd_store *store, const struct object
 	job->written = written;
 	job->owner = owner;
 	job->plans = calloc(most, sizeof(*job->plans));
-	job->counts = calloc(most, sizeof(*job->counts));
+	job->counts = calloc(2 * most, sizeof(*job->counts));
 	job->places = calloc(mutation->operation_count + 1, sizeof(*job->places));
 	if (job->plans != NULL && job->counts != NULL && job->places != NULL)
 		return job;

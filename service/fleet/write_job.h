@@ -8,7 +8,8 @@
 #include "fleet/etcd/etcd_store.h"
 #include "service/fleet/object_fetch.h"
 
-#define WRITE_JOB_MOST 32 /* operations of an atomic one: with the longest keys they fit into a struct fleet_txn */
+#define WRITE_JOB_MOST 32  /* operations of an atomic one: with the longest keys they fit into a struct fleet_txn */
+#define WRITE_JOB_MOVES 16 /* … if one of them changes its place */
 
 struct shard_count;
 

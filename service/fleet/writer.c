@@ -177,9 +177,17 @@ static const char *why_not(const struct mutation *mutation)
 	return NULL;
 }
 
+static bool has_let_go(void *owner, const char *class, const char *key, int64_t revision)
+{
+	struct writer *writer = owner;
+	return keeper_has_let_go(writer->means.keeper, class, key, revision, NULL);
+}
+
 static void begin_job(struct writer *writer, struct mutation *mutation)
 {
-	const struct object_plan_means planning = { .policy = mutations_means(writer->means.mutations)->policy, .ring = writer->means.ring };
+	const struct object_plan_means planning = {
+		.policy = mutations_means(writer->means.mutations)->policy, .ring = writer->means.ring, .has_let_go = has_let_go, .owner = writer
+	};
 	mutation->all = writer->means.mutations;
 	struct write_job *job = write_job_create(writer->means.store, &planning, mutation, on_written, writer);
 	if (job == NULL) {

@@ -20,7 +20,7 @@ struct writer_means {
 	struct registry *registry;
 	struct mutations *mutations;
 	struct etcd_store *store;
-	const struct keeper *keeper;
+	struct keeper *keeper;
 	struct finder *finder;
 	const struct fleet_keyring *ring;
 	const struct fleet_node *node;

@@ -54,6 +54,7 @@ void snapshot_release(struct snapshot *snapshot)
 	free(snapshot->labels_json);
 	free(snapshot->spec_json);
 	message_writer_clear(&snapshot->wire);
+	free(snapshot->former);
 	free(snapshot->failure);
 	free(snapshot->elsewhere);
 	status_release(snapshot->status);

@@ -43,7 +43,8 @@ struct snapshot {
 	int worker;        /* -1 when on none */
 	struct wireguard_key public_key;
 	struct snapshot_elsewhere *elsewhere; /* of a fleet: another node runs it, or none; owned; NULL: it is here */
-	char *failure;                        /* why it could not be started (state failed), else NULL */
+	char *former;  /* of a fleet: the classes that it was in before and that may still have it, with a blank between; owned, or NULL */
+	char *failure; /* why it could not be started (state failed), else NULL */
 	/* Live counters in shared memory; valid while the snapshot is referenced. NULL when on no worker. */
 	const struct counters_tunnel *counters;
 	const struct counters_peer **peer_counters; /* spec.peer_count entries */

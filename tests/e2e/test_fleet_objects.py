@@ -9,6 +9,7 @@ import pytest
 from harness.etcd import base64_of, program, text_of
 from harness.fleet import READY, Fleet, Page
 from harness.process import wait_until
+from harness.referee import Referee
 
 pytestmark = pytest.mark.skipif(program() is None, reason="etcd is not installed")
 COUNT = 24
@@ -16,7 +17,9 @@ COUNT = 24
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    with Fleet(str(tmp_path_factory.mktemp("fleet"))) as fleet:
+    made = Fleet(str(tmp_path_factory.mktemp("fleet")))
+    made["c"].arguments += ["--node-label", "zone=c"]
+    with made as fleet:
         yield fleet
         for node in fleet.nodes.values():
             node.check_log()
@@ -142,8 +145,11 @@ def test_a_pool_and_its_tunnels_run_on_the_node_that_they_name(fleet):
     assert fleet["c"].api.request("POST", "/v1/pools", pool).status == 201
     wait_until(lambda: fleet["b"].api.get("/v1/pools/pool")["status"]["members"], timeout=READY, what="its member")
     assert _owner(fleet, "member") == "b" and fleet["c"].api.get("/v1/pools/pool")["status"]["node"] == "b"
-    moved = fleet["c"].api.request("PATCH", "/v1/tunnels/member", {"spec": {"placement": {"node": "a"}}})
-    assert (moved.status, moved.json["errors"][0]["code"]) == (422, "immutable")
+    # Both go to another node; there it is a member again.
+    for path in ("tunnels/member", "pools/pool"):
+        assert fleet["c"].api.request("PATCH", f"/v1/{path}", {"spec": {"placement": {"node": "a"}}}).status == 200
+    wait_until(lambda: fleet["a"].api.get("/v1/pools/pool")["status"].get("members"), timeout=READY, what="its member at the other node")
+    wait_until(lambda: not fleet["b"].runs("member"), timeout=READY, what="the first node has let it go")
     assert fleet["c"].api.request("DELETE", "/v1/pools/pool").status == 204
     assert fleet["a"].api.request("DELETE", "/v1/tunnels/member").status == 204
 
@@ -252,3 +258,34 @@ def test_an_action_is_no_part_of_a_batch_that_changes(fleet):
     operations = [{"method": "PUT", "path": "/v1/tunnels/x", "body": {"spec": _spec(2)}}, {"method": "POST", "path": "/v1/tunnels/x/actions/reconnect"}]
     reply = fleet["a"].api.request("POST", "/v1/batch", {"operations": operations})
     assert (reply.status, "the node that runs the tunnel" in reply.json["detail"]) == (400, True)
+
+
+def test_a_running_tunnel_moves_with_its_placement_and_is_never_on_two_nodes(fleet, page):
+    """Judged by its far end: each node's datagrams have another source. Nodes that are not told by watching the far end are asked."""
+    with Referee() as referee:
+        document = page.tunnel("moving", referee, on_isolation="stop", node="a")
+        assert fleet["c"].api.request("POST", "/v1/tunnels?wait=up&timeout=60", document).json["status"]["node"] == "a"
+        for asked, placement, to in (("b", {"node": "b"}, "b"), ("c", {"node": None, "labels": {"zone": "c"}}, "c"), ("a", {"labels": None, "node": "a"}, "a")):
+            reply = fleet[asked].api.request("PATCH", "/v1/tunnels/moving?wait=up&timeout=60", {"spec": {"placement": placement}})
+            assert (reply.status, reply.json["status"]["node"], reply.json["status"]["state"]) == (200, to, "up"), reply
+            wait_until(lambda: fleet.owners("moving") == [to], timeout=READY, what=f"{to} has it alone")
+        assert not referee.overlaps()
+    # What is asked of no node that is there runs nowhere, until a node has it.
+    assert fleet["b"].api.request("PATCH", "/v1/tunnels/moving", {"spec": {"placement": {"node": "nowhere"}}}).status == 200
+    wait_until(lambda: fleet.owners("moving") == [], timeout=READY, what="nobody has it")
+    assert fleet["b"].api.get("/v1/tunnels/moving")["status"]["node"] is None
+    assert fleet["b"].api.request("PATCH", "/v1/tunnels/moving", {"spec": {"placement": {"node": "b"}}}).status == 200
+    wait_until(lambda: fleet.owners("moving") == ["b"], timeout=READY, what="b has it")
+    assert fleet["c"].api.request("DELETE", "/v1/tunnels/moving").status == 204
+
+
+def test_a_tunnel_of_a_node_that_is_dead_goes_to_another_one(fleet, page):
+    document = page.tunnel("orphan", node="c")
+    assert fleet["a"].api.request("POST", "/v1/tunnels?wait=up&timeout=60", document).status == 201
+    fleet["c"].kill()
+    reply = fleet["a"].api.request("PATCH", "/v1/tunnels/orphan?wait=up&timeout=60", {"spec": {"placement": {"node": "b"}}})
+    assert (reply.status, reply.json["status"]["node"]) == (200, "b"), reply
+    assert page.arrives(document)
+    fleet["c"].start()
+    fleet.wait_ready()
+    assert fleet.owners("orphan") == ["b"] and fleet["a"].api.request("DELETE", "/v1/tunnels/orphan").status == 204

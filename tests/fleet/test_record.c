@@ -101,7 +101,7 @@ static void a_heartbeat_is_read_as_it_was_written(void **state)
 {
 	struct spec_label label = { region, eu };
 	struct fleet_heartbeat heartbeat = {
-		.t = FLEET_TIME_MAX, .applied = INT64_MAX, .wall = 1700000000000, .told = 9, .boot = "b-1", .drain = true, .capacity = 10000
+		.t = FLEET_TIME_MAX, .applied = INT64_MAX, .wall = 1700000000000, .told = 9, .settled = 8, .boot = "b-1", .drain = true, .capacity = 10000
 	};
 	struct fleet_heartbeat again;
 	char text[FLEET_VALUE_TEXT];
@@ -117,6 +117,7 @@ static void a_heartbeat_is_read_as_it_was_written(void **state)
 	assert_int_equal(again.applied, heartbeat.applied);
 	assert_int_equal(again.wall, heartbeat.wall);
 	assert_int_equal(again.told, heartbeat.told);
+	assert_int_equal(again.settled, heartbeat.settled);
 	assert_string_equal(again.boot, "b-1");
 	assert_true(again.drain && !again.bye);
 	assert_int_equal(again.capacity, 10000);

@@ -49,6 +49,45 @@ static void what_a_node_tells_ages_by_its_clock_and_by_ours(void **state)
 	assert_true(fleet_view_age(&view, 1, 2000) == UINT64_MAX);
 }
 
+static bool has_let_go(int64_t revision, uint64_t now)
+{
+	return fleet_view_has_let_go(&view, &view.shards[0], revision, &FLEET_RULE_DEFAULT, now);
+}
+
+static void a_node_has_let_go_when_it_says_so_or_cannot_run_it_any_more(void **state)
+{
+	(void)state;
+	put("p/shard/any/7", "{\"n\":\"me\"}", 3);
+	assert_true(has_let_go(5, 1003)); /* of this node others know nothing */
+	put("p/shard/any/7", "{\"n\":\"a\"}", 4);
+	assert_false(has_let_go(5, 1004));
+	put("p/node/a", "{\"t\":1,\"c\":4}", 6);
+	assert_false(has_let_go(5, 1006));
+	put("p/node/a", "{\"t\":2,\"c\":5}", 7);
+	assert_true(has_let_go(5, 1007));
+	assert_false(has_let_go(6, 1007));
+	assert_false(has_let_go(6, 1007 + 13499));
+	assert_true(has_let_go(6, 1007 + 13500));
+	put("p/node/a", "{\"t\":3,\"c\":5,\"bye\":true}", 8);
+	assert_true(has_let_go(6, 1008));
+	put("p/node/b", "{\"t\":3,\"c\":5}", 9);
+	put("p/shard/any/7", "{\"n\":\"a\",\"f\":\"b\"}", 10);
+	assert_false(has_let_go(6, 1010)); /* who must let it go first, too */
+	put("p/shard/any/7", "{}", 11);
+	assert_true(has_let_go(6, 1011));
+}
+
+static void what_has_left_a_shard_has_sent_no_later_than_its_floor(void **state)
+{
+	(void)state;
+	put("p/shard/any/7", "{\"n\":\"a\",\"f\":\"b\",\"ts_floor\":9}", 4);
+	put("p/node/a", "{\"t\":1,\"wall\":70000}", 5);
+	put("p/node/b", "{\"t\":1,\"wall\":60000}", 6);
+	assert_int_equal(fleet_view_floor(&view, &view.shards[0], &FLEET_RULE_DEFAULT), 70000 + 13500);
+	put("p/shard/any/7", "{\"ts_floor\":9}", 7);
+	assert_int_equal(fleet_view_floor(&view, &view.shards[0], &FLEET_RULE_DEFAULT), 9);
+}
+
 static void tokens_are_told_by_their_newest_change(void **state)
 {
 	(void)state;
@@ -250,6 +289,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_a_node_tells_ages_by_its_clock_and_by_ours),
+		TEST(a_node_has_let_go_when_it_says_so_or_cannot_run_it_any_more),
+		TEST(what_has_left_a_shard_has_sent_no_later_than_its_floor),
 		TEST(tokens_are_told_by_their_newest_change),
 		TEST(a_shard_has_the_owner_of_its_newest_record),
 		TEST(a_repeated_event_takes_nothing_back),

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/etcd/runner.h"
 #include "ipc/log.h"
 #include "service/fleet/keeper.h"
 #include "service/fleet/object_record.h"
@@ -24,6 +25,7 @@
 
 static struct fleet_keyring ring = { .count = 1 };
 static bool is_of_one_creation; /* what is stored under one id */
+static const char *former;      /* classes of what is stored */
 
 static void key_of(const char *id, struct fleet_key *key, char text[FLEET_KEY_TEXT])
 {
@@ -49,6 +51,7 @@ static void store(const char *id, unsigned address, const char *listen)
 	struct snapshot *snapshot = snapshot_make(id, &candidate.labels, 0, &candidate.spec, NULL, NULL, NULL, 1000 + fake_store.revision + 1);
 	if (is_of_one_creation)
 		snapshot->created_at = 1000;
+	snapshot->former = former == NULL ? NULL : strdup(former);
 	key_of(id, &key, name);
 	char *value;
 	assert_int_equal(object_record_write(&value, &ring, snapshot), OBJECT_RECORD_OK);
@@ -70,7 +73,8 @@ static void forget(const char *id)
 /* ---- The node ---- */
 
 static struct keeper *keeper;
-static int64_t silent, running;
+static struct fleet_node *node;
+static int64_t silent, running, settled;
 static void (*when_silent)(void); /* looks at what is here then; or NULL */
 
 static void on_silent(void *owner, int64_t told)
@@ -87,19 +91,29 @@ static void on_running(void *owner, int64_t told)
 	running = told;
 }
 
+static void on_settled(void *owner, int64_t told)
+{
+	(void)owner;
+	settled = told;
+}
+
 static int set_up(void **state)
 {
+	const struct fleet_node_config config = { .name = "me", .boot = "b", .address = "", .capacity = 10, .rule = FLEET_RULE_DEFAULT };
 	bench_mutations_set_up(state);
 	changes.policy.is_in_fleet = true;
+	node = fleet_node_create(&config, 0);
 	const struct keeper_means means = { .loop = &bench.loop,
 		                            .registry = bench.registry,
 		                            .mutations = changes.mutations,
 		                            .ring = &ring,
+		                            .node = node,
 		                            .silent = on_silent,
-		                            .running = on_running };
+		                            .running = on_running,
+		                            .settled = on_settled };
 	keeper = keeper_create(&means);
 	fake_store_reset();
-	silent = running = 0;
+	silent = running = settled = 0;
 	when_silent = NULL;
 	return keeper == NULL;
 }
@@ -107,6 +121,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	keeper_free(keeper);
+	fleet_node_free(node);
 	fake_store_reset();
 	return bench_mutations_tear_down(state);
 }
@@ -372,6 +387,154 @@ static void a_shard_that_cannot_be_read_is_not_told_and_read_again(void **state)
 	assert_non_null(find("a"));
 }
 
+/* ---- What moves ---- */
+
+/* What a watch tells of another node, or of a shard. */
+static void hear(const char *key, const char *value)
+{
+	const struct fleet_kv kv = { .key = key, .value = value, .length = strlen(value), .revision = ++fake_store.revision };
+	assert_int_equal(fleet_view_apply((struct fleet_view *)(uintptr_t)fleet_node_view(node), &kv, etcd_runner_now()), FLEET_VIEW_OK);
+}
+
+static void hear_of_shard(const char *class, const char *id, const char *owner)
+{
+	struct fleet_class read;
+	char key[FLEET_KEY_TEXT], value[64];
+	assert_int_equal(fleet_class_read(&read, class), FLEET_CLASS_OK);
+	snprintf(key, sizeof(key), "p/shard/%s/%u", class, (unsigned)fleet_class_shard_of(&read, id));
+	snprintf(value, sizeof(value), "{\"n\":\"%s\"}", owner);
+	fleet_class_clear(&read);
+	hear(key, value);
+}
+
+static void hear_of_node(const char *name, int64_t done, const char *more)
+{
+	char key[FLEET_KEY_TEXT], value[128];
+	snprintf(key, sizeof(key), "p/node/%s", name);
+	snprintf(value, sizeof(value), "{\"t\":1,\"c\":%lld,\"wall\":%lld%s}", (long long)done, 4102444800000LL, more);
+	hear(key, value);
+}
+
+/* So long that it would have been made. */
+static void expect_not_made(const char *id)
+{
+	for (int i = 0; i < 300; i++) {
+		turn();
+		uv_sleep(1);
+	}
+	assert_null(find(id));
+}
+
+static bool is_a_here(void)
+{
+	return find("a") != NULL;
+}
+
+static void what_moves_here_is_made_when_its_last_node_has_let_it_go(void **state)
+{
+	(void)state;
+	hear_of_shard("@x", "a", "x");
+	hear_of_shard("@y", "a", "y");
+	hear_of_node("x", 0, "");
+	hear_of_node("y", 0, "");
+	former = "@x @y";
+	store("a", 2, "");
+	former = NULL;
+	int64_t moved = fake_store.revision;
+	gain("a"); /* which is told as served: nobody waits for what moves */
+	expect_not_made("a");
+	hear_of_node("x", moved, "");
+	hear_of_node("y", moved - 1, "");
+	expect_not_made("a");
+	hear_of_node("y", 0, ",\"bye\":true");
+	run_until(is_a_here);
+	/* No handshake is before what they may have sent. */
+	uint64_t seconds = 0;
+	for (int i = 0; i < 8; i++)
+		seconds = seconds << 8 | registry_entry(bench.registry, "a")->timestamp_floor[i];
+	assert_true(seconds - 0x400000000000000aU >= 4102444800U + 13);
+	/* What runs here was let go, whatever is heard of them now. */
+	hear_of_node("y", 0, "");
+	former = "@x @y";
+	store("a", 3, "");
+	former = NULL;
+	gain("a");
+	assert_int_equal(find("a")->spec.addresses[0].bytes[3], 3);
+}
+
+static void what_was_in_a_class_that_nobody_has_is_made_at_once(void **state)
+{
+	(void)state;
+	former = "@x";
+	store("a", 2, "");
+	store("b", 3, "");
+	former = "@";
+	store("c", 4, "");
+	former = NULL;
+	hear_of_shard("@x", "a", "");
+	gain("a");
+	gain("b"); /* there is no record of the shard */
+	assert_non_null(find("a"));
+	assert_non_null(find("b"));
+	gain("c");
+	expect_not_made("c"); /* no class at all */
+}
+
+/* It leaves one shard of this node for another one. */
+static void what_moves_on_this_node_ends_before_it_is_made_anew(void **state)
+{
+	struct fleet_class pinned;
+	(void)state;
+	store("a", 2, "");
+	gain("a");
+	assert_int_equal(fleet_class_read(&pinned, "@x"), FLEET_CLASS_OK);
+	const struct fleet_change own = { .class = "@x", .shard = fleet_class_shard_of(&pinned, "b"), .epoch = 5 };
+	fleet_class_clear(&pinned);
+	former = "@x";
+	store("b", 3, "");
+	former = NULL;
+	/* Ours, and not read since. */
+	fake_store.is_away = true;
+	keeper_change(keeper, &own);
+	change("b", true);
+	keeper_applied(keeper, ++fake_store.revision);
+	expect_not_made("b");
+	fake_store.is_away = false;
+	run_until(is_told);
+	for (int i = 0; i < 1000 && find("b") == NULL; i++) {
+		turn();
+		uv_sleep(1);
+	}
+	assert_non_null(find("b"));
+}
+
+static void settled_is_what_has_let_go(void **state)
+{
+	(void)state;
+	store("a", 2, "");
+	gain("a");
+	assert_int_equal(settled, fake_store.revision);
+	forget("a");
+	int64_t before = settled;
+	change("a", true);
+	keeper_applied(keeper, ++fake_store.revision);
+	fake_store.is_away = true;
+	for (int i = 0; i < 10; i++)
+		turn();
+	fake_store_fail(ETCD_UNAVAILABLE, false);
+	for (int i = 0; i < 10; i++)
+		turn();
+	assert_int_equal(settled, before); /* it is still here */
+	assert_non_null(find("a"));
+	fake_store.is_away = false;
+	for (int i = 0; i < TURNS_MOST && settled == before; i++) {
+		turn();
+		uv_sleep(1);
+	}
+	assert_int_equal(settled, fake_store.revision);
+	assert_null(find("a"));
+}
+
 static void a_stopped_keeper_changes_nothing(void **state)
 {
 	(void)state;
@@ -426,6 +589,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_record_that_cannot_be_read_leaves_what_is_here, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_older_record_that_is_put_back_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_shard_that_cannot_be_read_is_not_told_and_read_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_moves_here_is_made_when_its_last_node_has_let_it_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_in_a_class_that_nobody_has_is_made_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_moves_on_this_node_ends_before_it_is_made_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(settled_is_what_has_let_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_stopped_keeper_changes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_keeper_can_end_while_a_change_is_under_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_handshake_is_later_than_the_last_owner_s, set_up, tear_down),

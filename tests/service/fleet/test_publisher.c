@@ -42,7 +42,7 @@ static int set_up(void **state)
 	fake_store_reset();
 	node = fleet_node_create(&config, 0);
 	const struct keeper_means keeping = {
-		.loop = &bench.loop, .registry = bench.registry, .mutations = changes.mutations, .ring = &ring, .silent = on_told, .running = on_told
+		.loop = &bench.loop, .registry = bench.registry, .mutations = changes.mutations, .ring = &ring, .silent = on_told, .running = on_told, .settled = on_told, .node = node
 	};
 	keeper = keeper_create(&keeping);
 	const struct publisher_means means = {

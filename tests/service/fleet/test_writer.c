@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/etcd/runner.h"
 #include "ipc/log.h"
 #include "service/fleet/object_record.h"
 #include "service/fleet/write_job.h"
@@ -44,9 +45,14 @@ static int set_up(void **state)
 	changes.policy.is_in_fleet = true;
 	answered = 0;
 	node = fleet_node_create(&config, 0);
-	const struct keeper_means keeping = {
-		.loop = &bench.loop, .registry = bench.registry, .mutations = changes.mutations, .ring = &ring, .silent = on_told, .running = on_told
-	};
+	const struct keeper_means keeping = { .loop = &bench.loop,
+		                              .registry = bench.registry,
+		                              .mutations = changes.mutations,
+		                              .ring = &ring,
+		                              .silent = on_told,
+		                              .running = on_told,
+		                              .settled = on_told,
+		                              .node = node };
 	keeper = keeper_create(&keeping);
 	const struct finder_means finding = { .registry = bench.registry, .ring = &ring, .node = node };
 	finder = finder_create(&finding);
@@ -102,7 +108,7 @@ static void give(const char *id, const char *class, const char *owner)
 	place(id, class, FLEET_KEY_SHARD, key);
 	snprintf(value, sizeof(value), "{\"n\":\"%s\",\"f\":\"\",\"ts_floor\":1}", owner);
 	const struct fleet_kv kv = { .key = key, .value = value, .length = strlen(value), .revision = ++fake_store.revision };
-	assert_int_equal(fleet_view_apply((struct fleet_view *)(uintptr_t)fleet_node_view(node), &kv, 0), FLEET_VIEW_OK);
+	assert_int_equal(fleet_view_apply((struct fleet_view *)(uintptr_t)fleet_node_view(node), &kv, etcd_runner_now()), FLEET_VIEW_OK);
 }
 
 static void on_answered(struct mutation *mutation, void *owner)
@@ -330,7 +336,6 @@ static void the_rules_of_a_fleet_hold(void **state)
 	(void)state;
 	assert_int_equal(code(OPERATION_CREATE, "a", TUNNEL("10.2.0.2", ",'placement':{'on_isolation':'stop'}")), PROBLEM_NONE);
 	assert_int_equal(code(OPERATION_PATCH, "a", "{'spec':{'placement':{'on_isolation':'keep'}}}"), PROBLEM_NONE);
-	assert_fault(edit(OPERATION_PATCH, "a", "{'spec':{'placement':{'node':'ams-1'}}}"), "/spec/placement");
 	assert_fault(edit(OPERATION_CREATE, "b", "{'spec':{'interface':{'private_key':'" KEY "','addresses':['10.2.0.2'],'via':'a'}}}"),
 	             "/spec/placement/node");
 	struct mutation *pool = bench_mutations_make(OPERATION_CREATE, "p", "{'spec':{'members':{'tunnels':['a']}}}");
@@ -526,6 +531,137 @@ static void all_with_a_label_are_deleted_wherever_they_run(void **state)
 	finish(mutation);
 	assert_int_equal(mutation->problem.code, PROBLEM_FLEET_UNAVAILABLE);
 	mutation_free(mutation);
+}
+
+/* ---- Moves ---- */
+
+static char *former_of(const char *id, const char *class)
+{
+	struct object_record read;
+	char key[FLEET_KEY_TEXT];
+	place(id, class, FLEET_KEY_OBJECT, key);
+	const struct fake_record *stored = fake_store_find(key);
+	assert_non_null(stored);
+	const struct fleet_kv kv = { .key = key, .value = stored->value, .length = strlen(stored->value), .revision = stored->revision };
+	assert_int_equal(object_record_read(&read, &ring, &kv), OBJECT_RECORD_OK);
+	char *former = read.former == NULL ? strdup("") : strdup(read.former);
+	object_record_clear(&read);
+	return former;
+}
+
+static void assert_former(const char *id, const char *class, const char *expected)
+{
+	char *former = former_of(id, class);
+	assert_string_equal(former, expected);
+	free(former);
+}
+
+static enum problem_code move_to(const char *id, const char *from, const char *node_name)
+{
+	char text[128], class[80];
+	snprintf(class, sizeof(class), "@%s", node_name);
+	snprintf(text, sizeof(text), "{'spec':{'placement':{'node':'%s'}}}", node_name);
+	give(id, from, "other");
+	give(id, class, node_name);
+	return code_of(finish(begin(bench_mutations_make(OPERATION_PATCH, id, text))));
+}
+
+static void a_tunnel_moves_in_one_transaction_and_says_where_it_was(void **state)
+{
+	char key[FLEET_KEY_TEXT];
+	(void)state;
+	assert_int_equal(code(OPERATION_CREATE, "a", TUNNEL("10.2.0.2", "")), PROBLEM_NONE);
+	assert_former("a", "any", "");
+	assert_int_equal(move_to("a", "any", "ams-1"), PROBLEM_NONE);
+	assert_null(record("a", FLEET_KEY_OBJECT));
+	assert_string_equal(record("a", FLEET_KEY_ID)->value, "{\"class\":\"@ams-1\"}");
+	assert_count("a", "{\"count\":0}");
+	place("a", "@ams-1", FLEET_KEY_CHANGED, key);
+	assert_string_equal(fake_store_find(key)->value, "{\"count\":1}");
+	assert_true(fake_store_find(key)->revision == record("a", FLEET_KEY_CHANGED)->revision);
+	assert_former("a", "@ams-1", "any");
+	/* Another change while that node has not let go, and on it goes. */
+	assert_int_equal(code_of(finish(begin(bench_mutations_make(OPERATION_PATCH, "a", "{'labels':{'x':'y'}}")))), PROBLEM_NONE);
+	assert_former("a", "@ams-1", "any");
+	assert_int_equal(move_to("a", "any", "ams-2"), PROBLEM_NONE);
+	assert_former("a", "@ams-2", "any @ams-1");
+	/* Back: what it left first is where it is. */
+	assert_int_equal(move_to("a", "any", "ams-1"), PROBLEM_NONE);
+	assert_former("a", "@ams-1", "any @ams-1 @ams-2");
+	assert_int_equal(code_of(finish(begin(bench_mutations_make(OPERATION_DELETE, "a", NULL)))), PROBLEM_NONE);
+	place("a", "@ams-1", FLEET_KEY_OBJECT, key);
+	assert_null(fake_store_find(key));
+	assert_null(record("a", FLEET_KEY_ID));
+}
+
+static void one_that_is_on_its_way_all_the_time_is_refused(void **state)
+{
+	char name[8];
+	(void)state;
+	assert_int_equal(code(OPERATION_CREATE, "a", TUNNEL("10.2.0.2", "")), PROBLEM_NONE);
+	for (int i = 0; i < OBJECT_PLAN_FORMER; i++) {
+		snprintf(name, sizeof(name), "n-%d", i);
+		assert_int_equal(move_to("a", "any", name), PROBLEM_NONE);
+	}
+	int64_t before = fake_store.revision;
+	assert_int_equal(move_to("a", "any", "n-9"), PROBLEM_FLEET_UNAVAILABLE);
+	assert_true(record("a", FLEET_KEY_CHANGED)->revision < before);
+	/* All have let go of all: nothing is left to be named. */
+	for (int i = 0; i < OBJECT_PLAN_FORMER; i++) {
+		snprintf(name, sizeof(name), "@n-%d", i);
+		give("a", name, "");
+	}
+	give("a", "any", "");
+	assert_int_equal(code_of(finish(begin(bench_mutations_make(OPERATION_PATCH, "a", "{'labels':{'x':'y'}}")))), PROBLEM_NONE);
+	assert_former("a", "@n-7", "");
+}
+
+static void what_moves_between_two_reads_is_found(void **state)
+{
+	(void)state;
+	assert_int_equal(code(OPERATION_CREATE, "a", TUNNEL("10.2.0.2", "")), PROBLEM_NONE);
+	struct mutation *move = bench_mutations_make(OPERATION_PATCH, "a", "{'spec':{'placement':{'node':'ams-1'}}}");
+	give("a", "@ams-1", "ams-1");
+	struct mutation *late = bench_mutations_make(OPERATION_PATCH, "a", "{'labels':{'x':'y'}}");
+	begin(late);
+	answer_jobs(1); /* it knows the class */
+	char before[FLEET_KEY_TEXT], after[FLEET_KEY_TEXT], id[FLEET_KEY_TEXT];
+	place("a", "any", FLEET_KEY_OBJECT, before);
+	place("a", "@ams-1", FLEET_KEY_OBJECT, after);
+	place("a", "any", FLEET_KEY_ID, id);
+	(void)after;
+	fake_store_delete(before);
+	fake_store_delete(id);
+	finish(late);
+	assert_int_equal(late->operations[0].problem.code, PROBLEM_NOT_FOUND); /* it was deleted: twice it is not there */
+	mutation_free(late);
+	mutation_free(move);
+}
+
+static void an_atomic_batch_of_moves_is_half_as_large(void **state)
+{
+	(void)state;
+	for (size_t count = WRITE_JOB_MOVES; count <= WRITE_JOB_MOVES + 1; count++) {
+		struct mutation *made = batch(count, true);
+		finish(begin(made));
+		assert_int_equal(made->problem.code, count == WRITE_JOB_MOVES ? PROBLEM_NONE : PROBLEM_TUNNEL_EXISTS);
+		mutation_free(made);
+		struct mutation *moves = batch(count, true);
+		for (size_t i = 0; i < count; i++) {
+			moves->operations[i].kind = i < WRITE_JOB_MOVES ? OPERATION_PATCH : OPERATION_CREATE;
+			if (i < WRITE_JOB_MOVES)
+				json_decref(moves->operations[i].document);
+			if (i < WRITE_JOB_MOVES)
+				moves->operations[i].document = quoted_json(count == WRITE_JOB_MOVES ? "{'spec':{'placement':{'node':'ams-1'}}}"
+				                                                                     : "{'spec':{'placement':{'node':'ams-2'}}}");
+			give(moves->operations[i].id, "@ams-1", "other");
+			give(moves->operations[i].id, "@ams-2", "other");
+			give(moves->operations[i].id, "any", "other");
+		}
+		finish(begin(moves));
+		assert_int_equal(moves->problem.code, count == WRITE_JOB_MOVES ? PROBLEM_NONE : PROBLEM_INVALID_REQUEST);
+		mutation_free(moves);
+	}
 }
 
 /* ---- wait=up ---- */
@@ -774,6 +910,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_etcd_it_is_told_what_is_known, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_wrong_is_not_written, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_rules_of_a_fleet_hold, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_tunnel_moves_in_one_transaction_and_says_where_it_was, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_that_is_on_its_way_all_the_time_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_moves_between_two_reads_is_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_atomic_batch_of_moves_is_half_as_large, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_answer_waits_until_its_node_tells_that_it_is_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_answer_waits_no_longer_than_it_is_to, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_waits_is_told_of_a_deletion_and_of_the_end, set_up, tear_down),
