@@ -77,5 +77,7 @@ char *json_writer_text(const json_t *json)
 	}
 	/* Many texts are kept as long as their tunnel. */
 	char *exact = realloc(text.bytes, text.length + 1);
-	return exact == NULL ? text.bytes : exact;
+	if (exact == NULL)
+		free(text.bytes);
+	return exact;
 }
