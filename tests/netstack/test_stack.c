@@ -822,15 +822,21 @@ static void echoes(void **state)
 	link_free(link);
 }
 
-/* An error that quotes the last packet of a side. */
-static size_t craft_error(uint8_t *packet, const struct spied *spied, uint8_t type, uint8_t code, uint16_t mtu)
+/* An error that quotes a packet, which was sent by `to`. */
+static size_t craft_error_to(uint8_t *packet, const uint8_t to_bytes[4], const struct spied *spied, uint8_t type, uint8_t code, uint16_t mtu)
 {
 	uint8_t message[8 + 48] = { type, code, 0, 0, 0, 0, (uint8_t)(mtu >> 8), (uint8_t)mtu };
 	struct netstack_endpoint router = { .family = AF_INET, .bytes = { 10, 9, 9, 9 } }, to = { .family = AF_INET };
 
 	memcpy(message + 8, spied->packet, 48 < spied->length ? 48 : spied->length);
-	memcpy(to.bytes, spied->packet + 12, 4);
-	return craft_icmp(packet, &router, &to, message, sizeof(message));
+	memcpy(to.bytes, to_bytes, 4);
+	return craft_icmp(packet, &router, &to, message, 8 + (48 < spied->length ? 48 : spied->length));
+}
+
+/* An error that quotes the last packet of a side. */
+static size_t craft_error(uint8_t *packet, const struct spied *spied, uint8_t type, uint8_t code, uint16_t mtu)
+{
+	return craft_error_to(packet, spied->packet + 12, spied, type, code, mtu);
 }
 
 static void an_error_ends_a_connect(void **state)
@@ -880,6 +886,124 @@ static void large_packets_shrink(void **state)
 	assert_true(client.is_closed && server.is_closed);
 	assert_int_equal(server.received, 300000);
 	assert_false(server.is_wrong);
+	link_free(link);
+}
+
+/* The same in IPv6, whose MTU has 32 bits. */
+static size_t craft_error6(uint8_t *packet, const struct spied *spied, uint8_t type, uint32_t mtu)
+{
+	uint8_t message[8 + 88] = { type, 0, 0, 0, (uint8_t)(mtu >> 24), (uint8_t)(mtu >> 16), (uint8_t)(mtu >> 8), (uint8_t)mtu };
+	struct netstack_endpoint router = { .family = AF_INET6, .bytes = { 0xfd, 9 } }, to = { .family = AF_INET6 };
+
+	memcpy(message + 8, spied->packet, 88 < spied->length ? 88 : spied->length);
+	memcpy(to.bytes, spied->packet + 8, 16);
+	return craft_icmp(packet, &router, &to, message, sizeof(message));
+}
+
+static void errors_of_ipv6_count_as_well(void **state)
+{
+	struct link *link = open_link();
+	struct peer peer, client, server;
+	struct spied spied;
+	uint8_t packet[300];
+
+	(void)state;
+	link_side(link, 0)->out.down_until = NETSTACK_NEVER;
+	watch(link, 0, &spied);
+	peer_init(&peer, link, 0);
+	assert_int_equal(peer_connect(&peer, 0, AF_INET6, 80), 0);
+	struct spied forged = spied;
+	forged.packet[44] ^= 0x40; /* another sequence number */
+	inject(link, 0, packet, craft_error6(packet, &forged, 1, 0));
+	assert_false(peer.is_closed);
+	inject(link, 0, packet, craft_error6(packet, &spied, 1, 0));
+	assert_true(peer.is_closed);
+	assert_int_equal(peer.why, NETSTACK_UNREACHABLE);
+	link_side(link, 0)->out.down_until = 0;
+	peer_init(&client, link, 300000);
+	peer_init(&server, link, 0);
+	peer_listen(&server, 1, AF_INET6, 81);
+	assert_int_equal(peer_connect(&client, 0, AF_INET6, 81), 0);
+	pass(link, 8 * MS);
+	watch(link, 0, &spied);
+	link_side(link, 0)->out.down_until = link_now(link) + 4 * MS;
+	pass(link, 4 * MS);
+	assert_int_equal(spied.length, LINK_MTU);
+	inject(link, 0, packet, craft_error6(packet, &spied, 2, 1279)); /* less than every path has */
+	inject(link, 0, packet, craft_error6(packet, &spied, 2, 1300));
+	link_side(link, 0)->out.down_until = 0;
+	spied.length = 0;
+	pass(link, 20 * SECOND);
+	assert_true(client.is_closed && server.is_closed);
+	assert_int_equal(server.received, 300000);
+	assert_in_range(spied.length, 1, LINK_MTU);
+	link_free(link);
+}
+
+/* Whoever sees no packet of ours cannot say which it was, and no router ends what is open (RFC 5927). */
+static void forged_errors_change_nothing(void **state)
+{
+	static const struct {
+		uint8_t at, value; /* of the quoted packet; the bits are turned over */
+	} turned[] = {
+		{ 0, 0x20 },  /* its version */
+		{ 0, 0x03 },  /* its header's length */
+		{ 13, 0x01 }, /* who sent it */
+		{ 9, 0x40 },  /* its protocol */
+		{ 21, 0x01 }, /* our port */
+		{ 24, 0x80 }, /* its sequence number, not outstanding */
+	};
+	struct link *link = open_link();
+	struct peer client, server;
+	struct spied spied, forged;
+	uint8_t packet[200];
+
+	(void)state;
+	peer_init(&client, link, 300000);
+	peer_init(&server, link, 0);
+	peer_listen(&server, 1, AF_INET, 80);
+	assert_int_equal(peer_connect(&client, 0, AF_INET, 80), 0);
+	pass(link, 8 * MS);
+	watch(link, 0, &spied);
+	link_side(link, 0)->out.down_until = link_now(link) + 4 * MS;
+	pass(link, 4 * MS);
+	assert_int_equal(spied.length, LINK_MTU);
+	for (size_t i = 0; i < sizeof(turned) / sizeof(turned[0]); i++) {
+		forged = spied;
+		forged.packet[turned[i].at] ^= turned[i].value;
+		for (uint8_t code = 1; code <= 4; code += 3)
+			inject(link, 0, packet, craft_error_to(packet, spied.packet + 12, &forged, 3, code, 600));
+	}
+	inject(link, 0, packet, craft_error(packet, &spied, 3, 1, 0));        /* true, of an open connection */
+	inject(link, 0, packet, craft_error(packet, &spied, 3, 4, LINK_MTU)); /* no smaller than it was */
+	inject(link, 0, packet, craft_error(packet, &spied, 5, 0, 0));        /* a redirect */
+	forged.length = 0;
+	inject(link, 0, packet, craft_error_to(packet, spied.packet + 12, &forged, 3, 1, 0)); /* of nothing */
+	link_side(link, 0)->out.down_until = 0;
+	spied.length = 0;
+	pass(link, 20 * SECOND);
+	assert_true(client.is_closed && server.is_closed);
+	assert_int_equal(server.received, 300000);
+	link_free(link);
+}
+
+/* A flow that does not want to know is told nothing. */
+static void an_error_of_a_datagram_is_for_who_asks(void **state)
+{
+	struct link *link = open_link();
+	struct netstack_endpoint to = link_address(1, AF_INET, 53);
+	struct netstack_flow *flow;
+	struct spied spied;
+	uint8_t packet[200];
+
+	(void)state;
+	watch(link, 0, &spied);
+	assert_int_equal(netstack_flow_open(link_side(link, 0)->stack, NULL, on_datagram, NULL, &flow), 0);
+	assert_int_equal(netstack_flow_send(flow, &to, "?", 1, link_now(link)), 0);
+	inject(link, 0, packet, craft_error(packet, &spied, 3, 3, 0));
+	inject(link, 0, packet, craft_error(packet, &spied, 3, 4, 600));
+	netstack_flow_close(flow);
+	inject(link, 0, packet, craft_error(packet, &spied, 3, 3, 0));
 	link_free(link);
 }
 
@@ -966,6 +1090,9 @@ int main(void)
 		cmocka_unit_test(waits_are_bounded),
 		cmocka_unit_test(an_error_ends_a_connect),
 		cmocka_unit_test(large_packets_shrink),
+		cmocka_unit_test(errors_of_ipv6_count_as_well),
+		cmocka_unit_test(forged_errors_change_nothing),
+		cmocka_unit_test(an_error_of_a_datagram_is_for_who_asks),
 		cmocka_unit_test(a_thousand_stacks_work),
 		cmocka_unit_test(lwip_is_made_when_it_is_needed),
 	};

@@ -1191,6 +1191,60 @@ static void open_connections_of_many_members_are_told_in_pieces(void **state)
 	assert_int_equal(told, MEMBERS);
 }
 
+/* Of the pool itself: who is too many is told at once. */
+static void a_pool_takes_as_many_as_its_limit(void **state)
+{
+	(void)state;
+	front.spec.limits.connections = 1;
+	rig_pool_tell(HERE, THERE, 0);
+	int first = come_with(CONNECT "\r\n");
+	rig_connected(rig_stream());
+	int second = come_with(CONNECT "\r\n");
+	expect_start(second, "HTTP/1.1 503 ");
+	close(second);
+	expect_start(first, CONNECTED);
+	leave(first);
+}
+
+/* Its worker knows better than the home: the client comes back and goes elsewhere, or is told why not. */
+static void a_member_that_is_full_gives_its_client_back(void **state)
+{
+	(void)state;
+	rig_pool_tell(THERE, THERE, 0);
+	there.spec.limits.connections = 1;
+	int first = come_with(CONNECT "\r\n");
+	rig_connected(rig_stream());
+	int second = come_with(CONNECT "\r\n");
+	expect_start(second, "HTTP/1.1 503 ");
+	close(second);
+	rig_pool_tell(HERE, THERE, 1);
+	rig.tunnel.spec.limits.connections = 1;
+	int third = come_with(CONNECT "\r\n");
+	assert_non_null(rig.tunnel.connections);
+	int fourth = come_with(CONNECT "\r\n");
+	expect_start(fourth, "HTTP/1.1 503 ");
+	assert_int_equal(there.connection_count, 1);
+	close(fourth);
+	expect_start(first, CONNECTED);
+	close(first);
+	leave(third);
+}
+
+/* A member that went down before its home knows: it is wanted, and the client is not kept. */
+static void a_member_that_is_down_is_wanted(void **state)
+{
+	(void)state;
+	rig_pool_tell(HERE, HERE, 0);
+	rig.down = true;
+	int client = come_with(CONNECT "\r\n");
+	rig_pass(POOL_PATIENCE + LOOP_SECOND);
+	expect_start(client, "HTTP/1.1 503 ");
+	assert_true(rig.wanted > 0);
+	assert_int_equal(rig_stream_count(), 0);
+	close(client);
+	rig_turn();
+}
+
 /* After a worker's death the pool is there before its members and sessions are: clients wait in the queue and are not refused. */
 static void nothing_is_accepted_before_members_and_sessions_are_known(void **state)
 {
@@ -1257,6 +1311,9 @@ int main(void)
 		TEST(a_worker_that_never_knows_a_member_is_not_waited_for_without_end),
 		TEST(a_member_that_failed_is_not_tried_again),
 		TEST(a_pool_may_end_while_a_client_waits),
+		TEST(a_pool_takes_as_many_as_its_limit),
+		TEST(a_member_that_is_full_gives_its_client_back),
+		TEST(a_member_that_is_down_is_wanted),
 		TEST(a_user_that_is_no_utf8_has_a_key),
 		TEST(a_session_may_be_the_targets),
 		TEST(a_client_without_an_address_has_no_key),
