@@ -301,6 +301,69 @@ static void a_rule_of_one_far_end_is_its_own(void **state)
 	link_free(scene.link);
 }
 
+static void find_at(struct scene *scene, uint8_t host, uint32_t packet)
+{
+	const struct netstack_stream stream = { .stack = link_side(scene->link, 0)->stack,
+		                                .remote = { .family = AF_INET, .bytes = { 198, 51, 100, host } } };
+	path_limit(&stream, packet, link_now(scene->link));
+}
+
+/* Two far ends have a limit in common, which is the tunnel's, unless a third one shows that larger packets pass. */
+static void a_third_far_end_may_disprove_it(void **state)
+{
+	static const struct {
+		uint64_t silent;         /* since it was heard */
+		unsigned backoff;        /* timeouts in a row */
+		uint32_t received, sent; /* its largest segment, and ours */
+		uint64_t delivered;
+		bool is_limited;
+	} cases[] = {
+		{ 0, 0, LINK_MTU - 40, 536, 0, false },                /* it sent large ones */
+		{ 0, 0, 536, LINK_MTU - 40, 1 << 20, false },          /* it has many of ours */
+		{ 0, 0, 536, LINK_MTU - 40, 0, true },                 /* it has none yet */
+		{ 0, 0, 536, 536, 1 << 20, true },                     /* they were small */
+		{ 0, 1, LINK_MTU - 40, LINK_MTU - 40, 1 << 20, true }, /* it does not answer now */
+		{ 3600 * SECOND, 0, LINK_MTU - 40, LINK_MTU - 40, 1 << 20, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct scene scene;
+		set_up(&scene, 0, AF_INET, UINT64_MAX);
+		link_run(scene.link, link_now(scene.link) + 200 * MS, NULL, NULL);
+		struct netstack_stream *third = scene.sender.stream;
+		third->heard_at = link_now(scene.link) - cases[i].silent;
+		third->sender.rtt.backoff = cases[i].backoff;
+		third->receiver.segment = cases[i].received;
+		third->sender.segment = cases[i].sent;
+		third->sender.rate.delivered = cases[i].delivered;
+		find_at(&scene, 1, 1280);
+		assert_int_equal(limit_of(&scene, 0), 0); /* one alone */
+		find_at(&scene, 2, LINK_MTU);             /* no limit */
+		find_at(&scene, 2, 1200);
+		assert_int_equal(limit_of(&scene, 0), cases[i].is_limited ? 1280 : 0);
+		link_free(scene.link);
+	}
+}
+
+/* P6: of so many the oldest are forgotten. */
+static void findings_are_few(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	set_up(&scene, 0, AF_INET, 0);
+	for (unsigned host = 1; host < 250; host++) {
+		const struct netstack_endpoint at = { .family = AF_INET, .bytes = { 198, 51, 100, (uint8_t)host } };
+		find_at(&scene, (uint8_t)host, 1200);
+		find_at(&scene, (uint8_t)host, 1100); /* the same again */
+		assert_int_equal(path_mtu(link_side(scene.link, 0)->stack, &at), 1100);
+		link_run(scene.link, link_now(scene.link) + MS, NULL, NULL);
+	}
+	assert_int_equal(limit_of(&scene, 0), 1100);
+	link_free(scene.link);
+}
+
 static void it_is_forgotten_after_ten_minutes(void **state)
 {
 	struct scene scene;
@@ -454,6 +517,8 @@ int main(void)
 		cmocka_unit_test(a_stream_gets_round_a_limit),
 		cmocka_unit_test(a_limit_of_the_path_takes_two_far_ends),
 		cmocka_unit_test(a_rule_of_one_far_end_is_its_own),
+		cmocka_unit_test(a_third_far_end_may_disprove_it),
+		cmocka_unit_test(findings_are_few),
 		cmocka_unit_test(it_is_forgotten_after_ten_minutes),
 		cmocka_unit_test(a_bad_path_is_no_black_hole),
 		cmocka_unit_test(an_answer_of_which_nothing_comes_is_a_sign),
