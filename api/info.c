@@ -30,12 +30,14 @@ static void put_workers(struct text *body, struct service *service)
 		text_printf(
 		    body,
 		    "%s{\"index\":%u,\"pid\":%d,\"state\":\"%s\",\"tunnels\":%zu,\"cpu_seconds\":%.3f,\"resident_bytes\":%llu,\"restarts\":%u,"
-		    "\"version\":\"%s\"}",
+		    "\"version\":\"%s\",\"reason\":",
 		    comma, i, (int)usage.pid,
 		    usage.is_retiring ? "retiring"
 		    : usage.is_ready  ? "ready"
 				      : "starting",
 		    usage.tunnels, (double)usage.cpu_us / 1e6, (unsigned long long)usage.resident_bytes, usage.restarts, usage.version);
+		text_put_json(body, usage.failure);
+		text_put_char(body, '}');
 		comma = ",";
 	}
 	text_put(body, "]}");

@@ -59,7 +59,7 @@ static void put_members(struct table *table, const char *prefix, json_t *object)
 
 static void show_workers(const struct invocation *invocation, const json_t *workers)
 {
-	struct table *table = table_create(">WORKER|>PID|STATE|>TUNNELS|>CPU|>MEMORY|>RESTARTS|VERSION");
+	struct table *table = table_create(">WORKER|>PID|STATE|>TUNNELS|>CPU|>MEMORY|>RESTARTS|VERSION|REASON");
 	size_t index;
 	json_t *worker;
 	json_array_foreach (workers, index, worker) {
@@ -76,6 +76,7 @@ static void show_workers(const struct invocation *invocation, const json_t *work
 				snprintf(text, sizeof(text), "%.0f", member_number(worker, numbers[i], 0));
 			table_add(table, TABLE_PLAIN, text);
 		}
+		table_add(table, TABLE_PLAIN, member_text(worker, "reason"));
 	}
 	invocation_print_table(invocation, table);
 }

@@ -135,6 +135,7 @@ struct service_worker_usage {
 	bool is_spare;  /* there is none */
 	size_t tunnels; /* and pools */
 	unsigned restarts;
+	char failure[256];   /* what keeps the tunnels of one that retires from moving, besides open connections; or empty */
 	const char *version; /* of the program that it runs; borrowed from the service */
 };
 /* Of one worker, below service_worker_stats.places. */

@@ -9,6 +9,7 @@
 #include "service/pool/membership.h"
 #include "service/service_parts.h"
 #include "service/worker/protection.h"
+#include "service/worker/replacer.h"
 
 bool service_protect(struct service *service, const struct sockaddr *address)
 {
@@ -178,6 +179,7 @@ void service_worker_usage(struct service *service, unsigned index, struct servic
 		.restarts = worker_restarts(worker),
 		.version = worker_version(worker),
 	};
+	replacer_read_failure(service->replacer, index, usage->failure);
 }
 
 void service_worker_stats(struct service *service, struct service_worker_stats *stats)

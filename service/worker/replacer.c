@@ -1,5 +1,6 @@
 #include "service/worker/replacer.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #define AT_ONCE 16     /* tunnels on their way */
 #define RETRY_MS 1000u /* after a move that failed */
+#define STALL_LEAST_MS 10000u
 /* Between passes over its tunnels when one was busy: twice as long each time, until one has moved. */
 #define PASS_MS 100u
 #define PASS_MOST_MS 5000u
@@ -30,8 +32,13 @@ struct replacer {
 	bool has_busy;          /* … which one was */
 	unsigned drain_seconds; /* from MOVING on */
 	unsigned under_way;
-	uint32_t next; /* the slot to go on at, so that a busy tunnel does not hold up the others */
-	bool has_told; /* why a move failed, once */
+	uint32_t next;     /* the slot to go on at, so that a busy tunnel does not hold up the others */
+	bool has_told;     /* why a move failed, once */
+	uint64_t moved_at; /* uv_now: the last tunnel, or since then they all may */
+	bool is_stalled;   /* and that was told */
+	pthread_mutex_t lock;
+	unsigned failing;                    /* under the lock: the old worker's index … */
+	char failure[REPLACER_FAILURE_SIZE]; /* … and why its last move failed; empty: one has been done since */
 };
 
 struct replacer *replacer_create(const struct replacer_means *means)
@@ -41,12 +48,37 @@ struct replacer *replacer_create(const struct replacer_means *means)
 		return NULL;
 	replacer->means = *means;
 	replacer->settled_at = uv_now(means->loop) + SETTLE_MS;
+	pthread_mutex_init(&replacer->lock, NULL);
 	return replacer;
 }
 
 void replacer_free(struct replacer *replacer)
 {
+	if (replacer != NULL)
+		pthread_mutex_destroy(&replacer->lock);
 	free(replacer);
+}
+
+void replacer_read_failure(struct replacer *replacer, unsigned index, char failure[REPLACER_FAILURE_SIZE])
+{
+	pthread_mutex_lock(&replacer->lock);
+	snprintf(failure, REPLACER_FAILURE_SIZE, "%s", index == replacer->failing ? replacer->failure : "");
+	pthread_mutex_unlock(&replacer->lock);
+}
+
+static void set_failure(struct replacer *replacer, const char *failure)
+{
+	pthread_mutex_lock(&replacer->lock);
+	replacer->failing = worker_index(replacer->old);
+	snprintf(replacer->failure, sizeof(replacer->failure), "%s", failure);
+	pthread_mutex_unlock(&replacer->lock);
+}
+
+/* The replacement is over, or begins. */
+static void forget_failures(struct replacer *replacer)
+{
+	replacer->has_told = replacer->is_stalled = false;
+	set_failure(replacer, "");
 }
 
 void replacer_begin(struct replacer *replacer, struct supervisor *supervisor)
@@ -61,7 +93,7 @@ unsigned replacer_drain_seconds(const struct replacer *replacer)
 
 static void publish(const struct replacer *replacer, enum event_type type, const char *more)
 {
-	char members[160];
+	char members[2048];
 	snprintf(members, sizeof(members), "\"worker\":%u,\"successor\":%u%s", worker_index(replacer->old), worker_index(replacer->successor), more);
 	events_publish(replacer->means.events, type, NULL, members);
 }
@@ -84,7 +116,7 @@ int replacer_start(struct replacer *replacer, unsigned index, unsigned drain_sec
 	replacer->pause_until = replacer->pass_at = 0;
 	replacer->pass_ms = PASS_MS;
 	replacer->has_busy = false;
-	replacer->has_told = false;
+	forget_failures(replacer);
 	*successor = worker_index(next);
 	log_line(LOG_INFO, NULL, "worker %u is being replaced by worker %u", index, *successor);
 	publish(replacer, EVENT_WORKER_REPLACING, "");
@@ -97,7 +129,7 @@ void replacer_worker_ready(struct replacer *replacer, struct worker *worker)
 		return;
 	worker_retire(replacer->old);
 	replacer->state = MOVING;
-	replacer->drain_until = uv_now(replacer->means.loop) + replacer->drain_seconds * 1000ull;
+	replacer->moved_at = replacer->drain_until = uv_now(replacer->means.loop) + replacer->drain_seconds * 1000ull;
 }
 
 /* A successor that was ready once is a worker like any other. */
@@ -116,10 +148,16 @@ static void on_moved(void *owner, enum mover_result result, const char *failure)
 	struct replacer *replacer = owner;
 	replacer->under_way--;
 	replacer->has_busy |= result == MOVER_BUSY;
-	if (result == MOVER_DONE)
+	if (result == MOVER_DONE) {
+		uint64_t now = uv_now(replacer->means.loop);
 		replacer->pass_ms = PASS_MS;
+		replacer->moved_at = now > replacer->drain_until ? now : replacer->drain_until;
+		replacer->is_stalled = false;
+		set_failure(replacer, "");
+	}
 	if (result != MOVER_FAILED)
 		return;
+	set_failure(replacer, failure);
 	replacer->pause_until = uv_now(replacer->means.loop) + RETRY_MS;
 	if (!replacer->has_told)
 		log_line(LOG_WARN, NULL, "worker %u keeps a tunnel for now: %s", worker_index(replacer->old), failure);
@@ -195,6 +233,25 @@ static void move_due(struct replacer *replacer)
 	}
 }
 
+/* Nothing has moved for as long as connections are waited for: whoever waits for the end is told. */
+static void check_stall(struct replacer *replacer)
+{
+	uint64_t patience = replacer->drain_seconds * 1000ull > STALL_LEAST_MS ? replacer->drain_seconds * 1000ull : STALL_LEAST_MS;
+	if (replacer->is_stalled || uv_now(replacer->means.loop) < replacer->moved_at + patience)
+		return;
+	replacer->is_stalled = true;
+	size_t left = slots_tunnels_placed(worker_slots(replacer->old));
+	const char *why = replacer->failure[0] != '\0' ? replacer->failure : "they are being changed";
+	char detail[REPLACER_FAILURE_SIZE + 64], members[1900];
+	snprintf(detail, sizeof(detail), "%zu of its tunnels cannot move and are tried again: %s", left, why);
+	char *quoted = events_quote(detail, strlen(detail));
+	snprintf(members, sizeof(members), ",\"detail\":%s", quoted == NULL ? "\"\"" : quoted);
+	free(quoted);
+	log_line(LOG_ERROR, NULL, "worker %u is not replaced by worker %u: %s", worker_index(replacer->old), worker_index(replacer->successor),
+	         detail);
+	publish(replacer, EVENT_WORKER_REPLACE_FAILED, members);
+}
+
 /* Those whose change was refused before they ran for the first time. */
 static void take_unused_places(const struct replacer *replacer)
 {
@@ -218,6 +275,7 @@ static void finish(struct replacer *replacer)
 	worker_vacate(replacer->old);
 	log_line(LOG_INFO, NULL, "worker %u has been replaced by worker %u", worker_index(replacer->old), worker_index(replacer->successor));
 	publish(replacer, EVENT_WORKER_REPLACED, "");
+	forget_failures(replacer);
 	replacer->state = IDLE;
 }
 
@@ -244,8 +302,10 @@ void replacer_tick(struct replacer *replacer)
 	case MOVING:
 		move_due(replacer);
 		take_unused_places(replacer);
-		if (!is_empty(replacer))
+		if (!is_empty(replacer)) {
+			check_stall(replacer);
 			break;
+		}
 		worker_dismiss(replacer->old);
 		replacer->state = ENDING;
 		break;
@@ -274,7 +334,8 @@ bool replacer_load(struct replacer *replacer, struct message_reader *reader)
 	if (message_get_u8(reader) == 0)
 		return !reader->failed;
 	uint32_t old = message_get_u32(reader), successor = message_get_u32(reader);
-	replacer->drain_until = uv_now(replacer->means.loop) + message_get_u64(reader);
+	replacer->moved_at = replacer->drain_until = uv_now(replacer->means.loop) + message_get_u64(reader);
+	replacer->drain_seconds = replacer->means.drain_seconds;
 	if (reader->failed || old >= supervisor_count(supervisor) || successor >= supervisor_count(supervisor))
 		return false;
 	replacer->old = supervisor_worker(supervisor, old);

@@ -4,7 +4,8 @@
  * IDLE ─► STARTING ─ the successor is ready ─► MOVING ─ nothing is left ─► ENDING ─ its process has ended ─► IDLE
  *            └ it ends before: called off
  *
- * From MOVING on the old worker gets no tunnel any more. If it dies, what it had is built on the successor. Main thread only. */
+ * From MOVING on the old worker gets no tunnel any more. If it dies, what it had is built on the successor. If the successor takes none for as long
+ * as connections are waited for, that is told as a failure; it is tried on, because room may be made. Main thread only, but for one function. */
 #ifndef WARREN_SERVICE_WORKER_REPLACER_H
 #define WARREN_SERVICE_WORKER_REPLACER_H
 
@@ -42,6 +43,9 @@ int replacer_start(struct replacer *replacer, unsigned index, unsigned drain_sec
 unsigned replacer_drain_seconds(const struct replacer *replacer); /* when none are given */
 void replacer_worker_ready(struct replacer *replacer, struct worker *worker);
 void replacer_worker_died(struct replacer *replacer, struct worker *worker);
+/* What keeps the tunnels of the worker, which retires, from moving, besides open connections; empty: nothing. Any thread. */
+#define REPLACER_FAILURE_SIZE 256
+void replacer_read_failure(struct replacer *replacer, unsigned index, char failure[REPLACER_FAILURE_SIZE]);
 /* Every 100 ms: moves what is due. Half a minute after an upgrade it begins with the workers of another version than this program's. */
 void replacer_tick(struct replacer *replacer);
 /* For the program that takes this one's place. False: it cannot be taken. */

@@ -131,8 +131,9 @@ static void take_prepare(struct message_reader *body, int *descriptors, size_t c
 		raise(SIGKILL);
 	is_mute |= begins(message.id, "mute-");
 	stays |= begins(message.id, "stay-");
-	if (begins(message.id, "bad-") || begins(message.id, "full-") || message.spec.mtu == 1301) {
-		send_prepared(&message, begins(message.id, "full-") ? MESSAGE_STATUS_NO_MEMORY : MESSAGE_STATUS_INVALID, MESSAGE_APPLIED_CREATED);
+	bool is_full = begins(message.id, "full-") || getenv("FAKE_WORKER_FULL") != NULL;
+	if (begins(message.id, "bad-") || is_full || message.spec.mtu == 1301) {
+		send_prepared(&message, is_full ? MESSAGE_STATUS_NO_MEMORY : MESSAGE_STATUS_INVALID, MESSAGE_APPLIED_CREATED);
 		message_prepare_clear(&message);
 		return;
 	}

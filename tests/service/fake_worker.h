@@ -9,7 +9,7 @@
  * "silent-" does not answer a QUERY, "endless-" answers it without end, "garbled-" with what is no connection, "wrong-" answers a COMMIT as if it
  * were a PREPARE, "accuse-" says a hundred times that the other worker broke its link, "nobody-" that a worker did that does not exist, "stay-" does
  * not end when it is told to; when they are handed over, "swarm-", "huge-" and "short-" tell false sessions, and "keeps-" answers nothing. Except
- * "mute-" they do it once they run. All of them keep their heartbeat. */
+ * "mute-" they do it once they run. All of them keep their heartbeat. A process with FAKE_WORKER_FULL in its environment has no memory for any. */
 #ifndef WARREN_TESTS_SERVICE_FAKE_WORKER_H
 #define WARREN_TESTS_SERVICE_FAKE_WORKER_H
 

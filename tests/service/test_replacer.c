@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #define WAIT_MS 20000 /* against a hang only */
 
 static bool spawns_false; /* the next worker ends at once */
+static bool spawns_full;  /* the next worker has no memory for tunnels */
 
 int __real_uv_spawn(uv_loop_t *loop, uv_process_t *process, const uv_process_options_t *options);
 int __wrap_uv_spawn(uv_loop_t *loop, uv_process_t *process, const uv_process_options_t *options);
@@ -30,6 +32,13 @@ int __wrap_uv_spawn(uv_loop_t *loop, uv_process_t *process, const uv_process_opt
 	if (spawns_false)
 		given.file = "/bin/false";
 	spawns_false = false;
+	static char full[] = "FAKE_WORKER_FULL=1";
+	char *environment[64] = { full };
+	for (size_t i = 0; i < 62 && given.env != NULL && given.env[i] != NULL; i++)
+		environment[i + 1] = given.env[i];
+	if (spawns_full)
+		given.env = environment;
+	spawns_full = false;
 	return __real_uv_spawn(loop, process, &given);
 }
 
@@ -272,27 +281,60 @@ static void a_replaced_worker_that_does_not_end_is_killed(void **state)
 	assert_int_equal(worker_of("stay-a"), 1);
 }
 
+/* The JSON of the next event of this type, malloc'ed. */
+static char *next_event(uint64_t after, enum event_type wanted)
+{
+	enum event_type type;
+	for (int64_t end = bench_now_ms() + WAIT_MS; bench_now_ms() < end;) {
+		char *json = NULL;
+		if (events_next(service_events(own_bench.service), after, &after, &type, &json) == EVENTS_NONE)
+			usleep(2000);
+		else if (type == wanted)
+			return json;
+		free(json);
+	}
+	fail_msg("there is no such event");
+	return NULL;
+}
+
 /* Nothing has changed, and it can be tried again. */
 static void a_successor_that_does_not_come_up_is_called_off(void **state)
 {
 	uint64_t id = events_last_id(service_events(own_bench.service));
-	enum event_type type = EVENT_TYPE_COUNT;
-	char *json = NULL;
 	(void)state;
 	spawns_false = true;
 	assert_int_equal(replace(0, 0), PROBLEM_NONE);
-	for (int64_t end = bench_now_ms() + WAIT_MS; type != EVENT_WORKER_REPLACE_FAILED && bench_now_ms() < end; free(json)) {
-		json = NULL;
-		if (events_next(service_events(own_bench.service), id, &id, &type, &json) == EVENTS_NONE)
-			usleep(2000);
-	}
-	assert_int_equal(type, EVENT_WORKER_REPLACE_FAILED);
+	free(next_event(id, EVENT_WORKER_REPLACE_FAILED));
 	assert_true(usage_of(1).is_spare);
 	assert_false(usage_of(0).is_retiring);
 	assert_int_equal(worker_of("busy"), 0);
 	assert_true(service_is_ready(own_bench.service));
 	assert_int_equal(replace(0, 0), PROBLEM_NONE);
 	assert_true(wait_until(is_first_gone));
+}
+
+static bool is_reason_told(void)
+{
+	return strstr(usage_of(0).failure, "the worker could not take the tunnel") != NULL;
+}
+
+/* It is told, and tried on: once there is a successor with room the worker is replaced. */
+static void a_successor_without_room_is_told(void **state)
+{
+	char *told = NULL;
+	(void)state;
+	uint64_t id = events_last_id(service_events(own_bench.service));
+	spawns_full = true;
+	assert_int_equal(replace(0, 0), PROBLEM_NONE);
+	assert_true(wait_until(is_reason_told));
+	told = next_event(id, EVENT_WORKER_REPLACE_FAILED);
+	assert_non_null(strstr(told, "\"detail\":\"2 of its tunnels cannot move and are tried again: the worker could not take the tunnel"));
+	free(told);
+	assert_true(usage_of(0).is_retiring);
+	assert_int_equal(kill(usage_of(1).pid, SIGKILL), 0);
+	assert_true(wait_until(is_first_gone));
+	assert_int_equal(worker_of("busy"), 1);
+	assert_string_equal(usage_of(0).failure, "");
 }
 
 static void what_cannot_be_replaced_is_refused(void **state)
@@ -310,11 +352,17 @@ int main(int argc, char **argv)
 		return code;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, bench_tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(tunnels_move_when_they_have_no_connection),       TEST(one_that_is_busy_is_tried_less_and_less_often),
-		TEST(connections_are_not_waited_for_without_end),      TEST(a_retiring_worker_that_dies_leaves_its_tunnels_to_the_successor),
-		TEST(a_successor_that_dies_is_started_again),          TEST(a_tunnel_that_is_being_created_is_waited_for),
-		TEST(a_place_that_was_never_used_holds_nothing_up),    TEST(a_replaced_worker_that_does_not_end_is_killed),
-		TEST(a_successor_that_does_not_come_up_is_called_off), TEST(what_cannot_be_replaced_is_refused),
+		TEST(tunnels_move_when_they_have_no_connection),
+		TEST(one_that_is_busy_is_tried_less_and_less_often),
+		TEST(connections_are_not_waited_for_without_end),
+		TEST(a_retiring_worker_that_dies_leaves_its_tunnels_to_the_successor),
+		TEST(a_successor_that_dies_is_started_again),
+		TEST(a_tunnel_that_is_being_created_is_waited_for),
+		TEST(a_place_that_was_never_used_holds_nothing_up),
+		TEST(a_replaced_worker_that_does_not_end_is_killed),
+		TEST(a_successor_that_does_not_come_up_is_called_off),
+		TEST(a_successor_without_room_is_told),
+		TEST(what_cannot_be_replaced_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
