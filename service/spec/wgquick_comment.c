@@ -179,7 +179,7 @@ static bool write_user(FILE *file, const struct spec_user *user, bool secrets)
 		return true;
 	}
 	json_t *json = json_pack("{s:s, s:s*}", "username", user->username, "password", secrets ? user->password : NULL);
-	char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+	char *text = json_writer_text(json);
 	if (text != NULL)
 		fprintf(file, WGQUICK_COMMENT_MARK " user = %s\n", text);
 	json_decref(json);
