@@ -231,6 +231,9 @@ def test_the_key_is_in_no_reply(pair):
     # A file that we wrote without secrets keeps the key.
     reply = pair.near.api.expect(200, "PUT", "/v1/tunnels/near", config, content_type="text/plain").json
     assert reply["spec"]["interface"]["obfuscation"] == shown
+    # One of version 2.0, which has no such key, removes it.
+    reply = pair.near.api.expect(200, "PUT", "/v1/tunnels/near", config.replace("# HeaderProtectionKey is left out\n", ""), content_type="text/plain").json
+    assert not reply["spec"]["interface"]["obfuscation"]["header_protection_key_set"]
     assert KEY not in pair.near.process.log()
 
 
