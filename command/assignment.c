@@ -22,7 +22,8 @@ static json_t *read_value(const char *text, const json_t *present)
 {
 	json_t *json = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
 	bool stays_text = json_is_string(present) && json != NULL && !json_is_string(json) && !json_is_null(json);
-	if (json != NULL && !stays_text && !(json_is_array(present) && json_is_string(json)))
+	bool is_entry = json_is_array(present) && (json_is_string(json) || json_is_number(json));
+	if (json != NULL && !stays_text && !is_entry)
 		return json;
 	json_decref(json);
 	json_t *plain = json_string(text);

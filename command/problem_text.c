@@ -29,7 +29,7 @@ static size_t object_of(const char *path, const char **id)
 	return slash != NULL ? strcspn(slash + 1, "/?") : 0;
 }
 
-static void write_advice(FILE *to, const struct api_client_request *request, long status)
+static void write_advice(FILE *to, const struct api_client_request *request, long status, const char *code)
 {
 	const char *id;
 	if (status == 405 || (status == 404 && object_of(request->path, &id) == 0))
@@ -37,6 +37,11 @@ static void write_advice(FILE *to, const struct api_client_request *request, lon
 		        request->method != NULL ? request->method : "GET", (int)strcspn(request->path, "?"), request->path);
 	else if (status == 401)
 		fputs("Over TCP a token is needed: --token-file FILE (warrend writes the first one to admin.token in its state directory).\n", to);
+	else if (strcmp(code, "tunnel_exists") == 0)
+		fputs("Give another --id; or \"warren apply FILE\" makes it what the file says, and \"warren set\" changes members.\n", to);
+	else if (strcmp(code, "pool_exists") == 0)
+		fputs("Give another --id; or \"warren apply NAME.pool.json\" makes it what the file says, and \"warren pool set\" changes members.\n",
+		      to);
 	else if (status == 412)
 		fputs("It was changed by someone else at the same time. Look at it, and try again.\n", to);
 }
@@ -64,6 +69,6 @@ void problem_text_write(FILE *to, const struct api_client_request *request, cons
 	else
 		terminal_text_line(to, "warren: the reply is HTTP %ld and no problem document: is this warrend's address?", answer->status);
 	write_faults(to, json_object_get(problem, "errors"));
-	write_advice(to, request, answer->status);
+	write_advice(to, request, answer->status, member_text(problem, "code"));
 	json_decref(problem);
 }

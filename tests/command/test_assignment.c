@@ -72,6 +72,7 @@ static void what_is_there_decides_about_plain_text(void **state)
 {
 	(void)state;
 	EXPECT("{\"spec\":{\"interface\":{\"dns\":[\"10.0.0.1\",\"10.0.0.2\"]}}}", "interface.dns=10.0.0.1,10.0.0.2");
+	EXPECT("{\"spec\":{\"proxy\":{\"listen\":[\"3128\"]}}}", "proxy.listen=3128");
 	EXPECT("{\"spec\":{\"proxy\":{\"listen\":[]}}}", "proxy.listen=");
 	EXPECT("{\"spec\":{\"proxy\":{\"listen\":[\"a:1\"]}}}", "proxy.listen=[\"a:1\"]");
 	EXPECT("{\"spec\":{\"peers\":[{\"endpoint\":\"5\",\"public_key\":\"k\"},{\"endpoint\":null,\"public_key\":\"l\"}]}}", "peers.0.endpoint=5");

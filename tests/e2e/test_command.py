@@ -124,6 +124,11 @@ def test_faults_are_told_with_their_pointers(warren, directory):
     assert re.search(r"^  line 2: ", told, re.M)
     assert "line 1" in warren("add", _write(directory, "y.json", "{,}"), code=1).stderr
     assert "No such file" in warren("add", f"{directory}/none", code=1).stderr
+    for command, document in ((("add",), _tunnel("there")), (("pool", "add"), {"id": "there", "spec": {}})):
+        path = _write(directory, "there.json", document)
+        warren(*command, path)
+        assert re.search(r'already exists.*\n.*"warren apply ', warren(*command, path, code=1).stderr)
+    assert re.search(r"/spec/proxy/listen/0: .*HOST:PORT", warren("set", "there", "proxy.listen=3128", code=1).stderr)
     told = warren("show", "none", "nothing", code=1).stderr
     assert re.search(r"^warren: none: There is no tunnel", told, re.M) and re.search(r"^warren: nothing: There is no tunnel", told, re.M)
 
