@@ -3,10 +3,10 @@
 import shutil
 import socket
 import tempfile
-import time
 
 import pytest
 
+from harness import clock
 from harness.answers import ANSWERS, read_strictly
 from harness.clients import Connection
 from harness.daemon import Daemon
@@ -26,7 +26,7 @@ def _answer(sock):
     for at in range(0, len(answer), step):
         sock.sendall(answer[at:at + step])
         if step == 1:
-            time.sleep(0.0003)   # so that most bytes are sent in separate packets
+            clock.pace(0.0003)   # so that most bytes are sent in separate packets
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,10 @@ import http.client
 import os
 import random
 import threading
-import time
 
 import pytest
 
-from harness import keys
+from harness import clock, keys
 from harness.daemon import is_sanitized
 from harness.process import wait_until
 
@@ -96,7 +95,7 @@ def _kill_again_and_again(daemon, turns):
             writer.stop.clear()
         for thread in threads:
             thread.start()
-        time.sleep(generator.uniform(0.0, 0.15))
+        clock.at_any_moment(generator, 0.15)
         daemon.kill()
         for writer in writers:
             writer.stop.set()

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from harness import clock
 from harness.daemon import binary
 from harness.etcd import Cluster, base64_of, program
 from harness.process import Process, wait_until
@@ -53,11 +54,7 @@ class Fleet:
 
     def longest_pause(self, seconds):
         """Within so many seconds from now."""
-        longest, end = 0, time.monotonic() + seconds
-        while time.monotonic() < end:
-            longest = max(longest, self.oldest_act())
-            time.sleep(0.02)
-        return longest
+        return max(self.oldest_act() for _ in clock.looks(seconds))
 
     def serves_all_again(self):
         """After it was lost: no shard's last act is one of before."""

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness import clock
 from harness.etcd import program
 from harness.fleet import READY, Fleet, Page
 from harness.process import wait_until
@@ -40,7 +41,7 @@ def test_of_a_tunnel_that_stops_in_isolation_there_is_one(tmp_path, page):
             way.is_cut = True
         moment = time.monotonic()
         wait_until(lambda: all(referee.sends_since(id, moment) for id in theirs), timeout=READY, what="the fourth node has them all")
-        time.sleep(2)  # what a node that should be silent would send
+        clock.let_pass(2, "a node that should be silent could send")
         for pid in [*frozen, fleet["b"].pid]:
             os.kill(pid, signal.SIGCONT)
         for way in fleet.ways["c"]:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from harness import clock
 from harness.clients import Connection, socks5_address
 from harness.loop import INNER, Ends
 from harness.process import wait_until
@@ -118,7 +119,7 @@ def test_a_client_that_only_finishes_gets_its_answer(near):
     def slow(sock):
         sock.recv(65536)
         for piece in (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"s", b"l", b"o", b"w"):
-            time.sleep(2.5)
+            clock.pace(2.5)
             sock.sendall(piece)
     with Server(None, ("127.0.0.1", 0), slow) as server:
         far = api.get("/v1/tunnels/far")
@@ -141,7 +142,7 @@ def test_an_idle_connection_lives_while_both_ends_answer(local_daemon):
         with Connection(proxy_address(near), timeout=20) as connection:
             assert connection.http_connect(f"{INNER}:80")[0] == 200
             for _ in range(2):
-                time.sleep(5)   # there is no event to wait for: the test is that nothing happens
+                clock.let_pass(5, "an idle connection lives on")
                 assert connection.send(b"still here").read(10) == b"still here"
             api.patch("far", {"spec": {"enabled": False}})
             begun = time.monotonic()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import keys, tools
+from harness import clock, keys, tools
 from harness.clients import Download, fetch_page, random_file
 from harness.farend import INNER, FarEnd
 from harness.process import wait_until
@@ -181,10 +181,8 @@ def test_s10_peer_away_for_long(home, end, daemon):
         pytest.skip("one program is enough for this in the short form")
     created = daemon.api.create(Peer(end, "away").document())
     with end.away():
-        until = time.monotonic() + (120 if os.environ.get("WARREN_E2E_LONG") else 20)
-        while time.monotonic() < until:
+        for _ in clock.looks(120 if os.environ.get("WARREN_E2E_LONG") else 20, interval=1):
             _page(home, created, timeout=2)
-            time.sleep(1)
         wait_until(lambda: "does not answer" in daemon.api.get("/v1/tunnels/away/status")["reason"], what="the tunnel is known to be down")
         assert _page(home, created, timeout=5).returncode not in (0, 28), "a tunnel that is down lets its clients wait"
     _recovers(home, created, time.monotonic())

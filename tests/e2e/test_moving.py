@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from harness import clock
 from harness.capture import Capture
 from harness.clients import Connection, fetch_page
 from harness.events import Reader
@@ -137,7 +138,7 @@ def test_datagrams_of_a_forward_go_on_while_it_moves(home, far, two):
         while mover.is_alive():
             number += 1
             client.send(struct.pack("<I", number))
-            time.sleep(0.002)
+            clock.pace(0.002)
             try:
                 while data := client.recv(64):
                     now = (number, time.monotonic())
@@ -190,7 +191,7 @@ def test_p7_worker_killed_during_moves_leaves_one_tunnel(home, far, two):
     for _ in range(12):
         asked = threading.Thread(target=two.api.request, args=("POST", "/v1/tunnels/killed/actions/move", {"worker": 1 - _worker(two, "killed")}))
         asked.start()
-        time.sleep(dice.random() * 0.004)
+        clock.at_any_moment(dice, 0.004)
         os.kill(dice.choice(two.workers()), signal.SIGKILL)
         asked.join()
         wait_until(lambda: fetch_page(home, tunnel, check=False, timeout=2).returncode == 0, timeout=15, what="it works again")
@@ -246,7 +247,7 @@ def test_p5_control_process_killed_during_moves_and_replacements(home, far, two)
         threads = [threading.Thread(target=ask, args=words) for words in asked]
         for thread in threads:
             thread.start()
-        time.sleep(dice.random() * (0.2 if turn % 2 else 0.006))
+        clock.at_any_moment(dice, 0.2 if turn % 2 else 0.006)
         two.kill()
         for thread in threads:
             thread.join()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import pool_clients
+from harness import clock, pool_clients
 from harness.clients import curl
 from harness.farend import INNER
 from harness.process import wait_until
@@ -136,13 +136,17 @@ def _check_served_once(exits, far_ends):
         assert not path.startswith("/from/") or times == 1, f"{path} was served {times} times"
 
 
+def _quiet():
+    clock.let_pass(QUIET, "every client asks while nothing changes")
+
+
 def _kill_peer(exits, far2):
     """Returns when the state became stale, and when the peer came back."""
     with exits.outage(["m4"], kills_connections=False):
         with far2.away():
             wait_until(lambda: exits.member("m4")["state"] == "stale", timeout=20, what="m4 is stale")
             stale = time.time()
-            time.sleep(QUIET)
+            _quiet()
             back = time.time()
         wait_until(lambda: exits.member("m4")["state"] == "up", timeout=30, what="m4 is up")
     return stale, back
@@ -165,14 +169,14 @@ def _restart(exits):
 
 def test_clients_meet_every_fault_of_a_pool(exits, clients, far, far2):
     made, missing = clients
-    time.sleep(QUIET)
+    _quiet()
     stale, back = _kill_peer(exits, far2)
     for number in (1 - exits.home_worker, exits.home_worker):
-        time.sleep(QUIET)
+        _quiet()
         _kill_worker(exits, number)
-    time.sleep(QUIET)
+    _quiet()
     _restart(exits)
-    time.sleep(QUIET)
+    _quiet()
     by_client = {name: client.end() for name, client in made.items()}
     records = [record for answers in by_client.values() for record in answers]
     for name, answers in by_client.items():

@@ -9,7 +9,6 @@ import signal
 import socket
 import struct
 import threading
-import time
 
 import pytest
 
@@ -166,7 +165,8 @@ def test_a_killed_worker_costs_only_what_it_had(make_pool):
         thread.start()
     try:
         for number in range(2):
-            time.sleep(1)
+            count = {user: len(answers) for user, answers in results.items()}
+            wait_until(lambda: all(len(results[user]) > count[user] + 5 for user in results), timeout=30, what="each user has answers")
             survivors = pool.daemon.workers()
             os.kill(survivors.pop(number), signal.SIGKILL)
             wait_until(lambda: len(pool.daemon.workers()) == 2 and pool.up() == 4, timeout=30, what="a worker replaces it")

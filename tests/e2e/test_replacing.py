@@ -6,8 +6,8 @@ import random
 import signal
 import socket
 import threading
-import time
 
+from harness import clock
 from harness.clients import Connection, Download, curl, fetch_page, random_file
 from harness.daemon import binary
 from harness.events import Reader
@@ -133,7 +133,7 @@ def test_p7_any_worker_killed_at_any_moment_of_a_replacement(home, far, make_dae
         wait_until(lambda: [worker["state"] for worker in _workers(daemon)] == ["ready"], timeout=20, what="one worker is there")
         index = _workers(daemon)[0]["index"]
         _replace(daemon, index, drain_timeout=0)
-        time.sleep(dice.random() * 0.15)
+        clock.at_any_moment(dice, 0.15)
         os.kill(dice.choice(daemon.workers()), signal.SIGKILL)
         for tunnel in tunnels:
             wait_until(lambda: fetch_page(home, tunnel, check=False, timeout=2).returncode == 0, timeout=20, what=f"{tunnel['id']} works")
@@ -176,8 +176,7 @@ def test_a_pool_waits_for_its_own_connections_only(home, far, make_daemon):
             _replace(daemon, 0)
             wait_until(lambda: len(_workers(daemon)) == 2, what="the successor is there")
             # Longer than what was told can be late, and than a busy one is left alone.
-            time.sleep(2.5)
-            assert [worker["tunnels"] for worker in _workers(daemon)] == [2, 0]
+            clock.holds_for(2.5, lambda: [worker["tunnels"] for worker in _workers(daemon)] == [2, 0], what="the pool stays with its connection")
         wait_until(lambda: [worker["tunnels"] for worker in _workers(daemon)] == [1, 1], what="the pool has moved")
         assert fetch_page(home, pool).returncode == 0
     wait_until(lambda: _is_replaced(daemon, 0), what="it is replaced")

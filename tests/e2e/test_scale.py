@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from harness import process
+from harness import clock, process
 from harness.loop import INNER, Ends, create_pair, pages
 from harness.process import wait_until
 from harness.spec import proxy_address
@@ -95,7 +95,7 @@ def test_scale(make_daemon):
         wait_until(lambda: api.stats("near-traffic")["bytes_received"] > 1 << 20, what="traffic runs")
         _measure(api, "full speed")
         received, since = api.stats("near-traffic")["bytes_received"], time.monotonic()
-        time.sleep(2)
+        clock.let_pass(2, "traffic is measured")
         _say("traffic, Mbit/s", f"{8e-6 * (api.stats('near-traffic')['bytes_received'] - received) / (time.monotonic() - since):.0f}")
         traffic.stop()
     _end(daemon)

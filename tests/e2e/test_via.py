@@ -5,11 +5,10 @@ import hashlib
 import os
 import signal
 import socket
-import time
 
 import pytest
 
-from harness import keys, tools
+from harness import clock, keys, tools
 from harness.capture import Capture
 from harness.clients import Connection, Download, curl, random_file
 from harness.daemon import binary
@@ -152,7 +151,7 @@ def test_the_outer_tunnel_is_changed_deleted_and_back(home, daemon, chain, watch
     status = daemon.api.wait_state("t1", "stale")
     assert status["reason"] == "the outer tunnel t0 is not running"
     daemon.api.wait_state("t2", "stale")
-    time.sleep(2)  # in which nothing may be sent
+    clock.let_pass(2, "nothing may be sent")
     daemon.api.create(chain.document(0))
     daemon.api.wait_state("t2", "up")
     assert _page(home, chain, tunnel, 2).stdout.startswith("hello")

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 
-from .process import PATIENCE
+from .process import wait_until
 
 
 class Reply:
@@ -136,8 +136,14 @@ class Api:
         return self.get(f"/v1/tunnels/{id}/status")["state"]
 
     def wait_state(self, id, state, timeout=20):
-        deadline = time.monotonic() + PATIENCE * timeout
-        while (status := self.get(f"/v1/tunnels/{id}/status"))["state"] != state:
-            assert time.monotonic() < deadline, f"{id} is not {state} within {PATIENCE * timeout} s: {status}"
-            time.sleep(0.02)
+        status = {}
+
+        def has_come():
+            status.clear()
+            status.update(self.get(f"/v1/tunnels/{id}/status"))
+            return status["state"] == state
+        try:
+            wait_until(has_come, timeout)
+        except AssertionError:
+            raise AssertionError(f"{id} is not {state} in time: {status}") from None
         return status

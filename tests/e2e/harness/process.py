@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+from . import clock
+
 # A bound of time guards against a hang and nothing else: on a machine that does other work, each is so many times longer.
 PATIENCE = 5
 
@@ -82,6 +84,19 @@ def wait_until(condition, timeout=10, interval=0.02, what="condition"):
         time.sleep(interval)
 
 
+def at_rest(read, calm=0.5, timeout=20, what="figures"):
+    """Waits until `read()` has returned the same for `calm` seconds, and returns that."""
+    last, since = read(), time.monotonic()
+
+    def is_calm():
+        nonlocal last, since
+        if (now := read()) != last:
+            last, since = now, time.monotonic()
+        return time.monotonic() - since >= calm
+    wait_until(is_calm, timeout, what=f"{what} are at rest")
+    return last
+
+
 def run(argv, timeout=60, check=True, **options):
     """Runs a short program; returns its output as text."""
     options.setdefault("text", True)
@@ -94,6 +109,13 @@ def run(argv, timeout=60, check=True, **options):
 def cpu_seconds(pid):
     """User and system time of one process so far, by its own clock: to the nanosecond, where /proc counts in hundredths of a second."""
     return time.clock_gettime((~pid << 3) | 2)  # the kernel's include/linux/posix-timers_types.h: CPUCLOCK_SCHED of a process
+
+
+def cpu_within(pids, seconds):
+    """How much of it they take in the next so many seconds."""
+    before = {pid: cpu_seconds(pid) for pid in pids}
+    clock.let_pass(seconds, "their CPU time is measured")
+    return sum(cpu_seconds(pid) - spent for pid, spent in before.items() if is_alive(pid))
 
 
 def is_alive(pid):

@@ -81,10 +81,19 @@ class Way:
 
     def __init__(self, url):
         host, port = url.removeprefix("http://").split(":")
-        self.to, self.is_cut = (host, int(port)), False
+        self.to, self.is_whole = (host, int(port)), threading.Event()
+        self.is_whole.set()
         self.sock = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def is_cut(self):
+        return not self.is_whole.is_set()
+
+    @is_cut.setter
+    def is_cut(self, value):
+        (self.is_whole.clear if value else self.is_whole.set)()
 
     def _accept(self):
         while True:
@@ -101,8 +110,7 @@ class Way:
     def _copy(self, one, other):
         try:
             while data := one.recv(65536):
-                while self.is_cut:
-                    time.sleep(0.05)
+                self.is_whole.wait()
                 other.sendall(data)
         except OSError:
             pass
