@@ -93,7 +93,8 @@ static void describe_circle(const struct mutation *mutation, const char *id, cha
 static void tell(struct mutation *mutation, size_t index, enum fault fault)
 {
 	static const char *const codes[] = { NULL, "circle", "too_deep", "unknown_tunnel" };
-	static const char *const details[] = { NULL, NULL, "At most four tunnels can go through each other.", "There is no tunnel with the id that via names." };
+	static const char *const details[] = { NULL, NULL, "At most four tunnels can go through each other.",
+		                               "There is no tunnel with the id that via names." };
 	struct operation *operation = &mutation->operations[index];
 	const char *pointer = mutation->candidates == NULL ? "" : mutation->candidates[index].pointer;
 	char place[128], circle[512];

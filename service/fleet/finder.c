@@ -126,9 +126,10 @@ static struct snapshot *found_with(const struct mutation *mutation, const char *
 {
 	struct snapshot wanted = { .spec = { .kind = object_key_kind(key) } };
 	const struct snapshot *at = &wanted;
-	if (strlen(object_key_id(key)) >= sizeof(wanted.id))
+	size_t length = strlen(object_key_id(key));
+	if (length >= sizeof(wanted.id))
 		return NULL;
-	strcpy(wanted.id, object_key_id(key));
+	memcpy(wanted.id, object_key_id(key), length + 1);
 	struct snapshot **found = bsearch(&at, mutation->found, mutation->found_count, sizeof(at), compare_found);
 	return found == NULL ? NULL : *found;
 }
@@ -138,12 +139,13 @@ static void take_told(struct find_job *job, const struct fleet_key *key, json_t 
 {
 	const struct fleet_view *view = fleet_node_view(job->finder->means.node);
 	const struct fleet_view_shard *shard = fleet_view_find(view, key->class, key->shard);
-	bool has_owner = shard != NULL && shard->owner != FLEET_NOBODY;
-	json_t *objects = has_owner ? published_objects(value, view->nodes[shard->owner].name) : NULL, *told;
-	const char *name;
+	if (shard == NULL || shard->owner == FLEET_NOBODY)
+		return;
+	const char *node = view->nodes[shard->owner].name, *name;
+	json_t *objects = published_objects(value, node), *told;
 	json_object_foreach (objects, name, told) {
 		struct snapshot *snapshot = found_with(job->mutation, name);
-		if (snapshot == NULL || strcmp(snapshot->elsewhere->node, view->nodes[shard->owner].name) != 0)
+		if (snapshot == NULL || strcmp(snapshot->elsewhere->node, node) != 0)
 			continue;
 		published_take(snapshot, told);
 		snapshot->elsewhere->age = fleet_view_age(view, shard->owner, etcd_runner_now());
@@ -330,8 +332,10 @@ struct finder *finder_create(const struct finder_means *means)
 void finder_end(struct finder *finder)
 {
 	while (finder->jobs != NULL) {
-		problem_set(&finder->jobs->mutation->problem, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
-		answer(finder->jobs); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list */
+		struct find_job *job = finder->jobs;
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): an answered job leaves the list, so this one is another */
+		problem_set(&job->mutation->problem, PROBLEM_WORKER_UNAVAILABLE, PROBLEM_LEAVING);
+		answer(job);
 	}
 }
 

@@ -59,7 +59,7 @@ bool keeper_has_applied(const struct keeper *keeper, const char *class, uint32_t
 	return shard != NULL && shard->applied >= revision;
 }
 
-static void wake(struct keeper *keeper, uint64_t after);
+static void wake(struct keeper *keeper);
 
 static struct kept_shard *gain(struct keeper *keeper, const struct fleet_change *change)
 {
@@ -165,7 +165,7 @@ static void on_swept(struct mutation *mutation, void *owner)
 	}
 	keeper->sweep.under_way--;
 	mutation_free(mutation);
-	wake(keeper, 0);
+	wake(keeper);
 }
 
 static void sweep_next(struct keeper *keeper)
@@ -248,6 +248,15 @@ static void release(struct keeper *keeper)
 		free(keeper);
 }
 
+static void on_turn(uv_timer_t *timer);
+
+/* An earlier turn stays. Without effect on a keeper that is closing, whose timer is. */
+static void schedule(struct keeper *keeper, uint64_t after)
+{
+	if (!uv_is_active((uv_handle_t *)&keeper->turn) || uv_timer_get_due_in(&keeper->turn) > after)
+		uv_timer_start(&keeper->turn, on_turn, after, 0);
+}
+
 static void on_turn(uv_timer_t *timer)
 {
 	struct keeper *keeper = timer->data;
@@ -266,25 +275,22 @@ static void on_turn(uv_timer_t *timer)
 		keeper->means.settled(keeper->means.owner, keeper->settled);
 	}
 	if (next != UINT64_MAX)
-		wake(keeper, next);
+		schedule(keeper, next);
 	mutations_run(keeper->means.mutations);
 	tell(keeper, silent, running);
 }
 
-/* An earlier turn stays. */
-static void wake(struct keeper *keeper, uint64_t after)
+static void wake(struct keeper *keeper)
 {
-	if (keeper->is_closing) {
+	if (keeper->is_closing)
 		release(keeper);
-		return;
-	}
-	if (!uv_is_active((uv_handle_t *)&keeper->turn) || uv_timer_get_due_in(&keeper->turn) > after)
-		uv_timer_start(&keeper->turn, on_turn, after, 0);
+	else
+		schedule(keeper, 0);
 }
 
 static void on_moved(void *owner)
 {
-	wake(owner, 0);
+	wake(owner);
 }
 
 /* ---- What moves ---- */
@@ -398,5 +404,5 @@ void keeper_change(struct keeper *keeper, const struct fleet_change *change)
 void keeper_applied(struct keeper *keeper, int64_t revision)
 {
 	keeper->applied = revision;
-	wake(keeper, 0);
+	wake(keeper);
 }

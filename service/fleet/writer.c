@@ -204,7 +204,7 @@ static void on_gathered(struct mutation *mutation, void *owner)
 	struct operation *operations = calloc(mutation->found_count + 1, sizeof(*operations));
 	if (operations == NULL)
 		problem_out_of_memory(&mutation->problem);
-	if (mutation->problem.code != PROBLEM_NONE) {
+	if (operations == NULL || mutation->problem.code != PROBLEM_NONE) {
 		free(operations);
 		mutation->done(mutation, mutation->owner);
 		return;
