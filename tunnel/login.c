@@ -72,6 +72,7 @@ static bool must_wait(const struct login_source *at, uint64_t now)
 static void unqueue(struct login *login)
 {
 	struct login_source *at = login->waits_at;
+	assert(at != NULL); /* those in a queue wait in it */
 	*(login->before == NULL ? &at->front : &login->before->after) = login->after;
 	*(login->after == NULL ? &at->back : &login->after->before) = login->before;
 	login->before = login->after = NULL;

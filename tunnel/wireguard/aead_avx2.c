@@ -99,10 +99,10 @@ static inline __attribute__((always_inline)) void set_words(__m256i x[16], const
 static inline __attribute__((always_inline)) void store_words(const __m256i x[16], uint8_t stream[BLOCKS * AEAD_BLOCK])
 {
 #pragma GCC unroll 2
-	for (unsigned half = 0; half < 2; half++) {
+	for (size_t half = 0; half < 2; half++) {
 		__m256i pieces[4][2]; /* [j][k]: four words of lane j and of lane 4 + j */
 #pragma GCC unroll 2
-		for (unsigned k = 0; k < 2; k++) {
+		for (size_t k = 0; k < 2; k++) {
 			const __m256i *words = x + 8 * half + 4 * k;
 			__m256i a = _mm256_unpacklo_epi32(words[0], words[1]), b = _mm256_unpackhi_epi32(words[0], words[1]);
 			__m256i c = _mm256_unpacklo_epi32(words[2], words[3]), d = _mm256_unpackhi_epi32(words[2], words[3]);
@@ -112,7 +112,7 @@ static inline __attribute__((always_inline)) void store_words(const __m256i x[16
 			pieces[3][k] = _mm256_unpackhi_epi64(b, d);
 		}
 #pragma GCC unroll 4
-		for (unsigned j = 0; j < 4; j++) {
+		for (size_t j = 0; j < 4; j++) {
 			__m256i low = _mm256_permute2x128_si256(pieces[j][0], pieces[j][1], 0x20);
 			__m256i high = _mm256_permute2x128_si256(pieces[j][0], pieces[j][1], 0x31);
 			_mm256_store_si256((__m256i *)(stream + AEAD_BLOCK * j + 32 * half), low);
@@ -153,7 +153,7 @@ static void xor_blocks(const uint32_t key[8], const struct aead_blocks *blocks)
 		x[i] = _mm256_add_epi32(x[i], start[i]);
 	store_words(x, stream);
 	for (unsigned i = 0; i < blocks->count; i++)
-		xor_bytes(blocks->spans[i].bytes, stream + AEAD_BLOCK * blocks->spans[i].first, blocks->spans[i].length);
+		xor_bytes(blocks->spans[i].bytes, stream + (size_t)AEAD_BLOCK * blocks->spans[i].first, blocks->spans[i].length);
 }
 
 /* --- Poly1305 --- */
@@ -337,7 +337,7 @@ static inline __attribute__((always_inline)) void add_chunk(struct limbs *h, con
 	turn_blocks(rows, low, high);
 #pragma GCC unroll 2
 	for (unsigned b = 0; b < 2; b++) {
-		__m256i is_absent = _mm256_cmpgt_epi64(absent, _mm256_set1_epi64x((long long)(2 * chunk + b)));
+		__m256i is_absent = _mm256_cmpgt_epi64(absent, _mm256_set1_epi64x(2 * (long long)chunk + b));
 		struct limbs m = split(low[b], high[b], _mm256_andnot_si256(is_absent, bit128));
 #pragma GCC unroll 5
 		for (unsigned i = 0; b == 0 && i < LIMBS; i++)

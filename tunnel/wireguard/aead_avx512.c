@@ -93,7 +93,7 @@ static inline __attribute__((always_inline)) void turn_words(const __m512i x[16]
 	__m512i pieces[4][4]; /* [j][k]: words 4k to 4k + 3 of the lanes j, 4 + j, 8 + j and 12 + j */
 
 #pragma GCC unroll 4
-	for (unsigned k = 0; k < 4; k++) {
+	for (size_t k = 0; k < 4; k++) {
 		const __m512i *words = x + 4 * k;
 		__m512i a = _mm512_unpacklo_epi32(words[0], words[1]), b = _mm512_unpackhi_epi32(words[0], words[1]);
 		__m512i c = _mm512_unpacklo_epi32(words[2], words[3]), d = _mm512_unpackhi_epi32(words[2], words[3]);
@@ -145,10 +145,10 @@ static void xor_blocks(const uint32_t key[8], const struct aead_blocks *blocks)
 		x[i] = _mm512_add_epi32(x[i], start[i]);
 	turn_words(x, lanes);
 #pragma GCC unroll 16
-	for (unsigned i = 0; i < BLOCKS; i++)
+	for (size_t i = 0; i < BLOCKS; i++)
 		_mm512_store_si512(stream + AEAD_BLOCK * i, lanes[i]);
 	for (unsigned i = 0; i < blocks->count; i++)
-		xor_bytes(blocks->spans[i].bytes, stream + AEAD_BLOCK * blocks->spans[i].first, blocks->spans[i].length);
+		xor_bytes(blocks->spans[i].bytes, stream + (size_t)AEAD_BLOCK * blocks->spans[i].first, blocks->spans[i].length);
 }
 
 /* --- Poly1305 --- */
@@ -195,7 +195,7 @@ static inline __attribute__((always_inline)) void add_product(struct sums *sums,
  * first one's. */
 static inline __attribute__((always_inline)) struct limbs carry(const struct sums *sums)
 {
-	const __m512i bits44 = _mm512_set1_epi64((1ll << 44) - 1), bits42 = _mm512_set1_epi64((1ll << 42) - 1);
+	const __m512i bits44 = _mm512_set1_epi64((INT64_C(1) << 44) - 1), bits42 = _mm512_set1_epi64((INT64_C(1) << 42) - 1);
 	__m512i t0 = _mm512_madd52lo_epu64(sums->low[0], sums->high[2], _mm512_set1_epi64(5 << 10));
 	__m512i t1 = _mm512_add_epi64(sums->low[1], _mm512_slli_epi64(sums->high[0], 8));
 	__m512i t2 = _mm512_add_epi64(sums->low[2], _mm512_slli_epi64(sums->high[1], 8));
@@ -219,7 +219,7 @@ static inline __attribute__((always_inline)) struct limbs product(struct limbs a
 /* 128 bits, and `top` above them. */
 static inline __attribute__((always_inline)) struct limbs split(__m512i low, __m512i high, __m512i top)
 {
-	const __m512i bits44 = _mm512_set1_epi64((1ll << 44) - 1);
+	const __m512i bits44 = _mm512_set1_epi64((INT64_C(1) << 44) - 1);
 
 	return (struct limbs){ {
 	    _mm512_and_si512(low, bits44),
@@ -234,7 +234,7 @@ static inline __attribute__((always_inline)) void turn_blocks(const __m512i rows
 	__m512i a[4], b[4];
 
 #pragma GCC unroll 4
-	for (unsigned i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		a[i] = _mm512_unpacklo_epi64(rows[2 * i], rows[2 * i + 1]);
 		b[i] = _mm512_unpackhi_epi64(rows[2 * i], rows[2 * i + 1]);
 	}
@@ -322,7 +322,7 @@ static inline __attribute__((always_inline)) void set_powers(struct power powers
 
 static inline __attribute__((always_inline)) void add_chunk(struct limbs *h, const struct places *places, size_t chunk, const struct power powers[4])
 {
-	const __m512i bit128 = _mm512_set1_epi64(1ll << 40), absent = _mm512_load_si512(places->absent);
+	const __m512i bit128 = _mm512_set1_epi64(INT64_C(1) << 40), absent = _mm512_load_si512(places->absent);
 	__m512i rows[MESSAGES], low[4], high[4];
 	struct sums sums = { { { 0 } }, { { 0 } } };
 

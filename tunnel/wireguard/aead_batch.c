@@ -84,7 +84,7 @@ void aead_batch_seal(const struct aead_vectors *vectors, const uint8_t key[WIREG
 		add_packet(&batch, &packets[i]);
 		packets[i].is_good = true;
 		/* If all lanes that wait are of this packet, those before it are ciphertext. */
-		if (i - authenticated >= most && batch.blocks.lanes * AEAD_BLOCK <= packets[i].length) {
+		if (i - authenticated >= most && (size_t)batch.blocks.lanes * AEAD_BLOCK <= packets[i].length) {
 			authenticate(&batch, packets, authenticated, most, NULL);
 			authenticated += most;
 		}

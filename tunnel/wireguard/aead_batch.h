@@ -85,7 +85,7 @@ static inline size_t aead_message_blocks(size_t length)
 static inline void aead_write_tag(uint8_t *tag, uint64_t low, uint64_t middle, uint64_t high, const uint8_t *key)
 {
 	uint64_t pad[2], out[2];
-	aead_wide sum = (aead_wide)low + (high >> 2) * 5;
+	aead_wide sum = low + (aead_wide)(high >> 2) * 5;
 
 	low = (uint64_t)sum;
 	sum = (sum >> 64) + middle;
