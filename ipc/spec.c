@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/lower_bound.h"
 #include "ipc/message.h"
 
 const char *spec_kind_name(enum spec_kind kind)
@@ -125,20 +126,20 @@ bool spec_index_peers(struct spec *spec)
 	return true;
 }
 
+static int compare_key(const void *key, const void *element)
+{
+	const struct spec_peer *const *peer = element;
+	return memcmp(key, &(*peer)->public_key, sizeof((*peer)->public_key));
+}
+
 /* Sorted, not hashed, so that chosen keys cannot make a search slow. */
 static const struct spec_peer *find_sorted(const struct spec *spec, const struct wireguard_key *public_key)
 {
-	size_t low = 0, high = spec->peer_count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (memcmp(&spec->peers_by_key[middle]->public_key, public_key, sizeof(*public_key)) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == spec->peer_count || memcmp(&spec->peers_by_key[low]->public_key, public_key, sizeof(*public_key)) != 0)
+	/* The first, if it stands twice. */
+	size_t at = lower_bound(public_key, spec->peers_by_key, spec->peer_count, sizeof(*spec->peers_by_key), compare_key);
+	if (at == spec->peer_count || compare_key(public_key, &spec->peers_by_key[at]) != 0)
 		return NULL;
-	return spec->peers_by_key[low];
+	return spec->peers_by_key[at];
 }
 
 const struct spec_peer *spec_peer_find(const struct spec *spec, const struct wireguard_key *public_key)

@@ -131,20 +131,15 @@ bool whole_state_check_ids(struct mutation *mutation)
 	return has_memory;
 }
 
+static int compare_key(const void *key, const void *element)
+{
+	const struct operation *const *operation = element;
+	return strcmp(key, (*operation)->key);
+}
+
 static bool has_key(const struct operation *const *sorted, size_t count, const char *key)
 {
-	size_t low = 0, high = count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(sorted[middle]->key, key);
-		if (order == 0)
-			return true;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
+	return bsearch(key, sorted, count, sizeof(struct operation *), compare_key) != NULL;
 }
 
 void whole_state_begin(struct mutation *mutation)

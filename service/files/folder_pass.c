@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ipc/log.h"
+#include "ipc/lower_bound.h"
 #include "ipc/wall_clock.h"
 #include "service/files/file_document.h"
 #include "service/registry/registry.h"
@@ -81,19 +82,18 @@ bool folder_pass_is_second(const struct folder_file *files, size_t index)
 	return index > 0 && name->id[0] != '\0' && files[index - 1].name.object == name->object && strcmp(files[index - 1].name.id, name->id) == 0;
 }
 
+static int compare_name(const void *name, const void *element)
+{
+	const struct folder_file *file = element;
+	return file_name_compare(name, &file->name);
+}
+
 size_t folder_pass_find(const struct folder_file *files, size_t count, enum spec_kind object, const char *id)
 {
 	struct folder_file wanted = { .name = { .object = object, .form = FILE_FORM_WGQUICK } };
 	snprintf(wanted.name.id, sizeof(wanted.name.id), "%s", id);
-	size_t low = 0, high = count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (file_name_compare(&files[middle].name, &wanted.name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < count && files[low].name.object == object && strcmp(files[low].name.id, wanted.name.id) == 0 ? low : count;
+	size_t at = lower_bound(&wanted.name, files, count, sizeof(*files), compare_name);
+	return at < count && files[at].name.object == object && strcmp(files[at].name.id, wanted.name.id) == 0 ? at : count;
 }
 
 /* What is wrong. */

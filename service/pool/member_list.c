@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/lower_bound.h"
 #include "service/registry/slot.h"
 
 static void clear_member(struct member *member)
@@ -99,18 +100,15 @@ static bool select_tunnel(const struct member_list *members, const struct spec_p
 	return name != NULL || member->is_own || is_of_a_rule(pool, tunnel);
 }
 
-/* The index of the first id that is not before `id`. */
+static int compare_id(const void *id, const void *element)
+{
+	const struct member *member = element;
+	return strcmp(id, member->snapshot->id);
+}
+
 static size_t position(const struct member_list *members, const char *id)
 {
-	size_t low = 0, high = members->count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (strcmp(members->list[middle].snapshot->id, id) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return lower_bound(id, members->list, members->count, sizeof(struct member), compare_id);
 }
 
 struct member *member_list_find(struct member_list *members, const char *id)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/lower_bound.h"
 #include "service/registry/id_hash.h"
 #include "service/registry/status.h"
 
@@ -88,18 +89,15 @@ void entry_free(struct entry *entry)
 	free(entry);
 }
 
-/* The index of the first key that is not before `key`. */
+static int compare_key(const void *key, const void *element)
+{
+	const struct entry *const *entry = element;
+	return strcmp(key, (*entry)->key);
+}
+
 static size_t position(const struct registry *registry, const char *key)
 {
-	size_t low = 0, high = registry->count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (strcmp(registry->list[middle]->key, key) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return lower_bound(key, registry->list, registry->count, sizeof(struct entry *), compare_key);
 }
 
 struct entry *registry_entry(struct registry *registry, const char *key)

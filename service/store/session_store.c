@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ipc/log.h"
+#include "ipc/lower_bound.h"
 #include "ipc/wall_clock.h"
 
 #define PART 2048       /* rows of a write */
@@ -105,18 +106,15 @@ static struct table *make_table(struct session_store *sessions, const char *pool
 	return table;
 }
 
-/* The index of the first key that is not before `key`. */
+static int compare_key(const void *key, const void *element)
+{
+	const struct session *const *session = element;
+	return strcmp(key, (*session)->key);
+}
+
 static size_t position(const struct table *table, const char *key)
 {
-	size_t low = 0, high = table->count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (strcmp(table->list[middle]->key, key) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return lower_bound(key, table->list, table->count, sizeof(struct session *), compare_key);
 }
 
 static struct session *find_session(const struct table *table, const char *key)
