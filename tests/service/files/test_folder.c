@@ -166,8 +166,10 @@ static void the_service_ends_while_files_are_read(void **state)
 		write_tunnel(name, "10.2.0.2");
 	}
 	assert_true(bench_start(&own_bench));
-	struct timespec pause = { .tv_nsec = 200000000 };
-	nanosleep(&pause, NULL);
+	/* The first of them is there: the others are being read. */
+	struct timespec pause = { .tv_nsec = 1000000 };
+	while (!is_there("t0"))
+		nanosleep(&pause, NULL);
 	bench_stop(&own_bench);
 	run();
 	assert_true(is_there("t199"));
