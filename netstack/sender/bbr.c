@@ -18,7 +18,7 @@
 #define LEAST_WINDOW 4
 #define PACING_MARGIN 0.99
 #define CRUISE_WINDOW 1.1 /* of what the path holds: more is a queue that hides the path's rate from who shares it */
-#define UP_GROWTH 1.1 /* of the bandwidth, by a round with a gain of 1.25 */
+#define UP_GROWTH 1.1     /* of the bandwidth, by a round with a gain of 1.25 */
 
 static void enter_startup(struct bbr *bbr)
 {

@@ -569,7 +569,9 @@ static void take_stream(struct world *world, size_t index)
 		end -= 1 + world_roll(world, end - machine->stream_next - 1);
 	for (; machine->stream_next < end; machine->stream_next++) {
 		const struct model_kv *kv = &etcd->history[machine->stream_next % MODEL_HISTORY];
-		struct fleet_kv event = { kv->key, kv->value, kv->value == NULL ? 0 : strlen(kv->value), kv->revision, kv->lease, kv->value == NULL, 0 };
+		struct fleet_kv event = {
+			kv->key, kv->value, kv->value == NULL ? 0 : strlen(kv->value), kv->revision, kv->lease, kv->value == NULL, 0
+		};
 		fleet_node_watch_event(machine->node, &event, now);
 		revision = kv->revision;
 	}

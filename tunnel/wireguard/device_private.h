@@ -52,8 +52,8 @@ struct wireguard_device {
 	struct wireguard_tai64n last_timestamp; /* of the last initiation sent to anyone */
 	uint16_t mtu;
 	struct wireguard_obfuscator *obfuscator; /* NULL: datagrams are messages */
-	uint32_t dropped[WIREGUARD_DROP_COUNT]; /* since they were taken; publish.c takes them every second */
-	uint64_t strangers_from; /* data of unknown sessions is examined from then on */
+	uint32_t dropped[WIREGUARD_DROP_COUNT];  /* since they were taken; publish.c takes them every second */
+	uint64_t strangers_from;                 /* data of unknown sessions is examined from then on */
 };
 
 /* Data of one unknown session that comes from a peer's address, while no data of our sessions does. */

@@ -229,7 +229,7 @@ static void it_cruises_at_the_bandwidth(void **state)
 	(void)state;
 	cruise();
 	pass_round(RATE, HELD, HELD);
-	assert_float_equal(bbr.pacing_rate, 0.99 * RATE, 1);    /* 5.6.2: a hundredth less, so that queues run off */
+	assert_float_equal(bbr.pacing_rate, 0.99 * RATE, 1);   /* 5.6.2: a hundredth less, so that queues run off */
 	assert_int_equal(bbr.window, CRUISED + TRAINS + HELD); /* a round's acknowledgements come in one lump here */
 }
 
