@@ -1,8 +1,8 @@
 /* Keeps one busy tunnel from holding up the others: when a worker has little left of its core and another one much, a tunnel moves there (mover.h).
  *
- * Which one: that after whose move the busier of both has the least to do, each tunnel's part of a worker's time being taken as its part of the bytes.
- * So the others may leave a worker to its busiest tunnel, and one that is alone stays. No connection is ever cut for it: a tunnel waits until it has
- * none, and then the next best goes that has none. Main thread only. */
+ * Which one: that after whose move the busier of both has the least to do, each tunnel's part of a worker's time being taken as its part of the
+ * bytes. So the others may leave a worker to its busiest tunnel, and one that is alone stays. No connection is ever cut for it: a tunnel waits until
+ * it has none, and then the next best goes that has none. Main thread only. */
 #ifndef WARREN_SERVICE_WORKER_BALANCER_H
 #define WARREN_SERVICE_WORKER_BALANCER_H
 

@@ -76,7 +76,7 @@ struct rig {
 	size_t stream_room;
 	bool settles_late; /* bytes of streams are lent while the stack is settled */
 	bool down;
-	bool has_little_memory; /* messages may be lost for want of it */
+	bool has_little_memory;              /* messages may be lost for want of it */
 	struct netstack_endpoint unroutable; /* no packet can be sent there */
 	uint64_t now;
 	unsigned wanted, pings, asked_anew;
@@ -137,7 +137,7 @@ struct netstack_stream *rig_accept(struct netstack_listener *listener, const cha
 
 union wireguard_endpoint rig_host(const char *address, uint16_t port);
 struct netstack_endpoint rig_endpoint(const char *address, uint16_t port);
-void rig_name(const char *name, const char *address); /* answers a query; NULL: not found */
+void rig_name(const char *name, const char *address);       /* answers a query; NULL: not found */
 void rig_name_first(const char *name, const char *address); /* one of its answers, after which another comes */
 bool rig_is_asked(const char *name);
 /* The latest message of a type, or NULL. */
