@@ -377,6 +377,10 @@ static void write_fleet(struct text *text, struct service *service)
 	text_printf(text, "warren_fleet_connected %d\n", summary.is_connected);
 	text_put_family(text, "warren_fleet_lease_seconds", "gauge", "Time until this node is cut off, unless it hears itself through etcd.");
 	text_printf(text, "warren_fleet_lease_seconds %.3f\n", (double)summary.lease_ms / 1000);
+	text_put_family(text, "warren_fleet_etcd_bytes", "gauge", "Size of the database of etcd, of its fullest member; 0: not known.");
+	text_printf(text, "warren_fleet_etcd_bytes %llu\n", (unsigned long long)summary.etcd_bytes);
+	text_put_family(text, "warren_fleet_etcd_quota_bytes", "gauge", "The quota of that member, at which etcd takes no heartbeats; 0: not known.");
+	text_printf(text, "warren_fleet_etcd_quota_bytes %llu\n", (unsigned long long)summary.etcd_quota);
 	text_put_family(text, "warren_fleet_tunnels", "gauge", "Tunnels of the fleet, by the state of their node.");
 	for (unsigned s = 0; s < ROSTER_STATES; s++)
 		text_printf(text, "warren_fleet_tunnels{state=\"%s\"} %llu\n", roster_state_name((enum roster_state)s),

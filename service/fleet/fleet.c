@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fleet/etcd/etcd_fill.h"
 #include "fleet/etcd/runner.h"
 #include "ipc/log.h"
 #include "ipc/program_version.h"
@@ -44,6 +45,7 @@ struct fleet {
 	struct writer *writer;
 	struct finder *finder;
 	struct publisher *publisher;
+	struct etcd_fill *fill;
 	struct token_keeper *token_keeper;
 	struct token_writer *token_writer;
 	struct inbox *inbox;
@@ -169,6 +171,12 @@ static void on_told(void *owner, uint64_t at)
 	etcd_runner_told(fleet->runner, at);
 }
 
+static void on_fill(void *owner, const struct etcd_fill_level *level)
+{
+	const struct fleet *fleet = owner;
+	roster_take_fill(fleet->roster, level->bytes, level->quota);
+}
+
 static void on_silent(void *owner, int64_t revision)
 {
 	const struct fleet *fleet = owner;
@@ -280,7 +288,8 @@ static bool make_node(struct fleet *fleet)
 		                                .seed = fleet_hash(boot) ^ etcd_runner_now() };
 	fleet->runner = etcd_runner_create(fleet->means.loop, &node, &etcd, &listener);
 	fleet->store = etcd_store_create(fleet->means.loop, &etcd);
-	return fleet->runner != NULL && fleet->store != NULL;
+	fleet->fill = etcd_fill_create(fleet->means.loop, &etcd, on_fill, fleet);
+	return fleet->runner != NULL && fleet->store != NULL && fleet->fill != NULL;
 }
 
 static bool make_token_parts(struct fleet *fleet)
@@ -409,10 +418,12 @@ void fleet_pause(struct fleet *fleet)
 	finder_free(fleet->finder);
 	writer_free(fleet->writer);
 	keeper_free(fleet->keeper);
+	etcd_fill_free(fleet->fill);
 	etcd_store_free(fleet->store);
 	etcd_runner_free(fleet->runner);
 	fleet->token_writer = NULL;
 	fleet->token_keeper = NULL;
+	fleet->fill = NULL;
 	fleet->publisher = NULL;
 	fleet->finder = NULL;
 	fleet->writer = NULL;

@@ -16,7 +16,11 @@ struct roster {
 	struct roster_node *nodes;
 	size_t count;
 	struct roster_summary summary;
+	bool is_nearly_full; /* was told; the service's thread */
 };
+
+#define NEARLY_FULL 80 /* % of etcd's quota */
+#define FULL_NO_MORE 75
 
 struct roster *roster_create(struct events *events)
 {
@@ -152,7 +156,9 @@ void roster_update(struct roster *roster, const struct fleet_node *node, const s
 {
 	const struct fleet_view *view = fleet_node_view(node);
 	uint64_t deadline = fleet_node_deadline(node);
-	struct roster_summary summary = { .is_connected = now < deadline,
+	struct roster_summary summary = { .etcd_bytes = roster->summary.etcd_bytes,
+		                          .etcd_quota = roster->summary.etcd_quota,
+		                          .is_connected = now < deadline,
 		                          .lease_ms = now < deadline ? deadline - now : 0,
 		                          .state = fleet_node_state_name(fleet_node_state(node, now)) };
 	struct roster_node *nodes = take_nodes(view, rule, now);
@@ -172,6 +178,35 @@ void roster_update(struct roster *roster, const struct fleet_node *node, const s
 	roster->summary = summary;
 	pthread_mutex_unlock(&roster->lock);
 	roster_nodes_free(before, count_before);
+}
+
+static void tell_fill(struct roster *roster, uint64_t bytes, uint64_t quota)
+{
+	char members[96];
+	if (!roster->is_nearly_full) {
+		log_line(LOG_INFO, NULL, "fleet: the database of etcd has room again");
+		return;
+	}
+	snprintf(members, sizeof(members), "\"bytes\":%llu,\"quota\":%llu", (unsigned long long)bytes, (unsigned long long)quota);
+	events_publish(roster->events, EVENT_FLEET_NEARLY_FULL, NULL, members);
+	log_line(
+	    LOG_WARN, NULL,
+	    "fleet: the database of etcd has %llu of the %llu bytes of its quota: when it is full, no node can say that it is there, and all are cut "
+	    "off. Compact it and defragment each member, or raise --quota-backend-bytes",
+	    (unsigned long long)bytes, (unsigned long long)quota);
+}
+
+void roster_take_fill(struct roster *roster, uint64_t bytes, uint64_t quota)
+{
+	bool is_over = bytes > quota / 100 * NEARLY_FULL, is_under = bytes < quota / 100 * FULL_NO_MORE;
+	pthread_mutex_lock(&roster->lock);
+	roster->summary.etcd_bytes = bytes;
+	roster->summary.etcd_quota = quota;
+	pthread_mutex_unlock(&roster->lock);
+	if (roster->is_nearly_full ? !is_under : !is_over)
+		return;
+	roster->is_nearly_full = is_over;
+	tell_fill(roster, bytes, quota);
 }
 
 /* ---- Readers ---- */

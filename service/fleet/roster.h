@@ -41,6 +41,7 @@ struct roster_summary {
 	uint64_t lease_ms;               /* until it is cut off, unless it hears itself; 0: it is */
 	uint64_t tunnels[ROSTER_STATES]; /* of nodes in that state */
 	uint64_t unplaced;               /* tunnels that have no node yet */
+	uint64_t etcd_bytes, etcd_quota; /* the database of the fullest member of etcd; 0: not known */
 	const char *state;               /* fleet_node_state_name of this node; NULL: it has not started */
 };
 
@@ -48,6 +49,9 @@ struct roster *roster_create(struct events *events); /* borrows them. NULL when 
 void roster_free(struct roster *roster);             /* NULL is allowed */
 /* Takes what is known now, and tells what has changed as events. Service's thread. When out of memory what was known before stays. */
 void roster_update(struct roster *roster, const struct fleet_node *node, const struct fleet_rule *rule, uint64_t now);
+/* The database of the fullest member of etcd. Nearly full, from 80 % of the quota on, and full no more, below 75 %, are told once. Service's thread.
+ */
+void roster_take_fill(struct roster *roster, uint64_t bytes, uint64_t quota);
 void roster_summary(struct roster *roster, struct roster_summary *summary);
 /* Whether another node is ready. */
 bool roster_has_others(struct roster *roster);

@@ -59,6 +59,7 @@ static const char *const names[] = {
 	[EVENT_NODE_STATE] = "node.state",
 	[EVENT_FLEET_CONNECTED] = "fleet.connected",
 	[EVENT_FLEET_ISOLATED] = "fleet.isolated",
+	[EVENT_FLEET_NEARLY_FULL] = "fleet.nearly_full",
 };
 static_assert(sizeof(names) / sizeof(names[0]) == EVENT_TYPE_COUNT, "a name for each type");
 

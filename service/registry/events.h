@@ -35,6 +35,7 @@ enum event_type {
 	EVENT_NODE_STATE,
 	EVENT_FLEET_CONNECTED,
 	EVENT_FLEET_ISOLATED,
+	EVENT_FLEET_NEARLY_FULL,
 	EVENT_TYPE_COUNT
 };
 const char *event_type_name(enum event_type type); /* "tunnel.created" */

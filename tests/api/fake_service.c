@@ -802,7 +802,13 @@ const char *service_node(const struct service *service)
 bool service_fleet(struct service *service, struct roster_summary *summary)
 {
 	(void)service;
-	*summary = (struct roster_summary){ .is_connected = true, .lease_ms = 9500, .tunnels = { 7, 0, 2 }, .unplaced = 1, .state = "valid" };
+	*summary = (struct roster_summary){ .is_connected = true,
+		                            .lease_ms = 9500,
+		                            .etcd_bytes = 1700000000,
+		                            .etcd_quota = 2147483648,
+		                            .tunnels = { 7, 0, 2 },
+		                            .unplaced = 1,
+		                            .state = "valid" };
 	return true;
 }
 

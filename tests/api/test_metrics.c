@@ -87,6 +87,8 @@ static void the_contracts_names_are_there(void **state)
 		"\nwarren_store_writable 1\n",
 		"\nwarren_fleet_connected 1\n",
 		"\nwarren_fleet_lease_seconds 9.500\n",
+		"\nwarren_fleet_etcd_bytes 1700000000\n",
+		"\nwarren_fleet_etcd_quota_bytes 2147483648\n",
 		"\nwarren_fleet_tunnels{state=\"ready\"} 7\n",
 		"\nwarren_fleet_tunnels{state=\"unplaced\"} 1\n",
 		"\nwarren_api_request_duration_seconds_count ",

@@ -1,6 +1,7 @@
 """Tunnels and pools of a fleet: changed and read at any node, run by one (service/fleet/writer.c, keeper.c, finder.c, publisher.c)."""
 
 import json
+import re
 import signal
 import socket
 
@@ -289,3 +290,22 @@ def test_a_tunnel_of_a_node_that_is_dead_goes_to_another_one(fleet, page):
     fleet["c"].start()
     fleet.wait_ready()
     assert fleet.owners("orphan") == ["b"] and fleet["a"].api.request("DELETE", "/v1/tunnels/orphan").status == 204
+
+
+def test_a_database_of_etcd_that_is_nearly_full_is_told_before_it_is_full(directory):
+    quota = 16 << 20
+    with Fleet(directory, ("a",), count=1, quota=quota) as fleet:
+        def metric(name):
+            return float(re.search(rf"^warren_fleet_etcd_{name} (\S+)$", fleet["a"].api.request("GET", "/metrics").body.decode(), re.M).group(1))
+
+        wait_until(lambda: metric("quota_bytes") == quota, timeout=READY, what="what etcd says")
+        assert 0 < metric("bytes") < 0.8 * quota and "of its quota" not in fleet["a"].process.log()
+        fleet["a"].stop()
+        member, value, number = fleet.cluster.members[0], base64_of("x" * 100000), 0
+        while int(member.call("/v3/maintenance/status", {})["dbSize"]) < 0.83 * quota:
+            member.call("/v3/kv/put", {"key": base64_of(f"/other/{number}"), "value": value})
+            number += 1
+        fleet["a"].start()
+        wait_until(lambda: metric("bytes") > 0.8 * quota, timeout=READY, what="what etcd says now")
+        wait_until(lambda: "of its quota: when it is full" in fleet["a"].process.log(), timeout=READY, what="the warning")
+        fleet["a"].wait_connected()

@@ -1,5 +1,5 @@
 # The client of etcd. Its end-to-end tests (tests/e2e/test_etcd.py) speak to it through a program.
-foreach(noun answer body)
+foreach(noun answer body fill)
 	warren_test(NAME test_etcd_${noun} SOURCES etcd/test_etcd_${noun}.c LIBS warren_etcd)
 endforeach()
 warren_test(NAME test_etcd_received SOURCES etcd/test_received.c LIBS warren_etcd)

@@ -126,11 +126,11 @@ class Gateway(Server):
 
 
 class Member:
-    """A member of a cluster. `tls` is (certificate, key) of its clients' side, `client_ca` whose certificates clients need."""
+    """A member of a cluster. `tls` is (certificate, key) of its clients' side, `client_ca` whose certificates clients need; `quota` in bytes."""
 
-    def __init__(self, name, directory, tls=None, client_ca=None):
+    def __init__(self, name, directory, tls=None, client_ca=None, quota=None):
         scheme = "https" if tls else "http"
-        self.name, self.directory, self.tls, self.client_ca = name, directory, tls, client_ca
+        self.name, self.directory, self.tls, self.client_ca, self.quota = name, directory, tls, client_ca, quota
         self.url, self.peer_url = f"{scheme}://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
         self.process = None
 
@@ -139,6 +139,8 @@ class Member:
                 "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
                 "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
                 "--initial-cluster", ",".join(f"{member.name}={member.peer_url}" for member in cluster)]
+        if self.quota:
+            argv += ["--quota-backend-bytes", str(self.quota)]
         if self.tls:
             argv += ["--cert-file", self.tls[0], "--key-file", self.tls[1]]
         if self.client_ca:

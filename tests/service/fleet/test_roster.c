@@ -186,12 +186,37 @@ static void a_node_that_is_cut_off_says_so_once(void **state)
 	expect(EVENT_FLEET_CONNECTED, "");
 }
 
+static void a_database_that_fills_is_told_once(void **state)
+{
+	struct roster_summary summary;
+	(void)state;
+	hear_myself(20);
+	update();
+	expect(EVENT_NODE_STATE, "\"node\":\"me\"");
+	expect(EVENT_FLEET_CONNECTED, "");
+	roster_take_fill(roster, 80, 100);
+	expect_no_event();
+	roster_take_fill(roster, 81, 100);
+	expect(EVENT_FLEET_NEARLY_FULL, "\"bytes\":81,\"quota\":100");
+	roster_take_fill(roster, 99, 100);
+	roster_take_fill(roster, 75, 100); /* not enough to be well */
+	roster_take_fill(roster, 90, 100);
+	expect_no_event();
+	update();
+	roster_summary(roster, &summary);
+	assert_true(summary.etcd_bytes == 90 && summary.etcd_quota == 100);
+	roster_take_fill(roster, 74, 100);
+	roster_take_fill(roster, 90, 100);
+	expect(EVENT_FLEET_NEARLY_FULL, "\"bytes\":90");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nodes_come_are_drained_and_are_lost, begin, end),
 		cmocka_unit_test_setup_teardown(of_whom_nothing_is_known_is_lost_without_a_word, begin, end),
 		cmocka_unit_test_setup_teardown(a_node_that_is_cut_off_says_so_once, begin, end),
+		cmocka_unit_test_setup_teardown(a_database_that_fills_is_told_once, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
