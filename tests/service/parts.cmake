@@ -9,3 +9,6 @@ warren_test(NAME test_delta_peer SOURCES test_delta_peer.c quoted_json.c ${faili
 foreach(module mutation_token reach)
 	warren_test(NAME test_${module} SOURCES test_${module}.c ${mutations} LIBS ${libraries} PkgConfig::UV PkgConfig::SQLITE)
 endforeach()
+warren_test(NAME test_member_list SOURCES test_member_list.c quoted_json.c ${failing_heap_source} LIBS ${libraries} LINK_OPTIONS ${failing_heap})
+warren_test(NAME test_audience SOURCES test_audience.c bench_worker.c ${failing_heap_source} LIBS ${libraries} PkgConfig::UV
+	LINK_OPTIONS ${failing_heap} -Wl,--wrap=uv_process_kill)
