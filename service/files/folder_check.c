@@ -119,7 +119,7 @@ void folder_check(const char *path, const char *credentials, const struct policy
 	check.vias = check.files == NULL ? NULL : calloc(check.count + 1, sizeof(*check.vias));
 	if (check.vias == NULL) {
 		char line[512];
-		snprintf(line, sizeof(line), "--tunnels-dir '%.200s' cannot be read: %s", path, strerror(errno));
+		snprintf(line, sizeof(line), "--tunnels-dir '%.200s' cannot be read: %s", path, folder_pass_fault(errno));
 		tell_line(owner, line);
 		check.count = 0;
 	} else if (credentials != NULL) {

@@ -45,9 +45,9 @@ static struct folder_file *read_entries(DIR *stream, size_t *count)
 	for (const struct dirent *entry; errno == 0 && (entry = readdir(stream)) != NULL;) {
 		if (!file_name_read(&files[*count].name, entry->d_name) || ++*count < room)
 			continue;
-		room *= 2;
-		struct folder_file *more = room > (size_t)2 * FOLDER_FILES_MOST ? NULL : reallocarray(files, room, sizeof(*files));
-		errno = more != NULL ? 0 : room > (size_t)2 * FOLDER_FILES_MOST ? E2BIG : ENOMEM;
+		room = room < FOLDER_FILES_MOST ? 2 * room : FOLDER_FILES_MOST + 1;
+		struct folder_file *more = *count > FOLDER_FILES_MOST ? NULL : reallocarray(files, room, sizeof(*files));
+		errno = more != NULL ? 0 : *count > FOLDER_FILES_MOST ? E2BIG : ENOMEM;
 		files = more != NULL ? more : files;
 	}
 	return files;
@@ -74,6 +74,11 @@ struct folder_file *folder_pass_list(int directory, size_t *count)
 	free(files);
 	errno = error;
 	return NULL;
+}
+
+const char *folder_pass_fault(int error)
+{
+	return error == E2BIG ? "it has more than 16384 files" : strerror(error);
 }
 
 bool folder_pass_is_second(const struct folder_file *files, size_t index)
@@ -146,8 +151,7 @@ static void tell_unreadable(struct folder_pass *pass, int error)
 {
 	char detail[256];
 	int64_t now = wall_clock_ms();
-	snprintf(detail, sizeof(detail), "The directory cannot be read (%s); what runs goes on.",
-	         error == E2BIG ? "it has more than 16384 files" : strerror(error));
+	snprintf(detail, sizeof(detail), "The directory cannot be read (%s); what runs goes on.", folder_pass_fault(error));
 	pass->is_unreadable = true;
 	if (fault_list_add(pass->means.faults, "", detail, now) == now)
 		log_line(LOG_ERROR, NULL, "the tunnels directory %.200s: %s", pass->means.path, detail);

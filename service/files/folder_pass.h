@@ -60,8 +60,9 @@ void folder_pass_clear(struct folder_pass *pass); /* when nothing is under way *
 /* Whether a file of the last pass, or of this one, would be applied if there were this tunnel. */
 bool folder_pass_awaits(const struct folder_pass *pass, const char *id);
 
-/* The directory's files, sorted, malloc'ed; NULL with errno. For --check, too. */
+/* The directory's files, sorted, malloc'ed; NULL with errno (E2BIG: too many). For --check, too. */
 struct folder_file *folder_pass_list(int directory, size_t *count);
+const char *folder_pass_fault(int error); /* what that errno says of the directory */
 /* Whether the file before this one makes the same object. */
 bool folder_pass_is_second(const struct folder_file *files, size_t index);
 /* The first file of the sorted list that makes this object, or `count`. */

@@ -12,3 +12,4 @@ endforeach()
 warren_test(NAME test_member_list SOURCES test_member_list.c quoted_json.c ${failing_heap_source} LIBS ${libraries} LINK_OPTIONS ${failing_heap})
 warren_test(NAME test_audience SOURCES test_audience.c bench_worker.c ${failing_heap_source} LIBS ${libraries} PkgConfig::UV
 	LINK_OPTIONS ${failing_heap} -Wl,--wrap=uv_process_kill)
+warren_test(NAME test_folder_check SOURCES files/test_folder_check.c ${failing_heap_source} LIBS ${libraries} LINK_OPTIONS ${failing_heap})
