@@ -479,6 +479,55 @@ def test_an_obfuscation_is_shown_and_kept(page, local_daemon):
     page.wait_text("#detail-peers", "reserved 35, 74, 190")
 
 
+def test_a_tunnel_is_exported(page, local_daemon, directory):
+    """With its key, after a question, as a file and as a code; nothing of it stays once it is closed."""
+    _plain(local_daemon.api, "x", peers=[{"public_key": keys.new_key().public, "endpoint": "vpn.example:51820", "allowed_ips": ["0.0.0.0/0"]}])
+    _sign_in(page, local_daemon)
+    page.run("location.hash = '#/tunnels/x'")
+    page.click("[aria-label='Export x']")
+    page.wait_text("#question", "with its private key?")
+    assert not page.is_visible("#export")
+    page.click("#question-yes")
+    page.wait_text("#export-title", "x.conf")
+    page.devtools("Browser.setDownloadBehavior", behavior="allow", downloadPath=directory)
+    page.click("#export-link")
+    page.wait(lambda: os.path.exists(f"{directory}/x.conf"), "the file")
+    with open(f"{directory}/x.conf", "rb") as file:
+        exported = file.read()
+    assert b"PrivateKey = " in exported and exported == local_daemon.api.expect(200, "GET", "/v1/tunnels/x/config?include_secrets=true").body
+    corner = "const at = document.getElementById('export-code').getContext('2d'); return [4, 5].map((x) => at.getImageData(x, x, 1, 1).data[0])"
+    assert page.run(corner) == [0, 255], "the corner of a code, inside its quiet zone"
+    page.click("#export-close")
+    assert page.run("return [document.getElementById('export-link').hasAttribute('href'), document.getElementById('export-code').width]") == [False, 0]
+
+
+def test_a_probe_is_made_and_graphs_tell_values(page, local_daemon):
+    """By its button, with an answer; the values under the pointer have their time."""
+    api = local_daemon.api
+    with pages(size=1 << 20) as server:
+        ends = Ends()
+        far = api.create(ends.far(server.address), wait_up=False)
+        near = ends.near(far["status"]["udp_port"])
+        near["spec"]["interface"]["dns"] = [INNER]
+        near = api.create(near)
+        host, port = proxy_address(near)
+        curl(None, "--noproxy", "", "-x", f"http://{host}:{port}", f"http://{INNER}/", "-o", "/dev/null")
+    page.prefer("prefers-reduced-motion", "reduce")
+    _sign_in(page, local_daemon)
+    page.run("location.hash = '#/tunnels/near'")
+    page.wait_text("#detail-facts", "Addresses inside")
+    assert page.run("return getComputedStyle(document.getElementById('detail')).animationName") == "none", "nothing moves for who does not want that"
+    _press(page, "Probe now")
+    page.wait_text("#detail-probe", f"ping {INNER}: 3 of 3 answers")
+    page.wait(lambda: page.run("return document.querySelector('#detail-charts canvas') !== null"), "the graph of what was carried")
+
+    def has_time():
+        """A graph that is drawn again tells its latest values until the pointer moves."""
+        page.point("#detail-charts canvas:last-of-type")
+        return page.run(r"return /\d:\d\d.*received/s.test(document.querySelector('#detail-charts .legend').innerText)")
+    page.wait(has_time, "the time of the values")
+
+
 def test_a_connection_is_closed(page, local_daemon):
     """The list is read again and again, and shows ages; a button that is pressed meanwhile stays until it is released."""
     _sign_in(page, local_daemon)

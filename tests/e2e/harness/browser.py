@@ -131,10 +131,13 @@ class Browser:
     def type(self, css, text):
         self._act(css, "value", {"text": text})
 
+    def point(self, css, *more):
+        """Moves the mouse to the middle of it."""
+        self._mouse({"type": "pointerMove", "x": 0, "y": 0, "duration": 0, "origin": {_ELEMENT: self.find(css)}}, *more)
+
     def hold(self, css):
         """Presses the mouse's button on it, until `release`."""
-        origin = {_ELEMENT: self.find(css)}
-        self._mouse({"type": "pointerMove", "x": 0, "y": 0, "duration": 0, "origin": origin}, {"type": "pointerDown", "button": 0})
+        self.point(css, {"type": "pointerDown", "button": 0})
 
     def release(self):
         self._mouse({"type": "pointerUp", "button": 0})
@@ -187,7 +190,11 @@ class Browser:
         self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if is_phone else 1, mobile=is_phone)
 
     def colours(self, scheme):
-        self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.prefer("prefers-color-scheme", scheme)
+
+    def prefer(self, feature, value):
+        """What its user has asked of the machine, as a media feature of CSS."""
+        self.devtools("Emulation.setEmulatedMedia", features=[{"name": feature, "value": value}])
 
     def devtools(self, command, **parameters):
         return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
