@@ -18,6 +18,7 @@
 #include "service/fleet/keeper.h"
 #include "service/fleet/roster.h"
 #include "service/fleet/publisher.h"
+#include "service/fleet/resealer.h"
 #include "service/fleet/secrets.h"
 #include "service/fleet/token_keeper.h"
 #include "service/fleet/token_writer.h"
@@ -46,6 +47,7 @@ struct fleet {
 	struct finder *finder;
 	struct publisher *publisher;
 	struct etcd_fill *fill;
+	struct resealer *resealer;
 	struct token_keeper *token_keeper;
 	struct token_writer *token_writer;
 	struct inbox *inbox;
@@ -308,7 +310,11 @@ static bool make_token_parts(struct fleet *fleet)
 		.loop = fleet->means.loop, .store = fleet->store, .ring = &fleet->secrets.ring, .tokens = means->tokens, .keeper = fleet->token_keeper
 	};
 	fleet->token_writer = token_writer_create(&writing);
-	return fleet->token_keeper != NULL && fleet->token_writer != NULL;
+	const struct resealer_means sealing = {
+		.loop = fleet->means.loop, .store = fleet->store, .ring = &fleet->secrets.ring, .node = etcd_runner_node(fleet->runner)
+	};
+	fleet->resealer = resealer_create(&sealing);
+	return fleet->token_keeper != NULL && fleet->token_writer != NULL && fleet->resealer != NULL;
 }
 
 static bool make_parts(struct fleet *fleet)
@@ -412,6 +418,7 @@ void fleet_tick(struct fleet *fleet)
 
 void fleet_pause(struct fleet *fleet)
 {
+	resealer_free(fleet->resealer);
 	token_writer_free(fleet->token_writer);
 	token_keeper_free(fleet->token_keeper);
 	publisher_free(fleet->publisher);
@@ -424,6 +431,7 @@ void fleet_pause(struct fleet *fleet)
 	fleet->token_writer = NULL;
 	fleet->token_keeper = NULL;
 	fleet->fill = NULL;
+	fleet->resealer = NULL;
 	fleet->publisher = NULL;
 	fleet->finder = NULL;
 	fleet->writer = NULL;

@@ -1,6 +1,7 @@
 """Tunnels and pools of a fleet: changed and read at any node, run by one (service/fleet/writer.c, keeper.c, finder.c, publisher.c)."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -309,3 +310,36 @@ def test_a_database_of_etcd_that_is_nearly_full_is_told_before_it_is_full(direct
         wait_until(lambda: metric("bytes") > 0.8 * quota, timeout=READY, what="what etcd says now")
         wait_until(lambda: "of its quota: when it is full" in fleet["a"].process.log(), timeout=READY, what="the warning")
         fleet["a"].wait_connected()
+
+
+def _give_keys(node, *paths):
+    """Restarts the node with these keys, the first of which seals."""
+    words = node.arguments
+    while "--fleet-key-file" in words:
+        at = words.index("--fleet-key-file")
+        del words[at:at + 2]
+    for path in paths:
+        words += ["--fleet-key-file", path]
+    node.stop()
+    node.start()
+    node.wait_connected()
+
+
+def test_after_a_new_key_the_old_one_is_not_needed(directory):
+    with Fleet(directory, ("a", "b"), count=1) as fleet:
+        for number in range(4):
+            assert fleet["a"].api.request("PUT", f"/v1/tunnels/k{number}", {"spec": _spec(number + 2)}).status == 201
+        token = fleet["a"].api.request("POST", "/v1/tokens", {"name": "ci", "scopes": ["read"]}).json["token"]
+        new = f"{directory}/new.key"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+        for paths in ((fleet.key, new), (new, fleet.key)):
+            for node in fleet.nodes.values():
+                _give_keys(node, *paths)
+        wait_until(lambda: any("sealed with the first key" in node.process.log() for node in fleet.nodes.values()), timeout=2 * READY, what="all are sealed")
+        for node in fleet.nodes.values():
+            _give_keys(node, new)
+        fleet.wait_ready()
+        for node in fleet.nodes.values():
+            wait_until(lambda: {tunnel["status"]["state"] for tunnel in _list(node).values()} == {"handshaking"}, timeout=READY, what="all run")
+            assert len(_list(node)) == 4 and node.tcp_api(token).request("GET", "/v1/whoami").status == 200

@@ -60,7 +60,7 @@ set(fake_store fleet/fake_store.c)
 set(wrap_store -Wl,--wrap=etcd_store_read,--wrap=etcd_store_write,--wrap=etcd_store_cancel)
 warren_test(NAME test_keeper SOURCES fleet/test_keeper.c ${fake_store} ${mutations} LIBS ${libraries} warren_fleet PkgConfig::UV PkgConfig::SQLITE
 	LINK_OPTIONS ${wrap_store})
-foreach(noun writer finder publisher)
+foreach(noun writer finder publisher resealer)
 	warren_test(NAME test_${noun} SOURCES fleet/test_${noun}.c ${fake_store} ${mutations} LIBS ${libraries} warren_fleet PkgConfig::UV PkgConfig::SQLITE
 		LINK_OPTIONS ${wrap_store})
 endforeach()
