@@ -13,10 +13,12 @@
 
 #define EVENT_LONGEST (64u << 10) /* bytes of its JSON text */
 
+/* Kept short, because there are thousands; what is read is written out. */
 struct event {
 	uint64_t id;
+	int64_t at_ms; /* UNIX time; 0: `text` is all of it, as the program before has written it */
 	enum event_type type;
-	char *json;
+	char *text; /* its object's id, which may be empty, and behind the NUL the members; NULL: there was no memory */
 };
 
 struct events_subscription {
@@ -90,7 +92,7 @@ void events_free(struct events *events)
 	if (events == NULL)
 		return;
 	for (size_t i = 0; i < events->capacity; i++)
-		free(events->ring[i].json);
+		free(events->ring[i].text);
 	free(events->ring);
 	pthread_mutex_destroy(&events->lock);
 	pthread_mutex_destroy(&events->wake_lock);
@@ -103,16 +105,31 @@ static const char *object_of(enum event_type type)
 	return is_of_pool ? "pool" : "tunnel";
 }
 
-static char *write_json(uint64_t id, enum event_type type, const char *object, const char *members)
+static char *write_json(const struct event *event)
 {
+	if (event->at_ms == 0)
+		return strdup(event->text);
+	const char *object = event->text, *members = object + strlen(object) + 1, *quote = *object == '\0' ? "" : "\"";
 	char at[WALL_CLOCK_TEXT_MAX];
-	wall_clock_format(at, wall_clock_ms());
+	wall_clock_format(at, event->at_ms);
 	char *json = NULL;
 	/* An id has only letters, digits, dot, underscore and hyphen, so it needs no escapes. */
 	int length =
-	    asprintf(&json, "{\"id\":%llu,\"at\":\"%s\",\"type\":\"%s\",\"%s\":%s%s%s%s%s}", (unsigned long long)id, at, names[type], object_of(type),
-	             object != NULL ? "\"" : "", object != NULL ? object : "null", object != NULL ? "\"" : "", members[0] ? "," : "", members);
+	    asprintf(&json, "{\"id\":%llu,\"at\":\"%s\",\"type\":\"%s\",\"%s\":%s%s%s%s%s}", (unsigned long long)event->id, at, names[event->type],
+	             object_of(event->type), quote, *object == '\0' ? "null" : object, quote, members[0] == '\0' ? "" : ",", members);
 	return length < 0 ? NULL : json;
+}
+
+static char *join_text(const char *object, const char *members)
+{
+	size_t length = object == NULL ? 0 : strlen(object), more = strlen(members) + 1;
+	char *text = malloc(length + 1 + more);
+	if (text == NULL)
+		return NULL;
+	memcpy(text, object == NULL ? "" : object, length);
+	text[length] = '\0';
+	memcpy(text + length + 1, members, more);
+	return text;
 }
 
 char *events_quote(const char *text, size_t length)
@@ -144,10 +161,10 @@ void events_publish(struct events *events, enum event_type type, const char *obj
 	pthread_mutex_lock(&events->lock);
 	uint64_t id = events->last_id + 1;
 	struct event *event = &events->ring[id % events->capacity];
-	free(event->json);
-	*event = (struct event){ .id = id, .type = type, .json = members == NULL ? NULL : write_json(id, type, object, members) };
+	free(event->text);
+	*event = (struct event){ .id = id, .at_ms = wall_clock_ms(), .type = type, .text = members == NULL ? NULL : join_text(object, members) };
 	events->last_id = id;
-	if (event->json == NULL)
+	if (event->text == NULL)
 		events->base = id;
 	pthread_mutex_unlock(&events->lock);
 
@@ -178,8 +195,11 @@ void events_save(struct events *events, struct message_writer *writer)
 	message_put_u64(writer, events->last_id);
 	for (uint64_t id = oldest; id <= events->last_id; id++) {
 		const struct event *event = &events->ring[id % events->capacity];
+		char *json = write_json(event);
 		message_put_u8(writer, (uint8_t)event->type);
-		message_put_string(writer, event->json);
+		message_put_string(writer, json);
+		writer->failed |= json == NULL;
+		free(json);
 	}
 	pthread_mutex_unlock(&events->lock);
 }
@@ -193,9 +213,9 @@ bool events_load(struct events *events, struct message_reader *reader)
 	for (uint64_t id = events->base + 1; is_sound && id <= events->last_id; id++) {
 		struct event *event = &events->ring[id % events->capacity];
 		unsigned type = message_get_u8(reader);
-		free(event->json);
-		*event = (struct event){ .id = id, .type = (enum event_type)type, .json = message_get_string(reader, EVENT_LONGEST) };
-		is_sound = type < EVENT_TYPE_COUNT && event->json != NULL;
+		free(event->text);
+		*event = (struct event){ .id = id, .type = (enum event_type)type, .text = message_get_string(reader, EVENT_LONGEST) };
+		is_sound = type < EVENT_TYPE_COUNT && event->text != NULL;
 	}
 	pthread_mutex_unlock(&events->lock);
 	return is_sound;
@@ -203,7 +223,7 @@ bool events_load(struct events *events, struct message_reader *reader)
 
 static enum events_read copy_event(const struct event *event, uint64_t *id, enum event_type *type, char **json)
 {
-	*json = strdup(event->json);
+	*json = write_json(event);
 	if (*json == NULL)
 		return EVENTS_NONE;
 	*id = event->id;

@@ -46,7 +46,7 @@ static void the_next_program_goes_on(void **state)
 	struct message_writer writer;
 	struct events *events = events_create(4, 100), *next = events_create(4, 7);
 	for (int i = 0; i < 6; i++)
-		events_publish(events, EVENT_TUNNEL_STATE, "a", "");
+		events_publish(events, EVENT_TUNNEL_STATE, i % 2 == 0 ? "a" : NULL, i < 4 ? "" : "\"more\":1");
 	message_writer_init(&writer);
 	events_save(events, &writer);
 	struct message_reader reader = { .bytes = writer.bytes, .left = writer.length };
