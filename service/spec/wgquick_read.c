@@ -295,9 +295,10 @@ static void read_line(struct reading *reading, char *line)
 	}
 }
 
+/* Up to a line that memory was missing for: what follows would seem to be wrong without it. */
 static void read_lines(struct reading *reading, const char *text, size_t length)
 {
-	while (length > 0) {
+	while (length > 0 && !reading->at.writer.failed) {
 		const char *newline = memchr(text, '\n', length);
 		size_t size = newline == NULL ? length : (size_t)(newline - text);
 		reading->at.line++;
@@ -340,7 +341,7 @@ static void read_file(struct reading *reading, const char *text, size_t length)
 	reading->at.line = 1;
 	if (spoiled != NULL)
 		wgquick_fault(&reading->at, "invalid_value", spoiled);
-	else if (!reading->has_interface && !reading->has_unknown_section)
+	else if (!reading->has_interface && !reading->has_unknown_section && !reading->at.writer.failed)
 		wgquick_fault(&reading->at, "required", "There is no [Interface] section.");
 }
 

@@ -25,3 +25,5 @@ foreach(module want failure)
 	warren_test(NAME test_${module} SOURCES test_${module}.c bench_worker.c ${failing_heap_source} LIBS ${libraries} PkgConfig::UV LINK_OPTIONS ${failing_heap})
 endforeach()
 warren_test(NAME test_service_check SOURCES test_service_check.c ${failing_heap_source} LIBS ${libraries} LINK_OPTIONS ${failing_heap})
+warren_test(NAME test_folder_pass SOURCES files/test_folder_pass.c ${mutations} ${failing_heap_source} LIBS ${libraries} PkgConfig::UV PkgConfig::SQLITE
+	LINK_OPTIONS ${failing_heap})
