@@ -27,3 +27,6 @@ endforeach()
 warren_test(NAME test_service_check SOURCES test_service_check.c ${failing_heap_source} LIBS ${libraries} LINK_OPTIONS ${failing_heap})
 warren_test(NAME test_folder_pass SOURCES files/test_folder_pass.c ${mutations} ${failing_heap_source} LIBS ${libraries} PkgConfig::UV PkgConfig::SQLITE
 	LINK_OPTIONS ${failing_heap})
+warren_test(NAME test_inheritance SOURCES test_inheritance.c bench_worker.c ${failing_heap_source} LIBS ${libraries} PkgConfig::UV LINK_OPTIONS ${failing_heap})
+warren_test(NAME test_reloader SOURCES test_reloader.c bench_worker.c LIBS ${libraries} PkgConfig::UV
+	LINK_OPTIONS -Wl,--wrap=folder_reload,--wrap=folder_faults)
