@@ -23,6 +23,7 @@ struct upgrade {
 	uv_timer_t timer; /* of the check, then of the looks */
 	int report[2];    /* a pipe: what the check says */
 	unsigned looks;
+	bool is_wanted_again; /* it was asked for before the last check's process was closed */
 };
 
 struct upgrade *upgrade_create(const struct upgrade_means *means)
@@ -80,6 +81,7 @@ void upgrade_stop(struct upgrade *upgrade)
 	if (upgrade->state == SETTLING || upgrade->state == QUIET)
 		supervisor_pause(upgrade->means.supervisor, false);
 	upgrade->state = IDLE;
+	upgrade->is_wanted_again = false;
 	uv_timer_stop(&upgrade->timer);
 }
 
@@ -125,11 +127,21 @@ static void read_report(struct upgrade *upgrade, int64_t status, int signal, cha
 		snprintf(why, 512, "the program's check ended with %s %d", signal != 0 ? "signal" : "status", signal != 0 ? signal : (int)status);
 }
 
+static void on_process_closed(uv_handle_t *process)
+{
+	struct upgrade *upgrade = process->data;
+	process->data = NULL;
+	bool is_wanted_again = upgrade->is_wanted_again;
+	upgrade->is_wanted_again = false;
+	if (is_wanted_again)
+		upgrade_start(upgrade);
+}
+
 static void on_checked(uv_process_t *process, int64_t status, int signal)
 {
 	struct upgrade *upgrade = process->data;
 	char why[512];
-	uv_close((uv_handle_t *)process, NULL);
+	uv_close((uv_handle_t *)process, on_process_closed);
 	uv_timer_stop(&upgrade->timer);
 	read_report(upgrade, status, signal, why);
 	close_report(upgrade);
@@ -164,8 +176,13 @@ static int spawn_check(struct upgrade *upgrade)
 void upgrade_start(struct upgrade *upgrade)
 {
 	char why[512];
-	if (upgrade->state != IDLE || (upgrade->process.data != NULL && uv_is_active((uv_handle_t *)&upgrade->process)))
+	if (upgrade->state != IDLE)
 		return;
+	/* The handle of the last check is still libuv's. */
+	if (upgrade->process.data != NULL) {
+		upgrade->is_wanted_again = true;
+		return;
+	}
 	if (upgrade->means.check == NULL || pipe2(upgrade->report, O_CLOEXEC | O_NONBLOCK) != 0) {
 		upgrade_fail(upgrade, "out of descriptors");
 		return;
@@ -177,7 +194,7 @@ void upgrade_start(struct upgrade *upgrade)
 		uv_timer_start(&upgrade->timer, on_check_late, CHECK_MS, 0);
 		return;
 	}
-	uv_close((uv_handle_t *)&upgrade->process, NULL);
+	uv_close((uv_handle_t *)&upgrade->process, on_process_closed);
 	close_report(upgrade);
 	/* A file that is no program ends as one that may not be executed: the shell, which is tried with it, may not be. */
 	snprintf(why, sizeof(why), "%.300s cannot be started: %s%s", upgrade->means.check[0], uv_strerror(result),

@@ -30,3 +30,4 @@ warren_test(NAME test_folder_pass SOURCES files/test_folder_pass.c ${mutations} 
 warren_test(NAME test_inheritance SOURCES test_inheritance.c bench_worker.c ${failing_heap_source} LIBS ${libraries} PkgConfig::UV LINK_OPTIONS ${failing_heap})
 warren_test(NAME test_reloader SOURCES test_reloader.c bench_worker.c LIBS ${libraries} PkgConfig::UV
 	LINK_OPTIONS -Wl,--wrap=folder_reload,--wrap=folder_faults)
+warren_test(NAME test_upgrade SOURCES test_upgrade.c ${mutations} LIBS ${libraries} PkgConfig::UV PkgConfig::SQLITE)
