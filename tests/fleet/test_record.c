@@ -100,9 +100,14 @@ static char region[] = "region", eu[] = "e\"u\n";
 static void a_heartbeat_is_read_as_it_was_written(void **state)
 {
 	struct spec_label label = { region, eu };
-	struct fleet_heartbeat heartbeat = {
-		.t = FLEET_TIME_MAX, .applied = INT64_MAX, .wall = 1700000000000, .told = 9, .settled = 8, .boot = "b-1", .drain = true, .capacity = 10000
-	};
+	struct fleet_heartbeat heartbeat = { .t = FLEET_TIME_MAX,
+		                             .applied = INT64_MAX,
+		                             .wall = 1700000000000,
+		                             .told = 9,
+		                             .settled = 8,
+		                             .boot = "b-1",
+		                             .drain = true,
+		                             .capacity = 10000 };
 	struct fleet_heartbeat again;
 	char text[FLEET_VALUE_TEXT];
 	(void)state;

@@ -45,9 +45,14 @@ static int set_up(void **state)
 	fake_store_reset();
 	changes.policy.is_in_fleet = true;
 	node = fleet_node_create(&config, 0);
-	const struct keeper_means keeping = {
-		.loop = &bench.loop, .registry = bench.registry, .mutations = changes.mutations, .ring = &ring, .silent = on_told, .running = on_told, .settled = on_told, .node = node
-	};
+	const struct keeper_means keeping = { .loop = &bench.loop,
+		                              .registry = bench.registry,
+		                              .mutations = changes.mutations,
+		                              .ring = &ring,
+		                              .silent = on_told,
+		                              .running = on_told,
+		                              .settled = on_told,
+		                              .node = node };
 	keeper = keeper_create(&keeping);
 	const struct finder_means finding = { .registry = bench.registry, .ring = &ring, .node = node };
 	finder = finder_create(&finding);

@@ -41,9 +41,14 @@ static int set_up(void **state)
 	bench_mutations_set_up(state);
 	fake_store_reset();
 	node = fleet_node_create(&config, 0);
-	const struct keeper_means keeping = {
-		.loop = &bench.loop, .registry = bench.registry, .mutations = changes.mutations, .ring = &ring, .silent = on_told, .running = on_told, .settled = on_told, .node = node
-	};
+	const struct keeper_means keeping = { .loop = &bench.loop,
+		                              .registry = bench.registry,
+		                              .mutations = changes.mutations,
+		                              .ring = &ring,
+		                              .silent = on_told,
+		                              .running = on_told,
+		                              .settled = on_told,
+		                              .node = node };
 	keeper = keeper_create(&keeping);
 	const struct publisher_means means = {
 		.keeper = keeper, .loop = &bench.loop, .registry = bench.registry, .node = node, .name = "me", .told = on_written
