@@ -1,6 +1,7 @@
 """etcd: members of a cluster, a double of its JSON gateway, and the program that drives warren's client of it."""
 
 import base64
+import contextlib
 import json
 import os
 import platform
@@ -126,12 +127,14 @@ class Gateway(Server):
 
 
 class Member:
-    """A member of a cluster. `tls` is (certificate, key) of its clients' side, `client_ca` whose certificates clients need; `quota` in bytes."""
+    """A member of a cluster. `tls` is (certificate, key) of its clients' side, `client_ca` whose certificates clients need; `quota` in bytes. In a
+    namespace it has the address `host` there, and etcd's own ports."""
 
-    def __init__(self, name, directory, tls=None, client_ca=None, quota=None):
+    def __init__(self, name, directory, tls=None, client_ca=None, quota=None, namespace=None, host="127.0.0.1"):
         scheme = "https" if tls else "http"
-        self.name, self.directory, self.tls, self.client_ca, self.quota = name, directory, tls, client_ca, quota
-        self.url, self.peer_url = f"{scheme}://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+        ports = (2379, 2380) if namespace else (free_port(), free_port())
+        self.name, self.directory, self.tls, self.client_ca, self.quota, self.namespace = name, directory, tls, client_ca, quota, namespace
+        self.url, self.peer_url = f"{scheme}://{host}:{ports[0]}", f"http://{host}:{ports[1]}"
         self.process = None
 
     def start(self, cluster):
@@ -146,18 +149,24 @@ class Member:
         if self.client_ca:
             argv += ["--client-cert-auth", "--trusted-ca-file", self.client_ca]
         unsupported = {"ETCD_UNSUPPORTED_ARCH": "arm64"} if platform.machine() == "aarch64" else {}
-        self.process = Process(argv, f"{self.directory}/{self.name}.log", environment=unsupported)
+        argv = self.namespace.command(argv) if self.namespace else argv
+        self.process = Process(argv, f"{self.directory}/{self.name}.log", name="etcd", environment=unsupported)
 
     def call(self, path, body, token=None):
         """What its gateway answers; urllib.error.HTTPError for another status than 200."""
+        with self.opened(path, body, token) as answer:
+            return json.load(answer)
+
+    def opened(self, path, body, token=None, timeout=5):
+        """The answer, to read from."""
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Authorization": token} if token else {})
         trust = None
         if self.tls:
             trust = ssl.create_default_context(cafile=self.tls[0])
             if self.client_ca:
                 trust.load_cert_chain(*self.tls)
-        with urllib.request.urlopen(request, timeout=5, context=trust) as answer:
-            return json.load(answer)
+        with self.namespace.entered() if self.namespace else contextlib.nullcontext():
+            return urllib.request.urlopen(request, timeout=timeout, context=trust)
 
     def is_ready(self):
         try:
@@ -167,8 +176,8 @@ class Member:
 
 
 class Cluster:
-    def __init__(self, directory, count=3, **options):
-        self.members = [Member(f"m{i}", directory, **options) for i in range(count)]
+    def __init__(self, directory, count=3, members=None, **options):
+        self.members = members or [Member(f"m{i}", directory, **options) for i in range(count)]
 
     def __enter__(self):
         for member in self.members:

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import signal
 
@@ -16,15 +17,16 @@ READY = 60  # a guard against a hang: how fast it is on a machine with time to s
 
 
 class Node(Daemon):
-    def __init__(self, fleet, name, urls, arguments=()):
-        port = free_port()
+    def __init__(self, fleet, name, urls, arguments=(), namespace=None, program=None):
+        port = 8000 if namespace else free_port()
         self.name = name
         words = ["--workers", "1", "--node", name, "--node-api", f"http://127.0.0.1:{port}", "--fleet-key-file", fleet.key, *arguments]
         for url in urls:
             words += ["--fleet", url]
         os.makedirs(f"{fleet.directory}/{name}/bin", exist_ok=True)
-        super().__init__(f"{fleet.directory}/{name}", arguments=words, listen=f"127.0.0.1:{port}", program=f"{fleet.directory}/{name}/bin/warrend")
-        shutil.copy(binary(), self.program)  # what an upgrade replaces
+        super().__init__(f"{fleet.directory}/{name}", namespace, words, listen=f"127.0.0.1:{port}",
+                         program=f"{fleet.directory}/{name}/bin/warrend")
+        shutil.copy(program or binary(), self.program)  # what an upgrade replaces
 
     def nodes(self):
         return {node["id"]: node for node in self.api.get("/v1/nodes")["nodes"]}
@@ -38,7 +40,11 @@ class Node(Daemon):
 
     def runs(self, id):
         """Whether it has the tunnel on one of its workers."""
-        return f'warren_tunnel_enabled{{tunnel="{id}"}} 1' in self.api.request("GET", "/metrics").body.decode()
+        return id in self.running()
+
+    def running(self):
+        """The tunnels that it has on its workers."""
+        return set(re.findall(r'^warren_tunnel_enabled\{tunnel="(.*?)"\} 1$', self.api.request("GET", "/metrics").body.decode(), re.M))
 
     def wait_connected(self):
         wait_until(lambda: self.fleet()["connected"], timeout=READY, what=f"{self.name} is connected")
@@ -100,14 +106,18 @@ class Fleet:
         """`has_ways`: each node's way to etcd can be cut. `etcd` is as for Cluster."""
         self.directory = directory
         self.cluster = Cluster(directory, **etcd)
-        self.key = f"{directory}/seal.key"
-        with open(os.open(self.key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-            file.write(os.urandom(32))
+        self.key = self.write_key()
         self.ways = {name: [Way(url) for url in self.cluster.urls] for name in names} if has_ways else {}
         self.nodes = {}
         for name in names:
             urls = [way.url for way in self.ways[name]] if has_ways else self.cluster.urls
             self.nodes[name] = Node(self, name, [*more_urls, *urls], arguments)
+
+    def write_key(self):
+        path = f"{self.directory}/seal.key"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+        return path
 
     def __getitem__(self, name):
         return self.nodes[name]
