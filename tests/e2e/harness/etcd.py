@@ -183,11 +183,16 @@ class Cluster:
         for member in self.members:
             member.start(self.members)
         try:
-            wait_until(lambda: all(member.is_ready() for member in self.members), timeout=60, what="a cluster of etcd")
+            wait_until(self._is_ready, timeout=60, what="a cluster of etcd")
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def _is_ready(self):
+        for member in self.members:
+            assert member.process.is_running(), f"{member.name} of etcd has ended: {member.process.log()[-2000:]}"
+        return all(member.is_ready() for member in self.members)
 
     def __exit__(self, *_):
         for member in self.members:
