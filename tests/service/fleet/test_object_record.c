@@ -251,12 +251,12 @@ static void a_place_that_does_not_fit_into_a_key_is_told(void **state)
 	struct spec_label labels[2];
 	struct placement_spec placement = { .labels = labels, .label_count = 2 };
 	struct fleet_key key;
-	char value[201];
+	char value[201], keys[2][2] = { "a", "b" };
 	(void)state;
 	memset(value, 'v', 200);
 	value[200] = '\0';
 	for (int i = 0; i < 2; i++)
-		labels[i] = (struct spec_label){ i == 0 ? (char[]){ "a" } : (char[]){ "b" }, value };
+		labels[i] = (struct spec_label){ keys[i], value };
 	assert_false(object_record_place(&key, SPEC_TUNNEL, "t", &placement));
 }
 

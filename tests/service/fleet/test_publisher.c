@@ -19,6 +19,7 @@ static struct fleet_node *node;
 static struct fleet_keyring ring = { .count = 1 };
 static struct keeper *keeper;
 static struct publisher *publisher;
+static uv_loop_t still; /* the publisher's: its timer never looks, only the test does */
 
 static unsigned written; /* times that all was */
 static uint64_t written_at;
@@ -51,8 +52,9 @@ static int set_up(void **state)
 		                              .node = node };
 	keeper = keeper_create(&keeping);
 	const struct publisher_means means = {
-		.keeper = keeper, .loop = &bench.loop, .registry = bench.registry, .node = node, .name = "me", .told = on_written
+		.keeper = keeper, .loop = &still, .registry = bench.registry, .node = node, .name = "me", .told = on_written
 	};
+	uv_loop_init(&still);
 	written = 0;
 	publisher = publisher_create(&means);
 	return node == NULL || publisher == NULL;
@@ -61,6 +63,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	publisher_free(publisher);
+	uv_run(&still, UV_RUN_DEFAULT);
+	uv_loop_close(&still);
 	keeper_free(keeper);
 	fleet_node_free(node);
 	fake_store_reset();
