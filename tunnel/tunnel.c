@@ -14,6 +14,8 @@
 #include "tunnel/remedy.h"
 #include "tunnel/wireguard/sealing.h"
 
+#define ISOLATED_LOOK LOOP_SECOND /* how soon a tunnel that is silent in isolation looks whether that is over */
+
 static uint64_t now_of(const struct tunnel *tunnel)
 {
 	return loop_now(tunnel->context->loop);
@@ -249,6 +251,16 @@ void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
 
 /* The end of a turn. */
 
+/* Without a way the device's timers wait until somebody tells that there is one. The end of an isolation may be told by nobody: it can be over before
+ * the worker has seen it. */
+static uint64_t device_deadline(const struct tunnel *tunnel)
+{
+	uint64_t at = wireguard_device_deadline(tunnel->device), again = now_of(tunnel) + ISOLATED_LOOK;
+	if (tunnel_is_isolated(tunnel))
+		return at < again ? again : at;
+	return tunnel_has_way(tunnel) ? at : LOOP_NEVER;
+}
+
 static void set_deadline(struct tunnel *tunnel)
 {
 	uint64_t at = netstack_deadline(tunnel->stack), other = health_deadline(tunnel);
@@ -256,7 +268,8 @@ static void set_deadline(struct tunnel *tunnel)
 		at = other;
 	if (tunnel->publish_at < at)
 		at = tunnel->publish_at;
-	if (tunnel_has_way(tunnel) && (other = wireguard_device_deadline(tunnel->device)) < at)
+	other = device_deadline(tunnel);
+	if (other < at)
 		at = other;
 	deadline_set(tunnel->context->loop, &tunnel->deadline, at);
 }

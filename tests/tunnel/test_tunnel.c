@@ -260,6 +260,24 @@ static void nothing_leaves_in_isolation(void **state)
 	assert_int_equal(tunnel->health.state, TUNNEL_HANDSHAKING);
 }
 
+/* An isolation that is over before the worker looks at it: nobody tells the tunnel, whose timers had their time meanwhile. */
+static void timers_go_on_after_a_moment_of_isolation(void **state)
+{
+	struct tunnel *tunnel = world.tunnel;
+	counter *deadline = &rig.context.counters->deadline;
+	(void)state;
+	rig_pass(6 * LOOP_SECOND);
+	tunnel->spec.placement = calloc(1, sizeof(*tunnel->spec.placement));
+	tunnel->spec.placement->stops = true;
+	counter_set(deadline, rig.now);
+	assert_true(initiations_at(world.peers[0]) > 0);
+	rig_pass(6 * LOOP_SECOND);
+	assert_int_equal(initiations_at(world.peers[0]), 0);
+	counter_set(deadline, UINT64_MAX);
+	rig_pass(2 * LOOP_SECOND);
+	assert_int_equal(initiations_at(world.peers[0]), 1);
+}
+
 /* limits.total_bytes counts both directions, and the control process hears of its end once. */
 static void the_quota_is_of_both_directions(void **state)
 {
@@ -543,6 +561,7 @@ int main(void)
 		TEST(where_packets_can_go),
 		TEST(nothing_leaves_but_to_a_peer),
 		TEST(nothing_leaves_in_isolation),
+		TEST(timers_go_on_after_a_moment_of_isolation),
 		TEST(the_quota_is_of_both_directions),
 		TEST(a_name_that_is_resolved_is_tried_at_once),
 		TEST(the_address_in_use_is_kept_while_the_name_has_it),
