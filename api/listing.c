@@ -82,17 +82,29 @@ static void cut_page(struct api_listing *listing, size_t limit)
 	}
 }
 
-/* What other nodes run, in its place among what this one does. False when out of memory. */
+static bool is_wanted(const struct tunnel_list_filter *filter, const struct snapshot *snapshot)
+{
+	return tunnel_list_accepts(filter, snapshot) && (filter->after == NULL || strcmp(snapshot->id, filter->after) > 0);
+}
+
+/* Of all that this node has, in the order of ids, and all of the fleet's records that were read before: what is in both is told as it is here. Only
+ * now is it known what is here: what moves from node to node meanwhile would be left out, or be there twice. False when out of memory. */
 static bool add_found(struct api_listing *listing, const struct mutation *found, const struct tunnel_list_filter *filter)
 {
-	struct snapshot **all = reallocarray(listing->snapshots, listing->count + found->found_count + 1, sizeof(struct snapshot *));
+	size_t here = listing->count, total = here;
+	struct snapshot **all = reallocarray(listing->snapshots, here + found->found_count + 1, sizeof(struct snapshot *));
 	if (all == NULL)
 		return false;
 	listing->snapshots = all;
-	for (size_t i = 0; i < found->found_count; i++) {
-		struct snapshot *snapshot = found->found[i];
-		if (tunnel_list_accepts(filter, snapshot) && (filter->after == NULL || strcmp(snapshot->id, filter->after) > 0))
-			all[listing->count++] = snapshot_reference(snapshot);
+	for (size_t i = 0; i < found->found_count; i++)
+		if (bsearch(&found->found[i], all, here, sizeof(struct snapshot *), compare_ids) == NULL)
+			all[total++] = snapshot_reference(found->found[i]);
+	listing->count = 0;
+	for (size_t i = 0; i < total; i++) {
+		if (is_wanted(filter, all[i]))
+			all[listing->count++] = all[i];
+		else
+			snapshot_release(all[i]);
 	}
 	qsort(all, listing->count, sizeof(struct snapshot *), compare_ids);
 	cut_page(listing, filter->limit);
@@ -116,7 +128,9 @@ bool api_listing_get(struct api_request *request, enum spec_kind kind, bool is_p
 		filter.healths = 1u << (is_healthy ? TUNNEL_HEALTHY : TUNNEL_UNHEALTHY);
 	filter.after = after[0] != '\0' ? after : NULL;
 	filter.limit = is_paged ? (size_t)size : 0;
-	listing->count = service_list(request->api->service, request->caller.access, &filter, &listing->snapshots, &listing->more);
+	const struct tunnel_list_filter all_here = { .kind = kind };
+	listing->count = service_list(request->api->service, request->caller.access, request->found == NULL ? &filter : &all_here,
+	                              &listing->snapshots, &listing->more);
 	bool is_read = listing->count != TUNNEL_LIST_FAILED && (request->found == NULL || add_found(listing, request->found, &filter));
 	selectors_free(selectors, filter.selector_count);
 	if (is_read)

@@ -223,14 +223,6 @@ static void on_fetched(void *owner, enum etcd_error error)
 
 /* ---- All ---- */
 
-/* What is here is read here. */
-static bool is_left_out(const struct find_job *job, const struct fleet_key *key)
-{
-	char name[OBJECT_KEY_SIZE];
-	object_key_make(name, key->is_pool ? SPEC_POOL : SPEC_TUNNEL, key->name);
-	return job->gathered == NULL && registry_entry(job->finder->means.registry, name) != NULL;
-}
-
 static void on_record(void *owner, const struct fleet_kv *kv)
 {
 	struct find_job *job = owner;
@@ -238,7 +230,7 @@ static void on_record(void *owner, const struct fleet_kv *kv)
 	int error;
 	fleet_key_read(&key, kv->key);
 	job->has_too_many |= job->mutation->found_count >= FINDER_MOST;
-	if (key.kind != FLEET_KEY_OBJECT || job->has_too_many || job->lacks_memory || is_left_out(job, &key))
+	if (key.kind != FLEET_KEY_OBJECT || job->has_too_many || job->lacks_memory)
 		return;
 	struct snapshot *snapshot = object_plan_read(job->finder->means.ring, kv, &error);
 	job->lacks_memory |= error == OBJECT_RECORD_NO_MEMORY;

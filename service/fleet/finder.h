@@ -1,4 +1,4 @@
-/* Reads of the fleet's tunnels and pools that this node does not run: from their records in etcd, linearizable. Service's thread. */
+/* Reads of the fleet's tunnels and pools, whichever node runs them: from their records in etcd, linearizable. Service's thread. */
 #ifndef WARREN_SERVICE_FLEET_FINDER_H
 #define WARREN_SERVICE_FLEET_FINDER_H
 
@@ -6,7 +6,6 @@
 #include "fleet/node.h"
 #include "fleet/seal.h"
 #include "service/change/mutation.h"
-#include "service/registry/registry.h"
 
 #define FINDER_MOST 20000 /* objects of a list, which is gathered in memory */
 
@@ -14,7 +13,6 @@ struct finder;
 
 /* Borrowed. */
 struct finder_means {
-	struct registry *registry;
 	struct etcd_store *store;
 	const struct fleet_keyring *ring;
 	const struct fleet_node *node;
@@ -23,7 +21,7 @@ struct finder_means {
 struct finder *finder_create(const struct finder_means *means); /* NULL when out of memory */
 /* Before its store is freed. NULL is allowed. */
 void finder_free(struct finder *finder);
-/* A MUTATION_LOOK_UP, taken until `done`, which is told from the loop or from within. */
+/* A MUTATION_LOOK_UP, taken until `done`, which is told from the loop or from within. Of all, what is here is among `found`, too. */
 void finder_begin(struct finder *finder, struct mutation *mutation);
 /* Gathers all that the fleet has and the caller may see, what is here included, into `found`. `gathered` is told instead of `done`, and the problem
  * may say why there is nothing. */

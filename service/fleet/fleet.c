@@ -332,9 +332,7 @@ static bool make_parts(struct fleet *fleet)
 		                              .settled = on_settled,
 		                              .owner = fleet };
 	fleet->keeper = keeper_create(&keeping);
-	const struct finder_means finding = {
-		.registry = fleet->means.registry, .store = fleet->store, .ring = &fleet->secrets.ring, .node = etcd_runner_node(fleet->runner)
-	};
+	const struct finder_means finding = { .store = fleet->store, .ring = &fleet->secrets.ring, .node = etcd_runner_node(fleet->runner) };
 	fleet->finder = finder_create(&finding);
 	const struct writer_means writing = { .loop = fleet->means.loop,
 		                              .registry = fleet->means.registry,

@@ -54,7 +54,7 @@ static int set_up(void **state)
 		                              .settled = on_told,
 		                              .node = node };
 	keeper = keeper_create(&keeping);
-	const struct finder_means finding = { .registry = bench.registry, .ring = &ring, .node = node };
+	const struct finder_means finding = { .ring = &ring, .node = node };
 	finder = finder_create(&finding);
 	const struct writer_means writing = { .loop = &bench.loop,
 		                              .registry = bench.registry,
