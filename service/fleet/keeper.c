@@ -397,6 +397,9 @@ void keeper_change(struct keeper *keeper, const struct fleet_change *change)
 		log_line(LOG_ERROR, NULL, "fleet: out of memory for a shard (%s, %u), which is not served", change->class, (unsigned)change->shard);
 		return;
 	}
+	/* What runs from before the first list is judged by its floor alone: mostly nothing has happened to it. */
+	shard->is_anew |= shard->epoch != change->epoch && keeper->applied != 0;
+	shard->epoch = change->epoch;
 	shard->ts_floor = change->ts_floor;
 	shard->must_read = shard->is_behind = true;
 }

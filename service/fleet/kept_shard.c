@@ -325,11 +325,26 @@ static int compare_found(const void *a, const void *b)
 	return strcmp(first->key, second->key);
 }
 
-static bool is_found(const struct kept_shard *shard, const char *key)
+static const struct found_object *find(const struct kept_shard *shard, const char *key)
 {
 	struct found_object wanted;
 	memcpy(wanted.key, key, sizeof(wanted.key));
-	return shard->found_count > 0 && bsearch(&wanted, shard->found, shard->found_count, sizeof(wanted), compare_found) != NULL;
+	return shard->found_count == 0 ? NULL : bsearch(&wanted, shard->found, shard->found_count, sizeof(wanted), compare_found);
+}
+
+/* The peers of a tunnel that another node had meanwhile know newer sessions than ours, and take no handshake that is earlier than that node's. */
+static bool is_stale(const struct kept_shard *shard, const struct entry *entry)
+{
+	bool has_old_floor = shard->ts_floor != 0 && entry_floor_is_before(entry, shard->ts_floor);
+	return entry->snapshot->spec.kind == SPEC_TUNNEL && (shard->is_anew || has_old_floor);
+}
+
+static bool must_end(const struct kept_shard *shard, const struct entry *entry)
+{
+	if (!kept_shard_has(shard, entry->snapshot))
+		return false;
+	const struct found_object *found = find(shard, entry->key);
+	return found == NULL || (found->error == OBJECT_RECORD_OK && is_stale(shard, entry));
 }
 
 static bool find_removed(struct kept_shard *shard)
@@ -338,7 +353,7 @@ static bool find_removed(struct kept_shard *shard)
 	shard->removed = calloc(count + 1, sizeof(*shard->removed));
 	for (size_t i = 0; shard->removed != NULL && i < count; i++) {
 		const struct entry *entry = registry_at(shard->means->registry, i);
-		if (kept_shard_has(shard, entry->snapshot) && !is_found(shard, entry->key))
+		if (must_end(shard, entry))
 			memcpy(shard->removed[shard->removed_count++], entry->key, OBJECT_KEY_SIZE);
 	}
 	return shard->removed != NULL;
@@ -355,6 +370,7 @@ static void begin_applying(struct kept_shard *shard)
 		return;
 	}
 	shard->is_applying = true;
+	shard->is_anew = false;
 	end_when_done(shard);
 }
 

@@ -34,7 +34,9 @@ struct kept_shard {
 	struct kept_shard *next; /* the keeper's */
 	char class[FLEET_CLASS_TEXT];
 	uint32_t number;
+	int64_t epoch;
 	uint64_t ts_floor;
+	bool is_anew;      /* another node may have had it meanwhile: its tunnels that are here are made anew */
 	bool is_lost;      /* not ours any more: it is gone once nothing is under way */
 	bool must_read;    /* a pass is to begin */
 	bool is_behind;    /* no pass was completed since: what its records have no more may be here */

@@ -50,15 +50,25 @@ void registry_free(struct registry *registry)
 }
 
 /* TAI64N (WireGuard paper, 5.4.2). */
-void entry_raise_floor(struct entry *entry, uint64_t wall_ms)
+static void write_label(uint8_t label[12], uint64_t wall_ms)
 {
-	uint8_t label[sizeof(entry->timestamp_floor)];
 	uint64_t seconds = htobe64((UINT64_C(1) << 62) + 10 + wall_ms / 1000);
 	uint32_t nanoseconds = htobe32((uint32_t)(wall_ms % 1000) * 1000000);
 	memcpy(label, &seconds, sizeof(seconds));
 	memcpy(label + sizeof(seconds), &nanoseconds, sizeof(nanoseconds));
-	if (memcmp(label, entry->timestamp_floor, sizeof(label)) > 0)
-		memcpy(entry->timestamp_floor, label, sizeof(label));
+}
+
+bool entry_floor_is_before(const struct entry *entry, uint64_t wall_ms)
+{
+	uint8_t label[sizeof(entry->timestamp_floor)];
+	write_label(label, wall_ms);
+	return memcmp(entry->timestamp_floor, label, sizeof(label)) < 0;
+}
+
+void entry_raise_floor(struct entry *entry, uint64_t wall_ms)
+{
+	if (entry_floor_is_before(entry, wall_ms))
+		write_label(entry->timestamp_floor, wall_ms);
 }
 
 struct entry *entry_create(const char *key)

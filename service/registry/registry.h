@@ -62,6 +62,7 @@ void entry_free(struct entry *entry);
 
 /* Its handshakes are to be later than that: UNIX time in ms. A worker hears of it with the next runtime that it makes. */
 void entry_raise_floor(struct entry *entry, uint64_t wall_ms);
+bool entry_floor_is_before(const struct entry *entry, uint64_t wall_ms);
 
 /* Only for the service's thread. */
 struct entry *registry_entry(struct registry *registry, const char *key); /* or NULL */

@@ -126,15 +126,20 @@ static int tear_down(void **state)
 	return bench_mutations_tear_down(state);
 }
 
-static void change(const char *id, bool is_ours)
+static void change_to(const char *id, int64_t epoch, uint64_t ts_floor)
 {
 	struct fleet_key key;
 	char name[FLEET_KEY_TEXT];
 	key_of(id, &key, name);
 	const struct fleet_change told = {
-		.class = key.class, .shard = key.shard, .epoch = is_ours ? 5 : 0, .ts_floor = 7000, .changed = fake_store.revision
+		.class = key.class, .shard = key.shard, .epoch = epoch, .ts_floor = ts_floor, .changed = fake_store.revision
 	};
 	keeper_change(keeper, &told);
+}
+
+static void change(const char *id, bool is_ours)
+{
+	change_to(id, is_ours ? 5 : 0, 7000);
 }
 
 static void turn(void)
@@ -572,6 +577,61 @@ static void a_handshake_is_later_than_the_last_owner_s(void **state)
 	assert_memory_not_equal(registry_entry(bench.registry, "a")->timestamp_floor, none, sizeof(none));
 }
 
+static uint64_t number_before;
+
+static bool is_made_anew(void)
+{
+	const struct entry *entry = registry_entry(bench.registry, "a");
+	return entry != NULL && entry->number != number_before;
+}
+
+/* Cut off for a while, this node hears of it only by another epoch. Its sessions are older than the other node's, and its clock may be behind. */
+static void what_another_node_had_meanwhile_is_made_anew(void **state)
+{
+	(void)state;
+	store("a", 2, "");
+	gain("a");
+	number_before = registry_entry(bench.registry, "a")->number;
+	gain("a");
+	assert_false(is_made_anew());
+	change_to("a", 6, 7000);
+	applied();
+	run_until(is_made_anew);
+}
+
+static void what_nobody_had_before_stays(void **state)
+{
+	(void)state;
+	store("a", 2, "");
+	for (int i = 0; i < 2; i++) {
+		asked_before = fake_store.asked;
+		change_to("a", 5, 0);
+		applied();
+		run_until(is_read);
+		run_until(is_a_of_the_fleet);
+		if (i == 0)
+			number_before = registry_entry(bench.registry, "a")->number;
+	}
+	for (int i = 0; i < 4; i++)
+		turn();
+	assert_false(is_made_anew());
+	assert_non_null(find("a"));
+}
+
+/* Restored from the disk, after another node may have had it. */
+static void what_was_made_with_an_earlier_floor_is_made_anew(void **state)
+{
+	(void)state;
+	store("a", 2, "");
+	gain("a");
+	struct entry *entry = registry_entry(bench.registry, "a");
+	number_before = entry->number;
+	memset(entry->timestamp_floor, 0, sizeof(entry->timestamp_floor));
+	change("a", true);
+	applied();
+	run_until(is_made_anew);
+}
+
 int main(void)
 {
 	if (sodium_init() < 0)
@@ -596,6 +656,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_stopped_keeper_changes_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_keeper_can_end_while_a_change_is_under_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_handshake_is_later_than_the_last_owner_s, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_another_node_had_meanwhile_is_made_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_nobody_had_before_stays, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_made_with_an_earlier_floor_is_made_anew, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
