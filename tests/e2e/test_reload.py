@@ -170,10 +170,10 @@ def test_check_tells_every_fault(directory, config):
                            "--tls-cert", f"{directory}/none.pem", "--tls-key", f"{directory}/none.pem")
     assert code == 2
     for part in ("line 2: member 'log_level'", "line 3: member 'wrokers': is unknown", "line 4: member 'workers'", "line 5: member 'no_auth'",
-                 f"--tls-cert {directory}/none.pem cannot be read: No such file", "state.db", "a.conf: /line/1", "b.json: /line/1",
+                 f"--tls-cert {directory}/none.pem cannot be read: No such file", "state.db", "a.conf: /line/1: A line", "no [Interface] section", "b.json: /line/1",
                  "c.conf: /line/"):
         assert part in text, (part, text)
-    assert len(text.splitlines()) == 9, text
+    assert len(text.splitlines()) == 10, text
 
 
 def test_check_judges_tunnels_through_tunnels(directory):
