@@ -32,7 +32,7 @@ class Command:
         self.state_dir = state_dir
 
     def __call__(self, *words, code=0, stdin="", **more):
-        result = subprocess.run([program(), *words], capture_output=True, text=True, input=stdin, timeout=60, preexec_fn=die_with_parent,
+        result = subprocess.run([program(), *words], capture_output=True, text=True, input=stdin, timeout=300, preexec_fn=die_with_parent,
                                 env=environment(self.state_dir, **more))
         assert result.returncode == code, f"{words}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result

@@ -97,7 +97,7 @@ def at_rest(read, calm=0.5, timeout=20, what="figures"):
     return last
 
 
-def run(argv, timeout=60, check=True, **options):
+def run(argv, timeout=300, check=True, **options):
     """Runs a short program; returns its output as text."""
     options.setdefault("text", True)
     result = subprocess.run(argv, capture_output=True, timeout=timeout, **options)
