@@ -21,7 +21,7 @@ static struct mutation *make(size_t count)
 	struct mutation *mutation = mutation_create(MUTATION_OPERATIONS, count);
 	mutation->all = changes.mutations;
 	for (size_t i = 0; i < count; i++) {
-		char id[16];
+		char id[32];
 		snprintf(id, sizeof(id), "t%zu", i);
 		operation_delete(&mutation->operations[i], SPEC_TUNNEL, id);
 		operation_name(&mutation->operations[i]);
