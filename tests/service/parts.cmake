@@ -31,3 +31,5 @@ warren_test(NAME test_inheritance SOURCES test_inheritance.c bench_worker.c ${fa
 warren_test(NAME test_reloader SOURCES test_reloader.c bench_worker.c LIBS ${libraries} PkgConfig::UV
 	LINK_OPTIONS -Wl,--wrap=folder_reload,--wrap=folder_faults)
 warren_test(NAME test_upgrade SOURCES test_upgrade.c ${mutations} LIBS ${libraries} PkgConfig::UV PkgConfig::SQLITE)
+warren_test(NAME test_membership_alone SOURCES test_membership_alone.c bench_worker.c ${failing_heap_source} LIBS ${libraries} PkgConfig::UV
+	LINK_OPTIONS ${failing_heap})
