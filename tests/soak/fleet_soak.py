@@ -23,9 +23,9 @@ LIST = ((faults.NodeKilled, 20), (faults.PlacerKilled, 20), (faults.NodeStopped,
         (faults.QuorumLost, 40), (faults.Full, 40), (faults.NodeStopped, 300), (faults.QuorumLost, 300))
 COLUMNS = ("fault", "seconds", "whole", "longest", "others", "touched", "twins", "late", "lost", "writes")
 MEANING = """whole: seconds from the beginning of the fault until the last tunnel that it hit was served by another node (or from its end until all
-were served, where no node could); longest: of a tunnel that was hit, without data; others: of a tunnel of another node; touched: tunnels of other
-nodes that were made anew; twins: tunnels with on_isolation stop for which a node sent that had them no more; late: those for which one sent after its validity;
-lost: acknowledged writes."""
+were served, where no node could); longest: of a tunnel that was hit, without data; others: of a tunnel of another node; touched:
+tunnels of other nodes that were made anew; twins: tunnels with on_isolation stop for which a node sent that had them no more; late:
+those for which one sent after its validity; lost: acknowledged writes."""
 
 
 def arguments():

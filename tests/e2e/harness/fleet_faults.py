@@ -210,13 +210,14 @@ class Writer(threading.Thread):
                 self.random.choice((self._label, self._label, self._make, self._end))()
             clock.pace(self.pause)
 
-    def _write(self, method, path, document, expected):
+    def _write(self, method, path, document, expected, done_before=503):
+        """Whether it is acknowledged. `done_before` is told when etcd's answer was lost, and the node has asked again."""
         node = self.machines[self.random.choice(sorted(self.machines.nodes))]
         try:
             reply = Api.over_unix(f"{node.state_dir}/api.sock", timeout=10).request(method, path, document)
         except (OSError, http.client.HTTPException):
             return False
-        if reply.status not in (expected, 503):
+        if reply.status not in (expected, done_before, 503):
             self.strange.append(f"{method} {path} at {node.name}: {reply!r}")
         self.acknowledged += reply.status == expected
         self.refused += reply.status != expected
@@ -231,12 +232,12 @@ class Writer(threading.Thread):
     def _make(self):
         id = f"made{next(self.numbers)}"
         self.made[id] = self._write("POST", "/v1/tunnels", {"id": id, "spec": {
-            "interface": {"generate_private_key": True, "addresses": ["10.98.0.1/32"]}, "proxy": {"listen": []}}}, 201)
+            "interface": {"generate_private_key": True, "addresses": ["10.98.0.1/32"]}, "proxy": {"listen": []}}}, 201, 409)
 
     def _end(self):
         for id in [id for id, is_sure in self.made.items() if is_sure and id not in self.maybe_gone][:1]:
             self.maybe_gone.add(id)
-            if self._write("DELETE", f"/v1/tunnels/{id}", None, 204):
+            if self._write("DELETE", f"/v1/tunnels/{id}", None, 204, 404):
                 self.gone.add(id)
 
     def lost(self):
