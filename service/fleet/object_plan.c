@@ -7,7 +7,7 @@
 #include "service/change/reach.h"
 #include "service/registry/snapshot_make.h"
 
-#define FORMER_TEXT (OBJECT_PLAN_FORMER * FLEET_CLASS_TEXT)
+#define FORMER_TEXT ((size_t)OBJECT_PLAN_FORMER * FLEET_CLASS_TEXT)
 
 /* ---- Reading ---- */
 

@@ -1,5 +1,6 @@
 #include "service/fleet/resealer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,7 +209,7 @@ static void on_record(void *owner, const struct fleet_kv *kv)
 		resealer->keys = more;
 		resealer->room = room;
 	}
-	strcpy(resealer->keys[resealer->count++], kv->key);
+	snprintf(resealer->keys[resealer->count++], sizeof(*resealer->keys), "%s", kv->key);
 }
 
 static bool read_all(struct resealer *resealer);
