@@ -167,6 +167,117 @@ static void store_a_tunnel(void)
 	service_free(owned);
 }
 
+static void what_cannot_be_read_or_written_is_refused(void **state)
+{
+	(void)state;
+	struct service_options options = options_of(1);
+	snprintf(options.tunnels_dir, sizeof(options.tunnels_dir), "%s/none", directory);
+	assert_null(service_create(&options, failure));
+	assert_non_null(strstr(failure, "--tunnels-dir"));
+	options.tunnels_dir[0] = '\0';
+	snprintf(options.access_log, sizeof(options.access_log), "%s/none/access.log", directory);
+	assert_null(service_create(&options, failure));
+	assert_non_null(strstr(failure, "access.log"));
+}
+
+static _Atomic unsigned reloads;
+
+static void take_options(void *owner, struct problem *problem, json_t *reloaded, json_t *restart_needed)
+{
+	(void)owner, (void)restart_needed;
+	json_array_append_new(reloaded, json_string("tls"));
+	if (++reloads == 2)
+		problem_add(problem, "/tls", "invalid_file", "Wrong.");
+	if (reloads == 2)
+		service_stop(owned);
+	else
+		service_reload(owned);
+}
+
+static void ask_for_everything_again(void)
+{
+	service_reopen_logs(owned);
+	service_reload(owned);
+}
+
+static void what_is_asked_by_signals_is_done(void **state)
+{
+	(void)state;
+	reloads = 0;
+	struct service_options options = options_of(1);
+	snprintf(options.access_log, sizeof(options.access_log), "%s/access.log", directory);
+	options.announce_ready = ask_for_everything_again;
+	options.reload = take_options;
+	owned = service_create(&options, failure);
+	assert_non_null(owned);
+	service_run(owned);
+	assert_int_equal(reloads, 2);
+	service_free(owned);
+}
+
+/* Its memory goes with the program that it was; here it stays, and so do its descriptors. */
+static struct service *left_behind;
+
+static void upgrade_it(void)
+{
+	service_upgrade(left_behind);
+}
+
+static void never_given_back(void *owner, const char *why)
+{
+	(void)owner;
+	fail_msg("%s", why);
+}
+
+/* As daemon/succession.c does it, but for the program in between. */
+static void the_next_program_takes_over_what_runs(void **state)
+{
+	static const char *const check[] = { "/bin/true", NULL };
+	struct handover handover, next_handover;
+	struct service_worker_usage usage, next_usage;
+	(void)state;
+	store_a_tunnel();
+	struct service_options options = options_of(1);
+	options.check = check;
+	options.announce_ready = upgrade_it;
+	left_behind = service_create(&options, failure);
+	assert_non_null(left_behind);
+	assert_true(service_run(left_behind));
+	/* The first one cannot be started: everything goes on. */
+	handover_begin(&handover);
+	service_save(left_behind, &handover);
+	handover_end(&handover);
+	service_unsave(left_behind, "why");
+	service_upgrade(left_behind);
+	assert_true(service_run(left_behind));
+	service_worker_usage(left_behind, 0, &usage);
+	handover_begin(&handover);
+	service_save(left_behind, &handover);
+	int memory = handover_seal(&handover);
+	assert_true(memory >= 0);
+	assert_true(handover_open(&next_handover, memory, failure));
+	options.workers = 4; /* as many as run */
+	options.announce_ready = on_ready;
+	options.handover = &next_handover;
+	options.give_back = never_given_back;
+	owned = service_create(&options, failure);
+	if (owned == NULL)
+		fail_msg("%s", failure);
+	assert_true(service_is_ready(owned));
+	service_worker_usage(owned, 0, &next_usage);
+	assert_int_equal(next_usage.pid, usage.pid);
+	struct snapshot *snapshot = service_find(owned, access_whole(), "a");
+	assert_non_null(snapshot);
+	assert_null(snapshot->failure);
+	assert_int_not_equal(snapshot->udp_port, 0);
+	snapshot_release(snapshot);
+	assert_false(service_run(owned));
+	service_free(owned);
+	handover_end(&next_handover);
+	handover.memory = -1; /* closed with the other */
+	handover_end(&handover);
+}
+
 /* F1: a start that lacks memory says so and leaves nothing behind, or it is a whole one. */
 static void every_allocation_of_the_start_fails_once(void **state)
 {
@@ -211,7 +322,11 @@ int main(int argc, char **argv)
 		TEST(there_is_a_worker_for_each_processor),
 		TEST(a_state_directory_of_another_is_refused),
 		TEST(a_state_that_is_damaged_is_refused),
+		TEST(what_cannot_be_read_or_written_is_refused),
+		TEST(what_is_asked_by_signals_is_done),
 		TEST(every_allocation_of_the_start_fails_once),
+		/* The last, since what it leaves is never closed. */
+		TEST(the_next_program_takes_over_what_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
