@@ -67,6 +67,7 @@ static int set_up(void **state)
 	(void)state;
 	members = (struct member_list){ .count = 0 };
 	tunnel_count = 0;
+	candidate_init(&candidate, SPEC_POOL);
 	return 0;
 }
 
@@ -296,7 +297,7 @@ int main(void)
 		TEST(a_change_is_told_as_what_it_is),
 		TEST(a_tunnel_is_one_member_whoever_names_it),
 		TEST(those_without_a_name_follow_by_their_ids),
-		cmocka_unit_test_setup_teardown(a_weight_that_is_none_is_one, set_up, NULL),
+		TEST(a_weight_that_is_none_is_one),
 		TEST(state_and_health_are_read_anew),
 		TEST(memory_that_is_out_leaves_the_list_as_it_was),
 	};
