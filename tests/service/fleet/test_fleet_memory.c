@@ -22,9 +22,10 @@
 #include "tests/service/fleet/fake_store.h"
 #include "tests/service/quoted_json.h"
 
-#define TUNNEL                                                                                                                                       \
-	"{'labels':{'a':'b'},'spec':{'interface':{'private_key':'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=','addresses':['10.2.0.2']},"           \
-	"'proxy':{'users':[{'username':'u','password':'p'}]}}}"
+#define TUNNEL_MEMBERS                                                                                                                               \
+	"'labels':{'a':'b'},'spec':{'interface':{'private_key':'yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=','addresses':['10.2.0.2']},"            \
+	"'proxy':{'users':[{'username':'u','password':'p'}]}}"
+#define TUNNEL "{" TUNNEL_MEMBERS "}"
 
 static struct fleet_keyring ring = { .count = 1 };
 static struct fleet_node *node;
@@ -154,6 +155,45 @@ static void a_write_is_whole_or_none(void **state)
 	assert_true(failures > 20);
 }
 
+/* Each of the two is at one place, whole. */
+static void a_move_is_made_or_is_not(void **state)
+{
+	bool is_over = false, ignored;
+	unsigned failures = 0;
+	(void)state;
+	for (unsigned allowed = 0; !is_over; allowed++) {
+		assert_int_equal(run(bench_mutations_make(OPERATION_PUT, "a", TUNNEL), 1000000, &ignored), PROBLEM_NONE);
+		struct mutation *move = bench_mutations_make(OPERATION_PATCH, "a", "{'spec':{'placement':{'node':'ams-1'}}}");
+		enum problem_code code = run(move, allowed, &is_over);
+		assert_int_equal(record("a") == NULL, code == PROBLEM_NONE);
+		failures += code != PROBLEM_NONE;
+		assert_int_equal(run(bench_mutations_make(OPERATION_DELETE, "a", NULL), 1000000, &ignored), PROBLEM_NONE);
+	}
+	assert_true(failures > 20);
+}
+
+/* What the answer says is done. */
+static void a_state_is_as_it_is_told(void **state)
+{
+	bool is_over = false, ignored;
+	unsigned failures = 0;
+	(void)state;
+	for (unsigned allowed = 0; !is_over; allowed++) {
+		assert_int_equal(run(bench_mutations_make(OPERATION_PUT, "b", TUNNEL), 1000000, &ignored), PROBLEM_NONE);
+		struct mutation *put = mutation_create(MUTATION_STATE, 0);
+		put->document = quoted_json("{'tunnels':[{'id':'a'," TUNNEL_MEMBERS "}]}");
+		put->scope = ~0u;
+		enum problem_code code = run(put, allowed, &is_over);
+		if (code == PROBLEM_NONE)
+			assert_true(record("a") != NULL && record("b") == NULL);
+		failures += code != PROBLEM_NONE;
+		for (const char *id = "a"; id != NULL; id = *id == 'a' ? "b" : NULL)
+			if (record(id) != NULL)
+				assert_int_equal(run(bench_mutations_make(OPERATION_DELETE, id, NULL), 1000000, &ignored), PROBLEM_NONE);
+	}
+	assert_true(failures > 20);
+}
+
 static void a_read_finds_all_or_says_why_not(void **state)
 {
 	bool is_over = false;
@@ -184,6 +224,8 @@ int main(void)
 	memset(&ring.keys[0], 5, sizeof(ring.keys[0]));
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_write_is_whole_or_none, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_move_is_made_or_is_not, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_state_is_as_it_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_read_finds_all_or_says_why_not, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
