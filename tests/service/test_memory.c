@@ -193,7 +193,7 @@ static void a_copy_of_a_failed_tunnel_is_failed(void **state)
 	tunnel->listen = calloc(1, sizeof(char *));
 	tunnel->listen[0] = strdup("127.0.0.1:1080");
 	tunnel->listen_count = 1;
-	assert_in_range(each_allocation_fails(copy_is_whole), 60, 2000);
+	assert_in_range(each_allocation_fails(copy_is_whole), 30, 2000);
 	free(tunnel->failure);
 	tunnel->failure = NULL;
 }
