@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "service/change/mutation_deltas.h"
@@ -29,6 +30,16 @@ static struct mutation *make(size_t count)
 	return mutation;
 }
 
+/* A mutation that runs does this in its turns. */
+static void end(struct mutation *mutation)
+{
+	for (size_t i = 0; i < mutation->delta_count; i++)
+		delta_clear(&mutation->deltas[i]);
+	free(mutation->deltas);
+	free(mutation->index);
+	mutation_free(mutation);
+}
+
 static void each_is_found_by_its_key(void **state)
 {
 	struct mutation *mutation = make(MANY);
@@ -45,7 +56,7 @@ static void each_is_found_by_its_key(void **state)
 		assert_ptr_equal(mutation_take_delta(mutation, mutation->operations[i].key), delta);
 	}
 	assert_int_equal(mutation->delta_count, MANY);
-	mutation_free(mutation);
+	end(mutation);
 }
 
 static void a_tunnel_is_what_the_mutation_makes_of_it(void **state)
@@ -62,7 +73,7 @@ static void a_tunnel_is_what_the_mutation_makes_of_it(void **state)
 	snapshot_release(delta->after);
 	delta->after = NULL;
 	assert_null(mutation_find_tunnel(mutation, "t0"));
-	mutation_free(mutation);
+	end(mutation);
 }
 
 static void the_last_operation_of_a_tunnel_is_to_blame(void **state)
@@ -73,7 +84,7 @@ static void the_last_operation_of_a_tunnel_is_to_blame(void **state)
 	assert_true(mutation_make_deltas(mutation));
 	mutation_blame(mutation, mutation_take_delta(mutation, mutation->operations[0].key));
 	assert_int_equal(mutation->failed_operation, 2);
-	mutation_free(mutation);
+	end(mutation);
 }
 
 static void without_memory_the_problem_says_so(void **state)
@@ -85,7 +96,7 @@ static void without_memory_the_problem_says_so(void **state)
 		assert_false(mutation_make_deltas(mutation));
 		heap_works();
 		assert_int_equal(mutation->problem.code, PROBLEM_OUT_OF_RESOURCES);
-		mutation_free(mutation);
+		end(mutation);
 	}
 }
 
