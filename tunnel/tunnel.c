@@ -255,10 +255,11 @@ void tunnel_replace_udp(struct tunnel *tunnel, int descriptor)
  * the worker has seen it. */
 static uint64_t device_deadline(const struct tunnel *tunnel)
 {
+	bool is_isolated = tunnel_is_isolated(tunnel);
+	if (!is_isolated && !tunnel_has_way(tunnel))
+		return LOOP_NEVER;
 	uint64_t at = wireguard_device_deadline(tunnel->device), again = now_of(tunnel) + ISOLATED_LOOK;
-	if (tunnel_is_isolated(tunnel))
-		return at < again ? again : at;
-	return tunnel_has_way(tunnel) ? at : LOOP_NEVER;
+	return is_isolated && at < again ? again : at;
 }
 
 static void set_deadline(struct tunnel *tunnel)
