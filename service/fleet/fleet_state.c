@@ -27,6 +27,7 @@ static void drop_candidates(struct mutation *mutation)
 static bool read_document(struct mutation *mutation)
 {
 	if (!whole_state_read(mutation)) {
+		drop_candidates(mutation);
 		problem_out_of_memory(&mutation->problem);
 		return false;
 	}
